@@ -1,0 +1,1 @@
+//! The configuration: one TOML file, every problem of it told at once.

@@ -1,0 +1,1 @@
+//! Messages of a window as files: eml, mbox, RSMF.

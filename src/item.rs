@@ -1,0 +1,260 @@
+//! The domain: one WhatsApp item as an archiver captured it.
+//!
+//! [`raw`] is TeleMessage's own form, field by field; [`read`] makes an [`Item`] of it, or says why that is impossible.
+//! Text fields are kept as they came (but for characters no mail can carry, see [`text`]), because identity and
+//! conversion are computed from them.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+
+pub mod participant;
+pub mod raw;
+pub mod read;
+pub mod text;
+
+pub use participant::{Participant, ParticipantKind, Person, PhoneNumber};
+
+/// TeleMessage's own number of an item: 64 bits, ascending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ItemId(pub i64);
+
+impl std::fmt::Display for ItemId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names one capture: the SHA-256 of the item's JSON, byte for byte as it was sent. The same [`ItemId`] with other
+/// bytes is another version, and another key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ItemKey(pub Digest);
+
+impl std::fmt::Display for ItemKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The TeleMessage product that captured an item (`sourceType`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Product {
+    /// WhatsApp Phone Archiver, `WHATSAPP_ARCHIVER`.
+    PhoneArchiver,
+    /// WhatsApp Cloud Archiver, `WHATSAPP_CLOUD_ARCHIVER`.
+    CloudArchiver,
+    /// Any other value, as it came.
+    Other(String),
+}
+
+impl Product {
+    /// The product of a `sourceType`.
+    pub fn from_source_type(source_type: &str) -> Self {
+        match source_type {
+            "WHATSAPP_ARCHIVER" => Self::PhoneArchiver,
+            "WHATSAPP_CLOUD_ARCHIVER" => Self::CloudArchiver,
+            other => Self::Other(other.to_owned()),
+        }
+    }
+
+    /// The product's name for a reader.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::PhoneArchiver => "WhatsApp Phone Archiver",
+            Self::CloudArchiver => "WhatsApp Cloud Archiver",
+            Self::Other(other) => other,
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// Something was said: text, media, a location, a contact card.
+    Message,
+    /// A status post ("story").
+    StatusPost,
+    /// A voice or video call; [`Item::call`] has its particulars.
+    Call,
+    /// Something was deleted; [`Item::original`] has what is known of it.
+    Deletion(DeletionScope),
+    /// A message was edited, for the n-th time where that is known.
+    Edit(Option<u32>),
+    /// A reaction, or its removal; [`Item::event`] has its particulars.
+    Reaction,
+    /// Something happened to a chat; [`Item::event`] has its particulars.
+    GroupEvent,
+    /// A `messageType` (or an event type) that the contract doesn't list.
+    Unknown(String),
+}
+
+/// What a deletion took away, and from whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeletionScope {
+    /// One message, for the owner alone (`DELETE_FOR_ME-…`).
+    ForMe,
+    /// One message, for everybody in the chat (`DELETE_FOR_ALL-…`).
+    ForAll,
+    /// All messages of a chat, for the owner alone (`DELETE_ALL_MESSAGES-…`, events `DeleteChat` and `ClearChat`).
+    WholeChat,
+}
+
+/// The item's own time, and where it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessageTime {
+    /// The time in force.
+    pub at: DateTime<Utc>,
+    /// Set where the item's own `messageTime` is missing or impossible and `at` is the archiver's receiving time instead.
+    pub substituted: Option<ImpossibleTime>,
+}
+
+/// The `messageTime` that could not be used, in epoch milliseconds; `None` where it is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImpossibleTime(pub Option<i64>);
+
+/// Which way an item went, seen from its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Received by the owner.
+    In,
+    /// Sent by the owner.
+    Out,
+}
+
+/// Where an item was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chat {
+    /// Between sender and recipients.
+    Direct,
+    /// In a group.
+    Group(ChatName),
+    /// Through a broadcast list.
+    Broadcast(ChatName),
+}
+
+/// What is known of a group or a broadcast list. `id` is the item's `groupId`; `data_id` is `groupData.id`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChatName {
+    /// `groupId`, else nothing.
+    pub id: Option<String>,
+    /// `groupData.id`, else nothing.
+    pub data_id: Option<String>,
+    /// `groupName`, else `groupData.name`.
+    pub name: Option<String>,
+}
+
+impl Chat {
+    /// The name and ids of a group or broadcast list.
+    pub fn name(&self) -> Option<&ChatName> {
+        match self {
+            Self::Direct => None,
+            Self::Group(name) | Self::Broadcast(name) => Some(name),
+        }
+    }
+}
+
+/// One attachment as the item declares it. A declaration is only a hint: the bytes decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentDeclaration {
+    /// The file's name as it came: hostile until made safe.
+    pub name: Option<String>,
+    /// The declared media type.
+    pub content_type: Option<String>,
+    /// The declared size in bytes.
+    pub size: Option<u64>,
+    /// The declared SHA-256, which decides whether the bytes are right. `Some(Err)` where it is not a digest.
+    pub digest: Option<Digest>,
+    /// Whether the bytes are in the item itself (`content`), as base64.
+    pub inline: bool,
+}
+
+/// A captured item, read and checked.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// TeleMessage's number.
+    pub id: ItemId,
+    /// When TeleMessage received it (`gatewayReceivedDate`), where that is possible at all.
+    pub received: Option<DateTime<Utc>>,
+    /// The product that captured it.
+    pub product: Product,
+    /// `networkType`, as it came.
+    pub network_type: Option<String>,
+    /// WhatsApp's id; the item's own id where that is empty.
+    pub message_id: String,
+    /// `messageType`, as it came.
+    pub message_type: String,
+    /// What happened.
+    pub kind: Kind,
+    /// When it happened.
+    pub time: MessageTime,
+    /// Which way it went, seen from the owner.
+    pub direction: Option<Direction>,
+    /// The archived employee whose phone or account captured it.
+    pub owner: Option<Participant>,
+    /// Who sent it.
+    pub sender: Option<Participant>,
+    /// To whom.
+    pub recipients: Vec<Participant>,
+    /// `participantEnrichments`: who the participants are.
+    pub people: Vec<(Participant, Person)>,
+    /// The item's own subject.
+    pub subject: Option<String>,
+    /// The item's text; empty where it has none.
+    pub text: String,
+    /// Where it was said.
+    pub chat: Chat,
+    /// `threadID`, which can differ from owner to owner.
+    pub thread_id: Option<String>,
+    /// `threadName`.
+    pub thread_name: Option<String>,
+    /// `callInfo`.
+    pub call: Option<raw::CallInfo>,
+    /// `originalMessageData`.
+    pub original: Option<raw::OriginalMessageData>,
+    /// `event`.
+    pub event: Option<raw::Event>,
+    /// `location`.
+    pub location: Option<raw::Location>,
+    /// `quoted`.
+    pub quoted: Option<raw::Quoted>,
+    /// `viewOnce`.
+    pub view_once: bool,
+    /// `forwarded`.
+    pub forwarded: bool,
+    /// `messageStatus`, as it came.
+    pub message_status: Option<String>,
+    /// `securityContent` is set: the content is encrypted and can't be read.
+    pub encrypted: bool,
+    /// The attachments, in order.
+    pub attachments: Vec<AttachmentDeclaration>,
+}
+
+impl Item {
+    /// Everyone who took part: the owner, the sender, the recipients, and the actor and members of an event; each once,
+    /// in this order.
+    pub fn participants(&self) -> Vec<&Participant> {
+        let event = self.event.as_ref();
+        let all = (self.owner.iter())
+            .chain(&self.sender)
+            .chain(&self.recipients)
+            .chain(event.and_then(|event| event.actor.as_ref()))
+            .chain(event.into_iter().flat_map(|event| &event.members));
+        let mut seen = std::collections::HashSet::new();
+        all.filter(|participant| seen.insert(participant.key())).collect()
+    }
+
+    /// What `participantEnrichments` says of a participant.
+    pub fn person(&self, participant: &Participant) -> Option<&Person> {
+        let key = participant.key();
+        self.people.iter().find(|(other, _)| other.key() == key).map(|(_, person)| person)
+    }
+
+    /// Whether only the owner's own view changed (a deletion for me, a chat deleted or cleared), so that two owners'
+    /// captures are two different acts.
+    pub fn is_private_act(&self) -> bool {
+        matches!(self.kind, Kind::Deletion(DeletionScope::ForMe | DeletionScope::WholeChat))
+    }
+}

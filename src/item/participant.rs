@@ -1,0 +1,188 @@
+//! Who takes part in an item: a phone number or a name that stands for one.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a participant's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Default)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ParticipantKind {
+    /// A phone number.
+    #[default]
+    Phone,
+    /// A name of letters and digits, such as a business sender.
+    Alphanumeric,
+}
+
+impl<'de> Deserialize<'de> for ParticipantKind {
+    /// `ALPHANUMERIC` is a name; a number is what anything else is most likely to be.
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match super::raw::lenient_text(deserializer)?.as_deref() {
+            Some("ALPHANUMERIC") => Self::Alphanumeric,
+            _ => Self::Phone,
+        })
+    }
+}
+
+/// A participant as TeleMessage names it: `{value, type}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Participant {
+    /// The number or name, as it came.
+    #[serde(default, deserialize_with = "text_or_nothing")]
+    pub value: String,
+    /// What the value is.
+    #[serde(rename = "type", default)]
+    pub kind: ParticipantKind,
+}
+
+impl Participant {
+    /// A participant with a phone number.
+    pub fn phone(value: impl Into<String>) -> Self {
+        Self { value: value.into(), kind: ParticipantKind::Phone }
+    }
+
+    /// What makes two participants the same: the digits of a phone number, else the value as it came.
+    pub fn key(&self) -> Cow<'_, str> {
+        match self.phone_number() {
+            Some(number) => Cow::Owned(number.0),
+            None => Cow::Borrowed(self.value.as_str()),
+        }
+    }
+
+    /// The phone number, where the participant has one that can be read.
+    pub fn phone_number(&self) -> Option<PhoneNumber> {
+        match self.kind {
+            ParticipantKind::Phone => PhoneNumber::read(&self.value),
+            ParticipantKind::Alphanumeric => None,
+        }
+    }
+
+    /// The participant for logs and pages: a phone number masked but for its ends, a name as it is.
+    pub fn masked(&self) -> String {
+        match self.phone_number() {
+            Some(number) => number.masked(),
+            None if self.value.bytes().any(|byte| byte.is_ascii_digit()) => mask(&self.value),
+            None => self.value.clone(),
+        }
+    }
+}
+
+fn text_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    Ok(super::raw::lenient_text(deserializer)?.unwrap_or_default())
+}
+
+/// A phone number as its digits alone, without `+`, `00` or punctuation. Two numbers are the same when all their
+/// digits are: no country is guessed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PhoneNumber(String);
+
+impl PhoneNumber {
+    /// Reads digits with the punctuation people put between them (`+`, spaces, dashes, brackets, dots); a leading `+` or
+    /// `00` is taken off. `None` where there is anything else, or no digit.
+    pub fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let text = text.strip_prefix('+').unwrap_or(text);
+        let mut digits = String::with_capacity(text.len());
+        for character in text.chars() {
+            match character {
+                '0'..='9' => digits.push(character),
+                ' ' | '\u{a0}' | '\u{202f}' | '-' | '\u{2010}'..='\u{2013}' | '(' | ')' | '.' | '/' => {}
+                _ => return None,
+            }
+        }
+        if let Some(rest) = digits.strip_prefix("00") {
+            digits = rest.to_owned();
+        }
+        (!digits.is_empty()).then_some(Self(digits))
+    }
+
+    /// The digits.
+    pub fn digits(&self) -> &str {
+        &self.0
+    }
+
+    /// The number for logs and pages: `+1•••••0101`.
+    pub fn masked(&self) -> String {
+        format!("+{}", mask(&self.0))
+    }
+}
+
+impl fmt::Display for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "+{}", self.0)
+    }
+}
+
+/// Keeps the first character and the last four of a text of eight characters or more, of a shorter one the last two at
+/// most. Five dots stand for the rest, however long it is.
+fn mask(text: &str) -> String {
+    const HIDDEN: &str = "•••••";
+    let length = text.chars().count();
+    let (head, tail) = if length >= 8 { (1, 4) } else { (0, (length / 2).min(2)) };
+    let head: String = text.chars().take(head).collect();
+    let tail: String = text.chars().skip(length - tail).collect();
+    format!("{head}{HIDDEN}{tail}")
+}
+
+/// What TeleMessage knows of a participant (`participantEnrichments`).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Person {
+    /// Given name.
+    #[serde(deserialize_with = "super::raw::lenient_text")]
+    pub first_name: Option<String>,
+    /// Family name.
+    #[serde(deserialize_with = "super::raw::lenient_text")]
+    pub last_name: Option<String>,
+    /// The e-mail address property that names a mailbox (automatic user mapping).
+    #[serde(deserialize_with = "super::raw::lenient_text")]
+    pub email: Option<String>,
+}
+
+impl Person {
+    /// Given and family name, where there is one.
+    pub fn display_name(&self) -> Option<String> {
+        let names: Vec<&str> = [&self.first_name, &self.last_name]
+            .into_iter()
+            .flatten()
+            .map(|name| name.trim())
+            .filter(|name| !name.is_empty())
+            .collect();
+        (!names.is_empty()).then(|| names.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_match_digit_by_digit_after_plus_or_double_zero() {
+        let plain = PhoneNumber::read("445204334324").unwrap();
+        for form in ["+445204334324", "00445204334324", "+44 (520) 433-4324", " 0044 5204.334324 "] {
+            assert_eq!(PhoneNumber::read(form).unwrap(), plain, "{form}");
+        }
+        assert_ne!(PhoneNumber::read("05204334324").unwrap(), plain);
+        for form in ["", "+", "4.45E+11", "44x", "--"] {
+            assert_eq!(PhoneNumber::read(form), None, "{form}");
+        }
+    }
+
+    #[test]
+    fn masks_keep_the_ends() {
+        assert_eq!(Participant::phone("15550000101").masked(), "+1•••••0101");
+        assert_eq!(Participant::phone("+15550101").masked(), "+1•••••0101");
+        assert_eq!(Participant::phone("1234").masked(), "+•••••34");
+        assert_eq!(Participant::phone("1").masked(), "+•••••");
+        let name = Participant { value: "Contoso Bank".into(), kind: ParticipantKind::Alphanumeric };
+        assert_eq!(name.masked(), "Contoso Bank");
+    }
+
+    #[test]
+    fn a_number_and_its_other_form_are_one_participant() {
+        assert_eq!(Participant::phone("+15550100").key(), Participant::phone("0015550100").key());
+    }
+}

@@ -1,0 +1,309 @@
+//! Raw JSON to [`Item`]: the one place that decides whether an item can be read at all.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Duration, TimeZone as _, Utc};
+use serde::de::DeserializeOwned;
+
+use super::raw::{GroupData, InlineContents, RawAttachment, RawBody, RawMessage};
+use super::text::mend_surrogate_escapes;
+use super::{
+    AttachmentDeclaration, Chat, ChatName, DeletionScope, Direction, ImpossibleTime, Item, ItemId, Kind, MessageTime,
+    Participant, Product,
+};
+
+/// Why an item can't be read. It is counted as `malformed`; its raw bytes stay staged.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    /// Not JSON, or not of the contract's form.
+    #[error("the item is not a RawMessage: {0}")]
+    NotARawMessage(#[source] serde_json::Error),
+    /// Neither the message's own time nor the receiving time is possible.
+    #[error(
+        "the item has no possible time: messageTime {message_time:?}, gatewayReceivedDate {received:?} (epoch milliseconds)"
+    )]
+    NoTime {
+        /// `messageTime`, in epoch milliseconds.
+        message_time: Option<i64>,
+        /// `gatewayReceivedDate`, in epoch milliseconds.
+        received: Option<i64>,
+    },
+}
+
+impl Item {
+    /// Reads an item from its raw bytes. `staged_at`, the time at which the item was first staged, tells which times lie
+    /// in the future; it is recorded with the item, so that reading it again gives the same result.
+    pub fn read(raw: &[u8], staged_at: DateTime<Utc>) -> Result<Self, Malformed> {
+        let raw: RawMessage = parse(raw).map_err(Malformed::NotARawMessage)?;
+        Self::from_raw(raw, staged_at)
+    }
+
+    fn from_raw(raw: RawMessage, staged_at: DateTime<Utc>) -> Result<Self, Malformed> {
+        let RawMessage { id, gateway_received_date, network_type, source_type, security_content, body } = raw;
+        let received = possible_time(gateway_received_date, staged_at);
+        let time = match (possible_time(body.message_time, staged_at), received) {
+            (Some(at), _) => MessageTime { at, substituted: None },
+            (None, Some(at)) => MessageTime { at, substituted: Some(ImpossibleTime(body.message_time)) },
+            (None, None) => {
+                return Err(Malformed::NoTime { message_time: body.message_time, received: gateway_received_date });
+            }
+        };
+        let kind = kind_of(&body);
+        let chat = chat_of(&body);
+        let people = people_of(&body);
+        Ok(Self {
+            id: ItemId(id),
+            received,
+            product: Product::from_source_type(source_type.as_deref().unwrap_or_default()),
+            network_type,
+            message_id: filled(body.message_id).unwrap_or_else(|| id.to_string()),
+            message_type: body.message_type.unwrap_or_default(),
+            kind,
+            time,
+            direction: match body.direction.as_deref() {
+                Some("IN") => Some(Direction::In),
+                Some("OUT") => Some(Direction::Out),
+                _ => None,
+            },
+            owner: body.owner.filter(has_value),
+            sender: body.sender.filter(has_value),
+            recipients: body.recipients.into_iter().flatten().filter(has_value).collect(),
+            people,
+            subject: filled(body.subject),
+            text: body.text.unwrap_or_default(),
+            chat,
+            thread_id: filled(body.thread_id),
+            thread_name: filled(body.thread_name),
+            call: body.call_info,
+            original: body.original_message_data,
+            event: body.event,
+            location: body.location,
+            quoted: body.quoted,
+            view_once: body.view_once,
+            forwarded: body.forwarded,
+            message_status: filled(body.message_status),
+            encrypted: security_content,
+            attachments: body.attachment.into_iter().map(declaration).collect(),
+        })
+    }
+}
+
+/// The item's number alone, for an item that can't be read otherwise.
+pub fn peek_id(raw: &[u8]) -> Option<ItemId> {
+    #[derive(serde::Deserialize)]
+    struct Id {
+        id: i64,
+    }
+    parse::<Id>(raw).ok().map(|id| ItemId(id.id))
+}
+
+/// The receiving time alone (`gatewayReceivedDate`), in epoch milliseconds.
+pub fn peek_received(raw: &[u8]) -> Option<i64> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Received {
+        gateway_received_date: i64,
+    }
+    parse::<Received>(raw).ok().map(|received| received.gateway_received_date)
+}
+
+/// The base64 text of each attachment's inline content, in order.
+pub fn inline_contents(raw: &[u8]) -> Result<Vec<Option<String>>, Malformed> {
+    let contents: InlineContents = parse(raw).map_err(Malformed::NotARawMessage)?;
+    Ok(contents.into_base64().collect())
+}
+
+/// Parses JSON that may hold invalid UTF-8, lone surrogates or the same key twice (the last one counts). The strict
+/// parser goes first: it is right nearly always, and several times as fast.
+fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, serde_json::Error> {
+    if let Ok(parsed) = serde_json::from_slice(raw) {
+        return Ok(parsed);
+    }
+    let text: Cow<'_, str> = String::from_utf8_lossy(raw);
+    let value: serde_json::Value = serde_json::from_str(&mend_surrogate_escapes(&text))?;
+    serde_json::from_value(value)
+}
+
+/// An instant that a WhatsApp message can have: from 2009, when WhatsApp began, to two days after it was staged.
+fn possible_time(millis: Option<i64>, staged_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let instant = Utc.timestamp_millis_opt(millis?).single()?;
+    let first = Utc.with_ymd_and_hms(2009, 1, 1, 0, 0, 0).single()?;
+    (first..=staged_at + Duration::days(2)).contains(&instant).then_some(instant)
+}
+
+fn has_value(participant: &Participant) -> bool {
+    !participant.value.trim().is_empty()
+}
+
+fn filled(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty())
+}
+
+fn kind_of(body: &RawBody) -> Kind {
+    let message_id = body.message_id.as_deref().unwrap_or_default();
+    if message_id.starts_with("DELETE_FOR_ME-") {
+        return Kind::Deletion(DeletionScope::ForMe);
+    }
+    if message_id.starts_with("DELETE_FOR_ALL-") {
+        return Kind::Deletion(DeletionScope::ForAll);
+    }
+    if message_id.starts_with("DELETE_ALL_MESSAGES-") {
+        return Kind::Deletion(DeletionScope::WholeChat);
+    }
+    if let Some(edited) = message_id.strip_prefix("EDIT-") {
+        return Kind::Edit(edited.rsplit_once('-').and_then(|(_, number)| number.parse().ok()));
+    }
+    match body.message_type.as_deref().unwrap_or_default() {
+        "EVENT" => event_kind(body.event.as_ref().and_then(|event| event.kind.as_deref()).unwrap_or_default()),
+        "CALL_LOG" | "VOICE_CALL" | "VIDEO_CALL" => Kind::Call,
+        "APP_MESSAGE" | "MULTIMEDIA_MESSAGE" if is_status_post(body) => Kind::StatusPost,
+        "APP_MESSAGE" | "MULTIMEDIA_MESSAGE" => Kind::Message,
+        other => Kind::Unknown(other.to_owned()),
+    }
+}
+
+fn event_kind(event_type: &str) -> Kind {
+    match event_type {
+        "DeleteChat" | "ClearChat" => Kind::Deletion(DeletionScope::WholeChat),
+        "Reaction" => Kind::Reaction,
+        "Join" | "Leave" | "Remove" | "Create" | "Rename" | "ChangeProfileImage" => Kind::GroupEvent,
+        other => Kind::Unknown(format!("EVENT {other}").trim_end().to_owned()),
+    }
+}
+
+fn is_status_post(body: &RawBody) -> bool {
+    const STATUS_CHAT: &str = "status@broadcast";
+    body.subject.as_deref().is_some_and(|subject| subject.starts_with("STATUS - "))
+        || body.group_id.as_deref() == Some(STATUS_CHAT)
+        || body.recipients.iter().flatten().any(|recipient| recipient.value == STATUS_CHAT)
+}
+
+/// Any of `groupName`, `groupId` and `groupData` makes a group of it, whatever `groupMessage` says.
+fn chat_of(body: &RawBody) -> Chat {
+    let GroupData { id: data_id, name: data_name, kind } = body.group_data.clone().unwrap_or_default();
+    let name = ChatName {
+        id: filled(body.group_id.clone()),
+        data_id: filled(data_id),
+        name: filled(body.group_name.clone()).or_else(|| filled(data_name)),
+    };
+    if kind.as_deref() == Some("BROADCAST") {
+        Chat::Broadcast(name)
+    } else if body.group_message || name != ChatName::default() {
+        Chat::Group(name)
+    } else {
+        Chat::Direct
+    }
+}
+
+/// Keys are participants as JSON text; one that isn't is taken for the bare value.
+fn people_of(body: &RawBody) -> Vec<(Participant, super::Person)> {
+    let people = body.participant_enrichments.iter();
+    people
+        .filter_map(|(key, person)| {
+            let participant = serde_json::from_str(key).unwrap_or_else(|_| Participant::phone(key.as_str()));
+            Some((participant, person.clone()?))
+        })
+        .collect()
+}
+
+fn declaration(raw: RawAttachment) -> AttachmentDeclaration {
+    AttachmentDeclaration {
+        name: filled(raw.name),
+        content_type: filled(raw.content_type),
+        size: raw.attachment_size.and_then(|size| u64::try_from(size).ok()),
+        digest: raw.digest.and_then(|digest| digest.trim().to_ascii_lowercase().parse().ok()),
+        inline: raw.has_content,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        Utc.with_ymd_and_hms(2026, 11, 22, 2, 0, 0).unwrap()
+    }
+
+    fn read(json: &str) -> Result<Item, Malformed> {
+        Item::read(json.as_bytes(), now())
+    }
+
+    fn with_times(message_time: &str, received: &str) -> Result<Item, Malformed> {
+        read(&format!(r#"{{"id":7,"gatewayReceivedDate":{received},"body":{{"messageTime":{message_time}}}}}"#))
+    }
+
+    #[test]
+    fn an_impossible_time_is_replaced_by_the_receiving_time() {
+        let received = 1_763_700_000_123;
+        for impossible in ["null", "0", "-5", "1230767999999", "9e18", "1795564800000", r#""soon""#] {
+            let item = with_times(impossible, &received.to_string()).unwrap();
+            assert_eq!(item.time.at.timestamp_millis(), received, "{impossible}");
+            assert!(item.time.substituted.is_some(), "{impossible}");
+        }
+        let item = with_times("1230768000000", "null").unwrap();
+        assert_eq!((item.time.at.timestamp_millis(), item.time.substituted), (1_230_768_000_000, None));
+        assert!(matches!(with_times("0", "-1"), Err(Malformed::NoTime { message_time: Some(0), received: Some(-1) })));
+    }
+
+    #[test]
+    fn hostile_text_is_read_and_the_last_key_counts() {
+        let item = read(
+            r#"{"id":7,"id":8,"gatewayReceivedDate":1763700000123,"body":{"text":"a\ud800b\u0000","text":"c\udfff"}}"#,
+        )
+        .unwrap();
+        assert_eq!((item.id, item.text.as_str()), (ItemId(8), "c\u{fffd}"));
+        let item =
+            Item::read(b"{\"id\":7,\"gatewayReceivedDate\":1763700000123,\"body\":{\"text\":\"a\xffb\"}}", now());
+        assert_eq!(item.unwrap().text, "a\u{fffd}b");
+    }
+
+    #[test]
+    fn an_empty_message_id_is_replaced_by_the_id() {
+        assert_eq!(with_times("1763700000000", "null").unwrap().message_id, "7");
+    }
+
+    #[test]
+    fn enrichment_keys_are_compared_as_values() {
+        let item = read(
+            r#"{"id":1,"gatewayReceivedDate":1763700000123,"body":{"owner":{"value":"+15550100","type":"PHONE"},
+                "participantEnrichments":{"{ \"type\" : \"PHONE\", \"value\":\"15550100\"}":{"email":"ana@contoso.example"}}}}"#,
+        )
+        .unwrap();
+        let owner = item.owner.as_ref().unwrap();
+        assert_eq!(item.person(owner).unwrap().email.as_deref(), Some("ana@contoso.example"));
+    }
+
+    #[test]
+    fn what_is_not_a_raw_message_is_malformed() {
+        for json in ["", "[]", "null", r#"{"id":1}"#, r#"{"body":{}}"#, r#"{"id":"x","body":{}}"#] {
+            assert!(matches!(read(json), Err(Malformed::NotARawMessage(_))), "{json}");
+        }
+        assert_eq!(peek_id(br#"{"id":5,"body":[]}"#), Some(ItemId(5)));
+    }
+
+    #[test]
+    fn any_sign_of_a_group_makes_one() {
+        let body = |fields: &str| {
+            let json =
+                format!(r#"{{"id":1,"gatewayReceivedDate":1763700000123,"body":{{"groupMessage":false,{fields}}}}}"#);
+            read(&json).unwrap().chat
+        };
+        assert!(matches!(body(r#""groupName":"Desk""#), Chat::Group(_)));
+        assert!(matches!(body(r#""groupId":"1@g.us""#), Chat::Group(_)));
+        assert!(matches!(body(r#""groupData":{"id":"1","type":"BROADCAST"}"#), Chat::Broadcast(_)));
+        assert_eq!(body(r#""groupName":"","groupId":null"#), Chat::Direct);
+    }
+
+    #[test]
+    fn kinds_follow_the_message_id_first() {
+        let kind = |fields: &str| {
+            read(&format!(r#"{{"id":1,"gatewayReceivedDate":1763700000123,"body":{{{fields}}}}}"#)).unwrap().kind
+        };
+        assert_eq!(kind(r#""messageId":"EDIT-3EB0-x-2","messageType":"APP_MESSAGE""#), Kind::Edit(Some(2)));
+        assert_eq!(kind(r#""messageId":"DELETE_FOR_ALL-3EB0""#), Kind::Deletion(DeletionScope::ForAll));
+        assert_eq!(kind(r#""messageType":"EVENT","event":{"type":"Reaction"}"#), Kind::Reaction);
+        assert_eq!(kind(r#""messageType":"EVENT","event":{"type":"Poll"}"#), Kind::Unknown("EVENT Poll".into()));
+        assert_eq!(kind(r#""messageType":"POLL""#), Kind::Unknown("POLL".into()));
+        assert_eq!(kind(r#""messageType":"APP_MESSAGE","subject":"STATUS - x""#), Kind::StatusPost);
+    }
+}

@@ -1,0 +1,115 @@
+//! Characters: what JSON can smuggle in and mail can't carry becomes U+FFFD, never an error and never a loss of the rest.
+
+use std::borrow::Cow;
+
+/// The JSON text with escapes of lone surrogates (`\ud800` without its partner) replaced by `\ufffd`, so that a strict
+/// parser takes it. Everything else, well-formed pairs included, stays as it is.
+pub fn mend_surrogate_escapes(json: &str) -> Cow<'_, str> {
+    let bytes = json.as_bytes();
+    let mut mended: Option<Vec<u8>> = None;
+    let mut at = 0;
+    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == b'\\')) {
+        let escape = at + found;
+        let Some(unit) = utf16_escape(bytes, escape) else {
+            at = escape + 2;
+            continue;
+        };
+        let paired = (0xd800..0xdc00).contains(&unit)
+            && utf16_escape(bytes, escape + 6).is_some_and(|next| (0xdc00..0xe000).contains(&next));
+        if paired {
+            at = escape + 12;
+            continue;
+        }
+        if (0xd800..0xe000).contains(&unit) {
+            let copy = mended.get_or_insert_with(|| bytes.to_vec());
+            if let Some(place) = copy.get_mut(escape..escape + 6) {
+                place.copy_from_slice(b"\\ufffd");
+            }
+        }
+        at = escape + 6;
+    }
+    match mended {
+        None => Cow::Borrowed(json),
+        Some(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+/// The UTF-16 code unit of the escape `\uXXXX` at `at`, where there is one.
+fn utf16_escape(bytes: &[u8], at: usize) -> Option<u16> {
+    let escape = bytes.get(at..at + 6)?;
+    let digits = escape.strip_prefix(b"\\u")?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// The text with characters that a mail body can't carry (NUL and the other C0 and C1 controls but tab and the line
+/// ends) replaced by U+FFFD, and every line end made LF.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|character| character == '\r' || is_unprintable(character)) {
+        return Cow::Borrowed(text);
+    }
+    let unix = text.replace("\r\n", "\n");
+    Cow::Owned(
+        unix.chars()
+            .map(|character| match character {
+                '\r' => '\n',
+                character if is_unprintable(character) => char::REPLACEMENT_CHARACTER,
+                character => character,
+            })
+            .collect(),
+    )
+}
+
+/// The text on one line, for headers, names and logs: line ends and tabs become spaces, what can't be printed U+FFFD.
+pub fn single_line(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|character| is_line_break(character) || character == '\t' || is_unprintable(character)) {
+        return Cow::Borrowed(text.trim());
+    }
+    let line: String = text
+        .trim()
+        .chars()
+        .map(|character| match character {
+            character if is_line_break(character) || character == '\t' => ' ',
+            character if is_unprintable(character) => char::REPLACEMENT_CHARACTER,
+            character => character,
+        })
+        .collect();
+    Cow::Owned(line)
+}
+
+fn is_line_break(character: char) -> bool {
+    matches!(character, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+fn is_unprintable(character: char) -> bool {
+    character.is_control() && !matches!(character, '\n' | '\r' | '\t')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lone_surrogates_become_replacement_characters() {
+        for (json, mended) in [
+            (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
+            (r#""\ud83d""#, r#""\ufffd""#),
+            (r#""\ude00x""#, r#""\ufffdx""#),
+            (r#""\ud83d\ud83d\ude00""#, r#""\ufffd\ud83d\ude00""#),
+            (r#""\\ud83d""#, r#""\\ud83d""#),
+            (r#""\ud8""#, r#""\ud8""#),
+            (r#""\"#, r#""\"#),
+        ] {
+            assert_eq!(mend_surrogate_escapes(json), mended);
+        }
+    }
+
+    #[test]
+    fn controls_are_replaced_and_line_ends_unified() {
+        assert_eq!(printable("a\0b\r\nc\rd\te"), "a\u{fffd}b\nc\nd\te");
+        assert_eq!(single_line("a\r\nBcc: x\u{2028}y"), "a  Bcc: x y");
+        assert!(matches!(printable("plain"), Cow::Borrowed(_)));
+    }
+}

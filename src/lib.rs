@@ -1,0 +1,35 @@
+//! whatsapp-archiver: moves an organisation's WhatsApp items from TeleMessage into its mailboxes,
+//! each exactly once.
+//!
+//! An item walks down one staircase and never back up. The modules stand in the order of its steps;
+//! a module may import those above it in this list and the vocabulary, never those below.
+//!
+//! ```text
+//! schedule ─▶ source ─▶ staging ─▶ resolve ─▶ convert ─▶ mailbox ─▶ ledger, report
+//!  window      pages     raw        mailboxes   MIME       copies     the account
+//! ```
+
+// The vocabulary: what every step speaks of.
+pub mod clock;
+pub mod digest;
+pub mod identity;
+pub mod item;
+pub mod window;
+
+// What the steps stand on.
+pub mod config;
+pub mod http;
+pub mod sign_in;
+
+// The steps.
+pub mod convert;
+pub mod mailbox;
+pub mod resolve;
+pub mod source;
+pub mod staging;
+
+// What a fault of a step means.
+pub mod fault;
+
+// What is made of staged items besides copies in mailboxes.
+pub mod export;

@@ -1,0 +1,108 @@
+//! Where copies go: the door to the mailboxes.
+//!
+//! A door sends what it is told and says what happened. It neither sleeps, nor retries, nor decides: it tells a
+//! certain outcome from an unknown one, and the pipeline has the unknown ones looked up before it sends again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::convert::{Manifest, Message};
+use crate::identity::MessageId;
+use crate::resolve::Mailbox;
+
+pub mod graph;
+pub mod imap;
+pub mod maildir;
+
+/// The door's own id of a copy in a mailbox: an immutable id, a UID with its validity, a file name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RemoteId(pub String);
+
+/// How much a door takes at once.
+#[derive(Debug, Clone, Copy)]
+pub struct DoorLimits {
+    /// The most messages in one call of [`MailboxDoor::import`].
+    pub batch_messages: usize,
+    /// The most bytes of messages in one call, unless a single message is larger.
+    pub batch_bytes: u64,
+    /// The most mailboxes that are worked on at the same time.
+    pub mailboxes: usize,
+}
+
+/// What [`MailboxDoor::verify`] found of one message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// There, unaltered, once.
+    Intact,
+    /// Nowhere in the mailbox.
+    Missing,
+    /// More than once.
+    Doubled {
+        /// How often.
+        copies: usize,
+    },
+    /// There, but not as it was sent.
+    Altered {
+        /// What differs.
+        detail: String,
+    },
+}
+
+/// The door to the mailboxes.
+#[async_trait]
+pub trait MailboxDoor: Send + Sync {
+    /// The door's name in logs and messages.
+    fn name(&self) -> String;
+
+    /// How much it takes at once.
+    fn limits(&self) -> DoorLimits;
+
+    /// How long after an attempt of unknown outcome an "absent" of [`MailboxDoor::recover`] is to be believed.
+    fn settle(&self) -> Duration;
+
+    /// Imports messages into one mailbox, in the archive folder, which is created when it is missing. One result for
+    /// each message, in the same order. A success is durable.
+    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>>;
+
+    /// Looks for a message in the whole mailbox, after an unknown outcome. One that is there incompletely is completed.
+    /// `None`: it is not there.
+    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError>;
+
+    /// Compares what is in the mailbox with what was sent. One verdict for each manifest, in the same order.
+    async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError>;
+
+    /// The Message-IDs of ours in the archive folder, as often as they are there.
+    async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError>;
+}
+
+/// Why a copy is not (known to be) in a mailbox. What is done about it is decided in `fault`.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ImportError {
+    /// It may be there, or not: the answer was lost. It is looked up before it is sent again.
+    #[error("the outcome is unknown: {0}")]
+    OutcomeUnknown(String),
+    /// Not sent: the mailbox or its server asks for a pause.
+    #[error("the mailbox asks for a pause: {detail}")]
+    Throttled {
+        /// The pause it asked for.
+        after: Option<Duration>,
+        /// What it said.
+        detail: String,
+    },
+    /// Certainly not there: the mailbox can't be reached or fails; it may well work later.
+    #[error("the mailbox is not available: {0}")]
+    Unavailable(String),
+    /// Certainly not there: a permission is missing. A matter of configuration; the copy stays pending.
+    #[error("the mailbox refuses access: {0}")]
+    Forbidden(String),
+    /// Certainly not there: the mailbox refuses this message for good.
+    #[error("the mailbox rejects the message: {0}")]
+    Rejected(String),
+    /// Something that nobody foresaw; the copy is held.
+    #[error("unexpected answer of the mailbox: {0}")]
+    Unexpected(String),
+}

@@ -1,0 +1,1 @@
+//! Mailboxes of Exchange Online, through Microsoft Graph.

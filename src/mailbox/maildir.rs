@@ -1,0 +1,1 @@
+//! Mailboxes as Maildirs on the local disk.

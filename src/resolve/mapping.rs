@@ -1,0 +1,1 @@
+//! The administrator's mapping file: phone numbers to addresses.

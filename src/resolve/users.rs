@@ -1,0 +1,54 @@
+//! The user directory: who is a valid user, and which mailbox is theirs.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Mailbox;
+
+pub mod graph;
+pub mod list;
+
+/// The directory's answer for one address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// A valid user with this mailbox.
+    Valid(Mailbox),
+    /// Certainly not a valid user.
+    NotValid {
+        /// Why, for the administrator.
+        detail: String,
+    },
+}
+
+/// Tells who is a valid user.
+#[async_trait]
+pub trait UserDirectory: Send + Sync {
+    /// The directory's name in logs and messages.
+    fn name(&self) -> String;
+
+    /// Looks addresses up; one answer for each, in the same order. Addresses are compared without regard to case.
+    async fn look_up(&self, addresses: &[String]) -> Vec<Result<Answer, DirectoryError>>;
+}
+
+/// Why the directory gave no answer. Cloned to everyone who waits for the same look-up.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DirectoryError {
+    /// The directory asks for a pause.
+    #[error("the user directory asks for a pause: {detail}")]
+    Throttled {
+        /// The pause it asked for.
+        after: Option<Duration>,
+        /// What it said.
+        detail: String,
+    },
+    /// The directory can't be reached or fails; it may well answer later.
+    #[error("the user directory is not available: {0}")]
+    Unavailable(String),
+    /// A permission or consent is missing: a matter of configuration, never "not a valid user".
+    #[error("the user directory refuses: {0}")]
+    Forbidden(String),
+    /// Something that nobody foresaw.
+    #[error("unexpected answer of the user directory: {0}")]
+    Unexpected(String),
+}

@@ -1,0 +1,1 @@
+//! A user directory in a CSV file.

@@ -1,0 +1,1 @@
+//! A folder of TeleMessage's list responses, for exports and trials.

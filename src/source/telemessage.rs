@@ -1,0 +1,1 @@
+//! TeleMessage's archive API over HTTPS.

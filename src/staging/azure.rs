@@ -1,0 +1,1 @@
+//! Staging in an Azure Blob Storage container.

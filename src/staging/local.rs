@@ -1,0 +1,1 @@
+//! Staging in a directory of the local disk.

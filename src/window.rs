@@ -1,0 +1,40 @@
+//! A half-open window of receiving time, `[from, to)`.
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A half-open span of TeleMessage's receiving time (`gatewayReceivedDate`), to the millisecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Window {
+    /// The first instant that belongs to the window.
+    pub from: DateTime<Utc>,
+    /// The first instant after it.
+    pub to: DateTime<Utc>,
+}
+
+impl Window {
+    /// Whether `instant` lies in the window.
+    pub fn contains(&self, instant: DateTime<Utc>) -> bool {
+        self.from <= instant && instant < self.to
+    }
+
+    /// The window's name in staging: both ends in UTC, sortable, without characters that a path or a URL would need quoted:
+    /// `20261121T020000.000Z_20261122T020000.000Z`.
+    pub fn staging_name(&self) -> String {
+        const FORM: &str = "%Y%m%dT%H%M%S%.3fZ";
+        format!("{}_{}", self.from.format(FORM), self.to.format(FORM))
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} to {}",
+            self.from.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+            self.to.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+        )
+    }
+}
