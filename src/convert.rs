@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::identity::MessageId;
 
+mod media_type;
+mod mime;
+
 /// The version of the converter: changed with every change of its output, recorded with each copy that is sent.
 pub const CONVERTER_VERSION: &str = "1";
 
@@ -122,10 +125,70 @@ pub struct ManifestAttachment {
     pub digest: Digest,
 }
 
+/// An attachment that is not in the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingAttachment {
+    /// Its place among the item's attachments, from 0.
+    pub index: usize,
+    /// Its declared name, made safe.
+    pub name: String,
+    /// Whether its bytes came but were wrong, rather than not at all.
+    pub corrupt: bool,
+    /// Why, for the reader.
+    pub detail: String,
+}
+
 /// A converted item: converted once, shared by all its mailboxes.
 #[derive(Debug)]
 pub struct Message {
     /// The message field by field.
     pub mail: Mail,
+    missing: Vec<MissingAttachment>,
     mime: OnceLock<Bytes>,
+}
+
+impl Message {
+    /// A message of these fields, with nothing missing.
+    pub fn new(mail: Mail) -> Self {
+        Self { mail, missing: Vec::new(), mime: OnceLock::new() }
+    }
+
+    /// The MIME form, lines ended by CRLF. Made when it is first asked for; the same message gives the same bytes.
+    pub fn mime(&self) -> &Bytes {
+        self.mime.get_or_init(|| mime::write(&self.mail))
+    }
+
+    /// The length of the MIME form, in bytes.
+    pub fn size(&self) -> u64 {
+        self.mime().len() as u64
+    }
+
+    /// Whether an attachment of the item is not in the message.
+    pub fn is_partial(&self) -> bool {
+        !self.missing.is_empty()
+    }
+
+    /// The attachments of the item that are not in the message.
+    pub fn missing(&self) -> &[MissingAttachment] {
+        &self.missing
+    }
+
+    /// What is recorded with each copy.
+    pub fn manifest(&self) -> Manifest {
+        let attachments = self.mail.attachments.iter();
+        Manifest {
+            message_id: self.mail.message_id.clone(),
+            date: self.mail.date,
+            subject: Digest::of(self.mail.subject.as_bytes()),
+            mime: Digest::of(self.mime()),
+            size: self.size(),
+            attachments: attachments
+                .map(|file| ManifestAttachment {
+                    name: file.name.clone(),
+                    size: file.bytes.len() as u64,
+                    digest: file.digest,
+                })
+                .collect(),
+        }
+    }
 }
