@@ -169,7 +169,7 @@ impl fmt::Display for Lines<'_> {
         let mut plain_from = 0;
         for (at, byte) in self.0.bytes().enumerate() {
             let replacement = match byte {
-                b'\n' => "<br>\n",
+                b'\n' => "<br>",
                 b'<' => "&lt;",
                 b'>' => "&gt;",
                 b'&' => "&amp;",
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn lines_are_escaped_and_broken() {
-        assert_eq!(Lines("a<b>\n\"&'c").to_string(), "a&lt;b&gt;<br>\n&quot;&amp;&#39;c");
+        assert_eq!(Lines("a<b>\n\"&'c").to_string(), "a&lt;b&gt;<br>&quot;&amp;&#39;c");
         assert_eq!(Lines("").to_string(), "");
     }
 
