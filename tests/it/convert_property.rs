@@ -267,7 +267,8 @@ proptest! {
         prop_assert_eq!(message.missing().len(), case.attachments.len() - present.len());
         for (file, bytes) in mail.attachments.iter().zip(&present) {
             prop_assert_eq!(file.bytes.as_ref(), bytes.as_slice());
-            prop_assert!(!file.name.contains(['/', '\\', '\r', '\n', '\u{202e}']) && file.name.len() <= 200);
+            let is_safe = !file.name.contains(['/', '\\', '\r', '\n', '\u{202e}']) && file.name.len() <= 200;
+            prop_assert!(is_safe, "{:?}", file.name);
             prop_assert!(mail.html.contains(&file.digest.to_string()) && mail.text.contains(&file.digest.to_string()));
             let sent = parsed.parts.iter().find(|part| part.attachment_name() == Some(file.name.as_str()));
             prop_assert!(sent.is_some(), "{:?} is not in the message", file.name);
