@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::item::Participant;
 
+pub mod address;
 pub mod mapping;
+mod table;
 pub mod users;
 
 /// The directory's own id of a mailbox: the same for all its addresses, and after it is renamed.
