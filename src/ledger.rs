@@ -29,7 +29,7 @@ mod schema;
 mod sql;
 
 pub use account::{AccountCounts, Failure, FailureFilter, Unmapped};
-pub use deliveries::{Delivery, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, Target};
+pub use deliveries::{Delivery, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target};
 pub use items::{AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared};
 pub use leases::{Holder, Lease};
 pub use presence::Presence;

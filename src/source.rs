@@ -71,6 +71,11 @@ pub trait Source: Send + Sync {
 
     /// The most items that a page should have.
     fn page_size(&self) -> usize;
+
+    /// Whether the source tells windows of receiving time apart. One that doesn't is read whole in each run.
+    fn has_windows(&self) -> bool {
+        true
+    }
 }
 
 /// What went wrong at the source. What is done about it is decided in `fault`.

@@ -17,8 +17,10 @@ use sqlx::{Any, Transaction};
 
 use super::sql::{self, Dialect, ROWS, built, list_of_placeholders, millis, rows_of_placeholders};
 use super::{Holder, ItemNo, Ledger, LedgerError, RunId};
+use crate::convert::Manifest;
 use crate::fault::Reason;
 use crate::identity::Identity;
+use crate::item::ItemId;
 use crate::resolve::{Mailbox, MailboxId, ResolvedBy};
 
 /// What a delivery is of: a copy for a mailbox, or the item's own row.
@@ -184,6 +186,17 @@ impl Delivery {
     }
 }
 
+/// Which of a mailbox's copies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueOf {
+    /// First copies, certainly not sent.
+    Ready,
+    /// First copies that may be there.
+    Unknown,
+    /// Duplicates, which wait for the first copy of their message.
+    Duplicates,
+}
+
 /// What became of a copy.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -219,13 +232,15 @@ pub struct OpenCounts {
 }
 
 impl Ledger {
-    /// Takes a mailbox's open copies into a run: what a holder before us was sending becomes unknown and settles from
-    /// `settle_at`, what was pending becomes ready, and all rows count in the account of `run`. The mailbox must be leased by `holder`.
+    /// Takes mailboxes' open copies (of all items, or of one) into a run: what a holder before us was sending becomes unknown
+    /// and settles from `settle_at`, what was pending becomes ready, and the rows count in the account of `run`. The
+    /// mailboxes must be leased by `holder`.
     pub async fn adopt_deliveries(
         &self,
         run: &RunId,
         holder: &Holder,
         mailboxes: &[MailboxId],
+        item: Option<ItemId>,
         settle_at: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
@@ -233,12 +248,19 @@ impl Ledger {
             let statement = format!(
                 "UPDATE deliveries SET run_id = $1,
                    settle_at = CASE WHEN state = 'sending' AND holder <> $2 THEN CAST($3 AS BIGINT) ELSE settle_at END,
-                   state = CASE WHEN state = 'sending' AND holder <> $2 THEN 'unknown' WHEN state = 'pending' THEN 'ready' ELSE state END
-                 WHERE state IN ('ready', 'sending', 'unknown', 'pending') AND run_id <> $1 AND mailbox_id IN {}",
-                list_of_placeholders(4, chunk.len())
+                   state = CASE WHEN state = 'sending' AND holder <> $2 THEN 'unknown'
+                                WHEN state = 'pending' THEN 'ready' ELSE state END
+                 WHERE state IN ('ready', 'sending', 'unknown', 'pending') AND run_id <> $1
+                   AND (CAST($4 AS BIGINT) IS NULL
+                        OR item_no IN (SELECT item_no FROM items WHERE item_id = CAST($4 AS BIGINT)))
+                   AND mailbox_id IN {}",
+                list_of_placeholders(5, chunk.len())
             );
-            let mut query =
-                sqlx::query(built(statement)).bind(run.0.clone()).bind(holder.0.clone()).bind(millis(settle_at));
+            let mut query = sqlx::query(built(statement))
+                .bind(run.0.clone())
+                .bind(holder.0.clone())
+                .bind(millis(settle_at))
+                .bind(item.map(|item| item.0));
             for mailbox in chunk {
                 query = query.bind(mailbox.0.clone());
             }
@@ -249,34 +271,36 @@ impl Ledger {
     }
 
     /// Mailboxes with open copies, the longest queue first.
-    pub async fn open_mailboxes(&self) -> Result<Vec<MailboxId>, LedgerError> {
+    pub async fn open_mailboxes(&self) -> Result<Vec<Mailbox>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT mailbox_id, COUNT(*) AS copies FROM deliveries
+            "SELECT mailbox_id, MAX(mailbox) AS mailbox, COUNT(*) AS copies FROM deliveries
              WHERE state IN ('ready', 'sending', 'unknown', 'pending') AND mailbox_id IS NOT NULL
              GROUP BY mailbox_id ORDER BY copies DESC, mailbox_id",
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok(MailboxId(sql::get(row, "mailbox_id")?))).collect()
+        rows.iter()
+            .map(|row| Ok(Mailbox { id: MailboxId(sql::get(row, "mailbox_id")?), address: sql::get(row, "mailbox")? }))
+            .collect()
     }
 
-    /// A mailbox's copies of a run that are ready or unknown, in the order of their items, after `after`: first copies, or
-    /// the duplicates that wait for them.
+    /// A mailbox's copies of a run that are not settled, in the order of their items, after `after`.
     pub async fn queue(
         &self,
         run: &RunId,
         mailbox: &MailboxId,
-        first: bool,
+        of: QueueOf,
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<Delivery>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT * FROM deliveries WHERE mailbox_id = $1 AND state IN ('ready', 'unknown') AND run_id = $2
-               AND first = $3 AND item_no > $4 ORDER BY item_no LIMIT $5",
+            "SELECT * FROM deliveries WHERE mailbox_id = $1 AND state = $2 AND run_id = $3
+               AND first = $4 AND item_no > $5 ORDER BY item_no LIMIT $6",
         )
         .bind(mailbox.0.clone())
+        .bind(if of == QueueOf::Unknown { "unknown" } else { "ready" })
         .bind(run.0.clone())
-        .bind(i64::from(first))
+        .bind(i64::from(of != QueueOf::Duplicates))
         .bind(after.0)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
@@ -284,17 +308,29 @@ impl Ledger {
         rows.iter().map(Delivery::read).collect()
     }
 
-    /// Records the intent to send copies, before the first of them is sent.
-    pub async fn intend(&self, holder: &Holder, mailbox: &MailboxId, items: &[ItemNo]) -> Result<(), LedgerError> {
+    /// Records the intent to send copies, before the first of them is sent, with what will be sent. Fails where one of them
+    /// isn't this process's to send any more.
+    pub async fn intend(
+        &self,
+        holder: &Holder,
+        mailbox: &MailboxId,
+        items: &[(ItemNo, Manifest)],
+        converter: &str,
+    ) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         for chunk in items.chunks(ROWS) {
+            let messages: Vec<_> = chunk.iter().map(|(no, manifest)| (*no, converter, manifest)).collect();
+            super::items::insert_messages(&mut transaction, &messages).await?;
             let statement = format!(
-                "UPDATE deliveries SET state = 'sending', holder = $1 WHERE mailbox_id = $2 AND item_no IN {}
+                "UPDATE deliveries SET state = 'sending', holder = $1, converter = $2 WHERE mailbox_id = $3 AND item_no IN {}
                    AND state IN ('ready', 'unknown')",
-                list_of_placeholders(3, chunk.len())
+                list_of_placeholders(4, chunk.len())
             );
-            let mut query = sqlx::query(built(statement)).bind(holder.0.clone()).bind(mailbox.0.clone());
-            for item in chunk {
+            let mut query = sqlx::query(built(statement))
+                .bind(holder.0.clone())
+                .bind(converter.to_owned())
+                .bind(mailbox.0.clone());
+            for (item, _) in chunk {
                 query = query.bind(item.0);
             }
             let changed = query.execute(&mut *transaction).await?.rows_affected();
@@ -423,6 +459,21 @@ impl Ledger {
             }
         }
         Ok(found)
+    }
+
+    /// Gives each item of a run that was not prepared before the run ended a pending row of its own, so that the run's
+    /// account holds every item. The next run prepares it and takes the row away.
+    pub async fn account_for_unprepared(&self, run: &RunId, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        sqlx::query(
+            "INSERT INTO deliveries (item_no, target, first, state, detail, run_id, created)
+             SELECT item_no, 'item', 1, 'pending', 'the run ended before its turn', $1, $2 FROM items
+             WHERE run_id = $1 AND state = 'staged' ON CONFLICT DO NOTHING",
+        )
+        .bind(run.0.clone())
+        .bind(millis(now))
+        .execute(&self.pool)
+        .await?;
+        Ok(())
     }
 
     /// What is open in the whole ledger.

@@ -345,6 +345,43 @@ impl Ledger {
         rows.iter().map(ItemRecord::read).collect()
     }
 
+    /// Prepared items with rows of their own that are pending (the directory did not answer) in an earlier run's account,
+    /// in order, after `after`.
+    pub async fn unanswered_items(
+        &self,
+        run: &RunId,
+        after: ItemNo,
+        limit: u32,
+    ) -> Result<Vec<ItemRecord>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT * FROM items WHERE item_no > $1 AND state = 'prepared' AND item_no IN
+               (SELECT item_no FROM deliveries
+                WHERE mailbox_id IS NULL AND state IN ('ready', 'sending', 'unknown', 'pending') AND run_id <> $2)
+             ORDER BY item_no LIMIT $3",
+        )
+        .bind(after.0)
+        .bind(run.0.clone())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(ItemRecord::read).collect()
+    }
+
+    /// How many items a run saw first, and how many of them have no row in any account: none, or the books don't balance.
+    pub async fn unaccounted(&self, run: &RunId) -> Result<(u64, u64), LedgerError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS items,
+               COUNT(CASE WHEN NOT EXISTS
+                 (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no) THEN 1 END) AS unaccounted
+             FROM items WHERE run_id = $1",
+        )
+        .bind(run.0.clone())
+        .fetch_one(&self.pool)
+        .await?;
+        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
+        Ok((unsigned(sql::get(&row, "items")?), unsigned(sql::get(&row, "unaccounted")?)))
+    }
+
     /// The items of these numbers.
     pub async fn items(&self, numbers: &[ItemNo]) -> Result<HashMap<ItemNo, ItemRecord>, LedgerError> {
         let mut found = HashMap::with_capacity(numbers.len());
@@ -391,7 +428,11 @@ impl Ledger {
         let mut transaction = self.begin().await?;
         for chunk in prepared.chunks(ROWS) {
             update_items(&mut transaction, self.dialect, chunk).await?;
-            insert_messages(&mut transaction, chunk).await?;
+            let messages: Vec<_> = chunk
+                .iter()
+                .filter_map(|item| item.message.as_ref().map(|(converter, manifest)| (item.no, *converter, manifest)))
+                .collect();
+            insert_messages(&mut transaction, &messages).await?;
         }
         for item in prepared.iter().filter(|item| !item.replaced.is_empty()) {
             deliveries::remove(&mut transaction, item.no, &item.replaced).await?;
@@ -482,8 +523,11 @@ async fn update_items(
     Ok(())
 }
 
-async fn insert_messages(transaction: &mut Transaction<'_, Any>, chunk: &[Prepared]) -> Result<(), LedgerError> {
-    let messages: Vec<_> = chunk.iter().filter_map(|item| Some((item.no, item.message.as_ref()?))).collect();
+/// Records what conversions made.
+pub(super) async fn insert_messages(
+    transaction: &mut Transaction<'_, Any>,
+    messages: &[(ItemNo, &str, &Manifest)],
+) -> Result<(), LedgerError> {
     if messages.is_empty() {
         return Ok(());
     }
@@ -493,7 +537,7 @@ async fn insert_messages(transaction: &mut Transaction<'_, Any>, chunk: &[Prepar
         rows_of_placeholders(messages.len(), 3)
     );
     let mut query = sqlx::query(built(statement));
-    for (no, (converter, manifest)) in messages {
+    for (no, converter, manifest) in messages {
         query = query.bind(no.0).bind((*converter).to_owned()).bind(sql::to_json(manifest)?);
     }
     query.execute(&mut **transaction).await?;

@@ -54,6 +54,7 @@ const MIGRATIONS: &[&[&str]] = &[&[
         resolution TEXT)",
     "CREATE UNIQUE INDEX items_by_key ON items (item_key)",
     "CREATE INDEX items_open ON items (item_no) WHERE state <> 'prepared'",
+    "CREATE INDEX items_by_run ON items (run_id)",
     "CREATE INDEX items_by_window ON items (window_from, window_to)",
     "CREATE TABLE messages (
         item_no BIGINT NOT NULL,
