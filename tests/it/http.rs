@@ -10,6 +10,8 @@ use whatsapp_archiver::http::{HttpClient, HttpError, HttpOptions, Remote};
 
 use crate::servers::telemessage::{ArchivedItem, Fault, MediaFault, PASSWORD, PageFault, TeleMessageServer, USERNAME};
 
+mod tls;
+
 const BODY: &[u8] = b"0123456789";
 
 fn client() -> HttpClient {
