@@ -21,11 +21,13 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The pauses between the tries.
+    /// The pauses between the tries, of which a random part of up to a half is taken off, so that many who failed together
+    /// don't come back together.
     pub fn pauses(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        // Jitter adds up to as much again, so half of each is the base.
         ExponentialBuilder::default()
-            .with_min_delay(self.initial)
-            .with_max_delay(self.max)
+            .with_min_delay(self.initial.min(self.max) / 2)
+            .with_max_delay(self.max / 2)
             .with_max_times(usize::try_from(self.attempts.saturating_sub(1)).unwrap_or(usize::MAX))
             .with_jitter()
             .build()
@@ -108,6 +110,21 @@ mod tests {
         let policy = RetryPolicy { attempts, initial: Duration::from_millis(500), max: Duration::from_secs(30) };
         let shared: SharedClock = Arc::<ManualClock>::clone(&clock);
         (clock, Retrier::new(shared, policy, CancellationToken::new()))
+    }
+
+    #[test]
+    fn pauses_double_and_never_exceed_the_longest() {
+        let policy = RetryPolicy { attempts: 6, initial: Duration::from_millis(500), max: Duration::from_secs(3) };
+        for _ in 0..200 {
+            let pauses: Vec<u128> = policy.pauses().map(|pause| pause.as_millis()).collect();
+            let bounds = [250..=500, 500..=1000, 1000..=2000, 1500..=3000, 1500..=3000];
+            assert_eq!(pauses.len(), bounds.len());
+            for (pause, bounds) in pauses.iter().zip(bounds) {
+                assert!(bounds.contains(pause), "{pauses:?}");
+            }
+        }
+        let reversed = RetryPolicy { initial: Duration::from_mins(1), ..policy };
+        assert!(reversed.pauses().all(|pause| pause <= policy.max));
     }
 
     #[tokio::test]
