@@ -50,7 +50,7 @@ impl Mapping {
         let mut draft = Draft::default();
         table::read(bytes, &COLUMNS, &mut problems, |row, problems| draft.add(row, problems));
         draft.report_repeats(&mut problems);
-        if draft.lines.is_empty() {
+        if draft.lines.is_empty() && !problems.has_errors() {
             problems.warning(1, 1, "no number is mapped".to_owned());
         }
         problems.without_errors(draft.finish(Digest::of(bytes)))

@@ -119,7 +119,8 @@ fn read_from(
         }
         let start_of_line = text.get(start..)?;
         if let Some(broken) = record.iter().position(|field| field.contains(['\n', '\r'])) {
-            let column = place::column(start_of_line, header.separator(), broken);
+            // The mark itself stands before the field's first character.
+            let column = place::column(start_of_line, header.separator(), broken).saturating_sub(1).max(1);
             problems.error(
                 line,
                 column,

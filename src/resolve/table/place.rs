@@ -47,27 +47,27 @@ pub(super) fn line_breaks(text: &str) -> usize {
 /// blanks and a quotation mark.
 pub(super) fn column(text: &str, separator: char, index: usize) -> usize {
     let mut field = 0;
-    let mut quoted = false;
-    let mut at_start = true;
     let mut column = 1;
+    let mut quoted = false;
+    // Nothing of the field was read yet; nothing but what stands before its first character.
+    let (mut fresh, mut before) = (true, true);
     for character in text.chars() {
-        let content = !(at_start && (is_blank(character, separator) || (character == '"' && !quoted)));
-        if field == index && (content || character == separator) {
+        let is_end = matches!(character, '\r' | '\n');
+        let is_separator = character == separator && !quoted;
+        before &= is_blank(character, separator) || character == '"';
+        if is_end || (field == index && (is_separator || !before)) {
             return column;
         }
-        match character {
-            '\r' | '\n' if !quoted => return column,
-            '"' if at_start || quoted => quoted = !quoted,
-            _ if character == separator && !quoted => {
-                field += 1;
-                at_start = true;
-                column += 1;
-                continue;
-            }
-            _ => {}
-        }
-        at_start &= is_blank(character, separator);
         column += 1;
+        if is_separator {
+            field += 1;
+            (fresh, before) = (true, true);
+            continue;
+        }
+        if character == '"' && (fresh || quoted) {
+            quoted = !quoted;
+        }
+        fresh = false;
     }
     column
 }
@@ -104,6 +104,9 @@ mod tests {
             ("é,s", 1, 3),
             (",s\nx", 0, 1),
             ("a\nb,c", 1, 2),
+            (" \"", 1, 3),
+            ("44, \"s@x\"", 1, 6),
+            ("\"4\n4\",s", 1, 3),
         ] {
             assert_eq!(column(line, ',', index), expected, "{line} {index}");
         }

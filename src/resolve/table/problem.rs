@@ -67,9 +67,14 @@ impl Problems {
         keep(&mut self.warnings, problem, &mut self.omitted);
     }
 
+    /// Whether the file is unusable.
+    pub(in crate::resolve) fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     /// `value` with the warnings, where there is no error.
     pub(in crate::resolve) fn without_errors<T>(self, value: T) -> Result<(T, Vec<Problem>), Self> {
-        if self.errors.is_empty() { Ok((value, self.in_order())) } else { Err(self) }
+        if self.has_errors() { Err(self) } else { Ok((value, self.in_order())) }
     }
 
     /// The problems in the order of the lines; 10,000 of each severity at most.

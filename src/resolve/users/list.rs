@@ -37,7 +37,7 @@ impl UserList {
         let mut problems = UserListProblems::new(file_name);
         let mut draft = Draft::default();
         table::read(bytes, &COLUMNS, &mut problems, |row, problems| draft.add(row, problems));
-        if draft.mailboxes.is_empty() {
+        if draft.mailboxes.is_empty() && !problems.has_errors() {
             problems.warning(1, 1, "the list has no users".to_owned());
         }
         let list = Self { name: format!("user list {file_name}"), mailboxes: draft.mailboxes, places: draft.places };
