@@ -19,7 +19,9 @@ pub mod window;
 // What the steps stand on.
 pub mod config;
 pub mod http;
+pub mod graph;
 pub mod sign_in;
+pub mod throttle;
 
 // The steps.
 pub mod convert;

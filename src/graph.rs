@@ -1,0 +1,1 @@
+//! Microsoft Graph on the wire.
