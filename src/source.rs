@@ -12,6 +12,7 @@ use crate::item::ItemId;
 use crate::window::Window;
 
 pub mod directory;
+pub mod page;
 pub mod telemessage;
 
 /// A place in the source's order of items: exclusive, ascending. TeleMessage's `lastId`.
