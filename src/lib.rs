@@ -18,8 +18,8 @@ pub mod window;
 
 // What the steps stand on.
 pub mod config;
-pub mod http;
 pub mod graph;
+pub mod http;
 pub mod sign_in;
 pub mod throttle;
 

@@ -14,9 +14,9 @@ const TEN_MINUTES_MS: i64 = 600_000;
 const FIVE_MINUTES_MS: i64 = 300_000;
 /// The first pause after a refusal that names none; doubled with each that follows.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// A pause that a server asks for is cut here: then it is asked again.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// After so many requests in a row that were served, one more at a time is tried again.
 const SERVED_BEFORE_WIDENING: u32 = 50;
 
