@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::identity::MessageId;
 
+mod mime;
+
 /// The version of the converter: changed with every change of its output, recorded with each copy that is sent.
 pub const CONVERTER_VERSION: &str = "1";
 
@@ -128,4 +130,11 @@ pub struct Message {
     /// The message field by field.
     pub mail: Mail,
     mime: OnceLock<Bytes>,
+}
+
+impl Message {
+    /// A message of these fields; its MIME form is made when it is first asked for.
+    pub fn new(mail: Mail) -> Self {
+        Self { mail, mime: OnceLock::new() }
+    }
 }
