@@ -254,15 +254,12 @@ impl Fields {
     /// The chat: `groupId`, else the sorted values of sender and recipients, also where there is a `groupData.id`
     /// (which is not the same for all captures).
     fn chat(&mut self, item: &Item) {
-        match item.chat.name().and_then(|name| name.id.as_deref()) {
-            Some(group_id) => {
-                self.text("group");
-                self.text(group_id);
-            }
-            None => {
-                self.text("participants");
-                self.sorted(item.sender.iter().chain(&item.recipients).map(|participant| participant.value.as_str()));
-            }
+        if let Some(group_id) = item.chat.name().and_then(|name| name.id.as_deref()) {
+            self.text("group");
+            self.text(group_id);
+        } else {
+            self.text("participants");
+            self.sorted(item.sender.iter().chain(&item.recipients).map(|participant| participant.value.as_str()));
         }
     }
 

@@ -281,20 +281,12 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_permission() {
-        let refusal = Refusal {
-            status: StatusCode::FORBIDDEN,
-            code: "ErrorAccessDenied".to_owned(),
-            message: String::new(),
-            after: None,
-            ..sample()
-        };
+        let body = br#"{"error":{"code":"ErrorAccessDenied"}}"#;
+        let headers = reqwest::header::HeaderMap::new();
+        let refusal = Refusal::of(StatusCode::FORBIDDEN, &headers, body, chrono::DateTime::UNIX_EPOCH);
         let error = no_answer(&CallError::Refused(refusal), "User.Read.All");
         assert!(
             matches!(&error, DirectoryError::Forbidden(detail) if detail.contains("grant the application User.Read.All"))
         );
-    }
-
-    fn sample() -> Refusal {
-        Refusal::of(StatusCode::FORBIDDEN, &reqwest::header::HeaderMap::new(), b"{}", chrono::DateTime::UNIX_EPOCH)
     }
 }
