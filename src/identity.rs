@@ -48,6 +48,16 @@ impl MessageId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What stands before the `@`, which tells ids apart: 32 lower-case hexadecimal digits.
+    pub fn local_part(&self) -> &str {
+        self.0.split_once('@').map_or(self.0.as_str(), |(local, _)| local)
+    }
+
+    /// The id with this local part; `None` where none of ours has such a one.
+    pub fn from_local_part(local: &str) -> Option<Self> {
+        Self::parse(&format!("{local}@{DOMAIN}"))
+    }
 }
 
 impl fmt::Display for MessageId {
@@ -244,15 +254,12 @@ impl Fields {
     /// The chat: `groupId`, else the sorted values of sender and recipients, also where there is a `groupData.id`
     /// (which is not the same for all captures).
     fn chat(&mut self, item: &Item) {
-        match item.chat.name().and_then(|name| name.id.as_deref()) {
-            Some(group_id) => {
-                self.text("group");
-                self.text(group_id);
-            }
-            None => {
-                self.text("participants");
-                self.sorted(item.sender.iter().chain(&item.recipients).map(|participant| participant.value.as_str()));
-            }
+        if let Some(group_id) = item.chat.name().and_then(|name| name.id.as_deref()) {
+            self.text("group");
+            self.text(group_id);
+        } else {
+            self.text("participants");
+            self.sorted(item.sender.iter().chain(&item.recipients).map(|participant| participant.value.as_str()));
         }
     }
 

@@ -18,8 +18,10 @@ pub mod window;
 
 // What the steps stand on.
 pub mod config;
+pub mod graph;
 pub mod http;
 pub mod sign_in;
+pub mod throttle;
 
 // The steps.
 pub mod convert;
