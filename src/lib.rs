@@ -19,8 +19,10 @@ pub mod window;
 
 // What the steps stand on.
 pub mod config;
+pub mod graph;
 pub mod http;
 pub mod sign_in;
+pub mod throttle;
 
 // The steps.
 pub mod convert;
@@ -35,6 +37,11 @@ pub mod retry;
 
 // What is remembered.
 pub mod ledger;
+pub mod report;
+
+// What knows the order of the steps.
+pub mod failpoint;
+pub mod pipeline;
 
 // What is made of staged items besides copies in mailboxes.
 pub mod export;

@@ -257,6 +257,12 @@ impl Ledger {
         Ok(Some(instant.with_timezone(&Utc)))
     }
 
+    /// Where the first regular window begins: of what was sent before it, the ledger knows nothing.
+    pub async fn first_window(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let row = sqlx::query("SELECT MIN(window_from) AS first FROM windows").fetch_one(&self.pool).await?;
+        sql::optional_instant(&row, "first")
+    }
+
     /// A regular window that was begun and not finished, for the next run to go on with.
     pub async fn open_window(&self) -> Result<Option<StoredWindow>, LedgerError> {
         let row = sqlx::query("SELECT * FROM windows WHERE state = 'open' ORDER BY window_from LIMIT 1")

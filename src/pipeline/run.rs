@@ -25,6 +25,7 @@ use crate::failpoint;
 use crate::fault::Reason;
 use crate::ledger::{Holder, ItemNo, ItemSelection, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::report::Report;
+use crate::retry::Retrier;
 
 /// Pages that wait to be prepared.
 const PAGES_AHEAD: usize = 2;
@@ -65,10 +66,17 @@ impl Pipeline {
         self.progress.reset();
 
         let leases = Arc::new(Leases::new(self.settings.lease, started));
-        let result = self.with_leases(&leases, &id, order).await;
+        let result = self.for_one_run().with_leases(&leases, &id, order).await;
         let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
         ledger.release_leases(&self.parts.holder).await?;
         finished
+    }
+
+    /// The same pipeline with a stop of its own, which a failure of one task pulls for the others.
+    fn for_one_run(&self) -> Self {
+        let stop = self.stop.child_token();
+        let retrier = Retrier::new(Arc::clone(&self.parts.clock), self.settings.retry, stop.clone());
+        Self { stop, retrier, ..self.clone() }
     }
 
     /// Does the work of a run while its leases are kept; it is abandoned where they are lost.
@@ -84,7 +92,7 @@ impl Pipeline {
             async {
                 let kept = keep.await;
                 if kept.is_err() {
-                    self.stop_work.cancel();
+                    self.stop.cancel();
                 }
                 kept
             },
@@ -159,12 +167,22 @@ impl Pipeline {
         let settled = ended(settling).await;
         // The deeper failure is the cause of those before it.
         settled.and(delivered).and(prepared).and(pulled)?;
-        if self.stop_work.is_cancelled() { Err(RunError::Stopped) } else { Ok(()) }
+        if self.stop.is_cancelled() { Err(RunError::Stopped) } else { Ok(()) }
     }
 
     /// A task of the run; where it fails, the others stop.
-    fn spawn(&self, task: impl Future<Output = Result<(), RunError>> + Send + 'static) -> JoinHandle<Result<(), RunError>> {
-        tokio::spawn(task)
+    fn spawn(
+        &self,
+        task: impl Future<Output = Result<(), RunError>> + Send + 'static,
+    ) -> JoinHandle<Result<(), RunError>> {
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            let result = task.await;
+            if result.is_err() {
+                stop.cancel();
+            }
+            result
+        })
     }
 
     /// Whether a backfill reads time before the ledger's first window, of which it can't know what was sent.
