@@ -1,0 +1,170 @@
+//! Secrets: never in the configuration itself, but in a variable of the environment or in a file.
+//!
+//! A secret in a file is read each time it is used, so that a change needs no restart. Nothing here shows a value.
+
+use std::fmt;
+use std::io::Read as _;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use aws_lc_rs::pbkdf2;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::digest::Digest;
+
+/// The most that a secret may hold, in bytes: a certificate chain with its key fits.
+const CAP: u64 = 64 * 1024;
+
+/// Where a secret is to be found, with the key of the configuration that names it.
+#[derive(Clone)]
+pub struct Secret {
+    key: Arc<str>,
+    origin: Origin,
+}
+
+#[derive(Clone)]
+enum Origin {
+    /// A variable of the environment, which can't change while the daemon runs.
+    Variable { name: String, value: Option<SecretString> },
+    /// A file, read on use.
+    File(PathBuf),
+    /// A value that the program was given directly.
+    Fixed(SecretString),
+}
+
+impl Secret {
+    /// The secret in the environment variable `name`, whose value is `value`. `key` is the key of the configuration, such as `source.password`.
+    pub fn variable(key: &str, name: &str, value: Option<&str>) -> Self {
+        let value = value.map(SecretString::from);
+        Self { key: key.into(), origin: Origin::Variable { name: name.to_owned(), value } }
+    }
+
+    /// The secret in a file.
+    pub fn file(key: &str, path: impl Into<PathBuf>) -> Self {
+        Self { key: key.into(), origin: Origin::File(path.into()) }
+    }
+
+    /// A secret whose value is known: for tests, and for secrets that come from elsewhere.
+    pub fn fixed(key: &str, value: SecretString) -> Self {
+        Self { key: key.into(), origin: Origin::Fixed(value) }
+    }
+
+    /// The key of the configuration that names the secret, such as `source.password`.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Reads the secret as it is now, without one trailing line break. Blocks on a file of at most 64 KiB.
+    pub fn read(&self) -> Result<SecretString, SecretError> {
+        let value = match &self.origin {
+            Origin::Variable { value: Some(value), .. } | Origin::Fixed(value) => value.clone(),
+            Origin::Variable { name, value: None } => {
+                return Err(self.error(SecretFault::VariableMissing { name: shown_name(name) }));
+            }
+            Origin::File(path) => read_file(path).map_err(|fault| self.error(fault))?,
+        };
+        let value = without_line_break(value);
+        if value.expose_secret().len() as u64 > CAP {
+            return Err(self.error(SecretFault::TooLarge));
+        }
+        if value.expose_secret().trim().is_empty() {
+            return Err(self.error(SecretFault::Empty));
+        }
+        Ok(value)
+    }
+
+    /// A stand-in for the value as it is now, by which a change is noticed, also after a restart. It is slow on
+    /// purpose (some ten milliseconds) and differs by key, so that it may be stored where the value may not.
+    pub fn fingerprint(&self) -> Result<Digest, SecretError> {
+        const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
+        let value = self.read()?;
+        let salt = format!("whatsapp-archiver secret fingerprint 1 {}", self.key);
+        let mut fingerprint = [0; 32];
+        pbkdf2::derive(
+            pbkdf2::PBKDF2_HMAC_SHA256,
+            ROUNDS,
+            salt.as_bytes(),
+            value.expose_secret().as_bytes(),
+            &mut fingerprint,
+        );
+        Ok(Digest::from(fingerprint))
+    }
+
+    fn error(&self, fault: SecretFault) -> SecretError {
+        SecretError { key: Arc::clone(&self.key), fault }
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({}, [redacted])", self.key)
+    }
+}
+
+/// A secret can't be had.
+#[derive(Debug, thiserror::Error)]
+#[error("the secret `{key}` can't be read: {fault}")]
+pub struct SecretError {
+    key: Arc<str>,
+    /// What is wrong.
+    pub fault: SecretFault,
+}
+
+/// Why a secret can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFault {
+    /// The variable is not set, or is not Unicode.
+    #[error("the environment variable {name} is not set")]
+    VariableMissing {
+        /// Its name, where it looks like one.
+        name: String,
+    },
+    /// The file can't be read.
+    #[error("the file {} can't be read: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// There is nothing in it.
+    #[error("it is empty")]
+    Empty,
+    /// It is over 64 KiB.
+    #[error("it is larger than 64 KiB")]
+    TooLarge,
+    /// It is not text.
+    #[error("it is not UTF-8 text")]
+    NotText,
+}
+
+/// The name of a variable, unless it may be the secret itself, put in the wrong place.
+fn shown_name(name: &str) -> String {
+    let usual = |character: char| character.is_ascii_uppercase() || character.is_ascii_digit() || character == '_';
+    if name.contains('_') && name.chars().all(usual) { name.to_owned() } else { "that it names".to_owned() }
+}
+
+fn read_file(path: &Path) -> Result<SecretString, SecretFault> {
+    let failed = |error| SecretFault::File { path: path.to_owned(), error };
+    // Asked before opening: opening a pipe would wait for its writer.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(std::io::Error::other("not a file")));
+    }
+    let file = std::fs::File::open(path).map_err(failed)?;
+    // With room for all of it, so that growing leaves no copies behind in memory.
+    let mut bytes = Vec::with_capacity(usize::try_from(CAP).unwrap_or(0) + 1);
+    file.take(CAP + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > CAP {
+        return Err(SecretFault::TooLarge);
+    }
+    String::from_utf8(bytes).map(SecretString::from).map_err(|_| SecretFault::NotText)
+}
+
+fn without_line_break(value: SecretString) -> SecretString {
+    let text = value.expose_secret();
+    match text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')) {
+        Some(text) => SecretString::from(text),
+        None => value,
+    }
+}
