@@ -3,7 +3,6 @@
 //! A secret in a file is read each time it is used, so that a change needs no restart. Nothing here shows a value.
 
 use std::fmt;
-use std::io::Read as _;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,10 +10,11 @@ use std::sync::Arc;
 use aws_lc_rs::pbkdf2;
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::file::{self, Unreadable};
 use crate::digest::Digest;
 
 /// The most that a secret may hold, in bytes: a certificate chain with its key fits.
-const CAP: u64 = 64 * 1024;
+const CAP: u32 = 64 * 1024;
 
 /// Where a secret is to be found, with the key of the configuration that names it.
 #[derive(Clone)]
@@ -65,7 +65,7 @@ impl Secret {
             Origin::File(path) => read_file(path).map_err(|fault| self.error(fault))?,
         };
         let value = without_line_break(value);
-        if value.expose_secret().len() as u64 > CAP {
+        if value.expose_secret().len() as u64 > u64::from(CAP) {
             return Err(self.error(SecretFault::TooLarge));
         }
         if value.expose_secret().trim().is_empty() {
@@ -139,6 +139,18 @@ pub enum SecretFault {
     NotText,
 }
 
+impl SecretFault {
+    /// What the administrator can do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Self::VariableMissing { .. } => "set the variable, or name a file: { file = \"/run/secrets/…\" }",
+            Self::File { .. } => "create the file, readable for the daemon, or name a variable: { env = \"…\" }",
+            Self::Empty => "put the secret there",
+            Self::TooLarge | Self::NotText => "put the secret there, as text and nothing else",
+        }
+    }
+}
+
 /// The name of a variable, unless it may be the secret itself, put in the wrong place.
 fn shown_name(name: &str) -> String {
     let usual = |character: char| character.is_ascii_uppercase() || character.is_ascii_digit() || character == '_';
@@ -146,18 +158,10 @@ fn shown_name(name: &str) -> String {
 }
 
 fn read_file(path: &Path) -> Result<SecretString, SecretFault> {
-    let failed = |error| SecretFault::File { path: path.to_owned(), error };
-    // Asked before opening: opening a pipe would wait for its writer.
-    if !std::fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(failed(std::io::Error::other("not a file")));
-    }
-    let file = std::fs::File::open(path).map_err(failed)?;
-    // With room for all of it, so that growing leaves no copies behind in memory.
-    let mut bytes = Vec::with_capacity(usize::try_from(CAP).unwrap_or(0) + 1);
-    file.take(CAP + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > CAP {
-        return Err(SecretFault::TooLarge);
-    }
+    let bytes = file::read_regular(path, CAP).map_err(|unreadable| match unreadable {
+        Unreadable::Io(error) => SecretFault::File { path: path.to_owned(), error },
+        Unreadable::TooLarge => SecretFault::TooLarge,
+    })?;
     String::from_utf8(bytes).map(SecretString::from).map_err(|_| SecretFault::NotText)
 }
 
