@@ -59,6 +59,9 @@ use reader::Reader;
 /// A commented configuration with every key, to start from.
 pub const EXAMPLE: &str = include_str!("../config/example.toml");
 
+/// The beginning of a mapping file: the one that [`EXAMPLE`] names, without any number yet.
+pub const EXAMPLE_MAPPING: &str = "External User ID,Microsoft 365 User Mailbox\n";
+
 /// A configuration that is checked and ready to use.
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -99,11 +99,15 @@ fn unknown_section(name: &str, value: &DeValue<'_>, place: Place) -> Problem {
     let problem = |what: &str, instead| Problem { place, key: shown(name), what: what.to_owned(), instead };
     if value.is_table() || value.is_array() {
         let likeliest = schema::likeliest(name, SECTIONS.iter().map(|section| section.name));
-        return problem("unknown section", likeliest.map(|name| format!("[{name}]")));
+        let instead = likeliest.map_or("nothing".to_owned(), |name| format!("[{name}]"));
+        return problem("unknown section", Some(instead));
     }
     let home = SECTIONS.iter().find_map(|section| Some((section.name, section.key(name)?)));
-    let instead = home.map(|(section, key)| format!("in [{section}]: {} = {}", key.name, key.example));
-    problem("a key outside any section", instead)
+    let instead = home
+        .map_or("nothing, or the key below the [section] that it belongs to".to_owned(), |(section, key)| {
+            format!("in [{section}]: {} = {}", key.name, key.example)
+        });
+    problem("a key outside any section", Some(instead))
 }
 
 /// Puts the values of variables in the place of those in the file.
@@ -143,7 +147,7 @@ fn unknown_variable(name: &str, place: Place) -> Problem {
     let known: Vec<String> = variables().map(|(known, ..)| known).collect();
     let likeliest = schema::likeliest(name, known.iter().map(String::as_str));
     let what = "this variable overrides no key of the configuration".to_owned();
-    Problem { place, key: String::new(), what, instead: likeliest.map(ToOwned::to_owned) }
+    Problem { place, key: String::new(), what, instead: Some(likeliest.unwrap_or("nothing").to_owned()) }
 }
 
 /// The value of a variable: TOML where it has the key's form so, else the text itself.

@@ -15,17 +15,26 @@ use super::schema::{self, Choice};
 /// What is wrong with a value. Never says what the value is.
 pub(super) struct Wrong {
     pub(super) what: String,
-    /// What to write instead, where the key's worked value isn't it.
-    pub(super) instead: Option<String>,
+    pub(super) instead: Instead,
+}
+
+/// What to write instead of what is wrong.
+pub(super) enum Instead {
+    /// The key with its worked value.
+    Example,
+    /// The key with this value.
+    Value(String),
+    /// What these words say.
+    Words(String),
 }
 
 impl Wrong {
     pub(super) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), instead: None }
+        Self { what: what.into(), instead: Instead::Example }
     }
 
     pub(super) fn with(what: impl Into<String>, instead: impl Into<String>) -> Self {
-        Self { what: what.into(), instead: Some(instead.into()) }
+        Self { what: what.into(), instead: Instead::Words(instead.into()) }
     }
 
     fn form(expected: &str, value: &Value) -> Self {
@@ -95,10 +104,8 @@ pub(super) fn choice<T: Choice>(value: &Value) -> Result<T, Wrong> {
 fn not_a_choice<T: Choice>(text: &str) -> Wrong {
     let names = schema::names::<T>();
     let all = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    match schema::likeliest(text, names) {
-        Some(name) => Wrong::with(format!("must be one of {all}"), format!("\"{name}\"")),
-        None => Wrong::new(format!("must be one of {all}")),
-    }
+    let likeliest = schema::likeliest(text, names).map(|name| Instead::Value(format!("\"{name}\"")));
+    Wrong { what: format!("must be one of {all}"), instead: likeliest.unwrap_or(Instead::Example) }
 }
 
 /// A duration.

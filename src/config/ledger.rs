@@ -32,6 +32,10 @@ pub enum LedgerUrl {
     },
 }
 
+const SQLITE_EXAMPLE: &str = "url = \"sqlite:///var/lib/whatsapp-archiver/ledger.db\"";
+const POSTGRES_EXAMPLE: &str =
+    "url = \"postgres://archiver@db.contoso.example/archiver\", with password = { env = \"LEDGER_PASSWORD\" }";
+
 pub(super) const SCHEMA: SectionSchema = SectionSchema {
     name: "ledger",
     keys: &[
@@ -51,10 +55,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<LedgerConfig> {
         Some(LedgerUrl::Postgres { url, .. }) => Some(LedgerUrl::Postgres { url, password: secret }),
         Some(LedgerUrl::Sqlite(_)) if section.has("password") => {
             let what = "this key is for a postgres:// url, which is not what is chosen here";
-            section.wrong(
-                "password",
-                Wrong::with(what, "nothing, or url = \"postgres://archiver@db.contoso.example/archiver\""),
-            );
+            section.wrong("password", Wrong::with(what, format!("nothing, or {POSTGRES_EXAMPLE}")));
             None
         }
         other => other,
@@ -62,10 +63,10 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<LedgerConfig> {
     Some(LedgerConfig { url: url?, lease })
 }
 
-/// The address of a ledger, for the configuration and the command line; a relative path is relative to `directory`.
-/// Never shown when it is wrong: it may hold a password.
 fn url(value: &Value, directory: &Path) -> Result<LedgerUrl, Wrong> {
-    LedgerUrl::parse(&form::text(value)?, directory).map_err(Wrong::new)
+    let text = form::text(value)?;
+    let advice = if text.starts_with("postgres") { POSTGRES_EXAMPLE } else { SQLITE_EXAMPLE };
+    LedgerUrl::parse(&text, directory).map_err(|what| Wrong::with(what, advice))
 }
 
 impl LedgerUrl {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::document::{self, Document, Entry, Value, Written, shown};
-use super::form::Wrong;
+use super::form::{Instead, Wrong};
 use super::problem::{Place, Problem};
 use super::schema::{self, Choice, Condition, Key, SECTIONS, SectionSchema, Shape};
 use super::{Secret, form};
@@ -153,7 +153,12 @@ impl<'a> Section<'a> {
 
     fn problem(&self, key: &'static str, wrong: Wrong) -> Problem {
         let place = self.entries.get(key).map_or(&self.header, |entry| &entry.place).clone();
-        let instead = wrong.instead.or_else(|| Some(self.worked(self.schema.key(key)?, &place)));
+        let key_of_schema = self.schema.key(key);
+        let instead = match wrong.instead {
+            Instead::Words(words) => Some(words),
+            Instead::Value(value) => key_of_schema.map(|key| self.worked(key, &value, &place)),
+            Instead::Example => key_of_schema.map(|key| self.worked(key, key.example, &place)),
+        };
         Problem { place, key: self.name_of(key), what: wrong.what, instead }
     }
 
@@ -161,16 +166,16 @@ impl<'a> Section<'a> {
         format!("{}.{key}", self.schema.name)
     }
 
-    /// The worked value of a key as it would be written at `place`.
-    fn worked(&self, key: &Key, place: &Place) -> String {
+    /// A key with a value as it would be written at `place`.
+    fn worked(&self, key: &Key, value: &str, place: &Place) -> String {
         match (place, key.shape) {
-            (Place::Variable(name), Shape::Secret | Shape::List) => format!("{name}='{}'", key.example),
-            (Place::Variable(name), _) => format!("{name}='{}'", key.example.trim_matches('"')),
-            (Place::File, _) => format!("in [{}]: {} = {}", self.schema.name, key.name, key.example),
+            (Place::Variable(name), Shape::Secret | Shape::List) => format!("{name}='{value}'"),
+            (Place::Variable(name), _) => format!("{name}='{}'", value.trim_matches('"')),
+            (Place::File, _) => format!("in [{}]: {} = {value}", self.schema.name, key.name),
             (Place::Line { .. }, Shape::Secret) => {
-                format!("{key} = {}  or  {key} = {{ file = \"/run/secrets/{key}\" }}", key.example, key = key.name)
+                format!("{0} = {value}  or  {0} = {1}", key.name, other_origin(key))
             }
-            (Place::Line { .. }, _) => format!("{} = {}", key.name, key.example),
+            (Place::Line { .. }, _) => format!("{} = {value}", key.name),
         }
     }
 
@@ -181,9 +186,9 @@ impl<'a> Section<'a> {
             let elsewhere = SECTIONS.iter().find(|section| section.key(&key).is_some());
             let likeliest = schema::likeliest(&key, schema.keys.iter().map(|key| key.name));
             let instead = match (likeliest.and_then(|name| schema.key(name)), elsewhere) {
-                (Some(key), _) => Some(self.worked(key, &entry.place)),
+                (Some(key), _) => Some(self.worked(key, key.example, &entry.place)),
                 (None, Some(section)) => Some(format!("the same key in [{}]", section.name)),
-                (None, None) => None,
+                (None, None) => Some("nothing".to_owned()),
             };
             let key = self.name_of(&shown(&key));
             self.problems.push(Problem { place: entry.place, key, what: "unknown key".to_owned(), instead });
@@ -227,6 +232,15 @@ impl<'a> Section<'a> {
         let conditions = self.schema.key(key).map_or(&[][..], |key| key.only);
         let named: Vec<String> = conditions.iter().map(|it| format!("{} = \"{}\"", it.key, it.value)).collect();
         if named.is_empty() { String::new() } else { format!(": {} needs it", named.join(" with ")) }
+    }
+}
+
+/// The worked value of a secret's key with the other of the two origins.
+fn other_origin(key: &Key) -> String {
+    if key.example.contains("file =") {
+        format!("{{ env = \"{}\" }}", key.name.to_uppercase())
+    } else {
+        format!("{{ file = \"/run/secrets/{}\" }}", key.name)
     }
 }
 

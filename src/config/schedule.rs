@@ -56,7 +56,7 @@ pub(super) fn read(section: &mut Section<'_>) -> ScheduleConfig {
     check_keeps_to_time_of_day(section, every, at);
     if section.has("start_from") && section.has("first_lookback") {
         let what = "contradicts first_lookback: both say where the first window begins";
-        section.wrong("start_from", Wrong::with(what, "one of the two"));
+        section.wrong("start_from", Wrong::with(what, "either first_lookback or start_from"));
     } else if start_from.is_none() && settle >= lookback {
         let key = if section.has("first_lookback") { "first_lookback" } else { "settle" };
         section.wrong(key, Wrong::new("settle must be shorter than first_lookback, or the first window holds no time"));

@@ -172,3 +172,79 @@ fn without_line_break(value: SecretString) -> SecretString {
         None => value,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(secret: &Secret) -> String {
+        secret.read().unwrap().expose_secret().to_owned()
+    }
+
+    fn fault_of(bytes: &[u8]) -> SecretFault {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, bytes).unwrap();
+        Secret::file("source.password", path).read().unwrap_err().fault
+    }
+
+    #[test]
+    fn a_file_is_read_anew_and_loses_one_line_break() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let secret = Secret::file("source.password", &path);
+        let mut fingerprints = Vec::new();
+        for (written, read) in [("a", "a"), ("b\n", "b"), ("c\r\n", "c"), ("d\n\n", "d\n"), (" e ", " e "), ("a", "a")]
+        {
+            std::fs::write(&path, written).unwrap();
+            assert_eq!(value(&secret), read);
+            fingerprints.push(secret.fingerprint().unwrap());
+        }
+        assert_eq!(fingerprints[0], fingerprints[5]);
+        assert_ne!(fingerprints[0], fingerprints[1]);
+    }
+
+    #[test]
+    fn fingerprints_last_and_differ_by_key() {
+        let fingerprint = |key| Secret::variable(key, "X", Some("hunter2")).fingerprint().unwrap();
+        // Frozen (computed with Python's hashlib): stored ones must be recognised by later versions.
+        let expected = "a368c3f9a0258d6b46a904aad75de2cc";
+        assert_eq!(fingerprint("source.password").short(32), expected);
+        assert_ne!(fingerprint("source.password"), fingerprint("mailbox.password"));
+    }
+
+    #[test]
+    fn what_is_no_secret_is_refused() {
+        assert!(matches!(fault_of(b""), SecretFault::Empty));
+        assert!(matches!(fault_of(b"\n"), SecretFault::Empty));
+        assert!(matches!(fault_of(b" \n \n"), SecretFault::Empty));
+        assert!(matches!(fault_of(b"\xff\xfe"), SecretFault::NotText));
+        assert!(matches!(fault_of(&vec![b'x'; 64 * 1024 + 1]), SecretFault::TooLarge));
+        assert!(matches!(
+            Secret::variable("k", "X", None).read().unwrap_err().fault,
+            SecretFault::VariableMissing { .. }
+        ));
+        assert!(matches!(Secret::file("k", "/nowhere/at/all").read().unwrap_err().fault, SecretFault::File { .. }));
+        assert!(matches!(Secret::file("k", "/").read().unwrap_err().fault, SecretFault::File { .. }));
+        assert!(matches!(Secret::file("k", "/dev/zero").read().unwrap_err().fault, SecretFault::File { .. }));
+    }
+
+    #[test]
+    fn the_largest_secret_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        std::fs::write(&path, vec![b'x'; 64 * 1024]).unwrap();
+        assert_eq!(value(&Secret::file("k", path)).len(), 64 * 1024);
+    }
+
+    #[test]
+    fn nothing_shows_the_value() {
+        for secret in [Secret::variable("k", "X", Some("hunter2")), Secret::fixed("k", "hunter2".into())] {
+            assert!(!format!("{secret:?}").contains("hunter2"));
+            assert!(!format!("{:?}", secret.read()).contains("hunter2"));
+        }
+        // Someone wrote the secret where its variable's name belongs.
+        let misplaced = Secret::variable("k", "hunter2", None).read().unwrap_err();
+        assert!(!format!("{misplaced} {misplaced:?}").contains("hunter2"));
+    }
+}
