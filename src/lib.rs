@@ -14,6 +14,7 @@ pub mod clock;
 pub mod digest;
 pub mod identity;
 pub mod item;
+pub mod schedule;
 pub mod window;
 
 // What the steps stand on.
@@ -30,6 +31,10 @@ pub mod staging;
 
 // What a fault of a step means.
 pub mod fault;
+pub mod retry;
+
+// What is remembered.
+pub mod ledger;
 
 // What is made of staged items besides copies in mailboxes.
 pub mod export;

@@ -1,0 +1,153 @@
+//! A [`Mail`] as MIME (RFC 5322, RFC 2045–2047, RFC 2231): CRLF throughout, ASCII headers, lines within the limits.
+//!
+//! Written by `mail-builder`; what it leaves open is settled here. Everything that would be random or read from a clock
+//! is given (Message-ID, Date, boundaries), text reaches it with the line ends that MIME wants, and attachments go as
+//! base64 straight into the output whatever their type, so that no byte of them depends on what a mail server does to
+//! text. It does not repair hostile values: the fields of a [`Mail`] are clean when it is made.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use mail_builder::MessageBuilder;
+use mail_builder::headers::HeaderType;
+use mail_builder::headers::address::Address as MailboxHeader;
+use mail_builder::headers::content_type::ContentType;
+use mail_builder::headers::date::Date;
+use mail_builder::headers::message_id::MessageId as IdHeader;
+use mail_builder::headers::raw::Raw;
+use mail_builder::headers::text::Text;
+use mail_builder::mime::{BodyPart, MimePart};
+
+use super::media_type::RFC822;
+use super::{Address, Mail, MailAttachment};
+
+/// The MIME form of a mail. The same mail gives the same bytes.
+pub(super) fn write(mail: &Mail) -> Bytes {
+    let mut builder = MessageBuilder::new()
+        .from(mailbox(&mail.from))
+        .to(recipients(&mail.to))
+        .header("Subject", unstructured(&mail.subject))
+        .date(Date::new(mail.date.timestamp()))
+        .message_id(mail.message_id.as_str());
+    if let Some(original) = &mail.in_reply_to {
+        builder = builder.in_reply_to(original.as_str());
+    }
+    if !mail.references.is_empty() {
+        builder = builder.references(IdHeader::new_list(mail.references.iter().map(super::MessageId::as_str)));
+    }
+    builder = builder.header("Thread-Topic", unstructured(&mail.thread_topic));
+    for (name, value) in &mail.extra_headers {
+        builder = builder.header(*name, unstructured(value));
+    }
+    let mut output = Vec::new();
+    builder.body(body(mail)).serialize(&mut output);
+    Bytes::from(output)
+}
+
+fn mailbox(address: &Address) -> MailboxHeader<'_> {
+    MailboxHeader::new_address(address.name.as_deref(), address.address.as_str())
+}
+
+/// The recipients, or the empty group that stands for none (RFC 5322, 3.4 and A.1.3).
+fn recipients(to: &[Address]) -> MailboxHeader<'_> {
+    if to.is_empty() {
+        return MailboxHeader::new_group(Some("undisclosed-recipients"), Vec::new());
+    }
+    MailboxHeader::new_list(to.iter().map(mailbox).collect())
+}
+
+/// An unstructured header. ASCII text that looks like an encoded word would be decoded by its readers, so it is encoded
+/// itself.
+fn unstructured(text: &str) -> HeaderType<'_> {
+    if text.contains("=?") && text.is_ascii() { Raw::new(encoded_words(text)).into() } else { Text::new(text).into() }
+}
+
+/// ASCII text as encoded words (RFC 2047) of at most 75 characters, separated by spaces to fold at.
+fn encoded_words(ascii: &str) -> String {
+    const BYTES_OF_A_WORD: usize = 45;
+    let words = ascii.as_bytes().chunks(BYTES_OF_A_WORD);
+    words.map(|word| format!("=?us-ascii?B?{}?=", BASE64.encode(word))).collect::<Vec<_>>().join(" ")
+}
+
+/// `mixed` around `related` around `alternative`, each only where there is something to put in it.
+fn body(mail: &Mail) -> MimePart<'_> {
+    let boundary = Boundary::of(mail);
+    let texts = vec![
+        MimePart::new("text/plain", BodyPart::Text(crlf(&mail.text))),
+        MimePart::new("text/html", BodyPart::Text(crlf(&mail.html))),
+    ];
+    let mut whole = multipart("alternative", &boundary, texts);
+    let (inline, attached): (Vec<_>, Vec<_>) = mail.attachments.iter().partition(|file| file.content_id.is_some());
+    if !inline.is_empty() {
+        let parts = std::iter::once(whole).chain(inline.into_iter().map(file)).collect();
+        whole = multipart("related", &boundary, parts);
+    }
+    if !attached.is_empty() {
+        let parts = std::iter::once(whole).chain(attached.into_iter().map(file)).collect();
+        whole = multipart("mixed", &boundary, parts);
+    }
+    whole
+}
+
+fn multipart<'x>(subtype: &str, boundary: &Boundary, parts: Vec<MimePart<'x>>) -> MimePart<'x> {
+    let mut content_type =
+        ContentType::new(format!("multipart/{subtype}")).attribute("boundary", boundary.for_level(subtype));
+    if subtype == "related" {
+        content_type = content_type.attribute("type", "multipart/alternative");
+    }
+    MimePart::new(content_type, BodyPart::Multipart(parts))
+}
+
+/// A file. Its type is written as a raw header, which makes `mail-builder` take base64 for every type; it would write
+/// clean-looking `text` as it is, NUL and lone CR included. `message/rfc822` alone may not be base64 (RFC 2046, 5.2.1);
+/// [`media_type`](super::media_type) gives that type only to bytes that can go as they are.
+fn file(file: &MailAttachment) -> MimePart<'_> {
+    let disposition = if file.content_id.is_some() { "inline" } else { "attachment" };
+    let mut part = MimePart::raw(BodyPart::Binary(Cow::Borrowed(&file.bytes)))
+        .header("Content-Type", Raw::new(file.content_type.as_str()))
+        .header("Content-Disposition", ContentType::new(disposition).attribute("filename", file.name.as_str()));
+    if let Some(content_id) = &file.content_id {
+        part = part.cid(content_id.as_str());
+    }
+    if file.content_type == RFC822 {
+        part = part.transfer_encoding("7bit");
+    }
+    part
+}
+
+/// The text with the line ends of MIME's canonical form (RFC 2046, 4.1.1), whatever it is encoded as.
+fn crlf(text: &str) -> Cow<'_, str> {
+    if text.contains('\n') { Cow::Owned(text.replace('\n', "\r\n")) } else { Cow::Borrowed(text) }
+}
+
+/// The boundaries' common stem: derived from the message, and not in any part that goes unencoded.
+struct Boundary(String);
+
+impl Boundary {
+    /// `=_` is in neither quoted-printable nor base64 (RFC 2045, 6.7); only unencoded text can hold it. A line of such text
+    /// that looks like a boundary of ours gets a stem that it doesn't hold.
+    fn of(mail: &Mail) -> Self {
+        const MARK: &str = "\n--=_";
+        let local = mail.message_id.as_str().split('@').next().unwrap_or_default();
+        let mut stem = format!("=_{local}");
+        let enclosed = mail.attachments.iter().filter(|file| file.content_type == RFC822);
+        let unencoded: Vec<&str> = [mail.text.as_str(), mail.html.as_str()]
+            .into_iter()
+            .chain(enclosed.filter_map(|file| std::str::from_utf8(&file.bytes).ok()))
+            .filter(|text| text.contains(MARK) || text.starts_with("--=_"))
+            .collect();
+        let mut number = 0_u32;
+        while unencoded.iter().any(|text| text.contains(&stem)) {
+            number += 1;
+            stem = format!("=_{local}.{number}");
+        }
+        Self(stem)
+    }
+
+    /// The boundary of one `multipart`: none is the beginning of another.
+    fn for_level(&self, subtype: &str) -> String {
+        format!("{}_{subtype}", self.0)
+    }
+}
