@@ -211,6 +211,23 @@ fn the_trial_on_one_machine_is_right_and_keeps_to_its_folders() {
 }
 
 #[test]
+fn every_configuration_that_is_shipped_is_right() {
+    const CLIENT_SECRET: (&str, &str) = ("WHATSAPP_ARCHIVER__MICROSOFT__CLIENT_SECRET", "{ env = \"CLIENT_SECRET\" }");
+    let mut read = 0;
+    for entry in std::fs::read_dir(root().join("config")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "toml") {
+            continue;
+        }
+        let has_secret_file = std::fs::read_to_string(&path).unwrap().contains("\nclient_secret = ");
+        let environment = if has_secret_file { environment_with(&[CLIENT_SECRET]) } else { environment() };
+        Config::load(&path, &environment).unwrap_or_else(|problems| panic!("{problems}"));
+        read += 1;
+    }
+    assert!(read >= 2, "example.toml and local.toml at least");
+}
+
+#[test]
 fn other_kinds_are_read() {
     let imap = read(&with(
         LEAST,
