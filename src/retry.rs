@@ -59,7 +59,7 @@ impl Retrier {
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
-        E: std::error::Error,
+        E: std::error::Error + Sync,
         Fault: for<'e> From<&'e E>,
     {
         let mut pauses = self.policy.pauses();
@@ -79,7 +79,7 @@ impl Retrier {
     }
 
     /// Waits before another try and says so in the log. False where the program is stopping.
-    pub async fn pause(&self, what: &str, attempt: u32, pause: Duration, error: &dyn std::error::Error) -> bool {
+    pub async fn pause(&self, what: &str, attempt: u32, pause: Duration, error: &(dyn std::error::Error + Sync)) -> bool {
         tracing::warn!(
             event = "throttled",
             attempt,

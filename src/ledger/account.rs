@@ -136,7 +136,10 @@ impl Ledger {
     /// Freezes the lists of a run's account: what failed, is pending or partial, as it stands now.
     pub async fn freeze_account(&self, run: &RunId) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM account_rows WHERE run_id = $1").bind(run.0.clone()).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM account_rows WHERE run_id = $1")
+            .bind(run.0.clone())
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query(sql::built(format!(
             "INSERT INTO account_rows (run_id, row_no, state, item_no, item_id, message_id, owner, mailbox, reason, detail)
              SELECT $1, ROW_NUMBER() OVER (ORDER BY deliveries.item_no, deliveries.target),

@@ -406,14 +406,12 @@ impl Ledger {
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT * FROM items WHERE item_no > $1 AND window_to > $2 ORDER BY item_no LIMIT $3",
-        )
-        .bind(after.0)
-        .bind(millis(window.from))
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
+        let rows = sqlx::query("SELECT * FROM items WHERE item_no > $1 AND window_to > $2 ORDER BY item_no LIMIT $3")
+            .bind(after.0)
+            .bind(millis(window.from))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
         rows.iter().map(ItemRecord::read).collect()
     }
 
@@ -448,7 +446,8 @@ impl Ledger {
 
 /// Inserts a page's items and returns the number of the first.
 async fn insert_items(transaction: &mut Transaction<'_, Any>, page: &PageRecord<'_>) -> Result<i64, LedgerError> {
-    let row = sqlx::query("SELECT COALESCE(MAX(item_no), 0) + 1 AS next FROM items").fetch_one(&mut **transaction).await?;
+    let row =
+        sqlx::query("SELECT COALESCE(MAX(item_no), 0) + 1 AS next FROM items").fetch_one(&mut **transaction).await?;
     let first: i64 = sql::get(&row, "next")?;
     let mut next = first;
     for chunk in page.items.chunks(ROWS) {
@@ -459,8 +458,7 @@ async fn insert_items(transaction: &mut Transaction<'_, Any>, page: &PageRecord<
         );
         let mut query = sqlx::query(built(statement));
         for item in chunk {
-            let attachments =
-                if item.attachments.is_empty() { None } else { Some(sql::to_json(&item.attachments)?) };
+            let attachments = if item.attachments.is_empty() { None } else { Some(sql::to_json(&item.attachments)?) };
             query = query
                 .bind(next)
                 .bind(item.key.0.as_bytes().to_vec())

@@ -206,7 +206,8 @@ impl Ledger {
 
     /// One run.
     pub async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, LedgerError> {
-        let row = sqlx::query("SELECT * FROM runs WHERE run_id = $1").bind(id.0.clone()).fetch_optional(&self.pool).await?;
+        let row =
+            sqlx::query("SELECT * FROM runs WHERE run_id = $1").bind(id.0.clone()).fetch_optional(&self.pool).await?;
         row.as_ref().map(RunRecord::read).transpose()
     }
 

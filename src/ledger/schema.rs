@@ -138,10 +138,12 @@ pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<String, 
     }
     let remember = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
     sqlx::query(remember).bind("ledger_id").bind(uuid::Uuid::now_v7().to_string()).execute(&mut *transaction).await?;
-    sqlx::query("INSERT INTO meta (name, value) VALUES ('schema', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
-        .bind(known.to_string())
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query(
+        "INSERT INTO meta (name, value) VALUES ('schema', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(known.to_string())
+    .execute(&mut *transaction)
+    .await?;
     let row = sqlx::query("SELECT value FROM meta WHERE name = 'ledger_id'").fetch_one(&mut *transaction).await?;
     let id = sql::get(&row, "value")?;
     transaction.commit().await?;
