@@ -119,9 +119,10 @@ impl Refusal {
         codes.iter().any(|code| self.is(code))
     }
 
-    /// Whether Graph asks to be left alone for a while.
+    /// Whether Graph asks to be left alone for a while, and certainly did nothing.
     pub fn is_throttling(&self) -> bool {
-        self.status == StatusCode::TOO_MANY_REQUESTS || self.is_any(&["ApplicationThrottled", "TooManyRequests"])
+        let named = self.is_any(&["ApplicationThrottled", "TooManyRequests"]);
+        self.status == StatusCode::TOO_MANY_REQUESTS || (self.status.is_client_error() && named)
     }
 
     /// Whether Graph, or what lies behind it, is overloaded (503, 504).

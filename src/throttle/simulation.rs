@@ -1,5 +1,7 @@
 //! The budgets against a server that counts by itself, in simulated time: nothing here waits, and every run is the same.
 
+#![expect(clippy::cast_precision_loss, reason = "the figures are small")]
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -203,7 +205,6 @@ fn optimum(load: &VecDeque<u64>, limits: &Limits) -> f64 {
 }
 
 #[test]
-#[expect(clippy::cast_precision_loss, reason = "the figures are small")]
 fn a_skewed_day_drains_at_the_optimum_without_one_refusal() {
     // Scaled down from 10,000 and 64 so that the test is quick; the windows are the real ones.
     let limits = Limits { per_mailbox: 4, requests_per_10m: 1_000, upload_per_5m: 15_000_000, concurrency: 16 };
