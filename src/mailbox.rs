@@ -13,6 +13,7 @@ use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
 use crate::resolve::Mailbox;
 
+pub mod folder_name;
 pub mod graph;
 pub mod imap;
 pub mod maildir;
