@@ -11,6 +11,7 @@ mod export;
 mod graph;
 mod graph_users;
 mod imap;
+mod imap_scripted;
 mod kill;
 mod ledger;
 mod local_staging;

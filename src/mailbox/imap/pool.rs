@@ -88,6 +88,8 @@ impl Pool {
     /// The kept session of a mailbox, where it is still there.
     async fn kept(&self, mailbox: &MailboxId) -> Option<Session> {
         let Idle { mut session, since, .. } = self.take(mailbox)?;
+        // Lets the runtime notice what came from the network, such as the end of the stream.
+        tokio::task::yield_now().await;
         let age = self.clock.now() - since;
         if !session.connection.is_quiet() || age < TimeDelta::zero() || age >= time_delta(self.settings.timeouts.idle) {
             return None;

@@ -103,6 +103,7 @@ impl Refusal {
         let detail = format!("{doing}: {self}");
         match self.meaning() {
             Meaning::Throttled(after) => ImportError::Throttled { after, detail },
+            Meaning::MessageRefused if self.code == "CANNOT" => ImportError::Forbidden(detail),
             // A limit that a command other than APPEND runs into is one of the server's at this time.
             Meaning::Unavailable | Meaning::MessageRefused => ImportError::Unavailable(detail),
             Meaning::Forbidden => ImportError::Forbidden(detail),

@@ -185,7 +185,10 @@ impl Session {
                     self.abilities = Some(Abilities::of(announced.as_ref()));
                 }
                 Received::Data(data) => take(Answer::Data(data)),
-                Received::Remark(body) => take(Answer::Code(body.code.as_ref())),
+                Received::Remark(body) => {
+                    self.note_code(body.code.as_ref());
+                    take(Answer::Code(body.code.as_ref()));
+                }
                 Received::Unreadable => unreadable = true,
                 Received::Continuation(_) => return Err(self.strange("a request for more")),
             }

@@ -83,7 +83,7 @@ pub struct ImapSettings {
     pub auth: ImapAuth,
     /// Who signs in: `{mailbox}` stands for the mailbox's address (`{mailbox}*master` for a Dovecot master user).
     pub login: String,
-    /// The archive folder: levels are separated by `/`.
+    /// The archive folder's name: one level.
     pub folder: String,
     /// The most connections at the same time.
     pub connections: usize,
