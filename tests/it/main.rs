@@ -20,6 +20,7 @@ mod graph;
 mod graph_users;
 mod http;
 mod imap;
+mod imap_scripted;
 mod kill;
 mod ledger;
 mod local_staging;
