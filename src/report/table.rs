@@ -59,7 +59,7 @@ pub fn render(report: &Report) -> String {
 
 fn counts(title: &str, rows: &[(&str, u64)]) -> String {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_header([title, "Count"]);
+    table.load_style(UTF8_FULL_CONDENSED).set_header([title, "Count"]);
     for (name, count) in rows {
         table.add_row([(*name).to_owned(), count.to_string()]);
     }
