@@ -42,6 +42,13 @@ pub mod report;
 // What knows the order of the steps.
 pub mod failpoint;
 pub mod pipeline;
+pub mod status;
 
 // What is made of staged items besides copies in mailboxes.
 pub mod export;
+
+// What is built from the configuration, and what runs it.
+pub mod app;
+pub mod cli;
+pub mod lifecycle;
+pub mod telemetry;
