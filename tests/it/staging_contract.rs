@@ -235,7 +235,7 @@ pub(crate) async fn one_of_many_streams_at_once_wins(staging: Shared) {
     assert_eq!(content, vec![content[0]; 10 << 20]);
 }
 
-/// Which racers had a success. One that lost to its equal may be told to try again, which must then succeed.
+/// Which racers had a success.
 async fn outcomes(racers: Vec<tokio::task::JoinHandle<Result<(), StagingError>>>) -> Vec<bool> {
     let mut won = Vec::new();
     for racer in racers {

@@ -126,6 +126,10 @@ impl Faults {
                  signature in its place"
             }
             "AuthenticationFailed" => "check staging.endpoint, microsoft.tenant_id and this machine's clock",
+            "AuthorizationFailure" if with_sas => {
+                "staging.sas may have expired or be of another account, or the account's firewall keeps this machine out: \
+                 put a new signature in its place, or allow this machine's address or network"
+            }
             "AuthorizationFailure" => {
                 "the account's firewall may keep this machine out: allow its address or network, or use a private endpoint"
             }
