@@ -48,6 +48,16 @@ impl MessageId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What stands before the `@`, which tells ids apart: 32 lower-case hexadecimal digits.
+    pub fn local_part(&self) -> &str {
+        self.0.split_once('@').map_or(self.0.as_str(), |(local, _)| local)
+    }
+
+    /// The id with this local part; `None` where none of ours has such a one.
+    pub fn from_local_part(local: &str) -> Option<Self> {
+        Self::parse(&format!("{local}@{DOMAIN}"))
+    }
 }
 
 impl fmt::Display for MessageId {

@@ -3,5 +3,7 @@
 pub(crate) mod azurite;
 pub(crate) mod dovecot;
 pub(crate) mod graph;
+pub(crate) mod imap_client;
+pub(crate) mod imap_proxy;
 pub(crate) mod imap_script;
 pub(crate) mod telemessage;
