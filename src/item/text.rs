@@ -47,7 +47,7 @@ fn utf16_escape(bytes: &[u8], at: usize) -> Option<u16> {
 /// The text with characters that a mail body can't carry (NUL and the other C0 and C1 controls but tab and the line
 /// ends) replaced by U+FFFD, and every line end made LF.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|character| character == '\r' || is_unprintable(character)) {
+    if !may_hold(text, |byte| byte < b' ' && byte != b'\n' && byte != b'\t') {
         return Cow::Borrowed(text);
     }
     let unix = text.replace("\r\n", "\n");
@@ -64,7 +64,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 
 /// The text on one line, for headers, names and logs: line ends and tabs become spaces, what can't be printed U+FFFD.
 pub fn single_line(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|character| is_line_break(character) || character == '\t' || is_unprintable(character)) {
+    if !may_hold(text, |byte| byte < b' ' || byte == b'\xe2') {
         return Cow::Borrowed(text.trim());
     }
     let line: String = text
@@ -77,6 +77,12 @@ pub fn single_line(text: &str) -> Cow<'_, str> {
         })
         .collect();
     Cow::Owned(line)
+}
+
+/// Whether a text may hold a character to be replaced: a byte that `is_suspect`, DEL, or the first byte of a C1 control
+/// (`U+0080`–`U+009F` begin with C2 in UTF-8). Looks at bytes, all of them, which is many times as fast as characters.
+fn may_hold(text: &str, is_suspect: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(false, |found, byte| found | is_suspect(byte) | (byte == 0x7f) | (byte == 0xc2))
 }
 
 fn is_line_break(character: char) -> bool {
