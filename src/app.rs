@@ -135,7 +135,8 @@ pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
     let url = match url {
         LedgerUrl::Sqlite(path) => {
             if let Some(directory) = path.parent() {
-                std::fs::create_dir_all(directory).map_err(|error| failed(format!("{}: {error}", directory.display())))?;
+                std::fs::create_dir_all(directory)
+                    .map_err(|error| failed(format!("{}: {error}", directory.display())))?;
             }
             format!("sqlite://{}", path.display())
         }

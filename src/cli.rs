@@ -61,7 +61,7 @@ enum Command {
     Failures(failures::Arguments),
     /// Replay held or failed items from staging
     Retry(retry::Arguments),
-    /// Convert RawMessage JSON to .eml files, without any network
+    /// Convert `RawMessage` JSON to .eml files, without any network
     Convert(convert::Arguments),
     /// Work with mapping files
     #[command(subcommand)]
@@ -231,6 +231,12 @@ impl Context {
     /// Puts the program together.
     async fn app(&self, config: &Arc<Config>) -> Result<App, CommandError> {
         Ok(App::build(Arc::clone(config), &self.environment).await?)
+    }
+
+    /// Reads the configuration again, for a daemon that reloads it.
+    fn loader(&self) -> crate::daemon::Loader {
+        let (path, environment) = (self.config_path.clone(), self.environment.clone());
+        Box::new(move || Config::load(&path, &environment).map_err(|problems| problems.to_string()))
     }
 
     /// Opens the ledger alone, for commands that only read it.

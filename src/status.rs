@@ -163,10 +163,10 @@ pub async fn note_remotes(
     let known = remotes(ledger).await?;
     for name in REMOTES {
         let detail = match (name, error) {
-            ("source", Some(RunError::Source(error))) => Some(error.to_string()),
-            ("source", Some(error @ RunError::SourceAt { .. })) => Some(error.to_string()),
-            ("staging", Some(RunError::Staging(error))) => Some(error.to_string()),
-            ("staging", Some(error @ RunError::ForeignStaging { .. })) => Some(error.to_string()),
+            ("source", Some(error @ (RunError::Source(_) | RunError::SourceAt { .. })))
+            | ("staging", Some(error @ (RunError::Staging(_) | RunError::ForeignStaging { .. }))) => {
+                Some(error.to_string())
+            }
             ("mailbox", None) if report.deliveries.pending > 0 => {
                 Some(format!("{} deliveries are pending", report.deliveries.pending))
             }
@@ -209,7 +209,8 @@ impl fmt::Display for Status {
         let watermark = self.watermark.map_or_else(|| "nothing was read yet".to_owned(), time);
         writeln!(f, "Watermark       {watermark}")?;
         writeln!(f, "Held items      {}", self.held)?;
-        let oldest = self.oldest_pending.map_or_else(String::new, |oldest| format!(", the oldest since {}", time(oldest)));
+        let oldest =
+            self.oldest_pending.map_or_else(String::new, |oldest| format!(", the oldest since {}", time(oldest)));
         writeln!(f, "Pending         {}{oldest}", self.pending)?;
         for (name, remote) in &self.remotes {
             let told = match &remote.detail {

@@ -45,7 +45,9 @@ pub fn read_bounded(path: &Path, key: &str) -> Result<Vec<u8>, FileProblems> {
     let problem = |detail: String| FileProblems(format!("{}: error: {detail} ({key})", path.display()));
     let file = std::fs::File::open(path).map_err(|error| problem(format!("the file can't be read: {error}")))?;
     let mut bytes = Vec::new();
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|error| problem(format!("the file can't be read: {error}")))?;
+    file.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| problem(format!("the file can't be read: {error}")))?;
     if bytes.len() as u64 > LARGEST {
         return Err(problem(format!("the file has more than {LARGEST} bytes")));
     }

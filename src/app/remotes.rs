@@ -14,7 +14,6 @@ use crate::config::{
 };
 use crate::graph::Graph;
 use crate::http::HttpClient;
-use crate::item::Product;
 use crate::mailbox::MailboxDoor;
 use crate::mailbox::graph::{GraphDoor, GraphDoorSettings, Method};
 use crate::mailbox::imap::{AccessTokens, Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
@@ -23,7 +22,8 @@ use crate::resolve::users::UserDirectory;
 use crate::resolve::users::graph::{GraphUsers, GraphUsersSettings};
 use crate::resolve::users::list::UserList;
 use crate::sign_in::{
-    AccessToken, Audience, AzureCredential, Cloud, Credential, Endpoints, ManagedIdentity, SecretSource, SignIn, SignInSettings,
+    AccessToken, Audience, AzureCredential, Cloud, Credential, Endpoints, ManagedIdentity, SecretSource, SignIn,
+    SignInSettings,
 };
 use crate::source::Source;
 use crate::source::directory::DirectorySource;
@@ -59,9 +59,8 @@ impl Remotes {
         clock: &SharedClock,
         user_list: Option<UserList>,
     ) -> anyhow::Result<Self> {
-        let sign_in = (config.microsoft.as_ref())
-            .map(|microsoft| sign_in(microsoft, environment, http, clock))
-            .transpose()?;
+        let sign_in =
+            (config.microsoft.as_ref()).map(|microsoft| sign_in(microsoft, environment, http, clock)).transpose()?;
         let graph = sign_in.as_ref().map(|sign_in| Graph::new(http.clone(), Arc::clone(sign_in), Arc::clone(clock)));
         let limits = match &config.mailbox.kind {
             MailboxKind::Graph(settings) => limits(settings),
@@ -215,11 +214,7 @@ fn staging(
     })
 }
 
-fn imap_settings(
-    config: &Config,
-    imap: &ImapConfig,
-    sign_in: Option<&Arc<SignIn>>,
-) -> anyhow::Result<ImapSettings> {
+fn imap_settings(config: &Config, imap: &ImapConfig, sign_in: Option<&Arc<SignIn>>) -> anyhow::Result<ImapSettings> {
     let auth = match &imap.auth {
         ImapAuthConfig::Password(secret) => ImapAuth::Password(read_each_time(secret)),
         ImapAuthConfig::XOAuth2 => {

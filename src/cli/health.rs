@@ -8,7 +8,9 @@ use crate::http::{HttpClient, HttpOptions, Remote};
 pub(super) fn run(context: &Context) -> CommandResult {
     let config = context.config()?;
     let Some(http) = &config.http else {
-        return Err(CommandError::Usage("the configuration has no section [http], so the daemon answers nobody".to_owned()));
+        return Err(CommandError::Usage(
+            "the configuration has no section [http], so the daemon answers nobody".to_owned(),
+        ));
     };
     let address = local(http.listen);
     block_on(async {

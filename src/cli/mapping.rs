@@ -19,12 +19,15 @@ pub(super) enum Command {
 
 pub(super) fn run(_context: &Context, command: &Command) -> CommandResult {
     let Command::Check { file } = command;
-    let bytes = read_bounded(file, "mapping check").map_err(|problem| CommandError::Configuration(problem.to_string()))?;
+    let bytes =
+        read_bounded(file, "mapping check").map_err(|problem| CommandError::Configuration(problem.to_string()))?;
     match Mapping::read(&bytes, &file.display().to_string()) {
         Ok((mapping, warnings)) => {
-            let mut text: String = warnings.iter().map(|warning| format!("{warning}\n")).collect();
-            text.push_str(&format!("{}: ok, {} numbers, {} warnings\n", file.display(), mapping.len(), warnings.len()));
-            output::print(&text)?;
+            for warning in &warnings {
+                output::print(&format!("{warning}\n"))?;
+            }
+            let (file, numbers, warnings) = (file.display(), mapping.len(), warnings.len());
+            output::print(&format!("{file}: ok, {numbers} numbers, {warnings} warnings\n"))?;
             Ok(Exit::Done)
         }
         Err(problems) => {

@@ -42,10 +42,7 @@ pub(super) async fn print_report(
 }
 
 /// Flushes what was written.
-pub(super) fn finish(
-    result: Result<(), lists::WriteError>,
-    mut out: impl io::Write,
-) -> Result<(), CommandError> {
+pub(super) fn finish(result: Result<(), lists::WriteError>, mut out: impl io::Write) -> Result<(), CommandError> {
     match result {
         Ok(()) => quietly(out.flush()),
         Err(lists::WriteError::Io(error)) => quietly(Err(error)),
@@ -61,7 +58,9 @@ pub(super) fn tell_finished(context: &Context, finished: &RunFinished) -> Result
     if report.deliveries.failed + report.deliveries.pending > 0 {
         text.push_str(&format!("What is not imported and why:  whatsapp-archiver --config {config} failures\n"));
     }
-    text.push_str(&format!("The whole report:              whatsapp-archiver --config {config} report --format json\n"));
+    text.push_str(&format!(
+        "The whole report:              whatsapp-archiver --config {config} report --format json\n"
+    ));
     print(&text)?;
     Ok(exit_of(report))
 }

@@ -99,7 +99,9 @@ impl Loader {
 
     fn name(&self, name: &str) -> Result<BlobName, StagingError> {
         let parsed = BlobName::parse(name);
-        parsed.ok_or_else(|| StagingError::Unavailable(format!("{name:?} is not the name of a blob in {}", self.staging.name())))
+        parsed.ok_or_else(|| {
+            StagingError::Unavailable(format!("{name:?} is not the name of a blob in {}", self.staging.name()))
+        })
     }
 }
 
@@ -154,25 +156,29 @@ impl Pipeline {
     }
 
     /// The candidate's content: what is in memory, else read back from staging.
-    pub(super) async fn content_of(&self, candidate: &mut Candidate, memory: &super::memory::Memory) -> Result<Content, RunError> {
+    pub(super) async fn content_of(
+        &self,
+        candidate: &mut Candidate,
+        memory: &super::memory::Memory,
+    ) -> Result<Content, RunError> {
         if let Some(content) = candidate.content.take() {
             return Ok(content);
         }
         let broken = || RunError::Broken("the memory budget was closed".to_owned());
         let space = memory.read_back(candidate.content_size()).await.ok_or_else(broken)?;
-        let in_page = candidate.attachments.iter().any(|attachment| {
-            matches!(attachment.state, AttachmentState::Inline | AttachmentState::Staged { .. })
-        });
+        let in_page = candidate
+            .attachments
+            .iter()
+            .any(|attachment| matches!(attachment.state, AttachmentState::Inline | AttachmentState::Staged { .. }));
         if !in_page {
             let attachments = candidate.attachments.iter().map(|attachment| without_bytes(&attachment.state)).collect();
             return Ok(Content { attachments, space });
         }
-        let record = match candidate.record.take() {
-            Some(record) => record,
-            None => {
-                let found = self.parts.ledger.items(&[candidate.no]).await?.remove(&candidate.no);
-                found.ok_or_else(|| RunError::Broken(format!("item {} is not in the ledger", candidate.no.0)))?
-            }
+        let record = if let Some(record) = candidate.record.take() {
+            record
+        } else {
+            let found = self.parts.ledger.items(&[candidate.no]).await?.remove(&candidate.no);
+            found.ok_or_else(|| RunError::Broken(format!("item {} is not in the ledger", candidate.no.0)))?
         };
         let loader = Loader::new(Arc::clone(&self.parts.staging));
         let attachments = &candidate.attachments;

@@ -23,9 +23,7 @@ use crate::failpoint;
 use crate::fault::{Fault, Reason};
 use crate::identity::Identity;
 use crate::item::Item;
-use crate::ledger::{
-    AttachmentState, DeliveryState, ItemState, NewDelivery, PartialReason, Prepared, RunId, Target,
-};
+use crate::ledger::{AttachmentState, DeliveryState, ItemState, NewDelivery, PartialReason, Prepared, RunId, Target};
 use crate::resolve::{Mailbox, Resolution, re_resolve};
 
 /// What preparing needs beside the pipeline.
@@ -37,8 +35,19 @@ pub(super) struct Preparer {
     pub(super) dispatch: Arc<Dispatch>,
     /// Every copy is looked up before it is sent: the ledger doesn't know what was sent before its own time.
     pub(super) look_up_first: bool,
-    /// Failed copies are sent again where they failed for this reason, or for any.
-    pub(super) replay: Option<Option<Reason>>,
+    /// Which failed copies are sent again.
+    pub(super) replay: Replay,
+}
+
+/// Which copies that failed in an earlier run are sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replay {
+    /// None: only an administrator replays them.
+    Nothing,
+    /// Those that failed for this reason.
+    FailedFor(Reason),
+    /// All.
+    Everything,
 }
 
 /// Items are prepared in batches of so many: one question to the directory and one transaction each.
@@ -133,15 +142,18 @@ impl Preparer {
         let mut attempt = 1;
         loop {
             let answers = resolver.resolve(items).await;
-            let passing = answers.iter().filter_map(|(_, error)| error.as_ref()).find_map(|error| {
-                match Fault::from(error) {
+            let passing =
+                answers.iter().filter_map(|(_, error)| error.as_ref()).find_map(|error| match Fault::from(error) {
                     Fault::Retry { after } => Some((after, error)),
                     _ => None,
-                }
-            });
+                });
             if let Some((after, error)) = passing
                 && let Some(pause) = pauses.next()
-                && self.pipeline.retrier.pause("asking the user directory", attempt, after.unwrap_or(pause).max(pause), error).await
+                && self
+                    .pipeline
+                    .retrier
+                    .pause("asking the user directory", attempt, after.unwrap_or(pause).max(pause), error)
+                    .await
             {
                 attempt += 1;
                 continue;
@@ -183,8 +195,7 @@ impl Preparer {
         let identity = identity(&candidate, &attachments)?;
         prepared.identity = Some(identity);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
-        let mut copies =
-            Copies { message, partial, space: Arc::new(space), admitted: Vec::new(), left: Vec::new() };
+        let mut copies = Copies { message, partial, space: Arc::new(space), admitted: Vec::new(), left: Vec::new() };
         let known: Vec<&str> = candidate
             .history
             .rows
@@ -217,8 +228,11 @@ impl Preparer {
 
     /// The targets of failed copies that this run sends again.
     fn replayed(&self, candidate: &Candidate) -> Vec<String> {
-        let Some(reason) = self.replay else { return Vec::new() };
-        let matches = |found: &Option<String>| reason.is_none_or(|reason| found.as_deref() == Some(reason.name()));
+        let matches = |found: &Option<String>| match self.replay {
+            Replay::Nothing => false,
+            Replay::FailedFor(reason) => found.as_deref() == Some(reason.name()),
+            Replay::Everything => true,
+        };
         let failed = candidate.history.rows.iter().filter(|row| row.state == DeliveryState::Failed);
         failed.filter(|row| row.is_for_mailbox() && matches(&row.reason)).map(|row| row.target.clone()).collect()
     }
@@ -231,7 +245,8 @@ impl Preparer {
         let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
         let size = copies.message.size();
         for (mailbox, ours) in mailboxes.into_iter().zip(ours) {
-            let row = deliveries.iter_mut().find(|row| row.mailbox.as_ref().is_some_and(|(other, _)| other.id == mailbox.id));
+            let row =
+                deliveries.iter_mut().find(|row| row.mailbox.as_ref().is_some_and(|(other, _)| other.id == mailbox.id));
             let Some(row) = row else { continue };
             if ours && row.state == DeliveryState::Ready && self.dispatch.reserve(&mailbox, size) {
                 row.state = DeliveryState::Sending;

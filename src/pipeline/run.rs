@@ -17,12 +17,11 @@ use super::deliver::Deliverer;
 use super::dispatch::Dispatch;
 use super::leases::Leases;
 use super::memory::Memory;
-use super::prepare::Preparer;
+use super::prepare::{Preparer, Replay};
 use super::pull::Puller;
 use super::settle::settler;
 use super::{Order, Pipeline, RunError};
 use crate::failpoint;
-use crate::fault::Reason;
 use crate::ledger::{Holder, ItemNo, ItemSelection, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::report::Report;
 use crate::retry::Retrier;
@@ -76,7 +75,7 @@ impl Pipeline {
     fn for_one_run(&self) -> Self {
         let stop = self.stop.child_token();
         let retrier = Retrier::new(Arc::clone(&self.parts.clock), self.settings.retry, stop.clone());
-        Self { stop, retrier, ..self.clone() }
+        Self { retrier, stop, ..self.clone() }
     }
 
     /// Does the work of a run while its leases are kept; it is abandoned where they are lost.
@@ -139,8 +138,7 @@ impl Pipeline {
             look_up_first: self.precedes_ledger(&order).await?,
             replay: replayed(&order),
         };
-        let puller =
-            Puller { pipeline: self.clone(), run: id.clone(), leases: Arc::clone(leases), memory, items };
+        let puller = Puller { pipeline: self.clone(), run: id.clone(), leases: Arc::clone(leases), memory, items };
         let selection = match &order {
             Order::Retry(selection) => Some(selection.clone()),
             _ => None,
@@ -160,13 +158,13 @@ impl Pipeline {
             }
         });
 
-        let pulled = ended(pulling).await;
-        let prepared = ended(preparing).await;
+        let pull = ended(pulling).await;
+        let prepare = ended(preparing).await;
         filled.cancel();
-        let delivered = ended(delivering).await;
-        let settled = ended(settling).await;
+        let deliver = ended(delivering).await;
+        let settle = ended(settling).await;
         // The deeper failure is the cause of those before it.
-        settled.and(delivered).and(prepared).and(pulled)?;
+        settle.and(deliver).and(prepare).and(pull)?;
         if self.stop.is_cancelled() { Err(RunError::Stopped) } else { Ok(()) }
     }
 
@@ -197,10 +195,11 @@ async fn ended(task: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
     task.await.map_err(|error| RunError::Broken(error.to_string()))?
 }
 
-fn replayed(order: &Order) -> Option<Option<Reason>> {
+fn replayed(order: &Order) -> Replay {
     match order {
-        Order::Retry(selection) => Some(selection.reason),
-        _ => None,
+        Order::Retry(ItemSelection { reason: Some(reason), .. }) => Replay::FailedFor(*reason),
+        Order::Retry(_) => Replay::Everything,
+        Order::Regular | Order::Backfill(_) => Replay::Nothing,
     }
 }
 
@@ -237,7 +236,8 @@ impl Preparer {
         let mailboxes = parts.ledger.open_mailboxes().await?;
         let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
         let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
-        let mailboxes: Vec<_> = mailboxes.into_iter().zip(ours).filter_map(|(mailbox, ours)| ours.then_some(mailbox)).collect();
+        let mailboxes: Vec<_> =
+            mailboxes.into_iter().zip(ours).filter_map(|(mailbox, ours)| ours.then_some(mailbox)).collect();
         let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
         let settle = chrono::Duration::from_std(parts.door.settle()).unwrap_or_default();
         let settle_at = self.pipeline.now() + settle;
@@ -291,9 +291,9 @@ async fn finish(
     ledger.account_for_unprepared(id, now).await?;
     let give_up = chrono::Duration::from_std(settings.give_up).unwrap_or(chrono::Duration::MAX);
     if let Some(before) = now.checked_sub_signed(give_up) {
-        let given_up = ledger.give_up(id, before).await?;
-        if given_up > 0 {
-            tracing::error!(event = "deliveries_given_up", run.id = %id, deliveries = given_up, "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed");
+        let failed = ledger.give_up(id, before).await?;
+        if failed > 0 {
+            tracing::error!(event = "deliveries_given_up", run.id = %id, deliveries = failed, "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed");
         }
     }
     ledger.freeze_account(id).await?;
@@ -307,7 +307,8 @@ async fn finish(
     if let Some(imbalance) = &imbalance {
         tracing::error!(event = "books_do_not_balance", run.id = %id, error = %imbalance, "the account does not balance; keep the ledger and the staging area as they are, and report this");
     }
-    let error = error.or_else(|| imbalance.map(|imbalance| RunError::Broken(format!("the books don't balance: {imbalance}"))));
+    let error =
+        error.or_else(|| imbalance.map(|imbalance| RunError::Broken(format!("the books don't balance: {imbalance}"))));
     report.error = error.as_ref().map(ToString::to_string);
     report.status = match &error {
         Some(_) => RunStatus::Failed,

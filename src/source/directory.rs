@@ -128,6 +128,10 @@ impl Source for DirectorySource {
         })
     }
 
+    fn has_windows(&self) -> bool {
+        false
+    }
+
     fn page_size(&self) -> usize {
         self.page_size
     }
