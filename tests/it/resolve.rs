@@ -2,6 +2,7 @@
 //! model of the rules.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -80,10 +81,12 @@ fn mailbox(id: u8) -> Mailbox {
     Mailbox { id: MailboxId(format!("id-{id}")), address: format!("primary{id}@contoso.example") }
 }
 
-fn mapping(lines: &[(&str, &str)]) -> Option<Arc<Mapping>> {
-    let lines: String = lines.iter().map(|(number, address)| format!("{number},{address}\n")).collect();
-    let file = format!("External User ID,Microsoft 365 User Mailbox\n{lines}");
-    Some(Arc::new(Mapping::read(file.as_bytes(), "mapping.csv").unwrap().0))
+fn mapping(lines: &[(&str, &str)]) -> Arc<Mapping> {
+    let mut file = "External User ID,Microsoft 365 User Mailbox\n".to_owned();
+    for (number, address) in lines {
+        writeln!(file, "{number},{address}").unwrap();
+    }
+    Arc::new(Mapping::read(file.as_bytes(), "mapping.csv").unwrap().0)
 }
 
 /// An item from the first number to the others, with these e-mail properties.
@@ -133,7 +136,7 @@ async fn the_mapping_file_comes_first_and_the_property_second() {
         ("c@mail.example", Scripted::User(4)),
     ]);
     let lines = [("15550101", "A@CSV.example"), ("15550102", "gone@csv.example")];
-    let resolver = Resolver::new(mapping(&lines), true, Arc::clone(&directory) as Arc<dyn UserDirectory>);
+    let resolver = Resolver::new(Some(mapping(&lines)), true, Arc::clone(&directory) as Arc<dyn UserDirectory>);
     let item = item(
         &["+15550101", "15550102", "15550103", "15550104"],
         &[("15550101", "a@mail.example"), ("0015550102", "b@mail.example"), ("15550103", " C@Mail.example ")],
@@ -158,7 +161,7 @@ async fn only_a_certain_answer_lets_the_property_count() {
     {
         let directory = Directory::with(&[("a@csv.example", answer), ("a@mail.example", Scripted::User(2))]);
         let lines = [("15550101", "a@csv.example")];
-        let resolver = Resolver::new(mapping(&lines), true, Arc::clone(&directory) as Arc<dyn UserDirectory>);
+        let resolver = Resolver::new(Some(mapping(&lines)), true, Arc::clone(&directory) as Arc<dyn UserDirectory>);
         let item = item(&["15550101"], &[("15550101", "a@mail.example")]);
         let (resolution, error) = resolve_one(&resolver, &item).await;
         assert!(matches!(resolution.0[0].outcome, Outcome::Unanswered { .. }), "{answer:?}: {resolution:?}");
@@ -180,7 +183,7 @@ async fn only_a_certain_answer_lets_the_property_count() {
 async fn a_batch_costs_two_look_ups_and_asks_for_each_address_once() {
     let directory = Directory::with(&[("a@csv.example", Scripted::User(1)), ("b@mail.example", Scripted::User(2))]);
     let lines = [("15550101", "a@csv.example"), ("15550102", "B@mail.example"), ("15550103", "c@csv.example")];
-    let resolver = Resolver::new(mapping(&lines), true, Arc::clone(&directory) as Arc<dyn UserDirectory>);
+    let resolver = Resolver::new(Some(mapping(&lines)), true, Arc::clone(&directory) as Arc<dyn UserDirectory>);
     let numbers = ["15550101", "15550102", "15550103"];
     let properties = [("15550102", "B@MAIL.example"), ("15550103", "b@mail.EXAMPLE")];
     let items: Vec<Item> = (0..50).map(|_| item(&numbers, &properties)).collect();
@@ -219,7 +222,7 @@ async fn a_property_that_is_no_address_is_nobody_without_asking() {
 async fn what_was_tried_is_told_without_a_phone_number() {
     let directory = Directory::with(&[("c@mail.example", Scripted::Silent)]);
     let lines = [("15550101", "a@csv.example"), ("15550102", "+15550102@csv.example")];
-    let resolver = Resolver::new(mapping(&lines), true, Arc::clone(&directory) as Arc<dyn UserDirectory>);
+    let resolver = Resolver::new(Some(mapping(&lines)), true, Arc::clone(&directory) as Arc<dyn UserDirectory>);
     let properties =
         [("15550101", "a@mail.example"), ("15550102", "u15550102x@mail.example"), ("15550103", "c@mail.example")];
     let (resolution, error) = resolve_one(&resolver, &item(&["15550101", "15550102", "15550103"], &properties)).await;
@@ -246,19 +249,19 @@ async fn mappings_that_are_off_are_not_used() {
     assert_eq!(outcomes(&resolution), ["nobody: no user mapping is in use"]);
     let (resolution, _) = resolve_one(&Resolver::new(None, true, shared()), &item).await;
     assert_eq!(outcomes(&resolution), ["id-1 by Email"]);
-    let (resolution, _) = resolve_one(&Resolver::new(lines, false, shared()), &item).await;
+    let (resolution, _) = resolve_one(&Resolver::new(Some(lines), false, shared()), &item).await;
     assert_eq!(outcomes(&resolution), ["id-2 by Csv"]);
     let other = mapping(&[("15550109", "a@csv.example")]);
-    let (resolution, _) = resolve_one(&Resolver::new(other, false, shared()), &item).await;
+    let (resolution, _) = resolve_one(&Resolver::new(Some(other), false, shared()), &item).await;
     assert_eq!(outcomes(&resolution), ["nobody: not in the mapping file"]);
 }
 
 #[tokio::test]
 async fn a_run_keeps_its_mapping_while_the_daemon_reads_another() {
     let directory = Directory::with(&[("a@csv.example", Scripted::User(1)), ("b@csv.example", Scripted::User(2))]);
-    let resolver = Resolver::new(mapping(&[("15550101", "a@csv.example")]), true, directory);
+    let resolver = Resolver::new(Some(mapping(&[("15550101", "a@csv.example")])), true, directory);
     let run = resolver.snapshot();
-    resolver.replace_mapping(mapping(&[("15550101", "b@csv.example")]));
+    resolver.replace_mapping(Some(mapping(&[("15550101", "b@csv.example")])));
     let item = item(&["15550101"], &[]);
     assert_eq!(outcomes(&resolve_one(&run, &item).await.0), ["id-1 by Csv"]);
     assert_eq!(outcomes(&resolve_one(&resolver, &item).await.0), ["id-2 by Csv"]);
@@ -282,7 +285,7 @@ async fn of_several_errors_the_one_that_another_try_helps_is_told() {
         ("15550104", "d@csv.example"),
         ("15550105", "e@csv.example"),
     ];
-    let resolver = Resolver::new(mapping(&lines), true, directory);
+    let resolver = Resolver::new(Some(mapping(&lines)), true, directory);
     let (resolution, error) =
         resolve_one(&resolver, &item(&["15550101", "15550102", "15550103", "15550104", "15550105"], &[])).await;
     assert_eq!(resolution.mailboxes().len(), 1, "one participant's trouble is its own");
@@ -307,7 +310,7 @@ impl UserDirectory for Forgetful {
 
 #[tokio::test]
 async fn a_question_without_an_answer_is_never_a_no() {
-    let resolver = Resolver::new(mapping(&[("15550101", "a@csv.example")]), true, Arc::new(Forgetful));
+    let resolver = Resolver::new(Some(mapping(&[("15550101", "a@csv.example")])), true, Arc::new(Forgetful));
     let (resolution, error) = resolve_one(&resolver, &item(&["15550101"], &[("15550101", "a@mail.example")])).await;
     assert!(matches!(resolution.0[0].outcome, Outcome::Unanswered { .. }));
     assert!(matches!(error, Some(DirectoryError::Unexpected(_))));
@@ -316,10 +319,10 @@ async fn a_question_without_an_answer_is_never_a_no() {
 #[tokio::test]
 async fn a_replay_after_the_mapping_is_mended_adds_what_is_missing() {
     let users = UserList::read(b"address\nana@contoso.example\nbo@contoso.example\n", "users.csv").unwrap().0;
-    let resolver = Resolver::new(mapping(&[("15550101", "ana@contoso.example")]), false, Arc::new(users));
+    let resolver = Resolver::new(Some(mapping(&[("15550101", "ana@contoso.example")])), false, Arc::new(users));
     let item = item(&["15550101", "15550102"], &[]);
     let (first, _) = resolve_one(&resolver, &item).await;
-    resolver.replace_mapping(mapping(&[("15550101", "bo@contoso.example"), ("15550102", "bo@contoso.example")]));
+    resolver.replace_mapping(Some(mapping(&[("15550101", "bo@contoso.example"), ("15550102", "bo@contoso.example")])));
     let (fresh, _) = resolve_one(&resolver, &item).await;
 
     let merged = re_resolve(&first, fresh.clone(), true);
@@ -342,12 +345,15 @@ struct Modelled {
 fn model(participant: &Modelled, with_mapping: bool, automatic: bool) -> &'static str {
     let mapped = participant.mapped.filter(|_| with_mapping);
     let property = participant.property.filter(|_| automatic);
-    match (mapped, property) {
-        (Some(Scripted::User(_)), _) => "csv",
-        (Some(Scripted::Throttled(_) | Scripted::Silent | Scripted::Forbidden), _) => "pending",
-        (_, Some(Ok(Scripted::User(_)))) => "email",
-        (_, Some(Ok(Scripted::Throttled(_) | Scripted::Silent | Scripted::Forbidden))) => "pending",
-        (None | Some(Scripted::Nobody), None | Some(Err(()) | Ok(Scripted::Nobody))) => "nobody",
+    let by_email = match property {
+        Some(Ok(Scripted::User(_))) => "email",
+        Some(Ok(Scripted::Throttled(_) | Scripted::Silent | Scripted::Forbidden)) => "pending",
+        None | Some(Err(()) | Ok(Scripted::Nobody)) => "nobody",
+    };
+    match mapped {
+        Some(Scripted::User(_)) => "csv",
+        Some(Scripted::Throttled(_) | Scripted::Silent | Scripted::Forbidden) => "pending",
+        None | Some(Scripted::Nobody) => by_email,
     }
 }
 
@@ -408,7 +414,7 @@ proptest! {
             read.push(item(&numbers, &properties));
         }
         let lines: Vec<(&str, &str)> = lines.iter().map(|(number, address)| (number.as_str(), address.as_str())).collect();
-        let mapping = mapping(&lines).filter(|_| with_mapping);
+        let mapping = with_mapping.then(|| mapping(&lines));
         let resolver = Resolver::new(mapping, automatic, Arc::clone(&directory) as Arc<dyn UserDirectory>);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let results = runtime.block_on(resolver.resolve(&read.iter().collect::<Vec<_>>()));
