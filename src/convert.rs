@@ -15,6 +15,7 @@ use crate::item::{Chat, Direction, Item, Participant};
 use crate::resolve::Resolution;
 use attachment::File;
 use body::Body;
+pub(crate) use mime::unstructured;
 use people::People;
 pub(crate) use people::{display_name, is_usable as is_usable_address};
 

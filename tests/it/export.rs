@@ -227,7 +227,7 @@ fn check_rules(rsmf: &Rsmf) {
 fn an_rsmf_file_holds_a_chat_and_its_day() {
     let attachment = r#","attachment":[{"name":"a.txt","contentType":"text/plain"},{"name":"a.txt"}]"#;
     let reaction = r#","messageType":"EVENT","event":{"type":"Reaction","emoji":"👍","targetMessageId":"a","targetSender":{"value":"15550101"}}"#;
-    let messages = [
+    let messages = vec![
         said("late", "15550100", 60, r#","text":"the last of the day""#),
         said_with("a", "15550101", 1, &format!(r#","text":"one"{attachment}"#), &[b"first", b"second"]),
         said(

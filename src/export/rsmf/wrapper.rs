@@ -18,6 +18,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::event::Captured;
 use super::manifest::Manifest;
+use crate::convert::unstructured;
 use crate::digest::Digest;
 use crate::export::{ExportError, at, create};
 use crate::identity::Identity;
@@ -88,7 +89,7 @@ fn message<'a>(manifest: &'a Manifest, events: &'a [Captured], digest: Digest, b
     let chat = manifest.conversations.first().map(|chat| chat.display.as_str()).unwrap_or_default();
     let mut builder = MessageBuilder::new()
         .from(("WhatsApp Archiver", "whatsapp-archiver@whatsapp-archiver.invalid"))
-        .header("Subject", Text::new(format!("{chat}, {}", first.map(Captured::day).unwrap_or_default())))
+        .header("Subject", unstructured(format!("{} {chat}", first.map(Captured::day).unwrap_or_default())))
         .date(Date::new(first.map_or(0, |event| event.time().timestamp())))
         .message_id(Identity(digest).message_id().as_str().to_owned())
         .header("X-RSMF-Version", Text::new("2.0.0"))
@@ -98,10 +99,10 @@ fn message<'a>(manifest: &'a Manifest, events: &'a [Captured], digest: Digest, b
         .header("X-RSMF-EventCount", Text::new(manifest.events.len().to_string()))
         .header("X-RSMF-AttachmentCount", Text::new(attachments.to_string()))
         .header("X-RSMF-Application", Text::new("WhatsApp"))
-        .header("X-RSMF-Participants", Text::new(names.join(", ")))
+        .header("X-RSMF-Participants", unstructured(names.join(", ")))
         .header("X-RSMF-EventCollectionID", Text::new(manifest.event_collection_id.as_str()));
     if let Some(custodian) = manifest.custodian() {
-        builder = builder.header("X-RSMF-Custodian", Text::new(custodian));
+        builder = builder.header("X-RSMF-Custodian", unstructured(custodian));
     }
     let content_type = ContentType::new("multipart/mixed").attribute("boundary", boundary.to_owned());
     let transcript = MimePart::new("text/plain", BodyPart::Text(transcript(events).replace('\n', "\r\n").into()));
