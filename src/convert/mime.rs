@@ -28,7 +28,7 @@ pub(super) fn write(mail: &Mail) -> Bytes {
     let mut builder = MessageBuilder::new()
         .from(mailbox(&mail.from))
         .to(recipients(&mail.to))
-        .header("Subject", unstructured(&mail.subject))
+        .header("Subject", unstructured(mail.subject.as_str()))
         .date(Date::new(mail.date.timestamp()))
         .message_id(mail.message_id.as_str());
     if let Some(original) = &mail.in_reply_to {
@@ -37,9 +37,9 @@ pub(super) fn write(mail: &Mail) -> Bytes {
     if !mail.references.is_empty() {
         builder = builder.references(IdHeader::new_list(mail.references.iter().map(super::MessageId::as_str)));
     }
-    builder = builder.header("Thread-Topic", unstructured(&mail.thread_topic));
+    builder = builder.header("Thread-Topic", unstructured(mail.thread_topic.as_str()));
     for (name, value) in &mail.extra_headers {
-        builder = builder.header(*name, unstructured(value));
+        builder = builder.header(*name, unstructured(value.as_str()));
     }
     let mut output = Vec::new();
     builder.body(body(mail)).serialize(&mut output);
@@ -60,8 +60,9 @@ fn recipients(to: &[Address]) -> MailboxHeader<'_> {
 
 /// An unstructured header. ASCII text that looks like an encoded word would be decoded by its readers, so it is encoded
 /// itself.
-fn unstructured(text: &str) -> HeaderType<'_> {
-    if text.contains("=?") && text.is_ascii() { Raw::new(encoded_words(text)).into() } else { Text::new(text).into() }
+pub(crate) fn unstructured<'x>(text: impl Into<Cow<'x, str>>) -> HeaderType<'x> {
+    let text = text.into();
+    if text.contains("=?") && text.is_ascii() { Raw::new(encoded_words(&text)).into() } else { Text::new(text).into() }
 }
 
 /// ASCII text as encoded words (RFC 2047) of at most 75 characters, separated by spaces to fold at.
@@ -183,7 +184,7 @@ mod tests {
     #[test]
     fn what_looks_encoded_is_encoded() {
         let long = "=?utf-8?Q?x?= ".repeat(20);
-        let HeaderType::Raw(raw) = unstructured(&long) else { panic!("not encoded") };
+        let HeaderType::Raw(raw) = unstructured(long.as_str()) else { panic!("not encoded") };
         assert!(raw.raw.split(' ').all(|word| word.len() <= 75 && word.starts_with("=?us-ascii?B?")));
         assert!(matches!(unstructured("plain"), HeaderType::Text(_)));
     }

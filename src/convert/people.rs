@@ -138,6 +138,12 @@ impl<'a> Sources<'a> {
     }
 }
 
+/// A given name as it is shown, else the number or value.
+pub(crate) fn display_name(name: Option<&str>, participant: &Participant) -> String {
+    let name = name.map(|name| display_text(name, NAME_CHARACTERS)).filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| number_or_value(participant))
+}
+
 /// The number with its `+`, or the value on one line.
 pub(super) fn number_or_value(participant: &Participant) -> String {
     let shown = match participant.phone_number() {
@@ -174,7 +180,7 @@ fn header_phrase(name: &str) -> String {
 }
 
 /// Whether the address is valid and can stand in a header as it is: ASCII, no quoted local part, no literal.
-fn is_usable(address: &str) -> bool {
+pub(crate) fn is_usable(address: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<>[\\]".contains(&byte);
     let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
     address.bytes().all(plain) && address.len() <= 254 && EmailAddress::parse_with_options(address, options).is_ok()

@@ -82,7 +82,7 @@ pub fn single_line(text: &str) -> Cow<'_, str> {
 /// Whether a text may hold a character to be replaced: a byte that `is_suspect`, DEL, or the first byte of a C1 control
 /// (`U+0080`–`U+009F` begin with C2 in UTF-8). Looks at bytes, all of them, which is many times as fast as characters.
 fn may_hold(text: &str, is_suspect: impl Fn(u8) -> bool) -> bool {
-    text.bytes().fold(false, |found, byte| found | is_suspect(byte) | (byte == 0x7f) | (byte == 0xc2))
+    text.bytes().fold(false, |found, byte| found | (is_suspect(byte) || byte == 0x7f || byte == 0xc2))
 }
 
 fn is_line_break(character: char) -> bool {
