@@ -404,6 +404,7 @@ async fn a_refusal_says_what_to_do() {
         (403, "KeyBasedAuthenticationNotPermitted", "entra"),
         (401, "NoAuthenticationInformation", "staging.sas"),
         (412, "LeaseIdMissing", "lease"),
+        (409, "BlobArchived", "archive tier"),
         (307, "", "staging.endpoint"),
         (418, "Teapot", "nobody foresaw"),
     ] {
