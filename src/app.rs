@@ -53,16 +53,28 @@ pub enum BuildError {
 impl App {
     /// Puts the program together. Talks to nothing but the ledger.
     pub async fn build(config: Arc<Config>, environment: &BTreeMap<String, String>) -> Result<Self, BuildError> {
-        let clock: SharedClock = Arc::new(SystemClock);
-        let mapping = files::read_mapping(&config)?;
-        let users = files::read_users(&config)?;
-        let http = http_client(&config)?;
-        let remotes = Remotes::build(&config, environment, &http, &clock, users).map_err(BuildError::Other)?;
+        Self::build_with_clock(config, environment, Arc::new(SystemClock)).await
+    }
+
+    /// The same with another clock.
+    pub async fn build_with_clock(
+        config: Arc<Config>,
+        environment: &BTreeMap<String, String>,
+        clock: SharedClock,
+    ) -> Result<Self, BuildError> {
+        let (remotes, resolver) = build_remotes(&config, environment, &clock)?;
         let ledger = open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?;
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
-        let directory = Arc::clone(&remotes.users);
-        let resolver = Arc::new(Resolver::new(mapping, config.mapping.automatic, directory));
         Ok(Self { config, clock, remotes, ledger, presence, resolver })
+    }
+
+    /// The remotes and the resolver as another configuration says, for a daemon that reads it again.
+    pub fn rebuilt(
+        &self,
+        config: &Config,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
+        build_remotes(config, environment, &self.clock)
     }
 
     /// A pipeline of these parts, with the mapping in force now.
@@ -80,6 +92,19 @@ impl App {
         };
         Pipeline::new(parts, settings(&self.config, mapping_sha256), stop)
     }
+}
+
+fn build_remotes(
+    config: &Config,
+    environment: &BTreeMap<String, String>,
+    clock: &SharedClock,
+) -> Result<(Remotes, Arc<Resolver>), BuildError> {
+    let mapping = files::read_mapping(config)?;
+    let users = files::read_users(config)?;
+    let http = http_client(config)?;
+    let remotes = Remotes::build(config, environment, &http, clock, users).map_err(BuildError::Other)?;
+    let resolver = Resolver::new(mapping, config.mapping.automatic, Arc::clone(&remotes.users));
+    Ok((remotes, Arc::new(resolver)))
 }
 
 /// What the configuration says of a run.
