@@ -27,6 +27,7 @@ mod local_staging;
 mod mailbox_contract;
 mod maildir;
 mod mapping;
+mod oracle;
 mod pipeline;
 mod resolve;
 mod servers;
