@@ -278,10 +278,8 @@ impl Ledger {
                    AND mailbox_id IN {}",
                 list_of_placeholders(4, chunk.len())
             );
-            let mut query = sqlx::query(built(statement))
-                .bind(run.0.clone())
-                .bind(millis(settle_at))
-                .bind(item.map(|item| item.0));
+            let mut query =
+                sqlx::query(built(statement)).bind(run.0.clone()).bind(millis(settle_at)).bind(item.map(|item| item.0));
             for mailbox in chunk {
                 query = query.bind(mailbox.0.clone());
             }

@@ -25,7 +25,9 @@ struct Trial {
 
 impl Trial {
     fn new(seed: u64) -> Self {
-        assert!(cfg!(feature = "fail-points"), "run these tests with --features fail-points");
+        if cfg!(not(feature = "fail-points")) {
+            panic!("run these tests with --features fail-points");
+        }
         let directory = TempDir::new().unwrap();
         let export = ExportFolder::write(directory.path(), MESSAGES, seed);
         Self { directory, export }
@@ -51,10 +53,10 @@ impl Trial {
     }
 
     /// Kills a run after its n-th line of log. False where it ended before that.
-    fn kill_after(&self, lines: u64) -> bool {
+    fn kill_after(&self, lines: usize) -> bool {
         let mut run = self.command(&["run", "--once"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(run.stderr.take().unwrap()).lines();
-        let ended = log.by_ref().take(lines as usize).map_while(Result::ok).count() < lines as usize;
+        let ended = log.by_ref().take(lines).map_while(Result::ok).count() < lines;
         run.kill().unwrap();
         run.wait().unwrap();
         !ended
@@ -124,8 +126,15 @@ async fn killed_at(point: &str) {
 
 #[test]
 fn every_point_has_its_test() {
-    let tested =
-        [failpoint::PAGE_STAGED, failpoint::PAGE_RECORDED, failpoint::WINDOW_READ, failpoint::INTENT_RECORDED, failpoint::BATCH_IMPORTED, failpoint::OUTCOMES_RECORDED, failpoint::ACCOUNT_FROZEN];
+    let tested = [
+        failpoint::PAGE_STAGED,
+        failpoint::PAGE_RECORDED,
+        failpoint::WINDOW_READ,
+        failpoint::INTENT_RECORDED,
+        failpoint::BATCH_IMPORTED,
+        failpoint::OUTCOMES_RECORDED,
+        failpoint::ACCOUNT_FROZEN,
+    ];
     assert_eq!(tested, failpoint::ALL);
 }
 
@@ -188,7 +197,7 @@ async fn killed_at_random(seed: u64, kills: u32) {
     let mut dice = dice(seed);
     let mut moments = Vec::new();
     for _ in 0..kills {
-        let lines = 1 + dice.next_u64() % 500;
+        let lines = 1 + dice.next_u32() as usize % 500;
         moments.push(lines);
         if !trial.kill_after(lines) {
             break;
