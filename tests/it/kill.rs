@@ -25,9 +25,7 @@ struct Trial {
 
 impl Trial {
     fn new(seed: u64) -> Self {
-        if cfg!(not(feature = "fail-points")) {
-            panic!("run these tests with --features fail-points");
-        }
+        assert!(has_fail_points(), "run these tests with --features fail-points");
         let directory = TempDir::new().unwrap();
         let export = ExportFolder::write(directory.path(), MESSAGES, seed);
         Self { directory, export }
@@ -101,6 +99,10 @@ impl Trial {
         assert_eq!(available, self.export.items, "{what}: each item counts in one report");
         pool.close().await;
     }
+}
+
+fn has_fail_points() -> bool {
+    cfg!(feature = "fail-points")
 }
 
 fn told(output: &Output) -> String {
