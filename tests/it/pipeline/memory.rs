@@ -48,9 +48,7 @@ async fn a_mailbox_that_waits_keeps_no_memory_from_the_others() {
     world.door.next(ANA, Act::Throttle(Duration::from_hours(2)));
     let (report, ()) = tokio::join!(world.run(), async {
         world.clock.until_asleep(2).await;
-        while world.held(BEN).len() < usize::from(ITEMS) {
-            tokio::task::yield_now().await;
-        }
+        world.until_held(BEN, ITEMS.into()).await;
         world.clock.advance(Duration::from_hours(2));
     });
     assert_eq!(counts(&report), [u64::from(2 * ITEMS), 0, 0, 0, 0]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::Clock as _;
-use whatsapp_archiver::ledger::{Holder, ItemSelection, Lease, Ledger, LedgerError, RunStatus};
+use whatsapp_archiver::ledger::{Holder, ItemSelection, Lease, Ledger, LedgerError, RunKind, RunStatus};
 use whatsapp_archiver::pipeline::{Order, RunError};
 use whatsapp_archiver::resolve::MailboxId;
 
@@ -59,6 +59,8 @@ async fn a_replay_beside_a_run_doubles_nothing_and_does_not_take_it_for_abandone
         let retry = world.run_until(CancellationToken::new(), Order::Retry(ItemSelection::default()));
         let (retry, ()) = tokio::join!(retry, async {
             world.door.until_asked().await;
+            let running = world.ledger.latest_run(&[RunKind::Regular], &[RunStatus::Running]).await.unwrap();
+            assert!(running.is_some(), "the run is under way, and nobody ended it");
             world.door.reopen();
         });
         retry
