@@ -25,6 +25,7 @@ mod report;
 mod retry;
 mod run;
 mod status;
+mod verify;
 
 /// The configuration's place where nothing else is said.
 const DEFAULT_CONFIG: &str = "/etc/whatsapp-archiver/config.toml";
@@ -61,6 +62,8 @@ enum Command {
     Failures(failures::Arguments),
     /// Replay held or failed items from staging
     Retry(retry::Arguments),
+    /// Prove that each imported message is in its mailbox, unaltered, once
+    Verify(verify::Arguments),
     /// Convert `RawMessage` JSON to .eml files, without any network
     Convert(convert::Arguments),
     /// Work with mapping files
@@ -174,6 +177,7 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&context, &arguments),
         Command::Failures(arguments) => failures::run(&context, &arguments),
         Command::Retry(arguments) => retry::run(&context, &arguments),
+        Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Convert(arguments) => convert::run(&context, &arguments),
         Command::Mapping(command) => mapping::run(&context, &command),
         Command::ConsentUrl => consent_url::run(&context),

@@ -27,6 +27,7 @@ mod presence;
 mod runs;
 mod schema;
 mod sql;
+mod verification;
 
 pub use account::{AccountCounts, Failure, FailureFilter, Unmapped};
 pub use deliveries::{Delivery, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target};
@@ -36,6 +37,7 @@ pub use items::{
 pub use leases::{Holder, Lease};
 pub use presence::Presence;
 pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
+pub use verification::{ImportedCopy, KnownCopy};
 
 use sql::Dialect;
 
