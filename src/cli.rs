@@ -21,6 +21,7 @@ mod init;
 mod instant;
 mod mapping;
 mod output;
+mod rebuild_ledger;
 mod report;
 mod retry;
 mod run;
@@ -71,6 +72,8 @@ enum Command {
     Mapping(mapping::Command),
     /// Print the link by which an administrator grants the application its permissions
     ConsentUrl,
+    /// After a loss of the ledger: rebuild a new one from staging and the mailboxes
+    RebuildLedger,
     /// Exit with status 0 when the local daemon is ready (for a container's health check)
     Health,
     /// Write a commented configuration to start from
@@ -181,6 +184,7 @@ pub fn main() -> ExitCode {
         Command::Convert(arguments) => convert::run(&context, &arguments),
         Command::Mapping(command) => mapping::run(&context, &command),
         Command::ConsentUrl => consent_url::run(&context),
+        Command::RebuildLedger => rebuild_ledger::run(&context),
         Command::Health => health::run(&context),
         Command::Init(arguments) => init::run(&arguments),
     };

@@ -24,6 +24,7 @@ mod deliveries;
 mod items;
 mod leases;
 mod presence;
+mod rebuilding;
 mod runs;
 mod schema;
 mod sql;

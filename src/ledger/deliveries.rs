@@ -529,7 +529,7 @@ async fn insert_chunk(
     let mut query = sqlx::query(built(statement));
     for (no, row) in rows {
         let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();
-        // A duplicate is never on its way: it waits for the first copy.
+        // A duplicate is never on its way, and never there: it waits for the first copy.
         let state = if first { row.state } else { waiting(row.state) };
         query = query
             .bind(no.0)
@@ -552,7 +552,7 @@ async fn insert_chunk(
 }
 
 fn waiting(state: DeliveryState) -> DeliveryState {
-    if state == DeliveryState::Sending { DeliveryState::Ready } else { state }
+    if matches!(state, DeliveryState::Sending | DeliveryState::Unknown) { DeliveryState::Ready } else { state }
 }
 
 /// Removes rows whose place others take.
