@@ -19,6 +19,7 @@ mod failures;
 mod health;
 mod init;
 mod instant;
+mod ledger;
 mod mapping;
 mod output;
 mod rebuild_ledger;
@@ -74,6 +75,9 @@ enum Command {
     ConsentUrl,
     /// After a loss of the ledger: rebuild a new one from staging and the mailboxes
     RebuildLedger,
+    /// Move the ledger
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Exit with status 0 when the local daemon is ready (for a container's health check)
     Health,
     /// Write a commented configuration to start from
@@ -185,6 +189,7 @@ pub fn main() -> ExitCode {
         Command::Mapping(command) => mapping::run(&context, &command),
         Command::ConsentUrl => consent_url::run(&context),
         Command::RebuildLedger => rebuild_ledger::run(&context),
+        Command::Ledger(command) => ledger::run(&context, &command),
         Command::Health => health::run(&context),
         Command::Init(arguments) => init::run(&arguments),
     };

@@ -157,7 +157,7 @@ pub struct StoredWindow {
 pub(super) const WATERMARK: &str = "watermark";
 
 impl Ledger {
-    /// Records that a run began.
+    /// Records that a run began. Fails where another ledger has taken this one's place.
     pub async fn begin_run(
         &self,
         id: &RunId,
@@ -166,6 +166,7 @@ impl Ledger {
         inputs: &str,
         started: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO runs (run_id, kind, status, holder, started, inputs) VALUES ($1, $2, 'running', $3, $4, $5)",
         )
@@ -174,8 +175,10 @@ impl Ledger {
         .bind(holder.0.clone())
         .bind(millis(started))
         .bind(inputs.to_owned())
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        super::copy::refuse_superseded(&mut transaction).await?;
+        transaction.commit().await?;
         Ok(())
     }
 
