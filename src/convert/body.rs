@@ -222,6 +222,11 @@ fn direction(text: &str) -> &'static str {
     if first_letter.is_some_and(is_right_to_left) { "rtl" } else { "auto" }
 }
 
+/// The side of a text on which its lines begin.
+fn side(text: &str) -> &'static str {
+    if direction(text) == "rtl" { "right" } else { "left" }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
