@@ -18,7 +18,7 @@ fn png(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(*header.first_chunk()?))
 }
 
-/// The logical screen's width (GIF89a, 18).
+/// The logical screen's width (GIF 89a, 18).
 fn gif(bytes: &[u8]) -> Option<u32> {
     let screen = bytes.strip_prefix(b"GIF89a").or_else(|| bytes.strip_prefix(b"GIF87a"))?;
     Some(u16::from_le_bytes(*screen.first_chunk()?).into())

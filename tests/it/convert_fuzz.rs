@@ -54,10 +54,10 @@ fn mutated_items_convert_cleanly_or_not_at_all() {
         let mut rng = TestRng::from_seed(RngAlgorithm::ChaCha, &key);
         let raw = mutated(&corpus, &mut rng);
         let result = std::panic::catch_unwind(|| check(&raw, round));
-        match result {
-            Ok(was_read) => converted += u64::from(was_read),
-            Err(_) => panic!("seed {seed}, round {round}: {}", String::from_utf8_lossy(&raw)),
-        }
+        let Ok(was_read) = result else {
+            panic!("seed {seed}, round {round}: {}", String::from_utf8_lossy(&raw));
+        };
+        converted += u64::from(was_read);
     }
     assert!(
         converted * 4 > rounds,
