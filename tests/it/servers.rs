@@ -1,5 +1,6 @@
 //! The servers that tests talk to.
 
+pub(crate) mod azure_wire;
 pub(crate) mod azurite;
 pub(crate) mod dovecot;
 pub(crate) mod graph;
