@@ -13,6 +13,7 @@ use axum::response::Response;
 use tokio::sync::{oneshot, watch};
 use whatsapp_archiver::clock::{SharedClock, SystemClock};
 
+pub(crate) mod client;
 pub(crate) mod fault;
 mod http;
 mod limits;
