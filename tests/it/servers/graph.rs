@@ -134,6 +134,11 @@ impl GraphServer {
         self.shared.held.send_replace(false);
     }
 
+    /// How many requests are under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        *self.shared.in_flight.borrow()
+    }
+
     /// Returns when `count` requests are under way.
     pub(crate) async fn wait_for_in_flight(&self, count: usize) {
         self.shared.in_flight.subscribe().wait_for(|now| *now >= count).await.unwrap();
