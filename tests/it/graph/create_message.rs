@@ -156,7 +156,7 @@ async fn a_text_too_large_for_one_request_arrives_whole() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     let mut mail = message(1).mail.clone();
-    mail.text = "much to say ".repeat(800_000);
+    mail.text = "much to say ".repeat(300_000);
     mail.html = format!("<html><body><pre>{}</pre></body></html>", mail.text);
     let sent = Arc::new(Message::new(mail));
     let door = connection.door();

@@ -40,12 +40,12 @@ async fn a_half_finished_message_is_completed_whatever_broke_it() {
         Fault::once("POST", "/attachments", Act::Drop),
         Fault::once("POST", "/attachments", Act::CommitThen(Box::new(Act::Drop))),
     ];
+    let sent = with_files(1, &[2_700_000, 4_000_000]);
     for fault in broken {
         let connection = Connection::new();
         let mailbox = connection.mailbox("ana");
         let door = connection.door();
         door.import(&mailbox, &[message(9)]).await.remove(0).unwrap();
-        let sent = with_files(1, &[2_000_000, 2_500_000, 4_500_000]);
         let shown = format!("{fault:?}");
         connection.server.fail(fault);
         let error = door.import(&mailbox, &[Arc::clone(&sent)]).await.remove(0).unwrap_err();
