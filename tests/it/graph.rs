@@ -5,3 +5,4 @@ mod create_message;
 mod folder;
 mod limits;
 mod outcomes;
+mod self_test;
