@@ -14,9 +14,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::header::HeaderMap;
-use reqwest::{Certificate, Client, ClientBuilder, Method, NoProxy, Proxy, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 mod error;
+mod proxy;
 mod retry_after;
 mod transport_security;
 
@@ -39,12 +40,14 @@ pub enum Remote {
     SignIn,
     /// The webhook of `[notify]`.
     Notify,
+    /// The daemon itself, asked for its health.
+    Health,
 }
 
 impl Remote {
     /// All remotes.
-    pub const ALL: [Self; 6] =
-        [Self::Source, Self::Staging, Self::Directory, Self::Mailbox, Self::SignIn, Self::Notify];
+    pub const ALL: [Self; 7] =
+        [Self::Source, Self::Staging, Self::Directory, Self::Mailbox, Self::SignIn, Self::Notify, Self::Health];
 
     /// The remote's name.
     pub fn name(self) -> &'static str {
@@ -55,6 +58,7 @@ impl Remote {
             Self::Mailbox => "mailbox",
             Self::SignIn => "sign_in",
             Self::Notify => "notify",
+            Self::Health => "health",
         }
     }
 }
@@ -148,7 +152,8 @@ impl HttpClient {
             .http2_keep_alive_interval(Duration::from_secs(20))
             .http2_keep_alive_timeout(Duration::from_secs(20))
             .tls_certs_merge(roots);
-        let client = proxied(builder)?.build().map_err(|error| error::unusable(&error))?;
+        let client =
+            proxy::of(builder, |name| std::env::var(name).ok())?.build().map_err(|error| error::unusable(&error))?;
         Ok(Self { client, request_timeout: options.request_timeout, observer: None })
     }
 
@@ -264,21 +269,4 @@ fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, HttpError> {
         return Err(invalid("the additional CA file holds no certificate".to_owned()));
     }
     Ok(roots)
-}
-
-/// Takes the proxy of the environment for https alone, and never for this machine.
-fn proxied(builder: ClientBuilder) -> Result<ClientBuilder, HttpError> {
-    let variable = |names: [&str; 4]| {
-        names.into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.trim().is_empty()))
-    };
-    let builder = builder.no_proxy();
-    let Some(address) = variable(["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]) else {
-        return Ok(builder);
-    };
-    // The address may hold a credential, so the error doesn't repeat it.
-    let proxy = Proxy::https(address.trim())
-        .map_err(|_| HttpError::Invalid { detail: "HTTPS_PROXY (or ALL_PROXY) isn't a proxy's address".to_owned() })?;
-    let direct = std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy")).unwrap_or_default();
-    let direct = NoProxy::from_string(&format!("localhost,127.0.0.0/8,::1,{direct}"));
-    Ok(builder.proxy(proxy.no_proxy(direct)))
 }

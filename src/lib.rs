@@ -14,6 +14,7 @@ pub mod clock;
 pub mod digest;
 pub mod identity;
 pub mod item;
+pub mod schedule;
 pub mod window;
 
 // What the steps stand on.
@@ -32,6 +33,25 @@ pub mod staging;
 
 // What a fault of a step means.
 pub mod fault;
+pub mod retry;
+
+// What is remembered.
+pub mod ledger;
+pub mod report;
+
+// What knows the order of the steps.
+pub mod failpoint;
+pub mod pipeline;
+pub mod status;
 
 // What is made of staged items besides copies in mailboxes.
 pub mod export;
+pub mod offline;
+
+// What is built from the configuration, and what runs it.
+pub mod app;
+pub mod check;
+pub mod cli;
+pub mod daemon;
+pub mod lifecycle;
+pub mod telemetry;

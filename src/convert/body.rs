@@ -61,18 +61,28 @@ impl Body {
 
     /// As plain text, lines ended by LF.
     pub(super) fn to_text(&self) -> String {
-        rendered(&Text { body: self })
+        rendered(&Text { body: self }, self.text_length())
     }
 
     /// As HTML, lines ended by LF.
     pub(super) fn to_html(&self, title: &str) -> String {
-        rendered(&Html { title, body: self })
+        const MARKUP: usize = 3000;
+        rendered(&Html { title, body: self }, MARKUP + self.text_length() * 9 / 8)
+    }
+
+    /// About the length of the body as text, so that most are written without growing.
+    fn text_length(&self) -> usize {
+        const PARTICULARS: usize = 1000;
+        PARTICULARS + self.text.as_ref().map_or(0, String::len)
     }
 }
 
-/// Writing to a `String` fails only where a value's own `Display` does, and all values here are text.
-fn rendered(template: &impl Template) -> String {
-    template.render().unwrap_or_default()
+/// Writing to a `String` fails only where a value's own `Display` does, and none here does.
+fn rendered(template: &impl Template, length: usize) -> String {
+    let mut text = String::with_capacity(length);
+    let written = template.render_into(&mut text);
+    debug_assert!(written.is_ok());
+    text
 }
 
 fn header_table(item: &Item, people: &People<'_>) -> Vec<Fact> {
@@ -169,7 +179,7 @@ impl fmt::Display for Lines<'_> {
         let mut plain_from = 0;
         for (at, byte) in self.0.bytes().enumerate() {
             let replacement = match byte {
-                b'\n' => "<br>\n",
+                b'\n' => "<br>",
                 b'<' => "&lt;",
                 b'>' => "&gt;",
                 b'&' => "&amp;",
@@ -218,7 +228,7 @@ mod tests {
 
     #[test]
     fn lines_are_escaped_and_broken() {
-        assert_eq!(Lines("a<b>\n\"&'c").to_string(), "a&lt;b&gt;<br>\n&quot;&amp;&#39;c");
+        assert_eq!(Lines("a<b>\n\"&'c").to_string(), "a&lt;b&gt;<br>&quot;&amp;&#39;c");
         assert_eq!(Lines("").to_string(), "");
     }
 

@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn seconds() {
         assert_eq!(asked_for("0"), Some(Duration::ZERO));
-        assert_eq!(asked_for(" 120 "), Some(Duration::from_secs(120)));
+        assert_eq!(asked_for(" 120 "), Some(Duration::from_mins(2)));
     }
 
     #[test]

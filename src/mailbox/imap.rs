@@ -1,1 +1,115 @@
-//! Mailboxes of an IMAP server.
+//! Mailboxes of an IMAP server (RFC 9051, RFC 3501): Dovecot, Cyrus, Exchange Online, and any other.
+//!
+//! One session a mailbox, kept while it may be of use; many APPENDs under way at once, or many messages in one where the
+//! server takes that. What is announced is used, and nothing that is announced is needed.
+//!
+//! ```text
+//! pool ─▶ sign_in ─▶ transport      a session for a mailbox
+//! delivery ─▶ batch ─▶ append       messages in
+//! look_up, verify                   what is there
+//! session ─▶ connection             a command, its answer; bytes
+//! ```
+//!
+//! It does not retry what it can't be sure of, and it never changes or removes a message.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use crate::clock::SharedClock;
+use crate::convert::{Manifest, Message};
+use crate::identity::MessageId;
+use crate::resolve::Mailbox;
+
+mod abilities;
+mod append;
+mod batch;
+mod connection;
+mod delivery;
+mod folder;
+mod look_up;
+mod pool;
+mod refusal;
+mod session;
+mod settings;
+mod sign_in;
+mod transport;
+mod verify;
+mod window;
+
+pub use settings::{AccessTokens, ImapAuth, ImapSettings, ImapTimeouts, PasswordSource, SettingsError, TlsMode};
+
+use pool::Pool;
+use transport::Endpoint;
+
+/// The most messages that a call takes: several APPENDs of many messages, so that the round trip is paid once.
+const BATCH_MESSAGES: usize = 200;
+/// The most bytes that a call takes, unless a single message is larger.
+const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The mailboxes of one IMAP server.
+pub struct Imap {
+    pool: Pool,
+}
+
+impl Imap {
+    /// A door to the mailboxes of the server that `settings` names. Connects to nothing yet.
+    pub fn new(settings: ImapSettings, clock: SharedClock) -> Result<Self, SettingsError> {
+        let endpoint = Endpoint::new(&settings)?;
+        Ok(Self { pool: Pool::new(endpoint, settings, clock) })
+    }
+}
+
+#[async_trait]
+impl MailboxDoor for Imap {
+    fn name(&self) -> String {
+        format!("IMAP at {}", self.pool.server())
+    }
+
+    fn limits(&self) -> DoorLimits {
+        DoorLimits { batch_messages: BATCH_MESSAGES, batch_bytes: BATCH_BYTES, mailboxes: self.pool.connections() }
+    }
+
+    fn settle(&self) -> Duration {
+        self.pool.settings().settle
+    }
+
+    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+        if messages.is_empty() {
+            return Vec::new();
+        }
+        match self.pool.visit(mailbox).await {
+            Ok(visit) => delivery::deliver(visit, messages).await,
+            Err(error) => vec![Err(error); messages.len()],
+        }
+    }
+
+    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
+        let mut visit = self.pool.visit(mailbox).await?;
+        let layout = visit.layout().await?;
+        let found = look_up::find(&mut visit.session, &layout, &message.mail.message_id).await?;
+        visit.leave();
+        Ok(found)
+    }
+
+    async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
+        if sent.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut visit = self.pool.visit(mailbox).await?;
+        let layout = visit.layout().await?;
+        let verdicts = verify::verify(&mut visit.session, &layout, sent).await?;
+        visit.leave();
+        Ok(verdicts)
+    }
+
+    async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {
+        let mut visit = self.pool.visit(mailbox).await?;
+        let layout = visit.layout().await?;
+        let found = verify::inventory(&mut visit.session, &layout).await?;
+        visit.leave();
+        Ok(found)
+    }
+}

@@ -13,13 +13,13 @@ use serde::de::{Deserialize, Deserializer as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::item::text::mend_surrogate_escapes;
+use self::mask::mask;
 
-/// The most items that a page may hold. Four times what fits in the largest page of real items; bounds the memory that
-/// a page of `0,0,0,…` could claim.
+mod mask;
+
+/// The most items that a page may hold: more than fit in the largest page of real items. Bounds the memory that a page of
+/// `0,0,0,…` could claim.
 const MAX_ITEMS: usize = 1 << 19;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// What a list response says besides its items. A field is `None` where it is absent or null.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -124,15 +124,15 @@ fn with_text<T>(body: &[u8], split: impl Fn(&str) -> Result<T, PageError>) -> Re
     {
         return Ok(done);
     }
-    split(&mend_surrogate_escapes(&mask(body))).map_err(|error| place_in(body, error))
+    split(&mask(body)).map_err(|error| place_in(body, error))
 }
 
 /// The error with the line and column in `body`. Masked text is all one line, so that its column is an offset.
 fn place_in(body: &[u8], error: PageError) -> PageError {
     let place = |offset: usize| {
-        let before = body.get(..offset).unwrap_or(body);
-        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        (count_of(before, b'\n') + 1, before.len() - line_start)
+        let mut lines = body.get(..offset).unwrap_or(body).split(|&byte| byte == b'\n');
+        let column = lines.next_back().map_or(0, <[u8]>::len);
+        (lines.count() + 1, column)
     };
     match error {
         PageError::CutShort { column, .. } => {
@@ -145,51 +145,6 @@ fn place_in(body: &[u8], error: PageError) -> PageError {
         }
         other => other,
     }
-}
-
-fn count_of(bytes: &[u8], wanted: u8) -> usize {
-    bytes.iter().filter(|&&byte| byte == wanted).count()
-}
-
-/// `body` in valid UTF-8 of the same length, every byte of structure in its place: a byte-order mark and control
-/// characters become spaces, bytes that aren't UTF-8 become `?`, a backslash that begins no escape becomes a space.
-fn mask(body: &[u8]) -> String {
-    let mut masked = Vec::with_capacity(body.len());
-    let body = match body.strip_prefix(BYTE_ORDER_MARK) {
-        Some(rest) => {
-            masked.resize(BYTE_ORDER_MARK.len(), b' ');
-            rest
-        }
-        None => body,
-    };
-    for chunk in body.utf8_chunks() {
-        masked.extend(chunk.valid().bytes().map(|byte| if byte < b' ' { b' ' } else { byte }));
-        masked.resize(masked.len() + chunk.invalid().len(), b'?');
-    }
-    mask_unknown_escapes(&mut masked);
-    // Only ASCII was put in the place of whole characters, so this never has anything to replace.
-    String::from_utf8(masked).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
-}
-
-fn mask_unknown_escapes(text: &mut [u8]) {
-    let mut at = 0;
-    while let Some(found) = text.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == b'\\')) {
-        let escape = at + found;
-        at = match text.get(escape + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => escape + 2,
-            Some(b'u') if has_four_digits(text, escape + 2) => escape + 6,
-            _ => {
-                if let Some(backslash) = text.get_mut(escape) {
-                    *backslash = b' ';
-                }
-                escape + 1
-            }
-        };
-    }
-}
-
-fn has_four_digits(text: &[u8], at: usize) -> bool {
-    text.get(at..at + 4).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Where each part lies in the text it was borrowed from.

@@ -1,7 +1,10 @@
 //! The servers that tests talk to.
 
+pub(crate) mod azure_wire;
 pub(crate) mod azurite;
 pub(crate) mod dovecot;
 pub(crate) mod graph;
+pub(crate) mod imap_client;
+pub(crate) mod imap_proxy;
 pub(crate) mod imap_script;
 pub(crate) mod telemessage;

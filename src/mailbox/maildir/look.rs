@@ -251,7 +251,7 @@ mod tests {
             assert_eq!(message_id_of_header(header.as_bytes()).unwrap(), id, "{header}");
         }
         for header in [
-            "".to_owned(),
+            String::new(),
             "\r\n".to_owned(),
             format!("Subject: x\n\nMessage-ID: <{ours}>\n"),
             "Message-ID: <abc@contoso.example>\n\n".to_owned(),

@@ -1,0 +1,176 @@
+//! A batch of messages into one mailbox: what is sent, what is sent again because it was certainly refused, and one
+//! result for each message.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::abilities::Abilities;
+use super::append::{Appended, Outcome, append};
+use super::batch::groups;
+use super::folder::create;
+use super::pool::Visit;
+use super::refusal::Meaning;
+use super::session::CommandError;
+use crate::convert::Message;
+use crate::mailbox::{ImportError, RemoteId};
+
+type Results = Vec<Result<RemoteId, ImportError>>;
+
+/// Brings messages into the archive folder of the visited mailbox.
+pub(super) async fn deliver(mut visit: Visit<'_>, messages: &[Arc<Message>]) -> Results {
+    let prepared = prepare(&mut visit).await;
+    match prepared {
+        Ok(abilities) => {
+            let delivery = Delivery::new(&abilities, messages);
+            delivery.run(visit, &abilities).await
+        }
+        Err(error) => vec![Err(error); messages.len()],
+    }
+}
+
+/// Makes the folder where this process hasn't seen it yet.
+async fn prepare(visit: &mut Visit<'_>) -> Result<Abilities, ImportError> {
+    let layout = visit.layout().await?;
+    if !visit.folder_is_made() {
+        create(&mut visit.session, &layout).await?;
+        visit.note_folder(true);
+    }
+    visit.session.abilities().await.map_err(|error| error.because("asking what the server can do"))
+}
+
+struct Delivery<'a> {
+    messages: &'a [Arc<Message>],
+    results: Vec<Option<Result<RemoteId, ImportError>>>,
+    waiting: VecDeque<Range<usize>>,
+    /// Whether the folder was made again: once in a batch is enough.
+    made_again: bool,
+}
+
+impl<'a> Delivery<'a> {
+    fn new(abilities: &Abilities, messages: &'a [Arc<Message>]) -> Self {
+        let sizes: Vec<usize> = messages.iter().map(|message| message.mime().len()).collect();
+        let mut delivery = Self {
+            messages,
+            results: vec![None; messages.len()],
+            waiting: groups(&sizes, abilities.multi_append()).into(),
+            made_again: false,
+        };
+        delivery.reject_too_large(abilities, &sizes);
+        delivery
+    }
+
+    /// Rejects what the server said beforehand that it doesn't take.
+    fn reject_too_large(&mut self, abilities: &Abilities, sizes: &[usize]) {
+        let Some(limit) = abilities.append_limit() else { return };
+        let is_too_large = |place: &usize| sizes.get(*place).is_some_and(|size| *size as u64 > limit);
+        if !(0..sizes.len()).any(|place| is_too_large(&place)) {
+            return;
+        }
+        let (too_large, fitting): (Vec<usize>, Vec<usize>) = (0..sizes.len()).partition(is_too_large);
+        for place in too_large {
+            let detail = format!("the server takes messages of up to {limit} bytes (APPENDLIMIT)");
+            self.settle(place..place + 1, &Err(ImportError::Rejected(detail)));
+        }
+        self.waiting = fitting.into_iter().map(|place| place..place + 1).collect();
+    }
+
+    async fn run(mut self, mut visit: Visit<'_>, abilities: &Abilities) -> Results {
+        let mut doubtful = false;
+        while !self.waiting.is_empty() {
+            match self.round(&mut visit, abilities).await {
+                Ok(appended) => {
+                    doubtful |= appended.doubtful;
+                    if !appended.connected {
+                        self.settle_waiting(&ImportError::Unavailable("the connection was lost".to_owned()));
+                        return self.finish();
+                    }
+                }
+                Err(error) => {
+                    self.settle_waiting(&error);
+                    return self.finish();
+                }
+            }
+        }
+        if !doubtful {
+            visit.leave();
+        }
+        self.finish()
+    }
+
+    /// Sends all that waits. What may be sent again after a certain refusal waits anew.
+    async fn round(&mut self, visit: &mut Visit<'_>, abilities: &Abilities) -> Result<Appended, ImportError> {
+        let layout = visit.layout().await?;
+        if !abilities.multi_append() {
+            // A server that opens the folder for each single APPEND is several times slower.
+            match visit.session.select(&layout.archive).await {
+                Ok(()) => {}
+                Err(CommandError::Refused(refusal)) if !self.made_again && refusal.is_about_the_folder() => {
+                    self.make_again(visit).await?;
+                    visit.session.select(&layout.archive).await.map_err(|error| error.because("opening the folder"))?;
+                }
+                Err(error) => return Err(error.because("opening the folder")),
+            }
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut appended = append(&mut visit.session, abilities, &layout, self.messages, waiting).await;
+        let mut folder_is_gone = false;
+        for (group, outcome) in std::mem::take(&mut appended.outcomes) {
+            folder_is_gone |= self.take(group, outcome);
+        }
+        if folder_is_gone && appended.connected {
+            self.make_again(visit).await?;
+        }
+        Ok(appended)
+    }
+
+    /// Settles a group, or lets it wait for another round. Whether the folder has to be made again first.
+    fn take(&mut self, group: Range<usize>, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Arrived(ids) => {
+                for (place, id) in group.zip(ids) {
+                    self.settle(place..place + 1, &Ok(id));
+                }
+            }
+            Outcome::Unknown(detail) => self.settle(group, &Err(ImportError::OutcomeUnknown(detail))),
+            Outcome::Unsent(error) => self.settle(group, &Err(error)),
+            Outcome::Refused(refusal) if refusal.meaning() == Meaning::NoFolder && !self.made_again => {
+                self.waiting.push_back(group);
+                return true;
+            }
+            // All or none arrive: which of them is refused shows when each goes alone.
+            Outcome::Refused(refusal) if group.len() > 1 && refusal.is_about_the_message() => {
+                self.waiting.extend(group.map(|place| place..place + 1));
+            }
+            Outcome::Refused(refusal) => self.settle(group, &Err(refusal.of_message())),
+        }
+        false
+    }
+
+    async fn make_again(&mut self, visit: &mut Visit<'_>) -> Result<(), ImportError> {
+        self.made_again = true;
+        visit.note_folder(false);
+        visit.session.forget_selected();
+        let layout = visit.layout().await?;
+        create(&mut visit.session, &layout).await?;
+        visit.note_folder(true);
+        Ok(())
+    }
+
+    fn settle(&mut self, group: Range<usize>, result: &Result<RemoteId, ImportError>) {
+        for slot in self.results.get_mut(group).unwrap_or_default() {
+            *slot = Some(result.clone());
+        }
+    }
+
+    fn settle_waiting(&mut self, error: &ImportError) {
+        for group in std::mem::take(&mut self.waiting) {
+            self.settle(group, &Err(error.clone()));
+        }
+    }
+
+    fn finish(self) -> Results {
+        let unsettled = || Err(ImportError::OutcomeUnknown("the server's answer named no outcome".to_owned()));
+        self.results.into_iter().map(|result| result.unwrap_or_else(unsettled)).collect()
+    }
+}

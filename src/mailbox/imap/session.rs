@@ -1,0 +1,213 @@
+//! One session with an IMAP server: a command at a time, and what came of it.
+
+use bytes::Bytes;
+use imap_codec::CommandCodec;
+use imap_codec::encode::{Encoder, Fragment};
+use imap_codec::imap_types::command::{Command, CommandBody};
+use imap_codec::imap_types::core::Tag;
+use imap_codec::imap_types::mailbox::Mailbox as Folder;
+use imap_codec::imap_types::response::{Code, Data, StatusBody};
+
+use super::abilities::Abilities;
+use super::connection::{Connection, Lost, Received};
+use super::refusal::{Meaning, Refusal};
+use super::window::Window;
+use crate::mailbox::ImportError;
+
+/// Why a command came to nothing.
+#[derive(Debug)]
+pub(super) enum CommandError {
+    /// The server refused it.
+    Refused(Refusal),
+    /// The connection was lost.
+    Lost(Lost),
+    /// The server answered what can't be read.
+    Unreadable,
+}
+
+impl CommandError {
+    /// What it means, for a command that changes nothing. `doing` says what was tried.
+    pub(super) fn because(self, doing: &str) -> ImportError {
+        match self {
+            Self::Refused(refusal) => refusal.of_command(doing),
+            Self::Lost(lost) => lost.unsent(),
+            Self::Unreadable => ImportError::Unexpected(format!("{doing}: the server's answer can't be read")),
+        }
+    }
+}
+
+impl Lost {
+    /// What a lost connection means for what was certainly not sent.
+    pub(super) fn unsent(&self) -> ImportError {
+        match self.farewell.as_ref().map(Refusal::meaning) {
+            Some(Meaning::Throttled(after)) => ImportError::Throttled { after, detail: self.detail.clone() },
+            _ => ImportError::Unavailable(self.detail.clone()),
+        }
+    }
+}
+
+/// A session, signed in or about to be.
+pub(super) struct Session {
+    /// The connection it runs on.
+    pub(super) connection: Connection,
+    /// How many APPENDs may be under way.
+    pub(super) window: Window,
+    abilities: Option<Abilities>,
+    selected: Option<Folder<'static>>,
+}
+
+impl Session {
+    pub(super) fn new(connection: Connection) -> Self {
+        Self { connection, window: Window::default(), abilities: None, selected: None }
+    }
+
+    /// What the server can do, as it said before or is asked now.
+    pub(super) async fn abilities(&mut self) -> Result<Abilities, CommandError> {
+        if self.abilities.is_none() {
+            self.run(CommandBody::Capability).await?;
+        }
+        Ok(self.abilities.clone().unwrap_or_default())
+    }
+
+    /// Forgets what the server can do: after TLS began and after signing in, it may be something else.
+    pub(super) fn forget_abilities(&mut self) {
+        self.abilities = None;
+    }
+
+    /// Takes note of the capabilities in a response code.
+    pub(super) fn note_code(&mut self, code: Option<&Code<'_>>) {
+        if let Some(Code::Capability(announced)) = code {
+            self.abilities = Some(Abilities::of(announced.as_ref()));
+        }
+    }
+
+    /// Runs a command whose data is of no concern.
+    pub(super) async fn run(&mut self, body: CommandBody<'static>) -> Result<StatusBody<'static>, CommandError> {
+        let tag = self.send(body).await?;
+        self.completion(&tag, &mut |_| ()).await.map(|(status, _)| status)
+    }
+
+    /// Runs a command and hands on its data, piece by piece. Data that can't be read is an error: an answer of which
+    /// half is missing is none.
+    pub(super) async fn ask(
+        &mut self,
+        body: CommandBody<'static>,
+        mut take: impl FnMut(Answer<'_>) + Send,
+    ) -> Result<(), CommandError> {
+        let tag = self.send(body).await?;
+        match self.completion(&tag, &mut take).await? {
+            (_, true) => Err(CommandError::Unreadable),
+            (status, false) => {
+                take(Answer::Code(status.code.as_ref()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Selects a folder for appending, where it isn't selected already.
+    pub(super) async fn select(&mut self, folder: &Folder<'static>) -> Result<(), CommandError> {
+        if self.selected.as_ref() == Some(folder) {
+            return Ok(());
+        }
+        self.selected = None;
+        self.run(CommandBody::Select { mailbox: folder.clone() }).await?;
+        self.selected = Some(folder.clone());
+        Ok(())
+    }
+
+    /// Opens a folder for reading, as it is now. Gives its UIDVALIDITY, where it has one.
+    pub(super) async fn examine(&mut self, folder: &Folder<'static>) -> Result<Option<u32>, CommandError> {
+        self.selected = None;
+        let mut validity = None;
+        let tag = self.send(CommandBody::Examine { mailbox: folder.clone() }).await?;
+        let mut take = |answer: Answer<'_>| {
+            if let Answer::Code(Some(Code::UidValidity(value))) = answer {
+                validity = Some(value.get());
+            }
+        };
+        self.completion(&tag, &mut take).await?;
+        Ok(validity)
+    }
+
+    /// Leaves the selected folder behind: it is not what it was.
+    pub(super) fn forget_selected(&mut self) {
+        self.selected = None;
+    }
+
+    async fn send(&mut self, body: CommandBody<'static>) -> Result<Tag<'static>, CommandError> {
+        let tag = self.connection.next_tag();
+        let command = Command { tag: tag.clone(), body };
+        for fragment in CommandCodec::default().encode(&command) {
+            match fragment {
+                Fragment::Line { data } => self.connection.queue(Bytes::from(data)),
+                Fragment::Literal { data, .. } => {
+                    self.continuation(&tag).await?;
+                    self.connection.queue(Bytes::from(data));
+                }
+            }
+        }
+        Ok(tag)
+    }
+
+    /// Waits until the server asks for the rest of a command. Gives what it says along with it.
+    pub(super) async fn continuation(&mut self, tag: &Tag<'static>) -> Result<String, CommandError> {
+        loop {
+            match self.connection.response().await.map_err(CommandError::Lost)? {
+                Received::Continuation(text) => return Ok(text),
+                Received::Tagged(tagged) => {
+                    self.check_tag(tag, &tagged.tag)?;
+                    let refusal = Refusal::of(&tagged.body);
+                    return Err(refusal.map_or_else(|| self.strange("an early end"), CommandError::Refused));
+                }
+                Received::Data(_) | Received::Remark(_) | Received::Unreadable => {}
+            }
+        }
+    }
+
+    /// Waits for the end of a command. Gives its status, and whether something could not be read.
+    async fn completion(
+        &mut self,
+        tag: &Tag<'static>,
+        take: &mut (dyn FnMut(Answer<'_>) + Send),
+    ) -> Result<(StatusBody<'static>, bool), CommandError> {
+        let mut unreadable = false;
+        loop {
+            match self.connection.response().await.map_err(CommandError::Lost)? {
+                Received::Tagged(tagged) => {
+                    self.check_tag(tag, &tagged.tag)?;
+                    self.note_code(tagged.body.code.as_ref());
+                    return match Refusal::of(&tagged.body) {
+                        Some(refusal) => Err(CommandError::Refused(refusal)),
+                        None => Ok((tagged.body, unreadable)),
+                    };
+                }
+                Received::Data(Data::Capability(announced)) => {
+                    self.abilities = Some(Abilities::of(announced.as_ref()));
+                }
+                Received::Data(data) => take(Answer::Data(data)),
+                Received::Remark(body) => {
+                    self.note_code(body.code.as_ref());
+                    take(Answer::Code(body.code.as_ref()));
+                }
+                Received::Unreadable => unreadable = true,
+                Received::Continuation(_) => return Err(self.strange("a request for more")),
+            }
+        }
+    }
+
+    fn check_tag(&self, expected: &Tag<'_>, found: &Tag<'_>) -> Result<(), CommandError> {
+        if expected == found { Ok(()) } else { Err(self.strange("the end of a command that wasn't sent")) }
+    }
+
+    fn strange(&self, what: &str) -> CommandError {
+        CommandError::Lost(self.connection.lost(format!("the server sent {what}")))
+    }
+}
+
+/// What comes of a command before its end.
+pub(super) enum Answer<'a> {
+    /// Data.
+    Data(Data<'static>),
+    /// A response code, of a remark or of the command's end.
+    Code(Option<&'a Code<'static>>),
+}

@@ -1,0 +1,120 @@
+//! What an administrator says of an IMAP server, and who signs in to it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+/// How the connection is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// TLS from the first byte (usually port 993).
+    Implicit,
+    /// TLS after STARTTLS (usually port 143); a server that doesn't offer it is refused.
+    StartTls,
+    /// None: for a server on a loopback address alone.
+    None,
+}
+
+/// Gives access tokens (RFC 6750) for XOAUTH2.
+#[async_trait]
+pub trait AccessTokens: Send + Sync {
+    /// A token that is valid now. The error is a sentence for the administrator and holds no secret.
+    async fn token(&self) -> Result<SecretString, String>;
+
+    /// The server refused the last token: the next one must be a new one.
+    fn invalidate(&self);
+}
+
+/// Gives a password as it is now; it may change while the program runs. The error is a sentence for the administrator.
+pub type PasswordSource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+
+/// How to prove who signs in.
+#[derive(Clone)]
+pub enum ImapAuth {
+    /// An access token, through XOAUTH2.
+    XOAuth2(Arc<dyn AccessTokens>),
+    /// A password, through PLAIN (RFC 4616) or LOGIN.
+    Password(PasswordSource),
+}
+
+impl std::fmt::Debug for ImapAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::XOAuth2(_) => "XOAuth2",
+            Self::Password(_) => "Password",
+        })
+    }
+}
+
+/// How long is waited. Each is shorter than the ledger's lease.
+#[derive(Debug, Clone, Copy)]
+pub struct ImapTimeouts {
+    /// For a connection, TLS included.
+    pub connect: Duration,
+    /// For the next byte of a server that owes an answer.
+    pub silence: Duration,
+    /// How long a session that nobody uses is kept.
+    pub idle: Duration,
+}
+
+impl Default for ImapTimeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            silence: Duration::from_secs(45),
+            // Well under the half hour after which servers hang up (RFC 9051, 5.4).
+            idle: Duration::from_mins(1),
+        }
+    }
+}
+
+/// An IMAP server and how to use it.
+#[derive(Debug, Clone)]
+pub struct ImapSettings {
+    /// The server's name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: TlsMode,
+    /// How to prove who signs in.
+    pub auth: ImapAuth,
+    /// Who signs in: `{mailbox}` stands for the mailbox's address (`{mailbox}*master` for a Dovecot master user).
+    pub login: String,
+    /// The archive folder's name: one level.
+    pub folder: String,
+    /// The most connections at the same time.
+    pub connections: usize,
+    /// Certificates (PEM) trusted in addition to the platform's roots.
+    pub extra_roots_pem: Option<Vec<u8>>,
+    /// How long is waited.
+    pub timeouts: ImapTimeouts,
+    /// How long after an attempt of unknown outcome an "absent" is to be believed.
+    pub settle: Duration,
+}
+
+impl ImapSettings {
+    /// Who signs in for a mailbox.
+    pub(super) fn login_for(&self, address: &str) -> String {
+        self.login.replace("{mailbox}", address)
+    }
+}
+
+/// The settings can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The host is neither a name nor an address.
+    #[error("mailbox.host: {host:?} is neither a host name nor an address")]
+    Host {
+        /// The host.
+        host: String,
+    },
+    /// The roots of trust can't be read.
+    #[error("no roots of trust for TLS: {detail}")]
+    Roots {
+        /// Why.
+        detail: String,
+    },
+}
