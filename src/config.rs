@@ -1,1 +1,191 @@
 //! The configuration: one TOML file, every problem of it told at once.
+//!
+//! What [`Config::load`] returns is checked and ready to use: nobody after it asks whether a value makes sense, or
+//! whether two of them contradict each other. It opens no connection, and reads no file besides the configuration, the
+//! secrets that it names, and `network.ca_file`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::digest::Digest;
+
+mod address;
+mod agreement;
+mod document;
+mod file;
+mod form;
+mod http;
+mod ledger;
+mod log;
+mod mailbox;
+mod mapping;
+mod microsoft;
+mod network;
+mod notify;
+mod problem;
+mod quantity;
+mod reader;
+mod report;
+mod retry;
+mod schedule;
+mod schema;
+mod secret;
+mod source;
+mod staging;
+mod users;
+
+pub use http::HttpConfig;
+pub use ledger::{LedgerConfig, LedgerUrl};
+pub use log::LogConfig;
+pub use mailbox::{GraphConfig, GraphMethod, ImapAuth, ImapConfig, ImapTls, LoginTemplate, MailboxConfig, MailboxKind};
+pub use mapping::MappingConfig;
+pub use microsoft::{Cloud, MicrosoftConfig, SignInConfig};
+pub use network::NetworkConfig;
+pub use notify::NotifyConfig;
+pub use problem::{ConfigProblems, Place, Problem};
+pub use report::ReportConfig;
+pub use reqwest::Url;
+pub use retry::RetryConfig;
+pub use schedule::{FirstWindow, ScheduleConfig};
+pub use secret::{Secret, SecretError, SecretFault};
+pub use source::{SourceConfig, SourceKind, TeleMessageConfig};
+pub use staging::{AzureAuth, AzureConfig, Retention, StagingConfig, StagingKind};
+pub use users::{UsersConfig, UsersKind};
+
+use agreement::Needs;
+use file::Unreadable;
+use reader::Reader;
+
+/// A commented configuration with every key, to start from.
+pub const EXAMPLE: &str = include_str!("../config/example.toml");
+
+/// The beginning of a mapping file: the one that [`EXAMPLE`] names, without any number yet.
+pub const EXAMPLE_MAPPING: &str = "External User ID,Microsoft 365 User Mailbox\n";
+
+/// A configuration that is checked and ready to use.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file that it was read from.
+    pub path: PathBuf,
+    /// The SHA-256 of that file's bytes.
+    pub sha256: Digest,
+    /// Where items come from.
+    pub source: SourceConfig,
+    /// When runs start.
+    pub schedule: ScheduleConfig,
+    /// Where raw items lie.
+    pub staging: StagingConfig,
+    /// How participants are mapped to addresses.
+    pub mapping: MappingConfig,
+    /// Who is a valid user.
+    pub users: UsersConfig,
+    /// The tenant; there wherever another section needs it.
+    pub microsoft: Option<MicrosoftConfig>,
+    /// Where copies go.
+    pub mailbox: MailboxConfig,
+    /// Where it is recorded what happened.
+    pub ledger: LedgerConfig,
+    /// The status pages; `None`: none are served.
+    pub http: Option<HttpConfig>,
+    /// The account of a run.
+    pub report: ReportConfig,
+    /// Whom the daemon calls for help.
+    pub notify: NotifyConfig,
+    /// What all connections share.
+    pub network: NetworkConfig,
+    /// How often something that failed is tried again.
+    pub retry: RetryConfig,
+    /// What is logged.
+    pub log: LogConfig,
+    /// What is not wrong but worth knowing: shown by `check`, logged at the start.
+    pub warnings: Vec<Problem>,
+}
+
+impl Config {
+    /// Reads the configuration file, with what the environment overrides.
+    pub fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Self, ConfigProblems> {
+        let text = read_file(path).map_err(|problem| ConfigProblems::new(path, vec![problem]))?;
+        Self::from_text(&text, path, environment)
+    }
+
+    /// Reads a configuration from the text of the file at `path`, which tells what relative paths are relative to.
+    pub fn from_text(text: &str, path: &Path, environment: &BTreeMap<String, String>) -> Result<Self, ConfigProblems> {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+        let told = |problems| ConfigProblems::new(path, problems);
+        let mut reader = reader::open(text, directory, environment).map_err(told)?;
+        let config = read_sections(&mut reader, path, Digest::of(text.as_bytes()));
+        match config {
+            Some(config) if reader.problems.is_empty() => Ok(Self { warnings: reader.warnings, ..config }),
+            _ => Err(ConfigProblems::new(path, reader.problems)),
+        }
+    }
+}
+
+/// Reads every section, also after one of them is wrong. `None` only with a problem told.
+fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option<Config> {
+    let has_http = reader.has(&http::SCHEMA);
+    let source = source::read(&mut reader.section(&source::SCHEMA));
+    let schedule = schedule::read(&mut reader.section(&schedule::SCHEMA));
+    let staging = staging::read(&mut reader.section(&staging::SCHEMA));
+    let mapping = mapping::read(&mut reader.section(&mapping::SCHEMA));
+    let users = users::read(&mut reader.section(&users::SCHEMA));
+    let mailbox = mailbox::read(&mut reader.section(&mailbox::SCHEMA));
+    let needs = Needs { staging: staging.as_ref(), users: users.as_ref(), mailbox: mailbox.as_ref() };
+    let microsoft = read_microsoft(reader, &needs);
+    let ledger = ledger::read(&mut reader.section(&ledger::SCHEMA));
+    let http = has_http.then(|| http::read(&mut reader.section(&http::SCHEMA)));
+    let report = report::read(&mut reader.section(&report::SCHEMA));
+    let notify = notify::read(&mut reader.section(&notify::SCHEMA));
+    let network = network::read(&mut reader.section(&network::SCHEMA));
+    let retry = retry::read(&mut reader.section(&retry::SCHEMA));
+    let log = log::read(&mut reader.section(&log::SCHEMA));
+    Some(Config {
+        path: path.to_owned(),
+        sha256,
+        source: source?,
+        schedule,
+        staging: staging?,
+        mapping,
+        users: users?,
+        microsoft,
+        mailbox: mailbox?,
+        ledger: ledger?,
+        http,
+        report,
+        notify,
+        network,
+        retry,
+        log: log?,
+        warnings: Vec::new(),
+    })
+}
+
+fn read_microsoft(reader: &mut Reader<'_>, needs: &Needs<'_>) -> Option<MicrosoftConfig> {
+    if !reader.has(&microsoft::SCHEMA) {
+        reader.problems.extend(needs.missing_microsoft());
+        return None;
+    }
+    let mut section = reader.section(&microsoft::SCHEMA);
+    let microsoft = microsoft::read(&mut section);
+    if let Some(microsoft) = &microsoft {
+        needs.warn_of_cloud(microsoft, &mut section);
+    }
+    microsoft
+}
+
+/// The text of the file at `path`.
+fn read_file(path: &Path) -> Result<String, Problem> {
+    const CAP: u32 = 1 << 20;
+    let problem = |what: String| Problem {
+        place: Place::File,
+        key: String::new(),
+        what,
+        instead: Some("the path of a configuration; `whatsapp-archiver init DIR` writes one to start from".to_owned()),
+    };
+    let bytes = file::read(path, CAP).map_err(|unreadable| match unreadable {
+        Unreadable::Io(error) => problem(format!("the configuration can't be read: {error}")),
+        Unreadable::TooLarge => problem("the file is larger than 1 MiB, so it is hardly a configuration".to_owned()),
+    })?;
+    String::from_utf8(bytes).map_err(|_| problem("the file is not text in UTF-8".to_owned()))
+}

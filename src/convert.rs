@@ -1,16 +1,34 @@
 //! An item as an e-mail message. Pure: no I/O, no clock, no randomness; the same input gives the same bytes.
+//!
+//! Everything an item holds is in its message, or the message says what is missing. No value of an item, however
+//! hostile, can end a header, forge a part, or name a file outside a folder.
 
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::identity::MessageId;
+use crate::identity::{Identity, MessageId, Thread};
+use crate::item::{Chat, Direction, Item, Participant};
+use crate::resolve::Resolution;
+use attachment::File;
+use body::Body;
+use people::People;
 
+mod attachment;
+mod body;
+mod details;
+mod file_name;
+mod headers;
+mod kind;
 mod media_type;
 mod mime;
+mod people;
+mod section;
+mod subject;
+mod vcard;
 
 /// The version of the converter: changed with every change of its output, recorded with each copy that is sent.
 pub const CONVERTER_VERSION: &str = "1";
@@ -77,11 +95,11 @@ pub struct Mail {
     pub in_reply_to: Option<MessageId>,
     /// `References`, root first.
     pub references: Vec<MessageId>,
-    /// `Date`: the message's own time.
+    /// `Date`: the message's own time, to the second, which is all that `Date` and the mailboxes keep.
     pub date: DateTime<Utc>,
     /// `From`.
     pub from: Address,
-    /// `To`.
+    /// `To`. Empty where nobody is known: the header then says `undisclosed-recipients:;`.
     pub to: Vec<Address>,
     /// `Subject`, on one line.
     pub subject: String,
@@ -190,5 +208,81 @@ impl Message {
                 })
                 .collect(),
         }
+    }
+}
+
+/// An item's message. `attachments` are its attachments as staged, in its own order; `resolution` is what was recorded
+/// before the first copy was sent; who has no address gets one under `placeholder_domain`.
+pub fn convert(
+    item: &Item,
+    attachments: &[StagedAttachment],
+    resolution: &Resolution,
+    placeholder_domain: &str,
+) -> Message {
+    let people = People::of(item, resolution, placeholder_domain);
+    let message_id = identity_of(item, attachments).message_id();
+    let thread = Thread::of(item);
+    let files = attachment::files(item, attachments, &message_id);
+    let missing: Vec<MissingAttachment> = files.iter().filter_map(File::to_missing).collect();
+    let subject = subject::of(item, &people);
+    let body = Body::of(item, &people, &files, &subject);
+    let mail = Mail {
+        message_id,
+        references: thread.references().cloned().collect(),
+        in_reply_to: thread.original,
+        date: item.time.at.trunc_subsecs(0),
+        from: from(item, &people),
+        to: to(item, &people),
+        thread_topic: subject::thread_topic(item, &people),
+        extra_headers: headers::of(item, &missing),
+        text: body.to_text(),
+        html: body.to_html(&subject),
+        subject,
+        attachments: files.iter().filter_map(File::to_mail).collect(),
+    };
+    Message { missing, ..Message::new(mail) }
+}
+
+/// The identity of an item as staged: for each attachment the declared digest, else that of its bytes; nothing where it
+/// is missing or corrupt.
+pub fn identity_of(item: &Item, attachments: &[StagedAttachment]) -> Identity {
+    let digests = (0..item.attachments.len().max(attachments.len())).map(|index| match attachments.get(index)? {
+        StagedAttachment::Present { digest, .. } => {
+            Some(item.attachments.get(index).and_then(|declared| declared.digest).unwrap_or(*digest))
+        }
+        StagedAttachment::Missing { .. } | StagedAttachment::Corrupt { .. } => None,
+    });
+    Identity::of(item, &digests.collect::<Vec<_>>())
+}
+
+/// Who an item is from: its sender; where it names none, the owner who sent it, or who did what an event tells.
+fn sender_of(item: &Item) -> Option<&Participant> {
+    let owner = item.owner.as_ref().filter(|_| item.direction == Some(Direction::Out));
+    let actor = item.event.as_ref().and_then(|event| event.actor.as_ref());
+    let has_value = |participant: &&Participant| !participant.value.trim().is_empty();
+    item.sender.as_ref().or(owner).or(actor.filter(has_value))
+}
+
+fn from(item: &Item, people: &People<'_>) -> Address {
+    sender_of(item).map_or_else(|| people.stand_in("Unknown sender", "unknown-sender"), |sender| people.address(sender))
+}
+
+/// All who took part but the sender, recipients first, so that a search for any of them finds the message. Without any, a
+/// group stands for itself.
+fn to(item: &Item, people: &People<'_>) -> Vec<Address> {
+    let mut seen = std::collections::HashSet::new();
+    let mut to: Vec<&Participant> = item.recipients.iter().filter(|recipient| seen.insert(recipient.key())).collect();
+    seen.extend(sender_of(item).map(Participant::key));
+    let others = item.participants().into_iter().filter(|participant| !participant.value.trim().is_empty());
+    to.extend(others.filter(|participant| seen.insert(participant.key())));
+    let to: Vec<Address> = to.into_iter().map(|participant| people.address(participant)).collect();
+    let chat = match &item.chat {
+        Chat::Group(chat) | Chat::Broadcast(chat) if to.is_empty() => chat,
+        _ => return to,
+    };
+    let id = chat.id.as_deref().or(chat.data_id.as_deref());
+    match (chat.name.as_deref().or(id), id.or(chat.name.as_deref())) {
+        (Some(name), Some(id)) => vec![people.stand_in(name, id)],
+        _ => to,
     }
 }

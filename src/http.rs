@@ -1,1 +1,269 @@
-//! The one HTTP client, and the one place that sends: time-outs, caps, redaction. Classifies, never retries.
+//! The one HTTP client, and the one place that sends: time-outs, caps, redaction. It says what happened and never tries
+//! again by itself (but for a request that the other side certified not to have begun, which is lost by nobody).
+//!
+//! - Nothing is sent in clear text but to this machine: [`require_https_or_loopback`] holds for every request.
+//! - Redirects are never followed; the caller sees the 3xx. So a credential reaches no origin but the one it was meant for.
+//! - Bodies are bounded by what they decode to, so that a small compressed answer can't fill the memory.
+//! - An error tells whether the request certainly did not arrive, and shows neither queries nor credentials.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use reqwest::header::HeaderMap;
+use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
+
+mod error;
+mod proxy;
+mod retry_after;
+mod transport_security;
+
+pub use error::HttpError;
+pub use retry_after::retry_after;
+pub use transport_security::{InsecureUrl, require_https_or_loopback};
+
+/// The remotes, as metrics, logs and the status page name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Remote {
+    /// TeleMessage.
+    Source,
+    /// Azure Blob Storage.
+    Staging,
+    /// Who is a valid user.
+    Directory,
+    /// The mailboxes.
+    Mailbox,
+    /// The token endpoint.
+    SignIn,
+    /// The webhook of `[notify]`.
+    Notify,
+}
+
+impl Remote {
+    /// All remotes.
+    pub const ALL: [Self; 6] =
+        [Self::Source, Self::Staging, Self::Directory, Self::Mailbox, Self::SignIn, Self::Notify];
+
+    /// The remote's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Staging => "staging",
+            Self::Directory => "directory",
+            Self::Mailbox => "mailbox",
+            Self::SignIn => "sign_in",
+            Self::Notify => "notify",
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Is told of every request: its remote, its status or error, and how long it took (to the end of the body, or to the
+/// head of a streamed reply).
+pub type Observer = Arc<dyn Fn(Remote, Result<StatusCode, &HttpError>, Duration) + Send + Sync>;
+
+/// How the client connects and how long it waits.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// Certificates (PEM) trusted in addition to the platform's roots.
+    pub extra_roots_pem: Option<Vec<u8>>,
+    /// The longest wait for a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// The longest silence of the other side.
+    pub read_timeout: Duration,
+    /// The longest duration of a whole exchange; a streamed reply has only `read_timeout`. Shorter than the ledger's lease.
+    pub request_timeout: Duration,
+}
+
+impl Default for HttpOptions {
+    fn default() -> Self {
+        Self {
+            extra_roots_pem: None,
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(45),
+        }
+    }
+}
+
+/// The HTTP client. Clones share connections.
+#[derive(Clone)]
+pub struct HttpClient {
+    client: Client,
+    request_timeout: Duration,
+    observer: Option<Observer>,
+}
+
+impl fmt::Debug for HttpClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpClient").field("request_timeout", &self.request_timeout).finish_non_exhaustive()
+    }
+}
+
+/// A reply with its whole body.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, decoded from any content coding.
+    pub body: Bytes,
+}
+
+/// A reply whose body is still to come.
+pub struct StreamingReply {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The length that the other side announced, in bytes; `None` where the body is content-coded.
+    pub length: Option<u64>,
+    /// The body, decoded from any content coding. Not bounded: that is the reader's part.
+    pub body: BoxStream<'static, Result<Bytes, HttpError>>,
+}
+
+impl HttpClient {
+    /// Builds the client: rustls with the platform's roots and those of `options`. `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`
+    /// of the environment hold for https; plain http, which goes to this machine only, never takes a proxy.
+    pub fn build(options: &HttpOptions) -> Result<Self, HttpError> {
+        let roots = options.extra_roots_pem.as_deref().map(certificates).transpose()?.unwrap_or_default();
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that builds the client")]
+        let builder = Client::builder()
+            .user_agent(concat!("whatsapp-archiver/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(options.connect_timeout)
+            .read_timeout(options.read_timeout)
+            .pool_idle_timeout(Duration::from_mins(1))
+            .pool_max_idle_per_host(128)
+            .http2_adaptive_window(true)
+            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_timeout(Duration::from_secs(20))
+            .tls_certs_merge(roots);
+        let client =
+            proxy::of(builder, |name| std::env::var(name).ok())?.build().map_err(|error| error::unusable(&error))?;
+        Ok(Self { client, request_timeout: options.request_timeout, observer: None })
+    }
+
+    /// The same client, which tells `observer` of every request.
+    #[must_use]
+    pub fn observed_by(self, observer: Observer) -> Self {
+        Self { observer: Some(observer), ..self }
+    }
+
+    /// The client beneath, for libraries that send by themselves.
+    pub fn reqwest(&self) -> &Client {
+        &self.client
+    }
+
+    /// A request to be given to [`HttpClient::send`] or [`HttpClient::stream`].
+    pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        self.client.request(method, url)
+    }
+
+    /// A GET request.
+    pub fn get(&self, url: Url) -> RequestBuilder {
+        self.request(Method::GET, url)
+    }
+
+    /// A POST request.
+    pub fn post(&self, url: Url) -> RequestBuilder {
+        self.request(Method::POST, url)
+    }
+
+    /// Sends `request` and reads the whole reply, whose body may have `cap` bytes when decoded.
+    pub async fn send(&self, remote: Remote, request: RequestBuilder, cap: u64) -> Result<Reply, HttpError> {
+        let begun = Instant::now();
+        let result = self.exchange(remote, request, cap).await;
+        self.observe(remote, result.as_ref().map(|reply| reply.status), begun);
+        result
+    }
+
+    /// Sends `request` and returns when the head of the reply is there.
+    pub async fn stream(&self, remote: Remote, request: RequestBuilder) -> Result<StreamingReply, HttpError> {
+        let begun = Instant::now();
+        let result = self.begin(remote, request, None).await;
+        self.observe(remote, result.as_ref().map(|(_, response)| response.status()), begun);
+        let (url, response) = result?;
+        Ok(streaming(url, response))
+    }
+
+    async fn exchange(&self, remote: Remote, request: RequestBuilder, cap: u64) -> Result<Reply, HttpError> {
+        let (url, mut response) = self.begin(remote, request, Some(self.request_timeout)).await?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let body = streaming(url.clone(), response).body;
+        let body = collect(body, cap, || HttpError::BodyTooLarge { url: url.clone(), status, cap }).await?;
+        Ok(Reply { status, headers, body })
+    }
+
+    /// Sends the request; the redacted URL goes along for the errors still to come.
+    async fn begin(
+        &self,
+        remote: Remote,
+        request: RequestBuilder,
+        timeout: Option<Duration>,
+    ) -> Result<(String, Response), HttpError> {
+        let mut request = request.build().map_err(|error| error::unusable(&error))?;
+        let url = error::redacted(remote, request.url());
+        transport_security::check(remote, request.url())
+            .map_err(|insecure| HttpError::Invalid { detail: insecure.to_string() })?;
+        if request.timeout().is_none() {
+            *request.timeout_mut() = timeout;
+        }
+        match self.client.execute(request).await {
+            Ok(response) => Ok((url, response)),
+            Err(error) => Err(error::of_request(url, &error)),
+        }
+    }
+
+    fn observe(&self, remote: Remote, result: Result<StatusCode, &HttpError>, begun: Instant) {
+        if let Some(observer) = &self.observer {
+            observer(remote, result, begun.elapsed());
+        }
+    }
+}
+
+fn streaming(url: String, mut response: Response) -> StreamingReply {
+    let status = response.status();
+    let length = response.content_length();
+    let headers = std::mem::take(response.headers_mut());
+    let body = response.bytes_stream().map_err(move |error| error::of_body(url.clone(), status, &error)).boxed();
+    StreamingReply { status, headers, length, body }
+}
+
+/// Collects a body of at most `cap` bytes; `too_large` makes the error of a larger one.
+async fn collect(
+    mut body: BoxStream<'static, Result<Bytes, HttpError>>,
+    cap: u64,
+    too_large: impl Fn() -> HttpError,
+) -> Result<Bytes, HttpError> {
+    let mut whole = BytesMut::new();
+    while let Some(piece) = body.try_next().await? {
+        let length = whole.len().saturating_add(piece.len());
+        if u64::try_from(length).unwrap_or(u64::MAX) > cap {
+            return Err(too_large());
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(whole.freeze())
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate>, HttpError> {
+    let invalid = |detail: String| HttpError::Invalid { detail };
+    let roots = Certificate::from_pem_bundle(pem)
+        .map_err(|error| invalid(format!("the additional CA file isn't PEM: {}", error::causes(&error))))?;
+    if roots.is_empty() {
+        return Err(invalid("the additional CA file holds no certificate".to_owned()));
+    }
+    Ok(roots)
+}

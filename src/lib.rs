@@ -14,12 +14,15 @@ pub mod clock;
 pub mod digest;
 pub mod identity;
 pub mod item;
+pub mod schedule;
 pub mod window;
 
 // What the steps stand on.
 pub mod config;
+pub mod graph;
 pub mod http;
 pub mod sign_in;
+pub mod throttle;
 
 // The steps.
 pub mod convert;
@@ -30,6 +33,15 @@ pub mod staging;
 
 // What a fault of a step means.
 pub mod fault;
+pub mod retry;
+
+// What is remembered.
+pub mod ledger;
+pub mod report;
+
+// What knows the order of the steps.
+pub mod failpoint;
+pub mod pipeline;
 
 // What is made of staged items besides copies in mailboxes.
 pub mod export;

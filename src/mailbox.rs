@@ -1,12 +1,14 @@
 //! Where copies go: the door to the mailboxes.
 //!
-//! A door sends what it is told and says what happened. It neither sleeps, nor retries, nor decides: it tells a
-//! certain outcome from an unknown one, and the pipeline has the unknown ones looked up before it sends again.
+//! A door sends what it is told and says what happened. It neither retries nor decides, and sleeps for nothing but a
+//! mailbox's own limits: it tells a certain outcome from an unknown one, and the pipeline has the unknown ones looked up
+//! before it sends again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::convert::{Manifest, Message};
@@ -65,12 +67,18 @@ pub trait MailboxDoor: Send + Sync {
     /// How long after an attempt of unknown outcome an "absent" of [`MailboxDoor::recover`] is to be believed.
     fn settle(&self) -> Duration;
 
+    /// Until when the mailbox takes nothing, where the door knows: a limit is used up, or the server asked for a pause.
+    /// Whoever asks before it sends can work on other mailboxes meanwhile; [`MailboxDoor::import`] waits by itself.
+    fn closed_until(&self, _mailbox: &Mailbox) -> Option<DateTime<Utc>> {
+        None
+    }
+
     /// Imports messages into one mailbox, in the archive folder, which is created when it is missing. One result for
     /// each message, in the same order. A success is durable.
     async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>>;
 
     /// Looks for a message in the whole mailbox, after an unknown outcome. One that is there incompletely is completed.
-    /// `None`: it is not there.
+    /// `None`: it is not there. An error says nothing about the copy: its outcome stays unknown.
     async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError>;
 
     /// Compares what is in the mailbox with what was sent. One verdict for each manifest, in the same order.

@@ -4,12 +4,19 @@
 //! e-mail property; where neither does, the item is not imported for that participant. "Valid" means that the user
 //! directory says so. No answer of the directory is no answer, never "not valid".
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::item::Participant;
 
+pub mod address;
 pub mod mapping;
+mod resolver;
+mod table;
 pub mod users;
+
+pub use resolver::Resolver;
 
 /// The directory's own id of a mailbox: the same for all its addresses, and after it is renamed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -101,5 +108,110 @@ impl Resolution {
     pub fn of(&self, participant: &Participant) -> Option<&Resolved> {
         let key = participant.key();
         self.0.iter().find(|resolved| resolved.participant.key() == key)
+    }
+}
+
+/// What is recorded when an item is resolved once more. Before a copy is sent (`copies_sent` is false) the fresh
+/// resolution takes the place of the previous one. Afterwards a participant that has a mailbox keeps it, whatever the
+/// directory says by now, and a mailbox that is found only now is added as a late one.
+pub fn re_resolve(previous: &Resolution, fresh: Resolution, copies_sent: bool) -> Resolution {
+    if !copies_sent {
+        return fresh;
+    }
+    let mut left: HashMap<String, Resolved> = HashMap::with_capacity(fresh.0.len());
+    let mut order = Vec::with_capacity(fresh.0.len());
+    for resolved in fresh.0 {
+        let key = resolved.participant.key().into_owned();
+        order.push(key.clone());
+        left.insert(key, resolved);
+    }
+    let mut merged: Vec<Resolved> = Vec::with_capacity(order.len());
+    for known in &previous.0 {
+        let fresh = left.remove(known.participant.key().as_ref());
+        merged.push(match (&known.outcome, fresh) {
+            (Outcome::Mailbox { .. }, _) | (_, None) => known.clone(),
+            (_, Some(fresh)) => added_late(fresh),
+        });
+    }
+    // An item's participants never change; were there others, they would not be lost.
+    merged.extend(order.iter().filter_map(|key| left.remove(key)).map(added_late));
+    Resolution(merged)
+}
+
+/// A result that comes after the first copy was sent.
+fn added_late(resolved: Resolved) -> Resolved {
+    let late = matches!(resolved.outcome, Outcome::Mailbox { .. });
+    Resolved { late, ..resolved }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(number: &str, address: &str, late: bool) -> Resolved {
+        let mailbox = Mailbox { id: MailboxId(address.to_owned()), address: address.to_owned() };
+        Resolved {
+            participant: Participant::phone(number),
+            outcome: Outcome::Mailbox { mailbox, by: ResolvedBy::Csv },
+            late,
+        }
+    }
+
+    fn unresolved(number: &str, outcome: Outcome) -> Resolved {
+        Resolved { participant: Participant::phone(number), outcome, late: false }
+    }
+
+    fn nobody() -> Outcome {
+        Outcome::NoValidUser { detail: "x".to_owned() }
+    }
+
+    fn no_answer() -> Outcome {
+        Outcome::Unanswered { detail: "x".to_owned() }
+    }
+
+    #[test]
+    fn before_the_first_copy_the_fresh_resolution_counts() {
+        let previous = Resolution(vec![found("15550101", "a@x.example", false)]);
+        let fresh = Resolution(vec![unresolved("15550101", nobody())]);
+        assert_eq!(re_resolve(&previous, fresh.clone(), false), fresh);
+    }
+
+    #[test]
+    fn after_the_first_copy_mailboxes_are_only_added() {
+        let previous = Resolution(vec![
+            found("15550101", "a@x.example", false),
+            unresolved("15550102", nobody()),
+            unresolved("15550103", no_answer()),
+            unresolved("15550104", nobody()),
+            found("15550105", "e@x.example", true),
+        ]);
+        let fresh = Resolution(vec![
+            found("+15550101", "other@x.example", false),
+            found("15550102", "b@x.example", false),
+            unresolved("15550103", nobody()),
+            unresolved("15550104", no_answer()),
+            unresolved("15550105", nobody()),
+        ]);
+        let expected = Resolution(vec![
+            found("15550101", "a@x.example", false),
+            found("15550102", "b@x.example", true),
+            unresolved("15550103", nobody()),
+            unresolved("15550104", no_answer()),
+            found("15550105", "e@x.example", true),
+        ]);
+        assert_eq!(re_resolve(&previous, fresh, true), expected);
+        assert_eq!(re_resolve(&expected, Resolution::default(), true), expected);
+        assert_eq!(re_resolve(&Resolution::default(), expected, true).mailboxes().len(), 3);
+    }
+
+    #[test]
+    fn a_mailbox_that_several_participants_have_is_counted_once() {
+        let resolution = Resolution(vec![
+            found("15550101", "a@x.example", false),
+            found("15550102", "b@x.example", false),
+            found("15550103", "a@x.example", false),
+        ]);
+        let addresses: Vec<&str> = resolution.mailboxes().iter().map(|(mailbox, _)| mailbox.address.as_str()).collect();
+        assert_eq!(addresses, ["a@x.example", "b@x.example"]);
     }
 }

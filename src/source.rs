@@ -12,6 +12,7 @@ use crate::item::ItemId;
 use crate::window::Window;
 
 pub mod directory;
+pub mod page;
 pub mod telemessage;
 
 /// A place in the source's order of items: exclusive, ascending. TeleMessage's `lastId`.
@@ -45,6 +46,9 @@ pub struct AttachmentStream {
     pub length: Option<u64>,
     /// The media type that the source announced.
     pub content_type: Option<String>,
+    /// Set where the bytes read like an answer that tells of an error. They can be an attachment all the same: believed only
+    /// where the declared digest doesn't match them, or where none is declared.
+    pub suspected_error: Option<SourceError>,
     /// The bytes.
     pub bytes: BoxStream<'static, Result<Bytes, SourceError>>,
 }
@@ -67,6 +71,11 @@ pub trait Source: Send + Sync {
 
     /// The most items that a page should have.
     fn page_size(&self) -> usize;
+
+    /// Whether the source tells windows of receiving time apart. One that doesn't is read whole in each run.
+    fn has_windows(&self) -> bool {
+        true
+    }
 }
 
 /// What went wrong at the source. What is done about it is decided in `fault`.

@@ -1,1 +1,289 @@
 //! TeleMessage's archive API over HTTPS.
+//!
+//! TeleMessage publishes no specification of this API. The contract spoken here is *modelled*: the form of items, the
+//! enumerations, the names of the envelope, the result codes and the Basic scheme follow public sources (TeleMessage's own
+//! client libraries, its documentation, and published analyses of stored messages); the paths, the request's fields and the
+//! fields `id`, `messages`, `email`, `digest`, `event`, `location` and `quoted` are this project's. So the base URL and both paths
+//! are configuration.
+//!
+//! One call is one request: what went wrong is said as a [`SourceError`], and nothing is tried again here, asked for in
+//! smaller pages, or waited for. The credential goes to the configured origin alone, in a header that no log shows, and
+//! is read anew for each request, since its file may change. No body is logged, and no error quotes one.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Duration, Utc};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, HeaderValue};
+use reqwest::{RequestBuilder, StatusCode, Url};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+
+use super::page::Envelope;
+use super::{AttachmentStream, Cursor, Page, Source, SourceError};
+use crate::clock::SharedClock;
+use crate::http::{HttpClient, InsecureUrl, Remote, Reply, require_https_or_loopback};
+use crate::item::ItemId;
+use crate::window::Window;
+use verdict::{Asked, Verdicts};
+
+mod attachment;
+mod verdict;
+
+/// Where the list is asked for, unless configured otherwise.
+pub const MESSAGES_PATH: &str = "/basicsecured/api/rest/archive/getmessages";
+
+/// Where attachments are asked for, unless configured otherwise.
+pub const ATTACHMENT_PATH: &str = "/basicsecured/api/rest/archive/attachment";
+
+/// The largest page, decoded, in bytes.
+pub const PAGE_CAP: u64 = 32 << 20;
+
+/// The largest page of one item, decoded, in bytes.
+pub const SINGLE_ITEM_CAP: u64 = 64 << 20;
+
+/// The largest answer to a log-in, which holds no items, in bytes.
+const LOG_IN_CAP: u64 = 1 << 20;
+
+/// Reads the password, at each use; an error says what is wrong without showing it.
+pub type PasswordProvider = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+
+/// The account, and where it is.
+#[derive(Clone)]
+pub struct TeleMessageSettings {
+    /// The origin, with a path where the service lies below one.
+    pub base_url: Url,
+    /// The path of the list, below `base_url`; [`MESSAGES_PATH`].
+    pub messages_path: String,
+    /// The path of attachments, below `base_url`; [`ATTACHMENT_PATH`].
+    pub attachment_path: String,
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: PasswordProvider,
+    /// The products to pull, as `sourceType` names them.
+    pub source_types: Vec<String>,
+    /// The most items that a page should have.
+    pub page_size: usize,
+}
+
+/// Settings that no request can be made of.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The base URL is plain http to another machine.
+    #[error("source.base_url: {0}")]
+    Insecure(#[from] InsecureUrl),
+    /// The base URL has parts that it can't have.
+    #[error("source.base_url is an origin with an optional path: it can't have {0}")]
+    NotABase(&'static str),
+    /// A colon ends the user name in HTTP Basic (RFC 7617, 2).
+    #[error("source.username can't have a colon or control characters")]
+    Username,
+}
+
+/// TeleMessage's archive, as one account sees it.
+pub struct TeleMessage {
+    client: HttpClient,
+    clock: SharedClock,
+    settings: TeleMessageSettings,
+    messages_url: Url,
+    attachment_url: Url,
+}
+
+/// What is asked of the list.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ListRequest<'a> {
+    source_types: &'a [String],
+    from_date: i64,
+    to_date: i64,
+    last_id: i64,
+    limit: usize,
+}
+
+impl TeleMessage {
+    /// The archive that `settings` describe.
+    pub fn new(client: HttpClient, clock: SharedClock, settings: TeleMessageSettings) -> Result<Self, SettingsError> {
+        let base = &settings.base_url;
+        require_https_or_loopback(base)?;
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(SettingsError::NotABase("a credential"));
+        }
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(SettingsError::NotABase("a query or a fragment"));
+        }
+        if settings.username.contains(|character: char| character == ':' || character.is_control()) {
+            return Err(SettingsError::Username);
+        }
+        let messages_url = below(base, &settings.messages_path);
+        let attachment_url = below(base, &settings.attachment_path);
+        Ok(Self { client, clock, settings, messages_url, attachment_url })
+    }
+
+    /// Asks for the list; the whole answer, whatever it says.
+    async fn ask(&self, window: Window, cursor: Cursor, limit: usize, cap: u64) -> Result<Reply, SourceError> {
+        let body = ListRequest {
+            source_types: &self.settings.source_types,
+            from_date: window.from.timestamp_millis(),
+            to_date: window.to.timestamp_millis(),
+            last_id: cursor.0,
+            limit,
+        };
+        let request = self.client.post(self.messages_url.clone()).json(&body);
+        let request = self.authorised(request)?.header(ACCEPT, "application/json");
+        let asked = if limit == 0 { Asked::LogIn } else { Asked::Messages(cursor) };
+        let verdicts = self.verdicts(asked);
+        let reply = self.client.send(Remote::Source, request, cap).await;
+        let reply = reply.map_err(|error| verdicts.of_transport(&error))?;
+        match reply.status {
+            StatusCode::OK => Ok(reply),
+            status => Err(verdicts.of_status(status, &reply.headers, &reply.body)),
+        }
+    }
+
+    /// Adds the credential, as it is now.
+    fn authorised(&self, request: RequestBuilder) -> Result<RequestBuilder, SourceError> {
+        let password = (self.settings.password)()
+            .map_err(|detail| SourceError::Unavailable(format!("source.password can't be read: {detail}")))?;
+        let pair = SecretString::from(format!("{}:{}", self.settings.username, password.expose_secret()));
+        let value = SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())));
+        let mut value = HeaderValue::from_str(value.expose_secret())
+            .map_err(|_| SourceError::Unexpected("the credential doesn't fit in a header".to_owned()))?;
+        value.set_sensitive(true);
+        Ok(request.header(AUTHORIZATION, value))
+    }
+
+    fn verdicts(&self, asked: Asked) -> Verdicts<'_> {
+        Verdicts { source_name: self.name(), username: &self.settings.username, now: self.clock.now(), asked }
+    }
+
+    /// The cursor after a page. One that stands still would be asked for the same page for ever, and one that goes back for
+    /// pages it had.
+    fn next_cursor(cursor: Cursor, envelope: &Envelope, end: bool) -> Result<Cursor, SourceError> {
+        match envelope.last_id {
+            Some(last_id) if last_id > cursor.0 => Ok(Cursor(last_id)),
+            _ if end => Ok(cursor),
+            Some(last_id) => Err(SourceError::Contract(format!(
+                "lastId {last_id} does not advance past cursor {cursor}, though endOfMessages is not set"
+            ))),
+            None => Err(SourceError::Contract(format!(
+                "the page after cursor {cursor} has no lastId, though endOfMessages is not set"
+            ))),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for TeleMessage {
+    fn name(&self) -> String {
+        format!("TeleMessage at {}", self.settings.base_url.origin().ascii_serialization())
+    }
+
+    async fn log_in(&self) -> Result<Option<DateTime<Utc>>, SourceError> {
+        let now = self.clock.now();
+        let window = Window { from: now - Duration::seconds(1), to: now };
+        let reply = self.ask(window, Cursor::default(), 0, LOG_IN_CAP).await?;
+        let (envelope, _) = self.verdicts(Asked::LogIn).read(&reply)?;
+        Ok(envelope.server_time())
+    }
+
+    async fn page(&self, window: Window, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
+        // `limit: 0` is the log-in, and would be a page without end.
+        let limit = limit.max(1);
+        let cap = if limit == 1 { SINGLE_ITEM_CAP } else { PAGE_CAP };
+        let reply = self.ask(window, cursor, limit, cap).await?;
+        let (envelope, items) = self.verdicts(Asked::Messages(cursor)).read(&reply)?;
+        let end = envelope.end_of_messages.unwrap_or_default();
+        let next = Self::next_cursor(cursor, &envelope, end)?;
+        Ok(Page { body: reply.body, items, next, end, server_time: envelope.server_time() })
+    }
+
+    async fn attachment(&self, item: ItemId, index: usize) -> Result<AttachmentStream, SourceError> {
+        let mut url = self.attachment_url.clone();
+        url.query_pairs_mut().append_pair("id", &item.to_string()).append_pair("index", &index.to_string());
+        // Media is compressed already, and a coded body has no length to check it by.
+        let request = self.authorised(self.client.get(url))?.header(ACCEPT_ENCODING, "identity");
+        let verdicts = self.verdicts(Asked::Attachment(item, index));
+        let reply = self.client.stream(Remote::Source, request).await;
+        let reply = reply.map_err(|error| verdicts.of_transport(&error))?;
+        match reply.status {
+            StatusCode::OK => Ok(attachment::stream_of(reply, &verdicts).await),
+            status => Err(attachment::error_of(status, reply, &verdicts).await),
+        }
+    }
+
+    fn page_size(&self) -> usize {
+        self.settings.page_size
+    }
+}
+
+/// `path` below the path of `base`, however the two are joined.
+fn below(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{}", base.path().trim_end_matches('/'), path.trim_start_matches('/')));
+    url
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::http::HttpOptions;
+
+    fn settings(base_url: &str, username: &str) -> TeleMessageSettings {
+        TeleMessageSettings {
+            base_url: Url::parse(base_url).unwrap(),
+            messages_path: MESSAGES_PATH.to_owned(),
+            attachment_path: "media".to_owned(),
+            username: username.to_owned(),
+            password: Arc::new(|| Ok(SecretString::from("secret"))),
+            source_types: vec!["WHATSAPP_ARCHIVER".to_owned()],
+            page_size: 500,
+        }
+    }
+
+    fn archive(base_url: &str, username: &str) -> Result<TeleMessage, SettingsError> {
+        let client = HttpClient::build(&HttpOptions::default()).unwrap();
+        TeleMessage::new(client, Arc::new(SystemClock), settings(base_url, username))
+    }
+
+    #[test]
+    fn paths_lie_below_the_base() {
+        for base in ["https://archive.example/tenant", "https://archive.example/tenant/"] {
+            let archive = archive(base, "ana").unwrap();
+            assert_eq!(archive.messages_url.as_str(), format!("https://archive.example/tenant{MESSAGES_PATH}"));
+            assert_eq!(archive.attachment_url.as_str(), "https://archive.example/tenant/media");
+        }
+        assert_eq!(archive("https://archive.example", "ana").unwrap().messages_url.path(), MESSAGES_PATH);
+        assert_eq!(
+            archive("https://archive.example:8443/x", "ana").unwrap().name(),
+            "TeleMessage at https://archive.example:8443"
+        );
+    }
+
+    #[test]
+    fn settings_that_would_leak_or_mislead_are_refused() {
+        assert!(matches!(archive("http://archive.example", "ana"), Err(SettingsError::Insecure(_))));
+        assert!(matches!(archive("https://ana:pw@archive.example", "ana"), Err(SettingsError::NotABase(_))));
+        assert!(matches!(archive("https://archive.example/?a=b", "ana"), Err(SettingsError::NotABase(_))));
+        assert!(matches!(archive("https://archive.example", "ana:x"), Err(SettingsError::Username)));
+    }
+
+    #[test]
+    fn the_cursor_advances_or_the_window_ends() {
+        let next = |cursor, last_id, end| {
+            TeleMessage::next_cursor(Cursor(cursor), &Envelope { last_id, ..Envelope::default() }, end)
+        };
+        assert_eq!(next(5, Some(9), false).unwrap(), Cursor(9));
+        assert_eq!(next(5, Some(9), true).unwrap(), Cursor(9));
+        // At the end, a cursor that is missing, stands still or goes back does no harm, and never counts.
+        assert_eq!(next(5, None, true).unwrap(), Cursor(5));
+        assert_eq!(next(5, Some(5), true).unwrap(), Cursor(5));
+        assert_eq!(next(5, Some(0), true).unwrap(), Cursor(5));
+        for broken in [None, Some(5), Some(4), Some(i64::MIN)] {
+            assert!(matches!(next(5, broken, false), Err(SourceError::Contract(_))), "{broken:?}");
+        }
+    }
+}

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use whatsapp_archiver::convert::{Manifest, ManifestAttachment, Message};
+use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, RemoteId};
@@ -152,22 +152,7 @@ fn batches<'a>(door: &dyn MailboxDoor, mut messages: &'a [Arc<Message>]) -> Vec<
 
 /// What the ledger records of a message that was sent.
 pub(crate) fn manifest(message: &Message) -> Manifest {
-    let mime: &[u8] = message.mime();
-    let attachments = message.mail.attachments.iter();
-    Manifest {
-        message_id: message.mail.message_id.clone(),
-        date: message.mail.date,
-        subject: Digest::of(message.mail.subject.as_bytes()),
-        mime: Digest::of(mime),
-        size: mime.len() as u64,
-        attachments: attachments
-            .map(|attachment| ManifestAttachment {
-                name: attachment.name.clone(),
-                size: attachment.bytes.len() as u64,
-                digest: attachment.digest,
-            })
-            .collect(),
-    }
+    message.manifest()
 }
 
 /// The archive folder holds exactly these messages, unaltered, read, and received at their own time.

@@ -1,5 +1,13 @@
 //! The integration tests: real servers, wire-level servers that fail on command, and the real binary.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test whose assumption is broken should end; clippy exempts the test functions alone, not what they share"
+)]
+
 mod azure;
 mod cli;
 mod config;
@@ -10,6 +18,7 @@ mod directory_source;
 mod export;
 mod graph;
 mod graph_users;
+mod http;
 mod imap;
 mod imap_scripted;
 mod kill;

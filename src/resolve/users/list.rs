@@ -1,1 +1,193 @@
-//! A user directory in a CSV file.
+//! The user directory as a file: a table with the columns `address` and, optionally, `aliases`, separated by spaces.
+//!
+//! Whoever is in the list is a valid user; nobody else is. A mailbox is known by its primary address in lower case. A
+//! list that changes is read anew by its owner.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use async_trait::async_trait;
+
+use super::{Answer, DirectoryError, UserDirectory};
+use crate::resolve::table::{self, Column, Row};
+pub use crate::resolve::table::{MAX_BYTES, Problem as UserListProblem, Problems as UserListProblems, Severity};
+use crate::resolve::{Mailbox, MailboxId, address};
+
+/// The columns, in their usual order.
+const COLUMNS: [Column; 2] = [
+    Column { name: "address", required: true, looks_like_value: |field| field.contains('@') },
+    Column { name: "aliases", required: false, looks_like_value: |field| field.contains('@') },
+];
+const ADDRESS: usize = 0;
+const ALIASES: usize = 1;
+
+/// A list of users.
+#[derive(Debug)]
+pub struct UserList {
+    name: String,
+    mailboxes: Vec<Mailbox>,
+    /// The place in `mailboxes` of each address and alias, in lower case.
+    places: HashMap<Box<str>, u32>,
+}
+
+impl UserList {
+    /// Reads a user list; `file_name` is what its problems are reported under. Gives the warnings with the list, or all
+    /// problems where one of them is an error.
+    pub fn read(bytes: &[u8], file_name: &str) -> Result<(Self, Vec<UserListProblem>), UserListProblems> {
+        let mut problems = UserListProblems::new(file_name);
+        let mut draft = Draft::default();
+        table::read(bytes, &COLUMNS, &mut problems, |row, problems| draft.add(row, problems));
+        if draft.mailboxes.is_empty() && !problems.has_errors() {
+            problems.warning(1, 1, "the list has no users".to_owned());
+        }
+        let list = Self { name: format!("user list {file_name}"), mailboxes: draft.mailboxes, places: draft.places };
+        problems.without_errors(list)
+    }
+
+    /// The mailbox of an address or alias.
+    pub fn mailbox(&self, address: &str) -> Option<&Mailbox> {
+        let place = self.places.get(address.to_ascii_lowercase().as_str())?;
+        self.mailboxes.get(*place as usize)
+    }
+
+    /// How many users there are.
+    pub fn len(&self) -> usize {
+        self.mailboxes.len()
+    }
+
+    /// Whether there are no users.
+    pub fn is_empty(&self) -> bool {
+        self.mailboxes.is_empty()
+    }
+}
+
+/// A list while it is being read.
+#[derive(Default)]
+struct Draft {
+    mailboxes: Vec<Mailbox>,
+    places: HashMap<Box<str>, u32>,
+    /// The line of each mailbox.
+    lines: Vec<usize>,
+}
+
+impl Draft {
+    fn add(&mut self, row: &Row<'_>, problems: &mut UserListProblems) {
+        let primary = row.field(ADDRESS);
+        if primary.is_empty() {
+            problems.error(row.line, row.column(ADDRESS, 0), "no address is given".to_owned());
+            return;
+        }
+        // The bounds of the file keep it in range.
+        let Ok(place) = u32::try_from(self.mailboxes.len()) else { return };
+        self.mailboxes.push(Mailbox { id: MailboxId(primary.to_ascii_lowercase()), address: primary.to_owned() });
+        self.lines.push(row.line);
+        self.name(place, primary, row, row.column(ADDRESS, 0), problems);
+
+        let aliases = row.field(ALIASES);
+        for alias in aliases.split_whitespace() {
+            let before = alias.as_ptr().addr() - aliases.as_ptr().addr();
+            let offset = aliases.get(..before).map_or(0, |before| before.chars().count());
+            self.name(place, alias, row, row.column(ALIASES, offset), problems);
+        }
+    }
+
+    /// Lets an address name a mailbox.
+    fn name(&mut self, place: u32, name: &str, row: &Row<'_>, column: usize, problems: &mut UserListProblems) {
+        if let Err(reason) = address::check(name) {
+            let message = format!("not an e-mail address, because {reason}: write it like susan@contoso.example");
+            problems.error(row.line, column, message);
+            return;
+        }
+        match self.places.entry(name.to_ascii_lowercase().into_boxed_str()) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(place);
+            }
+            Entry::Occupied(taken) if *taken.get() == place => {
+                problems.warning(row.line, column, format!("{name} names this user already"));
+            }
+            Entry::Occupied(taken) => {
+                let line = self.lines.get(*taken.get() as usize).copied().unwrap_or_default();
+                let message = format!("{name} names the user of line {line} already: an address can name only one");
+                problems.error(row.line, column, message);
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl UserDirectory for UserList {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    async fn look_up(&self, addresses: &[String]) -> Vec<Result<Answer, DirectoryError>> {
+        let answer = |address: &String| match self.mailbox(address) {
+            Some(mailbox) => Answer::Valid(mailbox.clone()),
+            None => Answer::NotValid { detail: format!("not in the {}", self.name) },
+        };
+        addresses.iter().map(|address| Ok(answer(address))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(file: &str) -> String {
+        UserList::read(file.as_bytes(), "users.csv").unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn aliases_name_the_same_mailbox_whatever_their_case() {
+        let file =
+            "address,aliases\nAna.Berg@contoso.example,ana@contoso.example  AB@contoso.example\nbo@contoso.example\n";
+        let (list, warnings) = UserList::read(file.as_bytes(), "users.csv").unwrap();
+        assert_eq!((list.len(), warnings.len()), (2, 0));
+        let ask = ["ANA.BERG@contoso.example", "ab@CONTOSO.example", "bo@contoso.example", "cy@contoso.example", ""];
+        let answers = list.look_up(&ask.map(str::to_owned)).await;
+        let ana = Mailbox {
+            id: MailboxId("ana.berg@contoso.example".to_owned()),
+            address: "Ana.Berg@contoso.example".to_owned(),
+        };
+        assert!(matches!(&answers[0], Ok(Answer::Valid(mailbox)) if *mailbox == ana));
+        assert!(matches!(&answers[1], Ok(Answer::Valid(mailbox)) if *mailbox == ana));
+        assert!(matches!(&answers[2], Ok(Answer::Valid(mailbox)) if mailbox.id.0 == "bo@contoso.example"));
+        for answer in &answers[3..] {
+            assert!(matches!(answer, Ok(Answer::NotValid { detail }) if detail == "not in the user list users.csv"));
+        }
+    }
+
+    #[test]
+    fn the_column_of_aliases_may_be_missing() {
+        let (list, warnings) = UserList::read(b"Address\r\nana@contoso.example\r\n", "users.csv").unwrap();
+        assert!(list.mailbox("ana@contoso.example").is_some() && warnings.is_empty());
+    }
+
+    #[test]
+    fn every_problem_is_told_by_line_and_column() {
+        let file = "address;aliases\nana@contoso.example;ana@contoso\n;x@contoso.example\nbo@contoso.example;cy@contoso.example ANA@contoso.example\ncy@contoso.example\n";
+        let told = problems(file);
+        let lines: Vec<&str> = told.lines().collect();
+        assert_eq!(lines.len(), 4, "{told}");
+        assert!(lines[0].starts_with("users.csv:2:21: error: not an e-mail address, because its domain has no dot"));
+        assert_eq!(lines[1], "users.csv:3:1: error: no address is given");
+        assert!(lines[2].starts_with("users.csv:4:39: error: ANA@contoso.example names the user of line 2 already"));
+        assert!(lines[3].starts_with("users.csv:5:1: error: cy@contoso.example names the user of line 4 already"));
+    }
+
+    #[test]
+    fn a_missing_header_is_told() {
+        assert_eq!(
+            problems("ana@contoso.example\n"),
+            "users.csv:1:1: error: the header is missing: the first line must be `address`"
+        );
+        assert!(problems("").starts_with("users.csv:1:1: error: the header is missing"));
+    }
+
+    #[test]
+    fn a_name_given_twice_to_one_user_is_only_a_warning() {
+        let file = b"address,aliases\nana@contoso.example,ANA@contoso.example\n";
+        let (_, warnings) = UserList::read(file, "users.csv").unwrap();
+        assert_eq!(warnings[0].to_string(), "users.csv:2:21: warning: ANA@contoso.example names this user already");
+    }
+}

@@ -1,0 +1,43 @@
+# syntax=docker/dockerfile:1
+
+# ---- build: a binary for Debian 12's C library, with link-time optimisation
+FROM rust:1.95-bookworm AS build
+WORKDIR /src
+COPY . .
+# The caches outlive the layer, so the binary is copied out of them.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    cargo build --locked --profile dist --bin whatsapp-archiver \
+    && install -D -m 0755 target/dist/whatsapp-archiver /out/usr/local/bin/whatsapp-archiver \
+    && install -d /out/etc/whatsapp-archiver /out/var/lib/whatsapp-archiver
+
+# ---- run: the C library and the root certificates, no shell, no package manager
+FROM gcr.io/distroless/cc-debian12:nonroot
+
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="whatsapp-archiver" \
+      org.opencontainers.image.description="Archives an organisation's WhatsApp items from TeleMessage into its mailboxes, exactly once" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.created="${CREATED}" \
+      org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
+
+COPY --from=build /out/usr/local/bin/whatsapp-archiver /usr/local/bin/whatsapp-archiver
+COPY --from=build /out/etc/whatsapp-archiver /etc/whatsapp-archiver
+# The one place that is written to: the ledger, and staging where it is local. Everything else may be read-only.
+COPY --from=build --chown=65532:65532 /out/var/lib/whatsapp-archiver /var/lib/whatsapp-archiver
+COPY LICENSE-MIT LICENSE-APACHE /usr/share/doc/whatsapp-archiver/
+
+ENV WHATSAPP_ARCHIVER_CONFIG=/etc/whatsapp-archiver/config.toml
+VOLUME ["/var/lib/whatsapp-archiver"]
+EXPOSE 8080
+USER 65532:65532
+# SIGTERM lets copies that are under way finish; give it a minute before SIGKILL (`docker stop --time 60`).
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["/usr/local/bin/whatsapp-archiver", "health"]
+ENTRYPOINT ["/usr/local/bin/whatsapp-archiver"]
+CMD ["run"]

@@ -1,0 +1,70 @@
+//! What sections ask of each other.
+
+use super::form::Wrong;
+use super::problem::{Place, Problem};
+use super::reader::Section;
+use super::{
+    AzureAuth, Cloud, GraphMethod, ImapAuth, MailboxConfig, MailboxKind, MicrosoftConfig, StagingConfig, StagingKind,
+    UsersConfig, UsersKind,
+};
+
+/// The sections that may need `[microsoft]`; those that are wrong in themselves are left out.
+pub(super) struct Needs<'a> {
+    pub(super) staging: Option<&'a StagingConfig>,
+    pub(super) users: Option<&'a UsersConfig>,
+    pub(super) mailbox: Option<&'a MailboxConfig>,
+}
+
+impl Needs<'_> {
+    /// What needs the sign-in of `[microsoft]`, as it is written.
+    fn named(&self) -> Vec<&'static str> {
+        let staging = self.staging.map(|staging| &staging.kind);
+        let mailbox = self.mailbox.map(|mailbox| &mailbox.kind);
+        let mut named = Vec::new();
+        if matches!(self.users.map(|users| &users.kind), Some(UsersKind::Graph)) {
+            named.push("users.kind = \"graph\"");
+        }
+        match mailbox {
+            Some(MailboxKind::Graph(_)) => named.push("mailbox.kind = \"graph\""),
+            Some(MailboxKind::Imap(imap)) if matches!(imap.auth, ImapAuth::XOAuth2) => {
+                named.push("mailbox.auth = \"xoauth2\"");
+            }
+            _ => {}
+        }
+        if matches!(staging, Some(StagingKind::Azure(azure)) if matches!(azure.auth, AzureAuth::Entra)) {
+            named.push("staging.auth = \"entra\"");
+        }
+        named
+    }
+
+    /// The problem of a `[microsoft]` that isn't there, if anything needs it.
+    pub(super) fn missing_microsoft(&self) -> Option<Problem> {
+        let named = self.named();
+        (!named.is_empty()).then(|| Problem {
+            place: Place::File,
+            key: "[microsoft]".to_owned(),
+            what: format!("this section is missing, and needed by {}", named.join(" and ")),
+            instead: Some("[microsoft] with tenant_id, client_id, sign_in and what that needs".to_owned()),
+        })
+    }
+
+    /// Tells what a national cloud lacks. `section` is `[microsoft]`.
+    pub(super) fn warn_of_cloud(&self, microsoft: &MicrosoftConfig, section: &mut Section<'_>) {
+        let cloud = microsoft.cloud;
+        if let Some(MailboxKind::Graph(graph)) = self.mailbox.map(|mailbox| &mailbox.kind)
+            && graph.method == GraphMethod::CreateMessage
+            && !cloud.has_upload_sessions()
+        {
+            let what = "Graph takes no attachment of 3 MB or more in this cloud; such items will be rejected";
+            section.warn("cloud", Wrong::with(what, "mailbox.kind = \"imap\", where that matters"));
+        }
+        if let Some(StagingKind::Azure(azure)) = self.staging.map(|staging| &staging.kind) {
+            let host = azure.endpoint.host_str().unwrap_or_default();
+            let lies_in = |other: &Cloud| host.ends_with(other.blob_suffix());
+            if !lies_in(&cloud) && Cloud::ALL.iter().any(lies_in) {
+                let what = "staging.endpoint lies in another cloud";
+                section.warn("cloud", Wrong::with(what, format!("an endpoint that ends in {}", cloud.blob_suffix())));
+            }
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The forms that values have: from a value as it is written to one that can be used.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+
+use super::Secret;
+use super::document::Value;
+use super::quantity;
+use super::schema::{self, Choice};
+
+/// What is wrong with a value. Never says what the value is.
+pub(super) struct Wrong {
+    pub(super) what: String,
+    pub(super) instead: Instead,
+}
+
+/// What to write instead of what is wrong.
+pub(super) enum Instead {
+    /// The key with its worked value.
+    Example,
+    /// The key with this value.
+    Value(String),
+    /// What these words say.
+    Words(String),
+}
+
+impl Wrong {
+    pub(super) fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), instead: Instead::Example }
+    }
+
+    pub(super) fn with(what: impl Into<String>, instead: impl Into<String>) -> Self {
+        Self { what: what.into(), instead: Instead::Words(instead.into()) }
+    }
+
+    fn form(expected: &str, value: &Value) -> Self {
+        let found = match value {
+            Value::Text(_) => "a text",
+            Value::Integer(_) => "a whole number",
+            Value::HugeInteger => "a whole number that is too large",
+            Value::Float => "a fraction",
+            Value::Boolean(_) => "true or false",
+            Value::Datetime(_) => "a date or time",
+            Value::List(_) => "a list",
+            Value::Table(_) => "a table",
+        };
+        Self::new(format!("{expected} is expected here, not {found}"))
+    }
+}
+
+/// Text of one line: not empty, not over 1,024 characters, no control characters, no space at either end.
+pub(super) fn text(value: &Value) -> Result<String, Wrong> {
+    const LONGEST: usize = 1024;
+    let Value::Text(text) = value else { return Err(Wrong::form("a text in quotes", value)) };
+    let wrong = if text.is_empty() {
+        "must not be empty"
+    } else if text.chars().nth(LONGEST).is_some() {
+        "too long: at most 1,024 characters"
+    } else if text.chars().any(char::is_control) {
+        "must not hold control characters, such as line breaks"
+    } else if text.trim() != text {
+        "must not begin or end with a space"
+    } else {
+        return Ok(text.clone());
+    };
+    Err(Wrong::new(wrong))
+}
+
+/// A whole number within a range.
+pub(super) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&Value) -> Result<T, Wrong>
+where
+    T: TryFrom<i64> + PartialOrd + std::fmt::Display,
+{
+    move |value| {
+        let number = match value {
+            Value::Integer(number) => T::try_from(*number).ok(),
+            Value::HugeInteger => None,
+            _ => return Err(Wrong::form("a whole number", value)),
+        };
+        let out_of_range = || Wrong::new(format!("must lie between {} and {}", range.start(), range.end()));
+        number.filter(|number| range.contains(number)).ok_or_else(out_of_range)
+    }
+}
+
+/// True or false.
+pub(super) fn boolean(value: &Value) -> Result<bool, Wrong> {
+    match value {
+        Value::Boolean(value) => Ok(*value),
+        _ => Err(Wrong::form("true or false, without quotes,", value)),
+    }
+}
+
+/// One of a choice's names.
+pub(super) fn choice<T: Choice>(value: &Value) -> Result<T, Wrong> {
+    let Value::Text(text) = value else { return Err(Wrong::form("a text in quotes", value)) };
+    let chosen = T::NAMES.iter().find(|(name, _)| name == text);
+    chosen.map(|(_, chosen)| *chosen).ok_or_else(|| not_a_choice::<T>(text))
+}
+
+fn not_a_choice<T: Choice>(text: &str) -> Wrong {
+    let names = schema::names::<T>();
+    let all = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let likeliest = schema::likeliest(text, names).map(|name| Instead::Value(format!("\"{name}\"")));
+    Wrong { what: format!("must be one of {all}"), instead: likeliest.unwrap_or(Instead::Example) }
+}
+
+/// A duration.
+pub(super) fn duration(value: &Value) -> Result<Duration, Wrong> {
+    match value {
+        Value::Text(text) => quantity::duration(text).map_err(Wrong::new),
+        Value::Integer(_) => Err(Wrong::new("a duration needs a unit (ms, s, m, h, d, w), in quotes")),
+        _ => Err(Wrong::form("a duration in quotes", value)),
+    }
+}
+
+/// A duration of at least `shortest`.
+pub(super) fn duration_from(shortest: Duration, named: &str) -> impl Fn(&Value) -> Result<Duration, Wrong> {
+    move |value| {
+        let too_short = || Wrong::new(format!("too short: at least {named}"));
+        duration(value).and_then(|duration| Some(duration).filter(|it| *it >= shortest).ok_or_else(too_short))
+    }
+}
+
+/// A size in bytes, not nothing.
+pub(super) fn size(value: &Value) -> Result<u64, Wrong> {
+    let size = match value {
+        Value::Text(text) => quantity::size(text).map_err(Wrong::new)?,
+        Value::Integer(number) => u64::try_from(*number).map_err(|_| Wrong::new("a size can't be negative"))?,
+        _ => return Err(Wrong::form("a size in quotes", value)),
+    };
+    if size == 0 { Err(Wrong::new("a size of nothing would let nothing pass")) } else { Ok(size) }
+}
+
+/// A time of day: `02:00`.
+pub(super) fn time_of_day(value: &Value) -> Result<NaiveTime, Wrong> {
+    const FORM: &str = "not a time of day: hours and minutes in UTC are expected, from 00:00 to 23:59";
+    let text = match value {
+        Value::Text(text) => text.clone(),
+        Value::Datetime(datetime) if datetime.date.is_none() => datetime.to_string(),
+        _ => return Err(Wrong::form("a time of day in quotes", value)),
+    };
+    let time = ["%H:%M", "%H:%M:%S"].iter().find_map(|form| NaiveTime::parse_from_str(text.trim(), form).ok());
+    // chrono takes 23:59:60 for a leap second, which no schedule can keep to.
+    time.filter(|time| chrono::Timelike::nanosecond(time) == 0).ok_or_else(|| Wrong::new(FORM))
+}
+
+/// An instant from 1970 to 9999: RFC 3339, or a date, which is its midnight in UTC.
+pub(super) fn instant(value: &Value) -> Result<DateTime<Utc>, Wrong> {
+    const FORM: &str = "not an instant: a date, or a date with a time and Z or an offset, is expected, from 1970 on";
+    let text = match value {
+        Value::Text(text) => text.trim().to_owned(),
+        Value::Datetime(datetime) if datetime.date.is_some() => datetime.to_string(),
+        _ => return Err(Wrong::form("an instant", value)),
+    };
+    let date = || text.parse::<NaiveDate>().ok().map(|date| date.and_time(NaiveTime::MIN).and_utc());
+    let instant = DateTime::parse_from_rfc3339(&text).ok().map(|it| it.with_timezone(&Utc)).or_else(date);
+    let possible = |it: &DateTime<Utc>| (0..=253_402_300_799).contains(&it.timestamp());
+    instant.filter(possible).ok_or_else(|| Wrong::new(FORM))
+}
+
+/// A list of chosen names: at least one, each once.
+pub(super) fn choices<T: Choice>(value: &Value) -> Result<Vec<T>, Wrong> {
+    let Value::List(values) = value else { return Err(Wrong::form("a list in square brackets", value)) };
+    if values.is_empty() {
+        return Err(Wrong::new("must not be empty"));
+    }
+    let is_name = |value: &Value, name: &str| matches!(value, Value::Text(text) if text == name);
+    for (name, _) in T::NAMES {
+        if values.iter().filter(|value| is_name(value, name)).count() > 1 {
+            return Err(Wrong::new(format!("\"{name}\" is there more than once")));
+        }
+    }
+    values.iter().map(choice).collect()
+}
+
+/// A path; a relative one is relative to `directory`.
+pub(super) fn path(value: &Value, directory: &Path) -> Result<PathBuf, Wrong> {
+    text(value).map(|path| directory.join(path))
+}
+
+/// A secret that can be read now: `{ env = "NAME" }` or `{ file = "…" }`.
+pub(super) fn secret(
+    value: &Value,
+    key: &str,
+    directory: &Path,
+    environment: &BTreeMap<String, String>,
+) -> Result<Secret, Wrong> {
+    const FORM: &str = "a secret is named by either env or file, and nothing else";
+    let entries = match value {
+        Value::Table(entries) => entries,
+        Value::Text(_) => return Err(Wrong::new("a secret is never written here: name where it is to be found")),
+        _ => return Err(Wrong::form("a table that names a secret", value)),
+    };
+    let mut entries = entries.iter();
+    let (Some((origin, value)), None) = (entries.next(), entries.next()) else { return Err(Wrong::new(FORM)) };
+    let secret = match origin.as_str() {
+        "env" => {
+            let name = text(value)?;
+            Secret::variable(key, &name, environment.get(&name).map(String::as_str))
+        }
+        "file" => Secret::file(key, path(value, directory)?),
+        _ => return Err(Wrong::new(FORM)),
+    };
+    match secret.read() {
+        Ok(_) => Ok(secret),
+        Err(error) => Err(Wrong::with(error.fault.to_string(), error.fault.remedy())),
+    }
+}

@@ -1,0 +1,42 @@
+//! `[http]`: the status pages, health and metrics.
+
+use std::net::SocketAddr;
+
+use super::Secret;
+use super::document::Value;
+use super::form::{self, Wrong};
+use super::reader::Section;
+use super::schema::{Key, SectionSchema, Shape};
+
+/// The status pages, health and metrics.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Where they are served.
+    pub listen: SocketAddr,
+    /// What a reader of the pages must show; there where `listen` is not a loopback address.
+    pub token: Option<Secret>,
+}
+
+pub(super) const SCHEMA: SectionSchema = SectionSchema {
+    name: "http",
+    keys: &[
+        Key::new("listen", Shape::Text, "\"127.0.0.1:8080\""),
+        Key::new("token", Shape::Secret, "{ env = \"STATUS_TOKEN\" }"),
+    ],
+};
+
+pub(super) fn read(section: &mut Section<'_>) -> HttpConfig {
+    let listen = section.or("listen", SocketAddr::from(([127, 0, 0, 1], 8080)), socket_address);
+    let token = section.secret("token");
+    if !listen.ip().is_loopback() && !section.has("token") {
+        section.wrong("token", Wrong::new("missing: it is required where listen is not a loopback address"));
+    }
+    HttpConfig { listen, token }
+}
+
+fn socket_address(value: &Value) -> Result<SocketAddr, Wrong> {
+    let what = "not an IP address with a port";
+    form::text(value)?
+        .parse()
+        .map_err(|_| Wrong::with(what, "listen = \"127.0.0.1:8080\" (or \"0.0.0.0:8080\", \"[::]:8080\")"))
+}

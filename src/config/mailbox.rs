@@ -1,0 +1,249 @@
+//! `[mailbox]`: where copies go.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::document::Value;
+use super::form::{self, Wrong};
+use super::reader::Section;
+use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
+use super::{Secret, address};
+
+/// Where copies go.
+#[derive(Debug, Clone)]
+pub struct MailboxConfig {
+    /// Which door to the mailboxes it is.
+    pub kind: MailboxKind,
+    /// The folder's name: not empty, without control characters or slashes.
+    pub folder: String,
+    /// The largest item that is imported, in bytes of its text and attachments; one of exactly this size is imported.
+    pub max_item_size: u64,
+    /// The domain of the addresses that stand for participants without any.
+    pub placeholder_address_domain: String,
+}
+
+/// The kinds of doors to mailboxes.
+#[derive(Debug, Clone)]
+pub enum MailboxKind {
+    /// Exchange Online, through Microsoft Graph.
+    Graph(GraphConfig),
+    /// A server that speaks IMAP.
+    Imap(ImapConfig),
+    /// Maildir folders on the local disk.
+    Maildir {
+        /// The folder that holds one folder a mailbox.
+        path: PathBuf,
+    },
+}
+
+/// How Microsoft Graph is used. `[microsoft]` is there then.
+#[derive(Debug, Clone)]
+pub struct GraphConfig {
+    /// How a message is made.
+    pub method: GraphMethod,
+    /// How many requests a mailbox gets at the same time.
+    pub per_mailbox: usize,
+    /// How many requests are sent at the same time, to all mailboxes together.
+    pub concurrency: usize,
+    /// How long after an attempt of unknown outcome an "absent" is believed.
+    pub settle: Duration,
+    /// How many requests a mailbox gets in ten minutes.
+    pub requests_per_10m: u64,
+    /// How many bytes a mailbox gets in five minutes.
+    pub upload_per_5m: u64,
+}
+
+/// How a message is made in Exchange Online.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GraphMethod {
+    /// `POST …/messages` with JSON (v1.0).
+    CreateMessage,
+    /// `POST …/importMime` (beta).
+    ImportMime,
+}
+
+/// How an IMAP server is used.
+#[derive(Debug, Clone)]
+pub struct ImapConfig {
+    /// The server: a host name or an IP address.
+    pub host: String,
+    /// The server's port.
+    pub port: u16,
+    /// How the connection is protected.
+    pub tls: ImapTls,
+    /// How the daemon logs in.
+    pub auth: ImapAuth,
+    /// The login for a mailbox.
+    pub login: LoginTemplate,
+    /// How many connections are open at the same time.
+    pub connections: usize,
+}
+
+/// How a connection to an IMAP server is protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImapTls {
+    /// TLS from the first byte.
+    Implicit,
+    /// TLS after STARTTLS, and never without.
+    StartTls,
+    /// None: a loopback address only.
+    None,
+}
+
+/// How the daemon logs in to an IMAP server.
+#[derive(Debug, Clone)]
+pub enum ImapAuth {
+    /// XOAUTH2 with the sign-in of `[microsoft]`, which is there then.
+    XOAuth2,
+    /// A password: of a master user, as the login template says.
+    Password(Secret),
+}
+
+/// The login for a mailbox: text with `{mailbox}` in it at least once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoginTemplate(String);
+
+impl LoginTemplate {
+    const PLACE: &str = "{mailbox}";
+
+    /// The template of a text; `None` where the text doesn't hold `{mailbox}`, because then every mailbox would be the same.
+    pub fn new(text: &str) -> Option<Self> {
+        text.contains(Self::PLACE).then(|| Self(text.to_owned()))
+    }
+
+    /// The login for the mailbox with this address.
+    pub fn login(&self, address: &str) -> String {
+        self.0.replace(Self::PLACE, address)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Graph,
+    Imap,
+    Maildir,
+}
+
+impl Choice for Kind {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("graph", Self::Graph), ("imap", Self::Imap), ("maildir", Self::Maildir)];
+}
+
+impl Choice for GraphMethod {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("create-message", Self::CreateMessage), ("import-mime", Self::ImportMime)];
+}
+
+impl Choice for ImapTls {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("implicit", Self::Implicit), ("starttls", Self::StartTls), ("none", Self::None)];
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Auth {
+    XOAuth2,
+    Password,
+}
+
+impl Choice for Auth {
+    const NAMES: &'static [(&'static str, Self)] = &[("xoauth2", Self::XOAuth2), ("password", Self::Password)];
+}
+
+const GRAPH: &[Condition] = &[Condition::new("kind", "graph")];
+const IMAP: &[Condition] = &[Condition::new("kind", "imap")];
+
+pub(super) const SCHEMA: SectionSchema = SectionSchema {
+    name: "mailbox",
+    keys: &[
+        Key::new("kind", Shape::Choice(names::<Kind>), "\"graph\""),
+        Key::new("folder", Shape::Text, "\"WhatsApp Archiver\""),
+        Key::new("max_item_size", Shape::Size, "\"10 MiB\""),
+        Key::new("placeholder_address_domain", Shape::Text, "\"whatsapp.invalid\""),
+        Key::new("method", Shape::Choice(names::<GraphMethod>), "\"create-message\"").only(GRAPH),
+        Key::new("per_mailbox", Shape::Integer, "4").only(GRAPH),
+        Key::new("concurrency", Shape::Integer, "64").only(GRAPH),
+        Key::new("settle", Shape::Duration, "\"2m\"").only(GRAPH),
+        Key::new("requests_per_10m", Shape::Integer, "10000").only(GRAPH),
+        Key::new("upload_per_5m", Shape::Size, "\"150 MB\"").only(GRAPH),
+        Key::new("host", Shape::Text, "\"outlook.office365.com\"").only(IMAP),
+        Key::new("port", Shape::Integer, "993").only(IMAP),
+        Key::new("tls", Shape::Choice(names::<ImapTls>), "\"implicit\"").only(IMAP),
+        Key::new("auth", Shape::Choice(names::<Auth>), "\"xoauth2\"").only(IMAP),
+        Key::new("login", Shape::Text, "\"{mailbox}\"").only(IMAP),
+        Key::new("password", Shape::Secret, "{ env = \"IMAP_PASSWORD\" }")
+            .only(&[Condition::new("kind", "imap"), Condition::new("auth", "password")]),
+        Key::new("connections", Shape::Integer, "8").only(IMAP),
+        Key::new("path", Shape::Text, "\"mailboxes/\"").only(&[Condition::new("kind", "maildir")]),
+    ],
+};
+
+pub(super) fn read(section: &mut Section<'_>) -> Option<MailboxConfig> {
+    let kind = match section.choice("kind") {
+        Some(Kind::Graph) => read_graph(section).map(MailboxKind::Graph),
+        Some(Kind::Imap) => read_imap(section).map(MailboxKind::Imap),
+        Some(Kind::Maildir) => section.required_path("path").map(|path| MailboxKind::Maildir { path }),
+        None => None,
+    };
+    let folder = section.or("folder", "WhatsApp Archiver".to_owned(), folder);
+    if matches!(kind, Some(MailboxKind::Maildir { .. })) && folder.contains('.') {
+        section.wrong("folder", Wrong::new("must not hold a dot: Maildir separates folders by it"));
+    }
+    let max_item_size = section.or("max_item_size", 10 << 20, max_item_size);
+    let domain = section.or("placeholder_address_domain", "whatsapp.invalid".to_owned(), address::domain);
+    Some(MailboxConfig { kind: kind?, folder, max_item_size, placeholder_address_domain: domain })
+}
+
+fn read_graph(section: &mut Section<'_>) -> Option<GraphConfig> {
+    let method = section.choice("method");
+    let per_mailbox = section.or("per_mailbox", 4, form::number(1..=64));
+    let concurrency = section.or("concurrency", 64, form::number(1..=1024));
+    let settle = section.or("settle", Duration::from_mins(2), form::duration);
+    let requests_per_10m = section.or("requests_per_10m", 10_000, form::number(1..=1_000_000_000));
+    let upload_per_5m = section.or("upload_per_5m", 150_000_000, form::size);
+    Some(GraphConfig { method: method?, per_mailbox, concurrency, settle, requests_per_10m, upload_per_5m })
+}
+
+fn read_imap(section: &mut Section<'_>) -> Option<ImapConfig> {
+    let host = section.required("host", address::host);
+    let tls = section.choice("tls");
+    let usual_port = if matches!(tls, Some(ImapTls::Implicit)) { 993 } else { 143 };
+    let port = section.or("port", usual_port, form::number(1..=u16::MAX));
+    let auth = match section.choice("auth") {
+        Some(Auth::XOAuth2) => Some(ImapAuth::XOAuth2),
+        Some(Auth::Password) => section.required_secret("password").map(ImapAuth::Password),
+        None => None,
+    };
+    let login = section.or("login", LoginTemplate(LoginTemplate::PLACE.to_owned()), login);
+    let connections = section.or("connections", 8, form::number(1..=256));
+    let is_remote = host.as_deref().is_some_and(|host| !address::is_loopback(host));
+    if matches!(tls, Some(ImapTls::None)) && is_remote {
+        section
+            .wrong("tls", Wrong::new("\"none\" is for loopback addresses only: what is sent could be read on its way"));
+    }
+    Some(ImapConfig { host: host?, port, tls: tls?, auth: auth?, login, connections })
+}
+
+/// A name that is one folder in all doors, and leaves the mailbox in none.
+fn folder(value: &Value) -> Result<String, Wrong> {
+    const LONGEST: usize = 200;
+    let folder = form::text(value)?;
+    if folder.contains(['/', '\\']) {
+        return Err(Wrong::new("must not hold a slash: it is the name of one folder"));
+    }
+    if folder.len() > LONGEST {
+        return Err(Wrong::new("too long: at most 200 bytes"));
+    }
+    Ok(folder)
+}
+
+/// No door takes a message of more than 150 MiB, and one is held in memory whole.
+fn max_item_size(value: &Value) -> Result<u64, Wrong> {
+    const LARGEST: u64 = 150 << 20;
+    let too_large = || Wrong::new("too large: at most 150 MiB, because no mailbox takes a larger message");
+    form::size(value).and_then(|size| Some(size).filter(|size| *size <= LARGEST).ok_or_else(too_large))
+}
+
+fn login(value: &Value) -> Result<LoginTemplate, Wrong> {
+    let what = "must hold {mailbox}, or all mailboxes would be one";
+    LoginTemplate::new(&form::text(value)?).ok_or_else(|| Wrong::new(what))
+}

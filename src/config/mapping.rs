@@ -1,0 +1,31 @@
+//! `[mapping]`: how participants are mapped to addresses.
+
+use std::path::PathBuf;
+
+use super::form::{self, Wrong};
+use super::reader::Section;
+use super::schema::{Key, SectionSchema, Shape};
+
+/// How participants are mapped to addresses: at least one of the two ways is on.
+#[derive(Debug, Clone)]
+pub struct MappingConfig {
+    /// Whether the item's e-mail property is used.
+    pub automatic: bool,
+    /// The administrator's mapping file, which is looked at first.
+    pub custom: Option<PathBuf>,
+}
+
+pub(super) const SCHEMA: SectionSchema = SectionSchema {
+    name: "mapping",
+    keys: &[Key::new("automatic", Shape::Boolean, "true"), Key::new("custom", Shape::Text, "\"mapping.csv\"")],
+};
+
+pub(super) fn read(section: &mut Section<'_>) -> MappingConfig {
+    let automatic = section.or("automatic", true, form::boolean);
+    let custom = section.path("custom");
+    if !automatic && !section.has("custom") {
+        let what = "without a custom mapping nobody is found, and nothing is imported";
+        section.wrong("automatic", Wrong::with(what, "automatic = true, or custom = \"mapping.csv\""));
+    }
+    MappingConfig { automatic, custom }
+}

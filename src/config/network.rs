@@ -1,0 +1,41 @@
+//! `[network]`: what all connections share.
+
+use std::path::{Path, PathBuf};
+
+use super::file::{self, Unreadable};
+use super::form::Wrong;
+use super::reader::Section;
+use super::schema::{Key, SectionSchema, Shape};
+
+/// What all connections share.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkConfig {
+    /// Certificates that are trusted besides the platform's roots: PEM.
+    pub ca_file: Option<PathBuf>,
+}
+
+pub(super) const SCHEMA: SectionSchema =
+    SectionSchema { name: "network", keys: &[Key::new("ca_file", Shape::Text, "\"corporate-ca.pem\"")] };
+
+pub(super) fn read(section: &mut Section<'_>) -> NetworkConfig {
+    let ca_file = section.path("ca_file");
+    if let Some(path) = &ca_file
+        && let Err(what) = check_holds_certificates(path)
+    {
+        section.wrong("ca_file", Wrong::with(what, "the path of a file with certificates, PEM"));
+    }
+    NetworkConfig { ca_file }
+}
+
+fn check_holds_certificates(path: &Path) -> Result<(), String> {
+    const CAP: u32 = 16 << 20;
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    let bytes = file::read_regular(path, CAP).map_err(|unreadable| match unreadable {
+        Unreadable::Io(error) => format!("the file {} can't be read: {error}", path.display()),
+        Unreadable::TooLarge => format!("the file {} is larger than 16 MiB", path.display()),
+    })?;
+    if bytes.windows(BEGIN.len()).any(|window| window == BEGIN) {
+        return Ok(());
+    }
+    Err(format!("the file {} holds no certificate", path.display()))
+}

@@ -1,0 +1,256 @@
+//! Hands out the values of one section after another, and collects what is wrong with them.
+//!
+//! A value that is missing, or wrong, or belongs to another kind is told once, with its place and a worked value, and
+//! reading goes on: whoever reads a section asks for all of it before giving up.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::document::{self, Document, Entry, Value, Written, shown};
+use super::form::{Instead, Wrong};
+use super::problem::{Place, Problem};
+use super::schema::{self, Choice, Condition, Key, SECTIONS, SectionSchema, Shape};
+use super::{Secret, form};
+
+/// All sections, and what is wrong with them.
+pub(super) struct Reader<'a> {
+    pub(super) document: Document,
+    /// What relative paths are relative to.
+    pub(super) directory: PathBuf,
+    pub(super) environment: &'a BTreeMap<String, String>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    /// Whether the section is written at all.
+    pub(super) fn has(&self, schema: &SectionSchema) -> bool {
+        self.document.contains_key(schema.name)
+    }
+
+    /// Opens a section; one that is not written is empty.
+    pub(super) fn section(&mut self, schema: &'static SectionSchema) -> Section<'_> {
+        let written = self.document.remove(schema.name);
+        let Written { header, entries } =
+            written.unwrap_or_else(|| Written { header: Place::File, entries: BTreeMap::new() });
+        let mut section = Section {
+            schema,
+            header,
+            entries,
+            directory: &self.directory,
+            environment: self.environment,
+            problems: &mut self.problems,
+            warnings: &mut self.warnings,
+        };
+        section.drop_unknown_keys();
+        section.drop_keys_of_other_kinds();
+        section
+    }
+}
+
+/// One section.
+pub(super) struct Section<'a> {
+    schema: &'static SectionSchema,
+    header: Place,
+    entries: BTreeMap<String, Entry>,
+    /// What relative paths are relative to.
+    pub(super) directory: &'a Path,
+    environment: &'a BTreeMap<String, String>,
+    problems: &'a mut Vec<Problem>,
+    warnings: &'a mut Vec<Problem>,
+}
+
+impl<'a> Section<'a> {
+    /// The value of a key, where it is there and right.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        form: impl FnOnce(&Value) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        debug_assert!(self.schema.key(key).is_some(), "{key} is not in the table");
+        match form(&self.entries.get(key)?.value) {
+            Ok(value) => Some(value),
+            Err(wrong) => {
+                self.wrong(key, wrong);
+                None
+            }
+        }
+    }
+
+    /// The value of a key, or what counts without it.
+    pub(super) fn or<T>(&mut self, key: &'static str, default: T, form: impl FnOnce(&Value) -> Result<T, Wrong>) -> T {
+        self.optional(key, form).unwrap_or(default)
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        form: impl FnOnce(&Value) -> Result<T, Wrong>,
+    ) -> Option<T> {
+        if !self.has(key) {
+            let because = self.conditions_of(key);
+            self.wrong(key, Wrong::new(format!("missing{because}")));
+        }
+        self.optional(key, form)
+    }
+
+    /// The value of a key that is chosen by name.
+    pub(super) fn choice<T: Choice>(&mut self, key: &'static str) -> Option<T> {
+        if self.has(key) { self.optional(key, form::choice) } else { T::NAMES.first().map(|(_, first)| *first) }
+    }
+
+    /// A path, relative to the configuration file's directory.
+    pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        let directory = self.directory;
+        self.optional(key, |value| form::path(value, directory))
+    }
+
+    /// A path that must be there.
+    pub(super) fn required_path(&mut self, key: &'static str) -> Option<PathBuf> {
+        let directory = self.directory;
+        self.required(key, |value| form::path(value, directory))
+    }
+
+    /// A secret, which can be read.
+    pub(super) fn secret(&mut self, key: &'static str) -> Option<Secret> {
+        let form = self.secret_form(key);
+        self.optional(key, form)
+    }
+
+    /// A secret that must be there.
+    pub(super) fn required_secret(&mut self, key: &'static str) -> Option<Secret> {
+        let form = self.secret_form(key);
+        self.required(key, form)
+    }
+
+    fn secret_form(&self, key: &'static str) -> impl FnOnce(&Value) -> Result<Secret, Wrong> + use<'a> {
+        let (directory, environment, name) = (self.directory, self.environment, self.name_of(key));
+        move |value| form::secret(value, &name, directory, environment)
+    }
+
+    /// Whether the key is there, right or wrong.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.contains_key(key)
+    }
+
+    /// A variable of the environment that isn't an override.
+    pub(super) fn variable(&self, name: &str) -> Option<&'a str> {
+        self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Tells what is wrong with a key; without advice of its own, the key's worked value is what to write instead.
+    pub(super) fn wrong(&mut self, key: &'static str, wrong: Wrong) {
+        let problem = self.problem(key, wrong);
+        self.problems.push(problem);
+    }
+
+    /// Tells what is worth knowing about a key, though nothing is wrong with it.
+    pub(super) fn warn(&mut self, key: &'static str, wrong: Wrong) {
+        let problem = self.problem(key, wrong);
+        self.warnings.push(problem);
+    }
+
+    fn problem(&self, key: &'static str, wrong: Wrong) -> Problem {
+        let place = self.entries.get(key).map_or(&self.header, |entry| &entry.place).clone();
+        let key_of_schema = self.schema.key(key);
+        let instead = match wrong.instead {
+            Instead::Words(words) => Some(words),
+            Instead::Value(value) => key_of_schema.map(|key| self.worked(key, &value, &place)),
+            Instead::Example => key_of_schema.map(|key| self.worked(key, key.example, &place)),
+        };
+        Problem { place, key: self.name_of(key), what: wrong.what, instead }
+    }
+
+    fn name_of(&self, key: &str) -> String {
+        format!("{}.{key}", self.schema.name)
+    }
+
+    /// A key with a value as it would be written at `place`.
+    fn worked(&self, key: &Key, value: &str, place: &Place) -> String {
+        match (place, key.shape) {
+            (Place::Variable(name), Shape::Secret | Shape::List) => format!("{name}='{value}'"),
+            (Place::Variable(name), _) => format!("{name}='{}'", value.trim_matches('"')),
+            (Place::File, _) => format!("in [{}]: {} = {value}", self.schema.name, key.name),
+            (Place::Line { .. }, Shape::Secret) => {
+                format!("{0} = {value}  or  {0} = {1}", key.name, other_origin(key))
+            }
+            (Place::Line { .. }, _) => format!("{} = {value}", key.name),
+        }
+    }
+
+    fn drop_unknown_keys(&mut self) {
+        let schema = self.schema;
+        let unknown: Vec<(String, Entry)> = self.entries.extract_if(.., |key, _| schema.key(key).is_none()).collect();
+        for (key, entry) in unknown {
+            let elsewhere = SECTIONS.iter().find(|section| section.key(&key).is_some());
+            let likeliest = schema::likeliest(&key, schema.keys.iter().map(|key| key.name));
+            let instead = match (likeliest.and_then(|name| schema.key(name)), elsewhere) {
+                (Some(key), _) => Some(self.worked(key, key.example, &entry.place)),
+                (None, Some(section)) => Some(format!("the same key in [{}]", section.name)),
+                (None, None) => Some("nothing".to_owned()),
+            };
+            let key = self.name_of(&shown(&key));
+            self.problems.push(Problem { place: entry.place, key, what: "unknown key".to_owned(), instead });
+        }
+    }
+
+    fn drop_keys_of_other_kinds(&mut self) {
+        let misplaced: Vec<(&'static Key, &'static Condition)> =
+            self.schema.keys.iter().filter_map(|key| Some((key, self.broken_condition(key)?))).collect();
+        for (key, condition) in misplaced {
+            let Some(entry) = self.entries.remove(key.name) else { continue };
+            let needed = format!("{} = \"{}\"", condition.key, condition.value);
+            self.problems.push(Problem {
+                place: entry.place,
+                key: self.name_of(key.name),
+                what: format!("this key is for {needed}, which is not what is chosen here"),
+                instead: Some(format!("nothing, or {needed} in [{}]", self.schema.name)),
+            });
+        }
+    }
+
+    /// The first condition of a written key that certainly doesn't hold.
+    fn broken_condition(&self, key: &'static Key) -> Option<&'static Condition> {
+        if !self.has(key.name) {
+            return None;
+        }
+        key.only.iter().find(|condition| self.chosen(condition.key).is_some_and(|chosen| chosen != condition.value))
+    }
+
+    /// What is chosen for a key: `None` where it is no valid choice, which is told when it is read.
+    fn chosen(&self, key: &str) -> Option<&'static str> {
+        let Shape::Choice(names) = self.schema.key(key)?.shape else { return None };
+        match self.entries.get(key) {
+            None => names().first().copied(),
+            Some(Entry { value: Value::Text(text), .. }) => names().into_iter().find(|name| name == text),
+            Some(_) => None,
+        }
+    }
+
+    fn conditions_of(&self, key: &str) -> String {
+        let conditions = self.schema.key(key).map_or(&[][..], |key| key.only);
+        let named: Vec<String> = conditions.iter().map(|it| format!("{} = \"{}\"", it.key, it.value)).collect();
+        if named.is_empty() { String::new() } else { format!(": {} needs it", named.join(" with ")) }
+    }
+}
+
+/// The worked value of a secret's key with the other of the two origins.
+fn other_origin(key: &Key) -> String {
+    if key.example.contains("file =") {
+        format!("{{ env = \"{}\" }}", key.name.to_uppercase())
+    } else {
+        format!("{{ file = \"/run/secrets/{}\" }}", key.name)
+    }
+}
+
+/// Reads the text into a reader of its sections.
+pub(super) fn open<'a>(
+    text: &str,
+    directory: PathBuf,
+    environment: &'a BTreeMap<String, String>,
+) -> Result<Reader<'a>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let document = document::read(text, environment, &mut problems)?;
+    Ok(Reader { document, directory, environment, problems, warnings: Vec::new() })
+}

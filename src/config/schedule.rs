@@ -1,0 +1,74 @@
+//! `[schedule]`: when runs start, and which time they read.
+
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveTime, Utc};
+
+use super::form::{self, Wrong};
+use super::reader::Section;
+use super::schema::{Key, SectionSchema, Shape};
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// When runs start, and which time they read.
+#[derive(Debug, Clone)]
+pub struct ScheduleConfig {
+    /// From one run to the next; at least a second.
+    pub every: Duration,
+    /// The time of day in UTC that runs keep to. Then `every` divides a day or is a whole number of days. `None`: `every` after the last start.
+    pub at: Option<NaiveTime>,
+    /// How much of the time before a window is read again.
+    pub overlap: Duration,
+    /// How far a window stays behind the present.
+    pub settle: Duration,
+    /// Where the first window of all begins.
+    pub first: FirstWindow,
+}
+
+/// Where the first window of all begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FirstWindow {
+    /// So long before the first run; longer than `settle`.
+    Lookback(Duration),
+    /// At an instant.
+    From(DateTime<Utc>),
+}
+
+pub(super) const SCHEMA: SectionSchema = SectionSchema {
+    name: "schedule",
+    keys: &[
+        Key::new("every", Shape::Duration, "\"24h\""),
+        Key::new("at", Shape::TimeOfDay, "\"02:00\""),
+        Key::new("overlap", Shape::Duration, "\"24h\""),
+        Key::new("settle", Shape::Duration, "\"5m\""),
+        Key::new("first_lookback", Shape::Duration, "\"24h\""),
+        Key::new("start_from", Shape::Instant, "2026-11-01T00:00:00Z"),
+    ],
+};
+
+pub(super) fn read(section: &mut Section<'_>) -> ScheduleConfig {
+    let every = section.or("every", DAY, form::duration_from(Duration::from_secs(1), "1s"));
+    let at = section.optional("at", form::time_of_day);
+    let overlap = section.or("overlap", DAY, form::duration);
+    let settle = section.or("settle", Duration::from_mins(5), form::duration);
+    let lookback = section.or("first_lookback", DAY, form::duration);
+    let start_from = section.optional("start_from", form::instant);
+    check_keeps_to_time_of_day(section, every, at);
+    if section.has("start_from") && section.has("first_lookback") {
+        let what = "contradicts first_lookback: both say where the first window begins";
+        section.wrong("start_from", Wrong::with(what, "either first_lookback or start_from"));
+    } else if start_from.is_none() && settle >= lookback {
+        let key = if section.has("first_lookback") { "first_lookback" } else { "settle" };
+        section.wrong(key, Wrong::new("settle must be shorter than first_lookback, or the first window holds no time"));
+    }
+    let first = start_from.map_or(FirstWindow::Lookback(lookback), FirstWindow::From);
+    ScheduleConfig { every, at, overlap, settle, first }
+}
+
+fn check_keeps_to_time_of_day(section: &mut Section<'_>, every: Duration, at: Option<NaiveTime>) {
+    let (every, day) = (every.as_millis(), DAY.as_millis());
+    if at.is_some() && !day.is_multiple_of(every) && !every.is_multiple_of(day) {
+        let what = "runs can't keep to a time of day: schedule.every neither divides a day nor is a number of days";
+        section.wrong("at", Wrong::with(what, "no `at`, or every = \"24h\" (12h, 8h, 6h, 4h, …; 2d, 7d, …)"));
+    }
+}

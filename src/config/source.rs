@@ -1,0 +1,165 @@
+//! `[source]`: where items come from.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::document::Value;
+use super::form::{self, Wrong};
+use super::reader::Section;
+use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
+use super::{Secret, Url, address};
+use crate::item::Product;
+
+/// Where items come from, and how they are asked for.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Which source it is.
+    pub kind: SourceKind,
+    /// Whose items are taken: at least one product, each once.
+    pub products: Vec<Product>,
+    /// The most items of one page.
+    pub page_size: usize,
+    /// How many attachments are downloaded at the same time.
+    pub downloads: usize,
+    /// The largest attachment that is staged, in bytes.
+    pub max_attachment_size: u64,
+    /// How long an attachment that is not there yet is waited for.
+    pub attachment_wait: Duration,
+}
+
+/// The kinds of sources.
+#[derive(Debug, Clone)]
+pub enum SourceKind {
+    /// TeleMessage's archive.
+    TeleMessage(Box<TeleMessageConfig>),
+    /// A folder of list responses.
+    Directory {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// How TeleMessage's archive is reached.
+#[derive(Debug, Clone)]
+pub struct TeleMessageConfig {
+    /// The base of the two addresses below, for messages: https, or http to a loopback address; no user, query or fragment.
+    pub base_url: Url,
+    /// Where lists of messages are asked for.
+    pub messages_url: Url,
+    /// Where attachments are asked for, without its query.
+    pub attachment_url: Url,
+    /// The account's user name; without a colon (RFC 7617).
+    pub username: String,
+    /// The account's password.
+    pub password: Secret,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    TeleMessage,
+    Directory,
+}
+
+impl Choice for Kind {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("telemessage", Self::TeleMessage), ("directory", Self::Directory)];
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Captured {
+    Phone,
+    Cloud,
+}
+
+impl Choice for Captured {
+    const NAMES: &'static [(&'static str, Self)] = &[("phone-archiver", Self::Phone), ("cloud-archiver", Self::Cloud)];
+}
+
+impl From<Captured> for Product {
+    fn from(captured: Captured) -> Self {
+        match captured {
+            Captured::Phone => Self::PhoneArchiver,
+            Captured::Cloud => Self::CloudArchiver,
+        }
+    }
+}
+
+const TELEMESSAGE: &[Condition] = &[Condition::new("kind", "telemessage")];
+
+pub(super) const SCHEMA: SectionSchema = SectionSchema {
+    name: "source",
+    keys: &[
+        Key::new("kind", Shape::Choice(names::<Kind>), "\"telemessage\""),
+        Key::new("base_url", Shape::Text, "\"https://archive.telemessage.com\"").only(TELEMESSAGE),
+        Key::new("messages_path", Shape::Text, "\"/basicsecured/api/rest/archive/getmessages\"").only(TELEMESSAGE),
+        Key::new("attachment_path", Shape::Text, "\"/basicsecured/api/rest/archive/attachment\"").only(TELEMESSAGE),
+        Key::new("username", Shape::Text, "\"archive-admin@contoso.example\"").only(TELEMESSAGE),
+        Key::new("password", Shape::Secret, "{ env = \"TELEMESSAGE_PASSWORD\" }").only(TELEMESSAGE),
+        Key::new("path", Shape::Text, "\"export/\"").only(&[Condition::new("kind", "directory")]),
+        Key::new("products", Shape::List, "[\"phone-archiver\", \"cloud-archiver\"]"),
+        Key::new("page_size", Shape::Integer, "500"),
+        Key::new("downloads", Shape::Integer, "4"),
+        Key::new("max_attachment_size", Shape::Size, "\"2 GiB\""),
+        Key::new("attachment_wait", Shape::Duration, "\"24h\""),
+    ],
+};
+
+pub(super) fn read(section: &mut Section<'_>) -> Option<SourceConfig> {
+    let kind = match section.choice("kind") {
+        Some(Kind::TeleMessage) => read_telemessage(section).map(|it| SourceKind::TeleMessage(Box::new(it))),
+        Some(Kind::Directory) => section.required_path("path").map(|path| SourceKind::Directory { path }),
+        None => None,
+    };
+    let products = section.or("products", vec![Captured::Phone, Captured::Cloud], form::choices);
+    let page_size = section.or("page_size", 500, form::number(1..=10_000));
+    let downloads = section.or("downloads", 4, form::number(1..=256));
+    let max_attachment_size = section.or("max_attachment_size", 2 << 30, form::size);
+    let attachment_wait = section.or("attachment_wait", Duration::from_hours(24), form::duration);
+    let products = products.into_iter().map(Product::from).collect();
+    Some(SourceConfig { kind: kind?, products, page_size, downloads, max_attachment_size, attachment_wait })
+}
+
+fn read_telemessage(section: &mut Section<'_>) -> Option<TeleMessageConfig> {
+    const BASE: &str = "https://archive.telemessage.com";
+    const MESSAGES: &str = "/basicsecured/api/rest/archive/getmessages";
+    const ATTACHMENT: &str = "/basicsecured/api/rest/archive/attachment";
+    let base_url = if section.has("base_url") {
+        section.optional("base_url", address::service)
+    } else {
+        address::protected(BASE).ok()
+    };
+    let messages_path = section.or("messages_path", MESSAGES.to_owned(), path_of_url);
+    let attachment_path = section.or("attachment_path", ATTACHMENT.to_owned(), path_of_url);
+    let username = section.required("username", username);
+    let password = section.required_secret("password");
+    let base_url = base_url?;
+    let below_base = |path: &str| {
+        let mut url = base_url.clone();
+        url.set_path(&format!("{}{path}", base_url.path().trim_end_matches('/')));
+        url
+    };
+    Some(TeleMessageConfig {
+        messages_url: below_base(&messages_path),
+        attachment_url: below_base(&attachment_path),
+        username: username?,
+        password: password?,
+        base_url,
+    })
+}
+
+fn path_of_url(value: &Value) -> Result<String, Wrong> {
+    let path = form::text(value)?;
+    let odd = |character: char| !(character.is_ascii_alphanumeric() || "/._~-".contains(character));
+    if !path.starts_with('/') || path.contains(odd) || path.split('/').any(|segment| segment == "..") {
+        return Err(Wrong::new("must begin with `/` and hold letters, digits and `/._~-` only"));
+    }
+    Ok(path)
+}
+
+fn username(value: &Value) -> Result<String, Wrong> {
+    let name = form::text(value)?;
+    if name.contains(':') {
+        return Err(Wrong::new("must not hold a colon: HTTP's Basic scheme takes what follows it for the password"));
+    }
+    Ok(name)
+}

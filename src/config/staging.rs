@@ -1,0 +1,162 @@
+//! `[staging]`: where raw items lie.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::document::Value;
+use super::form::{self, Wrong};
+use super::reader::Section;
+use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
+use super::{Secret, Url, address};
+
+/// Where raw items lie, and for how long.
+#[derive(Debug, Clone)]
+pub struct StagingConfig {
+    /// Which staging area it is.
+    pub kind: StagingKind,
+    /// What is put before each blob's name: empty, or segments of `[A-Za-z0-9._-]` that each end in `/`.
+    pub prefix: String,
+    /// How long accounted windows are kept.
+    pub retain: Retention,
+}
+
+/// The kinds of staging areas.
+#[derive(Debug, Clone)]
+pub enum StagingKind {
+    /// A container of Azure Blob Storage.
+    Azure(AzureConfig),
+    /// A folder of the local disk.
+    Local {
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// How a container of Azure Blob Storage is reached.
+#[derive(Debug, Clone)]
+pub struct AzureConfig {
+    /// The blob service: https, or http to a loopback address. May carry an account path; no user, query or fragment.
+    pub endpoint: Url,
+    /// The container's name.
+    pub container: String,
+    /// How the daemon signs in to it.
+    pub auth: AzureAuth,
+}
+
+/// How the daemon signs in to Azure Blob Storage.
+#[derive(Debug, Clone)]
+pub enum AzureAuth {
+    /// With the sign-in of `[microsoft]`, which is there then; the endpoint is https.
+    Entra,
+    /// With a shared access signature, with or without the leading `?`.
+    Sas(Secret),
+}
+
+/// How long accounted windows are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// Nothing is purged.
+    Forever,
+    /// So long.
+    For(Duration),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Azure,
+    Local,
+}
+
+impl Choice for Kind {
+    const NAMES: &'static [(&'static str, Self)] = &[("azure", Self::Azure), ("local", Self::Local)];
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Auth {
+    Entra,
+    Sas,
+}
+
+impl Choice for Auth {
+    const NAMES: &'static [(&'static str, Self)] = &[("entra", Self::Entra), ("sas", Self::Sas)];
+}
+
+const AZURE: &[Condition] = &[Condition::new("kind", "azure")];
+
+pub(super) const SCHEMA: SectionSchema = SectionSchema {
+    name: "staging",
+    keys: &[
+        Key::new("kind", Shape::Choice(names::<Kind>), "\"azure\""),
+        Key::new("endpoint", Shape::Text, "\"https://contoso.blob.core.windows.net\"").only(AZURE),
+        Key::new("container", Shape::Text, "\"whatsapp-archiver\"").only(AZURE),
+        Key::new("auth", Shape::Choice(names::<Auth>), "\"entra\"").only(AZURE),
+        Key::new("sas", Shape::Secret, "{ env = \"STAGING_SAS\" }")
+            .only(&[Condition::new("kind", "azure"), Condition::new("auth", "sas")]),
+        Key::new("path", Shape::Text, "\"/var/lib/whatsapp-archiver/staging\"")
+            .only(&[Condition::new("kind", "local")]),
+        Key::new("prefix", Shape::Text, "\"archive/\""),
+        Key::new("retain", Shape::Duration, "\"30d\""),
+    ],
+};
+
+pub(super) fn read(section: &mut Section<'_>) -> Option<StagingConfig> {
+    let kind = match section.choice("kind") {
+        Some(Kind::Azure) => read_azure(section).map(StagingKind::Azure),
+        Some(Kind::Local) => section.required_path("path").map(|path| StagingKind::Local { path }),
+        None => None,
+    };
+    let prefix = section.or("prefix", String::new(), prefix);
+    let retain = section.or("retain", Retention::For(Duration::from_hours(30 * 24)), retention);
+    Some(StagingConfig { kind: kind?, prefix, retain })
+}
+
+fn read_azure(section: &mut Section<'_>) -> Option<AzureConfig> {
+    let endpoint = section.required("endpoint", address::service);
+    let container = section.or("container", "whatsapp-archiver".to_owned(), container);
+    let auth = match section.choice("auth") {
+        Some(Auth::Entra) => Some(AzureAuth::Entra),
+        Some(Auth::Sas) => section.required_secret("sas").map(AzureAuth::Sas),
+        None => None,
+    };
+    if matches!(auth, Some(AzureAuth::Entra)) && endpoint.as_ref().is_some_and(|url| url.scheme() != "https") {
+        section.wrong("endpoint", Wrong::with("auth = \"entra\" needs https", "an https endpoint, or auth = \"sas\""));
+    }
+    Some(AzureConfig { endpoint: endpoint?, container, auth: auth? })
+}
+
+/// Azure's rule: 3 to 63 lower-case letters, digits and single hyphens between them.
+fn container(value: &Value) -> Result<String, Wrong> {
+    let name = form::text(value)?;
+    let usual = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_right = (3..=63).contains(&name.len())
+        && name.bytes().all(usual)
+        && !name.starts_with('-')
+        && !name.ends_with('-')
+        && !name.contains("--");
+    let rule = "must be 3 to 63 lower-case letters, digits and single hyphens between them";
+    if is_right { Ok(name) } else { Err(Wrong::new(rule)) }
+}
+
+fn prefix(value: &Value) -> Result<String, Wrong> {
+    const LONGEST: usize = 200;
+    if matches!(value, Value::Text(text) if text.is_empty()) {
+        return Ok(String::new());
+    }
+    let prefix = form::text(value)?;
+    let bare = prefix.strip_suffix('/').unwrap_or(&prefix);
+    let segment_is_right = |segment: &str| {
+        !matches!(segment, "" | "." | "..")
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+    };
+    if bare.len() > LONGEST || !bare.split('/').all(segment_is_right) {
+        return Err(Wrong::new("must be names of letters, digits and `._-`, separated by `/`, 200 characters in all"));
+    }
+    Ok(format!("{bare}/"))
+}
+
+fn retention(value: &Value) -> Result<Retention, Wrong> {
+    match value {
+        Value::Text(text) if text == "forever" => Ok(Retention::Forever),
+        _ => form::duration(value).map(Retention::For),
+    }
+}

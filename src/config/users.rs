@@ -1,0 +1,62 @@
+//! `[users]`: who is a valid user.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::form;
+use super::reader::Section;
+use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
+
+/// Who is a valid user, and for how long an answer is believed.
+#[derive(Debug, Clone)]
+pub struct UsersConfig {
+    /// Who tells.
+    pub kind: UsersKind,
+    /// How long "a valid user" is believed.
+    pub cache: Duration,
+    /// How long "not a valid user" is believed.
+    pub negative_cache: Duration,
+}
+
+/// The kinds of user directories.
+#[derive(Debug, Clone)]
+pub enum UsersKind {
+    /// Microsoft Graph, with the sign-in of `[microsoft]`, which is there then.
+    Graph,
+    /// A file of addresses.
+    List {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Graph,
+    List,
+}
+
+impl Choice for Kind {
+    const NAMES: &'static [(&'static str, Self)] = &[("graph", Self::Graph), ("list", Self::List)];
+}
+
+pub(super) const SCHEMA: SectionSchema = SectionSchema {
+    name: "users",
+    keys: &[
+        Key::new("kind", Shape::Choice(names::<Kind>), "\"graph\""),
+        Key::new("path", Shape::Text, "\"users.csv\"").only(&[Condition::new("kind", "list")]),
+        Key::new("cache", Shape::Duration, "\"12h\""),
+        Key::new("negative_cache", Shape::Duration, "\"15m\""),
+    ],
+};
+
+pub(super) fn read(section: &mut Section<'_>) -> Option<UsersConfig> {
+    let kind = match section.choice("kind") {
+        Some(Kind::Graph) => Some(UsersKind::Graph),
+        Some(Kind::List) => section.required_path("path").map(|path| UsersKind::List { path }),
+        None => None,
+    };
+    let cache = section.or("cache", Duration::from_hours(12), form::duration);
+    let negative_cache = section.or("negative_cache", Duration::from_mins(15), form::duration);
+    Some(UsersConfig { kind: kind?, cache, negative_cache })
+}

@@ -1,0 +1,167 @@
+//! What an item says besides its text: call, event, original, quote, location, contact cards, raw fields.
+//!
+//! Each part is shown wherever the item has it, whatever its kind, so that nothing the item holds is lost on a reader.
+
+use super::attachment::{Content, File};
+use super::kind;
+use super::people::{People, display_text};
+use super::section::{Fact, Passage, Section, duration, utc_of_millis};
+use crate::item::raw::{CallInfo, Event, Location, OriginalMessageData, Quoted};
+use crate::item::text::printable;
+use crate::item::{Item, Kind, Participant};
+
+const VALUE_CHARACTERS: usize = 10_000;
+
+/// All sections of an item, in reading order.
+pub(super) fn sections(item: &Item, people: &People<'_>, files: &[File<'_>]) -> Vec<Section> {
+    let parts = [
+        item.quoted.as_ref().and_then(|quoted| quote(quoted, people)),
+        item.call.as_ref().and_then(call),
+        item.event.as_ref().and_then(|event| event_section(event, people, item)),
+        item.original.as_ref().and_then(|original| original_section(original, people, item)),
+        item.location.as_ref().and_then(location),
+        raw_fields(item),
+    ];
+    parts.into_iter().flatten().chain(files.iter().filter_map(contact)).collect()
+}
+
+fn quote(quoted: &Quoted, people: &People<'_>) -> Option<Section> {
+    let mut section = Section::new(
+        "In reply to",
+        facts([
+            ("From", participant(quoted.sender.as_ref(), people)),
+            ("WhatsApp message id", line(quoted.message_id.as_deref())),
+        ]),
+    );
+    section.passages.extend(passage("Quoted text", quoted.text.as_deref()));
+    section.filled()
+}
+
+fn call(call: &CallInfo) -> Option<Section> {
+    let status = call.call_status.as_deref().map(kind::call_status);
+    Section::new(
+        "Call",
+        facts([
+            ("Status", status),
+            ("Type", line(call.call_type.as_deref()).map(|call_type| call_type.to_lowercase())),
+            ("Started", call.start_time.map(utc_of_millis)),
+            ("Ended", call.end_time.map(utc_of_millis)),
+            ("Duration", call.call_duration_in_millis.map(duration)),
+        ]),
+    )
+    .filled()
+}
+
+fn event_section(event: &Event, people: &People<'_>, item: &Item) -> Option<Section> {
+    let members: Vec<String> = event.members.iter().map(|member| people.label(member)).collect();
+    let emoji = match item.kind {
+        Kind::Reaction if kind::reaction_is_taken_back(item) => Some("taken back".to_owned()),
+        _ => line(event.emoji.as_deref()),
+    };
+    Section::new(
+        "Event",
+        facts([
+            ("Event", line(event.kind.as_deref())),
+            ("Reaction", emoji),
+            ("By", participant(event.actor.as_ref(), people)),
+            ("Members", (!members.is_empty()).then(|| members.join(", "))),
+            ("To the message", line(event.target_message_id.as_deref())),
+            ("Sent by", participant(event.target_sender.as_ref(), people)),
+            ("Before", line(event.old_value.as_deref())),
+            ("After", line(event.new_value.as_deref())),
+        ]),
+    )
+    .filled()
+}
+
+fn original_section(original: &OriginalMessageData, people: &People<'_>, item: &Item) -> Option<Section> {
+    let is_edit = matches!(item.kind, Kind::Edit(_));
+    let number = match item.kind {
+        Kind::Edit(Some(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let mut section = Section::new(
+        "Original message",
+        facts([
+            ("Edit", number),
+            ("Read state", line(original.read_status.as_deref())),
+            ("From", participant(original.sender.as_ref(), people)),
+            ("Sent", original.message_time.map(utc_of_millis)),
+            ("WhatsApp message id", line(original.message_id.as_deref())),
+        ]),
+    );
+    section.passages.extend(passage("Previous text", original.previous_text.as_deref()));
+    section.passages.extend(passage(if is_edit { "New text" } else { "Text" }, original.text.as_deref()));
+    section.filled()
+}
+
+fn location(location: &Location) -> Option<Section> {
+    let mut section = Section::new(
+        "Location",
+        facts([
+            ("Name", line(location.name.as_deref())),
+            ("Address", line(location.address.as_deref())),
+            ("Latitude", line(location.latitude.as_deref())),
+            ("Longitude", line(location.longitude.as_deref())),
+        ]),
+    );
+    section.link = geo_uri(location);
+    section.filled()
+}
+
+/// `geo:` with the coordinates as they came (RFC 5870), where they are degrees of the globe.
+fn geo_uri(location: &Location) -> Option<String> {
+    let degrees = |text: Option<&str>, most: f64| {
+        let text = text?.trim();
+        let is_plain = text.len() <= 32 && text.bytes().all(|byte| byte.is_ascii_digit() || b"-.".contains(&byte));
+        let value: f64 = text.parse().ok()?;
+        (is_plain && value.abs() <= most).then(|| text.to_owned())
+    };
+    let latitude = degrees(location.latitude.as_deref(), 90.0)?;
+    let longitude = degrees(location.longitude.as_deref(), 180.0)?;
+    Some(format!("geo:{latitude},{longitude}"))
+}
+
+/// What the header table leaves out, for types that the contract doesn't list.
+fn raw_fields(item: &Item) -> Option<Section> {
+    if !matches!(item.kind, Kind::Unknown(_)) {
+        return None;
+    }
+    Section::new(
+        "Fields",
+        facts([
+            ("messageType", line(Some(&item.message_type))),
+            ("messageStatus", line(item.message_status.as_deref())),
+            ("networkType", line(item.network_type.as_deref())),
+            ("threadName", line(item.thread_name.as_deref())),
+            ("groupData.id", item.chat.name().and_then(|chat| line(chat.data_id.as_deref()))),
+        ]),
+    )
+    .filled()
+}
+
+fn contact(file: &File<'_>) -> Option<Section> {
+    let Content::Present { bytes, .. } = &file.content else { return None };
+    if file.content_type != "text/vcard" {
+        return None;
+    }
+    let fields = super::vcard::fields(bytes).into_iter().map(|(label, value)| Fact { label, value });
+    Section::new(format!("Contact card {}", file.name), fields.collect()).filled()
+}
+
+fn facts<const N: usize>(values: [(&'static str, Option<String>); N]) -> Vec<Fact> {
+    values.into_iter().filter_map(|(label, value)| Some(Fact::new(label, value?))).collect()
+}
+
+fn participant(participant: Option<&Participant>, people: &People<'_>) -> Option<String> {
+    participant.filter(|participant| !participant.value.trim().is_empty()).map(|participant| people.label(participant))
+}
+
+fn line(text: Option<&str>) -> Option<String> {
+    text.map(|text| display_text(text, VALUE_CHARACTERS)).filter(|text| !text.is_empty())
+}
+
+fn passage(label: &'static str, text: Option<&str>) -> Option<Passage> {
+    let text = text.filter(|text| !text.is_empty())?;
+    Some(Passage { label, text: printable(text).into_owned() })
+}

@@ -1,0 +1,214 @@
+//! Who took part, as a message's header and body name them: display names and addresses.
+//!
+//! An address is the recorded mailbox of a participant, else the item's own e-mail property, else a placeholder under a
+//! domain that is never delivered to. It is always valid, ASCII, and safe to write into a header.
+
+use std::collections::HashMap;
+
+use email_address::{EmailAddress, Options};
+
+use super::Address;
+use crate::digest::Digest;
+use crate::item::text::single_line;
+use crate::item::{Item, Participant, Person};
+use crate::resolve::{Outcome, Resolution};
+
+/// The longest display name in characters; the longest local part of an address in octets (RFC 5321, 4.5.3.1.1).
+const NAME_CHARACTERS: usize = 128;
+const LOCAL_PART_OCTETS: usize = 64;
+
+/// What stands in for a placeholder domain that can't be in an address.
+const LAST_RESORT_DOMAIN: &str = "whatsapp.invalid";
+
+/// The participants of one item, with what is known of each.
+pub(super) struct People<'a> {
+    enrichments: HashMap<String, &'a Person>,
+    mailboxes: HashMap<String, &'a str>,
+    placeholder_domain: &'a str,
+}
+
+impl<'a> People<'a> {
+    /// What the item and its recorded resolution say of its participants. A mailbox found only after a first copy was
+    /// sent is left out, so that all copies are the same.
+    pub(super) fn of(item: &'a Item, resolution: &'a Resolution, placeholder_domain: &'a str) -> Self {
+        // Backwards, so that the first entry of a participant counts.
+        let enrichments =
+            item.people.iter().rev().map(|(participant, person)| (participant.key().into_owned(), person));
+        let mailboxes = resolution.0.iter().rev().filter_map(|resolved| match &resolved.outcome {
+            Outcome::Mailbox { mailbox, .. } if !resolved.late => {
+                Some((resolved.participant.key().into_owned(), mailbox.address.as_str()))
+            }
+            _ => None,
+        });
+        let domain_is_usable = is_usable(&format!("x@{placeholder_domain}"));
+        Self {
+            enrichments: enrichments.collect(),
+            mailboxes: mailboxes.collect(),
+            placeholder_domain: if domain_is_usable { placeholder_domain } else { LAST_RESORT_DOMAIN },
+        }
+    }
+
+    /// The participant in a header.
+    pub(super) fn address(&self, participant: &Participant) -> Address {
+        let key = participant.key();
+        let person = self.enrichments.get(key.as_ref());
+        let email = person.and_then(|person| person.email.as_deref()).map(str::trim);
+        let known = (self.mailboxes.get(key.as_ref()).copied().filter(|address| is_usable(address)))
+            .or_else(|| email.filter(|address| is_usable(address)));
+        Address {
+            name: Some(header_phrase(&self.name(participant))),
+            address: known.map_or_else(|| self.placeholder(&key), str::to_owned),
+        }
+    }
+
+    /// An address that stands for something that has none.
+    pub(super) fn stand_in(&self, name: &str, value: &str) -> Address {
+        Address { name: Some(header_phrase(&display_text(name, NAME_CHARACTERS))), address: self.placeholder(value) }
+    }
+
+    /// The display name, else the number or value.
+    pub(super) fn name(&self, participant: &Participant) -> String {
+        let key = participant.key();
+        let named = self.enrichments.get(key.as_ref()).and_then(|person| person.display_name());
+        let named = named.map(|name| display_text(&name, NAME_CHARACTERS)).filter(|name| !name.is_empty());
+        named.unwrap_or_else(|| number_or_value(participant))
+    }
+
+    /// Display name and number, for the body.
+    pub(super) fn label(&self, participant: &Participant) -> String {
+        let name = self.name(participant);
+        let value = number_or_value(participant);
+        if name == value { name } else { format!("{name} ({value})") }
+    }
+
+    /// The value where it can be a local part, else what of it can, with a digest that tells it from every other value.
+    fn placeholder(&self, value: &str) -> String {
+        const DIGEST_DIGITS: usize = 12;
+        let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
+        let domain = self.placeholder_domain;
+        if !value.is_empty() && value.len() <= LOCAL_PART_OCTETS && value.chars().all(fits) {
+            return format!("{value}@{domain}");
+        }
+        let room = LOCAL_PART_OCTETS - DIGEST_DIGITS - 1;
+        let readable: String = value.chars().filter(|&character| fits(character)).take(room).collect();
+        let digest = Digest::of(value.as_bytes()).short(DIGEST_DIGITS);
+        let separator = if readable.is_empty() { "" } else { "-" };
+        format!("{readable}{separator}{digest}@{domain}")
+    }
+}
+
+/// The number with its `+`, or the value on one line.
+pub(super) fn number_or_value(participant: &Participant) -> String {
+    let shown = match participant.phone_number() {
+        Some(number) => display_text(&number.to_string(), NAME_CHARACTERS),
+        None => display_text(&participant.value, NAME_CHARACTERS),
+    };
+    if shown.is_empty() { "(unnamed)".to_owned() } else { shown }
+}
+
+/// Text on one line of at most `characters` characters, without the characters that turn the direction of what stands
+/// beside them (`U+202A`–`U+202E`, `U+2066`–`U+2069`).
+pub(super) fn display_text(text: &str, characters: usize) -> String {
+    let line = single_line(text);
+    if line.is_ascii() && line.len() <= characters {
+        return line.into_owned();
+    }
+    let shown = line.chars().filter(|&character| !turns_direction(character));
+    let mut kept: String = shown.clone().take(characters).collect();
+    if shown.count() > characters {
+        kept.pop();
+        kept.push('…');
+    }
+    kept.trim().to_owned()
+}
+
+/// Embeddings, overrides and isolates (UAX #9).
+pub(super) fn turns_direction(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Many readers decode an encoded word even in a quoted phrase; one that somebody chose as a name is broken up.
+fn header_phrase(name: &str) -> String {
+    name.replace("=?", "= ?")
+}
+
+/// Whether the address is valid and can stand in a header as it is: ASCII, no quoted local part, no literal.
+fn is_usable(address: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<>[\\]".contains(&byte);
+    let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
+    address.bytes().all(plain) && address.len() <= 254 && EmailAddress::parse_with_options(address, options).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::item::ParticipantKind;
+
+    static NOBODY: Resolution = Resolution(Vec::new());
+
+    fn people_of(item: &Item) -> People<'_> {
+        People::of(item, &NOBODY, "whatsapp.invalid")
+    }
+
+    fn item(json: &str) -> Item {
+        let body = format!(r#"{{"id":1,"gatewayReceivedDate":1763700000123,"body":{json}}}"#);
+        Item::read(body.as_bytes(), chrono::DateTime::from_timestamp(1_763_700_000, 0).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn placeholders_are_valid_and_tell_values_apart() {
+        let item = item("{}");
+        let people = people_of(&item);
+        let long = "x".repeat(400);
+        let values = ["Contoso Bank", "Contoso-Bank", "contoso\r\nBcc: a@b", "", "✆", "ا", "a@b", "..", long.as_str()];
+        let addresses: std::collections::BTreeSet<String> = values
+            .iter()
+            .map(|value| people.address(&Participant { value: (*value).into(), kind: ParticipantKind::Alphanumeric }))
+            .map(|address| address.address)
+            .collect();
+        assert_eq!(addresses.len(), values.len());
+        for address in &addresses {
+            assert!(is_usable(address), "{address}");
+        }
+        assert_eq!(people.address(&Participant::phone("+1 555 0101")).address, "15550101@whatsapp.invalid");
+    }
+
+    #[test]
+    fn an_unusable_domain_is_replaced() {
+        let item = item("{}");
+        let people = People::of(&item, &NOBODY, "bad domain\r\n");
+        assert_eq!(people.address(&Participant::phone("15550101")).address, "15550101@whatsapp.invalid");
+    }
+
+    #[test]
+    fn addresses_that_could_break_a_header_are_not_usable() {
+        let bad =
+            ["a b@c.example", "a@b>x: y.example", "\"a\"@c.example", "a@localhost", "a@[127.0.0.1]", "é@c.example"];
+        for address in bad {
+            assert!(!is_usable(address), "{address}");
+        }
+        assert!(is_usable("o'brien+tag@contoso.example"));
+    }
+
+    #[test]
+    fn the_email_property_is_used_only_where_it_is_an_address() {
+        for (email, address) in [
+            ("ana@contoso.example", "ana@contoso.example"),
+            ("Ana <ana@contoso.example>", "15550100@whatsapp.invalid"),
+            ("ana@contoso.example\\r\\nBcc: x@y.example", "15550100@whatsapp.invalid"),
+        ] {
+            let item = item(&format!(
+                r#"{{"owner":{{"value":"15550100"}},"participantEnrichments":{{"15550100":{{"email":"{email}"}}}}}}"#
+            ));
+            let owner = item.owner.clone().unwrap();
+            assert_eq!(people_of(&item).address(&owner).address, address);
+        }
+    }
+
+    #[test]
+    fn names_lose_what_would_turn_or_break_them() {
+        assert_eq!(display_text(" a\u{202e}b\r\nc\u{2068}d\u{2069} ", 50), "ab  cd");
+        assert_eq!(display_text("abcdef", 4), "abc…");
+        assert_eq!(header_phrase("=?utf-8?Q?x?="), "= ?utf-8?Q?x?=");
+    }
+}

@@ -1,0 +1,105 @@
+//! The parts of a body: labelled values and texts, the same for plain text and HTML.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+
+/// A labelled value, on one line.
+pub(super) struct Fact {
+    pub(super) label: Cow<'static, str>,
+    pub(super) value: String,
+}
+
+impl Fact {
+    pub(super) fn new(label: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        Self { label: label.into(), value: value.into() }
+    }
+}
+
+/// A labelled text of any number of lines.
+pub(super) struct Passage {
+    pub(super) label: &'static str,
+    pub(super) text: String,
+}
+
+/// One part of the body.
+pub(super) struct Section {
+    pub(super) heading: Cow<'static, str>,
+    pub(super) facts: Vec<Fact>,
+    pub(super) passages: Vec<Passage>,
+    /// A link to follow: its target.
+    pub(super) link: Option<String>,
+}
+
+impl Section {
+    pub(super) fn new(heading: impl Into<Cow<'static, str>>, facts: Vec<Fact>) -> Self {
+        Self { heading: heading.into(), facts, passages: Vec::new(), link: None }
+    }
+
+    /// `None` where there is nothing in it.
+    pub(super) fn filled(self) -> Option<Self> {
+        let is_filled = !self.facts.is_empty() || !self.passages.is_empty() || self.link.is_some();
+        is_filled.then_some(self)
+    }
+}
+
+/// An instant for the reader, to the millisecond where it has any.
+pub(super) fn utc(instant: DateTime<Utc>) -> String {
+    let form =
+        if instant.timestamp_subsec_millis() == 0 { "%Y-%m-%d %H:%M:%S UTC" } else { "%Y-%m-%d %H:%M:%S%.3f UTC" };
+    instant.format(form).to_string()
+}
+
+/// The same of epoch milliseconds; those that name no instant of the calendar as they came.
+pub(super) fn utc_of_millis(millis: i64) -> String {
+    const LAST_YEAR: i32 = 9999;
+    let instant = DateTime::from_timestamp_millis(millis);
+    let instant = instant.filter(|instant| (0..=LAST_YEAR).contains(&chrono::Datelike::year(instant)));
+    instant.map_or_else(|| format!("{millis} (epoch milliseconds)"), utc)
+}
+
+/// A duration for the reader; a negative one as it came.
+pub(super) fn duration(millis: i64) -> String {
+    let Ok(positive) = u64::try_from(millis) else { return format!("{millis} milliseconds") };
+    let (seconds, rest) = (positive / 1000, positive % 1000);
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let fraction = if rest == 0 { String::new() } else { format!(".{rest:03}") };
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds}{fraction} s"),
+        (0, _) => format!("{minutes} min {seconds}{fraction} s"),
+        _ => format!("{hours} h {minutes} min {seconds}{fraction} s"),
+    }
+}
+
+/// A size for the reader: exact, with separators.
+pub(super) fn bytes(size: u64) -> String {
+    let digits = size.to_string();
+    let mut grouped = String::with_capacity(digits.len() * 2);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    format!("{grouped} bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_durations_and_sizes_are_exact() {
+        assert_eq!(utc_of_millis(1_763_700_000_123), "2025-11-21 04:40:00.123 UTC");
+        assert_eq!(utc_of_millis(1_763_700_000_000), "2025-11-21 04:40:00 UTC");
+        assert_eq!(utc_of_millis(i64::MAX), "9223372036854775807 (epoch milliseconds)");
+        assert_eq!(duration(0), "0 s");
+        assert_eq!(duration(65_250), "1 min 5.250 s");
+        assert_eq!(duration(3_723_000), "1 h 2 min 3 s");
+        assert_eq!(duration(-5), "-5 milliseconds");
+        assert_eq!(
+            (bytes(0), bytes(999), bytes(1_048_576)),
+            ("0 bytes".into(), "999 bytes".into(), "1,048,576 bytes".into())
+        );
+    }
+}

@@ -1,0 +1,89 @@
+//! Subject and conversation topic, in TeleMessage's own conventions.
+
+use super::kind;
+use super::people::{People, display_text};
+use crate::item::{Chat, Item, Kind, Participant};
+
+/// The longest subject that Exchange shows whole, in characters.
+const SUBJECT_CHARACTERS: usize = 255;
+
+/// The item's own subject on one line, else one in the same form.
+pub(super) fn of(item: &Item, people: &People<'_>) -> String {
+    let own = item.subject.as_deref().map(|subject| display_text(subject, SUBJECT_CHARACTERS));
+    if let Some(own) = own.filter(|subject| !subject.is_empty()) {
+        return own;
+    }
+    let what = format!("{}{}", prefix(item), what(item));
+    let from = super::sender_of(item).map_or_else(|| "an unknown sender".to_owned(), |sender| people.name(sender));
+    let subject = match to(item, people) {
+        Some(to) => format!("{what} from {from} to {to}"),
+        None => format!("{what} from {from}"),
+    };
+    display_text(&subject, SUBJECT_CHARACTERS)
+}
+
+/// The same for all messages of a chat, as far as their items name it alike.
+pub(super) fn thread_topic(item: &Item, people: &People<'_>) -> String {
+    let chat_name = item.chat.name().and_then(|chat| chat.name.as_deref());
+    let name = chat_name.or(item.thread_name.as_deref()).map(|name| display_text(name, SUBJECT_CHARACTERS));
+    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
+        let mut sides: Vec<&Participant> = item.sender.iter().chain(&item.recipients).collect();
+        sides.sort_by_key(|participant| participant.key());
+        sides.dedup_by_key(|participant| participant.key());
+        listed(&sides, people, 3)
+    });
+    display_text(&format!("WhatsApp chat {name}"), SUBJECT_CHARACTERS)
+}
+
+fn prefix(item: &Item) -> String {
+    let read_status = || {
+        let original = item.original.as_ref().and_then(|original| original.read_status.as_deref());
+        match original {
+            Some("READ") => "READ",
+            Some("UNREAD") => "UNREAD",
+            _ => "UNKNOWN",
+        }
+    };
+    match &item.kind {
+        Kind::Deletion(_) => format!("DELETED - {} - ", read_status()),
+        Kind::Edit(_) => format!("EDIT {} ", read_status()),
+        Kind::StatusPost => "STATUS - ".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn what(item: &Item) -> &'static str {
+    match (&item.kind, kind::is_unanswered(item), kind::is_video_call(item)) {
+        (Kind::Call, false, false) => "WhatsApp voice call",
+        (Kind::Call, false, true) => "WhatsApp video call",
+        (Kind::Call, true, false) => "WhatsApp unanswered voice call",
+        (Kind::Call, true, true) => "WhatsApp unanswered video call",
+        (Kind::Reaction, ..) => "WhatsApp reaction",
+        (Kind::GroupEvent, ..) => "WhatsApp group event",
+        _ => "WhatsApp message",
+    }
+}
+
+fn to(item: &Item, people: &People<'_>) -> Option<String> {
+    let chat_name = item.chat.name().and_then(|chat| chat.name.as_deref().or(chat.id.as_deref()));
+    let chat_name = chat_name.map(|name| display_text(name, SUBJECT_CHARACTERS)).filter(|name| !name.is_empty());
+    match (&item.chat, chat_name) {
+        (Chat::Group(_), Some(name)) => Some(format!("{name} chat group")),
+        (Chat::Broadcast(_), Some(name)) => Some(format!("{name} broadcast")),
+        _ => {
+            let recipients: Vec<&Participant> = item.recipients.iter().collect();
+            (!recipients.is_empty()).then(|| listed(&recipients, people, 1))
+        }
+    }
+}
+
+/// The first names, and how many there are besides.
+fn listed(participants: &[&Participant], people: &People<'_>, shown: usize) -> String {
+    let names: Vec<String> = participants.iter().take(shown).map(|participant| people.name(participant)).collect();
+    let names = names.join(", ");
+    match participants.len().saturating_sub(shown) {
+        0 => names,
+        1 => format!("{names} and 1 other"),
+        more => format!("{names} and {more} others"),
+    }
+}

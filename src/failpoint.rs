@@ -1,0 +1,49 @@
+//! Named points at which tests end the process as a power cut would: no destructors, no flushing.
+//!
+//! Compiled to nothing without the feature `fail-points`. With it, `WHATSAPP_ARCHIVER_FAIL_AT=name:n` ends the process
+//! when the point `name` is passed for the n-th time.
+
+/// A page lies in staging, and the ledger doesn't know it.
+pub const PAGE_STAGED: &str = "page-staged";
+/// A page is recorded, and its items go on.
+pub const PAGE_RECORDED: &str = "page-recorded";
+/// A window was read to its end, and the watermark hasn't moved.
+pub const WINDOW_READ: &str = "window-read";
+/// Items have their deliveries, and the first of them is about to be sent.
+pub const INTENT_RECORDED: &str = "intent-recorded";
+/// A batch was imported, and the ledger doesn't know it.
+pub const BATCH_IMPORTED: &str = "batch-imported";
+/// Outcomes are recorded.
+pub const OUTCOMES_RECORDED: &str = "outcomes-recorded";
+/// A run's account is frozen, and the run hasn't ended.
+pub const ACCOUNT_FROZEN: &str = "account-frozen";
+
+/// All points, for the tests that pass through each of them.
+pub const ALL: [&str; 7] =
+    [PAGE_STAGED, PAGE_RECORDED, WINDOW_READ, INTENT_RECORDED, BATCH_IMPORTED, OUTCOMES_RECORDED, ACCOUNT_FROZEN];
+
+/// Passes a point.
+#[cfg(feature = "fail-points")]
+pub fn pass(name: &str) {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::OnceLock;
+
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+    static ORDER: OnceLock<Option<(String, u32)>> = OnceLock::new();
+    let order = ORDER.get_or_init(|| {
+        let order = std::env::var("WHATSAPP_ARCHIVER_FAIL_AT").ok()?;
+        let (name, count) = order.split_once(':')?;
+        Some((name.to_owned(), count.parse().ok()?))
+    });
+    if let Some((wanted, count)) = order
+        && wanted == name
+        && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *count
+    {
+        std::process::abort();
+    }
+}
+
+/// Passes a point: nothing happens.
+#[cfg(not(feature = "fail-points"))]
+#[inline]
+pub fn pass(_name: &str) {}

@@ -1,0 +1,109 @@
+//! `$batch`: up to 20 GETs in one call. Each has its own status, and is throttled alone.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::{StatusCode, Url};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{Call, CallError, Graph, Refusal, Version};
+use crate::http::Remote;
+
+/// The most requests in one batch.
+pub const LARGEST_BATCH: usize = 20;
+
+#[derive(Serialize)]
+struct Requests {
+    requests: Vec<Request>,
+}
+
+#[derive(Serialize)]
+struct Request {
+    id: String,
+    method: &'static str,
+    url: String,
+}
+
+#[derive(Deserialize)]
+struct Responses {
+    responses: Vec<Response>,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    id: String,
+    status: u16,
+    #[serde(default)]
+    headers: HashMap<String, serde_json::Value>,
+    body: Option<Box<RawValue>>,
+}
+
+/// The JSON of a reply in a batch, or why there is none.
+pub type Answer = Result<Bytes, CallError>;
+
+impl Graph {
+    /// Makes GETs of v1.0 URLs, each with an answer of its own, in the same order. One is called by itself.
+    pub async fn get_all(&self, remote: Remote, urls: &[Url]) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(urls.len());
+        for urls in urls.chunks(LARGEST_BATCH) {
+            match urls {
+                [url] => answers.push(self.get_alone(remote, url).await),
+                _ => answers.extend(self.get_batch(remote, urls).await),
+            }
+        }
+        answers
+    }
+
+    async fn get_alone(&self, remote: Remote, url: &Url) -> Answer {
+        Ok(self.call(remote, &Call::get(url.clone())).await?.body)
+    }
+
+    async fn get_batch(&self, remote: Remote, urls: &[Url]) -> Vec<Answer> {
+        let replies = match self.send_batch(remote, urls).await {
+            Ok(replies) => replies,
+            Err(error) => return urls.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let mut replies: HashMap<String, Response> =
+            replies.responses.into_iter().map(|response| (response.id.clone(), response)).collect();
+        let missing = || CallError::Unreadable("a batch without an answer for one of its requests".to_owned());
+        (0..urls.len()).map(|index| self.answer(replies.remove(&index.to_string()).ok_or_else(missing)?)).collect()
+    }
+
+    async fn send_batch(&self, remote: Remote, urls: &[Url]) -> Result<Responses, CallError> {
+        let version = format!("/{}", Version::V1.path());
+        let relative = |url: &Url| {
+            let path = url.path().strip_prefix(&version).unwrap_or(url.path());
+            url.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"))
+        };
+        let requests = urls
+            .iter()
+            .enumerate()
+            .map(|(index, url)| Request { id: index.to_string(), method: "GET", url: relative(url) })
+            .collect();
+        let json = serde_json::to_vec(&Requests { requests })
+            .map_err(|error| CallError::Unexpected(format!("a batch that can't be written: {error}")))?;
+        let url = self.url(Version::V1, &["$batch"], &[])?;
+        self.json(remote, &Call::post(url, json.into())).await
+    }
+
+    fn answer(&self, response: Response) -> Answer {
+        let status = StatusCode::from_u16(response.status)
+            .map_err(|_| CallError::Unreadable(format!("a batch with status {}", response.status)))?;
+        let body = Bytes::from(response.body.map_or_else(String::new, |body| body.get().to_owned()));
+        if status.is_success() {
+            return Ok(body);
+        }
+        let headers = headers(&response.headers);
+        Err(CallError::Refused(Refusal::of(status, &headers, &body, self.clock().now())))
+    }
+}
+
+fn headers(fields: &HashMap<String, serde_json::Value>) -> HeaderMap {
+    let field = |(name, value): (&String, &serde_json::Value)| {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(text).ok()?))
+    };
+    fields.iter().filter_map(field).collect()
+}

@@ -1,0 +1,178 @@
+//! The ledger: what happened to every item, in every mailbox. The one place that remembers.
+//!
+//! SQLite in WAL mode (embedded) and PostgreSQL (shared) are spoken to with the same SQL, through one mechanism: a
+//! process works on what it holds a lease for, and every change of state is one transaction. A call that returned has
+//! made its change durable.
+//!
+//! ```text
+//! runs ── windows (cursor)                 what was read, and how far
+//!   └──── items (what was staged, where)   one row a capture
+//!           ├── messages (manifest)        one row a conversion
+//!           └── deliveries (state)         one row a mailbox, or one of the item's own where it fails before that
+//! ```
+
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{Any, AnyPool, ConnectOptions as _, Executor as _, Row as _, Transaction};
+
+mod account;
+mod deliveries;
+mod items;
+mod leases;
+mod presence;
+mod runs;
+mod schema;
+mod sql;
+
+pub use account::{AccountCounts, Failure, FailureFilter, Unmapped};
+pub use deliveries::{Delivery, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target};
+pub use items::{AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared};
+pub use leases::{Holder, Lease};
+pub use presence::Presence;
+pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
+
+use sql::Dialect;
+
+/// The ledger's own number of an item: ascending in the order in which items were recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ItemNo(pub i64);
+
+/// A run's id: a UUID of version 7, so that ids sort by time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub String);
+
+impl std::fmt::Display for RunId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What went wrong with the ledger.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It can't be opened.
+    #[error("the ledger {url} can't be opened: {detail}; check ledger.url, and that its directory exists and is writable")]
+    Open {
+        /// Its URL, without a password.
+        url: String,
+        /// What the database said.
+        detail: String,
+    },
+    /// A later version of this program wrote it.
+    #[error(
+        "the ledger was written by a newer version of this program (schema {found}, this one knows {known}); \
+         run that version, or restore a ledger from before the upgrade"
+    )]
+    Newer {
+        /// The ledger's schema version.
+        found: i64,
+        /// The newest one that this program knows.
+        known: i64,
+    },
+    /// The database failed.
+    #[error("the ledger failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// What it holds isn't what was written.
+    #[error("the ledger is damaged: {0}; restore it, or rebuild it with `rebuild-ledger`")]
+    Damaged(String),
+    /// A lease ran out while its work went on, so that another process may have taken it over.
+    #[error("the lease of {0} was lost to another process")]
+    LeaseLost(String),
+}
+
+/// An open ledger. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    pool: AnyPool,
+    dialect: Dialect,
+    id: String,
+    /// Where the processes that live beside an SQLite ledger lock a file each.
+    presence: Option<PathBuf>,
+}
+
+impl Ledger {
+    /// Opens the ledger at `url` (`sqlite://…` or `postgres://…`), creating an SQLite file that is missing, and brings
+    /// its schema up to date. Fails where it was written by a newer version.
+    pub async fn open(url: &str) -> Result<Self, LedgerError> {
+        sqlx::any::install_default_drivers();
+        let open_error = |error: sqlx::Error| LedgerError::Open { url: redacted(url), detail: error.to_string() };
+        let dialect = Dialect::of(url);
+        let pool = AnyPoolOptions::new()
+            .max_connections(dialect.connections())
+            .acquire_timeout(Duration::from_secs(30))
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    for statement in dialect.session() {
+                        connection.execute(*statement).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(
+                AnyConnectOptions::from_str(&dialect.connect_url(url)).map_err(open_error)?.disable_statement_logging(),
+            )
+            .await
+            .map_err(open_error)?;
+        let id = schema::migrate(&pool, dialect).await?;
+        Ok(Self { pool, dialect, id, presence: presence::directory_beside(url) })
+    }
+
+    /// The ledger's own id, by which a staging area recognises the ledger it belongs to.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Closes all connections. What was written is durable already.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Proves that the ledger answers.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// A transaction that writes. On SQLite it takes the write lock at once: one that first reads and then writes
+    /// would fail where another writer came between.
+    async fn begin(&self) -> Result<Transaction<'static, Any>, LedgerError> {
+        Ok(self.pool.begin_with(self.dialect.begin()).await?)
+    }
+
+    /// A value that the program remembers under a name.
+    pub async fn remembered(&self, name: &str) -> Result<Option<String>, LedgerError> {
+        let row = sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name.to_owned()).fetch_optional(&self.pool);
+        Ok(row.await?.map(|row| row.try_get("value")).transpose()?)
+    }
+
+    /// Remembers a value under a name; `None` forgets it.
+    pub async fn remember(&self, name: &str, value: Option<&str>) -> Result<(), LedgerError> {
+        match value {
+            Some(value) => {
+                sqlx::query(
+                    "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                )
+                .bind(name.to_owned())
+                .bind(value.to_owned())
+                .execute(&self.pool)
+                .await?
+            }
+            None => sqlx::query("DELETE FROM meta WHERE name = $1").bind(name.to_owned()).execute(&self.pool).await?,
+        };
+        Ok(())
+    }
+}
+
+/// The URL without user name and password.
+fn redacted(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => url.to_owned(),
+    }
+}

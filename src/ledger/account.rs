@@ -1,0 +1,216 @@
+//! The account of a run: its counts, and its lists frozen when it ends.
+
+use std::collections::BTreeMap;
+
+use sqlx::any::AnyRow;
+
+use super::deliveries::DeliveryState;
+use super::sql;
+use super::{ItemNo, Ledger, LedgerError, RunId};
+use crate::fault::Reason;
+
+/// The rows of a run's account, counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountCounts {
+    /// Rows by their state's name.
+    pub by_state: BTreeMap<String, u64>,
+    /// Failed rows by their reason.
+    pub failed_by_reason: BTreeMap<String, u64>,
+    /// Partial imports by their reason.
+    pub partial_by_reason: BTreeMap<String, u64>,
+    /// Rows of items that an earlier run saw first.
+    pub carried_over: u64,
+}
+
+impl AccountCounts {
+    /// The rows in a state.
+    pub fn of(&self, state: DeliveryState) -> u64 {
+        self.by_state.get(state.name()).copied().unwrap_or_default()
+    }
+
+    /// All rows.
+    pub fn total(&self) -> u64 {
+        self.by_state.values().sum()
+    }
+
+    /// Rows without an outcome.
+    pub fn pending(&self) -> u64 {
+        [DeliveryState::Ready, DeliveryState::Sending, DeliveryState::Unknown, DeliveryState::Pending]
+            .into_iter()
+            .map(|state| self.of(state))
+            .sum()
+    }
+}
+
+/// A row of an account's lists: a delivery that failed, is pending, or is partial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The ledger's number of the item.
+    pub no: ItemNo,
+    /// TeleMessage's number.
+    pub item: Option<i64>,
+    /// WhatsApp's id.
+    pub message_id: Option<String>,
+    /// The owner's number or name.
+    pub owner: Option<String>,
+    /// The mailbox, for a copy.
+    pub mailbox: Option<String>,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Why.
+    pub reason: Option<String>,
+    /// For the administrator.
+    pub detail: Option<String>,
+}
+
+impl Failure {
+    fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+        Ok(Self {
+            no: ItemNo(sql::get(row, "item_no")?),
+            item: sql::get(row, "item_id")?,
+            message_id: sql::get(row, "message_id")?,
+            owner: sql::get(row, "owner")?,
+            mailbox: sql::get(row, "mailbox")?,
+            state: DeliveryState::from_name(&sql::get::<String>(row, "state")?)?,
+            reason: sql::get(row, "reason")?,
+            detail: sql::get(row, "detail")?,
+        })
+    }
+}
+
+/// Which rows to list.
+#[derive(Debug, Clone, Default)]
+pub struct FailureFilter {
+    /// Of this run's frozen account; without it, all that is open now.
+    pub run: Option<RunId>,
+    /// Only in these states; empty for failed and pending.
+    pub states: Vec<DeliveryState>,
+    /// Only for this reason.
+    pub reason: Option<Reason>,
+}
+
+/// A participant without a valid user, and in how many items it occurs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmapped {
+    /// The number or name, as it came.
+    pub participant: String,
+    /// In how many items of the run.
+    pub items: u64,
+}
+
+const OPEN: &str = "state IN ('ready', 'sending', 'unknown', 'pending')";
+
+impl Ledger {
+    /// Counts the rows of a run's account as they stand now.
+    pub async fn account(&self, run: &RunId) -> Result<AccountCounts, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT deliveries.state, deliveries.reason, CAST(CASE WHEN items.run_id = $1 THEN 0 ELSE 1 END AS BIGINT) AS carried,
+               COUNT(*) AS found
+             FROM deliveries JOIN items ON items.item_no = deliveries.item_no WHERE deliveries.run_id = $1
+             GROUP BY deliveries.state, deliveries.reason, CASE WHEN items.run_id = $1 THEN 0 ELSE 1 END",
+        )
+        .bind(run.0.clone())
+        .fetch_all(&self.pool)
+        .await?;
+        let mut counts = AccountCounts::default();
+        for row in &rows {
+            let state: String = sql::get(row, "state")?;
+            let reason: Option<String> = sql::get(row, "reason")?;
+            let found = u64::try_from(sql::get::<i64>(row, "found")?).unwrap_or_default();
+            if sql::get::<i64>(row, "carried")? == 1 {
+                counts.carried_over += found;
+            }
+            let by_reason = match DeliveryState::from_name(&state)? {
+                DeliveryState::Failed => Some(&mut counts.failed_by_reason),
+                DeliveryState::PartiallyImported => Some(&mut counts.partial_by_reason),
+                _ => None,
+            };
+            if let (Some(by_reason), Some(reason)) = (by_reason, reason) {
+                *by_reason.entry(reason).or_default() += found;
+            }
+            *counts.by_state.entry(state).or_default() += found;
+        }
+        Ok(counts)
+    }
+
+    /// Freezes the lists of a run's account: what failed, is pending or partial, as it stands now.
+    pub async fn freeze_account(&self, run: &RunId) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("DELETE FROM account_rows WHERE run_id = $1")
+            .bind(run.0.clone())
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query(sql::built(format!(
+            "INSERT INTO account_rows (run_id, row_no, state, item_no, item_id, message_id, owner, mailbox, reason, detail)
+             SELECT $1, ROW_NUMBER() OVER (ORDER BY deliveries.item_no, deliveries.target),
+               CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END, items.item_no, items.item_id,
+               items.message_id, items.owner, deliveries.mailbox, deliveries.reason, deliveries.detail
+             FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+             WHERE deliveries.run_id = $1 AND deliveries.state NOT IN ('imported', 'skipped_duplicate')"
+        )))
+        .bind(run.0.clone())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Rows of an account's lists, in order, after the first `skip`.
+    pub async fn failures(&self, filter: &FailureFilter, skip: u64, limit: u32) -> Result<Vec<Failure>, LedgerError> {
+        let states = if filter.states.is_empty() {
+            vec![DeliveryState::Failed, DeliveryState::Pending]
+        } else {
+            filter.states.clone()
+        };
+        let names: Vec<String> = states.iter().map(|state| format!("'{}'", state.name())).collect();
+        let names = names.join(", ");
+        let statement = match filter.run {
+            Some(_) => format!(
+                "SELECT * FROM account_rows WHERE run_id = $1 AND state IN ({names})
+                   AND (CAST($2 AS TEXT) IS NULL OR reason = $2) ORDER BY row_no LIMIT $3 OFFSET $4"
+            ),
+            None => format!(
+                "SELECT items.item_no, items.item_id, items.message_id, items.owner, shown.mailbox, shown.state,
+                   shown.reason, shown.detail
+                 FROM (SELECT item_no, target, mailbox, reason, detail,
+                         CASE WHEN {OPEN} THEN 'pending' ELSE state END AS state FROM deliveries
+                       WHERE state NOT IN ('imported', 'skipped_duplicate')) AS shown
+                 JOIN items ON items.item_no = shown.item_no
+                 WHERE CAST($1 AS TEXT) IS NULL AND shown.state IN ({names})
+                   AND (CAST($2 AS TEXT) IS NULL OR shown.reason = $2)
+                 ORDER BY shown.item_no, shown.target LIMIT $3 OFFSET $4"
+            ),
+        };
+        let rows = sqlx::query(sql::built(statement))
+            .bind(filter.run.as_ref().map(|run| run.0.clone()))
+            .bind(filter.reason.map(|reason| reason.name().to_owned()))
+            .bind(i64::from(limit))
+            .bind(i64::try_from(skip).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(Failure::read).collect()
+    }
+
+    /// The most frequent participants without a valid user in a run, and how many there are in all.
+    pub async fn unmapped(&self, run: &RunId, limit: u32) -> Result<(Vec<Unmapped>, u64), LedgerError> {
+        let rows = sqlx::query(
+            "SELECT participant, items FROM unmapped WHERE run_id = $1 ORDER BY items DESC, participant LIMIT $2",
+        )
+        .bind(run.0.clone())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let total = sqlx::query("SELECT COUNT(*) AS total FROM unmapped WHERE run_id = $1")
+            .bind(run.0.clone())
+            .fetch_one(&self.pool)
+            .await?;
+        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
+        let unmapped = rows
+            .iter()
+            .map(|row| {
+                Ok(Unmapped { participant: sql::get(row, "participant")?, items: unsigned(sql::get(row, "items")?) })
+            })
+            .collect::<Result<_, LedgerError>>()?;
+        Ok((unmapped, unsigned(sql::get(&total, "total")?)))
+    }
+}

@@ -1,0 +1,568 @@
+//! Items: what was staged, where it lies, and what was found out about it.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
+
+use super::deliveries::{self, NewDelivery};
+use super::sql::{self, Dialect, ROWS, built, list_of_placeholders, millis, rows_of_placeholders};
+use super::{Holder, ItemNo, Ledger, LedgerError, RunId};
+use crate::convert::Manifest;
+use crate::digest::Digest;
+use crate::fault::Reason;
+use crate::identity::Identity;
+use crate::item::{ItemId, ItemKey};
+use crate::resolve::Resolution;
+use crate::source::Cursor;
+use crate::staging::BlobName;
+use crate::window::Window;
+
+/// How far an item has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ItemState {
+    /// Staged; nothing else is known.
+    Staged,
+    /// Staged; an attachment may still come.
+    AwaitingAttachments,
+    /// It has its deliveries.
+    Prepared,
+}
+
+impl ItemState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Staged => "staged",
+            Self::AwaitingAttachments => "awaiting_attachments",
+            Self::Prepared => "prepared",
+        }
+    }
+
+    fn from_name(name: &str) -> Result<Self, LedgerError> {
+        [Self::Staged, Self::AwaitingAttachments, Self::Prepared]
+            .into_iter()
+            .find(|state| state.name() == name)
+            .ok_or_else(|| LedgerError::Damaged(format!("an item in the unknown state {name:?}")))
+    }
+}
+
+/// Where an attachment's bytes are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum AttachmentState {
+    /// In the item itself.
+    Inline,
+    /// In staging, and right.
+    Staged {
+        /// The blob.
+        blob: String,
+    },
+    /// In staging, but not what was declared.
+    Corrupt {
+        /// The blob.
+        blob: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Not there (yet).
+    Awaited {
+        /// What the source said.
+        detail: String,
+    },
+    /// Not there, and not to come.
+    Missing {
+        /// What the source said.
+        detail: String,
+    },
+    /// Larger than `source.max_attachment_size`: never staged.
+    TooLarge,
+}
+
+/// An attachment as it was staged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttachmentRecord {
+    /// Where its bytes are.
+    #[serde(flatten)]
+    pub state: AttachmentState,
+    /// Their real length in bytes, where they are anywhere.
+    #[serde(default)]
+    pub size: u64,
+    /// Their digest, where they are anywhere.
+    #[serde(default)]
+    pub digest: Option<Digest>,
+}
+
+/// An item that was staged, to be recorded.
+#[derive(Debug, Clone)]
+pub struct NewItem {
+    /// Names the capture.
+    pub key: ItemKey,
+    /// TeleMessage's number, where it can be read.
+    pub id: Option<ItemId>,
+    /// WhatsApp's id, where it can be read.
+    pub message_id: Option<String>,
+    /// The owner's number or name, where it can be read.
+    pub owner: Option<String>,
+    /// Where in the page it lies.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// Its attachments.
+    pub attachments: Vec<AttachmentRecord>,
+}
+
+/// One page of a window, staged, to be recorded.
+#[derive(Debug)]
+pub struct PageRecord<'a> {
+    /// The run that read it.
+    pub run: &'a RunId,
+    /// The window that it was staged under.
+    pub window: Window,
+    /// The staged page; `None` where nothing in it was new, so that it wasn't staged.
+    pub page: Option<&'a BlobName>,
+    /// The cursor after it.
+    pub next: Cursor,
+    /// Whether the window's cursor moves with it (a regular window).
+    pub moves_cursor: bool,
+    /// The items that are new.
+    pub items: &'a [NewItem],
+    /// How many items were known already.
+    pub repeated: u64,
+    /// How many of the new items were found only through the overlap.
+    pub late: u64,
+    /// Bytes taken from the source for it.
+    pub bytes: u64,
+    /// The process that goes on with the items, and until when it has claimed them.
+    pub claim: (&'a Holder, DateTime<Utc>),
+    /// Now.
+    pub now: DateTime<Utc>,
+}
+
+/// An item as the ledger knows it.
+#[derive(Debug, Clone)]
+pub struct ItemRecord {
+    /// The ledger's number.
+    pub no: ItemNo,
+    /// Names the capture.
+    pub key: ItemKey,
+    /// TeleMessage's number.
+    pub id: Option<ItemId>,
+    /// The window that it lies under.
+    pub window: Window,
+    /// The staged page that it lies in.
+    pub page: String,
+    /// Where in the page.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// When it was staged.
+    pub staged_at: DateTime<Utc>,
+    /// Its attachments.
+    pub attachments: Vec<AttachmentRecord>,
+    /// How far it has come.
+    pub state: ItemState,
+    /// The run that first saw it.
+    pub run: RunId,
+    /// What was resolved.
+    pub resolution: Option<Resolution>,
+}
+
+impl ItemRecord {
+    fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+        let size = |column| -> Result<u64, LedgerError> {
+            let value: i64 = sql::get(row, column)?;
+            u64::try_from(value).map_err(|_| LedgerError::Damaged(format!("{column} is negative")))
+        };
+        let resolution: Option<String> = sql::get(row, "resolution")?;
+        let attachments: Option<String> = sql::get(row, "attachments")?;
+        Ok(Self {
+            no: ItemNo(sql::get(row, "item_no")?),
+            key: ItemKey(sql::digest(row, "item_key")?),
+            id: sql::get::<Option<i64>>(row, "item_id")?.map(ItemId),
+            window: Window { from: sql::instant(row, "window_from")?, to: sql::instant(row, "window_to")? },
+            page: sql::get(row, "page")?,
+            offset: size("page_offset")?,
+            length: size("page_length")?,
+            staged_at: sql::instant(row, "staged_at")?,
+            attachments: match attachments {
+                Some(text) => sql::json(&text, "attachments")?,
+                None => Vec::new(),
+            },
+            state: ItemState::from_name(&sql::get::<String>(row, "state")?)?,
+            run: RunId(sql::get(row, "run_id")?),
+            resolution: resolution.map(|text| sql::json(&text, "resolution")).transpose()?,
+        })
+    }
+}
+
+/// Which items to take up again.
+#[derive(Debug, Clone, Default)]
+pub struct ItemSelection {
+    /// Only those that failed for this reason.
+    pub reason: Option<Reason>,
+    /// Only those whose open rows belong to this run's account.
+    pub run: Option<RunId>,
+    /// Only this item.
+    pub item: Option<ItemId>,
+}
+
+/// What became of an item when it was prepared.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The item.
+    pub no: ItemNo,
+    /// Where it stands now.
+    pub state: ItemState,
+    /// What was resolved.
+    pub resolution: Option<Resolution>,
+    /// Its identity.
+    pub identity: Option<Identity>,
+    /// The converter's version and the manifest of its output.
+    pub message: Option<(&'static str, Manifest)>,
+    /// The attachments, where their record changed.
+    pub attachments: Option<Vec<AttachmentRecord>>,
+    /// The rows to add.
+    pub deliveries: Vec<NewDelivery>,
+    /// The targets of rows that these take the place of.
+    pub replaced: Vec<String>,
+    /// Participants without a valid user, as they came.
+    pub unmapped: Vec<String>,
+}
+
+impl Ledger {
+    /// Which of the captures are recorded already.
+    pub async fn known(&self, keys: &[ItemKey]) -> Result<HashSet<ItemKey>, LedgerError> {
+        let mut known = HashSet::new();
+        for chunk in keys.chunks(ROWS * 5) {
+            let statement =
+                format!("SELECT item_key FROM items WHERE item_key IN {}", list_of_placeholders(1, chunk.len()));
+            let mut query = sqlx::query(built(statement));
+            for key in chunk {
+                query = query.bind(key.0.as_bytes().to_vec());
+            }
+            for row in query.fetch_all(&self.pool).await? {
+                known.insert(ItemKey(sql::digest(&row, "item_key")?));
+            }
+        }
+        Ok(known)
+    }
+
+    /// Records a page: its new items, the run's counts and the window's cursor, in one transaction. Returns the numbers
+    /// of the items, in their order. The page must be staged.
+    pub async fn record_page(&self, page: &PageRecord<'_>) -> Result<Vec<ItemNo>, LedgerError> {
+        let mut transaction = self.begin().await?;
+        let first = insert_items(&mut transaction, page).await?;
+        sqlx::query(
+            "UPDATE runs SET available = available + $1, repeated = repeated + $2, late = late + $3,
+               bytes_downloaded = bytes_downloaded + $4 WHERE run_id = $5",
+        )
+        .bind(page.items.len() as i64)
+        .bind(page.repeated as i64)
+        .bind(page.late as i64)
+        .bind(page.bytes as i64)
+        .bind(page.run.0.clone())
+        .execute(&mut *transaction)
+        .await?;
+        if page.moves_cursor {
+            sqlx::query(
+                "UPDATE windows SET read_cursor = $1 WHERE window_from = $2 AND window_to = $3 AND read_cursor < $1",
+            )
+            .bind(page.next.0)
+            .bind(millis(page.window.from))
+            .bind(millis(page.window.to))
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok((first..).take(page.items.len()).map(ItemNo).collect())
+    }
+
+    /// Items that nobody works on and that have no deliveries yet, oldest first; they are claimed for `holder`. Waiting
+    /// items are among them only where their run isn't `run`: within one run they are asked for once.
+    pub async fn claim_items(
+        &self,
+        holder: &Holder,
+        run: &RunId,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<ItemRecord>, LedgerError> {
+        let mut transaction = self.begin().await?;
+        let statement = format!(
+            "SELECT * FROM items
+             WHERE state <> 'prepared' AND (claim_until IS NULL OR claim_until <= $1)
+               AND (state = 'staged' OR NOT EXISTS
+                 (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no AND deliveries.run_id = $2))
+             ORDER BY item_no LIMIT $3{}",
+            self.dialect.skip_locked()
+        );
+        let rows = sqlx::query(built(statement))
+            .bind(millis(now))
+            .bind(run.0.clone())
+            .bind(i64::from(limit))
+            .fetch_all(&mut *transaction)
+            .await?;
+        let items = rows.iter().map(ItemRecord::read).collect::<Result<Vec<_>, _>>()?;
+        for chunk in items.chunks(ROWS) {
+            let statement = format!(
+                "UPDATE items SET claim_holder = $1, claim_until = $2 WHERE item_no IN {}",
+                list_of_placeholders(3, chunk.len())
+            );
+            let mut query = sqlx::query(built(statement)).bind(holder.0.clone()).bind(millis(until));
+            for item in chunk {
+                query = query.bind(item.no.0);
+            }
+            query.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(items)
+    }
+
+    /// Items with rows that failed or are pending, for a replay, in order, after `after`.
+    pub async fn select_items(
+        &self,
+        selection: &ItemSelection,
+        after: ItemNo,
+        limit: u32,
+    ) -> Result<Vec<ItemRecord>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT * FROM items WHERE item_no > $1 AND (CAST($2 AS BIGINT) IS NULL OR item_id = $2) AND EXISTS
+               (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no
+                  AND deliveries.state IN ('failed', 'pending')
+                  AND (CAST($3 AS TEXT) IS NULL OR deliveries.reason = $3)
+                  AND (CAST($4 AS TEXT) IS NULL OR deliveries.run_id = $4))
+             ORDER BY item_no LIMIT $5",
+        )
+        .bind(after.0)
+        .bind(selection.item.map(|item| item.0))
+        .bind(selection.reason.map(|reason| reason.name().to_owned()))
+        .bind(selection.run.as_ref().map(|run| run.0.clone()))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(ItemRecord::read).collect()
+    }
+
+    /// Prepared items with rows of their own that are pending (the directory did not answer) in an earlier run's account,
+    /// in order, after `after`.
+    pub async fn unanswered_items(
+        &self,
+        run: &RunId,
+        after: ItemNo,
+        limit: u32,
+    ) -> Result<Vec<ItemRecord>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT * FROM items WHERE item_no > $1 AND state = 'prepared' AND item_no IN
+               (SELECT item_no FROM deliveries
+                WHERE mailbox_id IS NULL AND state IN ('ready', 'sending', 'unknown', 'pending') AND run_id <> $2)
+             ORDER BY item_no LIMIT $3",
+        )
+        .bind(after.0)
+        .bind(run.0.clone())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(ItemRecord::read).collect()
+    }
+
+    /// How many items a run saw first, and how many of them have no row in any account: none, or the books don't balance.
+    pub async fn unaccounted(&self, run: &RunId) -> Result<(u64, u64), LedgerError> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS items,
+               COUNT(CASE WHEN NOT EXISTS
+                 (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no) THEN 1 END) AS unaccounted
+             FROM items WHERE run_id = $1",
+        )
+        .bind(run.0.clone())
+        .fetch_one(&self.pool)
+        .await?;
+        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
+        Ok((unsigned(sql::get(&row, "items")?), unsigned(sql::get(&row, "unaccounted")?)))
+    }
+
+    /// The items of these numbers.
+    pub async fn items(&self, numbers: &[ItemNo]) -> Result<HashMap<ItemNo, ItemRecord>, LedgerError> {
+        let mut found = HashMap::with_capacity(numbers.len());
+        for chunk in numbers.chunks(ROWS * 5) {
+            let statement = format!("SELECT * FROM items WHERE item_no IN {}", list_of_placeholders(1, chunk.len()));
+            let mut query = sqlx::query(built(statement));
+            for number in chunk {
+                query = query.bind(number.0);
+            }
+            for row in query.fetch_all(&self.pool).await? {
+                let item = ItemRecord::read(&row)?;
+                found.insert(item.no, item);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Items staged under windows that overlap `window`, in order, after `after`.
+    pub async fn items_of_window(
+        &self,
+        window: Window,
+        after: ItemNo,
+        limit: u32,
+    ) -> Result<Vec<ItemRecord>, LedgerError> {
+        let rows = sqlx::query("SELECT * FROM items WHERE item_no > $1 AND window_to > $2 ORDER BY item_no LIMIT $3")
+            .bind(after.0)
+            .bind(millis(window.from))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(ItemRecord::read).collect()
+    }
+
+    /// Records what became of items, in one transaction: their resolution, their message, their rows. Of the rows for
+    /// mailboxes, those of which another capture is the first copy are marked as duplicates. Returns the rows that are the first.
+    pub async fn record_prepared(
+        &self,
+        run: &RunId,
+        now: DateTime<Utc>,
+        prepared: &[Prepared],
+    ) -> Result<HashSet<(ItemNo, String)>, LedgerError> {
+        let mut transaction = self.begin().await?;
+        for chunk in prepared.chunks(ROWS) {
+            update_items(&mut transaction, self.dialect, chunk).await?;
+            let messages: Vec<_> = chunk
+                .iter()
+                .filter_map(|item| item.message.as_ref().map(|(converter, manifest)| (item.no, *converter, manifest)))
+                .collect();
+            insert_messages(&mut transaction, &messages).await?;
+        }
+        for item in prepared.iter().filter(|item| !item.replaced.is_empty()) {
+            deliveries::remove(&mut transaction, item.no, &item.replaced).await?;
+        }
+        let rows: Vec<(ItemNo, &NewDelivery)> =
+            prepared.iter().flat_map(|item| item.deliveries.iter().map(|delivery| (item.no, delivery))).collect();
+        let first = deliveries::insert(&mut transaction, run, now, &rows).await?;
+        count_unmapped(&mut transaction, run, prepared).await?;
+        transaction.commit().await?;
+        Ok(first)
+    }
+}
+
+/// Inserts a page's items and returns the number of the first.
+async fn insert_items(transaction: &mut Transaction<'_, Any>, page: &PageRecord<'_>) -> Result<i64, LedgerError> {
+    let row =
+        sqlx::query("SELECT COALESCE(MAX(item_no), 0) + 1 AS next FROM items").fetch_one(&mut **transaction).await?;
+    let first: i64 = sql::get(&row, "next")?;
+    let mut next = first;
+    for chunk in page.items.chunks(ROWS) {
+        let statement = format!(
+            "INSERT INTO items (item_no, item_key, item_id, message_id, owner, window_from, window_to, page,
+               page_offset, page_length, staged_at, attachments, state, run_id, claim_holder, claim_until) VALUES {}",
+            rows_of_placeholders(chunk.len(), 16)
+        );
+        let mut query = sqlx::query(built(statement));
+        for item in chunk {
+            let attachments = if item.attachments.is_empty() { None } else { Some(sql::to_json(&item.attachments)?) };
+            query = query
+                .bind(next)
+                .bind(item.key.0.as_bytes().to_vec())
+                .bind(item.id.map(|id| id.0))
+                .bind(item.message_id.clone())
+                .bind(item.owner.clone())
+                .bind(millis(page.window.from))
+                .bind(millis(page.window.to))
+                .bind(page.page.map(|page| page.as_str().to_owned()).unwrap_or_default())
+                .bind(item.offset as i64)
+                .bind(item.length as i64)
+                .bind(millis(page.now))
+                .bind(attachments)
+                .bind(ItemState::Staged.name())
+                .bind(page.run.0.clone())
+                .bind(page.claim.0.0.clone())
+                .bind(millis(page.claim.1));
+            next += 1;
+        }
+        query.execute(&mut **transaction).await?;
+    }
+    Ok(first)
+}
+
+async fn update_items(
+    transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
+    chunk: &[Prepared],
+) -> Result<(), LedgerError> {
+    let row = |row: usize| {
+        let place = |column: usize| row * 5 + column + 1;
+        format!(
+            "(CAST(${} AS BIGINT), CAST(${} AS TEXT), CAST(${} AS BLOB), CAST(${} AS TEXT), CAST(${} AS TEXT))",
+            place(0),
+            place(1),
+            place(2),
+            place(3),
+            place(4)
+        )
+    };
+    let rows: Vec<String> = (0..chunk.len()).map(row).collect();
+    let statement = format!(
+        "WITH done (item_no, state, identity, resolution, attachments) AS (VALUES {})
+         UPDATE items SET state = done.state, identity = COALESCE(done.identity, items.identity),
+           resolution = COALESCE(done.resolution, items.resolution),
+           attachments = COALESCE(done.attachments, items.attachments), claim_holder = NULL, claim_until = NULL
+         FROM done WHERE items.item_no = done.item_no",
+        rows.join(", ")
+    );
+    let mut query = sqlx::query(built(dialect.schema(&statement)));
+    for item in chunk {
+        query = query
+            .bind(item.no.0)
+            .bind(item.state.name())
+            .bind(item.identity.map(|identity| identity.0.as_bytes().to_vec()))
+            .bind(item.resolution.as_ref().map(sql::to_json).transpose()?)
+            .bind(item.attachments.as_ref().map(sql::to_json).transpose()?);
+    }
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// Records what conversions made.
+pub(super) async fn insert_messages(
+    transaction: &mut Transaction<'_, Any>,
+    messages: &[(ItemNo, &str, &Manifest)],
+) -> Result<(), LedgerError> {
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let statement = format!(
+        "INSERT INTO messages (item_no, converter, manifest) VALUES {}
+         ON CONFLICT (item_no, converter) DO UPDATE SET manifest = excluded.manifest",
+        rows_of_placeholders(messages.len(), 3)
+    );
+    let mut query = sqlx::query(built(statement));
+    for (no, converter, manifest) in messages {
+        query = query.bind(no.0).bind((*converter).to_owned()).bind(sql::to_json(manifest)?);
+    }
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+async fn count_unmapped(
+    transaction: &mut Transaction<'_, Any>,
+    run: &RunId,
+    prepared: &[Prepared],
+) -> Result<(), LedgerError> {
+    let mut counts: HashMap<&str, i64> = HashMap::new();
+    for participant in prepared.iter().flat_map(|item| &item.unmapped) {
+        *counts.entry(participant).or_default() += 1;
+    }
+    let counts: Vec<(&str, i64)> = counts.into_iter().collect();
+    for chunk in counts.chunks(ROWS) {
+        let statement = format!(
+            "INSERT INTO unmapped (run_id, participant, items) VALUES {}
+             ON CONFLICT (run_id, participant) DO UPDATE SET items = unmapped.items + excluded.items",
+            rows_of_placeholders(chunk.len(), 3)
+        );
+        let mut query = sqlx::query(built(statement));
+        for (participant, items) in chunk {
+            query = query.bind(run.0.clone()).bind((*participant).to_owned()).bind(*items);
+        }
+        query.execute(&mut **transaction).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Leases: which process works on what. A lease that isn't renewed in time is anybody's, and what its holder was sending
+//! then counts as unknown.
+
+use chrono::{DateTime, Utc};
+
+use super::sql::{self, ROWS, built, list_of_placeholders, millis, rows_of_placeholders};
+use super::{Ledger, LedgerError};
+use crate::resolve::MailboxId;
+
+/// A process that works on the ledger: a UUID made at its start.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Holder(pub String);
+
+impl Holder {
+    /// A holder unlike any other.
+    pub fn new() -> Self {
+        Self(uuid::Uuid::now_v7().to_string())
+    }
+}
+
+impl Default for Holder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Something that one process at a time works on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Lease {
+    /// Pulling from the source.
+    Puller,
+    /// Sending to a mailbox.
+    Mailbox(MailboxId),
+}
+
+impl Lease {
+    fn resource(&self) -> String {
+        match self {
+            Self::Puller => "puller".to_owned(),
+            Self::Mailbox(id) => format!("mailbox:{id}"),
+        }
+    }
+}
+
+impl Ledger {
+    /// Takes leases until `until`, where they are free, ours already or have run out. Tells of each whether it is ours now.
+    /// The deliveries that a holder before us was sending to a mailbox become unknown; they settle from the end of its lease.
+    pub async fn lease(
+        &self,
+        holder: &Holder,
+        leases: &[Lease],
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<Vec<bool>, LedgerError> {
+        let mut ours = Vec::with_capacity(leases.len());
+        let mut transaction = self.begin().await?;
+        for chunk in leases.chunks(ROWS) {
+            let insert = format!(
+                "INSERT INTO leases (resource, holder, until) VALUES {}
+                 ON CONFLICT (resource) DO UPDATE SET holder = excluded.holder, until = excluded.until
+                 WHERE leases.holder = excluded.holder OR leases.until <= {}",
+                rows_of_placeholders(chunk.len(), 3),
+                millis(now),
+            );
+            let mut query = sqlx::query(built(insert));
+            for lease in chunk {
+                query = query.bind(lease.resource()).bind(holder.0.clone()).bind(millis(until));
+            }
+            query.execute(&mut *transaction).await?;
+
+            let held = format!(
+                "SELECT resource FROM leases WHERE holder = $1 AND resource IN {}",
+                list_of_placeholders(2, chunk.len())
+            );
+            let mut query = sqlx::query(built(held)).bind(holder.0.clone());
+            for lease in chunk {
+                query = query.bind(lease.resource());
+            }
+            let rows = query.fetch_all(&mut *transaction).await?;
+            let held: Vec<String> = rows.iter().map(|row| sql::get(row, "resource")).collect::<Result<_, _>>()?;
+            ours.extend(chunk.iter().map(|lease| held.contains(&lease.resource())));
+        }
+        transaction.commit().await?;
+        Ok(ours)
+    }
+
+    /// Renews all leases of a holder, its claims of items included. Fails with [`LedgerError::LeaseLost`] where one was taken
+    /// over meanwhile; `expected` is how many leases the holder believes to have.
+    pub async fn renew_leases(&self, holder: &Holder, expected: u64, until: DateTime<Utc>) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
+        let renewed = sqlx::query("UPDATE leases SET until = $1 WHERE holder = $2")
+            .bind(millis(until))
+            .bind(holder.0.clone())
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        sqlx::query("UPDATE items SET claim_until = $1 WHERE claim_holder = $2 AND state <> 'prepared'")
+            .bind(millis(until))
+            .bind(holder.0.clone())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        if renewed < expected {
+            return Err(LedgerError::LeaseLost(format!("{} of {expected} resources", expected - renewed)));
+        }
+        Ok(())
+    }
+
+    /// Gives all leases and claims of a holder back.
+    pub async fn release_leases(&self, holder: &Holder) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("DELETE FROM leases WHERE holder = $1").bind(holder.0.clone()).execute(&mut *transaction).await?;
+        sqlx::query("UPDATE items SET claim_holder = NULL, claim_until = NULL WHERE claim_holder = $1")
+            .bind(holder.0.clone())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Gives one lease back.
+    pub async fn release_lease(&self, holder: &Holder, lease: &Lease) -> Result<(), LedgerError> {
+        sqlx::query("DELETE FROM leases WHERE holder = $1 AND resource = $2")
+            .bind(holder.0.clone())
+            .bind(lease.resource())
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The holder of a lease that is in force, and when it runs out.
+    pub async fn lease_holder(
+        &self,
+        lease: &Lease,
+        now: DateTime<Utc>,
+    ) -> Result<Option<(Holder, DateTime<Utc>)>, LedgerError> {
+        let row = sqlx::query("SELECT holder, until FROM leases WHERE resource = $1 AND until > $2")
+            .bind(lease.resource())
+            .bind(millis(now))
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| Ok((Holder(sql::get(&row, "holder")?), sql::instant(&row, "until")?))).transpose()
+    }
+}

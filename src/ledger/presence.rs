@@ -1,0 +1,90 @@
+//! Which processes are alive, where that can be told without waiting for their leases to run out.
+//!
+//! Beside an SQLite ledger every process locks a file of its own while it lives. The operating system drops the lock
+//! with the process, however that ends, so that its successor can take its leases over at once. On PostgreSQL, where processes run on
+//! many machines, a dead one's leases run out.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::sql::millis;
+use super::{Holder, Ledger, LedgerError};
+
+/// A process's presence at the ledger: dropped with it.
+#[derive(Debug)]
+pub struct Presence {
+    /// The process.
+    pub holder: Holder,
+    lock: Option<(File, PathBuf)>,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        if let Some((_, path)) = self.lock.take() {
+            // What is left behind is cleared away by the next process.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Ledger {
+    /// Makes this process known to the ledger, and expires the leases of processes that are certainly gone.
+    pub async fn join(&self, now: DateTime<Utc>) -> Result<Presence, LedgerError> {
+        let holder = Holder::new();
+        let Some(directory) = &self.presence else { return Ok(Presence { holder, lock: None }) };
+        let failed = |error: std::io::Error| LedgerError::Open {
+            url: directory.display().to_string(),
+            detail: format!("the directory of locks beside it can't be used: {error}"),
+        };
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        for gone in gone_processes(directory).map_err(failed)? {
+            self.expire(&gone, now).await?;
+            let _ = std::fs::remove_file(directory.join(&gone.0));
+        }
+        let path = directory.join(&holder.0);
+        let lock = File::create_new(&path).map_err(failed)?;
+        lock.lock().map_err(failed)?;
+        Ok(Presence { holder, lock: Some((lock, path)) })
+    }
+
+    async fn expire(&self, gone: &Holder, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("UPDATE leases SET until = $1 WHERE holder = $2 AND until > $1")
+            .bind(millis(now))
+            .bind(gone.0.clone())
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("UPDATE items SET claim_until = $1 WHERE claim_holder = $2 AND state <> 'prepared'")
+            .bind(millis(now))
+            .bind(gone.0.clone())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// Processes whose files nobody locks any more.
+fn gone_processes(directory: &Path) -> std::io::Result<Vec<Holder>> {
+    let mut gone = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let Ok(file) = File::open(entry.path()) else { continue };
+        match file.try_lock() {
+            Ok(()) => gone.push(Holder(name)),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(gone)
+}
+
+/// The directory of locks beside an SQLite ledger; nothing for a ledger in memory or on a server.
+pub(super) fn directory_beside(url: &str) -> Option<PathBuf> {
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(format!("{path}-processes")))
+}

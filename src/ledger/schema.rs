@@ -1,0 +1,151 @@
+//! The ledger's schema: versioned, forward-only. A newer one is refused.
+
+use sqlx::{AnyPool, Row as _};
+
+use super::sql::{Dialect, built};
+use super::{LedgerError, sql};
+
+/// Each entry brings the schema from the version before it to the next. Never edited once released; only added to.
+const MIGRATIONS: &[&[&str]] = &[&[
+    "CREATE TABLE runs (
+        run_id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        status TEXT NOT NULL,
+        holder TEXT NOT NULL,
+        window_from BIGINT,
+        window_to BIGINT,
+        started BIGINT NOT NULL,
+        finished BIGINT,
+        inputs TEXT NOT NULL,
+        available BIGINT NOT NULL DEFAULT 0,
+        repeated BIGINT NOT NULL DEFAULT 0,
+        late BIGINT NOT NULL DEFAULT 0,
+        bytes_downloaded BIGINT NOT NULL DEFAULT 0,
+        bytes_imported BIGINT NOT NULL DEFAULT 0,
+        error TEXT,
+        report TEXT)",
+    "CREATE INDEX runs_by_start ON runs (started)",
+    "CREATE TABLE windows (
+        window_from BIGINT NOT NULL,
+        window_to BIGINT NOT NULL,
+        read_from BIGINT NOT NULL,
+        read_cursor BIGINT NOT NULL,
+        state TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        PRIMARY KEY (window_from, window_to))",
+    "CREATE TABLE items (
+        item_no BIGINT PRIMARY KEY,
+        item_key BLOB NOT NULL,
+        item_id BIGINT,
+        message_id TEXT,
+        owner TEXT,
+        window_from BIGINT NOT NULL,
+        window_to BIGINT NOT NULL,
+        page TEXT NOT NULL,
+        page_offset BIGINT NOT NULL,
+        page_length BIGINT NOT NULL,
+        staged_at BIGINT NOT NULL,
+        attachments TEXT,
+        state TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        claim_holder TEXT,
+        claim_until BIGINT,
+        identity BLOB,
+        resolution TEXT)",
+    "CREATE UNIQUE INDEX items_by_key ON items (item_key)",
+    "CREATE INDEX items_open ON items (item_no) WHERE state <> 'prepared'",
+    "CREATE INDEX items_by_run ON items (run_id)",
+    "CREATE INDEX items_by_window ON items (window_from, window_to)",
+    "CREATE TABLE messages (
+        item_no BIGINT NOT NULL,
+        converter TEXT NOT NULL,
+        manifest TEXT NOT NULL,
+        PRIMARY KEY (item_no, converter))",
+    "CREATE TABLE deliveries (
+        item_no BIGINT NOT NULL,
+        target TEXT NOT NULL,
+        mailbox_id TEXT,
+        mailbox TEXT,
+        resolved_by TEXT,
+        identity BLOB,
+        first BIGINT NOT NULL,
+        state TEXT NOT NULL,
+        reason TEXT,
+        detail TEXT,
+        run_id TEXT NOT NULL,
+        created BIGINT NOT NULL,
+        attempts BIGINT NOT NULL DEFAULT 0,
+        settle_at BIGINT,
+        holder TEXT,
+        converter TEXT,
+        remote_id TEXT,
+        PRIMARY KEY (item_no, target))",
+    // One copy per mailbox: of all captures of one message, one is the first, whichever process prepares them.
+    "CREATE UNIQUE INDEX deliveries_first ON deliveries (mailbox_id, identity) WHERE first = 1",
+    "CREATE INDEX deliveries_open ON deliveries (mailbox_id, item_no)
+        WHERE state IN ('ready', 'sending', 'unknown', 'pending')",
+    "CREATE INDEX deliveries_by_run ON deliveries (run_id)",
+    "CREATE TABLE leases (
+        resource TEXT PRIMARY KEY,
+        holder TEXT NOT NULL,
+        until BIGINT NOT NULL)",
+    "CREATE INDEX leases_by_holder ON leases (holder)",
+    "CREATE TABLE unmapped (
+        run_id TEXT NOT NULL,
+        participant TEXT NOT NULL,
+        items BIGINT NOT NULL,
+        PRIMARY KEY (run_id, participant))",
+    // The rows of a report's lists, frozen when its run ends.
+    "CREATE TABLE account_rows (
+        run_id TEXT NOT NULL,
+        row_no BIGINT NOT NULL,
+        state TEXT NOT NULL,
+        item_no BIGINT NOT NULL,
+        item_id BIGINT,
+        message_id TEXT,
+        owner TEXT,
+        mailbox TEXT,
+        reason TEXT,
+        detail TEXT,
+        PRIMARY KEY (run_id, row_no))",
+]];
+
+/// Brings the schema up to date and returns the ledger's id, which is made with the first version.
+pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<String, LedgerError> {
+    let mut transaction = pool.begin_with(dialect.begin()).await?;
+    let meta = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
+    sqlx::query(meta).execute(&mut *transaction).await?;
+    if dialect == Dialect::Postgres {
+        // Two processes that start at once must not both migrate.
+        sqlx::query("LOCK TABLE meta IN EXCLUSIVE MODE").execute(&mut *transaction).await?;
+    }
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    let row = sqlx::query("SELECT value FROM meta WHERE name = 'schema'").fetch_optional(&mut *transaction).await?;
+    let found: i64 = match row {
+        None => 0,
+        Some(row) => {
+            let text: String = row.try_get("value")?;
+            text.parse().map_err(|_| LedgerError::Damaged(format!("schema version {text:?} is not a number")))?
+        }
+    };
+    if found > known {
+        return Err(LedgerError::Newer { found, known });
+    }
+    for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or_default()) {
+        for statement in *migration {
+            sqlx::query(built(dialect.schema(statement))).execute(&mut *transaction).await?;
+        }
+    }
+    let remember = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    sqlx::query(remember).bind("ledger_id").bind(uuid::Uuid::now_v7().to_string()).execute(&mut *transaction).await?;
+    sqlx::query(
+        "INSERT INTO meta (name, value) VALUES ('schema', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(known.to_string())
+    .execute(&mut *transaction)
+    .await?;
+    let row = sqlx::query("SELECT value FROM meta WHERE name = 'ledger_id'").fetch_one(&mut *transaction).await?;
+    let id = sql::get(&row, "value")?;
+    transaction.commit().await?;
+    Ok(id)
+}

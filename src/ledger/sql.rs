@@ -1,0 +1,165 @@
+//! What SQLite and PostgreSQL don't agree on, and statements over many rows.
+
+use chrono::{DateTime, TimeZone as _, Utc};
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
+
+use super::LedgerError;
+use crate::digest::Digest;
+
+/// Which database a ledger lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+impl Dialect {
+    pub(super) fn of(url: &str) -> Self {
+        if url.starts_with("postgres") { Self::Postgres } else { Self::Sqlite }
+    }
+
+    /// The URL to connect with: an SQLite file is created when it is missing.
+    pub(super) fn connect_url(self, url: &str) -> String {
+        match self {
+            Self::Sqlite if !url.contains('?') => format!("{url}?mode=rwc"),
+            _ => url.to_owned(),
+        }
+    }
+
+    /// SQLite has one writer at a time anyway; a few more connections let readers go on beside it.
+    pub(super) fn connections(self) -> u32 {
+        match self {
+            Self::Sqlite => 4,
+            Self::Postgres => 8,
+        }
+    }
+
+    /// Settings of each connection.
+    pub(super) fn session(self) -> &'static [&'static str] {
+        match self {
+            Self::Sqlite => &[
+                "PRAGMA busy_timeout = 30000",
+                "PRAGMA journal_mode = WAL",
+                // A commit is on the disk when it returns: what is recorded must survive a power cut.
+                "PRAGMA synchronous = FULL",
+                "PRAGMA foreign_keys = ON",
+                "PRAGMA temp_store = MEMORY",
+                "PRAGMA cache_size = -16384",
+                "PRAGMA wal_autocheckpoint = 4000",
+            ],
+            Self::Postgres => &["SET TIME ZONE 'UTC'"],
+        }
+    }
+
+    pub(super) fn begin(self) -> &'static str {
+        match self {
+            Self::Sqlite => "BEGIN IMMEDIATE",
+            Self::Postgres => "BEGIN",
+        }
+    }
+
+    /// Rows that another process is just claiming are passed over. SQLite has one writer at a time, so there are none.
+    pub(super) fn skip_locked(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// A statement that names the type of bytes, in this dialect's names of types.
+    pub(super) fn schema(self, statement: &str) -> String {
+        match self {
+            Self::Sqlite => statement.to_owned(),
+            Self::Postgres => statement.replace("BLOB", "BYTEA"),
+        }
+    }
+}
+
+/// How many rows a statement over many rows has at the most. Full statements have one text, which is prepared once.
+pub(super) const ROWS: usize = 100;
+
+/// `($1, $2), ($3, $4), …`: placeholders for `rows` rows of `columns` values.
+pub(super) fn rows_of_placeholders(rows: usize, columns: usize) -> String {
+    let mut text = String::with_capacity(rows * (columns * 6 + 4));
+    for row in 0..rows {
+        text.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..columns {
+            if column > 0 {
+                text.push_str(", ");
+            }
+            text.push('$');
+            text.push_str(&(row * columns + column + 1).to_string());
+        }
+        text.push(')');
+    }
+    text
+}
+
+/// `($n, $n+1, …)`: placeholders for one list of `count` values, numbered from `first`.
+pub(super) fn list_of_placeholders(first: usize, count: usize) -> String {
+    let names: Vec<String> = (first..first + count).map(|number| format!("${number}")).collect();
+    format!("({})", names.join(", "))
+}
+
+/// A statement built from literals and placeholders alone.
+pub(super) fn built(statement: String) -> AssertSqlSafe<String> {
+    AssertSqlSafe(statement)
+}
+
+/// A column's value.
+pub(super) fn get<'r, T>(row: &'r AnyRow, column: &str) -> Result<T, LedgerError>
+where
+    T: sqlx::Decode<'r, sqlx::Any> + sqlx::Type<sqlx::Any>,
+{
+    Ok(sqlx::Row::try_get(row, column)?)
+}
+
+/// A column that holds a digest.
+pub(super) fn digest(row: &AnyRow, column: &str) -> Result<Digest, LedgerError> {
+    let bytes: Vec<u8> = get(row, column)?;
+    let bytes: [u8; 32] =
+        bytes.try_into().map_err(|_| LedgerError::Damaged(format!("column {column} does not hold a SHA-256")))?;
+    Ok(Digest::from(bytes))
+}
+
+/// An instant as the ledger keeps it: epoch milliseconds.
+pub(super) fn millis(instant: DateTime<Utc>) -> i64 {
+    instant.timestamp_millis()
+}
+
+/// A column that holds an instant.
+pub(super) fn instant(row: &AnyRow, column: &str) -> Result<DateTime<Utc>, LedgerError> {
+    from_millis(get(row, column)?, column)
+}
+
+/// A column that may hold an instant.
+pub(super) fn optional_instant(row: &AnyRow, column: &str) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    get::<Option<i64>>(row, column)?.map(|millis| from_millis(millis, column)).transpose()
+}
+
+fn from_millis(millis: i64, column: &str) -> Result<DateTime<Utc>, LedgerError> {
+    let instant = Utc.timestamp_millis_opt(millis).single();
+    instant.ok_or_else(|| LedgerError::Damaged(format!("column {column} holds the impossible time {millis}")))
+}
+
+/// A column that holds JSON.
+pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, LedgerError> {
+    serde_json::from_str(text).map_err(|error| LedgerError::Damaged(format!("{what}: {error}")))
+}
+
+/// JSON for a column. What the ledger keeps always has a JSON form; an error would be a mistake in this program.
+pub(super) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, LedgerError> {
+    serde_json::to_string(value).map_err(|error| LedgerError::Damaged(format!("a value has no JSON form: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_numbered_through() {
+        assert_eq!(rows_of_placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
+        assert_eq!(list_of_placeholders(3, 2), "($3, $4)");
+    }
+}

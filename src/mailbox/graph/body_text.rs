@@ -1,0 +1,113 @@
+//! The text of an HTML body, as a digest that survives a mailbox's tidying: Exchange rewrites the head, adds `meta`
+//! elements, and changes white space and the spelling of entities; the words stay.
+
+use crate::digest::{Digest, Digester};
+
+/// The digest of the words of `html`: what stands outside of tags, comments, head, style and script, entities decoded,
+/// white space left out.
+pub(super) fn digest(html: &str) -> Digest {
+    let mut digester = Digester::default();
+    let mut buffer = [0; 4];
+    let mut take = |character: char| {
+        if !character.is_whitespace() && character != '\u{feff}' {
+            digester.update(character.encode_utf8(&mut buffer).as_bytes());
+        }
+    };
+    let mut rest = html;
+    while let Some(character) = rest.chars().next() {
+        match character {
+            '<' if begins_tag(rest) => rest = after_tag(rest),
+            '&' => {
+                let (decoded, after) = entity(rest);
+                take(decoded);
+                rest = after;
+            }
+            _ => {
+                take(character);
+                rest = after(rest, character.len_utf8());
+            }
+        }
+    }
+    digester.finish()
+}
+
+fn after(text: &str, bytes: usize) -> &str {
+    text.get(bytes..).unwrap_or_default()
+}
+
+fn begins_tag(text: &str) -> bool {
+    after(text, 1)
+        .starts_with(|character: char| character.is_ascii_alphabetic() || matches!(character, '/' | '!' | '?'))
+}
+
+/// What follows the tag, comment or silent element that `text` begins with.
+fn after_tag(text: &str) -> &str {
+    if let Some(comment) = text.strip_prefix("<!--") {
+        return comment.split_once("-->").map_or("", |(_, rest)| rest);
+    }
+    let Some((tag, rest)) = text.split_once('>') else { return "" };
+    let name: String = after(tag, 1).chars().take_while(char::is_ascii_alphanumeric).collect();
+    if matches!(name.to_ascii_lowercase().as_str(), "head" | "style" | "script" | "title") {
+        return after_element(rest, &name);
+    }
+    rest
+}
+
+/// What follows the end tag of `name`; everything where there is none.
+fn after_element<'a>(text: &'a str, name: &str) -> &'a str {
+    let ends = |(at, _): &(usize, &str)| {
+        let tag = after(text, at + 2);
+        tag.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
+    };
+    let Some((at, _)) = text.match_indices("</").find(ends) else { return text };
+    after(text, at).split_once('>').map_or("", |(_, rest)| rest)
+}
+
+/// The character that an entity stands for, and what follows; `&` itself where it is none.
+fn entity(text: &str) -> (char, &str) {
+    let plain = ('&', after(text, 1));
+    let Some(end) = text.bytes().take(12).position(|byte| byte == b';') else { return plain };
+    let name = text.get(1..end).unwrap_or_default();
+    let character = match name {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        "nbsp" => Some('\u{a0}'),
+        _ => name.strip_prefix('#').and_then(|number| {
+            let code = match number.strip_prefix(['x', 'X']) {
+                Some(hex) => u32::from_str_radix(hex, 16),
+                None => number.parse(),
+            };
+            char::from_u32(code.ok()?)
+        }),
+    };
+    character.map_or(plain, |character| (character, after(text, end + 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tidying_changes_nothing() {
+        let ours = "<!DOCTYPE html>\n<html><head><title>T</title><style>p{}</style></head><body><p>a &lt; b &amp; \"c\"&nbsp;\u{1f44b}</p>\n</body></html>";
+        let tidied = "<html><HEAD>\r\n<meta charset=\"utf-8\"></HEAD><body>\r\n<!-- x --><p dir='ltr'>a &lt; b\r\n&amp; &quot;c&quot;&#160;&#x1F44B;</p></body></html>";
+        assert_eq!(digest(ours), digest(tidied));
+    }
+
+    #[test]
+    fn a_changed_word_changes_it() {
+        assert_ne!(digest("<p>ten</p>"), digest("<p>tan</p>"));
+        assert_ne!(digest("<p>a < b</p>"), digest("<p>a b</p>"));
+        assert_eq!(digest("<p>a & b</p>"), digest("<p>a &amp; b</p>"));
+    }
+
+    #[test]
+    fn broken_html_ends() {
+        for html in ["<", "<p", "<!--", "<style>", "&", "&#", "&#x110000;", "<head>é", "&é;", "</"] {
+            digest(html);
+        }
+    }
+}

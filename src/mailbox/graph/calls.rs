@@ -1,0 +1,90 @@
+//! Calls for one mailbox: each takes a place in the mailbox's budget first, and tells it how it ended.
+
+use std::sync::Arc;
+
+use reqwest::Url;
+use serde::de::DeserializeOwned;
+
+use crate::graph::{Call, CallError, Graph, Version, read};
+use crate::http::{Remote, Reply};
+use crate::resolve::MailboxId;
+use crate::throttle::{Outcome, Throttle};
+
+/// How often a call that finishes a message is made when it is throttled.
+const PATIENCE: u32 = 6;
+
+/// Graph, within the budgets.
+#[derive(Debug)]
+pub(super) struct Calls {
+    graph: Graph,
+    throttle: Arc<Throttle>,
+}
+
+impl Calls {
+    pub(super) fn new(graph: Graph, throttle: Arc<Throttle>) -> Self {
+        Self { graph, throttle }
+    }
+
+    pub(super) fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    pub(super) fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
+    /// A URL of v1.0 below a mailbox.
+    pub(super) fn url(&self, mailbox: &MailboxId, path: &[&str], query: &[(&str, &str)]) -> Result<Url, CallError> {
+        self.url_of(Version::V1, mailbox, path, query)
+    }
+
+    /// A URL below a mailbox.
+    pub(super) fn url_of(
+        &self,
+        version: Version,
+        mailbox: &MailboxId,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> Result<Url, CallError> {
+        let whole: Vec<&str> = ["users", &mailbox.0].into_iter().chain(path.iter().copied()).collect();
+        self.graph.url(version, &whole, query)
+    }
+
+    /// Makes a call as soon as the mailbox's budget allows.
+    pub(super) async fn call(&self, mailbox: &MailboxId, call: &Call) -> Result<Reply, CallError> {
+        let permit = self.throttle.admit(mailbox, call.body_length()).await;
+        let mut result = self.graph.call(Remote::Mailbox, call).await;
+        let Err(CallError::Refused(refusal)) = &mut result else { return result };
+        if !refusal.is_throttling() && !refusal.is_overload() {
+            return result;
+        }
+        let pause = permit.finish(Outcome::Throttled { after: refusal.after });
+        tracing::info!(
+            event = "throttled",
+            mailbox = %mailbox,
+            pause_ms = pause.map_or(0, |pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
+            error = %refusal,
+            "the mailbox asks for a pause"
+        );
+        refusal.after = pause.or(refusal.after);
+        result
+    }
+
+    /// Makes a call that finishes what is there already: where it is throttled, it waits and goes on, a few times.
+    pub(super) async fn call_patiently(&self, mailbox: &MailboxId, call: &Call) -> Result<Reply, CallError> {
+        let mut tries = 1;
+        loop {
+            let result = self.call(mailbox, call).await;
+            let throttled = matches!(&result, Err(CallError::Refused(refusal)) if refusal.is_throttling());
+            if !throttled || tries >= PATIENCE {
+                return result;
+            }
+            tries += 1;
+        }
+    }
+
+    /// Makes a call and reads the JSON of its reply.
+    pub(super) async fn json<T: DeserializeOwned>(&self, mailbox: &MailboxId, call: &Call) -> Result<T, CallError> {
+        read(&self.call(mailbox, call).await?)
+    }
+}

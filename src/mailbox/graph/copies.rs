@@ -1,0 +1,118 @@
+//! Copies in a mailbox, found by their Message-ID wherever they are, and their files.
+
+use serde::Deserialize;
+
+use super::calls::Calls;
+use super::created::{self, Created};
+use super::properties::{MADE, Made, Property};
+use crate::digest::Digest;
+use crate::graph::{Call, CallError, literal};
+use crate::identity::MessageId;
+use crate::resolve::MailboxId;
+
+/// The largest copy that is read, in bytes: a body is below 4 MB, and JSON escapes up to six bytes for one.
+const LARGEST_COPY: u64 = 32 * 1024 * 1024;
+/// The largest file that is read, in bytes.
+const LARGEST_FILE: u64 = 64 * 1024 * 1024;
+/// The most pages of a list that are read.
+const MOST_PAGES: usize = 100;
+
+/// A copy as Graph describes it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Copy {
+    #[serde(flatten)]
+    pub(super) created: Created,
+    #[serde(default)]
+    pub(super) subject: Option<String>,
+    #[serde(default)]
+    body: Option<Body>,
+    #[serde(default)]
+    single_value_extended_properties: Vec<Property>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Body {
+    content: String,
+}
+
+/// A file of a copy as Graph describes it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct FileOfCopy {
+    pub(super) id: String,
+    #[serde(default)]
+    pub(super) name: Option<String>,
+    #[serde(default)]
+    pub(super) size: u64,
+}
+
+#[derive(Deserialize)]
+struct Page<T> {
+    value: Vec<T>,
+    #[serde(rename = "@odata.nextLink")]
+    next: Option<String>,
+}
+
+impl Copy {
+    /// What it was made of, where it was made as properties.
+    pub(super) fn made(&self) -> Option<Made> {
+        let property = self.single_value_extended_properties.iter().find(|property| property.is(MADE))?;
+        Made::read(&property.value)
+    }
+
+    pub(super) fn html(&self) -> Option<&str> {
+        self.body.as_ref().map(|body| body.content.as_str())
+    }
+}
+
+impl Calls {
+    /// The copies with a Message-ID in all folders of a mailbox.
+    pub(super) async fn copies(
+        &self,
+        mailbox: &MailboxId,
+        message_id: &MessageId,
+        with_content: bool,
+    ) -> Result<Vec<Copy>, CallError> {
+        let filter = format!("internetMessageId eq {}", literal(&message_id.to_string()));
+        let select = format!("{}{}", created::FIELDS, if with_content { ",subject,body" } else { "" });
+        let expand = format!("singleValueExtendedProperties($filter=id eq {})", literal(MADE));
+        let query = [("$filter", filter.as_str()), ("$select", &select), ("$expand", &expand)];
+        let url = self.url(mailbox, &["messages"], &query)?;
+        self.list(mailbox, Call::get(url).with_largest_reply(LARGEST_COPY)).await
+    }
+
+    /// The files of a message.
+    pub(super) async fn files(&self, mailbox: &MailboxId, message: &str) -> Result<Vec<FileOfCopy>, CallError> {
+        let query = [("$select", "id,name,size"), ("$top", "100")];
+        let url = self.url(mailbox, &["messages", message, "attachments"], &query)?;
+        self.list(mailbox, Call::get(url)).await
+    }
+
+    /// The digest of a file's bytes.
+    pub(super) async fn file_digest(
+        &self,
+        mailbox: &MailboxId,
+        message: &str,
+        file: &FileOfCopy,
+    ) -> Result<Digest, CallError> {
+        let url = self.url(mailbox, &["messages", message, "attachments", &file.id, "$value"], &[])?;
+        let reply = self.call(mailbox, &Call::get(url).with_largest_reply(LARGEST_FILE)).await?;
+        Ok(Digest::of(&reply.body))
+    }
+
+    async fn list<T: serde::de::DeserializeOwned>(
+        &self,
+        mailbox: &MailboxId,
+        mut call: Call,
+    ) -> Result<Vec<T>, CallError> {
+        let mut all = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let page: Page<T> = self.json(mailbox, &call).await?;
+            all.extend(page.value);
+            let Some(next) = page.next else { return Ok(all) };
+            call = Call::get(self.graph().link(&next)?).with_largest_reply(LARGEST_COPY);
+        }
+        Err(CallError::Unexpected(format!("more than {MOST_PAGES} pages of one list")))
+    }
+}

@@ -1,0 +1,97 @@
+//! A message as properties: one POST, its reply checked, then the files that were too large to go along.
+
+use bytes::Bytes;
+use reqwest::StatusCode;
+
+use super::created::Created;
+use super::payload::{Form, Plan, SESSION_FROM};
+use super::{GraphDoor, SendError, fault, upload};
+use crate::convert::Message;
+use crate::graph::{Call, CallError, read};
+use crate::http::Reply;
+use crate::mailbox::{ImportError, RemoteId};
+use crate::resolve::MailboxId;
+
+const PERMISSION: &str = "Mail.ReadWrite";
+
+impl GraphDoor {
+    /// Creates a message in `folder`.
+    pub(super) async fn create_message(
+        &self,
+        mailbox: &MailboxId,
+        folder: &str,
+        message: &Message,
+    ) -> Result<RemoteId, SendError> {
+        self.refuse_what_this_cloud_can_not_take(message)?;
+        let (reply, apart) = self.post(mailbox, folder, message).await?;
+        let created: Created = read(&reply).map_err(|error| fault::of_write(&error, PERMISSION))?;
+        created.check(&self.calls, mailbox, &message.mail).await?;
+        for file in &apart {
+            upload::attach(&self.calls, mailbox, &created.id, file)
+                .await
+                .map_err(|error| fault::of_completion(&error, upload::PERMISSION))?;
+        }
+        Ok(RemoteId(created.id))
+    }
+
+    /// The POST, in the fullest form that the mailbox takes; with it the files that must follow.
+    async fn post(
+        &self,
+        mailbox: &MailboxId,
+        folder: &str,
+        message: &Message,
+    ) -> Result<(Reply, Vec<crate::convert::MailAttachment>), SendError> {
+        let mut form = Form {
+            message_class: self.settings.message_class.as_deref(),
+            foreign_from: !self.takes_own_from_only(mailbox),
+            inline: true,
+        };
+        loop {
+            let plan = Plan::of(&message.mail, form).map_err(|error| ImportError::Rejected(error.to_string()))?;
+            let error = match self.post_json(mailbox, folder, plan.json.clone()).await {
+                Ok(reply) => return Ok((reply, plan.apart)),
+                Err(error) => error,
+            };
+            // Each of the two is given up once, so this ends.
+            if form.foreign_from && error.is("ErrorSendAsDenied") {
+                tracing::warn!(
+                    event = "foreign_from_refused",
+                    mailbox = %mailbox,
+                    error = %error,
+                    "the mailbox takes no other sender than its own: the sender stands in the transport headers alone"
+                );
+                self.remember_own_from_only(mailbox);
+                form.foreign_from = false;
+            } else if form.inline && plan.has_inline && is_too_large(&error) {
+                form.inline = false;
+            } else if fault::is_folder_gone(&error) {
+                return Err(SendError::FolderGone(fault::of_write(&error, PERMISSION)));
+            } else {
+                return Err(fault::of_write(&error, PERMISSION).into());
+            }
+        }
+    }
+
+    async fn post_json(&self, mailbox: &MailboxId, folder: &str, json: Bytes) -> Result<Reply, CallError> {
+        let url = self.calls.url(mailbox, &["mailFolders", folder, "messages"], &[])?;
+        self.calls.call(mailbox, &Call::post(url, json)).await
+    }
+
+    /// Said before anything is made: half a message can't be taken back by a crash.
+    fn refuse_what_this_cloud_can_not_take(&self, message: &Message) -> Result<(), ImportError> {
+        let cloud = self.calls.graph().endpoints().cloud();
+        let large = message.mail.attachments.iter().find(|file| file.bytes.len() >= SESSION_FROM);
+        match large {
+            Some(file) if !cloud.has_upload_sessions() => Err(ImportError::Rejected(format!(
+                "an attachment has {} bytes, and Graph takes no more than {SESSION_FROM} in the cloud {cloud}; \
+                 set mailbox.kind = \"imap\" there",
+                file.bytes.len()
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_too_large(error: &CallError) -> bool {
+    error.refusal().is_some_and(|refusal| refusal.status == StatusCode::PAYLOAD_TOO_LARGE)
+}

@@ -1,0 +1,51 @@
+//! A message as MIME, through the beta's `importMime`; through create-message where it is too large for that.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use reqwest::StatusCode;
+
+use super::created::Created;
+use super::{GraphDoor, Method, SendError, fault};
+use crate::convert::Message;
+use crate::graph::{Call, CallError, Version, read};
+use crate::http::Reply;
+use crate::mailbox::RemoteId;
+use crate::resolve::MailboxId;
+
+impl GraphDoor {
+    /// Imports the MIME form of a message into `folder`.
+    pub(super) async fn import_mime(
+        &self,
+        mailbox: &MailboxId,
+        folder: &str,
+        message: &Message,
+    ) -> Result<RemoteId, SendError> {
+        let permission = Method::ImportMime.permission();
+        let reply = match self.post_mime(mailbox, folder, message).await {
+            Ok(reply) => reply,
+            Err(CallError::Refused(refusal)) if refusal.status == StatusCode::PAYLOAD_TOO_LARGE => {
+                tracing::info!(
+                    event = "import_mime_too_large",
+                    mailbox = %mailbox,
+                    message_bytes = message.mime().len(),
+                    error = %refusal,
+                    "too large for import-mime; it is created as properties instead"
+                );
+                return self.create_message(mailbox, folder, message).await;
+            }
+            Err(error) if fault::is_folder_gone(&error) => {
+                return Err(SendError::FolderGone(fault::of_write(&error, permission)));
+            }
+            Err(error) => return Err(fault::of_write(&error, permission).into()),
+        };
+        let created: Created = read(&reply).map_err(|error| fault::of_write(&error, permission))?;
+        created.check(&self.calls, mailbox, &message.mail).await?;
+        Ok(RemoteId(created.id))
+    }
+
+    async fn post_mime(&self, mailbox: &MailboxId, folder: &str, message: &Message) -> Result<Reply, CallError> {
+        let url = self.calls.url_of(Version::Beta, mailbox, &["mailFolders", folder, "importMime"], &[])?;
+        let mime = STANDARD.encode(message.mime());
+        self.calls.call(mailbox, &Call::post_text(url, mime.into())).await
+    }
+}

@@ -1,0 +1,96 @@
+//! What is in a mailbox, compared with what was sent.
+
+use std::collections::HashMap;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::copies::Copy;
+use super::payload::WHOLE_BODY_FILE;
+use super::{GraphDoor, body_text, fault};
+use crate::convert::Manifest;
+use crate::digest::Digest;
+use crate::graph::CallError;
+use crate::mailbox::{ImportError, Verdict};
+use crate::resolve::MailboxId;
+
+/// So many messages are compared at the same time: each may hold a file in memory.
+const AT_ONCE: usize = 2;
+
+impl GraphDoor {
+    /// One verdict for each manifest, in the same order.
+    pub(super) async fn compare(&self, mailbox: &MailboxId, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
+        let verdicts: Vec<_> = sent.iter().map(|manifest| self.verdict(mailbox, manifest)).collect();
+        stream::iter(verdicts)
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+            .map_err(|error| fault::of_read(&error, self.settings.method.permission()))
+    }
+
+    async fn verdict(&self, mailbox: &MailboxId, manifest: &Manifest) -> Result<Verdict, CallError> {
+        let copies = self.calls.copies(mailbox, &manifest.message_id, true).await?;
+        match copies.as_slice() {
+            [] => Ok(Verdict::Missing),
+            [copy] => Ok(match self.difference(mailbox, copy, manifest).await? {
+                Some(detail) => Verdict::Altered { detail },
+                None => Verdict::Intact,
+            }),
+            several => Ok(Verdict::Doubled { copies: several.len() }),
+        }
+    }
+
+    /// What differs between a copy and what was sent.
+    async fn difference(
+        &self,
+        mailbox: &MailboxId,
+        copy: &Copy,
+        manifest: &Manifest,
+    ) -> Result<Option<String>, CallError> {
+        if let Some(mismatch) = copy.created.mismatch(manifest.message_id.as_str(), manifest.date) {
+            return Ok(Some(mismatch));
+        }
+        if Digest::of(copy.subject.as_deref().unwrap_or_default().as_bytes()) != manifest.subject {
+            return Ok(Some("the subject is another".to_owned()));
+        }
+        let made = copy.made();
+        let same_text = |text: Digest| copy.html().is_some_and(|html| body_text::digest(html) == text);
+        if made.as_ref().is_some_and(|made| !same_text(made.text)) {
+            return Ok(Some("the text of the body is another".to_owned()));
+        }
+        let own = made.map_or(0, |made| made.files.saturating_sub(manifest.attachments.len()));
+        self.difference_of_files(mailbox, &copy.created.id, manifest, own).await
+    }
+
+    /// Compares the files byte by byte. `own` files of our own making may be among them.
+    async fn difference_of_files(
+        &self,
+        mailbox: &MailboxId,
+        id: &str,
+        manifest: &Manifest,
+        own: usize,
+    ) -> Result<Option<String>, CallError> {
+        let mut present = self.calls.files(mailbox, id).await?;
+        for _ in 0..own {
+            match present.iter().position(|file| file.name.as_deref() == Some(WHOLE_BODY_FILE)) {
+                Some(place) => drop(present.swap_remove(place)),
+                None => return Ok(Some("the file with the whole message is missing".to_owned())),
+            }
+        }
+        if present.len() != manifest.attachments.len() {
+            let (there, sent) = (present.len(), manifest.attachments.len());
+            return Ok(Some(format!("it has {there} attachments instead of {sent}")));
+        }
+        let mut open: HashMap<Digest, usize> = HashMap::new();
+        for attachment in &manifest.attachments {
+            *open.entry(attachment.digest).or_default() += 1;
+        }
+        for file in &present {
+            let digest = self.calls.file_digest(mailbox, id, file).await?;
+            match open.get_mut(&digest) {
+                Some(count) if *count > 0 => *count -= 1,
+                _ => return Ok(Some("an attachment has other bytes".to_owned())),
+            }
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,264 @@
+//! Finds messages of ours in a mailbox: by their file name, else by their Message-ID, in every folder, because people
+//! move messages and mail programs name files anew.
+//!
+//! Only these questions list directories. A listing can miss a file that is renamed meanwhile, so that "not there" is
+//! said only after a second listing agrees.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use super::file_name::{self, unique_part_of};
+use super::layout::{Layout, sync_directory};
+use crate::convert::Manifest;
+use crate::digest::{Digest, Digester};
+use crate::identity::MessageId;
+use crate::mailbox::{RemoteId, Verdict};
+
+/// How much of a foreign file is read in search of its Message-ID, in bytes.
+const MAX_HEADER: u64 = 256 * 1024;
+
+/// A message looked for in a whole mailbox. What is found is made durable, as a delivery would have done; what a
+/// delivery left unfinished in `tmp` is removed where nothing is found.
+pub(super) fn recover(layout: &Layout, address: &str, wanted: &MessageId) -> io::Result<Option<RemoteId>> {
+    for _listing in 0..2 {
+        let mut found = None;
+        visit(&folders(&layout.mailbox(address))?, |id, path| {
+            if id == *wanted {
+                found = Some(path.to_owned());
+            }
+            found.is_none()
+        })?;
+        if let Some(path) = found {
+            return made_durable(&path).map(Some);
+        }
+    }
+    remove_unfinished(&layout.archive(address).join("tmp"), wanted)?;
+    Ok(None)
+}
+
+/// The Message-IDs of ours in the archive folder, as often as they are there.
+pub(super) fn inventory(layout: &Layout, address: &str) -> io::Result<Vec<MessageId>> {
+    let mut ids = Vec::new();
+    visit(&[layout.archive(address)], |id, _| {
+        ids.push(id);
+        true
+    })?;
+    Ok(ids)
+}
+
+/// One verdict for each manifest.
+pub(super) fn verify(layout: &Layout, address: &str, sent: &[Manifest]) -> io::Result<Vec<Verdict>> {
+    let wanted: HashSet<&MessageId> = sent.iter().map(|manifest| &manifest.message_id).collect();
+    let mut copies = copies_of(layout, address, &wanted)?;
+    if copies.len() < wanted.len() {
+        copies = copies_of(layout, address, &wanted)?;
+    }
+    let nowhere = Vec::new();
+    let verdict = |manifest: &Manifest| match copies.get(&manifest.message_id).unwrap_or(&nowhere).as_slice() {
+        [] => Ok(Verdict::Missing),
+        [copy] => compare(layout, address, copy, manifest),
+        several => Ok(Verdict::Doubled { copies: several.len() }),
+    };
+    sent.iter().map(verdict).collect()
+}
+
+/// Where the copies of messages are.
+fn copies_of(
+    layout: &Layout,
+    address: &str,
+    wanted: &HashSet<&MessageId>,
+) -> io::Result<HashMap<MessageId, Vec<PathBuf>>> {
+    let mut copies: HashMap<MessageId, Vec<PathBuf>> = HashMap::new();
+    visit(&folders(&layout.mailbox(address))?, |id, path| {
+        if wanted.contains(&id) {
+            copies.entry(id).or_default().push(path.to_owned());
+        }
+        true
+    })?;
+    Ok(copies)
+}
+
+/// Compares a copy with what was sent. One that was moved since it was found is looked for once more.
+fn compare(layout: &Layout, address: &str, copy: &Path, manifest: &Manifest) -> io::Result<Verdict> {
+    let (size, digest) = match content_of(copy) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let moved = copies_of(layout, address, &HashSet::from([&manifest.message_id]))?;
+            match moved.into_values().flatten().collect::<Vec<_>>().as_slice() {
+                [] => return Ok(Verdict::Missing),
+                [copy] => content_of(copy)?,
+                several => return Ok(Verdict::Doubled { copies: several.len() }),
+            }
+        }
+        content => content?,
+    };
+    if size != manifest.size {
+        return Ok(Verdict::Altered { detail: format!("{size} bytes, where {} were sent", manifest.size) });
+    }
+    if digest != manifest.mime {
+        return Ok(Verdict::Altered { detail: format!("other content, of digest {digest}") });
+    }
+    Ok(Verdict::Intact)
+}
+
+/// The length and the digest of a file.
+fn content_of(path: &Path) -> io::Result<(u64, Digest)> {
+    let mut reader = BufReader::with_capacity(64 * 1024, File::open(path)?);
+    let mut digester = Digester::default();
+    let mut size = 0;
+    loop {
+        let piece = reader.fill_buf()?;
+        if piece.is_empty() {
+            return Ok((size, digester.finish()));
+        }
+        digester.update(piece);
+        let length = piece.len();
+        size += length as u64;
+        reader.consume(length);
+    }
+}
+
+/// Makes the place of a file durable and gives the file's id.
+fn made_durable(path: &Path) -> io::Result<RemoteId> {
+    if let Some(directory) = path.parent() {
+        sync_directory(directory)?;
+    }
+    Ok(RemoteId(path.file_name().map(unique_part_of).unwrap_or_default()))
+}
+
+/// Removes what interrupted deliveries of a message left in `tmp`.
+fn remove_unfinished(tmp: &Path, message_id: &MessageId) -> io::Result<()> {
+    for path in files(tmp)? {
+        if path.file_name().and_then(file_name::message_id).as_ref() == Some(message_id) {
+            fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The folders of a mailbox, the mailbox itself first; none where there is no mailbox.
+fn folders(mailbox: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut folders = vec![mailbox.to_owned()];
+    for entry in entries(mailbox)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().starts_with(b".") && entry.path().is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    Ok(folders)
+}
+
+/// Shows each message of ours in these folders, until `seen` says that it is enough. Files that bear our name come
+/// first: only where they don't suffice are the others read.
+fn visit(folders: &[PathBuf], mut seen: impl FnMut(MessageId, &Path) -> bool) -> io::Result<()> {
+    let mut foreign = Vec::new();
+    for directory in folders.iter().flat_map(|folder| [folder.join("cur"), folder.join("new")]) {
+        for path in files(&directory)? {
+            match path.file_name().and_then(file_name::message_id) {
+                None => foreign.push(path),
+                Some(id) => {
+                    if !seen(id, &path) {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+    for path in foreign {
+        if let Some(id) = message_id_within(&path)?
+            && !seen(id, &path)
+        {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The entries of a directory; none where there is no such directory.
+fn entries(directory: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>>> {
+    match fs::read_dir(directory) {
+        Ok(entries) => Ok(Some(entries).into_iter().flatten()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None.into_iter().flatten()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The files of a directory but the hidden ones, which belong to the mail program.
+fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in entries(directory)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") && !entry.file_type()?.is_dir() {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
+/// The Message-ID of a file, where it is one of ours. A file that is gone or that is no regular file has none.
+fn message_id_within(path: &Path) -> io::Result<Option<MessageId>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    if !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    message_id_of_header(BufReader::new(file.take(MAX_HEADER)))
+}
+
+/// The value of the first `Message-ID` field of a header, unfolded.
+fn message_id_of_header(mut header: impl io::BufRead) -> io::Result<Option<MessageId>> {
+    const FIELD: &[u8] = b"message-id:";
+    let mut line = Vec::new();
+    let mut value: Option<Vec<u8>> = None;
+    loop {
+        line.clear();
+        header.read_until(b'\n', &mut line)?;
+        let content = line.trim_ascii();
+        let folded = line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+        match &mut value {
+            Some(value) if folded && !content.is_empty() => value.extend_from_slice(content),
+            Some(value) => return Ok(MessageId::parse(&String::from_utf8_lossy(value))),
+            None if content.is_empty() => return Ok(None),
+            None => value = field_value(content, FIELD),
+        }
+    }
+}
+
+/// The value of a header line where it is of this field.
+fn field_value(line: &[u8], field: &[u8]) -> Option<Vec<u8>> {
+    let (name, value) = line.split_at_checked(field.len())?;
+    name.eq_ignore_ascii_case(field).then(|| value.trim_ascii().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_message_id_is_read_from_any_header() {
+        let ours = "0123456789abcdef0123456789abcdef@whatsapp-archiver.invalid";
+        let id = MessageId::parse(ours);
+        assert!(id.is_some());
+        for header in [
+            format!("Message-ID: <{ours}>\r\n\r\n"),
+            format!("From: a@b.example\nMESSAGE-id:<{ours}>\n\nMessage-ID: <x@y>\n"),
+            format!("Subject: x\r\nMessage-ID:\r\n <{ours}>\r\nDate: x\r\n\r\n"),
+            format!("Message-Id: <{ours}>"),
+        ] {
+            assert_eq!(message_id_of_header(header.as_bytes()).unwrap(), id, "{header}");
+        }
+        for header in [
+            String::new(),
+            "\r\n".to_owned(),
+            format!("Subject: x\n\nMessage-ID: <{ours}>\n"),
+            "Message-ID: <abc@contoso.example>\n\n".to_owned(),
+            format!("Message-ID: <x@y>\nMessage-ID: <{ours}>\n\n"),
+            "Message-ID:".to_owned(),
+        ] {
+            assert_eq!(message_id_of_header(header.as_bytes()).unwrap(), None, "{header}");
+        }
+    }
+}

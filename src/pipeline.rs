@@ -1,0 +1,182 @@
+//! The pipeline: the one place that knows the order of the stages and what a fault does.
+//!
+//! ```text
+//! pull ──▶ prepare ──▶ queue of each mailbox ──▶ deliver ──▶ settle
+//! pages    resolve,     in memory, or `ready`     copies      outcomes,
+//! staged   convert      in the ledger                         grouped
+//! ```
+//!
+//! Nothing waits for a mailbox but the mailbox's own queue. A queue that is full, paused or another process's is left to
+//! the ledger (`ready`) and read back from staging when its turn comes; so memory is bounded, and one mailbox's trouble is its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::ledger::{Holder, ItemSelection, Ledger, LedgerError};
+use crate::mailbox::MailboxDoor;
+use crate::resolve::Resolver;
+use crate::retry::{Retrier, RetryPolicy};
+use crate::schedule::Schedule;
+use crate::source::{Source, SourceError};
+use crate::staging::{Staging, StagingError};
+use crate::window::Window;
+
+mod attachments;
+mod candidate;
+mod deliver;
+mod dispatch;
+mod leases;
+mod load;
+mod memory;
+mod ownership;
+mod prepare;
+mod progress;
+mod pull;
+mod rows;
+mod run;
+mod settle;
+
+pub use load::Loader;
+pub use progress::Progress;
+pub use run::{RunFinished, finish_abandoned};
+
+/// What the pipeline is made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// The one clock.
+    pub clock: SharedClock,
+    /// Where items come from.
+    pub source: Arc<dyn Source>,
+    /// Where raw items lie.
+    pub staging: Arc<dyn Staging>,
+    /// Whose mailboxes items belong in.
+    pub resolver: Arc<Resolver>,
+    /// Where copies go.
+    pub door: Arc<dyn MailboxDoor>,
+    /// What remembers.
+    pub ledger: Ledger,
+    /// This process.
+    pub holder: Holder,
+}
+
+/// What the configuration says of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The largest item that is imported, in bytes of content (`mailbox.max_item_size`).
+    pub max_item_size: u64,
+    /// The largest attachment that is staged, in bytes (`source.max_attachment_size`).
+    pub max_attachment_size: u64,
+    /// How long an attachment may trail (`source.attachment_wait`).
+    pub attachment_wait: Duration,
+    /// Attachments that are fetched at the same time (`source.downloads`).
+    pub downloads: usize,
+    /// The domain of participants without any address (`mailbox.placeholder_address_domain`).
+    pub placeholder_address_domain: String,
+    /// How often and how soon to try again (`[retry]`).
+    pub retry: RetryPolicy,
+    /// After how long a pending delivery fails (`retry.give_up`).
+    pub give_up: Duration,
+    /// How long a dead process's work waits (`ledger.lease`).
+    pub lease: Duration,
+    /// When to run and what to read (`[schedule]`).
+    pub schedule: Schedule,
+    /// `inputs` of the report.
+    pub inputs: Inputs,
+}
+
+/// The digests of what a run was made with.
+#[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
+pub struct Inputs {
+    /// The SHA-256 of the configuration file.
+    pub config_sha256: Option<String>,
+    /// The SHA-256 of the mapping file.
+    pub mapping_sha256: Option<String>,
+    /// The converter's version.
+    pub converter: String,
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub enum Order {
+    /// From the watermark to now.
+    Regular,
+    /// A stated window; the watermark stays.
+    Backfill(Window),
+    /// What is held or failed, from staging.
+    Retry(ItemSelection),
+}
+
+/// Why a run could not go on. What was staged and recorded stays, and the next run goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The source failed.
+    #[error("{0}")]
+    Source(#[from] SourceError),
+    /// The source failed at a cursor.
+    #[error("reading the window {window} stopped at cursor {cursor}: {error}; the next run goes on from there")]
+    SourceAt {
+        /// The window.
+        window: Window,
+        /// The cursor after the last page that was recorded.
+        cursor: crate::source::Cursor,
+        /// What went wrong.
+        #[source]
+        error: SourceError,
+    },
+    /// Staging failed.
+    #[error("{0}")]
+    Staging(#[from] StagingError),
+    /// The ledger failed.
+    #[error("{0}")]
+    Ledger(#[from] LedgerError),
+    /// The staging area belongs to another ledger.
+    #[error(
+        "{staging} belongs to another ledger ({theirs}; this one is {ours}): with this ledger, everything would be imported a second time. \
+         Set ledger.url to the ledger that was used with it, run `rebuild-ledger`, or use an empty staging area"
+    )]
+    ForeignStaging {
+        /// The staging area.
+        staging: String,
+        /// The ledger that it belongs to.
+        theirs: String,
+        /// The ledger in use.
+        ours: String,
+    },
+    /// The program was told to stop.
+    #[error("the run was stopped before its end; the next one goes on from there")]
+    Stopped,
+    /// A part of the program broke.
+    #[error("a part of the program ended unexpectedly: {0}")]
+    Broken(String),
+}
+
+/// A pipeline, ready to run.
+#[derive(Clone)]
+pub struct Pipeline {
+    parts: Parts,
+    settings: Arc<Settings>,
+    retrier: Retrier,
+    stop: CancellationToken,
+    progress: Arc<Progress>,
+}
+
+impl Pipeline {
+    /// A pipeline of these parts. When `stop` is cancelled, no new work is begun, and what is under way ends.
+    pub fn new(parts: Parts, settings: Settings, stop: CancellationToken) -> Self {
+        let clock = Arc::clone(&parts.clock);
+        let retrier = Retrier::new(clock, settings.retry, stop.clone());
+        Self { parts, settings: Arc::new(settings), retrier, stop, progress: Arc::new(Progress::default()) }
+    }
+
+    /// The counters of the run under way.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        self.parts.clock.now()
+    }
+}

@@ -1,0 +1,73 @@
+//! What became of a copy, told to the log and the ledger.
+
+use std::sync::Arc;
+
+use super::Deliverer;
+use crate::ledger::{DeliveryState, ItemNo, Outcome};
+use crate::mailbox::{ImportError, RemoteId};
+use crate::pipeline::dispatch::Job;
+use crate::resolve::Mailbox;
+
+impl Deliverer {
+    pub(super) async fn imported(&self, mailbox: &Mailbox, job: &Job, remote: RemoteId, attempts: u32) {
+        let (state, reason, detail) = match &job.partial {
+            None => (DeliveryState::Imported, None, None),
+            Some((reason, detail)) => (DeliveryState::PartiallyImported, Some(reason.name()), Some(detail.clone())),
+        };
+        tracing::debug!(event = "delivery_imported", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, outcome = state.name(), "a copy is imported");
+        let bytes = job.message.size();
+        let outcome = settled(job.no, mailbox, state, attempts);
+        let outcome = Outcome { reason, detail, bytes, remote_id: Some(remote.0), ..outcome };
+        self.settler.tell(outcome, Some(Arc::clone(&job.space))).await;
+    }
+
+    /// A copy of unknown outcome: looked up once the mailbox has settled, before anything is sent again.
+    pub(super) async fn unknown(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
+        let settle = chrono::Duration::from_std(self.pipeline.parts.door.settle()).unwrap_or_default();
+        tracing::warn!(event = "outcome_unknown", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is looked up before it is sent again");
+        let outcome = Outcome {
+            detail: Some(error.to_string()),
+            settle_at: Some(self.pipeline.now() + settle),
+            ..settled(job.no, mailbox, DeliveryState::Unknown, 1)
+        };
+        self.settler.tell(outcome, Some(Arc::clone(&job.space))).await;
+        self.dispatch.add_look_ups(mailbox);
+    }
+
+    pub(super) async fn held(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
+        tracing::error!(event = "delivery_held", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is held; it is pending until a later run");
+        let outcome = settled(job.no, mailbox, DeliveryState::Pending, 1);
+        self.settler.tell(Outcome { detail: Some(error.to_string()), ..outcome }, Some(Arc::clone(&job.space))).await;
+    }
+
+    pub(super) async fn rejected(&self, mailbox: &Mailbox, job: &Job, reason: &'static str, error: &ImportError) {
+        tracing::error!(event = "delivery_failed", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, reason, error = %error, "a mailbox rejects a copy for good; the item stays held");
+        let outcome = settled(job.no, mailbox, DeliveryState::Failed, 1);
+        let outcome = Outcome { reason: Some(reason), detail: Some(error.to_string()), ..outcome };
+        self.settler.tell(outcome, Some(Arc::clone(&job.space))).await;
+    }
+
+    /// Takes back the intent of copies that were certainly not sent.
+    pub(super) async fn unsent(&self, mailbox: &Mailbox, jobs: Vec<Job>, state: DeliveryState, detail: Option<&str>) {
+        for job in jobs {
+            let outcome = settled(job.no, mailbox, state, u32::from(detail.is_some()));
+            let outcome = Outcome { detail: detail.map(str::to_owned), ..outcome };
+            self.settler.tell(outcome, Some(Arc::clone(&job.space))).await;
+        }
+    }
+}
+
+/// An outcome with nothing to say.
+pub(super) fn settled(no: ItemNo, mailbox: &Mailbox, state: DeliveryState, attempts: u32) -> Outcome {
+    Outcome {
+        no,
+        mailbox: mailbox.id.clone(),
+        state,
+        reason: None,
+        detail: None,
+        attempts,
+        settle_at: None,
+        remote_id: None,
+        bytes: 0,
+    }
+}

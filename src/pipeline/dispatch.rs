@@ -1,0 +1,225 @@
+//! The mailboxes' queues: what is in memory for each, and which of them is being worked on.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::memory::Space;
+use crate::convert::Message;
+use crate::ledger::{ItemNo, PartialReason};
+use crate::resolve::{Mailbox, MailboxId};
+
+/// Most copies that wait in memory for one mailbox.
+const MOST_COPIES: usize = 256;
+
+/// Most bytes of messages that wait in memory for one mailbox, unless a single one is larger.
+const MOST_BYTES: u64 = 12 * 1024 * 1024;
+
+/// A copy to be sent, in memory. Its intent is recorded.
+#[derive(Debug, Clone)]
+pub(super) struct Job {
+    pub(super) no: ItemNo,
+    pub(super) message: Arc<Message>,
+    pub(super) partial: Option<(PartialReason, String)>,
+    pub(super) space: Arc<Space>,
+}
+
+/// One mailbox.
+#[derive(Debug)]
+struct Queue {
+    mailbox: Mailbox,
+    jobs: VecDeque<Job>,
+    bytes: u64,
+    /// Places given out for copies that are not in the queue yet.
+    reserved: usize,
+    /// A worker is at it.
+    working: bool,
+    /// The ledger has copies for it that are not in memory.
+    backlog: bool,
+    /// The ledger has copies for it of which it isn't known whether they are there.
+    look_ups: bool,
+    /// The ledger has duplicates for it that wait for their first copy.
+    duplicates: bool,
+    /// This run tries it no more.
+    given_up: bool,
+    /// Nothing goes into memory while it waits.
+    paused: bool,
+}
+
+impl Queue {
+    fn new(mailbox: Mailbox) -> Self {
+        Self {
+            mailbox,
+            jobs: VecDeque::new(),
+            bytes: 0,
+            reserved: 0,
+            working: false,
+            backlog: false,
+            look_ups: false,
+            duplicates: false,
+            given_up: false,
+            paused: false,
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.given_up && (!self.jobs.is_empty() || self.backlog || self.look_ups || self.duplicates)
+    }
+}
+
+/// What a worker does next for its mailbox.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Send these.
+    Send(Vec<Job>),
+    /// Read copies back from the ledger.
+    Backlog,
+    /// Look up copies of unknown outcome.
+    LookUps,
+    /// Settle the duplicates.
+    Duplicates,
+    /// Nothing: the worker ends.
+    Nothing,
+}
+
+/// All queues.
+#[derive(Debug, Default)]
+pub(super) struct Dispatch {
+    queues: Mutex<HashMap<MailboxId, Queue>>,
+    changed: Notify,
+}
+
+impl Dispatch {
+    fn queues(&self) -> MutexGuard<'_, HashMap<MailboxId, Queue>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, mailbox: &Mailbox, change: impl FnOnce(&mut Queue) -> T) -> T {
+        let mut queues = self.queues();
+        let queue = queues.entry(mailbox.id.clone()).or_insert_with(|| Queue::new(mailbox.clone()));
+        let result = change(queue);
+        drop(queues);
+        self.changed.notify_waiters();
+        result
+    }
+
+    /// Reserves a place for a copy of `size` bytes. False where it must go by way of the ledger.
+    pub(super) fn reserve(&self, mailbox: &Mailbox, size: u64) -> bool {
+        self.with(mailbox, |queue| {
+            // A queue that continues in the ledger stays there until it is worked off, so that copies keep their order.
+            let fits = queue.jobs.len() + queue.reserved < MOST_COPIES
+                && (queue.bytes + size <= MOST_BYTES || queue.jobs.is_empty() && queue.reserved == 0);
+            let admitted = fits && !queue.given_up && !queue.paused && !queue.backlog;
+            queue.reserved += usize::from(admitted);
+            admitted
+        })
+    }
+
+    /// Puts a copy into the place that was reserved for it; without one, the place is given back.
+    pub(super) fn fill(&self, mailbox: &Mailbox, job: Option<Job>) {
+        self.with(mailbox, |queue| {
+            queue.reserved = queue.reserved.saturating_sub(1);
+            if let Some(job) = job {
+                queue.bytes += job.message.size();
+                queue.jobs.push_back(job);
+            }
+        });
+    }
+
+    /// The ledger has copies for the mailbox that are not in memory.
+    pub(super) fn add_backlog(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |queue| queue.backlog = true);
+    }
+
+    /// The ledger has copies of unknown outcome for the mailbox.
+    pub(super) fn add_look_ups(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |queue| queue.look_ups = true);
+    }
+
+    /// The ledger has duplicates for the mailbox.
+    pub(super) fn add_duplicates(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |queue| queue.duplicates = true);
+    }
+
+    /// The backlog was read to its end.
+    pub(super) fn backlog_done(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |queue| queue.backlog = false);
+    }
+
+    /// While a mailbox waits, its copies go by way of the ledger.
+    pub(super) fn set_paused(&self, mailbox: &Mailbox, paused: bool) {
+        self.with(mailbox, |queue| queue.paused = paused);
+    }
+
+    /// This run tries the mailbox no more.
+    pub(super) fn give_up(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |queue| queue.given_up = true);
+    }
+
+    /// Takes everything that waits in memory for the mailbox.
+    pub(super) fn take_all(&self, mailbox: &Mailbox) -> Vec<Job> {
+        self.with(mailbox, |queue| {
+            queue.bytes = 0;
+            queue.jobs.drain(..).collect()
+        })
+    }
+
+    /// The next work for a mailbox, of at most so many messages and bytes. A worker that is told [`Work::Nothing`] has ended.
+    pub(super) fn next(&self, mailbox: &Mailbox, messages: usize, bytes: u64) -> Work {
+        self.with(mailbox, |queue| {
+            if queue.given_up {
+                queue.working = false;
+                return Work::Nothing;
+            }
+            if !queue.jobs.is_empty() {
+                return Work::Send(take_batch(queue, messages, bytes));
+            }
+            if queue.backlog {
+                return Work::Backlog;
+            }
+            if std::mem::take(&mut queue.look_ups) {
+                return Work::LookUps;
+            }
+            if std::mem::take(&mut queue.duplicates) {
+                return Work::Duplicates;
+            }
+            queue.working = false;
+            Work::Nothing
+        })
+    }
+
+    /// A mailbox that has work and no worker; it is marked as worked on. The longest queue goes first.
+    pub(super) fn claim(&self) -> Option<Mailbox> {
+        let mut queues = self.queues();
+        let waiting = queues.values_mut().filter(|queue| !queue.working && queue.has_work());
+        let longest = waiting.max_by_key(|queue| (queue.backlog, queue.jobs.len()))?;
+        longest.working = true;
+        Some(longest.mailbox.clone())
+    }
+
+    /// Whether no mailbox is worked on or has work.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queues().values().all(|queue| !queue.working && !queue.has_work() && queue.reserved == 0)
+    }
+
+    /// Returns after the next change.
+    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+}
+
+fn take_batch(queue: &mut Queue, messages: usize, bytes: u64) -> Vec<Job> {
+    let mut batch = Vec::new();
+    let mut taken = 0;
+    while let Some(job) = queue.jobs.front() {
+        let size = job.message.size();
+        if !batch.is_empty() && (batch.len() >= messages || taken + size > bytes) {
+            break;
+        }
+        taken += size;
+        batch.extend(queue.jobs.pop_front());
+    }
+    queue.bytes = queue.bytes.saturating_sub(taken);
+    batch
+}

@@ -1,0 +1,105 @@
+//! The leases of this process: renewed at a third of their length, checked immediately before sending.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use chrono::{DateTime, Duration, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::{Pipeline, RunError};
+use crate::ledger::{Lease, LedgerError};
+use crate::resolve::MailboxId;
+
+/// What this process holds.
+#[derive(Debug)]
+pub(super) struct Leases {
+    held: Mutex<HashSet<Lease>>,
+    until: Mutex<DateTime<Utc>>,
+    length: Duration,
+}
+
+impl Leases {
+    pub(super) fn new(length: std::time::Duration, now: DateTime<Utc>) -> Self {
+        let length = Duration::from_std(length).unwrap_or(Duration::seconds(60));
+        Self { held: Mutex::default(), until: Mutex::new(now + length), length }
+    }
+
+    fn until(&self) -> DateTime<Utc> {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, HashSet<Lease>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn holds(&self, lease: &Lease) -> bool {
+        self.held().contains(lease)
+    }
+
+    /// Until when claims that are made now are in force.
+    pub(super) fn claim_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        now + self.length
+    }
+
+    /// Whether the leases are certainly in force: asked immediately before sending.
+    pub(super) fn in_force(&self, now: DateTime<Utc>) -> bool {
+        now < self.until()
+    }
+}
+
+impl Pipeline {
+    /// Takes the leases that are free; tells which are ours now.
+    pub(super) async fn take_leases(&self, leases: &Leases, wanted: &[Lease]) -> Result<Vec<bool>, LedgerError> {
+        let missing: Vec<Lease> = wanted.iter().filter(|lease| !leases.holds(lease)).cloned().collect();
+        if !missing.is_empty() {
+            let now = self.now();
+            let ours =
+                self.parts.ledger.lease(&self.parts.holder, &missing, now, leases.claim_until(now)).await?;
+            let taken = missing.into_iter().zip(ours).filter_map(|(lease, ours)| ours.then_some(lease));
+            leases.held().extend(taken);
+        }
+        Ok(wanted.iter().map(|lease| leases.holds(lease)).collect())
+    }
+
+    /// Takes the lease of each mailbox that is free.
+    pub(super) async fn take_mailboxes(
+        &self,
+        leases: &Leases,
+        mailboxes: &[MailboxId],
+    ) -> Result<Vec<bool>, LedgerError> {
+        let wanted: Vec<Lease> = mailboxes.iter().cloned().map(Lease::Mailbox).collect();
+        self.take_leases(leases, &wanted).await
+    }
+
+    /// Waits until this process is the one that pulls.
+    pub(super) async fn become_puller(&self, leases: &Leases) -> Result<(), RunError> {
+        const POLL: std::time::Duration = std::time::Duration::from_secs(2);
+        let mut told = false;
+        while !self.take_leases(leases, &[Lease::Puller]).await?.into_iter().all(|ours| ours) {
+            if !told {
+                tracing::info!(event = "waiting_for_puller", "another process is pulling; waiting for it to end");
+                told = true;
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(RunError::Stopped),
+                () = self.parts.clock.sleep(POLL) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Renews the leases until `done`. Fails where one was lost: then nothing more may be sent.
+    pub(super) async fn keep_leases(&self, leases: &Leases, done: CancellationToken) -> Result<(), LedgerError> {
+        let third = (leases.length / 3).to_std().unwrap_or(std::time::Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                () = done.cancelled() => return Ok(()),
+                () = self.parts.clock.sleep(third) => {}
+            }
+            let until = leases.claim_until(self.now());
+            let expected = leases.held().len() as u64;
+            self.parts.ledger.renew_leases(&self.parts.holder, expected, until).await?;
+            *leases.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        }
+    }
+}

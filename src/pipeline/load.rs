@@ -1,0 +1,203 @@
+//! An item read back from staging: when its turn comes later than its page, in another run, or for an export.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::attachments::{decode_inline, inline_record};
+use super::candidate::{Candidate, Content, History, HistoryRow};
+use super::{Pipeline, RunError};
+use crate::convert::StagedAttachment;
+use crate::digest::Digest;
+use crate::item::Item;
+use crate::item::read::{Malformed, inline_contents};
+use crate::ledger::{AttachmentRecord, AttachmentState, ItemRecord};
+use crate::staging::{BlobName, Staging, StagingError};
+
+/// Reads items back.
+#[derive(Clone)]
+pub struct Loader {
+    staging: Arc<dyn Staging>,
+}
+
+impl Loader {
+    /// A loader from this staging area.
+    pub fn new(staging: Arc<dyn Staging>) -> Self {
+        Self { staging }
+    }
+
+    /// The item's JSON, byte for byte as it was sent: from its page, else from its held copy.
+    pub async fn raw(&self, record: &ItemRecord) -> Result<Bytes, StagingError> {
+        let page = self.name(&record.page)?;
+        let range = record.offset..record.offset + record.length;
+        let raw = match self.staging.get_range(&page, range).await {
+            Err(StagingError::NotFound { .. }) => {
+                self.staging.get(&BlobName::held_item(record.key), record.length).await?
+            }
+            other => other?,
+        };
+        if Digest::of(&raw) != record.key.0 {
+            return Err(StagingError::Damaged { name: page, detail: "the item's SHA-256 is another".to_owned() });
+        }
+        Ok(raw)
+    }
+
+    /// The item, read as it was read first.
+    pub async fn item(&self, record: &ItemRecord) -> Result<(Bytes, Result<Item, Malformed>), StagingError> {
+        let raw = self.raw(record).await?;
+        let item = Item::read(&raw, record.staged_at);
+        Ok((raw, item))
+    }
+
+    /// The attachments' bytes.
+    pub async fn attachments(
+        &self,
+        record: &ItemRecord,
+        raw: &[u8],
+        attachments: &[AttachmentRecord],
+    ) -> Result<Vec<StagedAttachment>, StagingError> {
+        let has_inline = attachments.iter().any(|attachment| attachment.state == AttachmentState::Inline);
+        let mut inline = if has_inline { inline_contents(raw).unwrap_or_default() } else { Vec::new() };
+        let mut read = Vec::with_capacity(attachments.len());
+        for (index, attachment) in attachments.iter().enumerate() {
+            let base64 = inline.get_mut(index).and_then(Option::take);
+            read.push(self.attachment(record, index, attachment, base64).await?);
+        }
+        Ok(read)
+    }
+
+    async fn attachment(
+        &self,
+        record: &ItemRecord,
+        index: usize,
+        attachment: &AttachmentRecord,
+        base64: Option<String>,
+    ) -> Result<StagedAttachment, StagingError> {
+        let (bytes, name) = match &attachment.state {
+            AttachmentState::Inline => {
+                let bytes = base64.and_then(|base64| decode_inline(&base64).ok()).unwrap_or_default();
+                (Bytes::from(bytes), self.name(&record.page)?)
+            }
+            AttachmentState::Staged { blob } => {
+                let name = self.name(blob)?;
+                let bytes = match self.staging.get(&name, attachment.size).await {
+                    Err(StagingError::NotFound { .. }) => {
+                        self.staging.get(&BlobName::held_attachment(record.key, index), attachment.size).await?
+                    }
+                    other => other?,
+                };
+                (bytes, name)
+            }
+            other => return Ok(without_bytes(other)),
+        };
+        let digest = Digest::of(&bytes);
+        if attachment.digest != Some(digest) {
+            return Err(StagingError::Damaged { name, detail: "the attachment's SHA-256 is another".to_owned() });
+        }
+        Ok(StagedAttachment::Present { bytes, digest })
+    }
+
+    fn name(&self, name: &str) -> Result<BlobName, StagingError> {
+        let parsed = BlobName::parse(name);
+        parsed.ok_or_else(|| StagingError::Unavailable(format!("{name:?} is not the name of a blob in {}", self.staging.name())))
+    }
+}
+
+/// An attachment that has no bytes to import.
+pub(super) fn without_bytes(state: &AttachmentState) -> StagedAttachment {
+    match state {
+        AttachmentState::Corrupt { detail, .. } => StagedAttachment::Corrupt { detail: detail.clone() },
+        AttachmentState::Awaited { detail } | AttachmentState::Missing { detail } => {
+            StagedAttachment::Missing { detail: detail.clone() }
+        }
+        AttachmentState::TooLarge => {
+            StagedAttachment::Missing { detail: "it is larger than source.max_attachment_size".to_owned() }
+        }
+        AttachmentState::Inline | AttachmentState::Staged { .. } => {
+            StagedAttachment::Missing { detail: "its bytes are not in memory".to_owned() }
+        }
+    }
+}
+
+impl Pipeline {
+    /// Reads items back as candidates, with what earlier runs made of them. Their attachments' bytes are read when they are needed.
+    pub(super) async fn read_back(&self, records: Vec<ItemRecord>) -> Result<Vec<Candidate>, RunError> {
+        let numbers: Vec<_> = records.iter().map(|record| record.no).collect();
+        let rows = self.parts.ledger.rows_of(&numbers).await?;
+        let loader = Loader::new(Arc::clone(&self.parts.staging));
+        let mut candidates = Vec::with_capacity(records.len());
+        for record in records {
+            let (_, item) = self.retrier.run("reading a staged item", || loader.item(&record)).await?;
+            let rows = rows.iter().filter(|(no, ..)| *no == record.no);
+            let rows = rows.map(|(_, target, state, reason)| HistoryRow {
+                target: target.clone(),
+                state: *state,
+                reason: reason.clone(),
+            });
+            candidates.push(Candidate {
+                no: record.no,
+                key: record.key,
+                window: record.window,
+                staged_at: record.staged_at,
+                item,
+                attachments: record.attachments.clone(),
+                content: None,
+                history: History {
+                    resolution: record.resolution.clone(),
+                    rows: rows.collect(),
+                    attachments_changed: false,
+                },
+                record: Some(record),
+            });
+        }
+        Ok(candidates)
+    }
+
+    /// The candidate's content: what is in memory, else read back from staging.
+    pub(super) async fn content_of(&self, candidate: &mut Candidate, memory: &super::memory::Memory) -> Result<Content, RunError> {
+        if let Some(content) = candidate.content.take() {
+            return Ok(content);
+        }
+        let broken = || RunError::Broken("the memory budget was closed".to_owned());
+        let space = memory.read_back(candidate.content_size()).await.ok_or_else(broken)?;
+        let in_page = candidate.attachments.iter().any(|attachment| {
+            matches!(attachment.state, AttachmentState::Inline | AttachmentState::Staged { .. })
+        });
+        if !in_page {
+            let attachments = candidate.attachments.iter().map(|attachment| without_bytes(&attachment.state)).collect();
+            return Ok(Content { attachments, space });
+        }
+        let record = match candidate.record.take() {
+            Some(record) => record,
+            None => {
+                let found = self.parts.ledger.items(&[candidate.no]).await?.remove(&candidate.no);
+                found.ok_or_else(|| RunError::Broken(format!("item {} is not in the ledger", candidate.no.0)))?
+            }
+        };
+        let loader = Loader::new(Arc::clone(&self.parts.staging));
+        let attachments = &candidate.attachments;
+        let attachments = self
+            .retrier
+            .run("reading a staged item", || async {
+                let raw = loader.raw(&record).await?;
+                loader.attachments(&record, &raw, attachments).await
+            })
+            .await?;
+        candidate.record = Some(record);
+        Ok(Content { attachments, space })
+    }
+}
+
+/// The record and the bytes of an item's inline attachments, by their index.
+pub(super) fn inline_attachments(item: &Item, raw: &[u8]) -> Vec<Option<super::attachments::Fetched>> {
+    if !item.attachments.iter().any(|declared| declared.inline) {
+        return item.attachments.iter().map(|_| None).collect();
+    }
+    let mut contents = inline_contents(raw).unwrap_or_default();
+    let mut each = Vec::with_capacity(item.attachments.len());
+    for (index, declared) in item.attachments.iter().enumerate() {
+        let base64 = contents.get_mut(index).and_then(Option::take);
+        each.push(declared.inline.then(|| inline_record(declared, base64.as_deref())));
+    }
+    each
+}

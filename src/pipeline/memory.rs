@@ -1,0 +1,56 @@
+//! How much of items' contents is in memory at the same time.
+//!
+//! Two budgets, so that neither side can starve the other: what the puller keeps of what it has just staged (it never waits: what
+//! doesn't fit is read back later), and what is read back from staging (which waits for its turn).
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Semaphores count in these units, because their permits are 32 bits.
+const UNIT: u64 = 1024;
+
+/// What a small item takes beside its content: its fields, headers and bodies.
+const OVERHEAD: u64 = 6 * 1024;
+
+/// Space for one item's content and message, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Space(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+/// The two budgets.
+#[derive(Debug, Clone)]
+pub(super) struct Memory {
+    kept: Arc<Semaphore>,
+    read_back: Arc<Semaphore>,
+    each: u32,
+}
+
+impl Memory {
+    /// Budgets that hold an item of `max_item_size` bytes at least.
+    pub(super) fn new(max_item_size: u64) -> Self {
+        const EACH: u64 = 24 * 1024 * 1024;
+        let each = units(EACH.max(need(max_item_size)));
+        let semaphore = || Arc::new(Semaphore::new(each as usize));
+        Self { kept: semaphore(), read_back: semaphore(), each }
+    }
+
+    /// Space for content that was just staged; nothing where there is none now.
+    pub(super) fn keep(&self, content: u64) -> Option<Space> {
+        Arc::clone(&self.kept).try_acquire_many_owned(units(need(content))).ok().map(Space)
+    }
+
+    /// Space for content that is read back, when there is some.
+    pub(super) async fn read_back(&self, content: u64) -> Option<Space> {
+        let units = units(need(content)).min(self.each);
+        Arc::clone(&self.read_back).acquire_many_owned(units).await.ok().map(Space)
+    }
+}
+
+/// The content, and once more in the message's base64.
+fn need(content: u64) -> u64 {
+    OVERHEAD + content + content.div_ceil(2).saturating_mul(3)
+}
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).min(Semaphore::MAX_PERMITS as u32)
+}

@@ -1,0 +1,324 @@
+//! Preparing: an item becomes rows, and copies in the queues of its mailboxes.
+//!
+//! 1. Attachments that an earlier run awaited are asked for again.
+//! 2. The rules that need nobody's answer are applied ([`super::rows`]).
+//! 3. The directory is asked whose mailboxes the rest belongs in, all items of a batch at once.
+//! 4. Each is converted once, for all its mailboxes.
+//! 5. Resolution, manifest, rows and intents are recorded in one transaction.
+//! 6. Copies go into the queues.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::attachments::AttachmentAt;
+use super::candidate::{Candidate, Content};
+use super::dispatch::{Dispatch, Job};
+use super::leases::Leases;
+use super::memory::Memory;
+use super::rows::{self, Screened};
+use super::{Pipeline, RunError};
+use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert};
+use crate::failpoint;
+use crate::fault::{Fault, Reason};
+use crate::identity::Identity;
+use crate::item::Item;
+use crate::ledger::{
+    AttachmentState, DeliveryState, ItemState, NewDelivery, PartialReason, Prepared, RunId, Target,
+};
+use crate::resolve::{Mailbox, Resolution, re_resolve};
+
+/// What preparing needs beside the pipeline.
+pub(super) struct Preparer {
+    pub(super) pipeline: Pipeline,
+    pub(super) run: RunId,
+    pub(super) leases: Arc<Leases>,
+    pub(super) memory: Memory,
+    pub(super) dispatch: Arc<Dispatch>,
+    /// Every copy is looked up before it is sent: the ledger doesn't know what was sent before its own time.
+    pub(super) look_up_first: bool,
+    /// Failed copies are sent again where they failed for this reason, or for any.
+    pub(super) replay: Option<Option<Reason>>,
+}
+
+/// Items are prepared in batches of so many: one question to the directory and one transaction each.
+const BATCH: usize = 250;
+
+/// A candidate whose rows are known, and the copies that wait for them to be recorded.
+struct Ready {
+    prepared: Prepared,
+    copies: Option<Copies>,
+}
+
+struct Copies {
+    message: Arc<Message>,
+    partial: Option<(PartialReason, String)>,
+    space: Arc<super::memory::Space>,
+    /// The mailboxes in whose queues a place is reserved.
+    admitted: Vec<Mailbox>,
+    /// The mailboxes that get theirs by way of the ledger.
+    left: Vec<Mailbox>,
+}
+
+impl Preparer {
+    /// Prepares items until there are no more.
+    pub(super) async fn prepare_all(&self, mut items: mpsc::Receiver<Vec<Candidate>>) -> Result<(), RunError> {
+        while let Some(candidates) = items.recv().await {
+            self.prepare(candidates).await?;
+        }
+        Ok(())
+    }
+
+    /// Prepares candidates, batch by batch.
+    pub(super) async fn prepare(&self, candidates: Vec<Candidate>) -> Result<(), RunError> {
+        let mut candidates = candidates.into_iter().peekable();
+        while candidates.peek().is_some() {
+            let batch: Vec<Candidate> = candidates.by_ref().take(BATCH).collect();
+            self.prepare_batch(batch).await?;
+        }
+        Ok(())
+    }
+
+    async fn prepare_batch(&self, mut batch: Vec<Candidate>) -> Result<(), RunError> {
+        for candidate in &mut batch {
+            self.ask_for_awaited(candidate).await?;
+        }
+        let screened: Vec<Screened> =
+            batch.iter().map(|candidate| rows::screen(candidate, self.pipeline.settings.max_item_size)).collect();
+        let importable: Vec<&Item> = batch
+            .iter()
+            .zip(&screened)
+            .filter(|(_, screened)| matches!(screened, Screened::Importable))
+            .filter_map(|(candidate, _)| candidate.item.as_ref().ok())
+            .collect();
+        let mut resolutions = self.resolve(&importable).await.into_iter();
+
+        let mut ready = Vec::with_capacity(batch.len());
+        for (candidate, screened) in batch.into_iter().zip(screened) {
+            ready.push(match screened {
+                Screened::Held(reason, detail) => self.hold(&candidate, reason, detail),
+                Screened::Awaiting(detail) => await_attachments(&candidate, detail),
+                Screened::Importable => self.import(candidate, resolutions.next().unwrap_or_default()).await?,
+            });
+        }
+        self.record(ready).await
+    }
+
+    /// Asks again for attachments that an earlier run awaited; after `attachment_wait` they are missing.
+    async fn ask_for_awaited(&self, candidate: &mut Candidate) -> Result<(), RunError> {
+        let pipeline = &self.pipeline;
+        if candidate.record.is_none() || candidate.awaited().is_none() {
+            return Ok(());
+        }
+        let Ok(item) = &candidate.item else { return Ok(()) };
+        for (index, declared) in item.attachments.iter().enumerate() {
+            let Some(record) = candidate.attachments.get_mut(index) else { continue };
+            let AttachmentState::Awaited { detail } = &record.state else { continue };
+            let at = AttachmentAt { item: item.id, key: candidate.key, index, window: candidate.window };
+            let detail = detail.clone();
+            *record = pipeline.stage_attachment(at, declared).await?.record;
+            let waited = rows::waited_enough(candidate.staged_at, pipeline.settings.attachment_wait, pipeline.now());
+            if waited && matches!(record.state, AttachmentState::Awaited { .. }) {
+                record.state = AttachmentState::Missing { detail };
+            }
+            candidate.history.attachments_changed = true;
+        }
+        Ok(())
+    }
+
+    /// Asks the directory, again where it gives no answer for a passing reason.
+    async fn resolve(&self, items: &[&Item]) -> Vec<Resolution> {
+        let resolver = &self.pipeline.parts.resolver;
+        let mut pauses = self.pipeline.settings.retry.pauses();
+        let mut attempt = 1;
+        loop {
+            let answers = resolver.resolve(items).await;
+            let passing = answers.iter().filter_map(|(_, error)| error.as_ref()).find_map(|error| {
+                match Fault::from(error) {
+                    Fault::Retry { after } => Some((after, error)),
+                    _ => None,
+                }
+            });
+            if let Some((after, error)) = passing
+                && let Some(pause) = pauses.next()
+                && self.pipeline.retrier.pause("asking the user directory", attempt, after.unwrap_or(pause).max(pause), error).await
+            {
+                attempt += 1;
+                continue;
+            }
+            return answers.into_iter().map(|(resolution, _)| resolution).collect();
+        }
+    }
+
+    fn hold(&self, candidate: &Candidate, reason: Reason, detail: String) -> Ready {
+        log_held(&self.run, candidate, reason, &detail);
+        let row = rows::own_row(Target::Item, DeliveryState::Failed, Some(reason), detail);
+        Ready { prepared: own_rows(candidate, ItemState::Prepared, vec![row]), copies: None }
+    }
+
+    async fn import(&self, mut candidate: Candidate, fresh: Resolution) -> Result<Ready, RunError> {
+        let history = &candidate.history;
+        let resolution = match &history.resolution {
+            Some(previous) => re_resolve(previous, fresh, history.copies_sent()),
+            None => fresh,
+        };
+        let Ok(item) = candidate.item.as_ref() else {
+            return Err(RunError::Broken("an item that can't be read is to be imported".to_owned()));
+        };
+        let rows = rows::resolved_rows(item, &resolution);
+        for own in rows.own.iter().filter(|own| own.reason == Some(Reason::NoValidUser)) {
+            log_held(&self.run, &candidate, Reason::NoValidUser, own.detail.as_deref().unwrap_or_default());
+        }
+        let mut prepared = own_rows(&candidate, ItemState::Prepared, rows.own);
+        prepared.replaced.extend(self.replayed(&candidate));
+        prepared.unmapped = rows.unmapped;
+        prepared.resolution = Some(resolution);
+        if rows.mailboxes.is_empty() {
+            return Ok(Ready { prepared, copies: None });
+        }
+
+        let partial = rows::partial(&candidate);
+        let Content { attachments, space } = self.pipeline.content_of(&mut candidate, &self.memory).await?;
+        let message = Arc::new(self.convert(&candidate, &attachments, &prepared)?);
+        let identity = identity(&candidate, &attachments)?;
+        prepared.identity = Some(identity);
+        prepared.message = Some((CONVERTER_VERSION, message.manifest()));
+        let mut copies =
+            Copies { message, partial, space: Arc::new(space), admitted: Vec::new(), left: Vec::new() };
+        let known: Vec<&str> = candidate
+            .history
+            .rows
+            .iter()
+            .map(|row| row.target.as_str())
+            .filter(|target| !prepared.replaced.iter().any(|replaced| replaced == target))
+            .collect();
+        for (mailbox, by) in rows.mailboxes {
+            if known.contains(&Target::Mailbox(mailbox.id.clone()).name().as_str()) {
+                continue;
+            }
+            let state = if self.look_up_first { DeliveryState::Unknown } else { DeliveryState::Ready };
+            prepared.deliveries.push(rows::copy_row(mailbox, by, identity, state));
+        }
+        self.admit(&mut prepared.deliveries, &mut copies).await?;
+        Ok(Ready { prepared, copies: Some(copies) })
+    }
+
+    fn convert(
+        &self,
+        candidate: &Candidate,
+        attachments: &[StagedAttachment],
+        prepared: &Prepared,
+    ) -> Result<Message, RunError> {
+        let (Ok(item), Some(resolution)) = (&candidate.item, &prepared.resolution) else {
+            return Err(RunError::Broken("an item is converted before it is resolved".to_owned()));
+        };
+        Ok(convert(item, attachments, resolution, &self.pipeline.settings.placeholder_address_domain))
+    }
+
+    /// The targets of failed copies that this run sends again.
+    fn replayed(&self, candidate: &Candidate) -> Vec<String> {
+        let Some(reason) = self.replay else { return Vec::new() };
+        let matches = |found: &Option<String>| reason.is_none_or(|reason| found.as_deref() == Some(reason.name()));
+        let failed = candidate.history.rows.iter().filter(|row| row.state == DeliveryState::Failed);
+        failed.filter(|row| row.is_for_mailbox() && matches(&row.reason)).map(|row| row.target.clone()).collect()
+    }
+
+    /// Reserves places in the queues of the mailboxes that this process may send to.
+    async fn admit(&self, deliveries: &mut [NewDelivery], copies: &mut Copies) -> Result<(), RunError> {
+        let mailboxes: Vec<Mailbox> =
+            deliveries.iter().filter_map(|row| row.mailbox.as_ref()).map(|(mailbox, _)| mailbox.clone()).collect();
+        let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
+        let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
+        let size = copies.message.size();
+        for (mailbox, ours) in mailboxes.into_iter().zip(ours) {
+            let row = deliveries.iter_mut().find(|row| row.mailbox.as_ref().is_some_and(|(other, _)| other.id == mailbox.id));
+            let Some(row) = row else { continue };
+            if ours && row.state == DeliveryState::Ready && self.dispatch.reserve(&mailbox, size) {
+                row.state = DeliveryState::Sending;
+                row.holder = Some(self.pipeline.parts.holder.clone());
+                row.converter = Some(CONVERTER_VERSION);
+                copies.admitted.push(mailbox);
+            } else {
+                copies.left.push(mailbox);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records what became of a batch, then lets its copies go.
+    async fn record(&self, ready: Vec<Ready>) -> Result<(), RunError> {
+        let pipeline = &self.pipeline;
+        let (prepared, copies): (Vec<Prepared>, Vec<Option<Copies>>) =
+            ready.into_iter().map(|ready| (ready.prepared, ready.copies)).unzip();
+        let record = || pipeline.parts.ledger.record_prepared(&self.run, pipeline.now(), &prepared);
+        let first = pipeline.retrier.run("recording items", record).await?;
+        failpoint::pass(failpoint::INTENT_RECORDED);
+        pipeline.progress.add_prepared(prepared.len(), prepared.iter().map(|item| item.deliveries.len()).sum());
+        for (item, copies) in prepared.iter().zip(copies) {
+            let Some(copies) = copies else { continue };
+            let is_first = |mailbox: &Mailbox| first.contains(&(item.no, Target::Mailbox(mailbox.id.clone()).name()));
+            for mailbox in &copies.admitted {
+                let job = is_first(mailbox).then(|| Job {
+                    no: item.no,
+                    message: Arc::clone(&copies.message),
+                    partial: copies.partial.clone(),
+                    space: Arc::clone(&copies.space),
+                });
+                if job.is_none() {
+                    self.dispatch.add_duplicates(mailbox);
+                }
+                self.dispatch.fill(mailbox, job);
+            }
+            for mailbox in &copies.left {
+                if is_first(mailbox) {
+                    self.dispatch.add_backlog(mailbox);
+                } else {
+                    self.dispatch.add_duplicates(mailbox);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The identity of a candidate whose attachments are read.
+fn identity(candidate: &Candidate, attachments: &[StagedAttachment]) -> Result<Identity, RunError> {
+    let Ok(item) = &candidate.item else {
+        return Err(RunError::Broken("an item that can't be read has no identity".to_owned()));
+    };
+    Ok(crate::convert::identity_of(item, attachments))
+}
+
+fn await_attachments(candidate: &Candidate, detail: String) -> Ready {
+    tracing::info!(event = "attachment_awaited", item.id = %candidate.key, "{detail}");
+    let row = rows::own_row(Target::Item, DeliveryState::Pending, None, detail);
+    Ready { prepared: own_rows(candidate, ItemState::AwaitingAttachments, vec![row]), copies: None }
+}
+
+/// An item's rows of its own take the place of those that an earlier run made.
+fn own_rows(candidate: &Candidate, state: ItemState, deliveries: Vec<NewDelivery>) -> Prepared {
+    let replaced = candidate.history.rows.iter().filter(|row| !row.is_for_mailbox()).map(|row| row.target.clone());
+    Prepared {
+        no: candidate.no,
+        state,
+        resolution: None,
+        identity: None,
+        message: None,
+        attachments: candidate.history.attachments_changed.then(|| candidate.attachments.clone()),
+        deliveries,
+        replaced: replaced.collect(),
+        unmapped: Vec::new(),
+    }
+}
+
+fn log_held(run: &RunId, candidate: &Candidate, reason: Reason, detail: &str) {
+    let id = candidate.item.as_ref().ok().map(|item| item.id.0);
+    tracing::info!(
+        event = "item_failed",
+        run.id = %run,
+        item.id = id,
+        item.key = %candidate.key,
+        reason = reason.name(),
+        "an item is held: {detail}"
+    );
+}

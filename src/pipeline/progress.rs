@@ -1,0 +1,53 @@
+//! The counters of a run under way, for the progress bar and the status page.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters that only grow within a run.
+#[derive(Debug, Default)]
+pub struct Progress {
+    items: AtomicU64,
+    prepared: AtomicU64,
+    deliveries: AtomicU64,
+    settled: AtomicU64,
+}
+
+impl Progress {
+    pub(super) fn reset(&self) {
+        for counter in [&self.items, &self.prepared, &self.deliveries, &self.settled] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn add_items(&self, count: usize) {
+        self.items.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_prepared(&self, items: usize, deliveries: usize) {
+        self.prepared.fetch_add(items as u64, Ordering::Relaxed);
+        self.deliveries.fetch_add(deliveries as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_settled(&self, count: usize) {
+        self.settled.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// New items taken up.
+    pub fn items(&self) -> u64 {
+        self.items.load(Ordering::Relaxed)
+    }
+
+    /// Items that have their deliveries.
+    pub fn prepared(&self) -> u64 {
+        self.prepared.load(Ordering::Relaxed)
+    }
+
+    /// Copies to be sent.
+    pub fn deliveries(&self) -> u64 {
+        self.deliveries.load(Ordering::Relaxed)
+    }
+
+    /// Copies that have their outcome.
+    pub fn settled(&self) -> u64 {
+        self.settled.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,349 @@
+//! Pulling: windows page by page, each page staged before its items are recorded, recorded before the cursor moves.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Duration, Utc};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use tokio::sync::mpsc;
+
+use super::attachments::AttachmentAt;
+use super::candidate::{Candidate, Content, History};
+use super::leases::Leases;
+use super::load::inline_attachments;
+use super::memory::Memory;
+use super::{Pipeline, RunError};
+use crate::convert::StagedAttachment;
+use crate::digest::Digest;
+use crate::failpoint;
+use crate::fault::Fault;
+use crate::item::read::peek_id;
+use crate::item::{Item, ItemKey};
+use crate::ledger::{AttachmentRecord, AttachmentState, NewItem, PageRecord, RunId, StoredWindow};
+use crate::schedule::{self, PlannedWindow};
+use crate::source::{Cursor, Page, SourceError};
+use crate::staging::BlobName;
+use crate::window::Window;
+
+/// What pulling needs beside the pipeline.
+pub(super) struct Puller {
+    pub(super) pipeline: Pipeline,
+    pub(super) run: RunId,
+    pub(super) leases: Arc<Leases>,
+    pub(super) memory: Memory,
+    /// Where new items go.
+    pub(super) items: mpsc::Sender<Vec<Candidate>>,
+}
+
+/// A window being read.
+struct Reading {
+    stored: StoredWindow,
+    /// A regular window's cursor is durable, and its end moves the watermark.
+    regular: bool,
+    page_size: usize,
+}
+
+/// An item of a page that the ledger doesn't know.
+struct Fresh {
+    new: NewItem,
+    candidate: Candidate,
+}
+
+impl Puller {
+    /// Reads from the watermark to now: first the window that an earlier run left unfinished.
+    pub(super) async fn pull_regular(&self) -> Result<(), RunError> {
+        let pipeline = &self.pipeline;
+        let ledger = &pipeline.parts.ledger;
+        let source_time = pipeline.retrier.run("logging in at the source", || pipeline.parts.source.log_in()).await?;
+        let schedule = &pipeline.settings.schedule;
+        let mut begin = None;
+        let mut end = None;
+        if let Some(open) = ledger.open_window().await? {
+            begin = Some(open.window.from);
+            end = Some(open.window.to);
+            ledger.set_run_window(&self.run, open.window).await?;
+            self.read_window(Reading { stored: open, regular: true, page_size: pipeline.parts.source.page_size() }).await?;
+        }
+        let watermark = ledger.watermark().await?;
+        for planned in self.plan(watermark, schedule.horizon(pipeline.now(), source_time)) {
+            let whole = Window { from: *begin.get_or_insert(planned.window.from), to: planned.window.to };
+            end = Some(planned.window.to);
+            ledger.set_run_window(&self.run, whole).await?;
+            let stored =
+                StoredWindow { window: planned.window, read_from: planned.read_from, cursor: Cursor::default() };
+            ledger.begin_window(&self.run, &stored).await?;
+            self.read_window(Reading { stored, regular: true, page_size: pipeline.parts.source.page_size() }).await?;
+        }
+        if end.is_none() {
+            tracing::warn!(
+                event = "nothing_to_read",
+                watermark = ?watermark,
+                "the present lies before the watermark, so there is no window to read; check the machine's clock"
+            );
+        }
+        Ok(())
+    }
+
+    /// The windows to read. A source without windows is read whole in each run, whatever its span is called.
+    fn plan(&self, watermark: Option<DateTime<Utc>>, horizon: DateTime<Utc>) -> Vec<PlannedWindow> {
+        let pipeline = &self.pipeline;
+        let schedule = &pipeline.settings.schedule;
+        if pipeline.parts.source.has_windows() {
+            return schedule.windows(watermark, horizon);
+        }
+        let now = pipeline.now();
+        let from = watermark.or_else(|| Some(schedule.windows(None, now).first()?.window.from)).unwrap_or(now).min(now);
+        let to = now.max(from + Duration::milliseconds(1));
+        vec![PlannedWindow { window: Window { from, to }, read_from: from }]
+    }
+
+    /// Reads a stated window, in steps of 24 hours.
+    pub(super) async fn pull_backfill(&self, whole: Window) -> Result<(), RunError> {
+        let pipeline = &self.pipeline;
+        pipeline.retrier.run("logging in at the source", || pipeline.parts.source.log_in()).await?;
+        pipeline.parts.ledger.set_run_window(&self.run, whole).await?;
+        for planned in schedule::steps(whole) {
+            let stored =
+                StoredWindow { window: planned.window, read_from: planned.read_from, cursor: Cursor::default() };
+            self.read_window(Reading { stored, regular: false, page_size: pipeline.parts.source.page_size() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_window(&self, mut reading: Reading) -> Result<(), RunError> {
+        let pipeline = &self.pipeline;
+        tracing::info!(
+            event = "window_started",
+            run.id = %self.run,
+            window.from = %reading.stored.window.from.to_rfc3339(),
+            window.to = %reading.stored.window.to.to_rfc3339(),
+            cursor = reading.stored.cursor.0,
+            "reading a window"
+        );
+        loop {
+            if pipeline.stop.is_cancelled() {
+                return Err(RunError::Stopped);
+            }
+            let page = self.fetch_page(&mut reading).await?;
+            let (next, end) = (page.next, page.end);
+            self.take_page(&reading, page).await?;
+            reading.stored.cursor = next;
+            if end {
+                break;
+            }
+        }
+        failpoint::pass(failpoint::WINDOW_READ);
+        if reading.regular {
+            pipeline.parts.ledger.finish_window(reading.stored.window).await?;
+        }
+        tracing::info!(event = "window_read", run.id = %self.run, cursor = reading.stored.cursor.0, "the window was read to its end");
+        Ok(())
+    }
+
+    /// Fetches the page after the cursor. One that can't be read is asked for again with half the limit, down to one item,
+    /// so that one item can't block a day.
+    async fn fetch_page(&self, reading: &mut Reading) -> Result<Page, RunError> {
+        let pipeline = &self.pipeline;
+        let StoredWindow { window, read_from, cursor } = reading.stored;
+        let asked = Window { from: read_from, to: window.to };
+        let mut pauses = pipeline.settings.retry.pauses();
+        let mut attempt = 1;
+        loop {
+            let error = match pipeline.parts.source.page(asked, cursor, reading.page_size).await {
+                Ok(page) => {
+                    // A page that could be read at a smaller size says nothing of those after it.
+                    reading.page_size = (reading.page_size * 2).min(pipeline.parts.source.page_size());
+                    return Ok(page);
+                }
+                Err(error) => error,
+            };
+            let failed = |error: SourceError| RunError::SourceAt { window, cursor, error };
+            let Fault::Retry { after } = Fault::from(&error) else { return Err(failed(error)) };
+            let halve = matches!(error, SourceError::PageUnreadable { .. } | SourceError::Unavailable(_));
+            if halve && reading.page_size > 1 {
+                reading.page_size /= 2;
+                if matches!(error, SourceError::PageUnreadable { .. }) {
+                    tracing::warn!(event = "page_halved", cursor = cursor.0, limit = reading.page_size, error = %error, "asking for a smaller page");
+                    continue;
+                }
+            }
+            let Some(pause) = pauses.next() else { return Err(failed(error)) };
+            if !pipeline.retrier.pause("reading a page", attempt, after.unwrap_or(pause).max(pause), &error).await {
+                return Err(RunError::Stopped);
+            }
+            attempt += 1;
+        }
+    }
+
+    /// 1. Tells new items from known ones. 2. Stages the page, where anything in it is new. 3. Stages attachments.
+    /// 4. Records items, counts and cursor. 5. Hands the items on.
+    async fn take_page(&self, reading: &Reading, page: Page) -> Result<(), RunError> {
+        let pipeline = &self.pipeline;
+        let window = reading.stored.window;
+        let keys: Vec<ItemKey> =
+            page.items.iter().map(|range| ItemKey(Digest::of(page.body.get(range.clone()).unwrap_or_default()))).collect();
+        let mut known = pipeline.parts.ledger.known(&keys).await?;
+        let total = keys.len();
+        let new: Vec<(ItemKey, std::ops::Range<usize>)> =
+            keys.into_iter().zip(page.items.iter().cloned()).filter(|(key, _)| known.insert(*key)).collect();
+
+        let now = pipeline.now();
+        let mut staged = None;
+        let mut fresh = Vec::with_capacity(new.len());
+        if !new.is_empty() {
+            let name = BlobName::page(window, reading.stored.cursor, Digest::of(&page.body));
+            pipeline.retrier.run("staging a page", || pipeline.parts.staging.put(&name, page.body.clone())).await?;
+            failpoint::pass(failpoint::PAGE_STAGED);
+            fresh = self.read_items(window, now, &page.body, new).await?;
+            staged = Some(name);
+        }
+
+        let has_overlap = reading.regular && pipeline.parts.source.has_windows();
+        let late = if has_overlap { fresh.iter().filter(|fresh| is_late(fresh, window)).count() } else { 0 };
+        let items: Vec<NewItem> = fresh.iter().map(|fresh| fresh.new.clone()).collect();
+        let bytes = page.body.len() as u64
+            + fresh.iter().flat_map(|fresh| &fresh.new.attachments).filter(|attachment| attachment.state != AttachmentState::Inline).map(|attachment| attachment.size).sum::<u64>();
+        let numbers = pipeline
+            .parts
+            .ledger
+            .record_page(&PageRecord {
+                run: &self.run,
+                window,
+                page: staged.as_ref(),
+                next: page.next,
+                moves_cursor: reading.regular,
+                items: &items,
+                repeated: (total - items.len()) as u64,
+                late: late as u64,
+                bytes,
+                claim: (&pipeline.parts.holder, self.leases.claim_until(now)),
+                now,
+            })
+            .await?;
+        failpoint::pass(failpoint::PAGE_RECORDED);
+        tracing::info!(
+            event = "page_staged",
+            run.id = %self.run,
+            cursor = page.next.0,
+            items.new = items.len(),
+            items.repeated = total - items.len(),
+            bytes,
+            "a page is staged and recorded"
+        );
+        pipeline.progress.add_items(items.len());
+        let candidates: Vec<Candidate> = fresh
+            .into_iter()
+            .zip(numbers)
+            .map(|(fresh, no)| Candidate { no, ..fresh.candidate })
+            .collect();
+        if !candidates.is_empty() {
+            let gone = |_| RunError::Broken("the preparing stage ended early".to_owned());
+            self.items.send(candidates).await.map_err(gone)?;
+        }
+        Ok(())
+    }
+
+    /// Reads a page's new items and stages their attachments, several at the same time, in order.
+    async fn read_items(
+        &self,
+        window: Window,
+        now: DateTime<Utc>,
+        body: &Bytes,
+        new: Vec<(ItemKey, std::ops::Range<usize>)>,
+    ) -> Result<Vec<Fresh>, RunError> {
+        let downloads = self.pipeline.settings.downloads.max(1);
+        futures_util::stream::iter(new)
+            .map(|(key, range)| self.read_item(window, now, body, key, range))
+            .buffered(downloads)
+            .try_collect()
+            .await
+    }
+
+    async fn read_item(
+        &self,
+        window: Window,
+        now: DateTime<Utc>,
+        body: &Bytes,
+        key: ItemKey,
+        range: std::ops::Range<usize>,
+    ) -> Result<Fresh, RunError> {
+        let raw = body.get(range.clone()).unwrap_or_default();
+        let item = Item::read(raw, now);
+        let (attachments, content) = match &item {
+            Ok(item) => self.take_attachments(window, key, item, raw).await?,
+            Err(_) => (Vec::new(), None),
+        };
+        let read = item.as_ref().ok();
+        let new = NewItem {
+            key,
+            id: read.map(|item| item.id).or_else(|| peek_id(raw)),
+            message_id: read.map(|item| item.message_id.clone()),
+            owner: read.and_then(|item| item.owner.as_ref()).map(|owner| owner.value.clone()),
+            offset: range.start as u64,
+            length: (range.end - range.start) as u64,
+            attachments: attachments.clone(),
+        };
+        let candidate = Candidate {
+            no: crate::ledger::ItemNo(0),
+            key,
+            window,
+            staged_at: now,
+            item,
+            attachments,
+            content,
+            history: History::default(),
+            record: None,
+        };
+        Ok(Fresh { new, candidate })
+    }
+
+    /// Stages an item's attachments, and keeps their bytes where there is space for them.
+    async fn take_attachments(
+        &self,
+        window: Window,
+        key: ItemKey,
+        item: &Item,
+        raw: &[u8],
+    ) -> Result<(Vec<AttachmentRecord>, Option<Content>), RunError> {
+        let mut records = Vec::with_capacity(item.attachments.len());
+        let mut bodies = Vec::with_capacity(item.attachments.len());
+        for (index, (declared, inline)) in item.attachments.iter().zip(inline_attachments(item, raw)).enumerate() {
+            let fetched = match inline {
+                Some(inline) => inline,
+                None => {
+                    let at = AttachmentAt { item: item.id, key, index, window };
+                    self.pipeline.stage_attachment(at, declared).await?
+                }
+            };
+            records.push(fetched.record);
+            bodies.push(fetched.bytes);
+        }
+        let size = item.text.len() as u64 + records.iter().map(|record| record.size).sum::<u64>();
+        let content = keep(&records, bodies).and_then(|attachments| {
+            let space = self.memory.keep(size)?;
+            Some(Content { attachments, space })
+        });
+        Ok((records, content))
+    }
+}
+
+/// The attachments for conversion, where all the bytes that it needs are in memory.
+fn keep(records: &[AttachmentRecord], bodies: Vec<Option<Bytes>>) -> Option<Vec<StagedAttachment>> {
+    records
+        .iter()
+        .zip(bodies)
+        .map(|(record, bytes)| match (&record.state, bytes, record.digest) {
+            (AttachmentState::Inline | AttachmentState::Staged { .. }, Some(bytes), Some(digest)) => {
+                Some(StagedAttachment::Present { bytes, digest })
+            }
+            (AttachmentState::Inline | AttachmentState::Staged { .. }, ..) => None,
+            (other, ..) => Some(super::load::without_bytes(other)),
+        })
+        .collect()
+}
+
+/// Found only because the window reads back before its beginning.
+fn is_late(fresh: &Fresh, window: Window) -> bool {
+    let received = fresh.candidate.item.as_ref().ok().and_then(|item| item.received);
+    received.is_some_and(|received| received < window.from)
+}

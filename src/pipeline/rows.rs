@@ -1,0 +1,135 @@
+//! Which rows an item gets: the rules of the archive in one place.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::candidate::Candidate;
+use crate::fault::Reason;
+use crate::identity::Identity;
+use crate::item::Item;
+use crate::ledger::{AttachmentState, DeliveryState, NewDelivery, PartialReason, Target};
+use crate::resolve::{Mailbox, Outcome, Resolution, ResolvedBy};
+
+/// What becomes of an item before anybody is asked for its mailboxes.
+#[derive(Debug)]
+pub(super) enum Screened {
+    /// It can be imported: its mailboxes are needed.
+    Importable,
+    /// An attachment may still come.
+    Awaiting(String),
+    /// It is held for a reason.
+    Held(Reason, String),
+}
+
+/// Screens an item by the rules that need nobody's answer.
+pub(super) fn screen(candidate: &Candidate, max_item_size: u64) -> Screened {
+    let item = match &candidate.item {
+        Ok(item) => item,
+        Err(error) => return Screened::Held(Reason::Malformed, error.to_string()),
+    };
+    if item.encrypted {
+        let detail = "its content is encrypted (securityContent is set), and this archive holds no key".to_owned();
+        return Screened::Held(Reason::Encrypted, detail);
+    }
+    if candidate.attachments.iter().any(|attachment| attachment.state == AttachmentState::TooLarge) {
+        let detail = "an attachment is larger than source.max_attachment_size and is not staged".to_owned();
+        return Screened::Held(Reason::SizeExceeded, detail);
+    }
+    let size = candidate.content_size();
+    if size > max_item_size {
+        let detail = format!("its text and attachments have {size} bytes, over the {max_item_size} of mailbox.max_item_size");
+        return Screened::Held(Reason::SizeExceeded, detail);
+    }
+    if let Some((index, detail)) = candidate.awaited() {
+        return Screened::Awaiting(format!("attachment {} is not there yet: {detail}", index + 1));
+    }
+    Screened::Importable
+}
+
+/// Whether an attachment that was awaited since `staged_at` is waited for no longer.
+pub(super) fn waited_enough(staged_at: DateTime<Utc>, wait: Duration, now: DateTime<Utc>) -> bool {
+    (now - staged_at).to_std().is_ok_and(|waited| waited >= wait)
+}
+
+/// The rows of an item whose participants are resolved.
+pub(super) struct ResolvedRows {
+    /// The copies.
+    pub(super) mailboxes: Vec<(Mailbox, ResolvedBy)>,
+    /// Rows of the item's own.
+    pub(super) own: Vec<NewDelivery>,
+    /// Participants without a valid user, as they came.
+    pub(super) unmapped: Vec<String>,
+}
+
+/// Which mailboxes an item goes to, and what is told of the participants that have none.
+pub(super) fn resolved_rows(item: &Item, resolution: &Resolution) -> ResolvedRows {
+    let mailboxes: Vec<(Mailbox, ResolvedBy)> =
+        resolution.mailboxes().into_iter().map(|(mailbox, by)| (mailbox.clone(), by)).collect();
+    let mut own = Vec::new();
+    let mut unmapped = Vec::new();
+    for resolved in &resolution.0 {
+        match &resolved.outcome {
+            Outcome::Mailbox { .. } => {}
+            Outcome::NoValidUser { .. } => unmapped.push(resolved.participant.value.clone()),
+            Outcome::Unanswered { detail } => {
+                let target = Target::Participant(resolved.participant.key().into_owned());
+                own.push(own_row(target, DeliveryState::Pending, None, detail.clone()));
+            }
+        }
+    }
+    let nobody = mailboxes.is_empty() && own.is_empty();
+    let owner = item.owner.as_ref().and_then(|owner| resolution.of(owner)).map(|resolved| &resolved.outcome);
+    if nobody {
+        let detail = match owner {
+            Some(Outcome::NoValidUser { detail }) => format!("no participant is a valid user; the owner: {detail}"),
+            _ => "no participant is a valid user".to_owned(),
+        };
+        own.push(own_row(Target::Item, DeliveryState::Failed, Some(Reason::NoValidUser), detail));
+    } else if let Some(Outcome::NoValidUser { detail }) = owner {
+        let detail = format!("the owner is no valid user, so only the others have a copy: {detail}");
+        own.push(own_row(Target::Owner, DeliveryState::Failed, Some(Reason::NoValidUser), detail));
+    }
+    ResolvedRows { mailboxes, own, unmapped }
+}
+
+/// A row of the item's own.
+pub(super) fn own_row(target: Target, state: DeliveryState, reason: Option<Reason>, detail: String) -> NewDelivery {
+    NewDelivery {
+        target,
+        mailbox: None,
+        identity: None,
+        state,
+        reason,
+        detail: Some(detail),
+        holder: None,
+        converter: None,
+    }
+}
+
+/// The row of a copy.
+pub(super) fn copy_row(mailbox: Mailbox, by: ResolvedBy, identity: Identity, state: DeliveryState) -> NewDelivery {
+    NewDelivery {
+        target: Target::Mailbox(mailbox.id.clone()),
+        mailbox: Some((mailbox, by)),
+        identity: Some(identity),
+        state,
+        reason: None,
+        detail: None,
+        holder: None,
+        converter: None,
+    }
+}
+
+/// Why an item's copies are partial, where they are: the first attachment that is left out decides.
+pub(super) fn partial(candidate: &Candidate) -> Option<(PartialReason, String)> {
+    candidate.attachments.iter().enumerate().find_map(|(index, attachment)| match &attachment.state {
+        AttachmentState::Corrupt { detail, .. } => {
+            Some((PartialReason::AttachmentCorrupt, format!("attachment {} is left out: {detail}", index + 1)))
+        }
+        AttachmentState::Missing { detail } | AttachmentState::Awaited { detail } => {
+            Some((PartialReason::AttachmentMissing, format!("attachment {} is left out: {detail}", index + 1)))
+        }
+        AttachmentState::Inline | AttachmentState::Staged { .. } | AttachmentState::TooLarge => None,
+    })
+}

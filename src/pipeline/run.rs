@@ -1,0 +1,344 @@
+//! One run, from its first row in the ledger to its frozen account.
+//!
+//! 1. The staging area must be this ledger's; runs whose process has gone are brought to an end.
+//! 2. What earlier runs left open is taken over: copies, items without rows, items without an answer.
+//! 3. The source is pulled; items are prepared, copies delivered, outcomes recorded, all at the same time.
+//! 4. What could not be sent is left pending, the account is frozen, and the books must balance.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::deliver::Deliverer;
+use super::dispatch::Dispatch;
+use super::leases::Leases;
+use super::memory::Memory;
+use super::prepare::Preparer;
+use super::pull::Puller;
+use super::settle::settler;
+use super::{Order, Pipeline, RunError};
+use crate::failpoint;
+use crate::fault::Reason;
+use crate::ledger::{Holder, ItemNo, ItemSelection, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
+use crate::report::Report;
+use crate::retry::Retrier;
+
+/// Pages that wait to be prepared.
+const PAGES_AHEAD: usize = 2;
+
+/// Items that are read back from staging at a time.
+const READ_BACK: u32 = 100;
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct RunFinished {
+    /// Its report.
+    pub report: Report,
+    /// Why it failed, where it did.
+    pub error: Option<RunError>,
+}
+
+impl Order {
+    fn kind(&self) -> RunKind {
+        match self {
+            Self::Regular => RunKind::Regular,
+            Self::Backfill(_) => RunKind::Backfill,
+            Self::Retry(_) => RunKind::Retry,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Runs an order to its end. An error means that the ledger could not even keep the account; any other failure is the
+    /// run's, and in its report.
+    pub async fn run(&self, order: Order) -> Result<RunFinished, RunError> {
+        let ledger = &self.parts.ledger;
+        let id = RunId(Uuid::now_v7().to_string());
+        let kind = order.kind();
+        let inputs = serde_json::to_string(&self.settings.inputs).unwrap_or_default();
+        let started = self.now();
+        ledger.begin_run(&id, kind, &self.parts.holder, &inputs, started).await?;
+        tracing::info!(event = "run_started", run.id = %id, run.kind = kind.name(), "a run started");
+        self.progress.reset();
+
+        let leases = Arc::new(Leases::new(self.settings.lease, started));
+        let result = self.for_one_run().with_leases(&leases, &id, order).await;
+        let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
+        ledger.release_leases(&self.parts.holder).await?;
+        finished
+    }
+
+    /// The same pipeline with a stop of its own, which a failure of one task pulls for the others.
+    fn for_one_run(&self) -> Self {
+        let stop = self.stop.child_token();
+        let retrier = Retrier::new(Arc::clone(&self.parts.clock), self.settings.retry, stop.clone());
+        Self { stop, retrier, ..self.clone() }
+    }
+
+    /// Does the work of a run while its leases are kept; it is abandoned where they are lost.
+    async fn with_leases(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
+        let done = CancellationToken::new();
+        let keep = self.keep_leases(leases, done.clone());
+        let work = async {
+            let result = self.work(leases, id, order).await;
+            done.cancel();
+            result
+        };
+        let (kept, worked) = tokio::join!(
+            async {
+                let kept = keep.await;
+                if kept.is_err() {
+                    self.stop.cancel();
+                }
+                kept
+            },
+            work
+        );
+        kept?;
+        worked
+    }
+
+    async fn work(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
+        let ledger = &self.parts.ledger;
+        self.claim_staging().await?;
+        if !matches!(order, Order::Retry(_)) {
+            self.become_puller(leases).await?;
+        }
+        finish_abandoned(ledger, &self.settings, &self.parts.holder, self.now()).await?;
+
+        let memory = Memory::new(self.settings.max_item_size);
+        let dispatch = Arc::new(Dispatch::default());
+        let (settler, outcomes) = settler();
+        let (items, queue) = mpsc::channel(PAGES_AHEAD);
+        let filled = CancellationToken::new();
+
+        let settling = {
+            let (pipeline, id) = (self.clone(), id.clone());
+            self.spawn(async move { pipeline.settle_outcomes(&id, outcomes).await })
+        };
+        let deliverer = Deliverer {
+            pipeline: self.clone(),
+            run: id.clone(),
+            leases: Arc::clone(leases),
+            memory: memory.clone(),
+            dispatch: Arc::clone(&dispatch),
+            settler,
+        };
+        let delivering = self.spawn(deliverer.deliver_all(filled.clone()));
+
+        let preparer = Preparer {
+            pipeline: self.clone(),
+            run: id.clone(),
+            leases: Arc::clone(leases),
+            memory: memory.clone(),
+            dispatch,
+            look_up_first: self.precedes_ledger(&order).await?,
+            replay: replayed(&order),
+        };
+        let puller =
+            Puller { pipeline: self.clone(), run: id.clone(), leases: Arc::clone(leases), memory, items };
+        let selection = match &order {
+            Order::Retry(selection) => Some(selection.clone()),
+            _ => None,
+        };
+        let preparing = self.spawn(async move {
+            preparer.take_over(selection.as_ref()).await?;
+            match &selection {
+                Some(selection) => preparer.replay(selection).await,
+                None => preparer.prepare_all(queue).await,
+            }
+        });
+        let pulling = self.spawn(async move {
+            match order {
+                Order::Regular => puller.pull_regular().await,
+                Order::Backfill(window) => puller.pull_backfill(window).await,
+                Order::Retry(_) => Ok(()),
+            }
+        });
+
+        let pulled = ended(pulling).await;
+        let prepared = ended(preparing).await;
+        filled.cancel();
+        let delivered = ended(delivering).await;
+        let settled = ended(settling).await;
+        // The deeper failure is the cause of those before it.
+        settled.and(delivered).and(prepared).and(pulled)?;
+        if self.stop.is_cancelled() { Err(RunError::Stopped) } else { Ok(()) }
+    }
+
+    /// A task of the run; where it fails, the others stop.
+    fn spawn(
+        &self,
+        task: impl Future<Output = Result<(), RunError>> + Send + 'static,
+    ) -> JoinHandle<Result<(), RunError>> {
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            let result = task.await;
+            if result.is_err() {
+                stop.cancel();
+            }
+            result
+        })
+    }
+
+    /// Whether a backfill reads time before the ledger's first window, of which it can't know what was sent.
+    async fn precedes_ledger(&self, order: &Order) -> Result<bool, RunError> {
+        let Order::Backfill(window) = order else { return Ok(false) };
+        let first = self.parts.ledger.first_window().await?;
+        Ok(first.is_none_or(|first| window.from < first))
+    }
+}
+
+async fn ended(task: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
+    task.await.map_err(|error| RunError::Broken(error.to_string()))?
+}
+
+fn replayed(order: &Order) -> Option<Option<Reason>> {
+    match order {
+        Order::Retry(selection) => Some(selection.reason),
+        _ => None,
+    }
+}
+
+impl Preparer {
+    /// Takes over what earlier runs left open.
+    async fn take_over(&self, selection: Option<&ItemSelection>) -> Result<(), RunError> {
+        self.take_over_copies(selection).await?;
+        if selection.is_some() {
+            return Ok(());
+        }
+        let parts = &self.pipeline.parts;
+        while !self.pipeline.stop.is_cancelled() {
+            let now = self.pipeline.now();
+            let until = self.leases.claim_until(now);
+            let records = parts.ledger.claim_items(&parts.holder, &self.run, now, until, READ_BACK).await?;
+            if records.is_empty() {
+                break;
+            }
+            self.prepare(self.pipeline.read_back(records).await?).await?;
+        }
+        let mut after = ItemNo(0);
+        while !self.pipeline.stop.is_cancelled() {
+            let records = parts.ledger.unanswered_items(&self.run, after, READ_BACK).await?;
+            let Some(last) = records.last() else { break };
+            after = last.no;
+            self.prepare(self.pipeline.read_back(records).await?).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes over the open copies of the mailboxes that nobody works on.
+    async fn take_over_copies(&self, selection: Option<&ItemSelection>) -> Result<(), RunError> {
+        let parts = &self.pipeline.parts;
+        let mailboxes = parts.ledger.open_mailboxes().await?;
+        let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
+        let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
+        let mailboxes: Vec<_> = mailboxes.into_iter().zip(ours).filter_map(|(mailbox, ours)| ours.then_some(mailbox)).collect();
+        let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
+        let settle = chrono::Duration::from_std(parts.door.settle()).unwrap_or_default();
+        let settle_at = self.pipeline.now() + settle;
+        let item = selection.and_then(|selection| selection.item);
+        parts.ledger.adopt_deliveries(&self.run, &parts.holder, &ids, item, settle_at).await?;
+        for mailbox in &mailboxes {
+            self.dispatch.add_backlog(mailbox);
+            self.dispatch.add_look_ups(mailbox);
+            self.dispatch.add_duplicates(mailbox);
+        }
+        Ok(())
+    }
+
+    /// Prepares what is held or failed once more.
+    async fn replay(&self, selection: &ItemSelection) -> Result<(), RunError> {
+        let mut after = ItemNo(0);
+        while !self.pipeline.stop.is_cancelled() {
+            let records = self.pipeline.parts.ledger.select_items(selection, after, READ_BACK).await?;
+            let Some(last) = records.last() else { break };
+            after = last.no;
+            self.prepare(self.pipeline.read_back(records).await?).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Brings runs to an end whose process has gone. What they left open is the next run's.
+pub async fn finish_abandoned(
+    ledger: &Ledger,
+    settings: &super::Settings,
+    own: &Holder,
+    now: DateTime<Utc>,
+) -> Result<(), RunError> {
+    for run in ledger.abandoned_runs(own, now).await? {
+        tracing::warn!(event = "run_abandoned", run.id = %run.id, "the process of a run has gone; its account is closed, and its work is taken over");
+        let error = RunError::Broken("its process ended before the run did".to_owned());
+        finish(ledger, settings, &run.id, now, Some(error)).await?;
+    }
+    Ok(())
+}
+
+/// Leaves pending what could not be sent, freezes the account, and ends the run.
+async fn finish(
+    ledger: &Ledger,
+    settings: &super::Settings,
+    id: &RunId,
+    now: DateTime<Utc>,
+    error: Option<RunError>,
+) -> Result<RunFinished, RunError> {
+    ledger.leave_pending(id, None, "the run ended before its turn").await?;
+    ledger.account_for_unprepared(id, now).await?;
+    let give_up = chrono::Duration::from_std(settings.give_up).unwrap_or(chrono::Duration::MAX);
+    if let Some(before) = now.checked_sub_signed(give_up) {
+        let given_up = ledger.give_up(id, before).await?;
+        if given_up > 0 {
+            tracing::error!(event = "deliveries_given_up", run.id = %id, deliveries = given_up, "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed");
+        }
+    }
+    ledger.freeze_account(id).await?;
+    failpoint::pass(failpoint::ACCOUNT_FROZEN);
+
+    let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;
+    let told = error.as_ref().map(ToString::to_string);
+    let run = RunRecord { finished: Some(now), error: told.clone(), ..run };
+    let mut report = Report::draw_up(ledger, &run).await?;
+    let imbalance = report.imbalance(ledger).await?;
+    if let Some(imbalance) = &imbalance {
+        tracing::error!(event = "books_do_not_balance", run.id = %id, error = %imbalance, "the account does not balance; keep the ledger and the staging area as they are, and report this");
+    }
+    let error = error.or_else(|| imbalance.map(|imbalance| RunError::Broken(format!("the books don't balance: {imbalance}"))));
+    report.error = error.as_ref().map(ToString::to_string);
+    report.status = match &error {
+        Some(_) => RunStatus::Failed,
+        None if report.deliveries.pending > 0 => RunStatus::Incomplete,
+        None => RunStatus::Complete,
+    };
+    let frozen = serde_json::to_string(&report).map_err(|error| RunError::Broken(error.to_string()))?;
+    ledger.finish_run(id, report.status, now, report.error.as_deref(), &frozen).await?;
+    log_finished(&report);
+    Ok(RunFinished { report, error })
+}
+
+fn log_finished(report: &Report) {
+    let counts = &report.deliveries;
+    let seconds = report.finished.map_or(0, |finished| (finished - report.started).num_seconds());
+    if let Some(error) = &report.error {
+        tracing::error!(event = "run_finished", run.id = %report.run, run.status = report.status.name(), run.seconds = seconds, error = %error, "the run failed; what was staged is kept, and the next run goes on from there");
+        return;
+    }
+    tracing::info!(
+        event = "run_finished",
+        run.id = %report.run,
+        run.status = report.status.name(),
+        run.seconds = seconds,
+        items.available = report.items.available_from_source,
+        deliveries.available = counts.available_for_import,
+        deliveries.imported = counts.imported,
+        deliveries.partially_imported = counts.partially_imported,
+        deliveries.skipped_duplicate = counts.skipped_duplicate,
+        deliveries.failed = counts.failed,
+        deliveries.pending = counts.pending,
+        "the run ended"
+    );
+}

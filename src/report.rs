@@ -1,0 +1,165 @@
+//! The account of a run: what an administrator, an auditor and a monitoring system read of it.
+//!
+//! [`Report`] is the head: counts and facts. The lists (failures, partial imports, unmapped participants) can be long,
+//! so they stay in the ledger and are written out row by row.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{AccountCounts, DeliveryState, Ledger, LedgerError, RunId, RunRecord, RunStatus};
+use crate::window::Window;
+
+pub mod lists;
+pub mod table;
+
+/// The report without its lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The run.
+    pub run: RunId,
+    /// Always `whatsapp-archiver`.
+    pub connector: String,
+    /// The program's version.
+    pub version: String,
+    /// What the run was for: `regular`, `backfill` or `retry`.
+    pub kind: String,
+    /// How it stands.
+    pub status: RunStatus,
+    /// What it read.
+    pub window: Option<Window>,
+    /// When it started.
+    pub started: DateTime<Utc>,
+    /// When it ended.
+    pub finished: Option<DateTime<Utc>>,
+    /// What it was made with.
+    pub inputs: serde_json::Value,
+    /// The items.
+    pub items: ItemCounts,
+    /// The deliveries.
+    pub deliveries: DeliveryCounts,
+    /// Failed deliveries by their reason.
+    pub failed_by_reason: BTreeMap<String, u64>,
+    /// Partial imports by their reason.
+    pub partial_by_reason: BTreeMap<String, u64>,
+    /// How many participants have no valid user.
+    pub unmapped_total: u64,
+    /// The bytes.
+    pub bytes: ByteCounts,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// `items` of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemCounts {
+    /// Distinct items first seen in the run.
+    pub available_from_source: u64,
+    /// Items that were sent again.
+    pub repeated_by_source: u64,
+    /// Items found only through the overlap.
+    pub late: u64,
+}
+
+/// `deliveries` of a report. `available_for_import` is the sum of the five outcomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeliveryCounts {
+    /// All deliveries.
+    pub available_for_import: u64,
+    /// Imported whole.
+    pub imported: u64,
+    /// Imported without an attachment.
+    pub partially_imported: u64,
+    /// The mailbox has the message from another capture.
+    pub skipped_duplicate: u64,
+    /// Not imported, for a reason.
+    pub failed: u64,
+    /// Not imported yet.
+    pub pending: u64,
+    /// Of all these, deliveries of items that an earlier run saw first.
+    pub carried_over: u64,
+}
+
+/// `bytes` of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ByteCounts {
+    /// Taken from the source.
+    pub downloaded: u64,
+    /// Imported into mailboxes.
+    pub imported: u64,
+}
+
+impl Report {
+    /// The report of a run: the frozen one where the run has ended, else as things stand now.
+    pub async fn of(ledger: &Ledger, run: &RunRecord) -> Result<Self, LedgerError> {
+        if let Some(frozen) = &run.report {
+            return serde_json::from_str(frozen)
+                .map_err(|error| LedgerError::Damaged(format!("the report of run {}: {error}", run.id)));
+        }
+        Self::draw_up(ledger, run).await
+    }
+
+    /// Draws the report up from the ledger, as things stand now.
+    pub async fn draw_up(ledger: &Ledger, run: &RunRecord) -> Result<Self, LedgerError> {
+        let counts = ledger.account(&run.id).await?;
+        let (_, unmapped_total) = ledger.unmapped(&run.id, 0).await?;
+        Ok(Self {
+            run: run.id.clone(),
+            connector: "whatsapp-archiver".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            kind: run.kind.name().to_owned(),
+            status: run.status,
+            window: run.window,
+            started: run.started,
+            finished: run.finished,
+            inputs: serde_json::from_str(&run.inputs).unwrap_or_default(),
+            items: ItemCounts {
+                available_from_source: run.available,
+                repeated_by_source: run.repeated,
+                late: run.late,
+            },
+            deliveries: DeliveryCounts::from(&counts),
+            failed_by_reason: counts.failed_by_reason,
+            partial_by_reason: counts.partial_by_reason,
+            unmapped_total,
+            bytes: ByteCounts { downloaded: run.bytes_downloaded, imported: run.bytes_imported },
+            error: run.error.clone(),
+        })
+    }
+
+    /// What is wrong with the books, where they don't balance.
+    pub async fn imbalance(&self, ledger: &Ledger) -> Result<Option<String>, LedgerError> {
+        let (items, unaccounted) = ledger.unaccounted(&self.run).await?;
+        let counts = &self.deliveries;
+        let outcomes =
+            counts.imported + counts.partially_imported + counts.skipped_duplicate + counts.failed + counts.pending;
+        if unaccounted > 0 {
+            return Ok(Some(format!("{unaccounted} of {items} items have no row in the account")));
+        }
+        if items != self.items.available_from_source {
+            let counted = self.items.available_from_source;
+            return Ok(Some(format!("{counted} items were counted as they came, and {items} are recorded")));
+        }
+        if outcomes != counts.available_for_import {
+            let available = counts.available_for_import;
+            return Ok(Some(format!("{available} deliveries have {outcomes} outcomes")));
+        }
+        Ok(None)
+    }
+}
+
+impl From<&AccountCounts> for DeliveryCounts {
+    fn from(counts: &AccountCounts) -> Self {
+        Self {
+            available_for_import: counts.total(),
+            imported: counts.of(DeliveryState::Imported),
+            partially_imported: counts.of(DeliveryState::PartiallyImported),
+            skipped_duplicate: counts.of(DeliveryState::SkippedDuplicate),
+            failed: counts.of(DeliveryState::Failed),
+            pending: counts.pending(),
+            carried_over: counts.carried_over,
+        }
+    }
+}

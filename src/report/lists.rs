@@ -1,0 +1,212 @@
+//! A report's lists, written out row by row: as JSON, CSV or lines of a table.
+
+use std::io::Write;
+
+use serde_json::{Value, json};
+
+use super::Report;
+use crate::item::{Participant, PhoneNumber};
+use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, LedgerError, RunId};
+
+/// Most unmapped participants that a report lists.
+pub const MOST_UNMAPPED: u32 = 1000;
+
+/// Rows that are read from the ledger at a time.
+const ROWS: u32 = 1000;
+
+/// Why a report could not be written out.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Whoever reads it has gone, or the disk is full.
+    #[error("writing failed: {0}")]
+    Io(#[from] std::io::Error),
+    /// A value has no JSON form.
+    #[error("writing JSON failed: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A row has no CSV form.
+    #[error("writing CSV failed: {0}")]
+    Csv(#[from] csv::Error),
+}
+
+/// Whether phone numbers are shown whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numbers {
+    /// `+1•••••0101`.
+    Masked,
+    /// Whole, for an administrator who asked for them.
+    Shown,
+}
+
+impl Numbers {
+    /// A participant as it may be shown.
+    pub fn of(self, value: &str) -> String {
+        match self {
+            Self::Masked => Participant::phone(value).masked(),
+            Self::Shown => PhoneNumber::read(value).map_or_else(|| value.to_owned(), |number| number.to_string()),
+        }
+    }
+}
+
+/// Writes the whole report as one JSON document.
+pub async fn write_json(
+    ledger: &Ledger,
+    report: &Report,
+    numbers: Numbers,
+    out: &mut (dyn Write + Send),
+) -> Result<(), WriteError> {
+    let head = serde_json::to_string(report)?;
+    // The head's members, then the lists: all in one object.
+    out.write_all(head.strip_suffix('}').unwrap_or(&head).as_bytes())?;
+    out.write_all(b",\"failures\":[")?;
+    write_rows(ledger, report, &[DeliveryState::Failed], out, |row| failure_json(row, numbers)).await?;
+    out.write_all(b"],\"partials\":[")?;
+    write_rows(ledger, report, &[DeliveryState::PartiallyImported], out, partial_json).await?;
+    out.write_all(b"],\"unmapped_participants\":")?;
+    let (unmapped, _) = ledger.unmapped(&report.run, MOST_UNMAPPED).await?;
+    let unmapped: Vec<Value> = unmapped
+        .iter()
+        .map(|unmapped| json!({"number": numbers.of(&unmapped.participant), "items": unmapped.items}))
+        .collect();
+    serde_json::to_writer(&mut *out, &unmapped)?;
+    out.write_all(b"}\n")?;
+    Ok(())
+}
+
+async fn write_rows(
+    ledger: &Ledger,
+    report: &Report,
+    states: &[DeliveryState],
+    out: &mut (dyn Write + Send),
+    form: impl Fn(&Failure) -> Value,
+) -> Result<(), WriteError> {
+    let filter = FailureFilter { run: Some(report.run.clone()), states: states.to_vec(), reason: None };
+    let mut rows = Rows::new(ledger, filter);
+    let mut first = true;
+    while let Some(row) = rows.next().await? {
+        if !first {
+            out.write_all(b",")?;
+        }
+        first = false;
+        serde_json::to_writer(&mut *out, &form(&row))?;
+    }
+    Ok(())
+}
+
+fn failure_json(row: &Failure, numbers: Numbers) -> Value {
+    json!({
+        "item": row.item.map(|item| item.to_string()),
+        "message_id": row.message_id,
+        "source_user": row.owner.as_deref().map(|owner| numbers.of(owner)),
+        "mailbox": row.mailbox,
+        "reason": row.reason,
+        "detail": row.detail,
+    })
+}
+
+fn partial_json(row: &Failure) -> Value {
+    json!({
+        "item": row.item.map(|item| item.to_string()),
+        "mailbox": row.mailbox,
+        "reason": row.reason,
+        "detail": row.detail,
+    })
+}
+
+/// A row of the failures list with its state, for `failures --format json`.
+pub fn open_json(row: &Failure, numbers: Numbers) -> Value {
+    let mut value = failure_json(row, numbers);
+    if let Some(object) = value.as_object_mut() {
+        object.insert("state".to_owned(), json!(row.state.name()));
+    }
+    value
+}
+
+/// Rows of the ledger's lists, read a thousand at a time.
+pub struct Rows<'a> {
+    ledger: &'a Ledger,
+    filter: FailureFilter,
+    read: std::vec::IntoIter<Failure>,
+    skip: u64,
+    ended: bool,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows that a filter lets through.
+    pub fn new(ledger: &'a Ledger, filter: FailureFilter) -> Self {
+        Self { ledger, filter, read: Vec::new().into_iter(), skip: 0, ended: false }
+    }
+
+    /// The next row.
+    pub async fn next(&mut self) -> Result<Option<Failure>, LedgerError> {
+        if let Some(row) = self.read.next() {
+            return Ok(Some(row));
+        }
+        if self.ended {
+            return Ok(None);
+        }
+        let rows = self.ledger.failures(&self.filter, self.skip, ROWS).await?;
+        self.skip += rows.len() as u64;
+        self.ended = rows.len() < ROWS as usize;
+        self.read = rows.into_iter();
+        Ok(self.read.next())
+    }
+}
+
+/// The columns of the lists as CSV.
+pub const CSV_HEADER: [&str; 7] = ["item", "message_id", "source_user", "mailbox", "state", "reason", "detail"];
+
+/// Writes rows as CSV. Fields that a spreadsheet would take for a formula are preceded by an apostrophe.
+pub async fn write_csv(
+    mut rows: Rows<'_>,
+    numbers: Numbers,
+    out: &mut (dyn Write + Send),
+) -> Result<(), WriteError> {
+    out.write_all(&csv_line(&CSV_HEADER.map(str::to_owned))?)?;
+    while let Some(row) = rows.next().await? {
+        let owner = row.owner.as_deref().map(|owner| numbers.of(owner));
+        let fields = [
+            row.item.map(|item| item.to_string()),
+            row.message_id,
+            owner,
+            row.mailbox,
+            Some(row.state.name().to_owned()),
+            row.reason,
+            row.detail,
+        ];
+        out.write_all(&csv_line(&fields.map(|field| harmless(field.unwrap_or_default())))?)?;
+    }
+    Ok(())
+}
+
+fn csv_line(fields: &[String]) -> Result<Vec<u8>, WriteError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(fields)?;
+    writer.into_inner().map_err(|error| WriteError::Io(error.into_error()))
+}
+
+fn harmless(field: String) -> String {
+    let number = PhoneNumber::read(&field).is_some() && field.starts_with('+');
+    if field.starts_with(['=', '+', '-', '@', '\t', '\r']) && !number { format!("'{field}") } else { field }
+}
+
+/// The filter of a report's list of what is not imported.
+pub fn not_imported(run: &RunId) -> FailureFilter {
+    let states = vec![DeliveryState::Failed, DeliveryState::Pending, DeliveryState::PartiallyImported];
+    FailureFilter { run: Some(run.clone()), states, reason: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulas_are_made_harmless_and_numbers_stay() {
+        assert_eq!(harmless("=cmd()".into()), "'=cmd()");
+        assert_eq!(harmless("@x".into()), "'@x");
+        assert_eq!(harmless("+15550100".into()), "+15550100");
+        assert_eq!(harmless("plain".into()), "plain");
+    }
+}

@@ -1,0 +1,70 @@
+//! A report for a terminal.
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+
+use super::Report;
+
+/// The report as tables.
+pub fn render(report: &Report) -> String {
+    let mut out = String::new();
+    let window = report.window.map_or_else(|| "nothing was read".to_owned(), |window| window.to_string());
+    out.push_str(&format!("Run      {} ({})\n", report.run, report.kind));
+    out.push_str(&format!("Status   {}\n", report.status.name()));
+    out.push_str(&format!("Window   {window}\n"));
+    if let Some(error) = &report.error {
+        out.push_str(&format!("Error    {error}\n"));
+    }
+    if report.items.available_from_source == 0 && report.kind != "retry" {
+        out.push_str("The source had no new items.\n");
+    }
+    let items = &report.items;
+    let deliveries = &report.deliveries;
+    out.push_str(&counts(
+        "Items",
+        &[
+            ("new from the source", items.available_from_source),
+            ("sent again by the source", items.repeated_by_source),
+            ("late", items.late),
+        ],
+    ));
+    out.push_str(&counts(
+        "Deliveries",
+        &[
+            ("imported", deliveries.imported),
+            ("partially imported", deliveries.partially_imported),
+            ("skipped, duplicate", deliveries.skipped_duplicate),
+            ("failed", deliveries.failed),
+            ("pending", deliveries.pending),
+            ("available for import", deliveries.available_for_import),
+        ],
+    ));
+    let reasons: Vec<(&str, u64)> = report
+        .failed_by_reason
+        .iter()
+        .chain(&report.partial_by_reason)
+        .map(|(reason, count)| (reason.as_str(), *count))
+        .collect();
+    if !reasons.is_empty() {
+        out.push_str(&counts("Not imported whole, by reason", &reasons));
+    }
+    if deliveries.carried_over > 0 {
+        out.push_str(&format!("{} of these deliveries are of earlier runs' items.\n", deliveries.carried_over));
+    }
+    if report.unmapped_total > 0 {
+        out.push_str(&format!("{} participants have no valid user.\n", report.unmapped_total));
+    }
+    out
+}
+
+fn counts(title: &str, rows: &[(&str, u64)]) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header([title, "Count"]);
+    for (name, count) in rows {
+        table.add_row([(*name).to_owned(), count.to_string()]);
+    }
+    if let Some(column) = table.column_mut(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{table}\n")
+}

@@ -1,0 +1,251 @@
+//! Asks the mapping file, the items and the directory, in that order, for whole batches of items at once.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::mapping::Mapping;
+use super::users::{Answer, DirectoryError, UserDirectory};
+use super::{Outcome, Resolution, Resolved, ResolvedBy, address};
+use crate::item::text::single_line;
+use crate::item::{Item, Participant, Person, PhoneNumber};
+
+/// The most characters of what the directory said that a detail repeats.
+const MAX_DETAIL: usize = 300;
+
+/// Finds the mailboxes that items belong in.
+pub struct Resolver {
+    mapping: RwLock<Option<Arc<Mapping>>>,
+    automatic: bool,
+    directory: Arc<dyn UserDirectory>,
+}
+
+impl Resolver {
+    /// A resolver with the administrator's mapping, if there is one. `automatic` says whether the items' e-mail property
+    /// is used.
+    pub fn new(mapping: Option<Arc<Mapping>>, automatic: bool, directory: Arc<dyn UserDirectory>) -> Self {
+        Self { mapping: RwLock::new(mapping), automatic, directory }
+    }
+
+    /// Puts another mapping in force, for what is resolved from now on.
+    pub fn replace_mapping(&self, mapping: Option<Arc<Mapping>>) {
+        *self.mapping.write().unwrap_or_else(PoisonError::into_inner) = mapping;
+    }
+
+    /// The mapping in force.
+    pub fn mapping(&self) -> Option<Arc<Mapping>> {
+        self.mapping.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A resolver that keeps the mapping now in force, so that a run is of one piece.
+    #[must_use]
+    pub fn snapshot(&self) -> Self {
+        Self::new(self.mapping(), self.automatic, Arc::clone(&self.directory))
+    }
+
+    /// Resolves all participants of each item; one result for each item, in the same order. Where the directory left a
+    /// participant without an answer, its error is given too: of several, the one that another try helps most.
+    ///
+    /// The directory is asked twice at most: for the addresses of the mapping, then for the e-mail properties of those
+    /// participants for whom the mapping certainly has no valid user.
+    pub async fn resolve(&self, items: &[&Item]) -> Vec<(Resolution, Option<DirectoryError>)> {
+        let mapping = self.mapping();
+        let candidates: Vec<Vec<Candidate<'_>>> =
+            items.iter().map(|item| self.candidates(item, mapping.as_deref())).collect();
+        let mut answers = Answers::default();
+        let mapped = candidates.iter().flatten().filter_map(|candidate| candidate.mapped.address());
+        answers.ask(&*self.directory, mapped).await;
+        let fallen_back = candidates.iter().flatten().filter(|candidate| candidate.falls_back(&answers));
+        let properties: Vec<&str> = fallen_back.filter_map(|candidate| candidate.property.address()).collect();
+        answers.ask(&*self.directory, properties.into_iter()).await;
+        candidates.into_iter().map(|candidates| resolution(candidates, &answers)).collect()
+    }
+
+    fn candidates<'a>(&self, item: &'a Item, mapping: Option<&'a Mapping>) -> Vec<Candidate<'a>> {
+        let people = People::of(item);
+        let candidate = |participant: &'a Participant| Candidate {
+            participant,
+            mapped: mapping.map_or(Claim::Off, |mapping| mapped(mapping, participant)),
+            property: if self.automatic { people.property(participant) } else { Claim::Off },
+        };
+        item.participants().into_iter().map(candidate).collect()
+    }
+}
+
+/// What `participantEnrichments` says, by participant: the first entry counts, as everywhere.
+struct People<'a>(HashMap<String, &'a Person>);
+
+impl<'a> People<'a> {
+    fn of(item: &'a Item) -> Self {
+        let mut people = HashMap::with_capacity(item.people.len());
+        for (participant, person) in &item.people {
+            people.entry(participant.key().into_owned()).or_insert(person);
+        }
+        Self(people)
+    }
+
+    fn property(&self, participant: &Participant) -> Claim<'a> {
+        let person = self.0.get(participant.key().as_ref());
+        let text = person.and_then(|person| person.email.as_deref()).map(str::trim).unwrap_or_default();
+        if text.is_empty() {
+            Claim::Nothing("no e-mail property")
+        } else if address::check(text).is_ok() {
+            Claim::Address(text)
+        } else {
+            Claim::Nothing("e-mail property: not an address")
+        }
+    }
+}
+
+fn mapped<'a>(mapping: &'a Mapping, participant: &Participant) -> Claim<'a> {
+    let number = participant.phone_number();
+    number.and_then(|number| mapping.address(&number)).map_or(Claim::Nothing("not in the mapping file"), Claim::Address)
+}
+
+/// A participant and the addresses that may be theirs.
+struct Candidate<'a> {
+    participant: &'a Participant,
+    mapped: Claim<'a>,
+    property: Claim<'a>,
+}
+
+/// What one of the two mappings says of a participant.
+#[derive(Clone, Copy)]
+enum Claim<'a> {
+    /// The mapping is not in use.
+    Off,
+    /// No address, and why.
+    Nothing(&'static str),
+    /// An address, which the directory knows or not.
+    Address(&'a str),
+}
+
+impl<'a> Claim<'a> {
+    fn address(self) -> Option<&'a str> {
+        match self {
+            Self::Address(address) => Some(address),
+            Self::Off | Self::Nothing(_) => None,
+        }
+    }
+}
+
+impl Candidate<'_> {
+    /// Whether the mapping file certainly yields no valid user.
+    fn falls_back(&self, answers: &Answers) -> bool {
+        self.mapped.address().is_none_or(|address| matches!(answers.of(address), Ok(Answer::NotValid { .. })))
+    }
+
+    fn outcome(&self, answers: &Answers) -> Result<Outcome, Unanswered> {
+        let claims =
+            [(self.mapped, ResolvedBy::Csv, "mapping file"), (self.property, ResolvedBy::Email, "e-mail property")];
+        let mut tried: Vec<String> = Vec::new();
+        for (claim, by, source) in claims {
+            match claim {
+                Claim::Off => {}
+                Claim::Nothing(why) => tried.push(why.to_owned()),
+                Claim::Address(address) => match answers.of(address) {
+                    Ok(Answer::Valid(mailbox)) => return Ok(Outcome::Mailbox { mailbox: mailbox.clone(), by }),
+                    Ok(Answer::NotValid { detail }) => {
+                        let reason = self.reason(address, detail);
+                        tried.push(format!("{source}: {} is not a valid user{reason}", self.shown(address)));
+                    }
+                    Err(error) => {
+                        let reason = self.reason(address, &error.to_string());
+                        let detail = format!("{source}: no answer for {}{reason}", self.shown(address));
+                        return Err(Unanswered { detail, error });
+                    }
+                },
+            }
+        }
+        if tried.is_empty() {
+            tried.push("no user mapping is in use".to_owned());
+        }
+        Ok(Outcome::NoValidUser { detail: tried.join("; ") })
+    }
+
+    /// What the directory said, in brackets; nothing where it may repeat a phone number.
+    fn reason(&self, address: &str, said: &str) -> String {
+        if said.trim().is_empty() || self.number_in(address).is_some() {
+            return String::new();
+        }
+        let said: String = single_line(said).chars().take(MAX_DETAIL).collect();
+        format!(" ({said})")
+    }
+
+    /// The address, its phone number masked where it has one.
+    fn shown(&self, address: &str) -> String {
+        match (self.number_in(address), address.rsplit_once('@')) {
+            (Some(number), Some((_, domain))) => format!("{}@{domain}", number.masked()),
+            _ => address.to_owned(),
+        }
+    }
+
+    /// The phone number that stands before the `@` of an address: the participant's own, or anything that reads as one.
+    fn number_in(&self, address: &str) -> Option<PhoneNumber> {
+        const FEWEST_DIGITS: usize = 7;
+        let local = address.rsplit_once('@').map_or(address, |(local, _)| local);
+        let own = self.participant.phone_number();
+        PhoneNumber::read(local)
+            .filter(|number| number.digits().len() >= FEWEST_DIGITS)
+            .or_else(|| own.filter(|own| own.digits().len() >= FEWEST_DIGITS && local.contains(own.digits())))
+    }
+}
+
+/// The directory gave no answer for a participant.
+struct Unanswered {
+    detail: String,
+    error: DirectoryError,
+}
+
+fn resolution(candidates: Vec<Candidate<'_>>, answers: &Answers) -> (Resolution, Option<DirectoryError>) {
+    let mut error: Option<DirectoryError> = None;
+    let resolved = candidates.into_iter().map(|candidate| {
+        let outcome = candidate.outcome(answers).unwrap_or_else(|unanswered| {
+            if error.as_ref().is_none_or(|known| hope(&unanswered.error) > hope(known)) {
+                error = Some(unanswered.error);
+            }
+            Outcome::Unanswered { detail: unanswered.detail }
+        });
+        Resolved { participant: candidate.participant.clone(), outcome, late: false }
+    });
+    let resolution = Resolution(resolved.collect());
+    (resolution, error)
+}
+
+/// How much another try may help; of pauses, the longest counts.
+fn hope(error: &DirectoryError) -> (u8, Duration) {
+    match error {
+        DirectoryError::Throttled { after, .. } => (3, after.unwrap_or_default()),
+        DirectoryError::Unavailable(_) => (2, Duration::ZERO),
+        DirectoryError::Unexpected(_) => (1, Duration::ZERO),
+        DirectoryError::Forbidden(_) => (0, Duration::ZERO),
+    }
+}
+
+/// What the directory answered, by address in lower case.
+#[derive(Default)]
+struct Answers(HashMap<String, Result<Answer, DirectoryError>>);
+
+impl Answers {
+    /// Asks for the addresses that were not asked for before, each once, in one go.
+    async fn ask(&mut self, directory: &dyn UserDirectory, addresses: impl Iterator<Item = &str>) {
+        let mut seen = HashSet::new();
+        let new: Vec<String> = addresses
+            .map(str::to_ascii_lowercase)
+            .filter(|address| !self.0.contains_key(address) && seen.insert(address.clone()))
+            .collect();
+        if new.is_empty() {
+            return;
+        }
+        let answers = directory.look_up(&new).await;
+        // Too few answers leave addresses unanswered, see `of`.
+        self.0.extend(new.into_iter().zip(answers));
+    }
+
+    fn of(&self, address: &str) -> Result<&Answer, DirectoryError> {
+        match self.0.get(address.to_ascii_lowercase().as_str()) {
+            Some(answer) => answer.as_ref().map_err(Clone::clone),
+            None => Err(DirectoryError::Unexpected("fewer answers than questions".to_owned())),
+        }
+    }
+}

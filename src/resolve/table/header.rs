@@ -1,0 +1,166 @@
+//! The header line: which separator a table has, and where its columns are.
+
+use csv::{ReaderBuilder, StringRecord};
+
+use super::place::{self, line_breaks, line_length};
+use super::problem::Problems;
+use super::{Column, unquoted};
+
+/// The separators, the likeliest first.
+const SEPARATORS: [char; 3] = [',', ';', '\t'];
+
+/// What the header says.
+pub(super) struct Header {
+    separator: char,
+    /// Where each of the columns that were asked for is.
+    places: Vec<Option<usize>>,
+    /// How many columns there are.
+    width: usize,
+    /// Whether there is a header line at all.
+    present: bool,
+}
+
+impl Header {
+    /// Reads the header of a table with these columns. What is wrong with it is added to the problems; the columns are
+    /// then taken to be in their usual order, so that the rest can be checked all the same. `None` where there is
+    /// nothing at all.
+    pub(super) fn read(text: &str, columns: &[Column], problems: &mut Problems) -> Option<Self> {
+        let start = line_breaks(text);
+        let rest = text.get(start..)?;
+        let line_number = place::Places::new(text).line_at(start);
+        let line = rest.get(..line_length(rest))?.trim_end_matches(['\r', '\n']);
+        let names: Vec<&str> = columns.iter().filter(|column| column.required).map(|column| column.name).collect();
+        if line.trim().is_empty() {
+            problems.error(1, 1, format!("the header is missing: the first line must be `{}`", names.join(",")));
+            return None;
+        }
+        let (separator, fields) = split(line, columns);
+        let width = fields.len().max(columns.len());
+        let places: Vec<Option<usize>> =
+            columns.iter().map(|column| fields.iter().position(|field| is_named(field, column))).collect();
+        let mut header = Self { separator, places, width, present: true };
+        if header.places.iter().all(Option::is_none) {
+            header.report_missing(line_number, &fields, columns, &names, problems);
+        } else {
+            header.width = fields.len();
+            header.report_columns(line_number, line, &fields, columns, problems);
+        }
+        Some(header)
+    }
+
+    /// There is no header, or nothing of it is known.
+    fn report_missing(
+        &mut self,
+        line: usize,
+        fields: &StringRecord,
+        columns: &[Column],
+        names: &[&str],
+        problems: &mut Problems,
+    ) {
+        let expected = names.join(&self.separator.to_string());
+        self.present = !columns.iter().zip(fields).any(|(column, field)| (column.looks_like_value)(unquoted(field)));
+        self.places = (0..columns.len()).map(Some).collect();
+        let found = if self.present { "this is not the header" } else { "the header is missing" };
+        problems.error(line, 1, format!("{found}: the first line must be `{expected}`"));
+    }
+
+    /// Some columns are missing, named twice or not known.
+    fn report_columns(
+        &mut self,
+        line: usize,
+        text: &str,
+        fields: &StringRecord,
+        columns: &[Column],
+        problems: &mut Problems,
+    ) {
+        let mut named = vec![false; columns.len()];
+        for (place, field) in fields.iter().enumerate() {
+            let name = unquoted(field);
+            let column = place::column(text, self.separator, place);
+            match columns.iter().position(|wanted| is_named(field, wanted)) {
+                Some(known) => match named.get_mut(known) {
+                    Some(true) => {
+                        problems.error(line, column, format!("the column `{name}` is there twice"));
+                    }
+                    Some(first) => *first = true,
+                    None => {}
+                },
+                None if name.is_empty() => {}
+                None => {
+                    let shown: String = name.chars().take(60).collect();
+                    problems.warning(line, column, format!("the column `{shown}` is not used"));
+                }
+            }
+        }
+        let taken: Vec<usize> = self.places.iter().flatten().copied().collect();
+        for (index, column) in columns.iter().enumerate() {
+            let Some(place) = self.places.get_mut(index) else { continue };
+            if place.is_none() && column.required {
+                problems.error(line, 1, format!("the column `{}` is missing from the header", column.name));
+                *place = Some(index).filter(|usual| !taken.contains(usual));
+            }
+        }
+    }
+
+    /// Where the `index`-th of the columns that were asked for is.
+    pub(super) fn place(&self, index: usize) -> Option<usize> {
+        self.places.get(index).copied().flatten()
+    }
+
+    /// The first field of a line that has something in it but is under no column.
+    pub(super) fn unnamed_field(&self, record: &StringRecord) -> Option<usize> {
+        let more = record.iter().enumerate().skip(self.width);
+        more.filter(|(_, field)| !field.trim().is_empty()).map(|(place, _)| place).next()
+    }
+
+    /// The offset of the first line with values.
+    pub(super) fn first_line_of_values(&self, text: &str) -> usize {
+        let start = line_breaks(text);
+        let header = text.get(start..).filter(|_| self.present);
+        start + header.map(line_length).unwrap_or_default()
+    }
+
+    pub(super) fn separator(&self) -> char {
+        self.separator
+    }
+
+    pub(super) fn separator_byte(&self) -> u8 {
+        u8::try_from(self.separator).unwrap_or(b',')
+    }
+
+    pub(super) fn separator_name(&self) -> &'static str {
+        match self.separator {
+            ';' => "`;`",
+            '\t' => "a tab",
+            _ => "`,`",
+        }
+    }
+}
+
+/// The line's separator and fields: the separator that finds most of the columns, else the one there is most of.
+fn split(line: &str, columns: &[Column]) -> (char, StringRecord) {
+    let mut best: Option<((usize, usize), char, StringRecord)> = None;
+    for separator in SEPARATORS {
+        let fields = fields(line, separator);
+        let known = columns.iter().filter(|column| fields.iter().any(|field| is_named(field, column))).count();
+        let score = (known, fields.len());
+        if best.as_ref().is_none_or(|(other, ..)| score > *other) {
+            best = Some((score, separator, fields));
+        }
+    }
+    best.map_or_else(|| (',', StringRecord::new()), |(_, separator, fields)| (separator, fields))
+}
+
+fn fields(line: &str, separator: char) -> StringRecord {
+    let delimiter = u8::try_from(separator).unwrap_or(b',');
+    let mut reader =
+        ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(line.as_bytes());
+    let mut record = StringRecord::new();
+    // A line of text in memory can always be split; an error would leave it without fields, and so without a header.
+    let _ = reader.read_record(&mut record);
+    record
+}
+
+fn is_named(field: &str, column: &Column) -> bool {
+    unquoted(field).eq_ignore_ascii_case(column.name)
+}

@@ -1,0 +1,118 @@
+//! Answers kept for a while, and who is asking at the moment.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
+
+use super::GraphUsersSettings;
+use crate::clock::SharedClock;
+use crate::resolve::users::{Answer, DirectoryError};
+
+/// The most answers that are kept: a tenant of any size fits, whatever addresses the items name.
+const MOST_ANSWERS: usize = 200_000;
+
+type Landed = Option<Result<Answer, DirectoryError>>;
+
+/// The answers, by address in lower case.
+#[derive(Debug)]
+pub(super) struct Cache {
+    settings: GraphUsersSettings,
+    clock: SharedClock,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: HashMap<String, (Answer, DateTime<Utc>)>,
+    under_way: HashMap<String, watch::Receiver<Landed>>,
+}
+
+/// What is known of an address.
+pub(super) enum Place {
+    /// The answer.
+    Known(Answer),
+    /// Somebody is asking: the answer comes here. The channel closes where that one gives up.
+    UnderWay(watch::Receiver<Landed>),
+    /// Nothing: the caller asks.
+    Free(Flight),
+}
+
+/// The duty to ask for an address; dropped without an answer, it falls to the next who wants to know.
+#[derive(Debug)]
+pub(super) struct Flight {
+    cache: Arc<Cache>,
+    address: String,
+    sender: watch::Sender<Landed>,
+}
+
+impl Cache {
+    pub(super) fn new(settings: GraphUsersSettings, clock: SharedClock) -> Self {
+        Self { settings, clock, state: Mutex::default() }
+    }
+
+    /// What is known of `address`.
+    pub(super) fn place(self: &Arc<Self>, address: &str) -> Place {
+        let now = self.clock.now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((answer, obtained)) = state.known.get(address) {
+            let age = now - *obtained;
+            // A clock that was set back makes an answer look as if it came from the future: it is asked anew.
+            if age >= TimeDelta::zero() && age < self.lifetime(answer) {
+                return Place::Known(answer.clone());
+            }
+        }
+        if let Some(receiver) = state.under_way.get(address) {
+            return Place::UnderWay(receiver.clone());
+        }
+        let (sender, receiver) = watch::channel(None);
+        state.under_way.insert(address.to_owned(), receiver);
+        Place::Free(Flight { cache: Arc::clone(self), address: address.to_owned(), sender })
+    }
+
+    fn lifetime(&self, answer: &Answer) -> TimeDelta {
+        let lifetime = match answer {
+            Answer::Valid(_) => self.settings.cache,
+            Answer::NotValid { .. } => self.settings.negative_cache,
+        };
+        TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX)
+    }
+
+    fn remember(&self, address: &str, answer: &Answer) {
+        let now = self.clock.now();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.known.len() >= MOST_ANSWERS {
+            state.known.retain(|_, (answer, obtained)| now - *obtained < self.lifetime(answer));
+        }
+        if state.known.len() < MOST_ANSWERS {
+            state.known.insert(address.to_owned(), (answer.clone(), now));
+        }
+    }
+}
+
+impl Flight {
+    /// The address to ask for.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Where the answer comes.
+    pub(super) fn subscribe(&self) -> watch::Receiver<Landed> {
+        self.sender.subscribe()
+    }
+
+    /// Tells the answer to everybody who waits, and keeps it where it is one.
+    pub(super) fn land(self, answer: Result<Answer, DirectoryError>) {
+        if let Ok(answer) = &answer {
+            self.cache.remember(&self.address, answer);
+        }
+        self.sender.send_replace(Some(answer));
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.cache.state.lock().unwrap_or_else(PoisonError::into_inner).under_way.remove(&self.address);
+    }
+}

@@ -1,0 +1,292 @@
+//! The look-up itself: which user has an address, and whether the user has a mailbox.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use reqwest::{StatusCode, Url};
+use serde::Deserialize;
+
+use crate::graph::{CallError, Graph, Refusal, Version, literal};
+use crate::http::Remote;
+use crate::resolve::users::{Answer, DirectoryError};
+use crate::resolve::{Mailbox, MailboxId};
+use crate::sign_in::SignInError;
+use crate::throttle::Throttle;
+
+const SELECT: (&str, &str) = ("$select", "id,mail,userPrincipalName");
+/// More users than this with one address are never looked through: more than one with a mailbox is an error anyway.
+const MOST_CANDIDATES: usize = 10;
+/// The longest address (RFC 5321, 4.5.3.1.3, less its brackets), in bytes.
+const LONGEST_ADDRESS: usize = 254;
+
+/// Refusals that certainly mean: there is no such user.
+const NO_USER: [&str; 3] = ["Request_ResourceNotFound", "ErrorInvalidUser", "ResourceNotFound"];
+/// Refusals that certainly mean: the user has no mailbox that can be used.
+const NO_MAILBOX: [&str; 3] =
+    ["MailboxNotEnabledForRESTAPI", "MailboxNotHostedInExchangeOnline", "ErrorNonExistentMailbox"];
+
+/// One look-up.
+pub(super) struct LookUp<'a> {
+    pub(super) graph: &'a Graph,
+    pub(super) throttle: Option<&'a Throttle>,
+}
+
+/// A user as Graph describes it.
+#[derive(Debug, Clone, Deserialize)]
+struct User {
+    id: String,
+    mail: Option<String>,
+    #[serde(rename = "userPrincipalName")]
+    principal_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Users {
+    value: Vec<User>,
+}
+
+/// How an address is looked for, in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    PrincipalName,
+    PrimaryAddress,
+    AnyAddress,
+}
+
+type Found = Result<Vec<User>, DirectoryError>;
+
+impl LookUp<'_> {
+    /// The answers for `addresses` (lower case, each once), in the same order.
+    pub(super) async fn all(&self, addresses: &[String]) -> Vec<Result<Answer, DirectoryError>> {
+        let found = self.users(addresses).await;
+        let mut candidates: Vec<&User> = found.values().filter_map(|found| found.as_ref().ok()).flatten().collect();
+        candidates.sort_by(|a, b| a.id.cmp(&b.id));
+        candidates.dedup_by(|a, b| a.id == b.id);
+        let mailboxes = self.mailboxes(&candidates).await;
+        addresses.iter().map(|address| answer(address, found.get(address.as_str()), &mailboxes)).collect()
+    }
+
+    /// Who has each address. An address that isn't one is left out.
+    async fn users<'a>(&self, addresses: &'a [String]) -> HashMap<&'a str, Found> {
+        let mut found: HashMap<&str, Found> = HashMap::new();
+        let mut open: Vec<&str> = addresses.iter().map(String::as_str).filter(|address| is_address(address)).collect();
+        for way in [Way::PrincipalName, Way::PrimaryAddress, Way::AnyAddress] {
+            let urls: Result<Vec<Url>, CallError> = open.iter().map(|address| self.url(way, address)).collect();
+            let urls = match urls {
+                Ok(urls) => urls,
+                Err(error) => {
+                    let error = DirectoryError::Unexpected(error.to_string());
+                    found.extend(open.iter().map(|address| (*address, Err(error.clone()))));
+                    return found;
+                }
+            };
+            let replies = self.graph.get_all(Remote::Directory, &urls).await;
+            let mut still_open = Vec::new();
+            for (address, reply) in open.into_iter().zip(replies) {
+                match users_in(way, address, reply) {
+                    Ok(users) if users.is_empty() => still_open.push(address),
+                    result => {
+                        found.insert(address, result);
+                    }
+                }
+            }
+            open = still_open;
+        }
+        found.extend(open.into_iter().map(|address| (address, Ok(Vec::new()))));
+        found
+    }
+
+    fn url(&self, way: Way, address: &str) -> Result<Url, CallError> {
+        let filter = match way {
+            Way::PrincipalName if is_plain(address) => {
+                return self.graph.url(Version::V1, &["users", address], &[SELECT]);
+            }
+            Way::PrincipalName => format!("userPrincipalName eq {}", literal(address)),
+            Way::PrimaryAddress => format!("mail eq {}", literal(address)),
+            Way::AnyAddress => format!("proxyAddresses/any(p:p eq {})", literal(&format!("smtp:{address}"))),
+        };
+        self.graph.url(Version::V1, &["users"], &[("$filter", &filter), SELECT])
+    }
+
+    /// Which of `users` have a mailbox.
+    async fn mailboxes(&self, users: &[&User]) -> HashMap<String, Result<(), NoMailbox>> {
+        let inbox = |user: &&User| {
+            let select = [("$select", "id")];
+            self.graph.url(Version::V1, &["users", &user.id, "mailFolders", "inbox"], &select)
+        };
+        let urls: Vec<Result<Url, CallError>> = users.iter().map(inbox).collect();
+        let usable: Vec<Url> = urls.iter().filter_map(|url| url.as_ref().ok().cloned()).collect();
+        let mut replies = self.graph.get_all(Remote::Directory, &usable).await.into_iter();
+        let mut mailboxes = HashMap::new();
+        for (user, url) in users.iter().zip(urls) {
+            let reply = url.and_then(|_| {
+                if let Some(throttle) = self.throttle {
+                    throttle.count(&MailboxId(user.id.clone()));
+                }
+                replies.next().unwrap_or_else(|| Err(CallError::Unexpected("no reply".to_owned())))
+            });
+            mailboxes.insert(user.id.clone(), mailbox_in(reply));
+        }
+        mailboxes
+    }
+}
+
+/// Why a user is not one that copies are imported for.
+enum NoMailbox {
+    Certainly(String),
+    NoAnswer(DirectoryError),
+}
+
+fn users_in(way: Way, address: &str, reply: Result<Bytes, CallError>) -> Found {
+    let unreadable =
+        |error: serde_json::Error| DirectoryError::Unexpected(format!("a user that can't be read: {error}"));
+    match reply {
+        Ok(body) if way == Way::PrincipalName && is_plain(address) => {
+            Ok(vec![serde_json::from_slice(&body).map_err(unreadable)?])
+        }
+        Ok(body) => {
+            let users: Users = serde_json::from_slice(&body).map_err(unreadable)?;
+            if users.value.len() > MOST_CANDIDATES {
+                return Err(DirectoryError::Unexpected(format!("{} users with one address", users.value.len())));
+            }
+            Ok(users.value)
+        }
+        Err(CallError::Refused(refusal)) if is_unknown_user(&refusal) => Ok(Vec::new()),
+        Err(error) => Err(no_answer(&error, "User.Read.All")),
+    }
+}
+
+fn mailbox_in(reply: Result<Bytes, CallError>) -> Result<(), NoMailbox> {
+    match reply {
+        Ok(_) => Ok(()),
+        Err(CallError::Refused(refusal)) if refusal.is_any(&NO_MAILBOX) || is_unknown_user(&refusal) => {
+            Err(NoMailbox::Certainly(refusal.code))
+        }
+        Err(error) => Err(NoMailbox::NoAnswer(no_answer(&error, "Mail.ReadWrite"))),
+    }
+}
+
+fn is_unknown_user(refusal: &Refusal) -> bool {
+    refusal.status == StatusCode::NOT_FOUND && refusal.is_any(&NO_USER)
+}
+
+fn answer(
+    address: &str,
+    found: Option<&Found>,
+    mailboxes: &HashMap<String, Result<(), NoMailbox>>,
+) -> Result<Answer, DirectoryError> {
+    let not_valid = |detail: String| Ok(Answer::NotValid { detail });
+    let users = match found {
+        None => return not_valid("not an e-mail address".to_owned()),
+        Some(Err(error)) => return Err(error.clone()),
+        Some(Ok(users)) => users,
+    };
+    let mut valid = Vec::new();
+    let mut missing = None;
+    for user in users {
+        match mailboxes.get(&user.id) {
+            Some(Ok(())) => valid.push(user),
+            Some(Err(NoMailbox::Certainly(code))) => missing = Some(code),
+            Some(Err(NoMailbox::NoAnswer(error))) => return Err(error.clone()),
+            None => return Err(DirectoryError::Unexpected("a user whose mailbox was not looked at".to_owned())),
+        }
+    }
+    match (valid.as_slice(), missing) {
+        ([user], _) => mailbox_of(address, user).map(Answer::Valid),
+        ([], Some(code)) => not_valid(format!("the user has no mailbox that can be used ({code})")),
+        ([], None) => not_valid("the directory knows no user with this address".to_owned()),
+        (several, _) => {
+            Err(DirectoryError::Unexpected(format!("{} users with a mailbox have this address", several.len())))
+        }
+    }
+}
+
+/// The mailbox of a user, under the primary address.
+fn mailbox_of(address: &str, user: &User) -> Result<Mailbox, DirectoryError> {
+    if user.id.is_empty() {
+        return Err(DirectoryError::Unexpected("a user without an id".to_owned()));
+    }
+    let named = [user.mail.as_deref(), user.principal_name.as_deref(), Some(address)];
+    let primary = named.into_iter().flatten().find(|address| is_address(address));
+    let address = primary.unwrap_or(address).to_owned();
+    Ok(Mailbox { id: MailboxId(user.id.clone()), address })
+}
+
+/// An error that says nothing about the user.
+fn no_answer(error: &CallError, permission: &str) -> DirectoryError {
+    match error {
+        CallError::SignIn(error) => signed_out(error),
+        CallError::NotSent(detail) | CallError::NoReply(detail) => DirectoryError::Unavailable(detail.clone()),
+        CallError::Refused(refusal) if refusal.is_throttling() => {
+            DirectoryError::Throttled { after: refusal.after, detail: refusal.to_string() }
+        }
+        CallError::Refused(refusal) if refusal.status.is_server_error() => match refusal.after {
+            after @ Some(_) => DirectoryError::Throttled { after, detail: refusal.to_string() },
+            None => DirectoryError::Unavailable(refusal.to_string()),
+        },
+        CallError::Refused(refusal) if matches!(refusal.status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) => {
+            DirectoryError::Forbidden(format!(
+                "{refusal}; grant the application {permission}, with an administrator's consent{}",
+                if permission == "Mail.ReadWrite" {
+                    ", or give it the RBAC role Application Mail.ReadWrite for this mailbox"
+                } else {
+                    ""
+                }
+            ))
+        }
+        CallError::Refused(_) | CallError::Unreadable(_) | CallError::Unexpected(_) => {
+            DirectoryError::Unexpected(error.to_string())
+        }
+    }
+}
+
+fn signed_out(error: &SignInError) -> DirectoryError {
+    match error {
+        SignInError::Refused { .. } | SignInError::Unusable(_) => DirectoryError::Forbidden(error.to_string()),
+        SignInError::Throttled { after, detail } => DirectoryError::Throttled { after: *after, detail: detail.clone() },
+        SignInError::Unavailable(_) => DirectoryError::Unavailable(error.to_string()),
+        SignInError::Unexpected(_) => DirectoryError::Unexpected(error.to_string()),
+    }
+}
+
+/// Whether a text can be a mailbox's address at all (RFC 5321, without a display name).
+fn is_address(text: &str) -> bool {
+    let options = email_address::Options::default().without_display_text().with_required_tld();
+    text.len() <= LONGEST_ADDRESS
+        && !text.chars().any(|character| character.is_control() || character.is_whitespace())
+        && email_address::EmailAddress::parse_with_options(text, options).is_ok()
+}
+
+/// Whether an address can stand in a path. Graph reads `$`, `'` and `#` there in ways of its own.
+fn is_plain(address: &str) -> bool {
+    address.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'@' | b'.' | b'-' | b'_'))
+        && !address.starts_with('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_address_is_not_asked_for() {
+        for text in
+            ["", "ana", "Ana <ana@contoso.example>", "ana@contoso", "ana@contoso.example\r\nx: y", "a b@c.example"]
+        {
+            assert!(!is_address(text), "{text:?}");
+        }
+        for text in ["ana@contoso.example", "o'brien+x@contoso.example", "jürgen@bücher.example"] {
+            assert!(is_address(text), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_permission() {
+        let body = br#"{"error":{"code":"ErrorAccessDenied"}}"#;
+        let headers = reqwest::header::HeaderMap::new();
+        let refusal = Refusal::of(StatusCode::FORBIDDEN, &headers, body, chrono::DateTime::UNIX_EPOCH);
+        let error = no_answer(&CallError::Refused(refusal), "User.Read.All");
+        assert!(
+            matches!(&error, DirectoryError::Forbidden(detail) if detail.contains("grant the application User.Read.All"))
+        );
+    }
+}

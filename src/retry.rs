@@ -1,0 +1,170 @@
+//! The one loop that repeats: stages say what happened, [`Fault`] says what it means, and this decides when to try again.
+
+use std::future::Future;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::fault::Fault;
+
+/// How often and how soon to try again: `[retry]` of the configuration.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// Tries in all, within one run.
+    pub attempts: u32,
+    /// The first pause; each further one is twice as long, with jitter.
+    pub initial: Duration,
+    /// The longest pause of ours. A server's `Retry-After` may exceed it.
+    pub max: Duration,
+}
+
+impl RetryPolicy {
+    /// The pauses between the tries, of which a random part of up to a half is taken off, so that many who failed together
+    /// don't come back together.
+    pub fn pauses(&self) -> impl Iterator<Item = Duration> + Send + use<> {
+        // Jitter adds up to as much again, so half of each is the base.
+        ExponentialBuilder::default()
+            .with_min_delay(self.initial.min(self.max) / 2)
+            .with_max_delay(self.max / 2)
+            .with_max_times(usize::try_from(self.attempts.saturating_sub(1)).unwrap_or(usize::MAX))
+            .with_jitter()
+            .build()
+    }
+}
+
+/// Tries, waits and gives up: what every call to a remote goes through.
+#[derive(Debug, Clone)]
+pub struct Retrier {
+    clock: SharedClock,
+    policy: RetryPolicy,
+    stop: CancellationToken,
+}
+
+impl Retrier {
+    /// A retrier that waits by `clock` and gives up when `stop` is cancelled.
+    pub fn new(clock: SharedClock, policy: RetryPolicy, stop: CancellationToken) -> Self {
+        Self { clock, policy, stop }
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> RetryPolicy {
+        self.policy
+    }
+
+    /// Calls `operation` until it succeeds, fails in a way that repeating can't mend, or has been tried often enough.
+    /// `what` names it in the log. Returns the last error.
+    pub async fn run<T, E, F, Fut>(&self, what: &str, mut operation: F) -> Result<T, E>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: std::error::Error + Sync,
+        Fault: for<'e> From<&'e E>,
+    {
+        let mut pauses = self.policy.pauses();
+        let mut attempt = 1;
+        loop {
+            let error = match operation().await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            let Fault::Retry { after } = Fault::from(&error) else { return Err(error) };
+            let Some(pause) = pauses.next() else { return Err(error) };
+            if !self.pause(what, attempt, after.unwrap_or(pause).max(pause), &error).await {
+                return Err(error);
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Waits before another try and says so in the log. False where the program is stopping.
+    pub async fn pause(&self, what: &str, attempt: u32, pause: Duration, error: &(dyn std::error::Error + Sync)) -> bool {
+        tracing::warn!(
+            event = "throttled",
+            attempt,
+            pause_seconds = pause.as_secs_f64(),
+            error = %error,
+            "{what} failed; trying again after a pause"
+        );
+        tokio::select! {
+            () = self.stop.cancelled() => false,
+            () = self.clock.sleep(pause) => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use chrono::{TimeZone as _, Utc};
+
+    use super::*;
+    use crate::clock::{Clock as _, ManualClock};
+    use crate::source::SourceError;
+
+    fn retrier(attempts: u32) -> (Arc<ManualClock>, Retrier) {
+        let clock = Arc::new(ManualClock::self_moving(Utc.with_ymd_and_hms(2026, 11, 22, 2, 0, 0).unwrap()));
+        let policy = RetryPolicy { attempts, initial: Duration::from_millis(500), max: Duration::from_secs(30) };
+        let shared: SharedClock = Arc::<ManualClock>::clone(&clock);
+        (clock, Retrier::new(shared, policy, CancellationToken::new()))
+    }
+
+    #[test]
+    fn pauses_double_and_never_exceed_the_longest() {
+        let policy = RetryPolicy { attempts: 6, initial: Duration::from_millis(500), max: Duration::from_secs(3) };
+        for _ in 0..200 {
+            let pauses: Vec<u128> = policy.pauses().map(|pause| pause.as_millis()).collect();
+            let bounds = [250..=500, 500..=1000, 1000..=2000, 1500..=3000, 1500..=3000];
+            assert_eq!(pauses.len(), bounds.len());
+            for (pause, bounds) in pauses.iter().zip(bounds) {
+                assert!(bounds.contains(pause), "{pauses:?}");
+            }
+        }
+        let reversed = RetryPolicy { initial: Duration::from_mins(1), ..policy };
+        assert!(reversed.pauses().all(|pause| pause <= policy.max));
+    }
+
+    #[tokio::test]
+    async fn passing_faults_are_tried_as_often_as_configured() {
+        let (_, retrier) = retrier(6);
+        let tries = AtomicU32::new(0);
+        let result: Result<(), _> = retrier
+            .run("test", || async {
+                tries.fetch_add(1, Ordering::Relaxed);
+                Err(SourceError::Unavailable("down".into()))
+            })
+            .await;
+        assert!(result.is_err());
+        assert_eq!(tries.load(Ordering::Relaxed), 6);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_never_repeated() {
+        let (_, retrier) = retrier(6);
+        let tries = AtomicU32::new(0);
+        let result: Result<(), _> = retrier
+            .run("test", || async {
+                tries.fetch_add(1, Ordering::Relaxed);
+                Err(SourceError::Contract("stuck".into()))
+            })
+            .await;
+        assert!(result.is_err());
+        assert_eq!(tries.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn the_servers_pause_counts_even_beyond_our_longest() {
+        let (clock, retrier) = retrier(2);
+        let start = clock.now();
+        let result: Result<(), _> = retrier
+            .run("test", || async {
+                Err(SourceError::Throttled { after: Some(Duration::from_secs(90)), detail: "slow down".into() })
+            })
+            .await;
+        assert!(result.is_err());
+        assert_eq!((clock.now() - start).num_seconds(), 90);
+    }
+}

@@ -1,0 +1,198 @@
+//! When to run, and which windows to read: pure arithmetic.
+//!
+//! Windows are half-open and leave no gap. The watermark, the end of the last window that was read to its end, never moves
+//! past time that was not read. After downtime the windows catch up in steps of 24 hours.
+
+use chrono::{DateTime, Duration, NaiveTime, Utc};
+
+use crate::window::Window;
+
+/// `[schedule]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// The time between two runs.
+    pub every: Duration,
+    /// The time of day (UTC) at which runs start; without it, `every` counts from the last start.
+    pub at: Option<NaiveTime>,
+    /// How far each window reads back before its beginning.
+    pub overlap: Duration,
+    /// How far a window's end stays behind the present.
+    pub settle: Duration,
+    /// Where the first window begins.
+    pub begin: Begin,
+}
+
+/// Where the first window of all begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// This long before the first run.
+    Lookback(Duration),
+    /// At this instant.
+    At(DateTime<Utc>),
+}
+
+/// A window to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlannedWindow {
+    /// The window.
+    pub window: Window,
+    /// Where reading begins: before the window, by the overlap.
+    pub read_from: DateTime<Utc>,
+}
+
+/// The longest window. After downtime, windows of this length follow each other.
+const STEP: Duration = Duration::hours(24);
+
+/// A server whose clock is further off than this has no clock to go by.
+const PLAUSIBLE_SKEW: Duration = Duration::days(2);
+
+impl Schedule {
+    /// Where reading ends now: `settle` before the earlier of our clock and the source's own time.
+    pub fn horizon(&self, now: DateTime<Utc>, source_time: Option<DateTime<Utc>>) -> DateTime<Utc> {
+        let present = source_time.map_or(now, |theirs| theirs.min(now));
+        present - self.settle
+    }
+
+    /// The windows to read now, from the watermark to the horizon. Empty where the horizon has not moved past the watermark
+    /// (a clock that was set back).
+    pub fn windows(&self, watermark: Option<DateTime<Utc>>, horizon: DateTime<Utc>) -> Vec<PlannedWindow> {
+        let from = watermark.unwrap_or(match self.begin {
+            Begin::Lookback(lookback) => horizon - lookback,
+            Begin::At(instant) => instant,
+        });
+        // Only the first window has something before it that was read earlier and may have been filled since.
+        let overlap = if watermark.is_some() { self.overlap } else { Duration::zero() };
+        let mut windows = steps(Window { from, to: horizon });
+        if let Some(first) = windows.first_mut() {
+            first.read_from -= overlap;
+        }
+        windows
+    }
+
+    /// When the next regular run starts, after one that started at `last_start`; now where there was none, or where it is overdue.
+    pub fn next_start(&self, last_start: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
+        let Some(last_start) = last_start else { return now };
+        // A start in the future was recorded by a clock that was ahead: it says nothing.
+        if last_start > now + PLAUSIBLE_SKEW {
+            return now;
+        }
+        let due = match self.at {
+            None => last_start + self.every,
+            Some(time) => self.next_slot(time, last_start),
+        };
+        due.max(now)
+    }
+
+    /// The first slot after `after`: slots lie `every` apart, and one of them is at `time` on each day that has one.
+    fn next_slot(&self, time: NaiveTime, after: DateTime<Utc>) -> DateTime<Utc> {
+        // Slots are counted from an epoch that every process shares, so that a restart doesn't shift them.
+        let epoch = DateTime::UNIX_EPOCH.date_naive().and_time(time).and_utc();
+        let every = self.every.num_milliseconds().max(1);
+        let since = (after - epoch).num_milliseconds();
+        epoch + Duration::milliseconds((since.div_euclid(every) + 1) * every)
+    }
+}
+
+/// A stated window in steps of 24 hours, without overlap.
+pub fn steps(whole: Window) -> Vec<PlannedWindow> {
+    let mut windows = Vec::new();
+    let mut from = whole.from;
+    while from < whole.to {
+        let to = (from + STEP).min(whole.to);
+        windows.push(PlannedWindow { window: Window { from, to }, read_from: from });
+        from = to;
+    }
+    windows
+}
+
+/// How long after the n-th failure in a row (from 1) a failed run is tried again: 15 minutes, doubling, up to 4 hours.
+pub fn pause_after_failure(failures: u32) -> Duration {
+    const FIRST: i64 = 15;
+    const LONGEST: i64 = 4 * 60;
+    let doublings = failures.saturating_sub(1).min(10);
+    Duration::minutes((FIRST << doublings).min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(day: u32, hour: u32) -> DateTime<Utc> {
+        Utc.with_ymd_and_hms(2026, 11, day, hour, 0, 0).unwrap()
+    }
+
+    fn daily() -> Schedule {
+        Schedule {
+            every: Duration::hours(24),
+            at: NaiveTime::from_hms_opt(2, 0, 0),
+            overlap: Duration::hours(24),
+            settle: Duration::minutes(5),
+            begin: Begin::Lookback(Duration::hours(24)),
+        }
+    }
+
+    #[test]
+    fn the_first_run_looks_back_and_has_no_overlap() {
+        let windows = daily().windows(None, at(22, 2));
+        let whole = Window { from: at(21, 2), to: at(22, 2) };
+        assert_eq!(windows, [PlannedWindow { window: whole, read_from: at(21, 2) }]);
+    }
+
+    #[test]
+    fn downtime_is_caught_up_in_steps_of_a_day() {
+        let windows = daily().windows(Some(at(19, 2)), at(22, 1));
+        let bounds: Vec<_> = windows.iter().map(|window| (window.window.from, window.window.to)).collect();
+        assert_eq!(bounds, [(at(19, 2), at(20, 2)), (at(20, 2), at(21, 2)), (at(21, 2), at(22, 1))]);
+        assert_eq!(windows[0].read_from, at(18, 2));
+        assert_eq!(windows[1].read_from, at(20, 2));
+    }
+
+    #[test]
+    fn a_clock_set_back_reads_nothing() {
+        assert!(daily().windows(Some(at(22, 2)), at(20, 2)).is_empty());
+    }
+
+    #[test]
+    fn the_horizon_is_the_earlier_clock_less_settle() {
+        let schedule = daily();
+        assert_eq!(schedule.horizon(at(22, 2), Some(at(22, 1))), at(22, 1) - Duration::minutes(5));
+        assert_eq!(schedule.horizon(at(22, 2), Some(at(23, 1))), at(22, 2) - Duration::minutes(5));
+    }
+
+    #[test]
+    fn runs_start_at_the_stated_time_and_at_once_when_overdue() {
+        let schedule = daily();
+        assert_eq!(schedule.next_start(None, at(22, 13)), at(22, 13));
+        assert_eq!(schedule.next_start(Some(at(22, 2)), at(22, 13)), at(23, 2));
+        assert_eq!(schedule.next_start(Some(at(20, 2)), at(22, 13)), at(22, 13));
+        assert_eq!(schedule.next_start(Some(at(22, 13)), at(22, 14)), at(23, 2));
+        let relative = Schedule { at: None, ..schedule };
+        assert_eq!(relative.next_start(Some(at(22, 13)), at(22, 14)), at(23, 13));
+    }
+
+    #[test]
+    fn failures_pause_longer_and_longer() {
+        let minutes: Vec<i64> = (1..=7).map(|failures| pause_after_failure(failures).num_minutes()).collect();
+        assert_eq!(minutes, [15, 30, 60, 120, 240, 240, 240]);
+    }
+
+    proptest! {
+        #[test]
+        fn windows_leave_no_gap_and_never_pass_the_horizon(mark in 0_i64..100_000, ahead in -5_000_i64..100_000) {
+            let watermark = at(1, 0) + Duration::minutes(mark);
+            let horizon = watermark + Duration::minutes(ahead);
+            let windows = daily().windows(Some(watermark), horizon);
+            let mut expected = watermark;
+            for planned in &windows {
+                prop_assert_eq!(planned.window.from, expected);
+                prop_assert!(planned.window.from < planned.window.to);
+                prop_assert!(planned.window.to - planned.window.from <= STEP);
+                expected = planned.window.to;
+            }
+            prop_assert_eq!(expected, horizon.max(watermark));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What proves that it is the application that signs in, and the request that carries the proof.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use reqwest::{RequestBuilder, Url};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::managed_identity::ManagedIdentity;
+use super::{Scope, SignInError, SignInSettings, certificate};
+use crate::digest::Digest;
+use crate::http::HttpClient;
+
+/// Reads a secret anew at each use, so that a rotated one is noticed. The error says what to do, without the secret.
+pub type SecretSource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+
+/// A federated token is at most this large, in bytes.
+const LARGEST_FEDERATED_TOKEN: usize = 64 * 1024;
+
+/// What proves that it is the application.
+#[derive(Clone)]
+pub enum Credential {
+    /// A client secret.
+    ClientSecret(SecretSource),
+    /// A certificate and its private key, both in one PEM text.
+    Certificate(SecretSource),
+    /// A token that the platform writes into a file and rotates (workload identity).
+    WorkloadIdentity {
+        /// The file: `AZURE_FEDERATED_TOKEN_FILE`.
+        token_file: PathBuf,
+    },
+    /// The identity that Azure gives the machine.
+    ManagedIdentity(ManagedIdentity),
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ClientSecret(_) => "ClientSecret",
+            Self::Certificate(_) => "Certificate",
+            Self::WorkloadIdentity { .. } => "WorkloadIdentity",
+            Self::ManagedIdentity(_) => "ManagedIdentity",
+        })
+    }
+}
+
+/// A proof, ready to be sent.
+pub(super) struct Proof {
+    /// Tells whether the credential has changed.
+    pub(super) fingerprint: Digest,
+    carrier: Carrier,
+}
+
+enum Carrier {
+    /// A POST to the token endpoint.
+    Form { url: Url, fields: Vec<(&'static str, String)> },
+    /// A GET of managed identity.
+    Query { url: Url, header: (&'static str, String) },
+}
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+impl Credential {
+    /// The proof for a token of `scope`.
+    pub(super) async fn proof(
+        &self,
+        settings: &SignInSettings,
+        scope: &Scope,
+        now: DateTime<Utc>,
+    ) -> Result<Proof, SignInError> {
+        if let Self::ManagedIdentity(identity) = self {
+            let (url, header) = identity.request(scope)?;
+            let fingerprint = Digest::of(url.as_str().as_bytes());
+            return Ok(Proof { fingerprint, carrier: Carrier::Query { url, header } });
+        }
+        let url = settings
+            .endpoints
+            .token_url(&settings.tenant_id)
+            .map_err(|invalid| SignInError::Unusable(invalid.to_string()))?;
+        let (fingerprint, proof) = match self {
+            Self::ClientSecret(secret) => {
+                let secret = read(secret)?;
+                let text = secret.expose_secret().trim().to_owned();
+                (Digest::of(text.as_bytes()), vec![("client_secret", text)])
+            }
+            Self::Certificate(pem) => {
+                let pem = read(pem)?;
+                let assertion = certificate::assertion(&pem, &settings.client_id, &url, now)?;
+                (Digest::of(pem.expose_secret().as_bytes()), by_assertion(assertion))
+            }
+            Self::WorkloadIdentity { token_file } => {
+                let token = federated_token(token_file).await?;
+                (Digest::of(token.as_bytes()), by_assertion(token))
+            }
+            Self::ManagedIdentity(_) => {
+                return Err(SignInError::Unusable("a managed identity has no secret".to_owned()));
+            }
+        };
+        let mut fields = vec![
+            ("grant_type", "client_credentials".to_owned()),
+            ("client_id", settings.client_id.clone()),
+            ("scope", scope.as_str().to_owned()),
+        ];
+        fields.extend(proof);
+        Ok(Proof { fingerprint, carrier: Carrier::Form { url, fields } })
+    }
+}
+
+impl Proof {
+    pub(super) fn request(&self, http: &HttpClient) -> RequestBuilder {
+        match &self.carrier {
+            Carrier::Form { url, fields } => http.post(url.clone()).form(fields),
+            Carrier::Query { url, header: (name, value) } => http.get(url.clone()).header(*name, value),
+        }
+    }
+}
+
+fn by_assertion(assertion: String) -> Vec<(&'static str, String)> {
+    vec![("client_assertion_type", ASSERTION_TYPE.to_owned()), ("client_assertion", assertion)]
+}
+
+fn read(source: &SecretSource) -> Result<SecretString, SignInError> {
+    let secret = source().map_err(SignInError::Unusable)?;
+    if secret.expose_secret().trim().is_empty() {
+        return Err(SignInError::Unusable("the secret is empty".to_owned()));
+    }
+    Ok(secret)
+}
+
+async fn federated_token(file: &std::path::Path) -> Result<String, SignInError> {
+    let unusable = |detail: String| {
+        SignInError::Unusable(format!("the federated token {} can't be used: {detail}", file.display()))
+    };
+    let token = tokio::fs::read_to_string(file).await.map_err(|error| unusable(error.to_string()))?;
+    let token = token.trim();
+    if token.is_empty() || token.len() > LARGEST_FEDERATED_TOKEN {
+        return Err(unusable(format!("it has {} bytes", token.len())));
+    }
+    Ok(token.to_owned())
+}

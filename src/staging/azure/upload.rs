@@ -1,0 +1,81 @@
+//! Creates blobs where their names are free.
+
+use azure_core::http::{Etag, RequestContent};
+use azure_storage_blob::models::{
+    BlockBlobClientCommitBlockListOptions, BlockBlobClientUploadOptions, BlockLookupList,
+};
+use bytes::Bytes;
+
+use super::blocks::Blocks;
+use super::{AzureStaging, BlobName, StagingError, fault};
+
+/// What came of creating a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// It is there now.
+    New,
+    /// The name was taken; what is there was left as it is.
+    Taken,
+}
+
+impl Placed {
+    pub(super) fn is_new(self) -> bool {
+        self == Self::New
+    }
+}
+
+impl AzureStaging {
+    /// Creates a blob of one block with one request.
+    pub(super) async fn upload_whole(&self, name: &BlobName, bytes: Bytes) -> Result<Placed, StagingError> {
+        let options = BlockBlobClientUploadOptions {
+            // Whatever its size, it goes in one piece.
+            partition_size: std::num::NonZero::new(u64::MAX),
+            ..BlockBlobClientUploadOptions::default().if_not_exists()
+        };
+        let uploaded = self.blob(name).upload(bytes.into(), Some(options)).await;
+        self.placed(name, uploaded.map(drop))
+    }
+
+    /// Creates a blob of `first`, `second` and all that `rest` still has: one block is on its way while the next one is
+    /// gathered.
+    pub(super) async fn upload_blocks(
+        &self,
+        name: &BlobName,
+        first: Bytes,
+        second: Bytes,
+        rest: &mut Blocks<'_>,
+    ) -> Result<Placed, StagingError> {
+        let client = self.blob(name).block_blob_client();
+        let mut ids: Vec<Vec<u8>> = Vec::new();
+        let mut queue = std::collections::VecDeque::from([first, second]);
+        while let Some(block) = queue.pop_front() {
+            // Ids of one length, and never those of another upload to the same name.
+            let id = uuid::Uuid::now_v7().as_bytes().to_vec();
+            let length = block.len() as u64;
+            let staging = async {
+                let staged = client.stage_block(&id, length, block.into(), None).await;
+                staged.map(drop).map_err(|error| self.faults.of(error, Some(name)))
+            };
+            let gathering = async { if queue.is_empty() { rest.next().await } else { Ok(None) } };
+            let ((), gathered) = tokio::try_join!(staging, gathering)?;
+            queue.extend(gathered);
+            ids.push(id);
+        }
+        let list = BlockLookupList { latest: Some(ids), ..BlockLookupList::default() };
+        let list = RequestContent::try_from(list).map_err(|error| self.faults.of(error, Some(name)))?;
+        let options = BlockBlobClientCommitBlockListOptions {
+            if_none_match: Some(Etag::from("*")),
+            ..BlockBlobClientCommitBlockListOptions::default()
+        };
+        let committed = client.commit_block_list(list, Some(options)).await;
+        self.placed(name, committed.map(drop))
+    }
+
+    fn placed(&self, name: &BlobName, created: azure_core::Result<()>) -> Result<Placed, StagingError> {
+        match created {
+            Ok(()) => Ok(Placed::New),
+            Err(error) if fault::is_taken(&error) => Ok(Placed::Taken),
+            Err(error) => Err(self.faults.of(error, Some(name))),
+        }
+    }
+}

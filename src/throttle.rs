@@ -1,0 +1,199 @@
+//! How much each mailbox is sent: the published limits as budgets, and the pauses that a server asks for.
+//!
+//! Exchange Online counts per application and mailbox: requests in a window of time, bytes of upload in another, and
+//! requests at the same time. [`Throttle::admit`] waits until a request fits all of them, in the order of asking.
+//!
+//! - One mailbox's wait is its own: nothing that others need is held while waiting.
+//! - What was sent counts from the end of the request, and a little longer than the window, so that a server's own
+//!   windows, wherever they begin, never see more than the limit.
+//! - Memory is bounded: what was sent is kept in 600 steps a window, and an idle mailbox is forgotten.
+//!
+//! It waits through the injected [`Clock`](crate::clock::Clock) alone. It doesn't send, and it doesn't repeat.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::clock::SharedClock;
+use crate::resolve::MailboxId;
+
+mod lane;
+mod window;
+
+use lane::{Admission, Lane};
+
+/// The limits of one application.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Requests at the same time for one mailbox.
+    pub per_mailbox: usize,
+    /// Requests for one mailbox in any 10 minutes.
+    pub requests_per_10m: u64,
+    /// Bytes sent to one mailbox in any 5 minutes.
+    pub upload_per_5m: u64,
+    /// Requests at the same time in all.
+    pub concurrency: usize,
+}
+
+impl Default for Limits {
+    /// The published limits of Exchange Online.
+    fn default() -> Self {
+        Self { per_mailbox: 4, requests_per_10m: 10_000, upload_per_5m: 150_000_000, concurrency: 64 }
+    }
+}
+
+/// How a request ended, as far as budgets are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The server took it, or refused it for a reason of its own.
+    Served,
+    /// The server asks for a pause (429, 503, 504).
+    Throttled {
+        /// `Retry-After`, where it sent one.
+        after: Option<Duration>,
+    },
+}
+
+/// The budgets of all mailboxes.
+#[derive(Debug)]
+pub struct Throttle {
+    clock: SharedClock,
+    limits: Limits,
+    lanes: Mutex<Lanes>,
+    total: Arc<Semaphore>,
+    waited_ms: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Lanes {
+    by_mailbox: HashMap<MailboxId, Arc<Lane>>,
+    sweep_at: usize,
+}
+
+/// The fewest mailboxes at which idle ones are looked for.
+const SWEEP: usize = 1_024;
+
+impl Throttle {
+    /// Budgets within `limits`; a limit of nothing counts as one.
+    pub fn new(limits: Limits, clock: SharedClock) -> Self {
+        let limits = Limits {
+            per_mailbox: limits.per_mailbox.max(1),
+            requests_per_10m: limits.requests_per_10m.max(1),
+            upload_per_5m: limits.upload_per_5m.max(1),
+            concurrency: limits.concurrency.clamp(1, Semaphore::MAX_PERMITS),
+        };
+        Self {
+            clock,
+            limits,
+            lanes: Mutex::new(Lanes { by_mailbox: HashMap::new(), sweep_at: SWEEP }),
+            total: Arc::new(Semaphore::new(limits.concurrency)),
+            waited_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Waits until a request with `upload` bytes of body may go to `mailbox`. Dropping the future gives up the place.
+    pub async fn admit(&self, mailbox: &MailboxId, upload: u64) -> Permit {
+        let lane = self.lane(mailbox);
+        let epoch = self.enter(&lane, upload).await;
+        let mut permit = Permit { lane, upload, epoch, total: None, outcome: Outcome::Served };
+        // Never closed, so an error can't come; without a place the lane's own limits still hold.
+        permit.total = Arc::clone(&self.total).acquire_owned().await.ok();
+        permit
+    }
+
+    /// Counts a request that was made for `mailbox` without asking here, such as one of a batch.
+    pub fn count(&self, mailbox: &MailboxId) {
+        self.lane(mailbox).count(1, 0);
+    }
+
+    /// Until when `mailbox` takes nothing; `None` where it takes a request now, or as soon as one of its own ends.
+    pub fn closed_until(&self, mailbox: &MailboxId) -> Option<DateTime<Utc>> {
+        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = lanes.by_mailbox.get(mailbox).map(Arc::clone);
+        drop(lanes);
+        lane?.closed_until()
+    }
+
+    /// For how long requests have waited for budgets and pauses, added up.
+    pub fn waited(&self) -> Duration {
+        Duration::from_millis(self.waited_ms.load(Ordering::Relaxed))
+    }
+
+    /// Takes a place in the lane, first come first served.
+    async fn enter(&self, lane: &Arc<Lane>, upload: u64) -> u64 {
+        let _turn = lane.turn.lock().await;
+        loop {
+            // Registered before the look, so that a place given back between the two is not missed.
+            let freed = lane.freed.notified();
+            match lane.try_enter(upload) {
+                Admission::Entered { epoch } => return epoch,
+                Admission::WhenFreed => freed.await,
+                Admission::At(instant) => self.wait_until(instant).await,
+            }
+        }
+    }
+
+    async fn wait_until(&self, instant: DateTime<Utc>) {
+        let began = self.clock.now();
+        self.clock.sleep_until(instant).await;
+        let waited = (self.clock.now() - began).num_milliseconds();
+        self.waited_ms.fetch_add(u64::try_from(waited).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    fn lane(&self, mailbox: &MailboxId) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.by_mailbox.get(mailbox) {
+            return Arc::clone(lane);
+        }
+        if lanes.by_mailbox.len() >= lanes.sweep_at {
+            // Nobody can take hold of a lane meanwhile: the map is locked.
+            lanes.by_mailbox.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle());
+            lanes.sweep_at = SWEEP.max(lanes.by_mailbox.len() * 2);
+        }
+        let lane = Arc::new(Lane::new(self.limits, Arc::clone(&self.clock)));
+        lanes.by_mailbox.insert(mailbox.clone(), Arc::clone(&lane));
+        lane
+    }
+}
+
+/// The right to send one request. Given back when dropped; the request then counts as sent.
+#[derive(Debug)]
+#[must_use = "the place is given back at once when the permit is dropped"]
+pub struct Permit {
+    lane: Arc<Lane>,
+    upload: u64,
+    epoch: u64,
+    total: Option<OwnedSemaphorePermit>,
+    outcome: Outcome,
+}
+
+impl Permit {
+    /// Gives the place back and says how the request ended. Returns the pause that now lies on the mailbox, if the
+    /// request was throttled.
+    pub fn finish(mut self, outcome: Outcome) -> Option<Duration> {
+        self.outcome = outcome;
+        let throttled = matches!(outcome, Outcome::Throttled { .. });
+        let lane = Arc::clone(&self.lane);
+        drop(self);
+        if throttled { lane.pause_left() } else { None }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.total = None;
+        self.lane.leave(self.upload, self.epoch, self.outcome);
+    }
+}
+
+#[cfg(test)]
+mod simulation;

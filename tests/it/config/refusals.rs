@@ -1,0 +1,303 @@
+//! Configurations that are wrong: everything is told, with what to write instead.
+
+use std::path::Path;
+
+use whatsapp_archiver::config::Config;
+
+use super::{LEAST, LOCAL, PATH, assert_only_problem, environment, environment_with, problems, root, with};
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let text = r#"colour = "blue"
+[source]
+kind = "telemesage"
+usrname = "x"
+page_size = "many"
+[schedule]
+every = 24
+at = "25:00"
+start_from = 2026-11-01T00:00:00Z
+first_lookback = "24h"
+[staging]
+kind = "local"
+endpoint = "https://contoso.blob.core.windows.net"
+retain = "30 days"
+[mapping]
+automatic = "yes"
+[mailboxes]
+[users]
+kind = "list"
+[ledger]
+url = "postgres://archiver:hunter2@db.example/archiver"
+lease = "5s"
+[http]
+listen = "0.0.0.0:8080"
+[retry]
+max = "1ms"
+"#;
+    let told = Config::from_text(text, Path::new(PATH), &environment_with(&[("WHATSAPP_ARCHIVER__LOG__LEVL", "x")]))
+        .unwrap_err()
+        .to_string();
+    let expected = r#"the configuration has 19 problems
+/etc/whatsapp-archiver/config.toml: [microsoft]: this section is missing, and needed by mailbox.kind = "graph"
+    instead: [microsoft] with tenant_id, client_id, sign_in and what that needs
+/etc/whatsapp-archiver/config.toml:1: colour: a key outside any section
+    instead: nothing, or the key below the [section] that it belongs to
+/etc/whatsapp-archiver/config.toml:3: source.kind: must be one of "telemessage", "directory"
+    instead: kind = "telemessage"
+/etc/whatsapp-archiver/config.toml:4: source.usrname: unknown key
+    instead: username = "archive-admin@contoso.example"
+/etc/whatsapp-archiver/config.toml:5: source.page_size: a whole number is expected here, not a text
+    instead: page_size = 500
+/etc/whatsapp-archiver/config.toml:7: schedule.every: a duration needs a unit (ms, s, m, h, d, w), in quotes
+    instead: every = "24h"
+/etc/whatsapp-archiver/config.toml:8: schedule.at: not a time of day: hours and minutes in UTC are expected, from 00:00 to 23:59
+    instead: at = "02:00"
+/etc/whatsapp-archiver/config.toml:9: schedule.start_from: contradicts first_lookback: both say where the first window begins
+    instead: either first_lookback or start_from
+/etc/whatsapp-archiver/config.toml:11: staging.path: missing: kind = "local" needs it
+    instead: path = "/var/lib/whatsapp-archiver/staging"
+/etc/whatsapp-archiver/config.toml:13: staging.endpoint: this key is for kind = "azure", which is not what is chosen here
+    instead: nothing, or kind = "azure" in [staging]
+/etc/whatsapp-archiver/config.toml:14: staging.retain: not a duration: a whole number with a unit (ms, s, m, h, d, w) is expected
+    instead: retain = "30d"
+/etc/whatsapp-archiver/config.toml:16: mapping.automatic: true or false, without quotes, is expected here, not a text
+    instead: automatic = true
+/etc/whatsapp-archiver/config.toml:17: mailboxes: unknown section
+    instead: [mailbox]
+/etc/whatsapp-archiver/config.toml:18: users.path: missing: kind = "list" needs it
+    instead: path = "users.csv"
+/etc/whatsapp-archiver/config.toml:21: ledger.url: a secret is never written here: take the password out, and name it in ledger.password
+    instead: url = "postgres://archiver@db.contoso.example/archiver", with password = { env = "LEDGER_PASSWORD" }
+/etc/whatsapp-archiver/config.toml:22: ledger.lease: too short: at least 10s
+    instead: lease = "60s"
+/etc/whatsapp-archiver/config.toml:23: http.token: missing: it is required where listen is not a loopback address
+    instead: token = { env = "STATUS_TOKEN" }  or  token = { file = "/run/secrets/token" }
+/etc/whatsapp-archiver/config.toml:26: retry.max: the longest pause (retry.max) is shorter than the first one (retry.initial)
+    instead: max = "30s"
+WHATSAPP_ARCHIVER__LOG__LEVL (environment): this variable overrides no key of the configuration
+    instead: WHATSAPP_ARCHIVER__LOG__LEVEL"#;
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_literal_secret_is_refused_and_never_shown() {
+    for (section, key) in [
+        ("source", "password"),
+        ("microsoft", "client_secret"),
+        ("http", "token"),
+        ("report", "signing_key"),
+        ("notify", "webhook"),
+    ] {
+        let changes = [(section, format!("{key} = \"hunter2\""))];
+        let changes: Vec<(&str, &str)> = changes.iter().map(|(section, line)| (*section, line.as_str())).collect();
+        let name = format!("{section}.{key}");
+        assert_only_problem(LEAST, &changes, &name, "a secret is never written here");
+        let told = Config::from_text(&with(LEAST, &changes), Path::new(PATH), &environment()).unwrap_err();
+        assert!(!format!("{told} {told:?}").contains("hunter2"));
+        assert!(told.to_string().contains(&format!("{key} = {{ ")), "a worked value: {told}");
+    }
+    let variable = environment_with(&[("WHATSAPP_ARCHIVER__SOURCE__PASSWORD", "hunter2")]);
+    let told = Config::from_text(LEAST, Path::new(PATH), &variable).unwrap_err();
+    assert!(!format!("{told} {told:?}").contains("hunter2"));
+    assert!(told.to_string().contains(
+        "WHATSAPP_ARCHIVER__SOURCE__PASSWORD (environment): source.password: a secret is never written here: name \
+         where it is to be found\n    instead: WHATSAPP_ARCHIVER__SOURCE__PASSWORD='{ env = \"TELEMESSAGE_PASSWORD\" }'"
+    ));
+}
+
+#[test]
+fn a_secret_that_can_not_be_had_is_told() {
+    let password = |value: &str| [("source", format!("password = {value}"))];
+    for (value, says) in [
+        ("{ env = \"NO_SUCH\" }", "the environment variable NO_SUCH is not set"),
+        ("{ env = \"hunter2\" }", "the environment variable that it names is not set"),
+        ("{ file = \"/no/such\" }", "the file /no/such can't be read"),
+        ("{ file = \"such\" }", "the file /etc/whatsapp-archiver/such can't be read"),
+        ("{ file = \"/dev\" }", "not a file"),
+        ("{ env = \"TELEMESSAGE_PASSWORD\", file = \"/x\" }", "either env or file"),
+        ("{ value = \"hunter2\" }", "either env or file"),
+        ("{ env = 1 }", "a text in quotes is expected here, not a whole number"),
+        ("{}", "either env or file"),
+        ("1", "a table that names a secret is expected here, not a whole number"),
+    ] {
+        let changes = password(value);
+        let changes: Vec<(&str, &str)> = changes.iter().map(|(section, line)| (*section, line.as_str())).collect();
+        assert_only_problem(LEAST, &changes, "source.password", says);
+    }
+    let empty = environment_with(&[("TELEMESSAGE_PASSWORD", "")]);
+    assert_eq!(problems(LEAST, &empty), ["4 source.password: it is empty"]);
+    let told = problems(&with(LEAST, &[("notify", "webhook = { env = \"IMAP_PASSWORD\" }")]), &environment());
+    assert!(told.len() == 1 && told[0].contains("what is found there: not an address"), "{told:?}");
+}
+
+#[test]
+fn what_contradicts_itself_is_told() {
+    let both = [("schedule", "first_lookback = \"1h\""), ("schedule", "start_from = 2026-11-01")];
+    assert_only_problem(LEAST, &both, "schedule.start_from", "contradicts first_lookback");
+    assert_only_problem(LEAST, &[("schedule", "settle = \"24h\"")], "schedule.settle", "shorter than first_lookback");
+    let drifting = [("schedule", "every = \"7h\""), ("schedule", "at = \"02:00\"")];
+    assert_only_problem(LEAST, &drifting, "schedule.at", "can't keep to a time of day");
+    assert_only_problem(
+        LEAST,
+        &[("staging", "sas = { env = \"STAGING_SAS\" }")],
+        "staging.sas",
+        "this key is for auth = \"sas\"",
+    );
+    let plain = [("staging", "endpoint = \"http://127.0.0.1:10000/a\"")];
+    assert_only_problem(LEAST, &plain, "staging.endpoint", "needs https");
+    assert_only_problem(LEAST, &[("http", "listen = \"0.0.0.0:80\"")], "http.token", "not a loopback address");
+    assert_only_problem(LEAST, &[("http", "listen = \"[::]:80\"")], "http.token", "not a loopback address");
+    let open_imap =
+        [("mailbox", "kind = \"imap\""), ("mailbox", "host = \"imap.example\""), ("mailbox", "tls = \"none\"")];
+    assert_only_problem(LEAST, &open_imap, "mailbox.tls", "loopback");
+    assert_only_problem(LEAST, &[("mapping", "automatic = false")], "mapping.automatic", "nobody is found");
+    assert_only_problem(LEAST, &[("retry", "max = \"1ms\"")], "retry.max", "shorter than the first one");
+    assert_only_problem(LEAST, &[("retry", "initial = \"1m\"")], "retry.initial", "shorter than the first one");
+    assert_only_problem(
+        LOCAL,
+        &[("ledger", "password = { env = \"LEDGER_PASSWORD\" }")],
+        "ledger.password",
+        "postgres://",
+    );
+    assert_only_problem(LOCAL, &[("mailbox", "folder = \"a.b\"")], "mailbox.folder", "dot");
+
+    let without_microsoft = LEAST.split("[microsoft]").next().unwrap();
+    let told = problems(without_microsoft, &environment());
+    assert_eq!(
+        told,
+        [
+            "- [microsoft]: this section is missing, and needed by users.kind = \"graph\" and mailbox.kind = \"graph\" and staging.auth = \"entra\""
+        ]
+    );
+}
+
+#[test]
+fn values_out_of_bounds_are_told() {
+    for (section, line, says) in [
+        ("source", "base_url = \"http://archive.example\"", "loopback"),
+        ("source", "base_url = \"https://u:p@archive.example\"", "user or password"),
+        ("source", "messages_path = \"getmessages\"", "must begin with `/`"),
+        ("source", "messages_path = \"/a/../b\"", "must begin with `/`"),
+        ("source", "attachment_path = \"/a?b\"", "must begin with `/`"),
+        ("source", "username = \"a:b\"", "colon"),
+        ("source", "username = \"\"", "empty"),
+        ("source", "username = \" a\"", "space"),
+        ("source", "username = \"a\\nb\"", "control"),
+        ("source", "products = []", "empty"),
+        ("source", "products = [\"phone-archiver\", \"phone-archiver\"]", "more than once"),
+        ("source", "products = [\"signal\"]", "must be one of"),
+        ("source", "products = \"phone-archiver\"", "a list in square brackets"),
+        ("source", "page_size = 0", "between 1 and 10000"),
+        ("source", "page_size = 99999999999999999999", "between 1 and 10000"),
+        ("source", "downloads = -1", "between 1 and"),
+        ("source", "max_attachment_size = 0", "nothing"),
+        ("source", "max_attachment_size = -1", "negative"),
+        ("source", "max_attachment_size = \"9 XB\"", "not a size"),
+        ("source", "attachment_wait = \"1 fortnight\"", "not a duration"),
+        ("schedule", "every = \"0s\"", "too short"),
+        ("schedule", "every = 24", "needs a unit"),
+        ("schedule", "at = \"24:00\"", "not a time of day"),
+        ("schedule", "at = \"23:59:60\"", "not a time of day"),
+        ("schedule", "at = 2026-11-01", "a time of day in quotes is expected"),
+        ("schedule", "overlap = \"99999999999d\"", "too long"),
+        ("schedule", "start_from = 2026-11-01T00:00:00", "not an instant"),
+        ("schedule", "start_from = \"yesterday\"", "not an instant"),
+        ("schedule", "start_from = 1969-12-31", "not an instant"),
+        ("staging", "container = \"Whats_App\"", "lower-case"),
+        ("staging", "container = \"a--b\"", "lower-case"),
+        ("staging", "prefix = \"/a\"", "separated by"),
+        ("staging", "prefix = \"a/../b\"", "separated by"),
+        ("staging", "endpoint = \"https://a.example/?sig=x\"", "before any `?`"),
+        ("staging", "retain = \"always\"", "not a duration"),
+        ("mapping", "automatic = \"true\"", "without quotes"),
+        ("mapping", "custom = \"\"", "empty"),
+        ("microsoft", "tenant_id = \"a/b\"", "not an id"),
+        ("microsoft", "client_id = \"…\"", "not an id"),
+        ("microsoft", "cloud = \"germany\"", "must be one of \"global\", \"us-gov-high\", \"us-gov-dod\", \"china\""),
+        ("microsoft", "graph_url = \"https://graph.microsoft.com/v1.0\"", "without a path or version"),
+        ("microsoft", "login_url = \"http://login.example\"", "loopback"),
+        ("mailbox", "folder = \"\"", "empty"),
+        ("mailbox", "folder = \"a/b\"", "slash"),
+        ("mailbox", "folder = \"a\\u0007\"", "control"),
+        ("mailbox", "max_item_size = \"151 MiB\"", "at most 150 MiB"),
+        ("mailbox", "max_item_size = \"0 MB\"", "nothing"),
+        ("mailbox", "placeholder_address_domain = \"a b\"", "not a domain"),
+        ("mailbox", "per_mailbox = 0", "between 1 and"),
+        ("mailbox", "concurrency = 1.5", "a whole number is expected here, not a fraction"),
+        ("ledger", "lease = \"9s\"", "at least 10s"),
+        ("ledger", "url = \"mysql://x\"", "sqlite:// or postgres://"),
+        ("ledger", "url = \"sqlite::memory:\"", "in memory"),
+        ("ledger", "url = \"sqlite://\"", "missing"),
+        ("ledger", "url = \"sqlite://x?mode=memory\"", "must not hold"),
+        ("ledger", "url = \"postgres://u:p@h/d\"", "a secret is never written here"),
+        ("ledger", "url = \"postgres://h/d?password=p\"", "a secret is never written here"),
+        ("http", "listen = \"8080\"", "not an IP address with a port"),
+        ("network", "ca_file = \"/no/such\"", "can't be read"),
+        ("retry", "attempts = 0", "between 1 and 100"),
+        ("log", "level = \"loud\"", "must be one of"),
+    ] {
+        let key = line.split_once(" = ").unwrap().0;
+        assert_only_problem(LEAST, &[(section, line)], &format!("{section}.{key}"), says);
+    }
+    let not_a_certificate = format!("ca_file = \"{}\"", root().join("Cargo.toml").display());
+    assert_only_problem(LEAST, &[("network", &not_a_certificate)], "network.ca_file", "holds no certificate");
+    let imap = with(LEAST, &[("mailbox", "kind = \"imap\""), ("mailbox", "host = \"imap.example\"")]);
+    for (line, says) in [
+        ("host = \"imap.example:993\"", "not a host"),
+        ("port = 0", "between 1 and 65535"),
+        ("port = 65536", "between 1 and 65535"),
+        ("login = \"archiver\"", "must hold {mailbox}"),
+        ("connections = 0", "between 1 and"),
+    ] {
+        let key = line.split_once(" = ").unwrap().0;
+        assert_only_problem(&imap, &[("mailbox", line)], &format!("mailbox.{key}"), says);
+    }
+}
+
+#[test]
+fn what_is_unknown_is_told_with_what_was_likely_meant() {
+    let instead = |text: &str| {
+        let told = Config::from_text(text, Path::new(PATH), &environment()).unwrap_err();
+        assert_eq!(told.problems().len(), 1, "{told}");
+        let problem = told.problems()[0].clone();
+        (format!("{}: {}", problem.key, problem.what), problem.instead)
+    };
+    let (what, why) = instead(&with(LEAST, &[("source", "pagesize = 5")]));
+    assert_eq!((what.as_str(), why.as_deref()), ("source.pagesize: unknown key", Some("page_size = 500")));
+    let (what, why) = instead(&with(LEAST, &[("retry", "container = \"x\"")]));
+    assert_eq!((what.as_str(), why.as_deref()), ("retry.container: unknown key", Some("the same key in [staging]")));
+    let (what, why) = instead(&with(LEAST, &[("retry", "zzz = 1")]));
+    assert_eq!((what.as_str(), why.as_deref()), ("retry.zzz: unknown key", Some("nothing")));
+    let (what, why) = instead(&format!("{LEAST}[reports]\nx = 1\n"));
+    assert_eq!((what.as_str(), why.as_deref()), ("reports: unknown section", Some("[report]")));
+    let (what, why) = instead(&format!("page_size = 5\n{LEAST}"));
+    assert_eq!(what, "page_size: a key outside any section");
+    assert_eq!(why.as_deref(), Some("in [source]: page_size = 500"));
+    let (what, why) = instead(&format!("log = \"info\"\n{LEAST}"));
+    assert_eq!((what.as_str(), why.as_deref()), ("[log]: this is a section, not a key", Some("[log]")));
+    let (what, _) = instead(&format!("{LEAST}[[log]]\nlevel = \"info\"\n"));
+    assert_eq!(what, "[log]: there is one such section, in single brackets");
+    let (what, _) = instead(&with(LEAST, &[("log", "level = \"inof\"")]));
+    assert_eq!(what, "log.level: must be one of \"info\", \"error\", \"warn\", \"debug\", \"trace\"");
+    let (what, _) = instead(&with(LEAST, &[("retry", "\"a\\u001b[31mb\" = 1")]));
+    assert_eq!(what, "retry.a\\u{1b}[31mb: unknown key", "a terminal is not at the mercy of a key");
+}
+
+#[test]
+fn a_file_that_is_no_configuration_is_one_clear_problem() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = |path: &Path| {
+        let told = Config::load(path, &environment()).unwrap_err();
+        assert_eq!(told.problems().len(), 1, "{told}");
+        assert!(told.to_string().contains("whatsapp-archiver init"), "{told}");
+        told.to_string()
+    };
+    assert!(told(&folder.path().join("none.toml")).contains("can't be read: No such file"));
+    assert!(told(folder.path()).contains("can't be read: Is a directory"));
+    let path = folder.path().join("config.toml");
+    std::fs::write(&path, "# x\n".repeat(300_000)).unwrap();
+    assert!(told(&path).contains("larger than 1 MiB"));
+    std::fs::write(&path, b"[source]\nusername = \"\xff\"\n").unwrap();
+    assert!(told(&path).contains("not text in UTF-8"));
+}

@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# What takes longer than a change should wait for: the tests marked `ignored` (days of history, large volumes, long
+# sequences of failures), and all property tests with many more cases, in a release build.
+# The account of it goes to docs/results/long.md.
+#
+#     CASES=20000 tests/long.sh
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+exec </dev/null
+# shellcheck source=tests/prepare.sh
+source tests/prepare.sh
+
+cases=${CASES:-20000}
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# Runs a command, keeps its output, and adds a row to the account.
+rows=()
+status=0
+measure() {
+    local what=$1 started=$SECONDS passed outcome=passed
+    shift
+    step "$what"
+    if ! "$@" 2>&1 | tee "$log"; then
+        outcome=FAILED status=1
+    fi
+    passed=$(awk '/^test result:/ { passed += $4 } END { print passed + 0 }' "$log")
+    if [ "$passed" -eq 0 ]; then
+        outcome="FAILED (no test ran)" status=1
+    fi
+    rows+=("| $what | $outcome | $passed | $((SECONDS - started)) s |")
+}
+
+test_release() {
+    cargo test --locked --release --features fail-points "$@"
+}
+
+step "Building"
+test_release --no-run
+measure "Ignored tests" test_release -- --ignored
+PROPTEST_CASES=$cases measure "All tests, $cases cases a property" test_release
+
+mkdir -p docs/results
+{
+    echo "# The long tests, last run"
+    echo
+    echo "Written by \`tests/long.sh\`."
+    echo
+    echo "- $(date -u +%Y-%m-%dT%H:%MZ), commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+    echo "- $(rustc --version), $(nproc) processors, $(uname -srm)"
+    echo
+    echo "| What | Outcome | Tests passed | Time |"
+    echo "|---|---|---|---|"
+    printf '%s\n' "${rows[@]}"
+} >docs/results/long.md
+step "docs/results/long.md is written"
+exit "$status"
