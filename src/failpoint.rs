@@ -25,8 +25,8 @@ pub const ALL: [&str; 7] =
 /// Passes a point.
 #[cfg(feature = "fail-points")]
 pub fn pass(name: &str) {
-    use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     static PASSED: AtomicU32 = AtomicU32::new(0);
     static ORDER: OnceLock<Option<(String, u32)>> = OnceLock::new();

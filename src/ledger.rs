@@ -30,7 +30,9 @@ mod sql;
 
 pub use account::{AccountCounts, Failure, FailureFilter, Unmapped};
 pub use deliveries::{Delivery, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target};
-pub use items::{AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared};
+pub use items::{
+    AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared,
+};
 pub use leases::{Holder, Lease};
 pub use presence::Presence;
 pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
@@ -57,7 +59,9 @@ impl std::fmt::Display for RunId {
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// It can't be opened.
-    #[error("the ledger {url} can't be opened: {detail}; check ledger.url, and that its directory exists and is writable")]
+    #[error(
+        "the ledger {url} can't be opened: {detail}; check ledger.url, and that its directory exists and is writable"
+    )]
     Open {
         /// Its URL, without a password.
         url: String,
@@ -147,7 +151,8 @@ impl Ledger {
 
     /// A value that the program remembers under a name.
     pub async fn remembered(&self, name: &str) -> Result<Option<String>, LedgerError> {
-        let row = sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name.to_owned()).fetch_optional(&self.pool);
+        let row =
+            sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name.to_owned()).fetch_optional(&self.pool);
         Ok(row.await?.map(|row| row.try_get("value")).transpose()?)
     }
 

@@ -79,7 +79,13 @@ impl Retrier {
     }
 
     /// Waits before another try and says so in the log. False where the program is stopping.
-    pub async fn pause(&self, what: &str, attempt: u32, pause: Duration, error: &(dyn std::error::Error + Sync)) -> bool {
+    pub async fn pause(
+        &self,
+        what: &str,
+        attempt: u32,
+        pause: Duration,
+        error: &(dyn std::error::Error + Sync),
+    ) -> bool {
         tracing::warn!(
             event = "throttled",
             attempt,

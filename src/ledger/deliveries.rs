@@ -326,10 +326,8 @@ impl Ledger {
                    AND state IN ('ready', 'unknown')",
                 list_of_placeholders(4, chunk.len())
             );
-            let mut query = sqlx::query(built(statement))
-                .bind(holder.0.clone())
-                .bind(converter.to_owned())
-                .bind(mailbox.0.clone());
+            let mut query =
+                sqlx::query(built(statement)).bind(holder.0.clone()).bind(converter.to_owned()).bind(mailbox.0.clone());
             for (item, _) in chunk {
                 query = query.bind(item.0);
             }

@@ -150,7 +150,13 @@ impl Deliverer {
             }
         }
         if health.holds >= HOLDS {
-            self.unsent(mailbox, again, DeliveryState::Pending, Some("the mailbox refused several copies in a row; see the log")).await;
+            self.unsent(
+                mailbox,
+                again,
+                DeliveryState::Pending,
+                Some("the mailbox refused several copies in a row; see the log"),
+            )
+            .await;
             return Ok(Next::LeaveIt);
         }
         match pause {
@@ -208,7 +214,8 @@ impl Deliverer {
             "the mailbox is left alone for the rest of this run; its copies are pending"
         );
         let jobs = self.dispatch.take_all(mailbox);
-        self.unsent(mailbox, jobs, DeliveryState::Pending, Some("the mailbox was left alone after repeated failures")).await;
+        self.unsent(mailbox, jobs, DeliveryState::Pending, Some("the mailbox was left alone after repeated failures"))
+            .await;
         self.dispatch.give_up(mailbox);
         Ok(())
     }

@@ -53,8 +53,7 @@ impl Pipeline {
         let missing: Vec<Lease> = wanted.iter().filter(|lease| !leases.holds(lease)).cloned().collect();
         if !missing.is_empty() {
             let now = self.now();
-            let ours =
-                self.parts.ledger.lease(&self.parts.holder, &missing, now, leases.claim_until(now)).await?;
+            let ours = self.parts.ledger.lease(&self.parts.holder, &missing, now, leases.claim_until(now)).await?;
             let taken = missing.into_iter().zip(ours).filter_map(|(lease, ours)| ours.then_some(lease));
             leases.held().extend(taken);
         }

@@ -99,7 +99,9 @@ impl Loader {
 
     fn name(&self, name: &str) -> Result<BlobName, StagingError> {
         let parsed = BlobName::parse(name);
-        parsed.ok_or_else(|| StagingError::Unavailable(format!("{name:?} is not the name of a blob in {}", self.staging.name())))
+        parsed.ok_or_else(|| {
+            StagingError::Unavailable(format!("{name:?} is not the name of a blob in {}", self.staging.name()))
+        })
     }
 }
 
@@ -154,15 +156,20 @@ impl Pipeline {
     }
 
     /// The candidate's content: what is in memory, else read back from staging.
-    pub(super) async fn content_of(&self, candidate: &mut Candidate, memory: &super::memory::Memory) -> Result<Content, RunError> {
+    pub(super) async fn content_of(
+        &self,
+        candidate: &mut Candidate,
+        memory: &super::memory::Memory,
+    ) -> Result<Content, RunError> {
         if let Some(content) = candidate.content.take() {
             return Ok(content);
         }
         let broken = || RunError::Broken("the memory budget was closed".to_owned());
         let space = memory.read_back(candidate.content_size()).await.ok_or_else(broken)?;
-        let in_page = candidate.attachments.iter().any(|attachment| {
-            matches!(attachment.state, AttachmentState::Inline | AttachmentState::Staged { .. })
-        });
+        let in_page = candidate
+            .attachments
+            .iter()
+            .any(|attachment| matches!(attachment.state, AttachmentState::Inline | AttachmentState::Staged { .. }));
         if !in_page {
             let attachments = candidate.attachments.iter().map(|attachment| without_bytes(&attachment.state)).collect();
             return Ok(Content { attachments, space });

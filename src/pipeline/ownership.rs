@@ -14,7 +14,8 @@ impl Pipeline {
         let staging = &self.parts.staging;
         let name = BlobName::ledger_id();
         let ours = self.parts.ledger.id();
-        let theirs = match self.retrier.run("reading the staging area's mark", || staging.get(&name, LONGEST_ID)).await {
+        let theirs = match self.retrier.run("reading the staging area's mark", || staging.get(&name, LONGEST_ID)).await
+        {
             Ok(bytes) => String::from_utf8_lossy(&bytes).trim().to_owned(),
             Err(StagingError::NotFound { .. }) => {
                 let mark = Bytes::copy_from_slice(ours.as_bytes());

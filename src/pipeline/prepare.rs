@@ -23,9 +23,7 @@ use crate::failpoint;
 use crate::fault::{Fault, Reason};
 use crate::identity::Identity;
 use crate::item::Item;
-use crate::ledger::{
-    AttachmentState, DeliveryState, ItemState, NewDelivery, PartialReason, Prepared, RunId, Target,
-};
+use crate::ledger::{AttachmentState, DeliveryState, ItemState, NewDelivery, PartialReason, Prepared, RunId, Target};
 use crate::resolve::{Mailbox, Resolution, re_resolve};
 
 /// What preparing needs beside the pipeline.
@@ -133,15 +131,18 @@ impl Preparer {
         let mut attempt = 1;
         loop {
             let answers = resolver.resolve(items).await;
-            let passing = answers.iter().filter_map(|(_, error)| error.as_ref()).find_map(|error| {
-                match Fault::from(error) {
+            let passing =
+                answers.iter().filter_map(|(_, error)| error.as_ref()).find_map(|error| match Fault::from(error) {
                     Fault::Retry { after } => Some((after, error)),
                     _ => None,
-                }
-            });
+                });
             if let Some((after, error)) = passing
                 && let Some(pause) = pauses.next()
-                && self.pipeline.retrier.pause("asking the user directory", attempt, after.unwrap_or(pause).max(pause), error).await
+                && self
+                    .pipeline
+                    .retrier
+                    .pause("asking the user directory", attempt, after.unwrap_or(pause).max(pause), error)
+                    .await
             {
                 attempt += 1;
                 continue;
@@ -183,8 +184,7 @@ impl Preparer {
         let identity = identity(&candidate, &attachments)?;
         prepared.identity = Some(identity);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
-        let mut copies =
-            Copies { message, partial, space: Arc::new(space), admitted: Vec::new(), left: Vec::new() };
+        let mut copies = Copies { message, partial, space: Arc::new(space), admitted: Vec::new(), left: Vec::new() };
         let known: Vec<&str> = candidate
             .history
             .rows
@@ -231,7 +231,8 @@ impl Preparer {
         let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
         let size = copies.message.size();
         for (mailbox, ours) in mailboxes.into_iter().zip(ours) {
-            let row = deliveries.iter_mut().find(|row| row.mailbox.as_ref().is_some_and(|(other, _)| other.id == mailbox.id));
+            let row =
+                deliveries.iter_mut().find(|row| row.mailbox.as_ref().is_some_and(|(other, _)| other.id == mailbox.id));
             let Some(row) = row else { continue };
             if ours && row.state == DeliveryState::Ready && self.dispatch.reserve(&mailbox, size) {
                 row.state = DeliveryState::Sending;

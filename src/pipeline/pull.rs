@@ -62,7 +62,8 @@ impl Puller {
             begin = Some(open.window.from);
             end = Some(open.window.to);
             ledger.set_run_window(&self.run, open.window).await?;
-            self.read_window(Reading { stored: open, regular: true, page_size: pipeline.parts.source.page_size() }).await?;
+            self.read_window(Reading { stored: open, regular: true, page_size: pipeline.parts.source.page_size() })
+                .await?;
         }
         let watermark = ledger.watermark().await?;
         for planned in self.plan(watermark, schedule.horizon(pipeline.now(), source_time)) {
@@ -180,8 +181,11 @@ impl Puller {
     async fn take_page(&self, reading: &Reading, page: Page) -> Result<(), RunError> {
         let pipeline = &self.pipeline;
         let window = reading.stored.window;
-        let keys: Vec<ItemKey> =
-            page.items.iter().map(|range| ItemKey(Digest::of(page.body.get(range.clone()).unwrap_or_default()))).collect();
+        let keys: Vec<ItemKey> = page
+            .items
+            .iter()
+            .map(|range| ItemKey(Digest::of(page.body.get(range.clone()).unwrap_or_default())))
+            .collect();
         let mut known = pipeline.parts.ledger.known(&keys).await?;
         let total = keys.len();
         let new: Vec<(ItemKey, std::ops::Range<usize>)> =
@@ -202,7 +206,12 @@ impl Puller {
         let late = if has_overlap { fresh.iter().filter(|fresh| is_late(fresh, window)).count() } else { 0 };
         let items: Vec<NewItem> = fresh.iter().map(|fresh| fresh.new.clone()).collect();
         let bytes = page.body.len() as u64
-            + fresh.iter().flat_map(|fresh| &fresh.new.attachments).filter(|attachment| attachment.state != AttachmentState::Inline).map(|attachment| attachment.size).sum::<u64>();
+            + fresh
+                .iter()
+                .flat_map(|fresh| &fresh.new.attachments)
+                .filter(|attachment| attachment.state != AttachmentState::Inline)
+                .map(|attachment| attachment.size)
+                .sum::<u64>();
         let numbers = pipeline
             .parts
             .ledger
@@ -231,11 +240,8 @@ impl Puller {
             "a page is staged and recorded"
         );
         pipeline.progress.add_items(items.len());
-        let candidates: Vec<Candidate> = fresh
-            .into_iter()
-            .zip(numbers)
-            .map(|(fresh, no)| Candidate { no, ..fresh.candidate })
-            .collect();
+        let candidates: Vec<Candidate> =
+            fresh.into_iter().zip(numbers).map(|(fresh, no)| Candidate { no, ..fresh.candidate }).collect();
         if !candidates.is_empty() {
             let gone = |_| RunError::Broken("the preparing stage ended early".to_owned());
             self.items.send(candidates).await.map_err(gone)?;

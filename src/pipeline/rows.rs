@@ -38,7 +38,8 @@ pub(super) fn screen(candidate: &Candidate, max_item_size: u64) -> Screened {
     }
     let size = candidate.content_size();
     if size > max_item_size {
-        let detail = format!("its text and attachments have {size} bytes, over the {max_item_size} of mailbox.max_item_size");
+        let detail =
+            format!("its text and attachments have {size} bytes, over the {max_item_size} of mailbox.max_item_size");
         return Screened::Held(Reason::SizeExceeded, detail);
     }
     if let Some((index, detail)) = candidate.awaited() {

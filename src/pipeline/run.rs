@@ -139,8 +139,7 @@ impl Pipeline {
             look_up_first: self.precedes_ledger(&order).await?,
             replay: replayed(&order),
         };
-        let puller =
-            Puller { pipeline: self.clone(), run: id.clone(), leases: Arc::clone(leases), memory, items };
+        let puller = Puller { pipeline: self.clone(), run: id.clone(), leases: Arc::clone(leases), memory, items };
         let selection = match &order {
             Order::Retry(selection) => Some(selection.clone()),
             _ => None,
@@ -237,7 +236,8 @@ impl Preparer {
         let mailboxes = parts.ledger.open_mailboxes().await?;
         let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
         let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
-        let mailboxes: Vec<_> = mailboxes.into_iter().zip(ours).filter_map(|(mailbox, ours)| ours.then_some(mailbox)).collect();
+        let mailboxes: Vec<_> =
+            mailboxes.into_iter().zip(ours).filter_map(|(mailbox, ours)| ours.then_some(mailbox)).collect();
         let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
         let settle = chrono::Duration::from_std(parts.door.settle()).unwrap_or_default();
         let settle_at = self.pipeline.now() + settle;
@@ -307,7 +307,8 @@ async fn finish(
     if let Some(imbalance) = &imbalance {
         tracing::error!(event = "books_do_not_balance", run.id = %id, error = %imbalance, "the account does not balance; keep the ledger and the staging area as they are, and report this");
     }
-    let error = error.or_else(|| imbalance.map(|imbalance| RunError::Broken(format!("the books don't balance: {imbalance}"))));
+    let error =
+        error.or_else(|| imbalance.map(|imbalance| RunError::Broken(format!("the books don't balance: {imbalance}"))));
     report.error = error.as_ref().map(ToString::to_string);
     report.status = match &error {
         Some(_) => RunStatus::Failed,

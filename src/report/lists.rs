@@ -159,11 +159,7 @@ impl<'a> Rows<'a> {
 pub const CSV_HEADER: [&str; 7] = ["item", "message_id", "source_user", "mailbox", "state", "reason", "detail"];
 
 /// Writes rows as CSV. Fields that a spreadsheet would take for a formula are preceded by an apostrophe.
-pub async fn write_csv(
-    mut rows: Rows<'_>,
-    numbers: Numbers,
-    out: &mut (dyn Write + Send),
-) -> Result<(), WriteError> {
+pub async fn write_csv(mut rows: Rows<'_>, numbers: Numbers, out: &mut (dyn Write + Send)) -> Result<(), WriteError> {
     out.write_all(&csv_line(&CSV_HEADER.map(str::to_owned))?)?;
     while let Some(row) = rows.next().await? {
         let owner = row.owner.as_deref().map(|owner| numbers.of(owner));

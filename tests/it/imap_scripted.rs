@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use whatsapp_archiver::clock::SystemClock;
 use whatsapp_archiver::mailbox::imap::{AccessTokens, Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
 use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, RemoteId};
@@ -26,12 +26,13 @@ struct Tokens {
 
 #[async_trait::async_trait]
 impl AccessTokens for Tokens {
-    async fn token(&self) -> Result<SecretString, String> {
+    async fn token(&self) -> Result<SecretString, ImportError> {
         let number = *self.refused.lock().unwrap() + 1;
         Ok(SecretString::from(format!("token{number}")))
     }
 
-    fn invalidate(&self) {
+    fn invalidate(&self, refused: &SecretString) {
+        assert!(refused.expose_secret().starts_with("token"));
         *self.refused.lock().unwrap() += 1;
     }
 }

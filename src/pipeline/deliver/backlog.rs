@@ -135,7 +135,11 @@ impl Deliverer {
             let stopping = self.pipeline.stop.is_cancelled();
             if stopping || self.send(mailbox, batch.clone(), health, pauses).await? == Next::LeaveIt {
                 // Nothing of the rest was sent.
-                let rest = if stopping { std::iter::once(batch).chain(batches).collect() } else { batches.collect::<Vec<_>>() };
+                let rest = if stopping {
+                    std::iter::once(batch).chain(batches).collect()
+                } else {
+                    batches.collect::<Vec<_>>()
+                };
                 for jobs in rest {
                     self.unsent(mailbox, jobs, DeliveryState::Ready, None).await;
                 }

@@ -83,7 +83,6 @@ pub(crate) struct Seen {
 /// The running server; it ends with the test.
 pub(crate) struct ImapScript {
     pub(crate) port: u16,
-    script: Arc<Mutex<Script>>,
     seen: Arc<Mutex<Seen>>,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -95,11 +94,11 @@ impl ImapScript {
         let port = listener.local_addr().unwrap().port();
         let script = Arc::new(Mutex::new(script));
         let seen = Arc::new(Mutex::new(Seen::default()));
-        let (shared_script, shared_seen) = (Arc::clone(&script), Arc::clone(&seen));
+        let shared_seen = Arc::clone(&seen);
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 shared_seen.lock().unwrap().connections += 1;
-                let (script, seen) = (Arc::clone(&shared_script), Arc::clone(&shared_seen));
+                let (script, seen) = (Arc::clone(&script), Arc::clone(&shared_seen));
                 tokio::spawn(async move {
                     // An end is what the script or the client wants.
                     Dialogue { stream: BufReader::new(stream), script, seen, errors: 0, is_signed_in: false }
@@ -108,7 +107,7 @@ impl ImapScript {
                 });
             }
         });
-        Self { port, script, seen, accepting }
+        Self { port, seen, accepting }
     }
 
     /// Looks at what the server has seen.
