@@ -12,6 +12,7 @@ use crate::config::{Config, FirstWindow, LedgerUrl, ScheduleConfig};
 use crate::convert::CONVERTER_VERSION;
 use crate::http::{HttpClient, HttpOptions};
 use crate::ledger::{Ledger, LedgerError, Presence};
+use crate::metrics::Metrics;
 use crate::pipeline::{Inputs, Parts, Pipeline, Settings};
 use crate::resolve::Resolver;
 use crate::retry::RetryPolicy;
@@ -37,6 +38,8 @@ pub struct App {
     pub presence: Presence,
     /// Whose mailboxes items belong in.
     pub resolver: Arc<Resolver>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Why the program could not be put together.
@@ -56,13 +59,14 @@ impl App {
         let clock: SharedClock = Arc::new(SystemClock);
         let mapping = files::read_mapping(&config)?;
         let users = files::read_users(&config)?;
-        let http = http_client(&config)?;
+        let metrics = Arc::new(Metrics::new());
+        let http = http_client(&config)?.observed_by(metrics.observer());
         let remotes = Remotes::build(&config, environment, &http, &clock, users).map_err(BuildError::Other)?;
         let ledger = open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?;
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
         let directory = Arc::clone(&remotes.users);
         let resolver = Arc::new(Resolver::new(mapping, config.mapping.automatic, directory));
-        Ok(Self { config, clock, remotes, ledger, presence, resolver })
+        Ok(Self { config, clock, remotes, ledger, presence, resolver, metrics })
     }
 
     /// A pipeline of these parts, with the mapping in force now.

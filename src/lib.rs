@@ -21,6 +21,7 @@ pub mod window;
 pub mod config;
 pub mod graph;
 pub mod http;
+pub mod metrics;
 pub mod sign_in;
 pub mod throttle;
 
@@ -54,4 +55,5 @@ pub mod check;
 pub mod cli;
 pub mod daemon;
 pub mod lifecycle;
+pub mod serve;
 pub mod telemetry;
