@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, FirstWindow, LedgerUrl, ScheduleConfig};
 use crate::convert::CONVERTER_VERSION;
-use crate::http::{HttpClient, HttpOptions};
+use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{Ledger, LedgerError, Presence};
 use crate::metrics::Metrics;
 use crate::pipeline::{Inputs, Parts, Pipeline, Settings};
@@ -62,6 +62,8 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let http = http_client(&config)?.observed_by(metrics.observer());
         let remotes = Remotes::build(&config, environment, &http, &clock, users).map_err(BuildError::Other)?;
+        let throttle = Arc::clone(&remotes.throttle);
+        metrics.watch_waits(Remote::Mailbox, move || throttle.waited());
         let ledger = open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?;
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
         let directory = Arc::clone(&remotes.users);
@@ -82,7 +84,7 @@ impl App {
             ledger: self.ledger.clone(),
             holder: self.presence.holder.clone(),
         };
-        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop)
+        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop).counted_by(Arc::clone(&self.metrics))
     }
 }
 

@@ -21,7 +21,6 @@ pub mod window;
 pub mod config;
 pub mod graph;
 pub mod http;
-pub mod metrics;
 pub mod sign_in;
 pub mod throttle;
 
@@ -38,6 +37,7 @@ pub mod retry;
 
 // What is remembered.
 pub mod ledger;
+pub mod metrics;
 pub mod report;
 
 // What knows the order of the steps.

@@ -48,6 +48,8 @@ pub struct Remotes {
     pub sign_in: Option<Arc<SignIn>>,
     /// The door again, where it is Graph's: for its self-test.
     pub graph_door: Option<Arc<GraphDoor>>,
+    /// The mailboxes' budgets at Graph.
+    pub throttle: Arc<Throttle>,
 }
 
 impl Remotes {
@@ -85,7 +87,7 @@ impl Remotes {
             }
             MailboxKind::Graph(settings) => {
                 let graph = graph.context("mailbox.kind = \"graph\" needs the section [microsoft]")?;
-                let door = Arc::new(GraphDoor::new(graph, throttle, door_settings(config, settings)));
+                let door = Arc::new(GraphDoor::new(graph, Arc::clone(&throttle), door_settings(config, settings)));
                 graph_door = Some(Arc::clone(&door));
                 door
             }
@@ -97,6 +99,7 @@ impl Remotes {
             door,
             sign_in,
             graph_door,
+            throttle,
         })
     }
 }
