@@ -8,6 +8,7 @@
     reason = "a test whose assumption is broken should end; clippy exempts the test functions alone, not what they share"
 )]
 
+mod archive;
 mod azure;
 mod cli;
 mod config;
@@ -24,13 +25,16 @@ mod imap;
 mod imap_scripted;
 mod kill;
 mod ledger;
+mod ledger_copy;
 mod local_staging;
 mod mailbox_contract;
 mod maildir;
 mod mapping;
 mod pipeline;
+mod rebuild;
 mod resolve;
 mod servers;
 mod sign_in;
 mod staging_contract;
 mod telemessage;
+mod verify;
