@@ -174,14 +174,12 @@ fn a_partial_import_is_found_again() {
     let archive = Archive::new();
     archive.export("1.json", &[item_with_file(1, "message 1")]);
     archive.run(&["run", "--once"]);
-    std::thread::sleep(std::time::Duration::from_millis(1100));
     archive.run_to(0, &["run", "--once"]);
     assert_eq!(archive.message_ids(BEN).len(), 1);
     archive.rename_mails();
     archive.lose_ledger();
     archive.run_to(1, &["rebuild-ledger"]);
     assert_eq!(balanced(&archive.report())["pending"], 1);
-    std::thread::sleep(std::time::Duration::from_millis(1100));
     archive.run_to(0, &["run", "--once"]);
     assert_eq!(balanced(&archive.report())["partially_imported"], 2);
     assert_eq!((archive.message_ids(ANA).len(), archive.message_ids(BEN).len()), (1, 1));

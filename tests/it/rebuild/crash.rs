@@ -1,6 +1,7 @@
 //! The process dies at every place in turn: before and after each thing that it does to staging and the mailboxes.
 
 use std::collections::HashMap;
+use std::fs;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -136,24 +137,30 @@ impl MailboxDoor for MortalDoor {
 fn run_until_death(archive: &Archive, order: Order, points: u32, imports: &Imports) -> bool {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let death = Death::after(points);
-    let died = runtime.block_on(async {
+    let (died, holder) = runtime.block_on(async {
         let mut app = archive.app().await;
+        let holder = app.presence.holder.0.clone();
         let staging = Arc::clone(&app.remotes.staging);
         staging.prepare().await.unwrap();
         app.remotes.staging = Arc::new(MortalStaging { inner: staging, death: death.clone() });
         let inner = Arc::clone(&app.remotes.door);
         app.remotes.door = Arc::new(MortalDoor { inner, death: death.clone(), imports: Arc::clone(imports) });
         let pipeline = app.pipeline(CancellationToken::new());
-        tokio::select! {
+        let died = tokio::select! {
             () = death.dead.cancelled() => true,
             finished = pipeline.run(order) => {
                 let finished = finished.unwrap();
                 assert!(finished.error.is_none(), "{:?}", finished.error);
                 false
             }
-        }
+        };
+        (died, holder)
     });
     runtime.shutdown_background();
+    if died {
+        // What a process that is killed leaves behind: a lock that nobody holds.
+        fs::write(archive.path("ledger.db-processes").join(holder), "").unwrap();
+    }
     died
 }
 
