@@ -15,6 +15,7 @@ mod backfill;
 mod check;
 mod consent_url;
 mod convert;
+mod export;
 mod failures;
 mod health;
 mod init;
@@ -63,6 +64,8 @@ enum Command {
     Retry(retry::Arguments),
     /// Convert `RawMessage` JSON to .eml files, without any network
     Convert(convert::Arguments),
+    /// Export the messages of a window as files, from staging, imported or not
+    Export(export::Arguments),
     /// Work with mapping files
     #[command(subcommand)]
     Mapping(mapping::Command),
@@ -175,6 +178,7 @@ pub fn main() -> ExitCode {
         Command::Failures(arguments) => failures::run(&context, &arguments),
         Command::Retry(arguments) => retry::run(&context, &arguments),
         Command::Convert(arguments) => convert::run(&context, &arguments),
+        Command::Export(arguments) => export::run(&context, &arguments),
         Command::Mapping(command) => mapping::run(&context, &command),
         Command::ConsentUrl => consent_url::run(&context),
         Command::Health => health::run(&context),
