@@ -30,6 +30,13 @@ pub(super) struct Arguments {
     out: PathBuf,
 }
 
+/// An item that is not exported.
+struct LeftOut {
+    why: String,
+    /// It holds no message that could be exported.
+    by_rule: bool,
+}
+
 /// Items that are read from the ledger at a time.
 const ITEMS: u32 = 200;
 
@@ -48,8 +55,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let app = context.app(&config).await?;
         let exporter = Exporter::new(arguments.format, &arguments.out).map_err(anyhow::Error::from)?;
         let (summary, left_out) = export(&app, window, exporter).await?;
-        for reason in &left_out {
-            eprintln!("left out: {reason}");
+        for left in &left_out {
+            eprintln!("left out: {}", left.why);
         }
         output::print(&format!(
             "{} messages in {} files below {}; {} further captures of the same messages; {} items left out\n",
@@ -59,12 +66,13 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             summary.duplicates,
             left_out.len()
         ))?;
-        Ok(if left_out.is_empty() { Exit::Done } else { Exit::Failed })
+        // What a rule keeps out is normal.
+        Ok(if left_out.iter().all(|left| left.by_rule) { Exit::Done } else { Exit::Failed })
     })
 }
 
 /// Exports the items that were received in a window. Gives what was written, and why items were left out.
-async fn export(app: &App, window: Window, exporter: Exporter) -> Result<(Summary, Vec<String>), CommandError> {
+async fn export(app: &App, window: Window, exporter: Exporter) -> Result<(Summary, Vec<LeftOut>), CommandError> {
     let loader = Loader::new(Arc::clone(&app.remotes.staging));
     let mut exporter = exporter;
     let mut left_out = Vec::new();
@@ -87,7 +95,7 @@ async fn add(
     record: &ItemRecord,
     window: Window,
     mut exporter: Exporter,
-    left_out: &mut Vec<String>,
+    left_out: &mut Vec<LeftOut>,
 ) -> Result<Exporter, CommandError> {
     let name = record.id.map_or_else(|| record.key.to_string(), |id| id.to_string());
     let (raw, item) = loader.item(record).await.map_err(anyhow::Error::from)?;
@@ -95,7 +103,7 @@ async fn add(
         Ok(item) => item,
         // Its receiving time can't be told either, so it is told whenever its window overlaps.
         Err(error) => {
-            left_out.push(format!("item {name}: {error}"));
+            left_out.push(LeftOut { why: format!("item {name}: {error}"), by_rule: true });
             return Ok(exporter);
         }
     };
@@ -103,12 +111,13 @@ async fn add(
         return Ok(exporter);
     }
     if item.encrypted {
-        left_out.push(format!("item {name}: its content is encrypted"));
+        left_out.push(LeftOut { why: format!("item {name}: its content is encrypted"), by_rule: true });
         return Ok(exporter);
     }
     let size: u64 = record.attachments.iter().map(|attachment| attachment.size).sum();
     if size > LARGEST {
-        left_out.push(format!("item {name}: its attachments have {size} bytes; they lie in staging"));
+        let why = format!("item {name}: its attachments have {size} bytes; they lie in staging");
+        left_out.push(LeftOut { why, by_rule: false });
         return Ok(exporter);
     }
     let attachments = loader.attachments(record, &raw, &record.attachments).await.map_err(anyhow::Error::from)?;
