@@ -1,6 +1,7 @@
 //! The servers that tests talk to.
 
 pub(crate) mod azurite;
+#[cfg(feature = "test-cyrus")]
 pub(crate) mod cyrus;
 pub(crate) mod dovecot;
 pub(crate) mod graph;
