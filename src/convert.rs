@@ -15,7 +15,9 @@ use crate::item::{Chat, Direction, Item, Participant};
 use crate::resolve::Resolution;
 use attachment::File;
 use body::Body;
+pub(crate) use mime::unstructured;
 use people::People;
+pub(crate) use people::{display_name, is_usable as is_usable_address};
 
 mod attachment;
 mod body;
@@ -26,6 +28,7 @@ mod kind;
 mod media_type;
 mod mime;
 mod people;
+mod picture;
 mod section;
 mod subject;
 mod vcard;
@@ -256,7 +259,7 @@ pub fn identity_of(item: &Item, attachments: &[StagedAttachment]) -> Identity {
 }
 
 /// Who an item is from: its sender; where it names none, the owner who sent it, or who did what an event tells.
-fn sender_of(item: &Item) -> Option<&Participant> {
+pub(crate) fn sender_of(item: &Item) -> Option<&Participant> {
     let owner = item.owner.as_ref().filter(|_| item.direction == Some(Direction::Out));
     let actor = item.event.as_ref().and_then(|event| event.actor.as_ref());
     let has_value = |participant: &&Participant| !participant.value.trim().is_empty();

@@ -40,12 +40,14 @@ pub enum Remote {
     SignIn,
     /// The webhook of `[notify]`.
     Notify,
+    /// The daemon itself, asked for its health.
+    Health,
 }
 
 impl Remote {
     /// All remotes.
-    pub const ALL: [Self; 6] =
-        [Self::Source, Self::Staging, Self::Directory, Self::Mailbox, Self::SignIn, Self::Notify];
+    pub const ALL: [Self; 7] =
+        [Self::Source, Self::Staging, Self::Directory, Self::Mailbox, Self::SignIn, Self::Notify, Self::Health];
 
     /// The remote's name.
     pub fn name(self) -> &'static str {
@@ -56,6 +58,7 @@ impl Remote {
             Self::Mailbox => "mailbox",
             Self::SignIn => "sign_in",
             Self::Notify => "notify",
+            Self::Health => "health",
         }
     }
 }

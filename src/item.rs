@@ -60,6 +60,15 @@ impl Product {
         }
     }
 
+    /// The product's `sourceType`.
+    pub fn source_type(&self) -> &str {
+        match self {
+            Self::PhoneArchiver => "WHATSAPP_ARCHIVER",
+            Self::CloudArchiver => "WHATSAPP_CLOUD_ARCHIVER",
+            Self::Other(other) => other,
+        }
+    }
+
     /// The product's name for a reader.
     pub fn name(&self) -> &str {
         match self {

@@ -42,6 +42,16 @@ pub mod report;
 // What knows the order of the steps.
 pub mod failpoint;
 pub mod pipeline;
+pub mod status;
 
 // What is made of staged items besides copies in mailboxes.
 pub mod export;
+pub mod offline;
+
+// What is built from the configuration, and what runs it.
+pub mod app;
+pub mod check;
+pub mod cli;
+pub mod daemon;
+pub mod lifecycle;
+pub mod telemetry;

@@ -1,3 +1,7 @@
-//! The command line.
+//! The command line: parse, run, print the error chain, exit status.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    whatsapp_archiver::cli::main()
+}

@@ -57,6 +57,11 @@ impl BlobName {
         Self(format!("reports/{}.json", run.chars().map(safe).collect::<String>()))
     }
 
+    /// A blob that a check writes, reads and deletes; `id` is hexadecimal.
+    pub fn probe(id: &str) -> Self {
+        Self(format!("probes/{}", id.chars().filter(char::is_ascii_hexdigit).collect::<String>()))
+    }
+
     /// Which ledger this staging area belongs to.
     pub fn ledger_id() -> Self {
         Self("ledger-id".to_owned())

@@ -45,7 +45,9 @@ def read(raw):
         if part.defects:
             raise part.defects[0]
         if part.get_content_maintype() != "multipart" and part.get_content_type() != "message/rfc822":
-            part.get_payload(decode=True)
+            decoded = part.get_payload(decode=True)
+            if part.get_content_disposition() is None and re.search(rb"(?<!\r)\n", decoded):
+                raise ValueError("a text without canonical line ends")
     texts = {kind: message.get_body((kind,)).get_content() for kind in ("plain", "html")}
     files = []
     for part in message.walk():

@@ -111,6 +111,11 @@ impl LoginTemplate {
         text.contains(Self::PLACE).then(|| Self(text.to_owned()))
     }
 
+    /// The template's text, `{mailbox}` and all.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The login for the mailbox with this address.
     pub fn login(&self, address: &str) -> String {
         self.0.replace(Self::PLACE, address)

@@ -44,10 +44,10 @@ pub enum SourceKind {
 pub struct TeleMessageConfig {
     /// The base of the two addresses below, for messages: https, or http to a loopback address; no user, query or fragment.
     pub base_url: Url,
-    /// Where lists of messages are asked for.
-    pub messages_url: Url,
-    /// Where attachments are asked for, without its query.
-    pub attachment_url: Url,
+    /// The path of the list, below `base_url`.
+    pub messages_path: String,
+    /// The path of attachments, below `base_url`.
+    pub attachment_path: String,
     /// The account's user name; without a colon (RFC 7617).
     pub username: String,
     /// The account's password.
@@ -132,18 +132,12 @@ fn read_telemessage(section: &mut Section<'_>) -> Option<TeleMessageConfig> {
     let attachment_path = section.or("attachment_path", ATTACHMENT.to_owned(), path_of_url);
     let username = section.required("username", username);
     let password = section.required_secret("password");
-    let base_url = base_url?;
-    let below_base = |path: &str| {
-        let mut url = base_url.clone();
-        url.set_path(&format!("{}{path}", base_url.path().trim_end_matches('/')));
-        url
-    };
     Some(TeleMessageConfig {
-        messages_url: below_base(&messages_path),
-        attachment_url: below_base(&attachment_path),
+        base_url: base_url?,
+        messages_path,
+        attachment_path,
         username: username?,
         password: password?,
-        base_url,
     })
 }
 

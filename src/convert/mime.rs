@@ -28,7 +28,7 @@ pub(super) fn write(mail: &Mail) -> Bytes {
     let mut builder = MessageBuilder::new()
         .from(mailbox(&mail.from))
         .to(recipients(&mail.to))
-        .header("Subject", unstructured(&mail.subject))
+        .header("Subject", unstructured(mail.subject.as_str()))
         .date(Date::new(mail.date.timestamp()))
         .message_id(mail.message_id.as_str());
     if let Some(original) = &mail.in_reply_to {
@@ -37,9 +37,9 @@ pub(super) fn write(mail: &Mail) -> Bytes {
     if !mail.references.is_empty() {
         builder = builder.references(IdHeader::new_list(mail.references.iter().map(super::MessageId::as_str)));
     }
-    builder = builder.header("Thread-Topic", unstructured(&mail.thread_topic));
+    builder = builder.header("Thread-Topic", unstructured(mail.thread_topic.as_str()));
     for (name, value) in &mail.extra_headers {
-        builder = builder.header(*name, unstructured(value));
+        builder = builder.header(*name, unstructured(value.as_str()));
     }
     let mut output = Vec::new();
     builder.body(body(mail)).serialize(&mut output);
@@ -60,8 +60,9 @@ fn recipients(to: &[Address]) -> MailboxHeader<'_> {
 
 /// An unstructured header. ASCII text that looks like an encoded word would be decoded by its readers, so it is encoded
 /// itself.
-fn unstructured(text: &str) -> HeaderType<'_> {
-    if text.contains("=?") && text.is_ascii() { Raw::new(encoded_words(text)).into() } else { Text::new(text).into() }
+pub(crate) fn unstructured<'x>(text: impl Into<Cow<'x, str>>) -> HeaderType<'x> {
+    let text = text.into();
+    if text.contains("=?") && text.is_ascii() { Raw::new(encoded_words(&text)).into() } else { Text::new(text).into() }
 }
 
 /// ASCII text as encoded words (RFC 2047) of at most 75 characters, separated by spaces to fold at.
@@ -117,9 +118,13 @@ fn file(file: &MailAttachment) -> MimePart<'_> {
     part
 }
 
-/// The text with the line ends of MIME's canonical form (RFC 2046, 4.1.1), whatever it is encoded as.
+/// The text so that it goes out with the line ends of MIME's canonical form (RFC 2046, 4.1.1). `mail-builder` writes CRLF
+/// itself but in base64, which it takes where quoted-printable would be longer: never for text that is nearly all
+/// printable ASCII. Most text is, and is not copied.
 fn crlf(text: &str) -> Cow<'_, str> {
-    if text.contains('\n') { Cow::Owned(text.replace('\n', "\r\n")) } else { Cow::Borrowed(text) }
+    const RARE: usize = 12;
+    let to_escape = text.bytes().filter(|byte| !matches!(byte, b' '..=b'~') || *byte == b'=').count();
+    if to_escape * RARE < text.len() { Cow::Borrowed(text) } else { Cow::Owned(text.replace('\n', "\r\n")) }
 }
 
 /// The boundaries' common stem: derived from the message, and not in any part that goes unencoded.
@@ -149,5 +154,87 @@ impl Boundary {
     /// The boundary of one `multipart`: none is the beginning of another.
     fn for_level(&self, subtype: &str) -> String {
         format!("{}_{subtype}", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts on both sides of every choice that `crlf` and `mail-builder` make.
+    #[test]
+    fn every_transfer_encoding_has_canonical_line_ends() {
+        for unit in ["=", "\u{e4}", "\u{65e5}", " ", "x", "= ", "a "] {
+            for others in 0..40 {
+                let text = format!("{unit}{}\n", "a".repeat(others)).repeat(30);
+                let mut output = Vec::new();
+                MimePart::new("text/plain", BodyPart::Text(crlf(&text))).write_part(&mut output);
+                let part = mail_parser::MessageParser::new().parse(&output).unwrap();
+                assert!(output.windows(2).all(|pair| pair[1] != b'\n' || pair[0] == b'\r'), "{text}");
+                assert_eq!(
+                    part.parts[0].contents(),
+                    text.replace('\n', "\r\n").as_bytes(),
+                    "{}",
+                    String::from_utf8_lossy(&output)
+                );
+            }
+        }
+    }
+
+    fn mail(text: &str, enclosed: &'static [u8]) -> Mail {
+        let message_id = crate::identity::Identity(crate::digest::Digest::of(b"x")).message_id();
+        let someone = Address { name: None, address: "ana@contoso.example".to_owned() };
+        Mail {
+            message_id,
+            in_reply_to: None,
+            references: Vec::new(),
+            date: chrono::DateTime::UNIX_EPOCH,
+            from: someone.clone(),
+            to: vec![someone],
+            subject: "x".to_owned(),
+            thread_topic: "x".to_owned(),
+            extra_headers: Vec::new(),
+            text: text.to_owned(),
+            html: "<p>x</p>".to_owned(),
+            attachments: vec![MailAttachment {
+                name: "a.eml".to_owned(),
+                content_type: RFC822.to_owned(),
+                bytes: Bytes::from_static(enclosed),
+                digest: crate::digest::Digest::of(enclosed),
+                content_id: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn no_text_can_end_its_own_part() {
+        let plain = write(&mail("x", b"A: b\r\n\r\nc\r\n"));
+        let plain = String::from_utf8_lossy(&plain).into_owned();
+        let (_, from_boundary) = plain.split_once("boundary=\"").unwrap();
+        let (boundary, _) = from_boundary.split_once('"').unwrap();
+        let stem = boundary.strip_suffix("_mixed").unwrap();
+        let forged = format!("x\n--{boundary}--\n--{stem}_alternative--\n--{stem}.1_mixed--\n");
+        let enclosed = format!("A: b\r\n\r\n--{stem}.2_mixed--\r\n").into_bytes().leak();
+        let mail = mail(&forged, enclosed);
+        let written = write(&mail);
+        let parsed = mail_parser::MessageParser::new().parse(&written[..]).unwrap();
+        assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), forged.trim_end());
+        assert_eq!(parsed.attachments().count(), 1);
+        assert!(written.windows(enclosed.len()).any(|window| window == enclosed), "enclosed as it is");
+        assert!(String::from_utf8_lossy(&written).contains(&format!("{stem}.3_mixed")));
+    }
+
+    #[test]
+    fn nobody_is_an_empty_group() {
+        let written = write(&Mail { to: Vec::new(), ..mail("x", b"A: b\r\n") });
+        assert!(String::from_utf8_lossy(&written).contains("\r\nTo: \"undisclosed-recipients\":;\r\n"));
+    }
+
+    #[test]
+    fn what_looks_encoded_is_encoded() {
+        let long = "=?utf-8?Q?x?= ".repeat(20);
+        let HeaderType::Raw(raw) = unstructured(long.as_str()) else { panic!("not encoded") };
+        assert!(raw.raw.split(' ').all(|word| word.len() <= 75 && word.starts_with("=?us-ascii?B?")));
+        assert!(matches!(unstructured("plain"), HeaderType::Text(_)));
     }
 }

@@ -22,6 +22,19 @@ const LAST_RESORT_DOMAIN: &str = "whatsapp.invalid";
 
 /// The participants of one item, with what is known of each.
 pub(super) struct People<'a> {
+    /// Those who took part, worked out once: most are named many times.
+    known: HashMap<&'a Participant, Known>,
+    sources: Sources<'a>,
+}
+
+struct Known {
+    name: String,
+    label: String,
+    address: String,
+}
+
+/// Where names and addresses come from.
+struct Sources<'a> {
     enrichments: HashMap<String, &'a Person>,
     mailboxes: HashMap<String, &'a str>,
     placeholder_domain: &'a str,
@@ -31,6 +44,51 @@ impl<'a> People<'a> {
     /// What the item and its recorded resolution say of its participants. A mailbox found only after a first copy was
     /// sent is left out, so that all copies are the same.
     pub(super) fn of(item: &'a Item, resolution: &'a Resolution, placeholder_domain: &'a str) -> Self {
+        let sources = Sources::of(item, resolution, placeholder_domain);
+        let participants = item.owner.iter().chain(&item.sender).chain(&item.recipients);
+        let mut known = HashMap::new();
+        for participant in participants {
+            known.entry(participant).or_insert_with(|| sources.look_up(participant));
+        }
+        Self { known, sources }
+    }
+
+    /// The participant in a header.
+    pub(super) fn address(&self, participant: &Participant) -> Address {
+        self.with(participant, |known| Address {
+            name: Some(header_phrase(&known.name)),
+            address: known.address.clone(),
+        })
+    }
+
+    /// The display name, else the number or value.
+    pub(super) fn name(&self, participant: &Participant) -> String {
+        self.with(participant, |known| known.name.clone())
+    }
+
+    /// Display name and number, for the body.
+    pub(super) fn label(&self, participant: &Participant) -> String {
+        self.with(participant, |known| known.label.clone())
+    }
+
+    /// An address that stands for something that has none.
+    pub(super) fn stand_in(&self, name: &str, value: &str) -> Address {
+        Address {
+            name: Some(header_phrase(&display_text(name, NAME_CHARACTERS))),
+            address: self.sources.placeholder(value),
+        }
+    }
+
+    fn with<T>(&self, participant: &Participant, read: impl Fn(&Known) -> T) -> T {
+        match self.known.get(participant) {
+            Some(known) => read(known),
+            None => read(&self.sources.look_up(participant)),
+        }
+    }
+}
+
+impl<'a> Sources<'a> {
+    fn of(item: &'a Item, resolution: &'a Resolution, placeholder_domain: &'a str) -> Self {
         // Backwards, so that the first entry of a participant counts.
         let enrichments =
             item.people.iter().rev().map(|(participant, person)| (participant.key().into_owned(), person));
@@ -48,37 +106,20 @@ impl<'a> People<'a> {
         }
     }
 
-    /// The participant in a header.
-    pub(super) fn address(&self, participant: &Participant) -> Address {
+    fn look_up(&self, participant: &Participant) -> Known {
         let key = participant.key();
         let person = self.enrichments.get(key.as_ref());
         let email = person.and_then(|person| person.email.as_deref()).map(str::trim);
-        let known = (self.mailboxes.get(key.as_ref()).copied().filter(|address| is_usable(address)))
+        let address = (self.mailboxes.get(key.as_ref()).copied().filter(|address| is_usable(address)))
             .or_else(|| email.filter(|address| is_usable(address)));
-        Address {
-            name: Some(header_phrase(&self.name(participant))),
-            address: known.map_or_else(|| self.placeholder(&key), str::to_owned),
-        }
-    }
-
-    /// An address that stands for something that has none.
-    pub(super) fn stand_in(&self, name: &str, value: &str) -> Address {
-        Address { name: Some(header_phrase(&display_text(name, NAME_CHARACTERS))), address: self.placeholder(value) }
-    }
-
-    /// The display name, else the number or value.
-    pub(super) fn name(&self, participant: &Participant) -> String {
-        let key = participant.key();
-        let named = self.enrichments.get(key.as_ref()).and_then(|person| person.display_name());
-        let named = named.map(|name| display_text(&name, NAME_CHARACTERS)).filter(|name| !name.is_empty());
-        named.unwrap_or_else(|| number_or_value(participant))
-    }
-
-    /// Display name and number, for the body.
-    pub(super) fn label(&self, participant: &Participant) -> String {
-        let name = self.name(participant);
+        let own_name = person.and_then(|person| person.display_name());
+        let own_name = own_name.map(|name| display_text(&name, NAME_CHARACTERS)).filter(|name| !name.is_empty());
         let value = number_or_value(participant);
-        if name == value { name } else { format!("{name} ({value})") }
+        Known {
+            address: address.map_or_else(|| self.placeholder(&key), str::to_owned),
+            label: own_name.as_ref().map_or_else(|| value.clone(), |name| format!("{name} ({value})")),
+            name: own_name.unwrap_or(value),
+        }
     }
 
     /// The value where it can be a local part, else what of it can, with a digest that tells it from every other value.
@@ -95,6 +136,12 @@ impl<'a> People<'a> {
         let separator = if readable.is_empty() { "" } else { "-" };
         format!("{readable}{separator}{digest}@{domain}")
     }
+}
+
+/// A given name as it is shown, else the number or value.
+pub(crate) fn display_name(name: Option<&str>, participant: &Participant) -> String {
+    let name = name.map(|name| display_text(name, NAME_CHARACTERS)).filter(|name| !name.is_empty());
+    name.unwrap_or_else(|| number_or_value(participant))
 }
 
 /// The number with its `+`, or the value on one line.
@@ -133,7 +180,7 @@ fn header_phrase(name: &str) -> String {
 }
 
 /// Whether the address is valid and can stand in a header as it is: ASCII, no quoted local part, no literal.
-fn is_usable(address: &str) -> bool {
+pub(crate) fn is_usable(address: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<>[\\]".contains(&byte);
     let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
     address.bytes().all(plain) && address.len() <= 254 && EmailAddress::parse_with_options(address, options).is_ok()

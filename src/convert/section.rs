@@ -45,9 +45,7 @@ impl Section {
 
 /// An instant for the reader, to the millisecond where it has any.
 pub(super) fn utc(instant: DateTime<Utc>) -> String {
-    let form =
-        if instant.timestamp_subsec_millis() == 0 { "%Y-%m-%d %H:%M:%S UTC" } else { "%Y-%m-%d %H:%M:%S%.3f UTC" };
-    instant.format(form).to_string()
+    format!("{} UTC", instant.naive_utc())
 }
 
 /// The same of epoch milliseconds; those that name no instant of the calendar as they came.

@@ -93,8 +93,8 @@ impl PhoneNumber {
                 _ => return None,
             }
         }
-        if let Some(rest) = digits.strip_prefix("00") {
-            digits = rest.to_owned();
+        if digits.starts_with("00") {
+            digits.drain(..2);
         }
         (!digits.is_empty()).then_some(Self(digits))
     }

@@ -34,6 +34,32 @@ pub fn mend_surrogate_escapes(json: &str) -> Cow<'_, str> {
     }
 }
 
+/// The JSON text with what a strict parser refuses inside strings mended: lone surrogates become `\ufffd`, bare control
+/// characters their escapes (a NUL and the like `\ufffd`).
+pub fn mend_json(json: &str) -> Cow<'_, str> {
+    let mended = mend_surrogate_escapes(json);
+    if !mended.chars().any(|character| character < ' ') {
+        return mended;
+    }
+    let mut out = String::with_capacity(mended.len() + 16);
+    let mut in_string = false;
+    let mut escaped = false;
+    for character in mended.chars() {
+        match character {
+            '\n' if in_string => out.push_str("\\n"),
+            '\r' if in_string => out.push_str("\\r"),
+            '\t' if in_string => out.push_str("\\t"),
+            control if in_string && control < ' ' => out.push_str("\\ufffd"),
+            other => out.push(other),
+        }
+        if character == '"' && !escaped {
+            in_string = !in_string;
+        }
+        escaped = character == '\\' && !escaped;
+    }
+    Cow::Owned(out)
+}
+
 /// The UTF-16 code unit of the escape `\uXXXX` at `at`, where there is one.
 fn utf16_escape(bytes: &[u8], at: usize) -> Option<u16> {
     let escape = bytes.get(at..at + 6)?;
@@ -47,7 +73,7 @@ fn utf16_escape(bytes: &[u8], at: usize) -> Option<u16> {
 /// The text with characters that a mail body can't carry (NUL and the other C0 and C1 controls but tab and the line
 /// ends) replaced by U+FFFD, and every line end made LF.
 pub fn printable(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|character| character == '\r' || is_unprintable(character)) {
+    if !may_hold(text, |byte| byte < b' ' && byte != b'\n' && byte != b'\t') {
         return Cow::Borrowed(text);
     }
     let unix = text.replace("\r\n", "\n");
@@ -64,7 +90,7 @@ pub fn printable(text: &str) -> Cow<'_, str> {
 
 /// The text on one line, for headers, names and logs: line ends and tabs become spaces, what can't be printed U+FFFD.
 pub fn single_line(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|character| is_line_break(character) || character == '\t' || is_unprintable(character)) {
+    if !may_hold(text, |byte| byte < b' ' || byte == b'\xe2') {
         return Cow::Borrowed(text.trim());
     }
     let line: String = text
@@ -77,6 +103,12 @@ pub fn single_line(text: &str) -> Cow<'_, str> {
         })
         .collect();
     Cow::Owned(line)
+}
+
+/// Whether a text may hold a character to be replaced: a byte that `is_suspect`, DEL, or the first byte of a C1 control
+/// (`U+0080`–`U+009F` begin with C2 in UTF-8). Looks at bytes, all of them, which is many times as fast as characters.
+fn may_hold(text: &str, is_suspect: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(false, |found, byte| found | (is_suspect(byte) || byte == 0x7f || byte == 0xc2))
 }
 
 fn is_line_break(character: char) -> bool {
@@ -104,6 +136,11 @@ mod tests {
         ] {
             assert_eq!(mend_surrogate_escapes(json), mended);
         }
+    }
+
+    #[test]
+    fn bare_controls_in_strings_are_escaped_and_others_stay() {
+        assert_eq!(mend_json("{\n\"a\": \"b\nc\u{0}d\\\"\u{1}\"\n}"), "{\n\"a\": \"b\\nc\\ufffdd\\\"\\ufffd\"\n}");
     }
 
     #[test]

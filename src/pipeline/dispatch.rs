@@ -27,6 +27,7 @@ pub(super) struct Job {
 
 /// One mailbox.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each set and cleared on its own")]
 struct Queue {
     mailbox: Mailbox,
     jobs: VecDeque<Job>,

@@ -174,12 +174,11 @@ impl Pipeline {
             let attachments = candidate.attachments.iter().map(|attachment| without_bytes(&attachment.state)).collect();
             return Ok(Content { attachments, space });
         }
-        let record = match candidate.record.take() {
-            Some(record) => record,
-            None => {
-                let found = self.parts.ledger.items(&[candidate.no]).await?.remove(&candidate.no);
-                found.ok_or_else(|| RunError::Broken(format!("item {} is not in the ledger", candidate.no.0)))?
-            }
+        let record = if let Some(record) = candidate.record.take() {
+            record
+        } else {
+            let found = self.parts.ledger.items(&[candidate.no]).await?.remove(&candidate.no);
+            found.ok_or_else(|| RunError::Broken(format!("item {} is not in the ledger", candidate.no.0)))?
         };
         let loader = Loader::new(Arc::clone(&self.parts.staging));
         let attachments = &candidate.attachments;

@@ -10,6 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Semaphores count in these units, because their permits are 32 bits.
 const UNIT: u64 = 1024;
 
+/// More than any machine has: a terabyte.
+const MOST_UNITS: u32 = 1 << 30;
+
 /// What a small item takes beside its content: its fields, headers and bodies.
 const OVERHEAD: u64 = 6 * 1024;
 
@@ -52,5 +55,5 @@ fn need(content: u64) -> u64 {
 }
 
 fn units(bytes: u64) -> u32 {
-    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).min(Semaphore::MAX_PERMITS as u32)
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(MOST_UNITS).min(MOST_UNITS)
 }

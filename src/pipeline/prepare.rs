@@ -35,8 +35,19 @@ pub(super) struct Preparer {
     pub(super) dispatch: Arc<Dispatch>,
     /// Every copy is looked up before it is sent: the ledger doesn't know what was sent before its own time.
     pub(super) look_up_first: bool,
-    /// Failed copies are sent again where they failed for this reason, or for any.
-    pub(super) replay: Option<Option<Reason>>,
+    /// Which failed copies are sent again.
+    pub(super) replay: Replay,
+}
+
+/// Which copies that failed in an earlier run are sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replay {
+    /// None: only an administrator replays them.
+    Nothing,
+    /// Those that failed for this reason.
+    FailedFor(Reason),
+    /// All.
+    Everything,
 }
 
 /// Items are prepared in batches of so many: one question to the directory and one transaction each.
@@ -217,8 +228,11 @@ impl Preparer {
 
     /// The targets of failed copies that this run sends again.
     fn replayed(&self, candidate: &Candidate) -> Vec<String> {
-        let Some(reason) = self.replay else { return Vec::new() };
-        let matches = |found: &Option<String>| reason.is_none_or(|reason| found.as_deref() == Some(reason.name()));
+        let matches = |found: &Option<String>| match self.replay {
+            Replay::Nothing => false,
+            Replay::FailedFor(reason) => found.as_deref() == Some(reason.name()),
+            Replay::Everything => true,
+        };
         let failed = candidate.history.rows.iter().filter(|row| row.state == DeliveryState::Failed);
         failed.filter(|row| row.is_for_mailbox() && matches(&row.reason)).map(|row| row.target.clone()).collect()
     }

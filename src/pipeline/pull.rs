@@ -314,12 +314,11 @@ impl Puller {
         let mut records = Vec::with_capacity(item.attachments.len());
         let mut bodies = Vec::with_capacity(item.attachments.len());
         for (index, (declared, inline)) in item.attachments.iter().zip(inline_attachments(item, raw)).enumerate() {
-            let fetched = match inline {
-                Some(inline) => inline,
-                None => {
-                    let at = AttachmentAt { item: item.id, key, index, window };
-                    self.pipeline.stage_attachment(at, declared).await?
-                }
+            let fetched = if let Some(inline) = inline {
+                inline
+            } else {
+                let at = AttachmentAt { item: item.id, key, index, window };
+                self.pipeline.stage_attachment(at, declared).await?
             };
             records.push(fetched.record);
             bodies.push(fetched.bytes);

@@ -17,12 +17,11 @@ use super::deliver::Deliverer;
 use super::dispatch::Dispatch;
 use super::leases::Leases;
 use super::memory::Memory;
-use super::prepare::Preparer;
+use super::prepare::{Preparer, Replay};
 use super::pull::Puller;
 use super::settle::settler;
 use super::{Order, Pipeline, RunError};
 use crate::failpoint;
-use crate::fault::Reason;
 use crate::ledger::{Holder, ItemNo, ItemSelection, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::report::Report;
 use crate::retry::Retrier;
@@ -76,7 +75,7 @@ impl Pipeline {
     fn for_one_run(&self) -> Self {
         let stop = self.stop.child_token();
         let retrier = Retrier::new(Arc::clone(&self.parts.clock), self.settings.retry, stop.clone());
-        Self { stop, retrier, ..self.clone() }
+        Self { retrier, stop, ..self.clone() }
     }
 
     /// Does the work of a run while its leases are kept; it is abandoned where they are lost.
@@ -104,6 +103,7 @@ impl Pipeline {
 
     async fn work(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
         let ledger = &self.parts.ledger;
+        self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
         self.claim_staging().await?;
         if !matches!(order, Order::Retry(_)) {
             self.become_puller(leases).await?;
@@ -159,13 +159,13 @@ impl Pipeline {
             }
         });
 
-        let pulled = ended(pulling).await;
-        let prepared = ended(preparing).await;
+        let pull = ended(pulling).await;
+        let prepare = ended(preparing).await;
         filled.cancel();
-        let delivered = ended(delivering).await;
-        let settled = ended(settling).await;
+        let deliver = ended(delivering).await;
+        let settle = ended(settling).await;
         // The deeper failure is the cause of those before it.
-        settled.and(delivered).and(prepared).and(pulled)?;
+        settle.and(deliver).and(prepare).and(pull)?;
         if self.stop.is_cancelled() { Err(RunError::Stopped) } else { Ok(()) }
     }
 
@@ -196,10 +196,11 @@ async fn ended(task: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
     task.await.map_err(|error| RunError::Broken(error.to_string()))?
 }
 
-fn replayed(order: &Order) -> Option<Option<Reason>> {
+fn replayed(order: &Order) -> Replay {
     match order {
-        Order::Retry(selection) => Some(selection.reason),
-        _ => None,
+        Order::Retry(ItemSelection { reason: Some(reason), .. }) => Replay::FailedFor(*reason),
+        Order::Retry(_) => Replay::Everything,
+        Order::Regular | Order::Backfill(_) => Replay::Nothing,
     }
 }
 
@@ -291,9 +292,9 @@ async fn finish(
     ledger.account_for_unprepared(id, now).await?;
     let give_up = chrono::Duration::from_std(settings.give_up).unwrap_or(chrono::Duration::MAX);
     if let Some(before) = now.checked_sub_signed(give_up) {
-        let given_up = ledger.give_up(id, before).await?;
-        if given_up > 0 {
-            tracing::error!(event = "deliveries_given_up", run.id = %id, deliveries = given_up, "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed");
+        let failed = ledger.give_up(id, before).await?;
+        if failed > 0 {
+            tracing::error!(event = "deliveries_given_up", run.id = %id, deliveries = failed, "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed");
         }
     }
     ledger.freeze_account(id).await?;

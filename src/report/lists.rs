@@ -155,6 +155,22 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// Writes open rows as one JSON array.
+pub async fn write_open_json(
+    mut rows: Rows<'_>,
+    numbers: Numbers,
+    out: &mut (dyn Write + Send),
+) -> Result<(), WriteError> {
+    let mut separator: &[u8] = b"[";
+    while let Some(row) = rows.next().await? {
+        out.write_all(separator)?;
+        serde_json::to_writer(&mut *out, &open_json(&row, numbers))?;
+        separator = b",\n";
+    }
+    out.write_all(if separator == b"[" { b"[]\n" } else { b"]\n" })?;
+    Ok(())
+}
+
 /// The columns of the lists as CSV.
 pub const CSV_HEADER: [&str; 7] = ["item", "message_id", "source_user", "mailbox", "state", "reason", "detail"];
 

@@ -1,1 +1,138 @@
 //! A folder of TeleMessage's list responses, for exports and trials.
+//!
+//! ```text
+//! <folder>/*.json                               a list response, an array of RawMessages, or one RawMessage
+//! <folder>/*.jsonl                              one RawMessage a line
+//! <folder>/attachments/<id>/<index>-<any name>  an attachment that is not inline
+//! ```
+//!
+//! It has no window: every file is read in each run, in the order of the names, and what the ledger knows already is a
+//! repeat. A page is one `.json` file or a part of a `.jsonl` file. The cursor is the place of the next byte to read, so
+//! that a run goes on where it stopped; a folder that changes meanwhile may make it read something twice, and what it
+//! passes over comes in the next run. Only regular files are read, never what a symbolic link points to.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use tokio::io::AsyncReadExt as _;
+use tokio_util::io::ReaderStream;
+
+use self::files::Folder;
+use self::place::Place;
+use super::{AttachmentStream, Cursor, Page, Source, SourceError};
+use crate::item::ItemId;
+use crate::window::Window;
+
+mod attachment;
+mod files;
+mod lines;
+mod place;
+mod whole;
+
+/// The size of the pieces in which an attachment is read.
+const READ_BUFFER: usize = 1 << 18;
+
+/// A folder as a source.
+#[derive(Debug)]
+pub struct DirectorySource {
+    path: PathBuf,
+    page_size: usize,
+    /// The files as the run found them at its start, so that a file that is added meanwhile moves no cursor.
+    folder: Arc<Mutex<Option<Arc<Folder>>>>,
+}
+
+impl DirectorySource {
+    /// The folder at `path`, read in pages of at most `page_size` lines (a `.json` file is always one page).
+    pub fn new(path: PathBuf, page_size: usize) -> Self {
+        Self { path, page_size, folder: Arc::default() }
+    }
+
+    /// The files, as they were found at the start of the run, or now where this process has not seen it.
+    fn folder(path: &Path, known: &Mutex<Option<Arc<Folder>>>, cursor: Cursor) -> Result<Arc<Folder>, SourceError> {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        match known.as_ref().filter(|_| cursor != Cursor(0)) {
+            Some(folder) => Ok(Arc::clone(folder)),
+            None => Ok(Arc::clone(known.insert(Arc::new(Folder::read(path)?)))),
+        }
+    }
+}
+
+/// Does `work` on a thread that may wait for the disk.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, SourceError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|ended| Err(SourceError::Unavailable(format!("the work on the disk was cut off: {ended}"))))
+}
+
+/// The page at `cursor`.
+fn read_page(folder: &Folder, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
+    let place = Place::of(cursor);
+    let Some(file) = folder.file(place.file) else { return Ok(empty_page(cursor)) };
+    let read = if file.is_lines() {
+        lines::read(file, place.offset, limit.max(1))?
+    } else {
+        whole::read(file, cursor, limit)?
+    };
+    let next = match read.next_offset {
+        Some(offset) => Place { offset, ..place },
+        None => Place { file: place.file + 1, offset: 0 },
+    };
+    let end = folder.file(next.file).is_none();
+    Ok(Page { body: read.body, items: read.items, next: next.cursor()?, end, server_time: None })
+}
+
+/// What was read of a file for one page.
+struct Read {
+    body: Bytes,
+    items: Vec<std::ops::Range<usize>>,
+    /// Where the next page of this file begins; `None` where the file ends.
+    next_offset: Option<u64>,
+}
+
+fn empty_page(cursor: Cursor) -> Page {
+    Page { body: Bytes::new(), items: Vec::new(), next: cursor, end: true, server_time: None }
+}
+
+#[async_trait]
+impl Source for DirectorySource {
+    fn name(&self) -> String {
+        format!("the folder {}", self.path.display())
+    }
+
+    async fn log_in(&self) -> Result<Option<DateTime<Utc>>, SourceError> {
+        let path = self.path.clone();
+        blocking(move || Folder::read(&path).map(|_| None)).await
+    }
+
+    async fn page(&self, _window: Window, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
+        let (path, known) = (self.path.clone(), Arc::clone(&self.folder));
+        blocking(move || read_page(&*Self::folder(&path, &known, cursor)?, cursor, limit)).await
+    }
+
+    async fn attachment(&self, item: ItemId, index: usize) -> Result<AttachmentStream, SourceError> {
+        let path = self.path.clone();
+        let (file, length) = blocking(move || attachment::open(&path, item, index)).await?;
+        // A file that grows while it is read has the length that it had.
+        let reader = ReaderStream::with_capacity(tokio::fs::File::from_std(file).take(length), READ_BUFFER);
+        let broken = |error| SourceError::Unavailable(format!("an attachment can't be read: {error}"));
+        Ok(AttachmentStream {
+            length: Some(length),
+            content_type: None,
+            suspected_error: None,
+            bytes: reader.map_err(broken).boxed(),
+        })
+    }
+
+    fn has_windows(&self) -> bool {
+        false
+    }
+
+    fn page_size(&self) -> usize {
+        self.page_size
+    }
+}

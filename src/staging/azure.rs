@@ -26,6 +26,7 @@ use self::blocks::{BLOCK, Blocks};
 use self::fault::Faults;
 use self::sas::SasPolicy;
 use self::transport::Sender;
+use self::upload::Placed;
 use super::{BlobName, ByteStream, StagedStream, Staging, StagingError};
 use crate::clock::SharedClock;
 use crate::digest::{Digest, Digester};
@@ -98,7 +99,7 @@ impl AzureStaging {
         let faults = Faults::new(&settings.container, sas, clock);
         let options = BlobContainerClientOptions { client_options, ..BlobContainerClientOptions::default() };
         let container = BlobContainerClient::new(container_url(settings)?, credential, Some(options))
-            .map_err(|error| faults.of(error, None))?;
+            .map_err(|error| StagingError::Refused(format!("staging.endpoint: {error}")))?;
         let name =
             format!("Azure container {} at {}", settings.container, settings.endpoint.origin().ascii_serialization());
         Ok(Self { container, prefix, name, faults })
@@ -152,16 +153,33 @@ impl AzureStaging {
         Ok(body.map_err(move |error| faults.of(error, Some(&name))).boxed())
     }
 
-    /// A name that is taken is a success where it has what was to be put.
-    async fn accept_taken(&self, name: &BlobName, ours: StagedStream) -> Result<(), StagingError> {
+    /// Whether a name that was taken has what was to be put. `false` where nothing is there after all; a
+    /// [`StagingError::Conflict`] where it is something else.
+    async fn has(&self, name: &BlobName, ours: StagedStream) -> Result<bool, StagingError> {
         let there = match self.open(name).await {
             Ok(stream) => measure(stream).await?,
-            Err(StagingError::NotFound { .. }) => {
-                return Err(StagingError::Unavailable(format!("another upload of {name} was in the way and has gone")));
-            }
+            Err(StagingError::NotFound { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
-        if there == ours { Ok(()) } else { Err(StagingError::Conflict { name: name.clone() }) }
+        if there == ours { Ok(true) } else { Err(StagingError::Conflict { name: name.clone() }) }
+    }
+
+    /// Creates a blob of one block: with one request, where nothing is in the way.
+    async fn put_one(&self, name: &BlobName, bytes: Bytes, ours: StagedStream) -> Result<(), StagingError> {
+        let placed = self.upload_whole(name, bytes.clone()).await?;
+        if placed.is_new() || self.has(name, ours).await? {
+            return Ok(());
+        }
+        // Blocks of an upload that broke off can take the name from a whole upload, but not from a commit.
+        let placed = self.upload_blocks(name, [bytes], None).await?;
+        self.settle(name, placed, ours).await
+    }
+
+    async fn settle(&self, name: &BlobName, placed: Placed, ours: StagedStream) -> Result<(), StagingError> {
+        if placed.is_new() || self.has(name, ours).await? {
+            return Ok(());
+        }
+        Err(StagingError::Unavailable(format!("another upload of {name} was in the way and has gone")))
     }
 }
 
@@ -218,11 +236,8 @@ impl Staging for AzureStaging {
             let length = bytes.len() as u64;
             return self.put_stream(name, stream::once(async { Ok(bytes) }).boxed(), length).await.map(drop);
         }
-        if self.upload_whole(name, bytes.clone()).await?.is_new() {
-            return Ok(());
-        }
         let ours = StagedStream { length: bytes.len() as u64, digest: Digest::of(&bytes) };
-        self.accept_taken(name, ours).await
+        self.put_one(name, bytes, ours).await
     }
 
     async fn put_stream(
@@ -233,15 +248,13 @@ impl Staging for AzureStaging {
     ) -> Result<StagedStream, StagingError> {
         let mut blocks = Blocks::new(name, bytes, limit);
         let first = blocks.next().await?.unwrap_or_default();
-        let placed = match blocks.next().await? {
-            None => self.upload_whole(name, first).await?,
-            Some(second) => self.upload_blocks(name, first, second, &mut blocks).await?,
+        let Some(second) = blocks.next().await? else {
+            let staged = blocks.finish();
+            return self.put_one(name, first, staged).await.map(|()| staged);
         };
+        let placed = self.upload_blocks(name, [first, second], Some(&mut blocks)).await?;
         let staged = blocks.finish();
-        if !placed.is_new() {
-            self.accept_taken(name, staged).await?;
-        }
-        Ok(staged)
+        self.settle(name, placed, staged).await.map(|()| staged)
     }
 
     async fn get(&self, name: &BlobName, limit: u64) -> Result<Bytes, StagingError> {

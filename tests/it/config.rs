@@ -156,14 +156,9 @@ fn the_least_is_enough_and_the_example_shows_what_then_counts() {
 fn the_values_that_count_without_a_key_are_the_documented_ones() {
     let config = read(LEAST);
     let SourceKind::TeleMessage(telemessage) = &config.source.kind else { panic!("{:?}", config.source.kind) };
-    assert_eq!(
-        telemessage.messages_url.as_str(),
-        "https://archive.telemessage.com/basicsecured/api/rest/archive/getmessages"
-    );
-    assert_eq!(
-        telemessage.attachment_url.as_str(),
-        "https://archive.telemessage.com/basicsecured/api/rest/archive/attachment"
-    );
+    assert_eq!(telemessage.base_url.as_str(), "https://archive.telemessage.com/");
+    assert_eq!(telemessage.messages_path, "/basicsecured/api/rest/archive/getmessages");
+    assert_eq!(telemessage.attachment_path, "/basicsecured/api/rest/archive/attachment");
     assert_eq!(telemessage.password.read().unwrap().expose_secret(), "right horse");
     assert_eq!(telemessage.password.key(), "source.password");
     assert_eq!(config.source.products, [Product::PhoneArchiver, Product::CloudArchiver]);

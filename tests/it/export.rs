@@ -1,1 +1,294 @@
+//! Exports read back: by taking them apart again, and against the rules of RSMF 2.0.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use mail_parser::{MessageParser, MimeHeaders as _};
+use serde_json::Value;
+use tempfile::TempDir;
+use whatsapp_archiver::convert::{Message, StagedAttachment, convert};
+use whatsapp_archiver::digest::Digest;
+use whatsapp_archiver::export::{ExportError, Exporter, Format, Summary};
+use whatsapp_archiver::item::Item;
+use whatsapp_archiver::resolve::Resolution;
+
+struct Exported {
+    item: Item,
+    message: Message,
+}
+
+fn exported(body: &str, files: &[&[u8]]) -> Exported {
+    let json =
+        format!(r#"{{"id":1,"gatewayReceivedDate":1763712000000,"sourceType":"WHATSAPP_ARCHIVER","body":{body}}}"#);
+    let item = Item::read(json.as_bytes(), "2025-12-01T00:00:00Z".parse().unwrap()).unwrap();
+    let present =
+        |bytes: &&[u8]| StagedAttachment::Present { bytes: Bytes::copy_from_slice(bytes), digest: Digest::of(bytes) };
+    let attachments: Vec<StagedAttachment> = files.iter().map(present).collect();
+    let message = convert(&item, &attachments, &Resolution::default(), "whatsapp.invalid");
+    Exported { item, message }
+}
+
+/// A message from `sender` to the other of two people, `minute` minutes after 08:00 on 21 November 2025.
+fn said(id: &str, sender: &str, minute: i64, fields: &str) -> Exported {
+    said_with(id, sender, minute, fields, &[])
+}
+
+fn said_with(id: &str, sender: &str, minute: i64, fields: &str, files: &[&[u8]]) -> Exported {
+    let recipient = if sender == "15550100" { "15550101" } else { "15550100" };
+    let time = 1_763_712_000_000 + minute * 60_000;
+    let body = format!(
+        r#"{{"messageId":"{id}","messageType":"APP_MESSAGE","messageTime":{time},"direction":"IN","owner":{{"value":"15550100"}},
+            "sender":{{"value":"{sender}"}},"recipients":[{{"value":"{recipient}"}}],
+            "participantEnrichments":{{"15550100":{{"firstName":"Ana","email":"ana@contoso.example"}},"15550101":{{"firstName":"Ben","email":"x\r\nBcc: y"}}}}
+            {fields}}}"#
+    );
+    exported(&body, files)
+}
+
+fn export(format: Format, messages: &[Exported]) -> (TempDir, Summary) {
+    let folder = TempDir::new().unwrap();
+    let mut exporter = Exporter::new(format, folder.path()).unwrap();
+    for exported in messages {
+        exporter.add(&exported.item, &exported.message).unwrap();
+    }
+    let summary = exporter.finish().unwrap();
+    (folder, summary)
+}
+
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files_in(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn eml_files_are_the_messages_and_a_second_capture_is_left_out() {
+    let messages = [
+        said("a", "15550101", 1, r#","text":"one""#),
+        said("a", "15550101", 1, r#","text":"one","threadID":"another owner's""#),
+        said("b", "15550101", 24 * 60, r#","text":"two""#),
+    ];
+    let (folder, summary) = export(Format::Eml, &messages);
+    assert_eq!(summary, Summary { messages: 2, duplicates: 1, files: 2 });
+    let files = files_in(folder.path());
+    assert_eq!(files.len(), 2);
+    assert!(
+        files[0].starts_with(folder.path().join("2025-11-21"))
+            && files[1].starts_with(folder.path().join("2025-11-22"))
+    );
+    assert_eq!(std::fs::read(&files[0]).unwrap(), messages[0].message.mime().as_ref());
+    assert_eq!(std::fs::read(&files[1]).unwrap(), messages[2].message.mime().as_ref());
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let message = said("a", "15550101", 1, "");
+    for format in Format::ALL {
+        let (folder, _) = export(format, std::slice::from_ref(&message));
+        let before = files_in(folder.path());
+        let again = Exporter::new(format, folder.path()).and_then(|mut exporter| {
+            exporter.add(&message.item, &message.message)?;
+            exporter.finish()
+        });
+        assert!(matches!(again, Err(ExportError::File { .. })), "{}", format.name());
+        assert_eq!(files_in(folder.path()), before, "{}", format.name());
+        assert_eq!(Format::from_name(format.name()), Some(format));
+    }
+}
+
+#[test]
+fn an_mbox_gives_back_each_message_exactly() {
+    let texts = ["From me\\n>From you\\n>>From all\\nFrom", "plain", "From\\tnobody\\n\\n\\nFrom x"];
+    let messages: Vec<Exported> = (0_i64..)
+        .zip(texts)
+        .map(|(minute, text)| said(&format!("m{minute}"), "15550101", minute, &format!(r#","text":"{text}""#)))
+        .collect();
+    let (folder, summary) = export(Format::Mbox, &messages);
+    assert_eq!(summary, Summary { messages: 3, duplicates: 0, files: 1 });
+    let mbox = std::fs::read_to_string(folder.path().join("messages.mbox")).unwrap();
+    assert!(mbox.starts_with("From 15550101@whatsapp.invalid Fri Nov 21 08:00:00 2025\n"), "{}", &mbox[..80]);
+
+    let mut read: Vec<String> = Vec::new();
+    for line in mbox.split_inclusive('\n') {
+        if line.starts_with("From ") {
+            read.push(String::new());
+            continue;
+        }
+        let quoted = line.starts_with('>') && line.trim_start_matches('>').starts_with("From ");
+        let line = if quoted { &line[1..] } else { line };
+        read.last_mut().unwrap().push_str(line);
+    }
+    assert_eq!(read.len(), messages.len());
+    for (read, exported) in read.iter().zip(&messages) {
+        let message = read.strip_suffix('\n').unwrap().replace('\n', "\r\n");
+        assert_eq!(message.as_bytes(), exported.message.mime().as_ref());
+    }
+}
+
+/// An RSMF file taken apart: its headers, its manifest and the names in its archive with their bytes.
+struct Rsmf {
+    headers: BTreeMap<String, String>,
+    manifest: Value,
+    files: BTreeMap<String, Vec<u8>>,
+    text: String,
+}
+
+fn read_rsmf(path: &Path) -> Rsmf {
+    let raw = std::fs::read(path).unwrap();
+    assert!(raw.split(|&byte| byte == b'\n').all(|line| line.len() <= 999), "a long line");
+    let parsed = MessageParser::new().parse(&raw).unwrap();
+    let headers = parsed.headers().iter().filter(|header| header.name().starts_with("X-RSMF-"));
+    let headers =
+        headers.map(|header| (header.name().to_owned(), header.value().as_text().unwrap().to_owned())).collect();
+    assert_eq!(parsed.attachments().count(), 1);
+    let archive = parsed.attachments().next().unwrap();
+    assert_eq!(archive.attachment_name(), Some("rsmf.zip"));
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(archive.contents().to_vec())).unwrap();
+    let mut files = BTreeMap::new();
+    for index in 0..zip.len() {
+        let mut file = zip.by_index(index).unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        assert!(files.insert(file.name().unwrap().into_owned(), bytes).is_none(), "one name twice");
+    }
+    let manifest = serde_json::from_slice(&files.remove("rsmf_manifest.json").unwrap()).unwrap();
+    let rsmf = Rsmf { headers, manifest, files, text: parsed.body_text(0).unwrap().into_owned() };
+    check_rules(&rsmf);
+    rsmf
+}
+
+fn ids(list: &Value) -> BTreeSet<&str> {
+    let ids: Vec<&str> = list.as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap()).collect();
+    let distinct: BTreeSet<&str> = ids.iter().copied().collect();
+    assert_eq!(distinct.len(), ids.len(), "an id twice: {ids:?}");
+    assert!(ids.iter().all(|id| !id.is_empty()));
+    distinct
+}
+
+/// The rules of RSMF 2.0: required fields, closed lists, and every reference to something that is there.
+fn check_rules(rsmf: &Rsmf) {
+    let manifest = &rsmf.manifest;
+    assert_eq!(manifest["version"], "2.0.0");
+    let participants = ids(&manifest["participants"]);
+    let conversations = ids(&manifest["conversations"]);
+    let known = |value: &Value| participants.contains(value.as_str().unwrap());
+    for conversation in manifest["conversations"].as_array().unwrap() {
+        assert!(conversation["platform"] == "WhatsApp" && !conversation["display"].as_str().unwrap().is_empty());
+        assert!(["direct", "channel"].contains(&conversation["type"].as_str().unwrap()));
+        assert!(conversation["participants"].as_array().unwrap().iter().all(known));
+        assert!(conversation.get("custodian").is_none_or(known));
+    }
+    let events = manifest["events"].as_array().unwrap();
+    let event_ids = ids(&manifest["events"]);
+    let mut attachments = BTreeSet::new();
+    for event in events {
+        assert!(
+            ["message", "disclaimer", "join", "leave", "history", "unknown"].contains(&event["type"].as_str().unwrap())
+        );
+        assert!(known(&event["participant"]) && conversations.contains(event["conversation"].as_str().unwrap()));
+        assert!(event.get("parent").is_none_or(|parent| event_ids.contains(parent.as_str().unwrap())));
+        assert!(event.get("direction").is_none_or(|direction| direction == "incoming" || direction == "outgoing"));
+        let timestamp = event["timestamp"].as_str().unwrap();
+        assert!(chrono::DateTime::parse_from_rfc3339(timestamp).is_ok(), "{timestamp}");
+        let list = |name: &str| event.get(name).map_or(&[] as &[Value], |list| list.as_array().unwrap()).iter();
+        for reaction in list("reactions") {
+            assert!((1..=30).contains(&reaction["value"].as_str().unwrap().chars().count()));
+            assert_eq!(reaction["count"], reaction["participants"].as_array().unwrap().len());
+            assert!(reaction["participants"].as_array().unwrap().iter().all(known));
+        }
+        for edit in list("edits") {
+            assert!(known(&edit["participant"]));
+        }
+        for custom in list("custom") {
+            assert!(!custom["name"].as_str().unwrap().is_empty() && !custom["value"].as_str().unwrap().is_empty());
+        }
+        for attachment in list("attachments") {
+            let id = attachment["id"].as_str().unwrap();
+            assert_eq!(attachment["size"], rsmf.files[id].len());
+            assert!(attachments.insert(id), "one file of two attachments: {id}");
+        }
+    }
+    assert_eq!(attachments.len(), rsmf.files.len(), "files that no event names");
+    assert_eq!(rsmf.headers["X-RSMF-Version"], "2.0.0");
+    assert_eq!(rsmf.headers["X-RSMF-EventCount"], events.len().to_string());
+    assert_eq!(rsmf.headers["X-RSMF-AttachmentCount"], attachments.len().to_string());
+    assert_eq!(rsmf.headers["X-RSMF-EventCollectionID"], manifest["eventcollectionid"]);
+    assert_eq!(rsmf.headers["X-RSMF-BeginDate"], events[0]["timestamp"]);
+}
+
+#[test]
+fn an_rsmf_file_holds_a_chat_and_its_day() {
+    let attachment = r#","attachment":[{"name":"a.txt","contentType":"text/plain"},{"name":"a.txt"}]"#;
+    let reaction = r#","messageType":"EVENT","event":{"type":"Reaction","emoji":"👍","targetMessageId":"a","targetSender":{"value":"15550101"}}"#;
+    let messages = vec![
+        said("late", "15550100", 60, r#","text":"the last of the day""#),
+        said_with("a", "15550101", 1, &format!(r#","text":"one"{attachment}"#), &[b"first", b"second"]),
+        said(
+            "b",
+            "15550100",
+            2,
+            r#","text":"an answer","quoted":{"messageId":"a","sender":{"value":"15550101"},"text":"one"}"#,
+        ),
+        said("r1", "15550100", 3, reaction),
+        said("EDIT-a-1", "15550101", 4, r#","originalMessageData":{"text":"two","previousText":"one"}"#),
+        said("DELETE_FOR_ALL-b", "15550100", 5, ""),
+        said("EDIT-gone-1", "15550101", 6, r#","text":"new text of a message of another day""#),
+        said("c", "15550101", 7, r#","messageType":"CALL_LOG","callInfo":{"callStatus":"2","callType":"VOICE"}"#),
+        said("next", "15550101", 24 * 60, r#","text":"the next day""#),
+        said("g", "15550101", 8, r#","text":"in a group","groupId":"1@g.us","groupName":"Desk""#),
+        said(
+            "j",
+            "15550101",
+            9,
+            r#","messageType":"EVENT","groupId":"1@g.us","groupName":"Desk","event":{"type":"Join","members":[{"value":"15550102"},{"value":"15550103"}]}"#,
+        ),
+    ];
+    let (folder, summary) = export(Format::Rsmf, &messages);
+    assert_eq!(summary, Summary { messages: 11, duplicates: 0, files: 3 });
+    let files = files_in(folder.path());
+    assert_eq!(files.len(), 3, "{files:?}");
+    let all: Vec<Rsmf> = files.iter().map(|path| read_rsmf(path)).collect();
+    let direct = all.iter().find(|rsmf| rsmf.text.contains("the last of the day")).unwrap();
+    let events = direct.manifest["events"].as_array().unwrap();
+    let bodies: Vec<&str> = events.iter().map(|event| event["body"].as_str().unwrap()).collect();
+    assert_eq!(bodies[..3], ["two", "an answer", "new text of a message of another day"]);
+    assert_eq!(bodies[4], "the last of the day");
+    assert_eq!(events.len(), 5);
+    let original = &events[0];
+    assert_eq!(original["edits"][0]["previous"], "one");
+    assert_eq!(original["reactions"][0]["value"], "👍");
+    assert_eq!(events[1]["parent"], original["id"]);
+    assert_eq!(events[1]["deleted"], true);
+    let contents: BTreeSet<&[u8]> = direct.files.values().map(Vec::as_slice).collect();
+    assert_eq!(contents, BTreeSet::from([b"first".as_slice(), b"second"]));
+    assert_eq!(direct.headers["X-RSMF-Custodian"], "Ana");
+    let people = direct.manifest["participants"].as_array().unwrap();
+    assert!(people.iter().any(|person| person["email"] == "ana@contoso.example"));
+    assert!(people.iter().all(|person| !person.to_string().contains("Bcc")));
+    for exported in &messages {
+        let id = exported.message.mail.message_id.to_string();
+        assert!(all.iter().any(|rsmf| rsmf.manifest.to_string().contains(&id)), "no trace of {id}");
+    }
+    let group = all.iter().find(|rsmf| rsmf.text.contains("in a group")).unwrap();
+    let kinds: Vec<&str> =
+        group.manifest["events"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["message", "join", "join"]);
+    assert_eq!(group.manifest["conversations"][0]["type"], "channel");
+}
+
+#[test]
+fn an_rsmf_export_is_reproducible() {
+    let messages =
+        [said_with("a", "15550101", 1, r#","attachment":[{"name":"ü.bin"}]"#, &[b"x"]), said("b", "15550100", 2, "")];
+    let (first, _) = export(Format::Rsmf, &messages);
+    let (second, _) = export(Format::Rsmf, &messages);
+    let bytes =
+        |folder: &TempDir| files_in(folder.path()).iter().map(|path| std::fs::read(path).unwrap()).collect::<Vec<_>>();
+    assert_eq!(bytes(&first), bytes(&second));
+}

@@ -1,5 +1,6 @@
 //! The servers that tests talk to.
 
+pub(crate) mod azure_wire;
 pub(crate) mod azurite;
 #[cfg(feature = "test-cyrus")]
 pub(crate) mod cyrus;

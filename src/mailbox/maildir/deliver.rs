@@ -18,6 +18,12 @@ use super::layout::{Layout, sync_directory};
 use crate::convert::Message;
 use crate::mailbox::{ImportError, RemoteId};
 
+/// How many threads wait for the disk at most, for one batch.
+const THREADS: usize = 4;
+
+/// How few messages are not worth a thread.
+const FEWEST_FOR_THREAD: usize = 4;
+
 /// Delivers a batch into one mailbox whose folder is known to exist or not (`is_known`). One result for each message.
 pub(super) fn deliver(
     layout: &Layout,
@@ -31,8 +37,7 @@ pub(super) fn deliver(
     }
     let batch = Batch { layout, address, folder: layout.archive(address) };
     let written: Vec<Result<Written, ImportError>> = messages.iter().map(|message| batch.write(message)).collect();
-    let renamed: Vec<Result<RemoteId, ImportError>> =
-        written.into_iter().map(|written| written.and_then(|written| batch.put(written))).collect();
+    let renamed = batch.put_all(written);
     if !renamed.iter().any(Result::is_ok) {
         return renamed;
     }
@@ -87,6 +92,30 @@ impl Batch<'_> {
         }
     }
 
+    /// Moves written messages into `cur`. Several threads wait for the disk together: a journal that is committed for
+    /// one file is committed for all that were synchronised by then.
+    fn put_all(&self, mut written: Vec<Result<Written, ImportError>>) -> Vec<Result<RemoteId, ImportError>> {
+        let put = |part: Vec<Result<Written, ImportError>>| -> Vec<Result<RemoteId, ImportError>> {
+            part.into_iter().map(|written| written.and_then(|written| self.put(written))).collect()
+        };
+        let (count, size) = (written.len(), written.len().div_ceil(THREADS).max(FEWEST_FOR_THREAD));
+        let mut parts = Vec::with_capacity(THREADS);
+        while written.len() > size {
+            let rest = written.split_off(size);
+            parts.push(std::mem::replace(&mut written, rest));
+        }
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = parts.into_iter().map(|part| (part.len(), scope.spawn(move || put(part)))).collect();
+            let last = put(written);
+            let mut results = Vec::with_capacity(count);
+            for (length, thread) in threads {
+                results.extend(thread.join().unwrap_or_else(|_panic| broken_off(length)));
+            }
+            results.extend(last);
+            results
+        })
+    }
+
     /// Moves a written message into `cur`, its content synchronised first.
     fn put(&self, written: Written) -> Result<RemoteId, ImportError> {
         let (unique, path, file) = match written {
@@ -120,6 +149,12 @@ impl Batch<'_> {
             result => result,
         }
     }
+}
+
+/// The results of a thread that ended before its time.
+fn broken_off(count: usize) -> Vec<Result<RemoteId, ImportError>> {
+    let unknown = ImportError::OutcomeUnknown("the delivery was broken off".to_owned());
+    std::iter::repeat_with(|| Err(unknown.clone())).take(count).collect()
 }
 
 /// A name in `tmp` that no other attempt has: two processes never write to one file.

@@ -113,6 +113,9 @@ impl Faults {
             }
             (401 | 403, ..) => refused(self.advice(code)),
             (300..=399, ..) | (404, _, None) => refused("correct staging.endpoint and staging.container"),
+            (409, "BlobArchived" | "BlobBeingRehydrated", _) => {
+                refused("it is in the archive tier: rehydrate it, and leave the container out of that lifecycle rule")
+            }
             (409 | 412, code, _) if code.contains("Lease") => refused("somebody holds a lease on it: break the lease"),
             _ => refused("nobody foresaw this answer"),
         }
@@ -126,6 +129,10 @@ impl Faults {
                  signature in its place"
             }
             "AuthenticationFailed" => "check staging.endpoint, microsoft.tenant_id and this machine's clock",
+            "AuthorizationFailure" if with_sas => {
+                "staging.sas may have expired or be of another account, or the account's firewall keeps this machine out: \
+                 put a new signature in its place, or allow this machine's address or network"
+            }
             "AuthorizationFailure" => {
                 "the account's firewall may keep this machine out: allow its address or network, or use a private endpoint"
             }

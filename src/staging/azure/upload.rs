@@ -1,5 +1,7 @@
 //! Creates blobs where their names are free.
 
+use std::collections::VecDeque;
+
 use azure_core::http::{Etag, RequestContent};
 use azure_storage_blob::models::{
     BlockBlobClientCommitBlockListOptions, BlockBlobClientUploadOptions, BlockLookupList,
@@ -36,27 +38,30 @@ impl AzureStaging {
         self.placed(name, uploaded.map(drop))
     }
 
-    /// Creates a blob of `first`, `second` and all that `rest` still has: one block is on its way while the next one is
-    /// gathered.
+    /// Creates a blob of `first` and all that `rest` still has: one block is on its way while the next one is gathered.
     pub(super) async fn upload_blocks(
         &self,
         name: &BlobName,
-        first: Bytes,
-        second: Bytes,
-        rest: &mut Blocks<'_>,
+        first: impl IntoIterator<Item = Bytes>,
+        mut rest: Option<&mut Blocks<'_>>,
     ) -> Result<Placed, StagingError> {
         let client = self.blob(name).block_blob_client();
         let mut ids: Vec<Vec<u8>> = Vec::new();
-        let mut queue = std::collections::VecDeque::from([first, second]);
+        // An empty blob has no blocks at all.
+        let mut queue: VecDeque<Bytes> = first.into_iter().filter(|block| !block.is_empty()).collect();
         while let Some(block) = queue.pop_front() {
             // Ids of one length, and never those of another upload to the same name.
             let id = uuid::Uuid::now_v7().as_bytes().to_vec();
-            let length = block.len() as u64;
             let staging = async {
-                let staged = client.stage_block(&id, length, block.into(), None).await;
+                let staged = client.stage_block(&id, block.len() as u64, block.into(), None).await;
                 staged.map(drop).map_err(|error| self.faults.of(error, Some(name)))
             };
-            let gathering = async { if queue.is_empty() { rest.next().await } else { Ok(None) } };
+            let gathering = async {
+                match rest.as_mut().filter(|_| queue.is_empty()) {
+                    Some(rest) => rest.next().await,
+                    None => Ok(None),
+                }
+            };
             let ((), gathered) = tokio::try_join!(staging, gathering)?;
             queue.extend(gathered);
             ids.push(id);

@@ -45,7 +45,7 @@ pub(crate) fn one_of_each() -> Vec<Arc<Message>> {
     };
     with(&|mail| set_text(mail, ""));
     with(&|mail| {
-        mail.subject = "שלום 👋🏽 — café".to_owned();
+        "שלום 👋🏽 — café".clone_into(&mut mail.subject);
         mail.from.name = Some("Ana \"Bé\" Berg, Ltd.".to_owned());
         set_text(mail, "مرحبا\nこんにちは\n👩‍👩‍👧‍👦\u{fffd}\n");
     });

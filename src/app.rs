@@ -1,0 +1,181 @@
+//! Builds the parts from the configuration and hands them over.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::{Config, FirstWindow, LedgerUrl, ScheduleConfig};
+use crate::convert::CONVERTER_VERSION;
+use crate::http::{HttpClient, HttpOptions};
+use crate::ledger::{Ledger, LedgerError, Presence};
+use crate::pipeline::{Inputs, Parts, Pipeline, Settings};
+use crate::resolve::Resolver;
+use crate::retry::RetryPolicy;
+use crate::schedule::{Begin, Schedule};
+
+pub mod files;
+pub mod remotes;
+
+use files::FileProblems;
+use remotes::Remotes;
+
+/// The program's parts, built once.
+pub struct App {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// The one clock.
+    pub clock: SharedClock,
+    /// Everything that is spoken to.
+    pub remotes: Remotes,
+    /// What remembers.
+    pub ledger: Ledger,
+    /// This process at the ledger.
+    pub presence: Presence,
+    /// Whose mailboxes items belong in.
+    pub resolver: Arc<Resolver>,
+}
+
+/// Why the program could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The mapping file or the user list is wrong: exit status 78.
+    #[error("{0}")]
+    Files(#[from] FileProblems),
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl App {
+    /// Puts the program together. Talks to nothing but the ledger.
+    pub async fn build(config: Arc<Config>, environment: &BTreeMap<String, String>) -> Result<Self, BuildError> {
+        Self::build_with_clock(config, environment, Arc::new(SystemClock)).await
+    }
+
+    /// The same with another clock.
+    pub async fn build_with_clock(
+        config: Arc<Config>,
+        environment: &BTreeMap<String, String>,
+        clock: SharedClock,
+    ) -> Result<Self, BuildError> {
+        let (remotes, resolver) = build_remotes(&config, environment, &clock)?;
+        let ledger = open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?;
+        let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
+        Ok(Self { config, clock, remotes, ledger, presence, resolver })
+    }
+
+    /// The remotes and the resolver as another configuration says, for a daemon that reads it again.
+    pub fn rebuilt(
+        &self,
+        config: &Config,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
+        build_remotes(config, environment, &self.clock)
+    }
+
+    /// A pipeline of these parts, with the mapping in force now.
+    pub fn pipeline(&self, stop: CancellationToken) -> Pipeline {
+        let resolver = Arc::new(self.resolver.snapshot());
+        let mapping_sha256 = resolver.mapping().map(|mapping| mapping.sha256().to_string());
+        let parts = Parts {
+            clock: Arc::clone(&self.clock),
+            source: Arc::clone(&self.remotes.source),
+            staging: Arc::clone(&self.remotes.staging),
+            resolver,
+            door: Arc::clone(&self.remotes.door),
+            ledger: self.ledger.clone(),
+            holder: self.presence.holder.clone(),
+        };
+        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop)
+    }
+}
+
+fn build_remotes(
+    config: &Config,
+    environment: &BTreeMap<String, String>,
+    clock: &SharedClock,
+) -> Result<(Remotes, Arc<Resolver>), BuildError> {
+    let mapping = files::read_mapping(config)?;
+    let users = files::read_users(config)?;
+    let http = http_client(config)?;
+    let remotes = Remotes::build(config, environment, &http, clock, users).map_err(BuildError::Other)?;
+    let resolver = Resolver::new(mapping, config.mapping.automatic, Arc::clone(&remotes.users));
+    Ok((remotes, Arc::new(resolver)))
+}
+
+/// What the configuration says of a run.
+pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
+    let retry = &config.retry;
+    Settings {
+        max_item_size: config.mailbox.max_item_size,
+        max_attachment_size: config.source.max_attachment_size,
+        attachment_wait: config.source.attachment_wait,
+        downloads: config.source.downloads,
+        placeholder_address_domain: config.mailbox.placeholder_address_domain.clone(),
+        retry: RetryPolicy { attempts: retry.attempts, initial: retry.initial, max: retry.max },
+        give_up: retry.give_up,
+        lease: config.ledger.lease,
+        schedule: schedule(&config.schedule),
+        inputs: Inputs {
+            config_sha256: Some(config.sha256.to_string()),
+            mapping_sha256,
+            converter: CONVERTER_VERSION.to_owned(),
+        },
+    }
+}
+
+/// The schedule that the configuration states.
+pub fn schedule(config: &ScheduleConfig) -> Schedule {
+    let span = |duration| chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX);
+    Schedule {
+        every: span(config.every),
+        at: config.at,
+        overlap: span(config.overlap),
+        settle: span(config.settle),
+        begin: match config.first {
+            FirstWindow::Lookback(lookback) => Begin::Lookback(span(lookback)),
+            FirstWindow::From(instant) => Begin::At(instant),
+        },
+    }
+}
+
+/// The one HTTP client.
+pub fn http_client(config: &Config) -> anyhow::Result<HttpClient> {
+    let extra_roots_pem = config.network.ca_file.as_deref().map(read_ca_file).transpose()?;
+    Ok(HttpClient::build(&HttpOptions { extra_roots_pem, ..HttpOptions::default() })?)
+}
+
+/// The certificates of `network.ca_file`.
+fn read_ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("network.ca_file {} can't be read", path.display()))
+}
+
+/// Opens the ledger that the configuration names.
+pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
+    let failed = |detail: String| LedgerError::Open { url: "ledger.url".to_owned(), detail };
+    let url = match url {
+        LedgerUrl::Sqlite(path) => {
+            if let Some(directory) = path.parent() {
+                std::fs::create_dir_all(directory)
+                    .map_err(|error| failed(format!("{}: {error}", directory.display())))?;
+            }
+            format!("sqlite://{}", path.display())
+        }
+        LedgerUrl::Postgres { url, password } => {
+            let mut url = url.clone();
+            if let Some(password) = password {
+                let password = password.read().map_err(|error| failed(error.to_string()))?;
+                let refused = url.set_password(Some(secrecy::ExposeSecret::expose_secret(&password))).is_err();
+                if refused {
+                    return Err(failed("this address takes no password".to_owned()));
+                }
+            }
+            url.to_string()
+        }
+    };
+    Ledger::open(&url).await
+}

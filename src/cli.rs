@@ -1,0 +1,259 @@
+//! The command line: what it takes, and which file does it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::app::{App, BuildError};
+use crate::config::Config;
+use crate::telemetry::{self, LogFormat};
+
+mod backfill;
+mod check;
+mod consent_url;
+mod convert;
+mod failures;
+mod health;
+mod init;
+mod instant;
+mod mapping;
+mod output;
+mod report;
+mod retry;
+mod run;
+mod status;
+
+/// The configuration's place where nothing else is said.
+const DEFAULT_CONFIG: &str = "/etc/whatsapp-archiver/config.toml";
+
+/// Archives an organisation's WhatsApp items from TeleMessage into its mailboxes, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "whatsapp-archiver", version, about, max_term_width = 100)]
+struct Arguments {
+    /// The configuration file
+    #[arg(short, long, global = true, env = "WHATSAPP_ARCHIVER_CONFIG", default_value = DEFAULT_CONFIG, value_name = "FILE")]
+    config: PathBuf,
+
+    /// How log lines look [default: json, or text when standard error is a terminal]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the daemon: schedule and HTTP endpoints, until SIGTERM or SIGINT
+    Run(run::Arguments),
+    /// Run over a stated window, in steps of 24 hours; the watermark stays
+    Backfill(backfill::Arguments),
+    /// Check configuration and mapping; with --online each remote in turn
+    Check(check::Arguments),
+    /// Show the state: last and next run, watermark, held items, oldest pending
+    Status(status::Arguments),
+    /// Show the completeness report of a run
+    Report(report::Arguments),
+    /// List what is not imported and why
+    Failures(failures::Arguments),
+    /// Replay held or failed items from staging
+    Retry(retry::Arguments),
+    /// Convert `RawMessage` JSON to .eml files, without any network
+    Convert(convert::Arguments),
+    /// Work with mapping files
+    #[command(subcommand)]
+    Mapping(mapping::Command),
+    /// Print the link by which an administrator grants the application its permissions
+    ConsentUrl,
+    /// Exit with status 0 when the local daemon is ready (for a container's health check)
+    Health,
+    /// Write a commented configuration to start from
+    Init(init::Arguments),
+}
+
+/// Shown phone numbers.
+#[derive(Debug, Clone, Copy, Args)]
+struct ShowNumbers {
+    /// Show phone numbers whole
+    #[arg(long)]
+    show_numbers: bool,
+}
+
+impl ShowNumbers {
+    fn numbers(self) -> crate::report::lists::Numbers {
+        use crate::report::lists::Numbers;
+        if self.show_numbers { Numbers::Shown } else { Numbers::Masked }
+    }
+}
+
+/// How a list or a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For a terminal
+    Table,
+    /// JSON
+    Json,
+    /// CSV, of what is not imported
+    Csv,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// Done.
+    Done,
+    /// The run failed, left something pending, or a mailbox refused something.
+    Failed,
+    /// The command's words are wrong.
+    Usage,
+    /// The configuration or the mapping is wrong or missing (`EX_CONFIG` of sysexits.h).
+    Configuration,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+            Exit::Configuration => 78,
+        })
+    }
+}
+
+/// What a command is given.
+struct Context {
+    config_path: PathBuf,
+    log_format: LogFormat,
+    environment: BTreeMap<String, String>,
+}
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    /// Already told in full, line by line.
+    #[error("{0}")]
+    Configuration(String),
+    /// The command's words don't fit together.
+    #[error("{0}")]
+    Usage(String),
+    /// Anything else.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl From<BuildError> for CommandError {
+    fn from(error: BuildError) -> Self {
+        match error {
+            BuildError::Files(problems) => Self::Configuration(problems.to_string()),
+            BuildError::Other(error) => Self::Other(error),
+        }
+    }
+}
+
+type CommandResult = Result<Exit, CommandError>;
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let context = Context {
+        config_path: arguments.config,
+        log_format: arguments.log_format.unwrap_or_else(LogFormat::fitting),
+        environment: std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect(),
+    };
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(&context, &arguments),
+        Command::Backfill(arguments) => backfill::run(&context, &arguments),
+        Command::Check(arguments) => check::run(&context, &arguments),
+        Command::Status(arguments) => status::run(&context, &arguments),
+        Command::Report(arguments) => report::run(&context, &arguments),
+        Command::Failures(arguments) => failures::run(&context, &arguments),
+        Command::Retry(arguments) => retry::run(&context, &arguments),
+        Command::Convert(arguments) => convert::run(&context, &arguments),
+        Command::Mapping(command) => mapping::run(&context, &command),
+        Command::ConsentUrl => consent_url::run(&context),
+        Command::Health => health::run(&context),
+        Command::Init(arguments) => init::run(&arguments),
+    };
+    result.unwrap_or_else(|error| tell(&error)).into()
+}
+
+/// Prints an error with its causes, for whoever typed the command.
+fn tell(error: &CommandError) -> Exit {
+    match error {
+        CommandError::Configuration(problems) => {
+            eprintln!("{problems}");
+            Exit::Configuration
+        }
+        CommandError::Usage(text) => {
+            eprintln!("error: {text}");
+            Exit::Usage
+        }
+        CommandError::Other(error) => {
+            let mut told = error.to_string();
+            eprintln!("error: {told}");
+            for cause in error.chain().skip(1) {
+                // Many errors repeat their cause already.
+                let cause = cause.to_string();
+                if !told.contains(&cause) {
+                    eprintln!("  because: {cause}");
+                }
+                told = cause;
+            }
+            Exit::Failed
+        }
+    }
+}
+
+impl Context {
+    /// Reads the configuration; its warnings are told.
+    fn config(&self) -> Result<Arc<Config>, CommandError> {
+        let config = Config::load(&self.config_path, &self.environment)
+            .map_err(|problems| CommandError::Configuration(problems.to_string()))?;
+        Ok(Arc::new(config))
+    }
+
+    /// Reads the configuration and begins to log as it says.
+    fn begin(&self) -> Result<Arc<Config>, CommandError> {
+        let config = self.config()?;
+        telemetry::begin(self.log_format, config.log.level);
+        for warning in &config.warnings {
+            tracing::warn!(event = "configuration_warning", "{}", warning.in_file(&config.path));
+        }
+        Ok(config)
+    }
+
+    /// Puts the program together.
+    async fn app(&self, config: &Arc<Config>) -> Result<App, CommandError> {
+        Ok(App::build(Arc::clone(config), &self.environment).await?)
+    }
+
+    /// Reads the configuration again, for a daemon that reloads it.
+    fn loader(&self) -> crate::daemon::Loader {
+        let (path, environment) = (self.config_path.clone(), self.environment.clone());
+        Box::new(move || Config::load(&path, &environment).map_err(|problems| problems.to_string()))
+    }
+
+    /// Opens the ledger alone, for commands that only read it.
+    async fn ledger(&self, config: &Config) -> Result<crate::ledger::Ledger, CommandError> {
+        Ok(crate::app::open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?)
+    }
+}
+
+/// Runs a command's asynchronous part.
+fn block_on(task: impl Future<Output = CommandResult>) -> CommandResult {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("whatsapp-archiver")
+        .build()
+        .map_err(anyhow::Error::from)?;
+    let result = runtime.block_on(task);
+    // A connection that hangs must not keep a finished command from ending.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    result
+}

@@ -1,0 +1,33 @@
+//! `backfill`: a run over a stated window.
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::{CommandError, CommandResult, Context, block_on, instant, output, run::run_order};
+use crate::lifecycle::{Signals, stop_on_signal};
+use crate::pipeline::Order;
+use crate::window::Window;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Where the window begins: RFC 3339, or a date (its midnight, UTC)
+    #[arg(long, value_parser = instant::parse)]
+    from: DateTime<Utc>,
+    /// Where it ends: the first instant that doesn't belong to it
+    #[arg(long, value_parser = instant::parse)]
+    to: DateTime<Utc>,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
+    let window = instant::window(arguments.from, arguments.to).map_err(CommandError::Usage)?;
+    let config = context.begin()?;
+    block_on(async {
+        let signals = Signals::listen().map_err(anyhow::Error::from)?;
+        let app = context.app(&config).await?;
+        let stop = CancellationToken::new();
+        stop_on_signal(signals, stop.clone());
+        let finished = run_order(&app, Order::Backfill(Window { ..window }), stop).await?;
+        output::tell_finished(context, &finished)
+    })
+}

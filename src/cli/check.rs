@@ -1,0 +1,56 @@
+//! `check`: configuration and mapping offline; with `--online` each remote in turn.
+
+use clap::Args;
+
+use super::{CommandResult, Context, Exit, block_on, output};
+use crate::app::files;
+use crate::check::{self, Finding};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Ask each remote in turn too
+    #[arg(long)]
+    online: bool,
+    /// Import a test message into this mailbox, read it back and delete it
+    #[arg(long, value_name = "ADDR")]
+    mailbox: Option<String>,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
+    let config = context.begin()?;
+    let mut offline = vec![Finding::ok("configuration", config.path.display().to_string())];
+    for warning in &config.warnings {
+        offline.push(Finding::warning("configuration", warning.in_file(&config.path)));
+    }
+    let mapping = files::read_mapping(&config);
+    let users = files::read_users(&config);
+    offline.push(match &mapping {
+        Ok(Some(mapping)) => Finding::ok("mapping", format!("{} numbers", mapping.len())),
+        Ok(None) => Finding::ok("mapping", "none; participants are found by their e-mail property".to_owned()),
+        Err(problems) => Finding::wrong("mapping", problems.to_string(), "correct the lines named above"),
+    });
+    match &users {
+        Ok(Some(users)) => offline.push(Finding::ok("users", format!("{} users in the list", users.len()))),
+        Ok(None) => {}
+        Err(problems) => offline.push(Finding::wrong("users", problems.to_string(), "correct the lines named above")),
+    }
+    for finding in &offline {
+        output::print(&format!("{finding}\n"))?;
+    }
+    if mapping.is_err() || users.is_err() {
+        return Ok(Exit::Configuration);
+    }
+    if !arguments.online && arguments.mailbox.is_none() {
+        return Ok(Exit::Done);
+    }
+    block_on(async {
+        let app = context.app(&config).await?;
+        let mut all_well = true;
+        let findings = check::online(&app, arguments.mailbox.as_deref()).await;
+        for finding in findings {
+            all_well &= finding.is_ok();
+            output::print(&format!("{finding}\n"))?;
+        }
+        Ok(if all_well { Exit::Done } else { Exit::Failed })
+    })
+}

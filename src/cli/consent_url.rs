@@ -1,0 +1,21 @@
+//! `consent-url`: the link by which an administrator grants the application its permissions.
+
+use super::{CommandError, CommandResult, Context, Exit, output};
+use crate::app::remotes;
+
+pub(super) fn run(context: &Context) -> CommandResult {
+    let config = context.config()?;
+    let Some(microsoft) = &config.microsoft else {
+        let text = "the configuration has no section [microsoft], so there is nothing to consent to";
+        return Err(CommandError::Usage(text.to_owned()));
+    };
+    let Some(client_id) = microsoft.client_id() else {
+        let text = "a managed identity takes no consent: grant its permissions to its service principal instead";
+        return Err(CommandError::Usage(text.to_owned()));
+    };
+    let endpoints = remotes::endpoints(microsoft)?;
+    let redirect = microsoft.redirect_uri.as_ref().map(reqwest::Url::as_str);
+    let url = endpoints.consent_url(&microsoft.tenant_id, client_id, redirect).map_err(anyhow::Error::from)?;
+    output::print(&format!("{url}\n"))?;
+    Ok(Exit::Done)
+}

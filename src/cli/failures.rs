@@ -1,0 +1,80 @@
+//! `failures`: what is not imported and why.
+
+use std::io;
+
+use clap::Args;
+use comfy_table::Table;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+
+use super::{CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, output, retry::parse_reason};
+use crate::fault::Reason;
+use crate::ledger::{DeliveryState, FailureFilter, Ledger, RunId};
+use crate::report::lists::{self, Numbers, Rows};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only what failed for this reason
+    #[arg(long, value_parser = parse_reason)]
+    reason: Option<Reason>,
+    /// Of this run's account [default: all that is open now]
+    #[arg(long)]
+    run: Option<String>,
+    /// How it is written
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    #[command(flatten)]
+    numbers: ShowNumbers,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
+    let config = context.begin()?;
+    block_on(async {
+        let ledger = context.ledger(&config).await?;
+        let run = arguments.run.clone().map(RunId);
+        if let Some(run) = &run
+            && ledger.run(run).await.map_err(anyhow::Error::from)?.is_none()
+        {
+            return Err(CommandError::Usage(format!("there is no run {run}; `status` names the last one")));
+        }
+        let states = vec![DeliveryState::Failed, DeliveryState::Pending];
+        let filter = FailureFilter { run, states, reason: arguments.reason };
+        write(&ledger, filter, arguments.format, arguments.numbers.numbers()).await?;
+        Ok(Exit::Done)
+    })
+}
+
+async fn write(ledger: &Ledger, filter: FailureFilter, format: Format, numbers: Numbers) -> Result<(), CommandError> {
+    let mut rows = Rows::new(ledger, filter);
+    let mut out = io::BufWriter::new(io::stdout());
+    match format {
+        Format::Csv => {
+            let result = lists::write_csv(rows, numbers, &mut out).await;
+            output::finish(result, out)
+        }
+        Format::Json => {
+            let result = lists::write_open_json(rows, numbers, &mut out).await;
+            output::finish(result, out)
+        }
+        Format::Table => {
+            let mut table = Table::new();
+            table.load_style(UTF8_FULL_CONDENSED);
+            table.set_header(["Item", "Source user", "Mailbox", "State", "Reason", "Detail"]);
+            let mut count = 0_u64;
+            while let Some(row) = rows.next().await.map_err(anyhow::Error::from)? {
+                count += 1;
+                table.add_row([
+                    row.item.map_or_else(|| format!("#{}", row.no.0), |item| item.to_string()),
+                    row.owner.map(|owner| numbers.of(&owner)).unwrap_or_default(),
+                    row.mailbox.unwrap_or_default(),
+                    row.state.name().to_owned(),
+                    row.reason.unwrap_or_default(),
+                    row.detail.unwrap_or_default(),
+                ]);
+            }
+            match count {
+                0 => output::print("Nothing is open: everything is imported.\n"),
+                _ => output::print(&format!("{table}\n{count} rows\n")),
+            }
+        }
+    }
+}

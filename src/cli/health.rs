@@ -1,0 +1,34 @@
+//! `health`: whether the local daemon is ready.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::{CommandError, CommandResult, Context, Exit, block_on, output};
+use crate::http::{HttpClient, HttpOptions, Remote};
+
+pub(super) fn run(context: &Context) -> CommandResult {
+    let config = context.config()?;
+    let Some(http) = &config.http else {
+        return Err(CommandError::Usage(
+            "the configuration has no section [http], so the daemon answers nobody".to_owned(),
+        ));
+    };
+    let address = local(http.listen);
+    block_on(async {
+        const CAP: u64 = 64 * 1024;
+        let client = HttpClient::build(&HttpOptions::default()).map_err(anyhow::Error::from)?;
+        let url = reqwest::Url::parse(&format!("http://{address}/readyz")).map_err(anyhow::Error::from)?;
+        let reply = client.send(Remote::Health, client.get(url), CAP).await.map_err(anyhow::Error::from)?;
+        output::print(&String::from_utf8_lossy(&reply.body))?;
+        Ok(if reply.status.is_success() { Exit::Done } else { Exit::Failed })
+    })
+}
+
+/// The address to reach a listener on this machine by: one that listens everywhere is on the loopback address too.
+fn local(listen: SocketAddr) -> SocketAddr {
+    let address = match listen.ip() {
+        IpAddr::V4(address) if address.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(address) if address.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        address => address,
+    };
+    SocketAddr::new(address, listen.port())
+}

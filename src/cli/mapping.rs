@@ -1,0 +1,38 @@
+//! `mapping check`: lint a mapping file, line by line.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::{CommandError, CommandResult, Context, Exit, output};
+use crate::app::files::read_bounded;
+use crate::resolve::mapping::Mapping;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Lint a mapping file, line by line
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+pub(super) fn run(_context: &Context, command: &Command) -> CommandResult {
+    let Command::Check { file } = command;
+    let bytes =
+        read_bounded(file, "mapping check").map_err(|problem| CommandError::Configuration(problem.to_string()))?;
+    match Mapping::read(&bytes, &file.display().to_string()) {
+        Ok((mapping, warnings)) => {
+            for warning in &warnings {
+                output::print(&format!("{warning}\n"))?;
+            }
+            let (file, numbers, warnings) = (file.display(), mapping.len(), warnings.len());
+            output::print(&format!("{file}: ok, {numbers} numbers, {warnings} warnings\n"))?;
+            Ok(Exit::Done)
+        }
+        Err(problems) => {
+            output::print(&format!("{problems}\n"))?;
+            Ok(Exit::Configuration)
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Results on standard output.
+
+use std::io::{self, Write as _};
+
+use super::{CommandError, Context, Exit, Format, ShowNumbers};
+use crate::fault::Reason;
+use crate::ledger::{Ledger, RunStatus};
+use crate::pipeline::RunFinished;
+use crate::report::lists::{self, Rows};
+use crate::report::{Report, table};
+
+/// Prints text. A reader that has gone (`… | head`) ends the command quietly.
+pub(super) fn print(text: &str) -> Result<(), CommandError> {
+    quietly(io::stdout().write_all(text.as_bytes()))
+}
+
+/// A reader that has gone is no error.
+pub(super) fn quietly(result: io::Result<()>) -> Result<(), CommandError> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|error| CommandError::Other(error.into())),
+    }
+}
+
+/// Prints a report in the format that was asked for.
+pub(super) async fn print_report(
+    ledger: &Ledger,
+    report: &Report,
+    format: Format,
+    numbers: ShowNumbers,
+) -> Result<(), CommandError> {
+    let mut out = io::BufWriter::new(io::stdout());
+    let result = match format {
+        Format::Table => return print(&table::render(report)),
+        Format::Json => lists::write_json(ledger, report, numbers.numbers(), &mut out).await,
+        Format::Csv => {
+            let rows = Rows::new(ledger, lists::not_imported(&report.run));
+            lists::write_csv(rows, numbers.numbers(), &mut out).await
+        }
+    };
+    finish(result, out)
+}
+
+/// Flushes what was written.
+pub(super) fn finish(result: Result<(), lists::WriteError>, mut out: impl io::Write) -> Result<(), CommandError> {
+    match result {
+        Ok(()) => quietly(out.flush()),
+        Err(lists::WriteError::Io(error)) => quietly(Err(error)),
+        Err(error) => Err(CommandError::Other(error.into())),
+    }
+}
+
+/// Tells how a run ended, and what to do about what it left.
+pub(super) fn tell_finished(context: &Context, finished: &RunFinished) -> Result<Exit, CommandError> {
+    let report = &finished.report;
+    let mut text = table::render(report);
+    let config = context.config_path.display();
+    if report.deliveries.failed + report.deliveries.pending > 0 {
+        text.push_str(&format!("What is not imported and why:  whatsapp-archiver --config {config} failures\n"));
+    }
+    text.push_str(&format!(
+        "The whole report:              whatsapp-archiver --config {config} report --format json\n"
+    ));
+    print(&text)?;
+    Ok(exit_of(report))
+}
+
+/// Items that a rule keeps out are normal; anything else that isn't imported is not.
+pub(super) fn exit_of(report: &Report) -> Exit {
+    let refused = Reason::ALL
+        .into_iter()
+        .filter(|reason| !reason.is_by_rule())
+        .any(|reason| report.failed_by_reason.get(reason.name()).is_some_and(|count| *count > 0));
+    if report.status == RunStatus::Complete && !refused { Exit::Done } else { Exit::Failed }
+}

@@ -1,0 +1,52 @@
+//! `retry`: replay what is held or failed.
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::{CommandError, CommandResult, Context, block_on, output, run::run_order};
+use crate::fault::Reason;
+use crate::item::ItemId;
+use crate::ledger::{ItemSelection, RunId};
+use crate::lifecycle::{Signals, stop_on_signal};
+use crate::pipeline::Order;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only what failed for this reason
+    #[arg(long, value_parser = parse_reason)]
+    reason: Option<Reason>,
+    /// Only what this run left
+    #[arg(long)]
+    run: Option<String>,
+    /// Only this item (TeleMessage's id)
+    #[arg(long)]
+    item: Option<i64>,
+}
+
+/// A reason of the closed list.
+pub(super) fn parse_reason(name: &str) -> Result<Reason, String> {
+    let names: Vec<&str> = Reason::ALL.into_iter().map(Reason::name).collect();
+    Reason::from_name(name).ok_or_else(|| format!("one of {}", names.join(", ")))
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
+    let config = context.begin()?;
+    block_on(async {
+        let signals = Signals::listen().map_err(anyhow::Error::from)?;
+        let app = context.app(&config).await?;
+        let selection = ItemSelection {
+            reason: arguments.reason,
+            run: arguments.run.clone().map(RunId),
+            item: arguments.item.map(ItemId),
+        };
+        if let Some(run) = &selection.run
+            && app.ledger.run(run).await.map_err(anyhow::Error::from)?.is_none()
+        {
+            return Err(CommandError::Usage(format!("there is no run {run}; `report` and `status` name the runs")));
+        }
+        let stop = CancellationToken::new();
+        stop_on_signal(signals, stop.clone());
+        let finished = run_order(&app, Order::Retry(selection), stop).await?;
+        output::tell_finished(context, &finished)
+    })
+}

@@ -1,0 +1,88 @@
+//! `run`: the daemon, or one run now.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio_util::sync::CancellationToken;
+
+use super::{CommandResult, Context, block_on, output};
+use crate::app::App;
+use crate::daemon::Daemon;
+use crate::lifecycle::{Signals, stop_on_signal};
+use crate::pipeline::{Order, Pipeline, Progress, RunFinished};
+use crate::status;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// One run now, from the watermark; then the report as a table
+    #[arg(long)]
+    once: bool,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
+    let config = context.begin()?;
+    block_on(async {
+        // Before any start-up work, so that a signal never finds the program deaf.
+        let signals = Signals::listen().map_err(anyhow::Error::from)?;
+        let app = context.app(&config).await?;
+        if !arguments.once {
+            let stop = CancellationToken::new();
+            let daemon = Daemon::new(app, context.loader(), context.environment.clone(), stop);
+            daemon.run(signals.into_words()).await?;
+            return Ok(super::Exit::Done);
+        }
+        let stop = CancellationToken::new();
+        stop_on_signal(signals, stop.clone());
+        let finished = run_order(&app, Order::Regular, stop).await?;
+        output::tell_finished(context, &finished)
+    })
+}
+
+/// Runs an order with a progress bar, where a person looks on.
+pub(super) async fn run_order(
+    app: &App,
+    order: Order,
+    stop: CancellationToken,
+) -> Result<RunFinished, super::CommandError> {
+    let pipeline = app.pipeline(stop);
+    let done = CancellationToken::new();
+    let bar = tokio::spawn(show_progress(pipeline.progress(), Arc::clone(&app.clock), done.clone()));
+    let finished = run_and_note(app, &pipeline, order).await;
+    done.cancel();
+    // The bar has nothing to say once it is over.
+    let _ = bar.await;
+    finished
+}
+
+async fn run_and_note(app: &App, pipeline: &Pipeline, order: Order) -> Result<RunFinished, super::CommandError> {
+    let finished = pipeline.run(order).await.map_err(anyhow::Error::from)?;
+    status::note_remotes(&app.ledger, &finished.report, finished.error.as_ref(), app.clock.now())
+        .await
+        .map_err(anyhow::Error::from)?;
+    Ok(finished)
+}
+
+async fn show_progress(progress: Arc<Progress>, clock: crate::clock::SharedClock, done: CancellationToken) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise} [{bar:30}] {msg}") {
+        bar.set_style(style);
+    }
+    while !done.is_cancelled() {
+        bar.set_length(progress.deliveries().max(1));
+        bar.set_position(progress.settled());
+        let (items, prepared) = (progress.items(), progress.prepared());
+        let (settled, deliveries) = (progress.settled(), progress.deliveries());
+        bar.set_message(format!("{items} new items, {prepared} prepared, {settled} of {deliveries} deliveries done"));
+        tokio::select! {
+            () = done.cancelled() => {}
+            () = clock.sleep(Duration::from_millis(100)) => {}
+        }
+    }
+    bar.finish_and_clear();
+}

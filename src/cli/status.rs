@@ -1,0 +1,31 @@
+//! `status`: the connectors page in the terminal.
+
+use clap::Args;
+
+use super::{CommandResult, Context, Exit, block_on, output};
+use crate::app;
+use crate::clock::{Clock as _, SystemClock};
+use crate::status::Status;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// As JSON, the same as /api/status
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
+    let config = context.begin()?;
+    block_on(async {
+        let ledger = context.ledger(&config).await?;
+        let schedule = app::schedule(&config.schedule);
+        let status = Status::of(&ledger, &schedule, SystemClock.now()).await.map_err(anyhow::Error::from)?;
+        let text = if arguments.json {
+            format!("{}\n", serde_json::to_string(&status).map_err(anyhow::Error::from)?)
+        } else {
+            status.to_string()
+        };
+        output::print(&text)?;
+        Ok(Exit::Done)
+    })
+}

@@ -1,0 +1,171 @@
+//! RSMF 2.0, the Relativity Short Message Format: one file for each chat and UTC day.
+//!
+//! Items come in the order of their arrival, files are by chat and day: each item's event is put aside in a file of its
+//! chat and day, attachments beside it under their digest, and at the end each chat and day becomes one file, or several
+//! where it has more events or bytes than review tools take ([`EVENTS_OF_A_FILE`], [`ATTACHMENT_BYTES_OF_A_FILE`]).
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::{ExportError, at, create};
+use crate::convert::Message;
+use crate::digest::Digest;
+use crate::item::Item;
+use event::{Captured, CapturedFile};
+
+mod event;
+mod manifest;
+mod wrapper;
+
+/// The most events that Relativity recommends for one file.
+const EVENTS_OF_A_FILE: usize = 10_000;
+/// So that a file stays below the 2 GB that Relativity takes, base64 included.
+const ATTACHMENT_BYTES_OF_A_FILE: u64 = 1024 * 1024 * 1024;
+
+/// What is put aside until the export ends. Removed with everything in it when it is dropped.
+#[derive(Debug)]
+pub(super) struct Collection {
+    folder: PathBuf,
+    aside: PathBuf,
+    /// Names of chats and days: `<UTC day>-<chat>`.
+    chat_days: BTreeSet<String>,
+}
+
+impl Collection {
+    pub(super) fn create(folder: &Path) -> Result<Self, ExportError> {
+        let aside = folder.join(".rsmf-unfinished");
+        fs::create_dir(&aside).map_err(at(&aside))?;
+        Ok(Self { folder: folder.to_owned(), aside, chat_days: BTreeSet::new() })
+    }
+
+    pub(super) fn add(&mut self, item: &Item, message: &Message) -> Result<(), ExportError> {
+        let captured = Captured::of(item, message);
+        for file in &message.mail.attachments {
+            self.put_aside(file.digest, &file.bytes)?;
+        }
+        let name = format!("{}-{}", captured.day(), captured.chat.id);
+        let path = self.aside.join(&name);
+        let mut line = serde_json::to_vec(&captured).map_err(put_aside_at(&path))?;
+        line.push(b'\n');
+        let mut file = OpenOptions::new().append(true).create(true).open(&path).map_err(at(&path))?;
+        file.write_all(&line).map_err(at(&path))?;
+        self.chat_days.insert(name);
+        Ok(())
+    }
+
+    /// Writes the files; returns how many.
+    pub(super) fn finish(self) -> Result<u64, ExportError> {
+        let mut files = 0;
+        for name in &self.chat_days {
+            let path = self.aside.join(name);
+            let mut events = read_back(&path)?;
+            events.sort_by_key(|event| (event.millis, event.item));
+            let parts = parted(events);
+            let only = parts.len() == 1;
+            for (number, part) in parts.into_iter().enumerate() {
+                let suffix = if only { String::new() } else { format!("-{}", number + 1) };
+                self.write_file(&format!("{name}{suffix}.rsmf"), &part)?;
+                files += 1;
+            }
+            fs::remove_file(&path).map_err(at(&path))?;
+        }
+        Ok(files)
+    }
+
+    fn write_file(&self, name: &str, events: &[Captured]) -> Result<(), ExportError> {
+        let path = self.folder.join(name);
+        let output = create(&path)?;
+        let manifest = manifest::Manifest::of(events);
+        let archive = self.aside.join("rsmf.zip");
+        wrapper::write_archive(&archive, &path, &manifest, |digest| self.aside_path(digest))?;
+        wrapper::write(output, &path, &archive, &manifest, events)?;
+        fs::remove_file(&archive).map_err(at(&archive))
+    }
+
+    fn aside_path(&self, digest: Digest) -> PathBuf {
+        self.aside.join(format!("{digest}.attachment"))
+    }
+
+    fn put_aside(&self, digest: Digest, bytes: &[u8]) -> Result<(), ExportError> {
+        let path = self.aside_path(digest);
+        if path.exists() {
+            return Ok(());
+        }
+        fs::write(&path, bytes).map_err(at(&path))
+    }
+}
+
+impl Drop for Collection {
+    fn drop(&mut self) {
+        // What can't be removed is found, and told, by the next export into the same folder.
+        let _ = fs::remove_dir_all(&self.aside);
+    }
+}
+
+fn read_back(path: &Path) -> Result<Vec<Captured>, ExportError> {
+    let file = BufReader::new(fs::File::open(path).map_err(at(path))?);
+    let lines = file.split(b'\n').map(|line| line.map_err(at(path)));
+    lines.map(|line| serde_json::from_slice(&line?).map_err(put_aside_at(path))).collect()
+}
+
+fn put_aside_at(path: &Path) -> impl FnOnce(serde_json::Error) -> ExportError + '_ {
+    move |source| ExportError::PutAside { path: path.to_owned(), source }
+}
+
+/// In their order, as many together as one file takes.
+fn parted(events: Vec<Captured>) -> Vec<Vec<Captured>> {
+    let mut parts: Vec<Vec<Captured>> = Vec::new();
+    let mut bytes = 0;
+    for event in events {
+        let size: u64 = event.files.iter().map(CapturedFile::size).sum();
+        let fits = parts.last().is_some_and(|part| part.len() < EVENTS_OF_A_FILE)
+            && bytes + size <= ATTACHMENT_BYTES_OF_A_FILE;
+        match parts.last_mut() {
+            Some(part) if fits => {
+                part.push(event);
+                bytes += size;
+            }
+            _ => {
+                parts.push(vec![event]);
+                bytes = size;
+            }
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::convert;
+    use crate::resolve::Resolution;
+
+    fn captured(sizes: &[u64]) -> Captured {
+        let json = br#"{"id":1,"gatewayReceivedDate":1763712000000,"body":{"text":"x"}}"#;
+        let item = Item::read(json, "2025-12-01T00:00:00Z".parse().unwrap()).unwrap();
+        let mut event = Captured::of(&item, &convert(&item, &[], &Resolution::default(), "whatsapp.invalid"));
+        let file = |&size| CapturedFile { name: "a".to_owned(), size, digest: Digest::of(b"a") };
+        event.files = sizes.iter().map(file).collect();
+        event
+    }
+
+    fn lengths(events: Vec<Captured>) -> Vec<usize> {
+        parted(events).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_file_has_ten_thousand_events_at_most() {
+        assert_eq!(lengths(vec![captured(&[]); 10_000]), [10_000]);
+        assert_eq!(lengths(vec![captured(&[]); 10_001]), [10_000, 1]);
+        assert!(lengths(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn a_file_has_a_gibibyte_of_attachments_at_most_unless_one_event_alone_has_more() {
+        const HALF: u64 = ATTACHMENT_BYTES_OF_A_FILE / 2;
+        assert_eq!(lengths(vec![captured(&[HALF, HALF]), captured(&[]), captured(&[1]), captured(&[HALF])]), [2, 2]);
+        assert_eq!(lengths(vec![captured(&[3 * HALF]), captured(&[1])]), [1, 1]);
+    }
+}

@@ -1,0 +1,195 @@
+//! One item as an export puts it aside: what a manifest needs of it, and nothing else.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::convert::{self, Message};
+use crate::digest::Digest;
+use crate::identity::Thread;
+use crate::item::text::printable;
+use crate::item::{Chat, DeletionScope, Direction, Item, Kind, Participant};
+
+/// An item, ready to become an event.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Captured {
+    pub(super) millis: i64,
+    pub(super) item: i64,
+    pub(super) message_id: String,
+    /// The reference of the message, which answers, edits, deletions and reactions name as their original.
+    pub(super) own: String,
+    pub(super) original: Option<String>,
+    pub(super) chat: CapturedChat,
+    pub(super) actor: CapturedPerson,
+    pub(super) others: Vec<CapturedPerson>,
+    pub(super) owner: Option<String>,
+    pub(super) act: Act,
+    pub(super) body: String,
+    pub(super) incoming: Option<bool>,
+    pub(super) files: Vec<CapturedFile>,
+    /// What a reviewer should see besides: name and value.
+    pub(super) notes: Vec<(String, String)>,
+}
+
+/// What an item does in its chat.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Act {
+    Says,
+    Edits { previous: Option<String>, new: String },
+    Deletes { for_all: bool },
+    Reacts { emoji: String },
+    Joins { members: Vec<CapturedPerson> },
+    Leaves { members: Vec<CapturedPerson> },
+    Else,
+}
+
+/// A chat as the file names it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct CapturedChat {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) is_direct: bool,
+    pub(super) group_id: Option<String>,
+}
+
+/// A participant as the file names them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct CapturedPerson {
+    pub(super) key: String,
+    pub(super) name: String,
+    pub(super) email: String,
+}
+
+/// An attachment: there, or told as missing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct CapturedFile {
+    pub(super) name: String,
+    pub(super) size: u64,
+    pub(super) digest: Digest,
+}
+
+impl CapturedFile {
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Captured {
+    pub(super) fn of(item: &Item, message: &Message) -> Self {
+        let mail = &message.mail;
+        let thread = Thread::of(item);
+        let people = People { item, message };
+        let act = act(item, &people);
+        let local = |id: &crate::identity::MessageId| id.as_str().split('@').next().unwrap_or_default().to_owned();
+        let files = mail.attachments.iter().map(|file| CapturedFile {
+            name: file.name.clone(),
+            size: file.bytes.len() as u64,
+            digest: file.digest,
+        });
+        Self {
+            millis: item.time.at.timestamp_millis(),
+            item: item.id.0,
+            message_id: mail.message_id.to_string(),
+            own: local(&thread.own),
+            original: thread.original.as_ref().map(local),
+            chat: CapturedChat {
+                id: local(&thread.root),
+                name: mail.thread_topic.clone(),
+                is_direct: item.chat == Chat::Direct,
+                group_id: item.chat.name().and_then(|chat| chat.id.clone().or(chat.data_id.clone())),
+            },
+            actor: people.sender(),
+            others: item.participants().into_iter().map(|participant| people.person(participant)).collect(),
+            owner: item.owner.as_ref().map(|owner| owner.key().into_owned()),
+            body: body(item, message, &act),
+            act,
+            incoming: item.direction.map(|direction| direction == Direction::In),
+            files: files.collect(),
+            notes: notes(item, message),
+        }
+    }
+
+    /// The UTC day.
+    pub(super) fn day(&self) -> String {
+        self.time().format("%Y-%m-%d").to_string()
+    }
+
+    pub(super) fn time(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(self.millis).unwrap_or_default()
+    }
+}
+
+/// Participants with the names and addresses that the message gave them.
+struct People<'a> {
+    item: &'a Item,
+    message: &'a Message,
+}
+
+impl People<'_> {
+    fn sender(&self) -> CapturedPerson {
+        if let Some(sender) = convert::sender_of(self.item) {
+            return self.person(sender);
+        }
+        let from = &self.message.mail.from;
+        CapturedPerson { key: from.address.clone(), name: from.name.clone().unwrap_or_default(), email: String::new() }
+    }
+
+    fn person(&self, participant: &Participant) -> CapturedPerson {
+        let key = participant.key().into_owned();
+        let named = self.item.person(participant).and_then(crate::item::Person::display_name);
+        let name = convert::display_name(named.as_deref(), participant);
+        let email = self.item.person(participant).and_then(|person| person.email.clone());
+        let email = email.filter(|email| convert::is_usable_address(email)).unwrap_or_default();
+        CapturedPerson { key, name, email }
+    }
+}
+
+fn act(item: &Item, people: &People<'_>) -> Act {
+    let event = item.event.as_ref();
+    let members = || event.into_iter().flat_map(|event| &event.members).map(|member| people.person(member)).collect();
+    let original = item.original.as_ref();
+    match &item.kind {
+        Kind::Edit(_) => {
+            let new = original.and_then(|original| original.text.clone()).unwrap_or_else(|| item.text.clone());
+            let previous = original.and_then(|original| original.previous_text.clone());
+            Act::Edits {
+                previous: previous.map(|text| printable(&text).into_owned()),
+                new: printable(&new).into_owned(),
+            }
+        }
+        Kind::Deletion(DeletionScope::ForAll) => Act::Deletes { for_all: true },
+        Kind::Deletion(DeletionScope::ForMe) => Act::Deletes { for_all: false },
+        Kind::Deletion(DeletionScope::WholeChat) | Kind::Unknown(_) => Act::Else,
+        Kind::Reaction => {
+            let emoji = event.and_then(|event| event.emoji.clone()).unwrap_or_default();
+            Act::Reacts { emoji: printable(&emoji).into_owned() }
+        }
+        Kind::GroupEvent => match event.and_then(|event| event.kind.as_deref()) {
+            Some("Join") => Act::Joins { members: members() },
+            Some("Leave" | "Remove") => Act::Leaves { members: members() },
+            _ => Act::Else,
+        },
+        Kind::Message | Kind::StatusPost | Kind::Call => Act::Says,
+    }
+}
+
+/// The text; where an item has more to it than its text, the body of its message, which says all of it.
+fn body(item: &Item, message: &Message, act: &Act) -> String {
+    let is_plain = matches!(item.kind, Kind::Message | Kind::StatusPost) && item.location.is_none();
+    match act {
+        Act::Says if is_plain => printable(&item.text).into_owned(),
+        _ => message.mail.text.clone(),
+    }
+}
+
+fn notes(item: &Item, message: &Message) -> Vec<(String, String)> {
+    let mut notes = vec![("Message-ID".to_owned(), message.mail.message_id.to_string())];
+    notes.extend(message.mail.extra_headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+    let quoted = item.quoted.as_ref().and_then(|quoted| quoted.text.as_deref()).filter(|text| !text.is_empty());
+    notes.extend(quoted.map(|text| ("Quoted text".to_owned(), printable(text).into_owned())));
+    notes.extend(message.missing().iter().map(|missing| {
+        let value = format!("{} ({})", missing.name, missing.detail);
+        ("Missing attachment".to_owned(), printable(&value).into_owned())
+    }));
+    notes.retain(|(_, value)| !value.is_empty());
+    notes
+}

@@ -1,0 +1,321 @@
+//! `rsmf_manifest.json`, version 2.0.0: participants, one conversation, and its events.
+//!
+//! Reactions, edits and deletions join the event that they are about where it is in the same file; else they are events
+//! of their own, so that nothing is left out. Either way they are told with who and when.
+
+use std::collections::HashMap;
+
+use chrono::SecondsFormat;
+use serde::Serialize;
+
+use super::event::{Act, Captured, CapturedPerson};
+use crate::digest::Digest;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Manifest {
+    version: &'static str,
+    pub(super) participants: Vec<Participant>,
+    pub(super) conversations: Vec<Conversation>,
+    pub(super) events: Vec<Event>,
+    #[serde(rename = "eventcollectionid")]
+    pub(super) event_collection_id: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Participant {
+    id: String,
+    pub(super) display: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) email: String,
+    account_id: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Conversation {
+    id: &'static str,
+    pub(super) display: String,
+    platform: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    participants: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    custodian: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    custom: Vec<Custom>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Event {
+    id: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
+    body: String,
+    participant: String,
+    conversation: &'static str,
+    timestamp: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reactions: Vec<Reaction>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) attachments: Vec<Attachment>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    edits: Vec<Edit>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    custom: Vec<Custom>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reaction {
+    value: String,
+    count: usize,
+    participants: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Attachment {
+    pub(super) id: String,
+    display: String,
+    size: u64,
+    #[serde(skip)]
+    pub(super) digest: Digest,
+}
+
+#[derive(Debug, Serialize)]
+struct Edit {
+    participant: String,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<String>,
+    new: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Custom {
+    name: String,
+    value: String,
+}
+
+const CONVERSATION: &str = "C1";
+
+impl Manifest {
+    /// The manifest of events of one chat, in their order.
+    pub(super) fn of(captured: &[Captured]) -> Self {
+        let mut building = Building::default();
+        for event in captured {
+            building.add(event);
+        }
+        building.finish(captured)
+    }
+
+    /// The name of the one person whose archive all events come from; `None` where there are several.
+    pub(super) fn custodian(&self) -> Option<&str> {
+        let id = self.conversations.first()?.custodian.as_ref()?;
+        self.participants
+            .iter()
+            .find(|participant| participant.id == *id)
+            .map(|participant| participant.display.as_str())
+    }
+}
+
+#[derive(Default)]
+struct Building {
+    participants: Vec<Participant>,
+    /// Participants by key.
+    ids: HashMap<String, String>,
+    events: Vec<Event>,
+    /// Events by reference.
+    places: HashMap<String, usize>,
+    attachments: usize,
+}
+
+impl Building {
+    fn add(&mut self, captured: &Captured) {
+        for person in &captured.others {
+            self.participant(person);
+        }
+        let actor = self.participant(&captured.actor);
+        let place = captured.original.as_ref().and_then(|original| self.places.get(original).copied());
+        match (&captured.act, place) {
+            (Act::Edits { previous, new }, place) => self.edit(captured, place, previous.as_ref(), new, &actor),
+            (Act::Deletes { for_all }, Some(place)) => self.delete(captured, place, *for_all, &actor),
+            (Act::Deletes { for_all }, None) => {
+                let event = self.event("message", captured, &actor);
+                event.deleted = *for_all;
+            }
+            (Act::Reacts { emoji }, Some(place)) if is_shown(emoji) => self.react(captured, place, emoji, &actor),
+            (Act::Joins { members }, _) => self.come_or_go("join", captured, members, &actor),
+            (Act::Leaves { members }, _) => self.come_or_go("leave", captured, members, &actor),
+            (Act::Says, place) => {
+                let parent = place.and_then(|place| self.events.get(place)).map(|original| original.id.clone());
+                let event = self.event("message", captured, &actor);
+                event.parent = parent;
+                self.places.entry(captured.own.clone()).or_insert(self.events.len() - 1);
+            }
+            (Act::Reacts { .. }, _) => {
+                self.event("message", captured, &actor);
+            }
+            (Act::Else, _) => {
+                self.event("unknown", captured, &actor);
+            }
+        }
+    }
+
+    fn edit(&mut self, captured: &Captured, place: Option<usize>, previous: Option<&String>, new: &str, actor: &str) {
+        let timestamp = timestamp(captured);
+        let in_file = place.is_some();
+        if !in_file {
+            self.event("message", captured, actor);
+        }
+        let place = place.unwrap_or(self.events.len().saturating_sub(1));
+        let files = if in_file { self.files(captured) } else { Vec::new() };
+        let Some(event) = self.events.get_mut(place) else { return };
+        let before = event.body.clone();
+        let previous = previous.cloned().or(in_file.then_some(before));
+        event.edits.push(Edit { participant: actor.to_owned(), timestamp, previous, new: new.to_owned() });
+        new.clone_into(&mut event.body);
+        event.attachments.extend(files);
+        if in_file {
+            event.custom.extend(custom("Edit", captured));
+        }
+    }
+
+    fn delete(&mut self, captured: &Captured, place: usize, for_all: bool, actor: &str) {
+        let who = if for_all { "for everyone" } else { "for themselves" };
+        let Some(event) = self.events.get_mut(place) else { return };
+        event.deleted |= for_all;
+        let value = format!("{who} by {} ({actor}), {}", captured.actor.name, timestamp(captured));
+        event.custom.push(Custom { name: "Deleted".to_owned(), value });
+        event.custom.extend(custom("Deletion", captured));
+    }
+
+    fn react(&mut self, captured: &Captured, place: usize, emoji: &str, actor: &str) {
+        let Some(event) = self.events.get_mut(place) else { return };
+        match event.reactions.iter_mut().find(|reaction| reaction.value == emoji) {
+            Some(reaction) => {
+                reaction.count += 1;
+                reaction.participants.push(actor.to_owned());
+            }
+            None => {
+                event.reactions.push(Reaction {
+                    value: emoji.to_owned(),
+                    count: 1,
+                    participants: vec![actor.to_owned()],
+                });
+            }
+        }
+        let value = format!("{emoji} by {} ({actor}), {}", captured.actor.name, timestamp(captured));
+        event.custom.push(Custom { name: "Reaction".to_owned(), value });
+        event.custom.extend(custom("Reaction", captured));
+    }
+
+    /// One event for each member, or for who did it.
+    fn come_or_go(&mut self, kind: &'static str, captured: &Captured, members: &[CapturedPerson], actor: &str) {
+        if members.is_empty() {
+            self.event(kind, captured, actor);
+        }
+        for member in members {
+            let member = self.participant(member);
+            self.event(kind, captured, &member);
+        }
+    }
+
+    fn event(&mut self, kind: &'static str, captured: &Captured, participant: &str) -> &mut Event {
+        let attachments = self.files(captured);
+        self.events.push(Event {
+            id: format!("E{}", self.events.len() + 1),
+            kind,
+            parent: None,
+            body: captured.body.clone(),
+            participant: participant.to_owned(),
+            conversation: CONVERSATION,
+            timestamp: timestamp(captured),
+            deleted: false,
+            direction: captured.incoming.map(|incoming| if incoming { "incoming" } else { "outgoing" }),
+            reactions: Vec::new(),
+            attachments,
+            edits: Vec::new(),
+            custom: captured
+                .notes
+                .iter()
+                .map(|(name, value)| Custom { name: name.clone(), value: value.clone() })
+                .collect(),
+        });
+        let last = self.events.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "just pushed")]
+        &mut self.events[last]
+    }
+
+    /// The files of an event, each under a name of its own in the archive.
+    fn files(&mut self, captured: &Captured) -> Vec<Attachment> {
+        let files = captured.files.iter().map(|file| {
+            self.attachments += 1;
+            Attachment {
+                id: format!("{}-{}", self.attachments, file.name),
+                display: file.name.clone(),
+                size: file.size,
+                digest: file.digest,
+            }
+        });
+        files.collect()
+    }
+
+    /// The id of a participant, who is listed with the first name and address given.
+    fn participant(&mut self, person: &CapturedPerson) -> String {
+        if let Some(id) = self.ids.get(&person.key) {
+            return id.clone();
+        }
+        let id = format!("P{}", self.participants.len() + 1);
+        self.participants.push(Participant {
+            id: id.clone(),
+            display: person.name.clone(),
+            email: person.email.clone(),
+            account_id: person.key.clone(),
+        });
+        self.ids.insert(person.key.clone(), id.clone());
+        id
+    }
+
+    fn finish(self, captured: &[Captured]) -> Manifest {
+        let chat = captured.first().map(|event| &event.chat);
+        let mut owners: Vec<&str> = captured.iter().filter_map(|event| event.owner.as_deref()).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let custodian = if let [owner] = owners.as_slice() { self.ids.get(*owner).cloned() } else { None };
+        let group_id = chat.and_then(|chat| chat.group_id.clone()).filter(|id| !id.is_empty());
+        let conversation = Conversation {
+            id: CONVERSATION,
+            display: chat.map(|chat| chat.name.clone()).unwrap_or_default(),
+            platform: "WhatsApp",
+            kind: if chat.is_some_and(|chat| chat.is_direct) { "direct" } else { "channel" },
+            participants: self.participants.iter().map(|participant| participant.id.clone()).collect(),
+            custodian,
+            custom: group_id.map(|value| Custom { name: "Group id".to_owned(), value }).into_iter().collect(),
+        };
+        Manifest {
+            version: "2.0.0",
+            participants: self.participants,
+            conversations: vec![conversation],
+            events: self.events,
+            event_collection_id: chat.map(|chat| chat.id.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// RSMF takes reactions of 1 to 30 characters.
+fn is_shown(emoji: &str) -> bool {
+    (1..=30).contains(&emoji.chars().count())
+}
+
+fn timestamp(captured: &Captured) -> String {
+    captured.time().to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// What is told of an item that joined another's event.
+fn custom<'a>(name: &'a str, captured: &'a Captured) -> impl Iterator<Item = Custom> + 'a {
+    captured.notes.iter().map(move |(note, value)| Custom { name: format!("{name}: {note}"), value: value.clone() })
+}

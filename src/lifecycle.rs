@@ -1,0 +1,77 @@
+//! Signals: the first asks for an orderly end, the second ends at once.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// The signals that the program listens to, from before its start-up work on.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// An orderly end: SIGTERM or SIGINT.
+    Stop,
+    /// To read the configuration again: SIGHUP.
+    Reload,
+}
+
+impl Signals {
+    /// Begins to listen.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal.
+    pub async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.hang_up.recv() => Asked::Reload,
+        }
+    }
+
+    /// What signals ask for, as it comes. The second signal to stop ends the process at once.
+    pub fn into_words(mut self) -> mpsc::Receiver<Asked> {
+        let (sender, receiver) = mpsc::channel(4);
+        tokio::spawn(async move {
+            let mut stopping = false;
+            loop {
+                let word = self.next().await;
+                if stopping && word == Asked::Stop {
+                    stop_at_once();
+                }
+                stopping |= word == Asked::Stop;
+                // Whoever listened has ended; the next signal to stop is for the process alone.
+                let _ = sender.send(word).await;
+            }
+        });
+        receiver
+    }
+}
+
+/// Cancels `stop` at the first signal to stop, and ends the process at the second. For commands that have nothing to reload.
+pub fn stop_on_signal(mut signals: Signals, stop: CancellationToken) {
+    tokio::spawn(async move {
+        while signals.next().await == Asked::Reload {}
+        tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
+        stop.cancel();
+        while signals.next().await == Asked::Reload {}
+        stop_at_once();
+    });
+}
+
+fn stop_at_once() -> ! {
+    tracing::warn!(event = "stopped_at_once", "stopped at once; copies under way are looked up by the next run");
+    std::process::exit(130);
+}

@@ -1,0 +1,54 @@
+//! Attachments as files: `attachments/<id>/<index>-<any name>`.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{Error, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use super::SourceError;
+use super::files::open_regular;
+use crate::item::ItemId;
+
+/// Opens the attachment `index` of `item` in the folder `root`; returns it with its length in bytes.
+///
+/// Nothing trails in a folder, so one that isn't there is gone; unless the folder itself is missing.
+pub(super) fn open(root: &Path, item: ItemId, index: usize) -> Result<(File, u64), SourceError> {
+    let all = root.join("attachments");
+    let folder = all.join(item.to_string());
+    let failed = |error: Error| match error.kind() {
+        ErrorKind::NotFound if !root.is_dir() => {
+            SourceError::Unavailable(format!("the folder {} is missing: mount its disk again", root.display()))
+        }
+        ErrorKind::NotADirectory if !root.is_dir() => {
+            SourceError::Unavailable(format!("{} is not a folder: correct source.path", root.display()))
+        }
+        ErrorKind::NotFound => SourceError::AttachmentGone(format!("there is no file {}/{index}-…", folder.display())),
+        ErrorKind::InvalidInput | ErrorKind::NotADirectory => {
+            SourceError::AttachmentGone(format!("attachment {index} of item {item} in {}: {error}", folder.display()))
+        }
+        _ => SourceError::Unavailable(format!("attachment {index} of item {item} can't be read: {error}")),
+    };
+    let path = require_folder(&all).and_then(|()| require_folder(&folder)).and_then(|()| find(&folder, index));
+    let file = path.and_then(|path| open_regular(&path)).map_err(failed)?;
+    let length = file.metadata().map_err(failed)?.len();
+    Ok((file, length))
+}
+
+/// A folder itself, not a symbolic link to one.
+fn require_folder(path: &Path) -> Result<(), Error> {
+    if path.symlink_metadata()?.is_dir() { Ok(()) } else { Err(Error::new(ErrorKind::InvalidInput, "not a folder")) }
+}
+
+/// The one file whose name begins with the index and a dash.
+fn find(folder: &Path, index: usize) -> Result<PathBuf, Error> {
+    let prefix = format!("{index}-");
+    let belongs = |name: &OsStr| name.as_encoded_bytes().starts_with(prefix.as_bytes());
+    let mut found = None;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if belongs(&entry.file_name()) && found.replace(entry.path()).is_some() {
+            return Err(Error::new(ErrorKind::InvalidInput, "several files have this index: leave one"));
+        }
+    }
+    found.ok_or_else(|| ErrorKind::NotFound.into())
+}

@@ -1,0 +1,101 @@
+//! A part of a `.jsonl` file as a page.
+//!
+//! A line is an item, whatever it holds: one that is not JSON fails alone. A line too long for the memory is cut: its
+//! beginning is the item, which fails as malformed and says in the log where the whole of it lies.
+
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
+
+use bytes::Bytes;
+use tracing::error;
+
+use super::files::ItemFile;
+use super::{Read, SourceError};
+
+/// A page takes no further line when it has so many bytes.
+const PAGE: usize = 8 << 20;
+/// The longest line that is read whole, in bytes: what TeleMessage's own page of one item may have.
+const LONGEST_LINE: usize = 64 << 20;
+/// How much of a longer line is kept.
+const KEPT: usize = 64 << 10;
+const READ_BUFFER: usize = 1 << 18;
+
+type Lines = BufReader<std::fs::File>;
+
+/// Reads at most `limit` lines of `file` from `offset` on.
+pub(super) fn read(file: &ItemFile, offset: u64, limit: usize) -> Result<Read, SourceError> {
+    let failed = |error: std::io::Error| file.fault(&error);
+    let Some(open) = file.open()? else { return Ok(page(Vec::new(), Vec::new(), None)) };
+    let mut lines = BufReader::with_capacity(READ_BUFFER, open);
+    let mut at = line_start(&mut lines, offset).map_err(failed)?;
+    let mut body = Vec::new();
+    let mut items = Vec::new();
+    while items.len() < limit && body.len() < PAGE {
+        let start = body.len();
+        let read = lines.by_ref().take(LONGEST_LINE as u64 + 1).read_until(b'\n', &mut body).map_err(failed)?;
+        if read == 0 {
+            return Ok(page(body, items, None));
+        }
+        if read > LONGEST_LINE && !body.ends_with(b"\n") {
+            if start > 0 {
+                // A page of its own for the long line.
+                body.truncate(start);
+                return Ok(page(body, items, Some(at)));
+            }
+            let length = read as u64 + skip_line(&mut lines).map_err(failed)?;
+            error!(path = %file.shown(), offset = at, length, "a line is too long to be read; it counts as malformed");
+            body.truncate(KEPT);
+            items.push(0..KEPT);
+            at += length;
+            break;
+        }
+        items.extend(item(&body, start));
+        at += read as u64;
+    }
+    let ended = is_end(&mut lines).map_err(failed)?;
+    Ok(page(body, items, (!ended).then_some(at)))
+}
+
+fn page(mut body: Vec<u8>, items: Vec<Range<usize>>, next_offset: Option<u64>) -> Read {
+    body.shrink_to_fit();
+    Read { body: Bytes::from(body), items, next_offset }
+}
+
+/// Where the line that begins at `start` has its item: without its line end, the space around it and a byte-order mark.
+/// `None` where it is blank.
+fn item(body: &[u8], start: usize) -> Option<Range<usize>> {
+    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+    let line = body.get(start..)?;
+    let bare = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii_start();
+    let from = start + (line.len() - bare.len());
+    let length = bare.trim_ascii_end().len();
+    (length > 0).then(|| from..from + length)
+}
+
+/// Moves to the first line that begins at `offset` or after it, and returns where that is. They differ only where the
+/// file has changed since the cursor was made; what is passed over then comes in the next run.
+fn line_start(lines: &mut Lines, offset: u64) -> std::io::Result<u64> {
+    let Some(before) = offset.checked_sub(1) else { return Ok(0) };
+    lines.seek(SeekFrom::Start(before))?;
+    Ok(before + skip_line(lines)?)
+}
+
+/// Whether nothing is left.
+fn is_end(lines: &mut Lines) -> std::io::Result<bool> {
+    lines.fill_buf().map(<[u8]>::is_empty)
+}
+
+/// Passes over the rest of a line, its end included, and returns how many bytes that was.
+fn skip_line(lines: &mut Lines) -> std::io::Result<u64> {
+    let mut skipped = 0;
+    loop {
+        let buffer = lines.fill_buf()?;
+        let end = buffer.iter().position(|&byte| byte == b'\n').map(|end| end + 1);
+        let length = end.unwrap_or(buffer.len());
+        lines.consume(length);
+        skipped += length as u64;
+        if end.is_some() || length == 0 {
+            return Ok(skipped);
+        }
+    }
+}
