@@ -37,6 +37,7 @@ pub mod retry;
 
 // What is remembered.
 pub mod ledger;
+pub mod metrics;
 pub mod report;
 
 // What knows the order of the steps.
@@ -54,4 +55,5 @@ pub mod check;
 pub mod cli;
 pub mod daemon;
 pub mod lifecycle;
+pub mod serve;
 pub mod telemetry;

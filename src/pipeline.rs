@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::ledger::{Holder, ItemSelection, Ledger, LedgerError};
 use crate::mailbox::MailboxDoor;
+use crate::metrics::Metrics;
 use crate::resolve::Resolver;
 use crate::retry::{Retrier, RetryPolicy};
 use crate::schedule::Schedule;
@@ -161,6 +162,7 @@ pub struct Pipeline {
     retrier: Retrier,
     stop: CancellationToken,
     progress: Arc<Progress>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Pipeline {
@@ -168,7 +170,21 @@ impl Pipeline {
     pub fn new(parts: Parts, settings: Settings, stop: CancellationToken) -> Self {
         let clock = Arc::clone(&parts.clock);
         let retrier = Retrier::new(clock, settings.retry, stop.clone());
-        Self { parts, settings: Arc::new(settings), retrier, stop, progress: Arc::new(Progress::default()) }
+        Self {
+            parts,
+            settings: Arc::new(settings),
+            retrier,
+            stop,
+            progress: Arc::new(Progress::default()),
+            metrics: None,
+        }
+    }
+
+    /// The same pipeline, whose work is counted.
+    #[must_use]
+    pub fn counted_by(self, metrics: Arc<Metrics>) -> Self {
+        let retrier = self.retrier.observed_by(metrics.wait_observer());
+        Self { retrier, metrics: Some(metrics), ..self }
     }
 
     /// The counters of the run under way.

@@ -41,10 +41,12 @@ pub struct Remotes {
     pub users: Arc<dyn UserDirectory>,
     /// Where copies go.
     pub door: Arc<dyn MailboxDoor>,
-    /// The sign-in to Microsoft, where one is configured.
-    pub sign_in: Option<Arc<SignIn>>,
+    /// Microsoft Graph, where a sign-in to it is configured.
+    pub graph: Option<Graph>,
     /// The door again, where it is Graph's: for its self-test.
     pub graph_door: Option<Arc<GraphDoor>>,
+    /// The mailboxes' budgets at Graph.
+    pub throttle: Arc<Throttle>,
 }
 
 impl Remotes {
@@ -81,8 +83,8 @@ impl Remotes {
                 Arc::new(Imap::new(imap_settings(config, imap, sign_in.as_ref())?, Arc::clone(clock))?)
             }
             MailboxKind::Graph(settings) => {
-                let graph = graph.context("mailbox.kind = \"graph\" needs the section [microsoft]")?;
-                let door = Arc::new(GraphDoor::new(graph, throttle, door_settings(config, settings)));
+                let graph = graph.clone().context("mailbox.kind = \"graph\" needs the section [microsoft]")?;
+                let door = Arc::new(GraphDoor::new(graph, Arc::clone(&throttle), door_settings(config, settings)));
                 graph_door = Some(Arc::clone(&door));
                 door
             }
@@ -92,8 +94,9 @@ impl Remotes {
             staging: staging(config, http, clock, sign_in.as_ref())?,
             users,
             door,
-            sign_in,
+            graph,
             graph_door,
+            throttle,
         })
     }
 }

@@ -84,6 +84,7 @@ const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE UNIQUE INDEX deliveries_first ON deliveries (mailbox_id, identity) WHERE first = 1",
     "CREATE INDEX deliveries_open ON deliveries (mailbox_id, item_no)
         WHERE state IN ('ready', 'sending', 'unknown', 'pending')",
+    "CREATE INDEX deliveries_failed ON deliveries (item_no) WHERE state = 'failed'",
     "CREATE INDEX deliveries_by_run ON deliveries (run_id)",
     "CREATE TABLE leases (
         resource TEXT PRIMARY KEY,

@@ -24,7 +24,6 @@ use super::{Order, Pipeline, RunError};
 use crate::failpoint;
 use crate::ledger::{Holder, ItemNo, ItemSelection, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::report::Report;
-use crate::retry::Retrier;
 
 /// Pages that wait to be prepared.
 const PAGES_AHEAD: usize = 2;
@@ -68,13 +67,16 @@ impl Pipeline {
         let result = self.for_one_run().with_leases(&leases, &id, order).await;
         let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
         ledger.release_leases(&self.parts.holder).await?;
+        if let (Some(metrics), Ok(finished)) = (&self.metrics, &finished) {
+            metrics.given_up(finished.report.given_up());
+        }
         finished
     }
 
     /// The same pipeline with a stop of its own, which a failure of one task pulls for the others.
     fn for_one_run(&self) -> Self {
         let stop = self.stop.child_token();
-        let retrier = Retrier::new(Arc::clone(&self.parts.clock), self.settings.retry, stop.clone());
+        let retrier = self.retrier.stopped_by(stop.clone());
         Self { retrier, stop, ..self.clone() }
     }
 
