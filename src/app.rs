@@ -56,19 +56,29 @@ pub enum BuildError {
 impl App {
     /// Puts the program together. Talks to nothing but the ledger.
     pub async fn build(config: Arc<Config>, environment: &BTreeMap<String, String>) -> Result<Self, BuildError> {
-        let clock: SharedClock = Arc::new(SystemClock);
-        let mapping = files::read_mapping(&config)?;
-        let users = files::read_users(&config)?;
+        Self::build_with_clock(config, environment, Arc::new(SystemClock)).await
+    }
+
+    /// The same with another clock.
+    pub async fn build_with_clock(
+        config: Arc<Config>,
+        environment: &BTreeMap<String, String>,
+        clock: SharedClock,
+    ) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new());
-        let http = http_client(&config)?.observed_by(metrics.observer());
-        let remotes = Remotes::build(&config, environment, &http, &clock, users).map_err(BuildError::Other)?;
-        let throttle = Arc::clone(&remotes.throttle);
-        metrics.watch_waits(Remote::Mailbox, move || throttle.waited());
+        let (remotes, resolver) = build_remotes(&config, environment, &clock, &metrics)?;
         let ledger = open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?;
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
-        let directory = Arc::clone(&remotes.users);
-        let resolver = Arc::new(Resolver::new(mapping, config.mapping.automatic, directory));
         Ok(Self { config, clock, remotes, ledger, presence, resolver, metrics })
+    }
+
+    /// The remotes and the resolver as another configuration says, for a daemon that reads it again.
+    pub fn rebuilt(
+        &self,
+        config: &Config,
+        environment: &BTreeMap<String, String>,
+    ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
+        build_remotes(config, environment, &self.clock, &self.metrics)
     }
 
     /// A pipeline of these parts, with the mapping in force now.
@@ -86,6 +96,22 @@ impl App {
         };
         Pipeline::new(parts, settings(&self.config, mapping_sha256), stop).counted_by(Arc::clone(&self.metrics))
     }
+}
+
+fn build_remotes(
+    config: &Config,
+    environment: &BTreeMap<String, String>,
+    clock: &SharedClock,
+    metrics: &Arc<Metrics>,
+) -> Result<(Remotes, Arc<Resolver>), BuildError> {
+    let mapping = files::read_mapping(config)?;
+    let users = files::read_users(config)?;
+    let http = http_client(config)?.observed_by(metrics.observer());
+    let remotes = Remotes::build(config, environment, &http, clock, users).map_err(BuildError::Other)?;
+    let throttle = Arc::clone(&remotes.throttle);
+    metrics.watch_waits(Remote::Mailbox, move || throttle.waited());
+    let resolver = Resolver::new(mapping, config.mapping.automatic, Arc::clone(&remotes.users));
+    Ok((remotes, Arc::new(resolver)))
 }
 
 /// What the configuration says of a run.

@@ -1,22 +1,196 @@
 //! The daemon: wakes when a run is due, runs it, and waits again, until it is told to stop.
+//!
+//! - A run is due at the schedule's time, at once when it is overdue, and after a growing pause when the last one failed
+//!   or left something pending.
+//! - A refused credential is remembered, restarts included: it is not tried again before it changes or the next
+//!   scheduled time comes, because accounts are locked by repetition.
+//! - The mapping is read again when its file changes, the configuration at SIGHUP. A bad one leaves the last good one in force.
+//! - Told to stop, it begins nothing new; what is under way has a few seconds to end, and what hasn't by then is left as a
+//!   recorded intent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
+use chrono::{DateTime, Utc};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::lifecycle::{Asked, Signals};
+use crate::ledger::{Lease, LedgerError};
+use crate::lifecycle::Asked;
+use crate::pipeline::{Order, RunError, RunFinished};
+use crate::serve::health::Health;
+use crate::serve::{Served, serve};
+use crate::status;
+
+mod credential;
+mod reload;
+
+use reload::FileWatch;
 
 /// Reads the configuration again. The error is all its problems, as text.
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
-/// Runs until a signal says to stop.
-pub async fn run(app: App, mut signals: Signals, _loader: Loader) -> anyhow::Result<()> {
-    let stop = CancellationToken::new();
-    let _ = (&app, Arc::new(()), Duration::from_secs(1));
-    while signals.next().await == Asked::Reload {}
-    stop.cancel();
-    Ok(())
+/// How often files are looked at and the ledger is asked what is due.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How long work under way has to end, once the daemon is told to stop.
+const GRACE: Duration = Duration::from_secs(7);
+
+/// What the daemon is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Starting up.
+    Starting,
+    /// A run is under way.
+    Running,
+    /// Waiting for this instant.
+    Waiting(DateTime<Utc>),
+}
+
+/// A daemon, ready to run.
+pub struct Daemon {
+    app: App,
+    loader: Loader,
+    environment: BTreeMap<String, String>,
+    files: FileWatch,
+    phase: watch::Sender<Phase>,
+    health: Arc<Health>,
+    stop: CancellationToken,
+}
+
+type Run = JoinHandle<Result<RunFinished, RunError>>;
+
+impl Daemon {
+    /// A daemon of these parts.
+    pub fn new(app: App, loader: Loader, environment: BTreeMap<String, String>, stop: CancellationToken) -> Self {
+        let files = FileWatch::of(&app.config);
+        let health = Arc::new(Health::new(Arc::clone(&app.clock)));
+        Self { app, loader, environment, files, phase: watch::Sender::new(Phase::Starting), health, stop }
+    }
+
+    /// Opens the door of `[http]`, where there is one. Fails where its address is taken.
+    pub async fn listen(&self) -> anyhow::Result<()> {
+        let Some(http) = &self.app.config.http else { return Ok(()) };
+        let listener = TcpListener::bind(http.listen).await;
+        let listener = listener.with_context(|| format!("http.listen: {} can't be listened on", http.listen))?;
+        let served = Served {
+            ledger: self.app.ledger.clone(),
+            schedule: crate::app::schedule(&self.app.config.schedule),
+            clock: Arc::clone(&self.app.clock),
+            metrics: Arc::clone(&self.app.metrics),
+            health: Arc::clone(&self.health),
+            token: http.token.clone(),
+        };
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            if let Err(error) = serve(listener, served, stop).await {
+                tracing::error!(event = "http_failed", error = %error, "the HTTP endpoints ended; the daemon goes on");
+            }
+        });
+        Ok(())
+    }
+
+    /// What the daemon is doing, for those who wait for it.
+    pub fn phase(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Runs until it is told to stop.
+    pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>) -> anyhow::Result<()> {
+        tracing::info!(event = "daemon_started", version = env!("CARGO_PKG_VERSION"), "the daemon started");
+        self.health.set_ready();
+        let mut under_way: Option<Run> = None;
+        while !self.stop.is_cancelled() {
+            self.health.beat();
+            if under_way.is_none() {
+                under_way = self.begin_if_due().await?;
+            }
+            let clock = Arc::clone(&self.app.clock);
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                word = asked.recv() => match word {
+                    Some(Asked::Reload) => self.reload_configuration(),
+                    Some(Asked::Stop) | None => self.stop.cancel(),
+                },
+                finished = ended(&mut under_way) => {
+                    under_way = None;
+                    self.note(finished).await?;
+                }
+                () = clock.sleep(LOOK) => self.look_at_files(),
+            }
+        }
+        self.wind_up(under_way).await
+    }
+
+    /// Begins a regular run where one is due and nobody else is pulling.
+    async fn begin_if_due(&self) -> Result<Option<Run>, LedgerError> {
+        let now = self.app.clock.now();
+        let due = self.due(now).await?;
+        let other = self.app.ledger.lease_holder(&Lease::Puller, now).await?;
+        if due > now || other.is_some() {
+            self.phase.send_if_modified(|phase| std::mem::replace(phase, Phase::Waiting(due)) != Phase::Waiting(due));
+            return Ok(None);
+        }
+        self.phase.send_replace(Phase::Running);
+        let pipeline = self.app.pipeline(self.stop.clone());
+        Ok(Some(tokio::spawn(async move { pipeline.run(Order::Regular).await })))
+    }
+
+    /// When the next run is due.
+    async fn due(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
+        let schedule = crate::app::schedule(&self.app.config.schedule);
+        match credential::refused_at(&self.app).await? {
+            Some(refused) => Ok(schedule.next_start(Some(refused), now)),
+            None => status::next_run(&self.app.ledger, &schedule, now).await,
+        }
+    }
+
+    async fn note(&self, finished: Result<RunFinished, RunError>) -> Result<(), LedgerError> {
+        match finished {
+            Ok(finished) => {
+                let now = self.app.clock.now();
+                status::note_remotes(&self.app.ledger, &finished.report, finished.error.as_ref(), now).await?;
+                credential::note(&self.app, finished.error.as_ref(), now).await
+            }
+            Err(error) => {
+                tracing::error!(event = "run_not_accounted", error = %error, "the ledger could not keep the account of a run; its work is taken over by the next one");
+                // What the ledger could not keep this time, it may keep next time; a tight loop would help nobody.
+                self.app.clock.sleep(LOOK).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Lets what is under way end, for a few seconds.
+    async fn wind_up(self, under_way: Option<Run>) -> anyhow::Result<()> {
+        self.health.set_not_ready("it is stopping");
+        tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
+        if let Some(run) = under_way {
+            tokio::select! {
+                finished = run => {
+                    let finished = finished.unwrap_or_else(|error| Err(RunError::Broken(error.to_string())));
+                    self.note(finished).await?;
+                }
+                () = self.app.clock.sleep(GRACE) => {
+                    tracing::warn!(event = "stopped_at_once", "work under way did not end in time; its copies are looked up by the next run");
+                }
+            }
+        }
+        tracing::info!(event = "daemon_stopped", "the daemon stopped");
+        Ok(())
+    }
+}
+
+/// The end of the run under way; never where there is none.
+async fn ended(run: &mut Option<Run>) -> Result<RunFinished, RunError> {
+    match run {
+        Some(run) => run.await.unwrap_or_else(|error| Err(RunError::Broken(error.to_string()))),
+        None => std::future::pending().await,
+    }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// The signals that the program listens to, from before its start-up work on.
@@ -39,6 +40,24 @@ impl Signals {
             _ = self.hang_up.recv() => Asked::Reload,
         }
     }
+
+    /// What signals ask for, as it comes. The second signal to stop ends the process at once.
+    pub fn into_words(mut self) -> mpsc::Receiver<Asked> {
+        let (sender, receiver) = mpsc::channel(4);
+        tokio::spawn(async move {
+            let mut stopping = false;
+            loop {
+                let word = self.next().await;
+                if stopping && word == Asked::Stop {
+                    stop_at_once();
+                }
+                stopping |= word == Asked::Stop;
+                // Whoever listened has ended; the next signal to stop is for the process alone.
+                let _ = sender.send(word).await;
+            }
+        });
+        receiver
+    }
 }
 
 /// Cancels `stop` at the first signal to stop, and ends the process at the second. For commands that have nothing to reload.
@@ -48,7 +67,11 @@ pub fn stop_on_signal(mut signals: Signals, stop: CancellationToken) {
         tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
         stop.cancel();
         while signals.next().await == Asked::Reload {}
-        tracing::warn!(event = "stopped_at_once", "stopped at once; copies under way are looked up by the next run");
-        std::process::exit(130);
+        stop_at_once();
     });
+}
+
+fn stop_at_once() -> ! {
+    tracing::warn!(event = "stopped_at_once", "stopped at once; copies under way are looked up by the next run");
+    std::process::exit(130);
 }

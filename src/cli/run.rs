@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandResult, Context, block_on, output};
 use crate::app::App;
+use crate::daemon::Daemon;
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::{Order, Pipeline, Progress, RunFinished};
-use crate::{daemon, status};
+use crate::status;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -28,8 +29,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
         let app = context.app(&config).await?;
         if !arguments.once {
-            let loader = context.loader();
-            daemon::run(app, signals, loader).await?;
+            let stop = CancellationToken::new();
+            let daemon = Daemon::new(app, context.loader(), context.environment.clone(), stop);
+            daemon.listen().await?;
+            daemon.run(signals.into_words()).await?;
             return Ok(super::Exit::Done);
         }
         let stop = CancellationToken::new();
@@ -56,7 +59,6 @@ pub(super) async fn run_order(
 }
 
 async fn run_and_note(app: &App, pipeline: &Pipeline, order: Order) -> Result<RunFinished, super::CommandError> {
-    app.remotes.staging.prepare().await.map_err(anyhow::Error::from)?;
     let finished = pipeline.run(order).await.map_err(anyhow::Error::from)?;
     status::note_remotes(&app.ledger, &finished.report, finished.error.as_ref(), app.clock.now())
         .await

@@ -6,7 +6,7 @@ use chrono::{DateTime, Duration, TimeZone as _, Utc};
 use serde::de::DeserializeOwned;
 
 use super::raw::{GroupData, InlineContents, RawAttachment, RawBody, RawMessage};
-use super::text::mend_surrogate_escapes;
+use super::text::mend_json;
 use super::{
     AttachmentDeclaration, Chat, ChatName, DeletionScope, Direction, ImpossibleTime, Item, ItemId, Kind, MessageTime,
     Participant, Product,
@@ -113,14 +113,14 @@ pub fn inline_contents(raw: &[u8]) -> Result<Vec<Option<String>>, Malformed> {
     Ok(contents.into_base64().collect())
 }
 
-/// Parses JSON that may hold invalid UTF-8, lone surrogates or the same key twice (the last one counts). The strict
+/// Parses JSON that may hold invalid UTF-8, lone surrogates, bare control characters or the same key twice (the last one counts). The strict
 /// parser goes first: it is right nearly always, and several times as fast.
 fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, serde_json::Error> {
     if let Ok(parsed) = serde_json::from_slice(raw) {
         return Ok(parsed);
     }
     let text: Cow<'_, str> = String::from_utf8_lossy(raw);
-    let value: serde_json::Value = serde_json::from_str(&mend_surrogate_escapes(&text))?;
+    let value: serde_json::Value = serde_json::from_str(&mend_json(&text))?;
     serde_json::from_value(value)
 }
 

@@ -34,6 +34,32 @@ pub fn mend_surrogate_escapes(json: &str) -> Cow<'_, str> {
     }
 }
 
+/// The JSON text with what a strict parser refuses inside strings mended: lone surrogates become `\ufffd`, bare control
+/// characters their escapes (a NUL and the like `\ufffd`).
+pub fn mend_json(json: &str) -> Cow<'_, str> {
+    let mended = mend_surrogate_escapes(json);
+    if !mended.chars().any(|character| character < ' ') {
+        return mended;
+    }
+    let mut out = String::with_capacity(mended.len() + 16);
+    let mut in_string = false;
+    let mut escaped = false;
+    for character in mended.chars() {
+        match character {
+            '\n' if in_string => out.push_str("\\n"),
+            '\r' if in_string => out.push_str("\\r"),
+            '\t' if in_string => out.push_str("\\t"),
+            control if in_string && control < ' ' => out.push_str("\\ufffd"),
+            other => out.push(other),
+        }
+        if character == '"' && !escaped {
+            in_string = !in_string;
+        }
+        escaped = character == '\\' && !escaped;
+    }
+    Cow::Owned(out)
+}
+
 /// The UTF-16 code unit of the escape `\uXXXX` at `at`, where there is one.
 fn utf16_escape(bytes: &[u8], at: usize) -> Option<u16> {
     let escape = bytes.get(at..at + 6)?;
@@ -110,6 +136,11 @@ mod tests {
         ] {
             assert_eq!(mend_surrogate_escapes(json), mended);
         }
+    }
+
+    #[test]
+    fn bare_controls_in_strings_are_escaped_and_others_stay() {
+        assert_eq!(mend_json("{\n\"a\": \"b\nc\u{0}d\\\"\u{1}\"\n}"), "{\n\"a\": \"b\\nc\\ufffdd\\\"\\ufffd\"\n}");
     }
 
     #[test]

@@ -112,6 +112,11 @@ impl GraphDoor {
         Self { calls: Calls::new(graph, throttle), settings, folders, own_from_only: Mutex::default() }
     }
 
+    /// How a message gets in.
+    pub fn method(&self) -> Method {
+        self.settings.method
+    }
+
     /// Imports one message; where the archive folder turns out to be gone, once more into a new one.
     async fn import_one(&self, mailbox: &MailboxId, message: &Message) -> Result<RemoteId, ImportError> {
         let folder = self.folder(mailbox).await?;

@@ -105,6 +105,7 @@ impl Pipeline {
 
     async fn work(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
         let ledger = &self.parts.ledger;
+        self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
         self.claim_staging().await?;
         if !matches!(order, Order::Retry(_)) {
             self.become_puller(leases).await?;

@@ -17,8 +17,8 @@ use self::mask::mask;
 
 mod mask;
 
-/// The most items that a page may hold. Four times what fits in the largest page of real items; bounds the memory that
-/// a page of `0,0,0,…` could claim.
+/// The most items that a page may hold: more than fit in the largest page of real items. Bounds the memory that a page of
+/// `0,0,0,…` could claim.
 const MAX_ITEMS: usize = 1 << 19;
 
 /// What a list response says besides its items. A field is `None` where it is absent or null.

@@ -99,7 +99,7 @@ impl AzureStaging {
         let faults = Faults::new(&settings.container, sas, clock);
         let options = BlobContainerClientOptions { client_options, ..BlobContainerClientOptions::default() };
         let container = BlobContainerClient::new(container_url(settings)?, credential, Some(options))
-            .map_err(|error| faults.of(error, None))?;
+            .map_err(|error| StagingError::Refused(format!("staging.endpoint: {error}")))?;
         let name =
             format!("Azure container {} at {}", settings.container, settings.endpoint.origin().ascii_serialization());
         Ok(Self { container, prefix, name, faults })

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use bytes::Bytes;
 use chrono::{TimeZone as _, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use secrecy::SecretString;
 use whatsapp_archiver::clock::ManualClock;
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
+use whatsapp_archiver::sign_in::SignInError;
 use whatsapp_archiver::staging::azure::{AzureAuth, AzureSettings, AzureStaging};
 use whatsapp_archiver::staging::{BlobName, Staging, StagingError};
 
@@ -68,7 +70,7 @@ fn megabytes(count: usize) -> futures_util::stream::BoxStream<'static, std::io::
 /// The words of an error, and that they hold no secret.
 fn words(error: &StagingError) -> String {
     let words = format!("{error} {error:?}");
-    assert!(!words.contains("sig=") && !words.contains("se="), "{words}");
+    assert!(!words.contains("sig=") && !words.contains("&se="), "{words}");
     words
 }
 
@@ -85,6 +87,86 @@ async fn a_container_of_its_own_needs_no_right_to_create() {
     limited.put_stream(&name("a/blob"), megabytes(9), u64::MAX).await.unwrap();
     assert_eq!(limited.list("").await.unwrap(), [(name("a/blob"), 9 << 20)]);
     limited.remove(&name("a/blob")).await.unwrap();
+}
+
+/// Gives the same token always.
+#[derive(Debug)]
+struct FixedToken(String);
+
+#[async_trait::async_trait]
+impl TokenCredential for FixedToken {
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        _options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        assert_eq!(scopes, ["https://storage.azure.com/.default"]);
+        Ok(AccessToken::new(
+            self.0.clone(),
+            azure_core::time::OffsetDateTime::from_unix_timestamp(4_070_908_800).unwrap(),
+        ))
+    }
+}
+
+/// A credential that can't be had.
+#[derive(Debug)]
+struct NoToken(SignInError);
+
+#[async_trait::async_trait]
+impl TokenCredential for NoToken {
+    async fn get_token(&self, _: &[&str], _: Option<TokenRequestOptions<'_>>) -> azure_core::Result<AccessToken> {
+        Err(azure_core::Error::new(azure_core::error::ErrorKind::Credential, self.0.clone()))
+    }
+}
+
+#[tokio::test]
+async fn a_token_opens_the_container_over_https() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = certified.cert.pem();
+    std::fs::write(folder.path().join("cert.pem"), &certificate).unwrap();
+    std::fs::write(folder.path().join("key.pem"), certified.signing_key.serialize_pem()).unwrap();
+    let azurite = Azurite::with_tokens(folder.path());
+    let endpoint = azurite::endpoint(azurite.port()).replace("http://127.0.0.1", "https://localhost");
+    let settings = AzureSettings { endpoint: endpoint.parse().unwrap(), ..settings(1, &new_container(), "archive") };
+    let with_token = |token: String| {
+        let options = HttpOptions { extra_roots_pem: Some(certificate.clone().into_bytes()), ..HttpOptions::default() };
+        let http = HttpClient::build(&options).unwrap();
+        let clock = Arc::new(whatsapp_archiver::clock::SystemClock);
+        AzureStaging::new(&settings, AzureAuth::Entra(Arc::new(FixedToken(token))), http, clock).unwrap()
+    };
+
+    let staging = with_token(azurite::token("https://storage.azure.com"));
+    staging.prepare().await.unwrap();
+    let blob = name("a/blob");
+    staging.put_stream(&blob, megabytes(9), u64::MAX).await.unwrap();
+    assert_eq!(staging.get(&blob, u64::MAX).await.unwrap().len(), 9 << 20);
+    assert_eq!(staging.list("a/").await.unwrap(), [(blob, 9 << 20)]);
+
+    let other = azurite::token("https://graph.microsoft.com");
+    let error = with_token(other.clone()).prepare().await.unwrap_err();
+    assert!(matches!(error, StagingError::Refused(_)), "{error}");
+    assert!(!words(&error).contains(&other), "{error}");
+}
+
+#[tokio::test]
+async fn a_sign_in_that_fails_is_classified_by_its_own_error() {
+    let settings = AzureSettings { endpoint: "https://localhost:1/".parse().unwrap(), ..settings(1, "container", "") };
+    let fails_with = |error: SignInError| {
+        let staging = build(&settings, AzureAuth::Entra(Arc::new(NoToken(error)))).unwrap();
+        async move { staging.prepare().await.unwrap_err() }
+    };
+    let error = fails_with(SignInError::Refused { detail: "AADSTS7000222".into(), remedy: "Renew it".into() }).await;
+    assert!(matches!(&error, StagingError::Refused(words) if words.contains("Renew it")), "{error:?}");
+    let error = fails_with(SignInError::Unavailable("no route".into())).await;
+    assert!(matches!(&error, StagingError::Unavailable(words) if words.contains("no route")), "{error:?}");
+    let pause = Some(Duration::from_secs(3));
+    let error = fails_with(SignInError::Throttled { after: pause, detail: "busy".into() }).await;
+    assert!(matches!(error, StagingError::Throttled { after, .. } if after == pause), "{error:?}");
+
+    let clear_text = AzureSettings { endpoint: "http://127.0.0.1:1/".parse().unwrap(), ..settings };
+    let refused = build(&clear_text, AzureAuth::Entra(Arc::new(FixedToken(String::new()))));
+    assert!(matches!(refused, Err(StagingError::Refused(_))));
 }
 
 #[tokio::test]
@@ -322,6 +404,7 @@ async fn a_refusal_says_what_to_do() {
         (403, "KeyBasedAuthenticationNotPermitted", "entra"),
         (401, "NoAuthenticationInformation", "staging.sas"),
         (412, "LeaseIdMissing", "lease"),
+        (409, "BlobArchived", "archive tier"),
         (307, "", "staging.endpoint"),
         (418, "Teapot", "nobody foresaw"),
     ] {

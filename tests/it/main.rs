@@ -11,6 +11,7 @@
 mod azure;
 mod cli;
 mod config;
+mod convert_fuzz;
 mod convert_golden;
 mod convert_property;
 mod daemon;

@@ -2,6 +2,7 @@
 
 pub(crate) mod azure_wire;
 pub(crate) mod azurite;
+pub(crate) mod cyrus;
 pub(crate) mod dovecot;
 pub(crate) mod graph;
 pub(crate) mod imap_client;

@@ -113,6 +113,9 @@ impl Faults {
             }
             (401 | 403, ..) => refused(self.advice(code)),
             (300..=399, ..) | (404, _, None) => refused("correct staging.endpoint and staging.container"),
+            (409, "BlobArchived" | "BlobBeingRehydrated", _) => {
+                refused("it is in the archive tier: rehydrate it, and leave the container out of that lifecycle rule")
+            }
             (409 | 412, code, _) if code.contains("Lease") => refused("somebody holds a lease on it: break the lease"),
             _ => refused("nobody foresaw this answer"),
         }

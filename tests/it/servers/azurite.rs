@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// The account and the key that every emulator has, as published by Microsoft.
@@ -27,17 +27,25 @@ const LAUNCHER: &str = "process.stdin.resume().on('end', () => process.exit());\
 /// The running emulator.
 pub(crate) struct Azurite {
     port: u16,
-    _process: Child,
+    process: Child,
 }
 
 impl Azurite {
     /// The one that all tests share.
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Azurite> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| Self::start(&[]))
     }
 
-    fn start() -> Self {
+    /// One that speaks https with a certificate from `folder` (`cert.pem`, `key.pem`) and takes tokens of Entra ID, of
+    /// which it checks all but the signature.
+    pub(crate) fn with_tokens(folder: &Path) -> Self {
+        let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        let (certificate, key) = (certificate.to_str().unwrap(), key.to_str().unwrap());
+        Self::start(&["--oauth", "basic", "--cert", certificate, "--key", key])
+    }
+
+    fn start(further: &[&str]) -> Self {
         let main = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node_modules/azurite/dist/src/blob/main.js");
         assert!(main.exists(), "Azurite is not installed: run `npm ci` in tests/ (tests/run.sh does)");
         let mut process = Command::new("node")
@@ -45,6 +53,7 @@ impl Azurite {
             .arg(main)
             .args(["--blobHost", "127.0.0.1", "--blobPort", "0"])
             .args(["--inMemoryPersistence", "--silent", "--disableTelemetry"])
+            .args(further)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -53,17 +62,34 @@ impl Azurite {
         let port = output
             .by_ref()
             .map_while(Result::ok)
-            .find_map(|line| line.split_once("successfully listens on http://127.0.0.1:")?.1.trim().parse().ok())
+            .find_map(|line| line.split_once("successfully listens on ")?.1.rsplit_once(':')?.1.trim().parse().ok())
             .expect("Azurite says where it listens");
         // What it says later must not fill the pipe.
         std::thread::spawn(move || output.map_while(Result::ok).for_each(drop));
-        Self { port, _process: process }
+        Self { port, process }
     }
 
     /// Its port on this machine.
     pub(crate) fn port(&self) -> u16 {
         self.port
     }
+}
+
+impl Drop for Azurite {
+    fn drop(&mut self) {
+        // It ends by itself where this is not reached. Nothing more can be done where it fails.
+        let _ = self.process.kill().and_then(|()| self.process.wait());
+    }
+}
+
+/// A token of Entra ID for storage, as Azurite takes it.
+pub(crate) fn token(audience: &str) -> String {
+    let part = |json: String| URL_SAFE_NO_PAD.encode(json);
+    let header = part(r#"{"alg":"RS256","typ":"JWT"}"#.to_owned());
+    let issuer = "https://sts.windows.net/00000000-0000-0000-0000-000000000001/";
+    let claims =
+        format!(r#"{{"aud":"{audience}","iss":"{issuer}","iat":1700000000,"nbf":1700000000,"exp":4070908800}}"#);
+    format!("{header}.{}.{}", part(claims), URL_SAFE_NO_PAD.encode("no signature"))
 }
 
 /// The address of the account behind `port`.
