@@ -29,7 +29,9 @@ mod schema;
 mod sql;
 
 pub use account::{AccountCounts, Failure, FailureFilter, Unmapped};
-pub use deliveries::{Delivery, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target};
+pub use deliveries::{
+    Delivery, DeliveryRow, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target,
+};
 pub use items::{
     AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared,
 };

@@ -131,6 +131,11 @@ impl Pipeline {
                     );
                     return Ok(Fetched::nothing(AttachmentState::TooLarge));
                 }
+                // A stream can't be sent twice, so it is fetched once more.
+                Err(RunError::Staging(error @ StagingError::StreamBroken { .. })) if !last => {
+                    let pause = self.settings.retry.initial;
+                    self.retrier.pause("staging an attachment", fetch, pause, &error).await;
+                }
                 Err(error) => return Err(error),
             }
         }
