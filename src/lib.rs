@@ -38,6 +38,7 @@ pub mod retry;
 // What is remembered.
 pub mod ledger;
 pub mod report;
+pub mod silence;
 
 // What knows the order of the steps.
 pub mod failpoint;

@@ -26,6 +26,7 @@ use crate::window::Window;
 
 mod attachments;
 mod candidate;
+mod closing;
 mod deliver;
 mod dispatch;
 mod leases;
@@ -35,10 +36,12 @@ mod ownership;
 mod prepare;
 mod progress;
 mod pull;
+mod retention;
 mod rows;
 mod run;
 mod settle;
 
+pub use closing::Keeping;
 pub use load::Loader;
 pub use progress::Progress;
 pub use run::{RunFinished, finish_abandoned};
@@ -158,6 +161,7 @@ pub enum RunError {
 pub struct Pipeline {
     parts: Parts,
     settings: Arc<Settings>,
+    keeping: Keeping,
     retrier: Retrier,
     stop: CancellationToken,
     progress: Arc<Progress>,
@@ -168,7 +172,14 @@ impl Pipeline {
     pub fn new(parts: Parts, settings: Settings, stop: CancellationToken) -> Self {
         let clock = Arc::clone(&parts.clock);
         let retrier = Retrier::new(clock, settings.retry, stop.clone());
-        Self { parts, settings: Arc::new(settings), retrier, stop, progress: Arc::new(Progress::default()) }
+        let keeping = Keeping::default();
+        Self { parts, settings: Arc::new(settings), keeping, retrier, stop, progress: Arc::new(Progress::default()) }
+    }
+
+    /// The same pipeline, with what is kept of its runs: without it, reports aren't signed, and nothing is purged.
+    #[must_use]
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Self { keeping, ..self }
     }
 
     /// The counters of the run under way.

@@ -68,6 +68,9 @@ impl Pipeline {
         let result = self.for_one_run().with_leases(&leases, &id, order).await;
         let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
         ledger.release_leases(&self.parts.holder).await?;
+        if let Ok(finished) = &finished {
+            self.close(&finished.report, finished.error.as_ref()).await;
+        }
         finished
     }
 
@@ -140,6 +143,7 @@ impl Pipeline {
             replay: replayed(&order),
         };
         let puller = Puller { pipeline: self.clone(), run: id.clone(), leases: Arc::clone(leases), memory, items };
+        let regular = matches!(order, Order::Regular);
         let selection = match &order {
             Order::Retry(selection) => Some(selection.clone()),
             _ => None,
@@ -166,6 +170,9 @@ impl Pipeline {
         let settle = ended(settling).await;
         // The deeper failure is the cause of those before it.
         settle.and(deliver).and(prepare).and(pull)?;
+        if regular {
+            self.purge(leases).await?;
+        }
         if self.stop.is_cancelled() { Err(RunError::Stopped) } else { Ok(()) }
     }
 
