@@ -131,11 +131,7 @@ impl Silence {
         let Some(watermark) = ledger.watermark().await? else { return Ok(Self { nothing, ..Self::default() }) };
         let through = read_through(watermark);
         let owners = ledger.owners_without_items_since(through - SILENT_DAYS + 1).await?;
-        Ok(Self {
-            nothing,
-            standing: standing_still(watermark, every, now),
-            owners: silent_owners(&owners, through),
-        })
+        Ok(Self { nothing, standing: standing_still(watermark, every, now), owners: silent_owners(&owners, through) })
     }
 
     /// The signs as lines for an administrator.

@@ -3,7 +3,9 @@
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, instant, output, retry::parse_reason};
+use super::{
+    CommandError, CommandResult, Context, Exit, administrator, block_on, instant, output, retry::parse_reason,
+};
 use crate::clock::{Clock as _, SystemClock};
 use crate::fault::Reason;
 use crate::item::ItemId;

@@ -49,7 +49,6 @@ fn told(checked: &Checked, is_first: bool) -> String {
     }
     let Some(head) = &checked.head else { return String::new() };
     let signed = if checked.signed { ", signed" } else { "" };
-    let earlier =
-        if is_first && head.sequence > 1 { "; the reports before it were not given" } else { "" };
+    let earlier = if is_first && head.sequence > 1 { "; the reports before it were not given" } else { "" };
     format!("{file}: ok (number {}, run {}{signed}{earlier})\n", head.sequence, head.run)
 }

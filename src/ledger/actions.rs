@@ -67,13 +67,12 @@ impl Ledger {
 
     /// The actions that a report tells, after the first `skip`.
     pub async fn actions_of(&self, report: i64, skip: u64, limit: u32) -> Result<Vec<AdminAction>, LedgerError> {
-        let rows =
-            sqlx::query("SELECT * FROM actions WHERE report = $1 ORDER BY at, action_id LIMIT $2 OFFSET $3")
-                .bind(report)
-                .bind(i64::from(limit))
-                .bind(i64::try_from(skip).unwrap_or(i64::MAX))
-                .fetch_all(&self.pool)
-                .await?;
+        let rows = sqlx::query("SELECT * FROM actions WHERE report = $1 ORDER BY at, action_id LIMIT $2 OFFSET $3")
+            .bind(report)
+            .bind(i64::from(limit))
+            .bind(i64::try_from(skip).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await?;
         rows.iter()
             .map(|row| {
                 Ok(AdminAction {

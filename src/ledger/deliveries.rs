@@ -482,9 +482,11 @@ impl Ledger {
         )
         .fetch_one(&self.pool)
         .await?;
-        let held = sqlx::query("SELECT COUNT(DISTINCT item_no) AS held FROM deliveries WHERE state = 'failed' AND released IS NULL")
-            .fetch_one(&self.pool)
-            .await?;
+        let held = sqlx::query(
+            "SELECT COUNT(DISTINCT item_no) AS held FROM deliveries WHERE state = 'failed' AND released IS NULL",
+        )
+        .fetch_one(&self.pool)
+        .await?;
         let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
         Ok(OpenCounts {
             pending: unsigned(sql::get(&row, "pending")?),

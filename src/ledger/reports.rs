@@ -49,7 +49,8 @@ impl ReportEntry {
     fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let signature: Option<String> = sql::get(row, "signature")?;
         let signature = signature.map(hex::decode).transpose();
-        let signature = signature.map_err(|_| LedgerError::Damaged("a report's signature is not hexadecimal".into()))?;
+        let signature =
+            signature.map_err(|_| LedgerError::Damaged("a report's signature is not hexadecimal".into()))?;
         Ok(Self {
             sequence: sql::get(row, "sequence")?,
             run: RunId(sql::get(row, "run_id")?),
@@ -135,12 +136,13 @@ impl Ledger {
 
     /// Records that a report lies in staging with its signature. Fails where other bytes were drawn up meanwhile.
     pub async fn report_stored(&self, sequence: i64, sha256: Digest, now: DateTime<Utc>) -> Result<(), LedgerError> {
-        let stored = sqlx::query("UPDATE reports SET stored = COALESCE(stored, $1) WHERE sequence = $2 AND sha256 = $3")
-            .bind(millis(now))
-            .bind(sequence)
-            .bind(sha256.to_string())
-            .execute(&self.pool)
-            .await?;
+        let stored =
+            sqlx::query("UPDATE reports SET stored = COALESCE(stored, $1) WHERE sequence = $2 AND sha256 = $3")
+                .bind(millis(now))
+                .bind(sequence)
+                .bind(sha256.to_string())
+                .execute(&self.pool)
+                .await?;
         if stored.rows_affected() == 0 {
             return Err(LedgerError::LeaseLost(format!("report {sequence}")));
         }

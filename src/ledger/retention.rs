@@ -165,7 +165,9 @@ impl Ledger {
         .fetch_all(&self.pool)
         .await?;
         rows.iter()
-            .map(|row| Ok(HeldCopy { no: ItemNo(sql::get(row, "item_no")?), key: ItemKey(sql::digest(row, "item_key")?) }))
+            .map(|row| {
+                Ok(HeldCopy { no: ItemNo(sql::get(row, "item_no")?), key: ItemKey(sql::digest(row, "item_key")?) })
+            })
             .collect()
     }
 

@@ -157,6 +157,9 @@ impl Pipeline {
         for (index, attachment) in item.attachments.iter().enumerate() {
             let Some(from) = staged_blob(attachment) else { continue };
             let to = BlobName::held_attachment(item.key, index);
+            if from == to {
+                continue;
+            }
             match self.retrier.run("copying a held attachment", || staging.copy(&from, &to)).await {
                 Err(StagingError::NotFound { .. }) if staging_has(staging.as_ref(), &to).await? => {}
                 copied => copied?,
@@ -193,7 +196,11 @@ impl Pipeline {
             }
         }
         if removed > 0 {
-            tracing::info!(event = "held_copies_removed", items = removed, "held copies of items that were replayed or released are removed");
+            tracing::info!(
+                event = "held_copies_removed",
+                items = removed,
+                "held copies of items that were replayed or released are removed"
+            );
         }
         Ok(())
     }

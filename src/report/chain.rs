@@ -170,8 +170,7 @@ impl Chain {
         }
         drop(sender);
         let cut_off = |error: &dyn std::fmt::Display| StagingError::Unavailable(format!("{name}: {error}"));
-        let (head, digest) =
-            reading.await.map_err(|error| cut_off(&error))?.map_err(|error| cut_off(&error))?;
+        let (head, digest) = reading.await.map_err(|error| cut_off(&error))?.map_err(|error| cut_off(&error))?;
         Ok(head.ok().map(|head| (head, digest)))
     }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::Report;
 use super::lists::{MOST_UNMAPPED, Numbers, WriteError, not_imported};
 use crate::fault::Reason;
-use crate::ledger::{Failure, Ledger, RunStatus, Unmapped};
+use crate::ledger::{DeliveryState, Failure, Ledger, RunStatus, Unmapped};
 
 /// Most rows that the page lists; the CSV has all.
 pub const MOST_ROWS: u32 = 10_000;
@@ -61,7 +61,10 @@ pub async fn render(ledger: &Ledger, report: &Report, numbers: Numbers) -> Resul
         more_rows: listed.saturating_sub(rows.len() as u64),
         rows: rows.into_iter().map(|row| Row::of(row, numbers)).collect(),
         more_unmapped: unmapped_total.saturating_sub(unmapped.len() as u64),
-        unmapped: unmapped.into_iter().map(|Unmapped { participant, items }| (numbers.of(&participant), items)).collect(),
+        unmapped: unmapped
+            .into_iter()
+            .map(|Unmapped { participant, items }| (numbers.of(&participant), items))
+            .collect(),
     };
     page.render().map_err(|error| WriteError::Io(std::io::Error::other(error)))
 }
@@ -73,7 +76,7 @@ impl Row {
             message_id: row.message_id.unwrap_or_default(),
             owner: row.owner.map(|owner| numbers.of(&owner)).unwrap_or_default(),
             mailbox: row.mailbox.unwrap_or_default(),
-            state: row.state.name(),
+            state: if row.state == DeliveryState::PartiallyImported { "in part" } else { row.state.name() },
             reason: row.reason.unwrap_or_default(),
             detail: row.detail.unwrap_or_default(),
         }
@@ -82,6 +85,19 @@ impl Row {
 
 fn time(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true).replace('T', " ").replace('Z', " UTC")
+}
+
+/// A count with its digits in groups of three.
+fn grouped(count: &u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() * 2);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 fn tone(status: RunStatus) -> &'static str {
@@ -123,5 +139,24 @@ fn meaning(name: &str) -> &'static str {
         (None, "attachment_corrupt") => "An attachment's bytes aren't those that were declared.",
         (None, "attachment_rejected") => "The mailbox refused an attachment.",
         (None, _) => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped() {
+        let told = |count: u64| grouped(&count).replace('\u{202f}', "_");
+        assert_eq!([told(0), told(999), told(1000), told(1_234_567)], ["0", "999", "1_000", "1_234_567"]);
+    }
+
+    #[test]
+    fn every_reason_has_a_meaning() {
+        let partial = ["attachment_missing", "attachment_corrupt", "attachment_rejected"];
+        for name in Reason::ALL.into_iter().map(Reason::name).chain(partial) {
+            assert!(!meaning(name).is_empty(), "{name}");
+        }
     }
 }

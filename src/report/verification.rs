@@ -150,7 +150,8 @@ fn check_link(previous: &mut Checked, this: &mut Checked) {
     let Some(before) = &previous.head else {
         // What it says of itself can't be read; what the chain says of it can.
         if head.previous_sha256 != previous.digest {
-            this.findings.push(Finding::ChainBroken(format!("{} is not the report before it", previous.file.display())));
+            this.findings
+                .push(Finding::ChainBroken(format!("{} is not the report before it", previous.file.display())));
         }
         return;
     };
