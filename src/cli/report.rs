@@ -49,12 +49,11 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let ledger = context.ledger(&config).await?;
         let run = find_run(&ledger, arguments.run.as_deref()).await?;
         let report = Report::of(&ledger, &run).await.map_err(anyhow::Error::from)?;
-        match arguments.format.other() {
-            Some(format) => output::print_report(&ledger, &report, format, arguments.numbers).await?,
-            None => {
-                let page = html::render(&ledger, &report, arguments.numbers.numbers()).await;
-                output::print(&page.map_err(anyhow::Error::from)?)?;
-            }
+        if let Some(format) = arguments.format.other() {
+            output::print_report(&ledger, &report, format, arguments.numbers).await?;
+        } else {
+            let page = html::render(&ledger, &report, arguments.numbers.numbers()).await;
+            output::print(&page.map_err(anyhow::Error::from)?)?;
         }
         Ok(Exit::Done)
     })

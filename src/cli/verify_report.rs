@@ -1,6 +1,6 @@
 //! `verify-report`: check signatures and chain of reports, offline.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -20,7 +20,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> CommandResult {
-    let key = arguments.key.as_ref().map(read_key).transpose()?;
+    let key = arguments.key.as_deref().map(read_key).transpose()?;
     let checked = verify(&arguments.files, key.as_ref());
     for (place, file) in checked.iter().enumerate() {
         output::print(&told(file, place == 0))?;
@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> CommandResult {
     Ok(if wrong == 0 { Exit::Done } else { Exit::Failed })
 }
 
-fn read_key(path: &PathBuf) -> Result<PublicKey, CommandError> {
+fn read_key(path: &Path) -> Result<PublicKey, CommandError> {
     let bytes = read_bounded(path, "--key").map_err(|problem| CommandError::Usage(problem.to_string()))?;
     PublicKey::from_pem(&bytes).map_err(|error| CommandError::Usage(format!("{}: {error}", path.display())))
 }
@@ -45,7 +45,8 @@ fn read_key(path: &PathBuf) -> Result<PublicKey, CommandError> {
 fn told(checked: &Checked, is_first: bool) -> String {
     let file = checked.file.display();
     if !checked.is_ok() {
-        return checked.findings.iter().map(|finding| format!("{file}: {finding}\n")).collect();
+        let lines: Vec<String> = checked.findings.iter().map(|finding| format!("{file}: {finding}\n")).collect();
+        return lines.concat();
     }
     let Some(head) = &checked.head else { return String::new() };
     let signed = if checked.signed { ", signed" } else { "" };

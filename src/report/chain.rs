@@ -145,7 +145,8 @@ impl Chain {
     /// The last report in a staging area whose ledger was lost and rebuilt: the chain goes on from there.
     async fn last_of_another_ledger(&self) -> Result<Option<ChainLink>, ChainError> {
         let names = self.staging.list(BlobName::reports_prefix()).await?;
-        let reports = names.into_iter().map(|(name, _)| name).filter(|name| name.as_str().ends_with(".json"));
+        let reports =
+            names.into_iter().map(|(name, _)| name).filter(|name| name.as_str().strip_suffix(".json").is_some());
         let reports: Vec<BlobName> = reports.collect();
         let mut last: Option<ChainLink> = None;
         // Names sort by the start of their runs, which is all but the order of the chain.

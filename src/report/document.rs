@@ -27,7 +27,7 @@ pub struct Place {
     pub previous_run: Option<RunId>,
     /// The SHA-256 of the report before it, over its bytes as stored.
     pub previous_sha256: Option<Digest>,
-    /// The SHA-256 of the public key (its SubjectPublicKeyInfo) that its signature is to be checked with.
+    /// The SHA-256 of the public key (its `SubjectPublicKeyInfo`) that its signature is to be checked with.
     pub signed_with: Option<Digest>,
 }
 

@@ -88,11 +88,12 @@ fn time(instant: DateTime<Utc>) -> String {
 }
 
 /// A count with its digits in groups of three.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the template hands over references")]
 fn grouped(count: &u64) -> String {
     let digits = count.to_string();
     let mut text = String::with_capacity(digits.len() * 2);
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push('\u{202f}');
         }
         text.push(digit);

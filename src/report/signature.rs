@@ -15,7 +15,7 @@ use tokio_rustls::rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDe
 
 use crate::digest::Digest;
 
-/// What stands before the 32 bytes of an Ed25519 public key in its SubjectPublicKeyInfo (RFC 8410).
+/// What stands before the 32 bytes of an Ed25519 public key in its `SubjectPublicKeyInfo` (RFC 8410).
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// The text is not a key that can be used.
@@ -66,7 +66,7 @@ impl SigningKey {
 pub struct PublicKey(Vec<u8>);
 
 impl PublicKey {
-    /// Reads a SubjectPublicKeyInfo in PEM.
+    /// Reads a `SubjectPublicKeyInfo` in PEM.
     pub fn from_pem(pem: &[u8]) -> Result<Self, KeyError> {
         let der = SubjectPublicKeyInfoDer::from_pem_slice(pem).map_err(|_| KeyError::Public)?;
         match der.as_ref().strip_prefix(&SPKI) {
@@ -80,7 +80,7 @@ impl PublicKey {
         UnparsedPublicKey::new(&ED25519, &self.0).verify(statement(report).as_bytes(), signature).is_ok()
     }
 
-    /// By which a report names it: the SHA-256 of its SubjectPublicKeyInfo.
+    /// By which a report names it: the SHA-256 of its `SubjectPublicKeyInfo`.
     pub fn fingerprint(&self) -> Digest {
         Digest::of(&[SPKI.as_slice(), &self.0].concat())
     }

@@ -108,9 +108,9 @@ fn check_alone(file: &Path, key: Option<&PublicKey>) -> Checked {
         Ok(head) => checked.head = Some(head),
         Err(detail) => checked.findings.push(Finding::Altered(format!("it is no report of a chain: {detail}"))),
     }
-    let signer = checked.head.as_ref().and_then(|head| head.signed_with);
-    match check_signature(file, digest, signer, key) {
-        Ok(signed) => checked.signed = signed,
+    let named = checked.head.as_ref().and_then(|head| head.signed_with);
+    match check_signature(file, digest, named, key) {
+        Ok(is_right) => checked.signed = is_right,
         Err(finding) => checked.findings.push(finding),
     }
     checked
