@@ -11,6 +11,7 @@ use crate::app::{App, BuildError};
 use crate::config::Config;
 use crate::telemetry::{self, LogFormat};
 
+mod administrator;
 mod backfill;
 mod check;
 mod consent_url;
@@ -22,10 +23,12 @@ mod init;
 mod instant;
 mod mapping;
 mod output;
+mod release;
 mod report;
 mod retry;
 mod run;
 mod status;
+mod verify_report;
 
 /// The configuration's place where nothing else is said.
 const DEFAULT_CONFIG: &str = "/etc/whatsapp-archiver/config.toml";
@@ -62,6 +65,10 @@ enum Command {
     Failures(failures::Arguments),
     /// Replay held or failed items from staging
     Retry(retry::Arguments),
+    /// Give up held items: they are not replayed any more, and their originals may be purged
+    Release(release::Arguments),
+    /// Check signatures and chain of reports, offline
+    VerifyReport(verify_report::Arguments),
     /// Convert `RawMessage` JSON to .eml files, without any network
     Convert(convert::Arguments),
     /// Export the messages of a window as files, from staging, imported or not
@@ -177,6 +184,8 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&context, &arguments),
         Command::Failures(arguments) => failures::run(&context, &arguments),
         Command::Retry(arguments) => retry::run(&context, &arguments),
+        Command::Release(arguments) => release::run(&context, &arguments),
+        Command::VerifyReport(arguments) => verify_report::run(&arguments),
         Command::Convert(arguments) => convert::run(&context, &arguments),
         Command::Export(arguments) => export::run(&context, &arguments),
         Command::Mapping(command) => mapping::run(&context, &command),

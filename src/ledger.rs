@@ -20,15 +20,21 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, ConnectOptions as _, Executor as _, Row as _, Transaction};
 
 mod account;
+mod actions;
 mod deliveries;
 mod items;
 mod leases;
 mod presence;
+mod release;
+mod reports;
+mod retention;
 mod runs;
 mod schema;
+mod silence;
 mod sql;
 
 pub use account::{AccountCounts, Failure, FailureFilter, Unmapped};
+pub use actions::{ActionKind, AdminAction};
 pub use deliveries::{
     Delivery, DeliveryRow, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target,
 };
@@ -37,7 +43,12 @@ pub use items::{
 };
 pub use leases::{Holder, Lease};
 pub use presence::Presence;
+pub use release::HeldSelection;
+pub use reports::{ChainLink, DrawnReport, ReportEntry};
+pub use retention::HeldCopy;
 pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
+pub(crate) use silence::day_of;
+pub use silence::{OwnerDays, ReadSpan};
 
 use sql::Dialect;
 

@@ -281,10 +281,8 @@ impl Ledger {
                    AND mailbox_id IN {}",
                 list_of_placeholders(4, chunk.len())
             );
-            let mut query = sqlx::query(built(statement))
-                .bind(run.0.clone())
-                .bind(millis(settle_at))
-                .bind(item.map(|item| item.0));
+            let mut query =
+                sqlx::query(built(statement)).bind(run.0.clone()).bind(millis(settle_at)).bind(item.map(|item| item.0));
             for mailbox in chunk {
                 query = query.bind(mailbox.0.clone());
             }
@@ -510,9 +508,11 @@ impl Ledger {
         )
         .fetch_one(&self.pool)
         .await?;
-        let held = sqlx::query("SELECT COUNT(DISTINCT item_no) AS held FROM deliveries WHERE state = 'failed'")
-            .fetch_one(&self.pool)
-            .await?;
+        let held = sqlx::query(
+            "SELECT COUNT(DISTINCT item_no) AS held FROM deliveries WHERE state = 'failed' AND released IS NULL",
+        )
+        .fetch_one(&self.pool)
+        .await?;
         let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
         Ok(OpenCounts {
             pending: unsigned(sql::get(&row, "pending")?),

@@ -240,7 +240,8 @@ impl Pipeline {
     }
 }
 
-async fn staging_has(staging: &dyn crate::staging::Staging, name: &BlobName) -> Result<bool, StagingError> {
+/// Whether a blob is there.
+pub(super) async fn staging_has(staging: &dyn crate::staging::Staging, name: &BlobName) -> Result<bool, StagingError> {
     match staging.get_range(name, 0..1).await {
         Ok(_) | Err(StagingError::Damaged { .. }) => Ok(true),
         Err(StagingError::NotFound { .. }) => Ok(false),

@@ -233,11 +233,7 @@ impl Preparer {
 
     /// The candidate's content: what is in memory, else read back from staging. Where there is no space for it now, what is
     /// ready goes on first, so that nothing is held by whoever waits.
-    async fn content_of(
-        &self,
-        candidate: &mut Candidate,
-        ready: &mut Vec<Ready>,
-    ) -> Result<Option<Content>, RunError> {
+    async fn content_of(&self, candidate: &mut Candidate, ready: &mut Vec<Ready>) -> Result<Option<Content>, RunError> {
         if let Some(content) = candidate.content.take() {
             return Ok(Some(content));
         }
@@ -365,7 +361,8 @@ fn await_attachments(candidate: &Candidate, detail: String) -> Ready {
 fn own_rows(candidate: &Candidate, state: ItemState, mut deliveries: Vec<NewDelivery>) -> Prepared {
     let replaced: Vec<_> = candidate.history.rows.iter().filter(|row| !row.is_for_mailbox()).collect();
     for row in deliveries.iter_mut().filter(|row| row.state == DeliveryState::Pending) {
-        let earlier = |other: &&&DeliveryRow| other.state == DeliveryState::Pending && other.target == row.target.name();
+        let earlier =
+            |other: &&&DeliveryRow| other.state == DeliveryState::Pending && other.target == row.target.name();
         row.since = replaced.iter().find(earlier).map(|earlier| earlier.created);
     }
     Prepared {

@@ -72,6 +72,9 @@ impl Pipeline {
         if let (Some(metrics), Ok(finished)) = (&self.metrics, &finished) {
             metrics.given_up(finished.report.given_up());
         }
+        if let Ok(finished) = &finished {
+            self.close(&finished.report, finished.error.as_ref()).await;
+        }
         finished
     }
 
@@ -146,6 +149,7 @@ impl Pipeline {
             replay: replayed(&order),
         };
         let puller = Puller { pipeline: self.clone(), run: id.clone(), leases: Arc::clone(leases), memory, items };
+        let regular = matches!(order, Order::Regular);
         let selection = match &order {
             Order::Retry(selection) => Some(selection.clone()),
             _ => None,
@@ -172,6 +176,9 @@ impl Pipeline {
         let settle = ended(settling).await;
         // The deeper failure is the cause of those before it.
         settle.and(deliver).and(prepare).and(pull)?;
+        if regular {
+            self.purge(leases).await?;
+        }
         if self.stop.is_cancelled() { Err(RunError::Stopped) } else { Ok(()) }
     }
 

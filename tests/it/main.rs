@@ -8,6 +8,8 @@
     reason = "a test whose assumption is broken should end; clippy exempts the test functions alone, not what they share"
 )]
 
+mod archive;
+mod audit;
 mod azure;
 mod cli;
 mod config;
@@ -25,11 +27,13 @@ mod imap_scripted;
 mod kill;
 mod ledger;
 mod local_staging;
+mod log_events;
 mod mailbox_contract;
 mod maildir;
 mod mapping;
 mod pipeline;
 mod resolve;
+mod retention;
 mod servers;
 mod sign_in;
 mod staging_contract;
