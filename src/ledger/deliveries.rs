@@ -557,7 +557,7 @@ async fn insert_chunk(
     let mut query = sqlx::query(built(statement));
     for (no, row) in rows {
         let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();
-        // A duplicate is never on its way: it waits for the first copy.
+        // A duplicate is never on its way, and never there: it waits for the first copy.
         let state = if first { row.state } else { waiting(row.state) };
         query = query
             .bind(no.0)

@@ -1,6 +1,7 @@
 //! Pulling: windows page by page, each page staged before its items are recorded, recorded before the cursor moves.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use chrono::{DateTime, Duration, Utc};
@@ -34,6 +35,8 @@ pub(super) struct Puller {
     pub(super) memory: Memory,
     /// Where new items go.
     pub(super) items: mpsc::Sender<Vec<Candidate>>,
+    /// How many staged pages a rebuild could not read.
+    pub(super) unreadable_pages: Arc<AtomicU64>,
 }
 
 /// A window being read.
@@ -73,6 +76,9 @@ impl Puller {
             ledger.set_run_window(&self.run, whole).await?;
             let stored =
                 StoredWindow { window: planned.window, read_from: planned.read_from, cursor: Cursor::default() };
+            let mark = BlobName::regular_window(planned.window);
+            let put = || pipeline.parts.staging.put(&mark, Bytes::new());
+            pipeline.retrier.run("marking a window", put).await?;
             ledger.begin_window(&self.run, &stored).await?;
             self.read_window(Reading { stored, regular: true, page_size: pipeline.parts.source.page_size() }).await?;
         }
