@@ -8,12 +8,12 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, FirstWindow, LedgerUrl, ScheduleConfig};
+use crate::config::{Config, FirstWindow, LedgerUrl, Retention, ScheduleConfig};
 use crate::convert::CONVERTER_VERSION;
 use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{Ledger, LedgerError, Presence};
 use crate::metrics::Metrics;
-use crate::pipeline::{Inputs, Parts, Pipeline, Settings};
+use crate::pipeline::{Inputs, Keeping, Parts, Pipeline, Settings};
 use crate::resolve::Resolver;
 use crate::retry::RetryPolicy;
 use crate::schedule::{Begin, Schedule};
@@ -94,7 +94,9 @@ impl App {
             ledger: self.ledger.clone(),
             holder: self.presence.holder.clone(),
         };
-        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop).counted_by(Arc::clone(&self.metrics))
+        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop)
+            .counted_by(Arc::clone(&self.metrics))
+            .keeping(keeping(&self.config))
     }
 }
 
@@ -133,6 +135,15 @@ pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
             converter: CONVERTER_VERSION.to_owned(),
         },
     }
+}
+
+/// What the configuration says of what is kept.
+pub fn keeping(config: &Config) -> Keeping {
+    let retain = match config.staging.retain {
+        Retention::Forever => None,
+        Retention::For(retain) => Some(retain),
+    };
+    Keeping { signing_key: config.report.signing_key.clone(), retain }
 }
 
 /// The schedule that the configuration states.

@@ -39,6 +39,7 @@ pub mod retry;
 pub mod ledger;
 pub mod metrics;
 pub mod report;
+pub mod silence;
 
 // What knows the order of the steps.
 pub mod failpoint;

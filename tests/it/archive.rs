@@ -1,223 +1,259 @@
-//! A whole installation on one machine: a folder as the source, local staging, a user list, Maildirs and a ledger of
-//! SQLite, used through the real binary or in process.
+//! A small archive in a folder, run within the test: a folder as the source, local staging that breaks on command, an
+//! SQLite ledger, Maildirs, and a clock that the test moves.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
-use serde_json::{Value, json};
-use tempfile::TempDir;
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, TimeZone as _, Utc};
+use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::App;
+use whatsapp_archiver::clock::{Clock as _, ManualClock};
 use whatsapp_archiver::config::Config;
-use whatsapp_archiver::identity::MessageId;
+use whatsapp_archiver::pipeline::{Order, RunFinished};
+use whatsapp_archiver::staging::{BlobName, ByteStream, StagedStream, Staging, StagingError};
 
-pub(crate) const ANA: &str = "ana@contoso.example";
-pub(crate) const BEN: &str = "ben@contoso.example";
-pub(crate) const CARA: &str = "cara@contoso.example";
+/// Ana has a mailbox; Peter gets one when the test says so.
+pub(crate) const ANA: &str = "12025550100";
+pub(crate) const PETER: &str = "12025550107";
 
-/// 2024-05-01T10:00:00Z, in epoch milliseconds: when the first message of a test was sent.
-pub(crate) const MORNING: i64 = 1_714_557_600_000;
-
-/// An installation, in a directory that goes with it.
+/// An archive in a folder of its own.
 pub(crate) struct Archive {
-    pub(crate) root: TempDir,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) app: App,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) staging: Arc<Brittle>,
 }
 
 impl Archive {
-    pub(crate) fn new() -> Self {
-        let root = TempDir::new().unwrap();
-        fs::create_dir(root.path().join("export")).unwrap();
-        let archive = Self { root };
-        archive.set_users(&[ANA, BEN, CARA]);
-        archive.set_ledger("sqlite://ledger.db");
-        archive
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.root.path().join(name)
-    }
-
-    pub(crate) fn set_users(&self, users: &[&str]) {
-        fs::write(self.path("users.csv"), format!("address\n{}\n", users.join("\n"))).unwrap();
-    }
-
-    pub(crate) fn set_ledger(&self, url: &str) {
+    /// An archive whose reports are signed with the key at `key`, and which keeps windows for `retain`.
+    pub(crate) async fn new(key: Option<&Path>, retain: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("export")).unwrap();
+        fs::write(folder.path().join("users.csv"), "address\nana.berg@contoso.example\n").unwrap();
+        let report =
+            key.map_or_else(String::new, |key| format!("[report]\nsigning_key = {{ file = \"{}\" }}\n", key.display()));
         let config = format!(
-            "[source]\nkind = \"directory\"\npath = \"export\"\nattachment_wait = \"1ms\"\n\
-             [staging]\nkind = \"local\"\npath = \"staging\"\n[mapping]\nautomatic = true\n\
-             [users]\nkind = \"list\"\npath = \"users.csv\"\n[mailbox]\nkind = \"maildir\"\npath = \"mailboxes\"\n\
-             [ledger]\nurl = \"{url}\"\nlease = \"10s\"\n[retry]\nattempts = 2\ninitial = \"1ms\"\nmax = \"2ms\"\n"
+            "[source]\nkind = \"directory\"\npath = \"export/\"\n\
+             [staging]\nkind = \"local\"\npath = \"staging/\"\nretain = \"{retain}\"\n\
+             [mapping]\nautomatic = true\n[users]\nkind = \"list\"\npath = \"users.csv\"\n\
+             [mailbox]\nkind = \"maildir\"\npath = \"mailboxes/\"\n\
+             [ledger]\nurl = \"sqlite://ledger.db\"\n[retry]\nattempts = 1\n{report}"
         );
-        fs::write(self.path("config.toml"), config).unwrap();
+        fs::write(folder.path().join("config.toml"), config).unwrap();
+        let clock = Arc::new(ManualClock::standing(Utc.with_ymd_and_hms(2026, 11, 22, 2, 0, 0).unwrap()));
+        let (app, staging) = build(folder.path(), &clock).await;
+        Self { folder, app, clock, staging }
     }
 
-    /// Adds a file of items to the export.
-    pub(crate) fn export(&self, name: &str, items: &[Value]) {
-        fs::write(self.path("export").join(name), json!(items).to_string()).unwrap();
+    /// Puts the program together anew, as a restart would.
+    pub(crate) async fn restart(&mut self) {
+        let (app, staging) = build(self.folder.path(), &self.clock).await;
+        self.app = app;
+        self.staging = staging;
     }
 
-    /// Adds the bytes of an attachment to the export.
-    pub(crate) fn export_attachment(&self, item: i64, index: usize, bytes: &[u8]) {
-        let directory = self.path("export/attachments").join(item.to_string());
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join(format!("{index}-file.txt")), bytes).unwrap();
+    /// Peter becomes a valid user.
+    pub(crate) async fn license_peter(&mut self) {
+        let users = "address\nana.berg@contoso.example\npeter.quist@contoso.example\n";
+        fs::write(self.folder.path().join("users.csv"), users).unwrap();
+        self.restart().await;
     }
 
-    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_whatsapp-archiver"));
-        command.arg("--config").arg(self.path("config.toml")).args(["--log-format", "json"]).args(arguments);
-        command.current_dir(self.root.path()).output().unwrap()
+    /// Adds a file of messages to the source; each has an owner, who is alone in it, and perhaps an attachment.
+    pub(crate) fn sends(&self, messages: &[Sent<'_>]) {
+        let items: Vec<serde_json::Value> = messages.iter().map(|sent| sent.json(self.clock.now())).collect();
+        let first = messages.first().map_or(0, |sent| sent.id);
+        let export = self.folder.path().join("export");
+        for sent in messages {
+            let Some(attachment) = sent.attachment else { continue };
+            let folder = export.join(format!("attachments/{}", sent.id));
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join("0-file.txt"), attachment).unwrap();
+        }
+        fs::write(export.join(format!("{first}.json")), serde_json::to_vec(&items).unwrap()).unwrap();
     }
 
-    /// Runs a command whose exit status is known; gives its standard output.
-    pub(crate) fn run_to(&self, status: i32, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (out, log) = (told(&output.stdout), told(&output.stderr));
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{out}\n{log}");
-        out
+    /// Lets days pass.
+    pub(crate) fn days_pass(&self, days: u64) {
+        self.clock.advance(Duration::from_hours(24 * days));
     }
 
-    /// Runs a command that fails; gives its standard error.
-    pub(crate) fn fail(&self, status: i32, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{told}");
-        told
+    /// Runs an order to its end.
+    pub(crate) async fn run(&self, order: Order) -> RunFinished {
+        self.app.pipeline(CancellationToken::new()).run(order).await.unwrap()
     }
 
-    /// The account of the latest run.
-    pub(crate) fn report(&self) -> Value {
-        serde_json::from_str(&self.run_to(0, &["report", "--format", "json"])).unwrap()
+    /// A regular run that doesn't fail.
+    pub(crate) async fn day(&self) -> RunFinished {
+        let finished = self.run(Order::Regular).await;
+        assert!(finished.error.is_none(), "{:?}", finished.error);
+        finished
     }
 
-    pub(crate) fn verify(&self, status: i32, arguments: &[&str]) -> Value {
-        let words = [&["verify", "--format", "json"], arguments].concat();
-        serde_json::from_str(&self.run_to(status, &words)).unwrap()
+    /// The names of all blobs that begin so.
+    pub(crate) async fn staged(&self, prefix: &str) -> Vec<String> {
+        let found = self.app.remotes.staging.list(prefix).await.unwrap();
+        found.into_iter().map(|(name, _)| name.as_str().to_owned()).collect()
     }
 
-    /// The files of the messages in a mailbox, in all its folders, sorted.
-    pub(crate) fn mails(&self, address: &str) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut pending = vec![self.path("mailboxes").join(address)];
-        while let Some(directory) = pending.pop() {
-            for entry in fs::read_dir(directory).into_iter().flatten() {
-                let path = entry.unwrap().path();
-                let in_folder = path.parent().is_some_and(|parent| parent.ends_with("cur") || parent.ends_with("new"));
-                if path.is_dir() {
-                    pending.push(path);
-                } else if in_folder {
-                    found.push(path);
-                }
+    /// The report files, in the order of the chain.
+    pub(crate) fn reports(&self) -> Vec<PathBuf> {
+        let folder = self.folder.path().join("staging/reports");
+        let entries = fs::read_dir(folder).map(|entries| entries.map(|entry| entry.unwrap().path()).collect());
+        let mut reports: Vec<PathBuf> = entries.unwrap_or_default();
+        reports.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        reports.sort_by_key(|path| read_json(path)["sequence"].as_i64().unwrap());
+        reports
+    }
+
+    /// The files in a mailbox's archive folder.
+    pub(crate) fn mailbox(&self, address: &str) -> Vec<Vec<u8>> {
+        let folder = self.folder.path().join("mailboxes").join(address).join(".WhatsApp Archiver");
+        let files = ["cur", "new"].into_iter().filter_map(|part| fs::read_dir(folder.join(part)).ok()).flatten();
+        files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect()
+    }
+}
+
+async fn build(folder: &Path, clock: &Arc<ManualClock>) -> (App, Arc<Brittle>) {
+    let environment = BTreeMap::new();
+    let config = Config::load(&folder.join("config.toml"), &environment).unwrap();
+    let mut app = App::build(Arc::new(config), &environment).await.unwrap();
+    app.clock = Arc::<ManualClock>::clone(clock);
+    let staging = Arc::new(Brittle::around(Arc::clone(&app.remotes.staging)));
+    app.remotes.staging = Arc::<Brittle>::clone(&staging);
+    (app, staging)
+}
+
+/// A file as JSON.
+pub(crate) fn read_json(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+/// A message that its owner alone takes part in.
+#[derive(Clone, Copy)]
+pub(crate) struct Sent<'a> {
+    pub(crate) id: i64,
+    pub(crate) owner: &'a str,
+    pub(crate) attachment: Option<&'a str>,
+}
+
+impl Sent<'_> {
+    fn json(&self, now: DateTime<Utc>) -> serde_json::Value {
+        let Self { id, owner, attachment } = *self;
+        let email = if owner == ANA { "ana.berg@contoso.example" } else { "peter.quist@contoso.example" };
+        let attachment: Vec<serde_json::Value> = attachment
+            .map(|bytes| serde_json::json!({"name": "file.txt", "contentType": "text/plain", "attachmentSize": bytes.len()}))
+            .into_iter()
+            .collect();
+        let person = serde_json::json!({"value": owner, "type": "PHONE"});
+        serde_json::json!({
+            "typ": "RawMessage", "id": id, "gatewayReceivedDate": now.timestamp_millis(),
+            "networkType": "WHATSAPP_CLOUD_ARCHIVER", "sourceType": "WHATSAPP_CLOUD_ARCHIVER",
+            "body": {
+                "messageId": format!("3EB0{id}"), "messageType": "APP_MESSAGE", "messageTime": now.timestamp_millis(),
+                "direction": "OUT", "owner": person, "sender": person, "recipients": [],
+                "participantEnrichments": { format!("{{\"value\":\"{owner}\",\"type\":\"PHONE\"}}"): {"email": email} },
+                "text": format!("message {id}"), "attachment": attachment,
             }
-        }
-        found.sort();
-        found
-    }
-
-    /// The Message-IDs in a mailbox, sorted, as often as they are there.
-    pub(crate) fn message_ids(&self, address: &str) -> Vec<MessageId> {
-        let mut ids: Vec<MessageId> = self.mails(address).iter().map(|path| message_id(path)).collect();
-        ids.sort();
-        ids
-    }
-
-    /// The one message in a mailbox whose text holds these words.
-    pub(crate) fn mail(&self, address: &str, words: &str) -> PathBuf {
-        let holds = |path: &PathBuf| String::from_utf8_lossy(&fs::read(path).unwrap()).contains(words);
-        let mut found: Vec<PathBuf> = self.mails(address).into_iter().filter(holds).collect();
-        assert_eq!(found.len(), 1, "{words} in {address}: {found:?}");
-        found.remove(0)
-    }
-
-    /// Gives every message a name that says nothing of it, as some mail programs do: a copy that is sent again then becomes
-    /// a second file.
-    pub(crate) fn rename_mails(&self) {
-        for address in [ANA, BEN, CARA] {
-            for (number, path) in self.mails(address).into_iter().enumerate() {
-                let id = message_id(&path);
-                let name = format!("17145576{number:02}.R{}.host:2,S", id.local_part().len() + number);
-                fs::rename(&path, path.with_file_name(name)).unwrap();
-            }
-        }
-    }
-
-    /// The ledger, its helpers and the locks beside it are gone.
-    pub(crate) fn lose_ledger(&self) {
-        for entry in fs::read_dir(self.root.path()).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            if name.starts_with("ledger.db") && path.is_dir() {
-                fs::remove_dir_all(path).unwrap();
-            } else if name.starts_with("ledger.db") {
-                fs::remove_file(path).unwrap();
-            }
-        }
-    }
-
-    /// The program in process.
-    pub(crate) async fn app(&self) -> App {
-        let environment = BTreeMap::new();
-        let config = Arc::new(Config::load(&self.path("config.toml"), &environment).unwrap());
-        App::build(config, &environment).await.unwrap()
-    }
-
-    /// Copies the whole installation.
-    pub(crate) fn duplicate(&self) -> Self {
-        let root = TempDir::new().unwrap();
-        copy_directory(self.root.path(), root.path());
-        Self { root }
+        })
     }
 }
 
-fn copy_directory(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy_directory(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
+/// Staging that breaks on command: after so many changes, or for all that lies under a retention policy.
+pub(crate) struct Brittle {
+    inner: Arc<dyn Staging>,
+    /// Changes until it breaks; none where negative.
+    changes_left: AtomicI64,
+    immutable: AtomicBool,
+}
+
+impl Brittle {
+    fn around(inner: Arc<dyn Staging>) -> Self {
+        Self { inner, changes_left: AtomicI64::new(-1), immutable: AtomicBool::new(false) }
+    }
+
+    /// Breaks after so many more changes.
+    pub(crate) fn breaks_after(&self, changes: i64) {
+        self.changes_left.store(changes, Ordering::SeqCst);
+    }
+
+    /// Works again.
+    pub(crate) fn heals(&self) {
+        self.changes_left.store(-1, Ordering::SeqCst);
+    }
+
+    /// Nothing may be removed.
+    pub(crate) fn set_immutable(&self, immutable: bool) {
+        self.immutable.store(immutable, Ordering::SeqCst);
+    }
+
+    fn change(&self) -> Result<(), StagingError> {
+        let one_less = |left: i64| Some(if left > 0 { left - 1 } else { left });
+        match self.changes_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less) {
+            Ok(0) => Err(StagingError::Unavailable("broken on command".to_owned())),
+            _ => Ok(()),
         }
     }
 }
 
-/// The Message-ID in a file's header.
-pub(crate) fn message_id(path: &Path) -> MessageId {
-    let text = String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
-    let line = text.lines().find_map(|line| line.strip_prefix("Message-ID: ")).expect("a Message-ID");
-    MessageId::parse(line).unwrap()
-}
+#[async_trait]
+impl Staging for Brittle {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
 
-/// A message from Ana to Ben, as the archiver of `owner` captured it.
-pub(crate) fn captured(id: i64, owner: &str, message: &str, text: &str) -> Value {
-    let phone = |number: &str| json!({"value": number, "type": "PHONE"});
-    let people = [("15550101", ANA), ("15550102", BEN), ("15550103", CARA)];
-    let enrichments: serde_json::Map<String, Value> =
-        people.iter().map(|(number, email)| (phone(number).to_string(), json!({"email": email}))).collect();
-    let number = |address: &str| people.iter().find(|(_, email)| *email == address).unwrap().0;
-    json!({
-        "id": id, "gatewayReceivedDate": MORNING + 60_000 * id, "networkType": "WHATSAPP_ARCHIVER",
-        "sourceType": "WHATSAPP_ARCHIVER",
-        "body": {
-            "messageId": message, "messageType": "APP_MESSAGE", "messageTime": MORNING, "owner": phone(number(owner)),
-            "direction": if owner == ANA { "OUT" } else { "IN" }, "sender": phone(number(ANA)),
-            "recipients": [phone(number(BEN))], "participantEnrichments": enrichments, "text": text, "attachment": []
+    async fn prepare(&self) -> Result<(), StagingError> {
+        self.inner.prepare().await
+    }
+
+    async fn put(&self, name: &BlobName, bytes: Bytes) -> Result<(), StagingError> {
+        self.change()?;
+        self.inner.put(name, bytes).await
+    }
+
+    async fn put_stream(
+        &self,
+        name: &BlobName,
+        bytes: ByteStream<std::io::Error>,
+        limit: u64,
+    ) -> Result<StagedStream, StagingError> {
+        self.change()?;
+        self.inner.put_stream(name, bytes, limit).await
+    }
+
+    async fn get(&self, name: &BlobName, limit: u64) -> Result<Bytes, StagingError> {
+        self.inner.get(name, limit).await
+    }
+
+    async fn get_range(&self, name: &BlobName, range: Range<u64>) -> Result<Bytes, StagingError> {
+        self.inner.get_range(name, range).await
+    }
+
+    async fn open(&self, name: &BlobName) -> Result<ByteStream<StagingError>, StagingError> {
+        self.inner.open(name).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<(BlobName, u64)>, StagingError> {
+        self.inner.list(prefix).await
+    }
+
+    async fn copy(&self, from: &BlobName, to: &BlobName) -> Result<(), StagingError> {
+        self.change()?;
+        self.inner.copy(from, to).await
+    }
+
+    async fn remove(&self, name: &BlobName) -> Result<(), StagingError> {
+        if self.immutable.load(Ordering::SeqCst) {
+            return Err(StagingError::Immutable { name: name.clone(), detail: "legal hold".to_owned() });
         }
-    })
-}
-
-/// A message from Ana to Ben.
-pub(crate) fn item(id: i64, text: &str) -> Value {
-    captured(id, ANA, &format!("3EB0{id}"), text)
-}
-
-/// A message from Ana to Ben with one attachment.
-pub(crate) fn item_with_file(id: i64, text: &str) -> Value {
-    let mut item = item(id, text);
-    item["body"]["attachment"] = json!([{"name": "file.txt", "contentType": "text/plain"}]);
-    item
+        self.change()?;
+        self.inner.remove(name).await
+    }
 }

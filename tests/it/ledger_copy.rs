@@ -9,7 +9,7 @@ use chrono::{Duration, TimeZone as _, Utc};
 use tempfile::TempDir;
 use whatsapp_archiver::ledger::{CopyError, Holder, Lease, Ledger, LedgerError, RunId, RunKind};
 
-use crate::archive::{ANA, Archive, BEN, item, item_with_file};
+use crate::installation::{ANA, Archive, BEN, item, item_with_file};
 
 fn archive() -> Archive {
     let archive = Archive::new();

@@ -9,6 +9,7 @@
 )]
 
 mod archive;
+mod audit;
 mod azure;
 mod cli;
 mod config;
@@ -23,16 +24,19 @@ mod graph_users;
 mod http;
 mod imap;
 mod imap_scripted;
+mod installation;
 mod kill;
 mod ledger;
 mod ledger_copy;
 mod local_staging;
+mod log_events;
 mod mailbox_contract;
 mod maildir;
 mod mapping;
 mod pipeline;
 mod rebuild;
 mod resolve;
+mod retention;
 mod servers;
 mod sign_in;
 mod staging_contract;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::archive::{ANA, Archive, BEN, CARA, captured, item, item_with_file, message_id};
+use crate::installation::{ANA, Archive, BEN, CARA, captured, item, item_with_file, message_id};
 
 mod crash;
 

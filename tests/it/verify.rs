@@ -17,7 +17,7 @@ use whatsapp_archiver::resolve::Mailbox;
 use whatsapp_archiver::retry::{Retrier, RetryPolicy};
 use whatsapp_archiver::verify::{Verifier, VerifyError};
 
-use crate::archive::{ANA, Archive, BEN, item, item_with_file, message_id};
+use crate::installation::{ANA, Archive, BEN, item, item_with_file, message_id};
 
 /// An archive of six messages from Ana to Ben.
 fn archive() -> Archive {

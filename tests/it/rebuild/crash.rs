@@ -17,7 +17,7 @@ use whatsapp_archiver::resolve::Mailbox;
 use whatsapp_archiver::staging::{BlobName, ByteStream, StagedStream, Staging, StagingError};
 
 use super::balanced;
-use crate::archive::{ANA, Archive, BEN, captured, item, item_with_file};
+use crate::installation::{ANA, Archive, BEN, captured, item, item_with_file};
 
 /// Counts down; at its end the process is as good as dead.
 #[derive(Clone)]
