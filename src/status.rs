@@ -167,9 +167,10 @@ pub async fn note_remotes(
     for name in REMOTES {
         let detail = match (name, error) {
             ("source", Some(error @ (RunError::Source(_) | RunError::SourceAt { .. })))
-            | ("staging", Some(error @ (RunError::Staging(_) | RunError::ForeignStaging { .. }))) => {
-                Some(error.to_string())
-            }
+            | (
+                "staging",
+                Some(error @ (RunError::Staging(_) | RunError::ForeignStaging { .. } | RunError::OlderLedger { .. })),
+            ) => Some(error.to_string()),
             ("mailbox", None) if report.deliveries.pending > 0 => {
                 Some(format!("{} deliveries are pending", report.deliveries.pending))
             }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{CommandError, CommandResult, Context, Exit, block_on, output};
+use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, output};
 use crate::app;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::LedgerUrl;
-use crate::ledger::Ledger;
+use crate::ledger::{ActionKind, Ledger};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -32,6 +32,7 @@ pub(super) fn run(context: &Context, command: &Command) -> CommandResult {
         let target = Ledger::open_for_copy(&address).await.map_err(anyhow::Error::from)?;
         let shown = shown(&url);
         let counts = source.copy_to(&target, &shown, SystemClock.now()).await.map_err(anyhow::Error::from)?;
+        administrator::acts(context, &target, ActionKind::CopyLedger, &format!("to {shown}")).await?;
         target.close().await;
         source.close().await;
         for (table, rows) in &counts {

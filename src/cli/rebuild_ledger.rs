@@ -2,7 +2,8 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandResult, Context, block_on, output, run::run_order};
+use super::{CommandResult, Context, administrator, block_on, output, run::run_order};
+use crate::ledger::ActionKind;
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::Order;
 
@@ -11,6 +12,7 @@ pub(super) fn run(context: &Context) -> CommandResult {
     block_on(async {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
         let app = context.app(&config).await?;
+        administrator::acts(context, &app.ledger, ActionKind::RebuildLedger, "from staging and the mailboxes").await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
         let finished = run_order(&app, Order::Rebuild, stop).await?;
