@@ -33,6 +33,7 @@ mod log_events;
 mod mailbox_contract;
 mod maildir;
 mod mapping;
+mod oracle;
 mod pipeline;
 mod rebuild;
 mod resolve;
