@@ -10,8 +10,9 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, FirstWindow, LedgerUrl, Retention, ScheduleConfig};
 use crate::convert::CONVERTER_VERSION;
-use crate::http::{HttpClient, HttpOptions};
+use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{Ledger, LedgerError, Presence};
+use crate::metrics::Metrics;
 use crate::pipeline::{Inputs, Keeping, Parts, Pipeline, Settings};
 use crate::resolve::Resolver;
 use crate::retry::RetryPolicy;
@@ -37,6 +38,8 @@ pub struct App {
     pub presence: Presence,
     /// Whose mailboxes items belong in.
     pub resolver: Arc<Resolver>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Why the program could not be put together.
@@ -62,10 +65,11 @@ impl App {
         environment: &BTreeMap<String, String>,
         clock: SharedClock,
     ) -> Result<Self, BuildError> {
-        let (remotes, resolver) = build_remotes(&config, environment, &clock)?;
+        let metrics = Arc::new(Metrics::new());
+        let (remotes, resolver) = build_remotes(&config, environment, &clock, &metrics)?;
         let ledger = open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?;
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
-        Ok(Self { config, clock, remotes, ledger, presence, resolver })
+        Ok(Self { config, clock, remotes, ledger, presence, resolver, metrics })
     }
 
     /// The remotes and the resolver as another configuration says, for a daemon that reads it again.
@@ -74,7 +78,7 @@ impl App {
         config: &Config,
         environment: &BTreeMap<String, String>,
     ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
-        build_remotes(config, environment, &self.clock)
+        build_remotes(config, environment, &self.clock, &self.metrics)
     }
 
     /// A pipeline of these parts, with the mapping in force now.
@@ -90,7 +94,9 @@ impl App {
             ledger: self.ledger.clone(),
             holder: self.presence.holder.clone(),
         };
-        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop).keeping(keeping(&self.config))
+        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop)
+            .counted_by(Arc::clone(&self.metrics))
+            .keeping(keeping(&self.config))
     }
 }
 
@@ -98,11 +104,14 @@ fn build_remotes(
     config: &Config,
     environment: &BTreeMap<String, String>,
     clock: &SharedClock,
+    metrics: &Arc<Metrics>,
 ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
     let mapping = files::read_mapping(config)?;
     let users = files::read_users(config)?;
-    let http = http_client(config)?;
+    let http = http_client(config)?.observed_by(metrics.observer());
     let remotes = Remotes::build(config, environment, &http, clock, users).map_err(BuildError::Other)?;
+    let throttle = Arc::clone(&remotes.throttle);
+    metrics.watch_waits(Remote::Mailbox, move || throttle.waited());
     let resolver = Resolver::new(mapping, config.mapping.automatic, Arc::clone(&remotes.users));
     Ok((remotes, Arc::new(resolver)))
 }

@@ -16,6 +16,7 @@ mod backfill;
 mod check;
 mod consent_url;
 mod convert;
+mod export;
 mod failures;
 mod health;
 mod init;
@@ -70,6 +71,8 @@ enum Command {
     VerifyReport(verify_report::Arguments),
     /// Convert `RawMessage` JSON to .eml files, without any network
     Convert(convert::Arguments),
+    /// Export the messages of a window as files, from staging, imported or not
+    Export(export::Arguments),
     /// Work with mapping files
     #[command(subcommand)]
     Mapping(mapping::Command),
@@ -184,6 +187,7 @@ pub fn main() -> ExitCode {
         Command::Release(arguments) => release::run(&context, &arguments),
         Command::VerifyReport(arguments) => verify_report::run(&arguments),
         Command::Convert(arguments) => convert::run(&context, &arguments),
+        Command::Export(arguments) => export::run(&context, &arguments),
         Command::Mapping(command) => mapping::run(&context, &command),
         Command::ConsentUrl => consent_url::run(&context),
         Command::Health => health::run(&context),

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +24,8 @@ use crate::config::Config;
 use crate::ledger::{Lease, LedgerError};
 use crate::lifecycle::Asked;
 use crate::pipeline::{Order, RunError, RunFinished};
+use crate::serve::health::Health;
+use crate::serve::{Served, serve};
 use crate::status;
 
 mod credential;
@@ -56,6 +60,7 @@ pub struct Daemon {
     environment: BTreeMap<String, String>,
     files: FileWatch,
     phase: watch::Sender<Phase>,
+    health: Arc<Health>,
     stop: CancellationToken,
 }
 
@@ -65,7 +70,30 @@ impl Daemon {
     /// A daemon of these parts.
     pub fn new(app: App, loader: Loader, environment: BTreeMap<String, String>, stop: CancellationToken) -> Self {
         let files = FileWatch::of(&app.config);
-        Self { app, loader, environment, files, phase: watch::Sender::new(Phase::Starting), stop }
+        let health = Arc::new(Health::new(Arc::clone(&app.clock)));
+        Self { app, loader, environment, files, phase: watch::Sender::new(Phase::Starting), health, stop }
+    }
+
+    /// Opens the door of `[http]`, where there is one. Fails where its address is taken.
+    pub async fn listen(&self) -> anyhow::Result<()> {
+        let Some(http) = &self.app.config.http else { return Ok(()) };
+        let listener = TcpListener::bind(http.listen).await;
+        let listener = listener.with_context(|| format!("http.listen: {} can't be listened on", http.listen))?;
+        let served = Served {
+            ledger: self.app.ledger.clone(),
+            schedule: crate::app::schedule(&self.app.config.schedule),
+            clock: Arc::clone(&self.app.clock),
+            metrics: Arc::clone(&self.app.metrics),
+            health: Arc::clone(&self.health),
+            token: http.token.clone(),
+        };
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            if let Err(error) = serve(listener, served, stop).await {
+                tracing::error!(event = "http_failed", error = %error, "the HTTP endpoints ended; the daemon goes on");
+            }
+        });
+        Ok(())
     }
 
     /// What the daemon is doing, for those who wait for it.
@@ -76,8 +104,10 @@ impl Daemon {
     /// Runs until it is told to stop.
     pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>) -> anyhow::Result<()> {
         tracing::info!(event = "daemon_started", version = env!("CARGO_PKG_VERSION"), "the daemon started");
+        self.health.set_ready();
         let mut under_way: Option<Run> = None;
         while !self.stop.is_cancelled() {
+            self.health.beat();
             if under_way.is_none() {
                 under_way = self.begin_if_due().await?;
             }
@@ -139,6 +169,7 @@ impl Daemon {
 
     /// Lets what is under way end, for a few seconds.
     async fn wind_up(self, under_way: Option<Run>) -> anyhow::Result<()> {
+        self.health.set_not_ready("it is stopping");
         tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
         if let Some(run) = under_way {
             tokio::select! {

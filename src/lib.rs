@@ -37,6 +37,7 @@ pub mod retry;
 
 // What is remembered.
 pub mod ledger;
+pub mod metrics;
 pub mod report;
 pub mod silence;
 
@@ -55,4 +56,5 @@ pub mod check;
 pub mod cli;
 pub mod daemon;
 pub mod lifecycle;
+pub mod serve;
 pub mod telemetry;

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::ledger::{Holder, ItemSelection, Ledger, LedgerError};
 use crate::mailbox::MailboxDoor;
+use crate::metrics::Metrics;
 use crate::resolve::Resolver;
 use crate::retry::{Retrier, RetryPolicy};
 use crate::schedule::Schedule;
@@ -165,6 +166,7 @@ pub struct Pipeline {
     retrier: Retrier,
     stop: CancellationToken,
     progress: Arc<Progress>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Pipeline {
@@ -172,14 +174,28 @@ impl Pipeline {
     pub fn new(parts: Parts, settings: Settings, stop: CancellationToken) -> Self {
         let clock = Arc::clone(&parts.clock);
         let retrier = Retrier::new(clock, settings.retry, stop.clone());
-        let keeping = Keeping::default();
-        Self { parts, settings: Arc::new(settings), keeping, retrier, stop, progress: Arc::new(Progress::default()) }
+        Self {
+            parts,
+            settings: Arc::new(settings),
+            keeping: Keeping::default(),
+            retrier,
+            stop,
+            progress: Arc::new(Progress::default()),
+            metrics: None,
+        }
     }
 
     /// The same pipeline, with what is kept of its runs: without it, reports aren't signed, and nothing is purged.
     #[must_use]
     pub fn keeping(self, keeping: Keeping) -> Self {
         Self { keeping, ..self }
+    }
+
+    /// The same pipeline, whose work is counted.
+    #[must_use]
+    pub fn counted_by(self, metrics: Arc<Metrics>) -> Self {
+        let retrier = self.retrier.observed_by(metrics.wait_observer());
+        Self { retrier, metrics: Some(metrics), ..self }
     }
 
     /// The counters of the run under way.

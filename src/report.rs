@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Reason;
 use crate::ledger::{AccountCounts, DeliveryState, Ledger, LedgerError, RunId, RunRecord, RunStatus};
 use crate::window::Window;
 
@@ -132,6 +133,11 @@ impl Report {
             bytes: ByteCounts { downloaded: run.bytes_downloaded, imported: run.bytes_imported },
             error: run.error.clone(),
         })
+    }
+
+    /// Deliveries that were given up in the run: their mailbox could not be used for `retry.give_up`.
+    pub fn given_up(&self) -> u64 {
+        self.failed_by_reason.get(Reason::MailboxUnavailable.name()).copied().unwrap_or_default()
     }
 
     /// What is wrong with the books, where they don't balance.

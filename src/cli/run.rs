@@ -31,6 +31,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         if !arguments.once {
             let stop = CancellationToken::new();
             let daemon = Daemon::new(app, context.loader(), context.environment.clone(), stop);
+            daemon.listen().await?;
             daemon.run(signals.into_words()).await?;
             return Ok(super::Exit::Done);
         }

@@ -116,6 +116,9 @@ pub enum PartialReason {
 }
 
 impl PartialReason {
+    /// All reasons.
+    pub const ALL: [Self; 3] = [Self::AttachmentMissing, Self::AttachmentCorrupt, Self::AttachmentRejected];
+
     /// The reason's name.
     pub fn name(self) -> &'static str {
         match self {

@@ -213,8 +213,14 @@ impl Ledger {
 
     /// The latest runs, newest first.
     pub async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, LedgerError> {
-        let rows = sqlx::query("SELECT * FROM runs ORDER BY started DESC, run_id DESC LIMIT $1")
+        self.earlier_runs(0, limit).await
+    }
+
+    /// Runs, newest first, without the first `skip`.
+    pub async fn earlier_runs(&self, skip: u32, limit: u32) -> Result<Vec<RunRecord>, LedgerError> {
+        let rows = sqlx::query("SELECT * FROM runs ORDER BY started DESC, run_id DESC LIMIT $1 OFFSET $2")
             .bind(i64::from(limit))
+            .bind(i64::from(skip))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(RunRecord::read).collect()

@@ -268,6 +268,9 @@ impl Preparer {
         let record = || pipeline.parts.ledger.record_prepared(&self.run, pipeline.now(), &prepared);
         let first = pipeline.retrier.run("recording items", record).await?;
         failpoint::pass(failpoint::INTENT_RECORDED);
+        if let Some(metrics) = &pipeline.metrics {
+            metrics.prepared(&prepared);
+        }
         pipeline.progress.add_prepared(prepared.len(), prepared.iter().map(|item| item.deliveries.len()).sum());
         for (item, copies) in prepared.iter().zip(copies) {
             let Some(copies) = copies else { continue };

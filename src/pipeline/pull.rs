@@ -20,6 +20,7 @@ use crate::fault::Fault;
 use crate::item::read::peek_id;
 use crate::item::{Item, ItemKey};
 use crate::ledger::{AttachmentRecord, AttachmentState, NewItem, PageRecord, RunId, StoredWindow};
+use crate::metrics::CountedPage;
 use crate::schedule::{self, PlannedWindow};
 use crate::source::{Cursor, Page, SourceError};
 use crate::staging::BlobName;
@@ -239,6 +240,10 @@ impl Puller {
             bytes,
             "a page is staged and recorded"
         );
+        if let Some(metrics) = &pipeline.metrics {
+            let staged_bytes = if staged.is_some() { bytes } else { 0 };
+            metrics.page_recorded(CountedPage { new: items.len(), late, repeated: total - items.len(), staged_bytes });
+        }
         pipeline.progress.add_items(items.len());
         let candidates: Vec<Candidate> =
             fresh.into_iter().zip(numbers).map(|(fresh, no)| Candidate { no, ..fresh.candidate }).collect();

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,6 @@ use super::{Order, Pipeline, RunError};
 use crate::failpoint;
 use crate::ledger::{Holder, ItemNo, ItemSelection, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::report::Report;
-use crate::retry::Retrier;
 
 /// Pages that wait to be prepared.
 const PAGES_AHEAD: usize = 2;
@@ -69,6 +68,9 @@ impl Pipeline {
         let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
         ledger.release_leases(&self.parts.holder).await?;
         if let Ok(finished) = &finished {
+            if let Some(metrics) = &self.metrics {
+                metrics.given_up(finished.report.given_up());
+            }
             self.close(&finished.report, finished.error.as_ref()).await;
         }
         finished
@@ -77,7 +79,7 @@ impl Pipeline {
     /// The same pipeline with a stop of its own, which a failure of one task pulls for the others.
     fn for_one_run(&self) -> Self {
         let stop = self.stop.child_token();
-        let retrier = Retrier::new(Arc::clone(&self.parts.clock), self.settings.retry, stop.clone());
+        let retrier = self.retrier.stopped_by(stop.clone());
         Self { retrier, stop, ..self.clone() }
     }
 
@@ -309,7 +311,8 @@ async fn finish(
 
     let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;
     let told = error.as_ref().map(ToString::to_string);
-    let run = RunRecord { finished: Some(now), error: told.clone(), ..run };
+    // To the millisecond, as the ledger keeps it.
+    let run = RunRecord { finished: Some(now.trunc_subsecs(3)), error: told.clone(), ..run };
     let mut report = Report::draw_up(ledger, &run).await?;
     let imbalance = report.imbalance(ledger).await?;
     if let Some(imbalance) = &imbalance {

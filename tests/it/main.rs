@@ -13,6 +13,7 @@ mod audit;
 mod azure;
 mod cli;
 mod config;
+mod convert_fuzz;
 mod convert_golden;
 mod convert_property;
 mod daemon;
