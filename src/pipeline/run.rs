@@ -74,10 +74,10 @@ impl Pipeline {
         let result = self.for_one_run().with_leases(&leases, &id, order).await;
         let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
         ledger.release_leases(&self.parts.holder).await?;
-        if let (Some(metrics), Ok(finished)) = (&self.metrics, &finished) {
-            metrics.given_up(finished.report.given_up());
-        }
         if let Ok(finished) = &finished {
+            if let Some(metrics) = &self.metrics {
+                metrics.given_up(finished.report.given_up());
+            }
             self.close(&finished.report, finished.error.as_ref()).await;
         }
         finished

@@ -113,7 +113,8 @@ pub(super) async fn a_page_is_recorded_whole_and_its_items_are_known(database: D
     assert_eq!((run.available, run.bytes_downloaded), (2, 7));
 
     // A page one of whose items is known already is refused whole: no item, no count and no cursor of it is there.
-    let name = whatsapp_archiver::staging::BlobName::page(window(), Cursor(10), whatsapp_archiver::digest::Digest::of(b"x"));
+    let name =
+        whatsapp_archiver::staging::BlobName::page(window(), Cursor(10), whatsapp_archiver::digest::Digest::of(b"x"));
     let (id, by) = (run_id(1), holder(1));
     let items = [new_item(3), new_item(1)];
     let again = PageRecord {
@@ -144,8 +145,16 @@ pub(super) async fn what_is_written_is_read_back(database: Database) {
     let ledger = database.open().await;
     begin(&ledger, 1).await;
     let attachments = vec![
-        AttachmentRecord { state: AttachmentState::Staged { blob: "a/b".into() }, size: u64::from(u32::MAX) + 1, digest: Some(key(9).0) },
-        AttachmentRecord { state: AttachmentState::Awaited { detail: "404 – \"später\"".into() }, size: 0, digest: None },
+        AttachmentRecord {
+            state: AttachmentState::Staged { blob: "a/b".into() },
+            size: u64::from(u32::MAX) + 1,
+            digest: Some(key(9).0),
+        },
+        AttachmentRecord {
+            state: AttachmentState::Awaited { detail: "404 – \"später\"".into() },
+            size: 0,
+            digest: None,
+        },
     ];
     let bare = NewItem { id: None, message_id: None, owner: None, ..new_item(2) };
     let items = [NewItem { attachments: attachments.clone(), offset: 1 << 40, ..new_item(1) }, bare];
@@ -161,7 +170,10 @@ pub(super) async fn what_is_written_is_read_back(database: Database) {
         r#"[{"participant":{"value":"15550100","kind":"phone"},"outcome":"unanswered","detail":"x"}]"#,
     )
     .unwrap_or_default();
-    let row = NewDelivery { detail: Some("Ünïcödé ‘quotes’ and \u{1F600}".into()), ..copy(1, 1, DeliveryState::Ready, None) };
+    let row = NewDelivery {
+        detail: Some("Ünïcödé ‘quotes’ and \u{1F600}".into()),
+        ..copy(1, 1, DeliveryState::Ready, None)
+    };
     let with_resolution = Prepared { resolution: Some(resolution.clone()), ..prepared(numbers[0], vec![row]) };
     ledger.record_prepared(&run_id(1), at(5), &[with_resolution]).await.unwrap();
     let read = ledger.items(&numbers).await.unwrap();
@@ -382,7 +394,11 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
         converter: None,
         ..copy(0, 0, Failed, None)
     };
-    let all = [prepared(no[0], vec![own]), prepared(no[1], vec![copy(1, 1, Ready, None)]), prepared(no[2], vec![copy(1, 1, Ready, None)])];
+    let all = [
+        prepared(no[0], vec![own]),
+        prepared(no[1], vec![copy(1, 1, Ready, None)]),
+        prepared(no[2], vec![copy(1, 1, Ready, None)]),
+    ];
     ledger.record_prepared(&run_id(1), at(0), &all).await.unwrap();
     ledger.settle(&run_id(1), &[outcome(no[2], 1, SkippedDuplicate)]).await.unwrap();
     ledger.leave_pending(&run_id(1), None, "later").await.unwrap();
@@ -418,7 +434,10 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
         async move { ledger.select_items(&selection, ItemNo(0), 9).await.unwrap().len() }
     };
     assert_eq!(selected(ItemSelection::default()).await, 1);
-    assert_eq!(selected(ItemSelection { reason: Some(Reason::Encrypted), run: Some(run_id(1)), item: Some(ItemId(0)) }).await, 1);
+    assert_eq!(
+        selected(ItemSelection { reason: Some(Reason::Encrypted), run: Some(run_id(1)), item: Some(ItemId(0)) }).await,
+        1
+    );
     assert_eq!(selected(ItemSelection { run: Some(run_id(2)), ..ItemSelection::default() }).await, 0);
     assert_eq!(selected(ItemSelection { item: Some(ItemId(1)), ..ItemSelection::default() }).await, 0);
 }
@@ -438,7 +457,8 @@ pub(super) async fn items_without_rows_are_accounted_for(database: Database) {
     assert_eq!((rows.len(), rows[1].created, rows[1].target.as_str()), (2, at(7), "item"));
 
     // The next run prepares it, and the row gives way.
-    let late = Prepared { replaced: vec!["item".into()], ..prepared(no[1], vec![copy(1, 2, DeliveryState::Ready, None)]) };
+    let late =
+        Prepared { replaced: vec!["item".into()], ..prepared(no[1], vec![copy(1, 2, DeliveryState::Ready, None)]) };
     ledger.record_prepared(&run_id(2), at(9), &[late]).await.unwrap();
     let targets: Vec<_> = ledger.rows_of(&no).await.unwrap().into_iter().map(|row| row.target).collect();
     assert_eq!(targets, ["mailbox:mailbox 1", "mailbox:mailbox 1"]);

@@ -9,9 +9,7 @@ use whatsapp_archiver::ledger::{
     DeliveryState, ItemNo, Lease, Ledger, LedgerError, NewDelivery, Outcome, Prepared, QueueOf, Target,
 };
 
-use super::{
-    Database, at, begin, copy, holder, identity, key, mailbox, manifest, new_item, page, prepared, run_id,
-};
+use super::{Database, at, begin, copy, holder, identity, key, mailbox, manifest, new_item, page, prepared, run_id};
 use DeliveryState::{Failed, Imported, Pending, Ready, Sending, SkippedDuplicate, Unknown};
 
 const MAILBOXES: usize = 3;
@@ -21,19 +19,62 @@ const RUNS: usize = 3;
 /// Something that is done to a ledger. Numbers are taken modulo what there is.
 #[derive(Debug, Clone)]
 enum Step {
-    Page { run: usize, items: Vec<usize> },
-    Prepare { run: usize, item: usize, identity: usize, to: Vec<usize>, state: DeliveryState, own: Option<DeliveryState> },
-    Intend { run: usize, to: usize, items: Vec<usize> },
-    Settle { run: usize, outcomes: Vec<(usize, usize, DeliveryState)> },
-    Adopt { run: usize, to: Vec<usize>, settle_at: i64 },
-    LeavePending { run: usize },
-    GiveUp { run: usize, before: i64 },
-    Promote { to: usize, identity: usize },
-    Lease { by: usize, to: usize, seconds: i64 },
-    Renew { by: usize, expected: usize },
-    Release { by: usize },
-    Claim { by: usize, limit: u32 },
-    Pass { seconds: i64 },
+    Page {
+        run: usize,
+        items: Vec<usize>,
+    },
+    Prepare {
+        run: usize,
+        item: usize,
+        identity: usize,
+        to: Vec<usize>,
+        state: DeliveryState,
+        own: Option<DeliveryState>,
+    },
+    Intend {
+        run: usize,
+        to: usize,
+        items: Vec<usize>,
+    },
+    Settle {
+        run: usize,
+        outcomes: Vec<(usize, usize, DeliveryState)>,
+    },
+    Adopt {
+        run: usize,
+        to: Vec<usize>,
+        settle_at: i64,
+    },
+    LeavePending {
+        run: usize,
+    },
+    GiveUp {
+        run: usize,
+        before: i64,
+    },
+    Promote {
+        to: usize,
+        identity: usize,
+    },
+    Lease {
+        by: usize,
+        to: usize,
+        seconds: i64,
+    },
+    Renew {
+        by: usize,
+        expected: usize,
+    },
+    Release {
+        by: usize,
+    },
+    Claim {
+        by: usize,
+        limit: u32,
+    },
+    Pass {
+        seconds: i64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -168,7 +209,8 @@ async fn take(ledger: &Ledger, model: &mut Model, step: &Step) {
         Step::GiveUp { run, before } => {
             let failed = ledger.give_up(&run_id(*run), at(*before)).await.unwrap();
             let mut count = 0;
-            let late = |row: &&mut Row| row.run == *run && row.state == Pending && row.to.is_some() && row.created < *before;
+            let late =
+                |row: &&mut Row| row.run == *run && row.state == Pending && row.to.is_some() && row.created < *before;
             for row in model.rows_mut().filter(late) {
                 row.state = Failed;
                 count += 1;
@@ -258,7 +300,13 @@ async fn prepare(
     let to: BTreeSet<usize> = to.iter().copied().collect();
     let mut rows: Vec<NewDelivery> = to.iter().map(|to| copy(*to, of, state, Some(holder(run)))).collect();
     if let Some(state) = own {
-        rows.push(NewDelivery { target: Target::Item, mailbox: None, identity: None, converter: None, ..copy(0, 0, state, None) });
+        rows.push(NewDelivery {
+            target: Target::Item,
+            mailbox: None,
+            identity: None,
+            converter: None,
+            ..copy(0, 0, state, None)
+        });
     }
     let replaced = vec![Target::Item.name()];
     let record = Prepared { replaced, ..prepared(model.items[place].no, rows) };
@@ -273,7 +321,8 @@ async fn prepare(
         }
         let is_first = !model.has_first(to, of);
         let state = if is_first { state } else { Ready };
-        let row = Row { run, state, created: now, attempts: 0, settle_at: None, of: Some((of, is_first)), to: Some(to) };
+        let row =
+            Row { run, state, created: now, attempts: 0, settle_at: None, of: Some((of, is_first)), to: Some(to) };
         model.items[place].rows.insert(target(to), row);
         if is_first {
             expected.insert((model.items[place].no, target(to)));

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::door::Act;
-use super::world::{ANA, BEN, CLEO, World, ana, ben, cleo, counts, in_window, message, stranger, whatsapp_id, whatsapp_ids};
+use super::world::{
+    ANA, BEN, CLEO, World, ana, ben, cleo, counts, in_window, message, stranger, whatsapp_id, whatsapp_ids,
+};
 use crate::servers::telemessage::{ArchivedItem, Who};
 
 /// Message 1, from Ben to Ana and Cleo, as `owner` captured it.

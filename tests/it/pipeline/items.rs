@@ -56,7 +56,9 @@ async fn the_real_bytes_decide_and_not_the_declared_size() {
     let world = World::new().await;
     let declared = |size: u64| serde_json::json!([{ "name": "a.bin", "attachmentSize": size, "content": null }]);
     let lying = |id: i64, real: usize, size: u64| {
-        to_ana(id).attachment_without_digest("a.bin", "application/octet-stream", vec![b'x'; real]).field("attachment", declared(size))
+        to_ana(id)
+            .attachment_without_digest("a.bin", "application/octet-stream", vec![b'x'; real])
+            .field("attachment", declared(size))
     };
     world.server.add([lying(1, 1000, 99 << 30), lying(2, LIMIT + 1, 1)]);
     let report = world.run().await;
