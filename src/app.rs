@@ -8,12 +8,13 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, FirstWindow, LedgerUrl, ScheduleConfig};
+use crate::config::{Config, FirstWindow, LedgerUrl, Retention, ScheduleConfig};
 use crate::convert::CONVERTER_VERSION;
 use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{Ledger, LedgerError, Presence};
 use crate::metrics::Metrics;
-use crate::pipeline::{Inputs, Parts, Pipeline, Settings};
+use crate::notify::Notifier;
+use crate::pipeline::{Inputs, Keeping, Parts, Pipeline, Settings};
 use crate::resolve::Resolver;
 use crate::retry::RetryPolicy;
 use crate::schedule::{Begin, Schedule};
@@ -81,6 +82,19 @@ impl App {
         build_remotes(config, environment, &self.clock, &self.metrics)
     }
 
+    /// Who tells somebody that a run needs them; nobody where no webhook is configured.
+    pub fn notifier(&self) -> Option<Notifier> {
+        let webhook = self.config.notify.webhook.clone()?;
+        let http = match http_client(&self.config) {
+            Ok(http) => http.observed_by(self.metrics.observer()),
+            Err(error) => {
+                tracing::error!(event = "notify_failed", error = %error, "the webhook could not be told");
+                return None;
+            }
+        };
+        Some(Notifier::new(http, webhook, self.ledger.clone(), Arc::clone(&self.clock)))
+    }
+
     /// A pipeline of these parts, with the mapping in force now.
     pub fn pipeline(&self, stop: CancellationToken) -> Pipeline {
         let resolver = Arc::new(self.resolver.snapshot());
@@ -94,7 +108,9 @@ impl App {
             ledger: self.ledger.clone(),
             holder: self.presence.holder.clone(),
         };
-        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop).counted_by(Arc::clone(&self.metrics))
+        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop)
+            .counted_by(Arc::clone(&self.metrics))
+            .keeping(keeping(&self.config))
     }
 }
 
@@ -133,6 +149,15 @@ pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
             converter: CONVERTER_VERSION.to_owned(),
         },
     }
+}
+
+/// What the configuration says of what is kept.
+pub fn keeping(config: &Config) -> Keeping {
+    let retain = match config.staging.retain {
+        Retention::Forever => None,
+        Retention::For(retain) => Some(retain),
+    };
+    Keeping { signing_key: config.report.signing_key.clone(), retain }
 }
 
 /// The schedule that the configuration states.

@@ -20,22 +20,35 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, ConnectOptions as _, Executor as _, Row as _, Transaction};
 
 mod account;
+mod actions;
 mod deliveries;
 mod items;
 mod leases;
 mod presence;
+mod release;
+mod reports;
+mod retention;
 mod runs;
 mod schema;
+mod silence;
 mod sql;
 
 pub use account::{AccountCounts, Failure, FailureFilter, Unmapped};
-pub use deliveries::{Delivery, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target};
+pub use actions::{ActionKind, AdminAction};
+pub use deliveries::{
+    Delivery, DeliveryRow, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target,
+};
 pub use items::{
     AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared,
 };
 pub use leases::{Holder, Lease};
 pub use presence::Presence;
+pub use release::HeldSelection;
+pub use reports::{ChainLink, DrawnReport, ReportEntry};
+pub use retention::HeldCopy;
 pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
+pub(crate) use silence::day_of;
+pub use silence::{OwnerDays, ReadSpan};
 
 use sql::Dialect;
 

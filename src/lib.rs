@@ -39,6 +39,7 @@ pub mod retry;
 pub mod ledger;
 pub mod metrics;
 pub mod report;
+pub mod silence;
 
 // What knows the order of the steps.
 pub mod failpoint;
@@ -55,5 +56,6 @@ pub mod check;
 pub mod cli;
 pub mod daemon;
 pub mod lifecycle;
+pub mod notify;
 pub mod serve;
 pub mod telemetry;

@@ -27,6 +27,7 @@ use crate::window::Window;
 
 mod attachments;
 mod candidate;
+mod closing;
 mod deliver;
 mod dispatch;
 mod leases;
@@ -36,10 +37,12 @@ mod ownership;
 mod prepare;
 mod progress;
 mod pull;
+mod retention;
 mod rows;
 mod run;
 mod settle;
 
+pub use closing::Keeping;
 pub use load::Loader;
 pub use progress::Progress;
 pub use run::{RunFinished, finish_abandoned};
@@ -159,6 +162,7 @@ pub enum RunError {
 pub struct Pipeline {
     parts: Parts,
     settings: Arc<Settings>,
+    keeping: Keeping,
     retrier: Retrier,
     stop: CancellationToken,
     progress: Arc<Progress>,
@@ -173,6 +177,7 @@ impl Pipeline {
         Self {
             parts,
             settings: Arc::new(settings),
+            keeping: Keeping::default(),
             retrier,
             stop,
             progress: Arc::new(Progress::default()),
@@ -185,6 +190,12 @@ impl Pipeline {
     pub fn counted_by(self, metrics: Arc<Metrics>) -> Self {
         let retrier = self.retrier.observed_by(metrics.wait_observer());
         Self { retrier, metrics: Some(metrics), ..self }
+    }
+
+    /// The same pipeline, with what is kept of its runs: without it, reports aren't signed, and nothing is purged.
+    #[must_use]
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Self { keeping, ..self }
     }
 
     /// The counters of the run under way.

@@ -4,7 +4,7 @@
 //! windows/<window>/pages/<cursor>-<sha256>.json     a page, as it was sent
 //! windows/<window>/attachments/<item key>/<index>   an attachment, as it was sent
 //! held/<item key>/item.json, held/<item key>/<index>   copies of what must outlive its window
-//! reports/<run>.json                                the account of a run
+//! reports/<run>.json, reports/<run>.json.sig        the account of a run, and its signature
 //! ledger-id                                         which ledger this staging area belongs to
 //! ```
 
@@ -50,11 +50,31 @@ impl BlobName {
         Self(format!("held/{item}/{index}"))
     }
 
+    /// What the names of all that is staged under a window begin with.
+    pub fn window_prefix(window: Window) -> String {
+        format!("windows/{}/", window.staging_name())
+    }
+
+    /// What the names of a held item's copies begin with.
+    pub fn held_prefix(item: ItemKey) -> String {
+        format!("held/{item}/")
+    }
+
+    /// What the names of all accounts begin with.
+    pub fn reports_prefix() -> &'static str {
+        "reports/"
+    }
+
     /// The account of a run.
     pub fn report(run: &str) -> Self {
         let safe =
             |character: char| if character.is_ascii_alphanumeric() || character == '-' { character } else { '_' };
         Self(format!("reports/{}.json", run.chars().map(safe).collect::<String>()))
+    }
+
+    /// The signature of the account of a run.
+    pub fn report_signature(run: &str) -> Self {
+        Self(format!("{}.sig", Self::report(run).0))
     }
 
     /// A blob that a check writes, reads and deletes; `id` is hexadecimal.

@@ -10,6 +10,7 @@ use crate::ledger::{Ledger, LedgerError, RunKind, RunRecord, RunStatus};
 use crate::pipeline::RunError;
 use crate::report::Report;
 use crate::schedule::{Schedule, pause_after_failure};
+use crate::silence::Silence;
 
 /// What a connector is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,6 +91,9 @@ pub struct Status {
     pub held: u64,
     /// How each remote fared.
     pub remotes: BTreeMap<String, Remote>,
+    /// What used to come and doesn't any more, as lines for an administrator.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 impl Status {
@@ -120,6 +124,7 @@ impl Status {
             oldest_pending: open.oldest_pending,
             held: open.held,
             remotes: remotes(ledger).await?,
+            warnings: Silence::of(ledger, schedule.every, now).await?.lines(),
         })
     }
 }
@@ -218,6 +223,9 @@ impl fmt::Display for Status {
                 Some(detail) => format!("not ok: {detail}"),
             };
             writeln!(f, "{name:<15} {told} (since {})", time(remote.since))?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "Warning         {warning}")?;
         }
         Ok(())
     }

@@ -242,14 +242,15 @@ impl Ledger {
         row.as_ref().map(RunRecord::read).transpose()
     }
 
-    /// Runs that are under way by the ledger's account, though their process has gone: its leases ran out.
-    pub async fn abandoned_runs(&self, own: &Holder, now: DateTime<Utc>) -> Result<Vec<RunRecord>, LedgerError> {
+    /// Runs that are under way by the ledger's account, though nobody is at them: their leases ran out. `current` is the
+    /// one run of its process that is under way.
+    pub async fn abandoned_runs(&self, current: &RunId, now: DateTime<Utc>) -> Result<Vec<RunRecord>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT * FROM runs WHERE status = 'running' AND holder <> $1
-               AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.holder = runs.holder AND leases.until > $2)
+            "SELECT * FROM runs WHERE status = 'running' AND run_id <> $1
+               AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.resource = 'run:' || runs.run_id AND leases.until > $2)
              ORDER BY started",
         )
-        .bind(own.0.clone())
+        .bind(current.0.clone())
         .bind(millis(now))
         .fetch_all(&self.pool)
         .await?;

@@ -131,6 +131,11 @@ impl Pipeline {
                     );
                     return Ok(Fetched::nothing(AttachmentState::TooLarge));
                 }
+                // A stream can't be sent twice, so it is fetched once more.
+                Err(RunError::Staging(error @ StagingError::StreamBroken { .. })) if !last => {
+                    let pause = self.settings.retry.initial;
+                    self.retrier.pause("staging an attachment", fetch, pause, &error).await;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -235,7 +240,8 @@ impl Pipeline {
     }
 }
 
-async fn staging_has(staging: &dyn crate::staging::Staging, name: &BlobName) -> Result<bool, StagingError> {
+/// Whether a blob is there.
+pub(super) async fn staging_has(staging: &dyn crate::staging::Staging, name: &BlobName) -> Result<bool, StagingError> {
     match staging.get_range(name, 0..1).await {
         Ok(_) | Err(StagingError::Damaged { .. }) => Ok(true),
         Err(StagingError::NotFound { .. }) => Ok(false),

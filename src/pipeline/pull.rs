@@ -318,6 +318,7 @@ impl Puller {
     ) -> Result<(Vec<AttachmentRecord>, Option<Content>), RunError> {
         let mut records = Vec::with_capacity(item.attachments.len());
         let mut bodies = Vec::with_capacity(item.attachments.len());
+        let mut size = item.text.len() as u64;
         for (index, (declared, inline)) in item.attachments.iter().zip(inline_attachments(item, raw)).enumerate() {
             let fetched = if let Some(inline) = inline {
                 inline
@@ -325,10 +326,14 @@ impl Puller {
                 let at = AttachmentAt { item: item.id, key, index, window };
                 self.pipeline.stage_attachment(at, declared).await?
             };
+            size += fetched.record.size;
             records.push(fetched.record);
             bodies.push(fetched.bytes);
+            if size > self.pipeline.settings.max_item_size {
+                // It won't be imported, so its bytes need not be in memory.
+                bodies.fill(None);
+            }
         }
-        let size = item.text.len() as u64 + records.iter().map(|record| record.size).sum::<u64>();
         let content = keep(&records, bodies).and_then(|attachments| {
             let space = self.memory.keep(size)?;
             Some(Content { attachments, space })

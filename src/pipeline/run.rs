@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-use tokio::sync::mpsc;
+use chrono::{DateTime, SubsecRound as _, Utc};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ use super::pull::Puller;
 use super::settle::settler;
 use super::{Order, Pipeline, RunError};
 use crate::failpoint;
-use crate::ledger::{Holder, ItemNo, ItemSelection, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
+use crate::ledger::{ItemNo, ItemSelection, Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::report::Report;
 
 /// Pages that wait to be prepared.
@@ -59,16 +59,21 @@ impl Pipeline {
         let kind = order.kind();
         let inputs = serde_json::to_string(&self.settings.inputs).unwrap_or_default();
         let started = self.now();
+        let leases = Arc::new(Leases::new(self.settings.lease, started));
+        // Before the run is there to be taken for an abandoned one.
+        self.take_leases(&leases, &[Lease::Run(id.clone())]).await?;
         ledger.begin_run(&id, kind, &self.parts.holder, &inputs, started).await?;
         tracing::info!(event = "run_started", run.id = %id, run.kind = kind.name(), "a run started");
         self.progress.reset();
 
-        let leases = Arc::new(Leases::new(self.settings.lease, started));
         let result = self.for_one_run().with_leases(&leases, &id, order).await;
         let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
         ledger.release_leases(&self.parts.holder).await?;
         if let (Some(metrics), Ok(finished)) = (&self.metrics, &finished) {
             metrics.given_up(finished.report.given_up());
+        }
+        if let Ok(finished) = &finished {
+            self.close(&finished.report, finished.error.as_ref()).await;
         }
         finished
     }
@@ -110,7 +115,7 @@ impl Pipeline {
         if !matches!(order, Order::Retry(_)) {
             self.become_puller(leases).await?;
         }
-        finish_abandoned(ledger, &self.settings, &self.parts.holder, self.now()).await?;
+        finish_abandoned(ledger, &self.settings, id, self.now()).await?;
 
         let memory = Memory::new(self.settings.max_item_size);
         let dispatch = Arc::new(Dispatch::default());
@@ -126,9 +131,10 @@ impl Pipeline {
             pipeline: self.clone(),
             run: id.clone(),
             leases: Arc::clone(leases),
-            memory: memory.clone(),
+            memory: memory.of_another_stage(),
             dispatch: Arc::clone(&dispatch),
-            settler,
+            settler: settler.clone(),
+            places: Arc::new(Semaphore::new(self.parts.door.limits().mailboxes.max(1))),
         };
         let delivering = self.spawn(deliverer.deliver_all(filled.clone()));
 
@@ -138,10 +144,12 @@ impl Pipeline {
             leases: Arc::clone(leases),
             memory: memory.clone(),
             dispatch,
+            settler,
             look_up_first: self.precedes_ledger(&order).await?,
             replay: replayed(&order),
         };
         let puller = Puller { pipeline: self.clone(), run: id.clone(), leases: Arc::clone(leases), memory, items };
+        let regular = matches!(order, Order::Regular);
         let selection = match &order {
             Order::Retry(selection) => Some(selection.clone()),
             _ => None,
@@ -168,6 +176,9 @@ impl Pipeline {
         let settle = ended(settling).await;
         // The deeper failure is the cause of those before it.
         settle.and(deliver).and(prepare).and(pull)?;
+        if regular {
+            self.purge(leases).await?;
+        }
         if self.stop.is_cancelled() { Err(RunError::Stopped) } else { Ok(()) }
     }
 
@@ -245,7 +256,7 @@ impl Preparer {
         let settle = chrono::Duration::from_std(parts.door.settle()).unwrap_or_default();
         let settle_at = self.pipeline.now() + settle;
         let item = selection.and_then(|selection| selection.item);
-        parts.ledger.adopt_deliveries(&self.run, &parts.holder, &ids, item, settle_at).await?;
+        parts.ledger.adopt_deliveries(&self.run, &ids, item, settle_at).await?;
         for mailbox in &mailboxes {
             self.dispatch.add_backlog(mailbox);
             self.dispatch.add_look_ups(mailbox);
@@ -271,10 +282,10 @@ impl Preparer {
 pub async fn finish_abandoned(
     ledger: &Ledger,
     settings: &super::Settings,
-    own: &Holder,
+    current: &RunId,
     now: DateTime<Utc>,
 ) -> Result<(), RunError> {
-    for run in ledger.abandoned_runs(own, now).await? {
+    for run in ledger.abandoned_runs(current, now).await? {
         tracing::warn!(event = "run_abandoned", run.id = %run.id, "the process of a run has gone; its account is closed, and its work is taken over");
         let error = RunError::Broken("its process ended before the run did".to_owned());
         finish(ledger, settings, &run.id, now, Some(error)).await?;
@@ -304,7 +315,8 @@ async fn finish(
 
     let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;
     let told = error.as_ref().map(ToString::to_string);
-    let run = RunRecord { finished: Some(now), error: told.clone(), ..run };
+    // To the millisecond, as the ledger keeps it.
+    let run = RunRecord { finished: Some(now.trunc_subsecs(3)), error: told.clone(), ..run };
     let mut report = Report::draw_up(ledger, &run).await?;
     let imbalance = report.imbalance(ledger).await?;
     if let Some(imbalance) = &imbalance {

@@ -8,6 +8,8 @@
     reason = "a test whose assumption is broken should end; clippy exempts the test functions alone, not what they share"
 )]
 
+mod archive;
+mod audit;
 mod azure;
 mod cli;
 mod config;
@@ -25,12 +27,15 @@ mod imap_scripted;
 mod kill;
 mod ledger;
 mod local_staging;
+mod log_events;
 mod mailbox_contract;
 mod maildir;
 mod mapping;
 mod metrics;
+mod notify;
 mod pipeline;
 mod resolve;
+mod retention;
 mod serve;
 mod servers;
 mod sign_in;

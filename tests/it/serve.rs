@@ -136,6 +136,7 @@ async fn the_status_has_the_documented_shape() {
             "oldest_pending": "2026-11-22T02:00:00Z",
             "held": 1,
             "remotes": {"mailbox": {"ok": false, "since": "2026-11-22T02:00:00Z", "detail": "1 deliveries are pending"}},
+            "warnings": [],
         })
     );
     let own = Status::of(&site.seed.ledger, &site.schedule, site.clock.now()).await.unwrap();

@@ -2,6 +2,7 @@
 
 pub(crate) mod azure_wire;
 pub(crate) mod azurite;
+#[cfg(feature = "test-cyrus")]
 pub(crate) mod cyrus;
 pub(crate) mod dovecot;
 pub(crate) mod graph;

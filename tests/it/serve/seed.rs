@@ -158,5 +158,6 @@ fn delivery(no: i64, item: &SeedItem) -> NewDelivery {
         detail,
         holder: None,
         converter: None,
+        since: None,
     }
 }
