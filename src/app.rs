@@ -13,6 +13,7 @@ use crate::convert::CONVERTER_VERSION;
 use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{Ledger, LedgerError, Presence};
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 use crate::pipeline::{Inputs, Keeping, Parts, Pipeline, Settings};
 use crate::resolve::Resolver;
 use crate::retry::RetryPolicy;
@@ -79,6 +80,19 @@ impl App {
         environment: &BTreeMap<String, String>,
     ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
         build_remotes(config, environment, &self.clock, &self.metrics)
+    }
+
+    /// Who tells somebody that a run needs them; nobody where no webhook is configured.
+    pub fn notifier(&self) -> Option<Notifier> {
+        let webhook = self.config.notify.webhook.clone()?;
+        let http = match http_client(&self.config) {
+            Ok(http) => http.observed_by(self.metrics.observer()),
+            Err(error) => {
+                tracing::error!(event = "notify_failed", error = %error, "the webhook could not be told");
+                return None;
+            }
+        };
+        Some(Notifier::new(http, webhook, self.ledger.clone(), Arc::clone(&self.clock)))
     }
 
     /// A pipeline of these parts, with the mapping in force now.

@@ -156,7 +156,9 @@ impl Daemon {
             Ok(finished) => {
                 let now = self.app.clock.now();
                 status::note_remotes(&self.app.ledger, &finished.report, finished.error.as_ref(), now).await?;
-                credential::note(&self.app, finished.error.as_ref(), now).await
+                credential::note(&self.app, finished.error.as_ref(), now).await?;
+                self.notify(finished);
+                Ok(())
             }
             Err(error) => {
                 tracing::error!(event = "run_not_accounted", error = %error, "the ledger could not keep the account of a run; its work is taken over by the next one");
@@ -164,6 +166,14 @@ impl Daemon {
                 self.app.clock.sleep(LOOK).await;
                 Ok(())
             }
+        }
+    }
+
+    /// Tells the webhook of a run's end, beside the daemon's own work: a webhook that doesn't answer delays nothing.
+    fn notify(&self, finished: RunFinished) {
+        if let Some(notifier) = self.app.notifier() {
+            let stop = self.stop.clone();
+            tokio::spawn(async move { notifier.run_ended(&finished, &stop).await });
         }
     }
 
