@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::sql::{self, ROWS, built, list_of_placeholders, millis, rows_of_placeholders};
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, RunId};
 use crate::resolve::MailboxId;
 
 /// A process that works on the ledger: a UUID made at its start.
@@ -29,6 +29,8 @@ impl Default for Holder {
 pub enum Lease {
     /// Pulling from the source.
     Puller,
+    /// A run: held from its beginning to its end, so that one whose process has gone is told from one that waits.
+    Run(RunId),
     /// Sending to a mailbox.
     Mailbox(MailboxId),
 }
@@ -37,6 +39,7 @@ impl Lease {
     fn resource(&self) -> String {
         match self {
             Self::Puller => "puller".to_owned(),
+            Self::Run(id) => format!("run:{id}"),
             Self::Mailbox(id) => format!("mailbox:{id}"),
         }
     }

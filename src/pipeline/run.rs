@@ -22,7 +22,7 @@ use super::pull::Puller;
 use super::settle::settler;
 use super::{Order, Pipeline, RunError};
 use crate::failpoint;
-use crate::ledger::{Holder, ItemNo, ItemSelection, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
+use crate::ledger::{ItemNo, ItemSelection, Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::report::Report;
 
 /// Pages that wait to be prepared.
@@ -59,11 +59,12 @@ impl Pipeline {
         let kind = order.kind();
         let inputs = serde_json::to_string(&self.settings.inputs).unwrap_or_default();
         let started = self.now();
+        let leases = Arc::new(Leases::new(self.settings.lease, started));
+        self.take_leases(&leases, &[Lease::Run(id.clone())]).await?;
         ledger.begin_run(&id, kind, &self.parts.holder, &inputs, started).await?;
         tracing::info!(event = "run_started", run.id = %id, run.kind = kind.name(), "a run started");
         self.progress.reset();
 
-        let leases = Arc::new(Leases::new(self.settings.lease, started));
         let result = self.for_one_run().with_leases(&leases, &id, order).await;
         let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
         ledger.release_leases(&self.parts.holder).await?;
@@ -110,7 +111,7 @@ impl Pipeline {
         if !matches!(order, Order::Retry(_)) {
             self.become_puller(leases).await?;
         }
-        finish_abandoned(ledger, &self.settings, &self.parts.holder, self.now()).await?;
+        finish_abandoned(ledger, &self.settings, id, self.now()).await?;
 
         let memory = Memory::new(self.settings.max_item_size);
         let dispatch = Arc::new(Dispatch::default());
@@ -271,7 +272,7 @@ impl Preparer {
 pub async fn finish_abandoned(
     ledger: &Ledger,
     settings: &super::Settings,
-    own: &Holder,
+    own: &RunId,
     now: DateTime<Utc>,
 ) -> Result<(), RunError> {
     for run in ledger.abandoned_runs(own, now).await? {
