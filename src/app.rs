@@ -21,9 +21,11 @@ use crate::schedule::{Begin, Schedule};
 
 pub mod files;
 pub mod remotes;
+pub mod watch;
 
 use files::FileProblems;
 use remotes::Remotes;
+use watch::FileWatch;
 
 /// The program's parts, built once.
 pub struct App {
@@ -39,6 +41,8 @@ pub struct App {
     pub presence: Presence,
     /// Whose mailboxes items belong in.
     pub resolver: Arc<Resolver>,
+    /// The administrator's files, as they were when they were read.
+    pub files: FileWatch,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -67,10 +71,11 @@ impl App {
         clock: SharedClock,
     ) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new());
+        let files = FileWatch::of(&config);
         let (remotes, resolver) = build_remotes(&config, environment, &clock, &metrics)?;
         let ledger = open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?;
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
-        Ok(Self { config, clock, remotes, ledger, presence, resolver, metrics })
+        Ok(Self { config, clock, remotes, ledger, presence, resolver, files, metrics })
     }
 
     /// The remotes and the resolver as another configuration says, for a daemon that reads it again.
