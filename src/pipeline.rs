@@ -215,17 +215,17 @@ impl Pipeline {
         }
     }
 
+    /// The same pipeline, with what is kept of its runs: without it, reports aren't signed, and nothing is purged.
+    #[must_use]
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Self { keeping, ..self }
+    }
+
     /// The same pipeline, whose work is counted.
     #[must_use]
     pub fn counted_by(self, metrics: Arc<Metrics>) -> Self {
         let retrier = self.retrier.observed_by(metrics.wait_observer());
         Self { retrier, metrics: Some(metrics), ..self }
-    }
-
-    /// The same pipeline, with what is kept of its runs: without it, reports aren't signed, and nothing is purged.
-    #[must_use]
-    pub fn keeping(self, keeping: Keeping) -> Self {
-        Self { keeping, ..self }
     }
 
     /// The counters of the run under way.

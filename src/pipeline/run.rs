@@ -74,10 +74,10 @@ impl Pipeline {
         let result = self.for_one_run().with_leases(&leases, &id, order).await;
         let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
         ledger.release_leases(&self.parts.holder).await?;
-        if let (Some(metrics), Ok(finished)) = (&self.metrics, &finished) {
-            metrics.given_up(finished.report.given_up());
-        }
         if let Ok(finished) = &finished {
+            if let Some(metrics) = &self.metrics {
+                metrics.given_up(finished.report.given_up());
+            }
             self.close(&finished.report, finished.error.as_ref()).await;
         }
         finished
@@ -305,10 +305,10 @@ impl Preparer {
 pub async fn finish_abandoned(
     ledger: &Ledger,
     settings: &super::Settings,
-    current: &RunId,
+    own: &RunId,
     now: DateTime<Utc>,
 ) -> Result<(), RunError> {
-    for run in ledger.abandoned_runs(current, now).await? {
+    for run in ledger.abandoned_runs(own, now).await? {
         tracing::warn!(event = "run_abandoned", run.id = %run.id, "the process of a run has gone; its account is closed, and its work is taken over");
         let error = RunError::Broken("its process ended before the run did".to_owned());
         finish(ledger, settings, &run.id, now, Some(error)).await?;
