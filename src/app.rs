@@ -174,14 +174,19 @@ fn read_ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Opens the ledger that the configuration names.
 pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
+    Ledger::open(&ledger_address(url)?).await
+}
+
+/// The address of a ledger with the password in it, for [`Ledger::open`]. An SQLite file's directory is made.
+pub fn ledger_address(url: &LedgerUrl) -> Result<String, LedgerError> {
     let failed = |detail: String| LedgerError::Open { url: "ledger.url".to_owned(), detail };
-    let url = match url {
+    match url {
         LedgerUrl::Sqlite(path) => {
             if let Some(directory) = path.parent() {
                 std::fs::create_dir_all(directory)
                     .map_err(|error| failed(format!("{}: {error}", directory.display())))?;
             }
-            format!("sqlite://{}", path.display())
+            Ok(format!("sqlite://{}", path.display()))
         }
         LedgerUrl::Postgres { url, password } => {
             let mut url = url.clone();
@@ -192,8 +197,7 @@ pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
                     return Err(failed("this address takes no password".to_owned()));
                 }
             }
-            url.to_string()
+            Ok(url.to_string())
         }
-    };
-    Ledger::open(&url).await
+    }
 }

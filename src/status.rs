@@ -99,11 +99,9 @@ pub struct Status {
 impl Status {
     /// The state as the ledger tells it.
     pub async fn of(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<Self, LedgerError> {
-        use RunKind::{Backfill, Regular, Retry};
         use RunStatus::{Complete, Failed, Incomplete, Running};
-        let all = [Regular, Backfill, Retry];
-        let running = ledger.latest_run(&all, &[Running]).await?;
-        let last = ledger.latest_run(&all, &[Complete, Incomplete, Failed]).await?;
+        let running = ledger.latest_run(&RunKind::ALL, &[Running]).await?;
+        let last = ledger.latest_run(&RunKind::ALL, &[Complete, Incomplete, Failed]).await?;
         let open = ledger.open_counts().await?;
         let state = match (&running, &last) {
             (Some(_), _) => State::Running,

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use super::sql::{self, ROWS, built, list_of_placeholders, millis, rows_of_placeholders};
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, RunId};
 use crate::resolve::MailboxId;
 
 /// A process that works on the ledger: a UUID made at its start.
@@ -27,6 +27,8 @@ impl Default for Holder {
 /// Something that one process at a time works on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lease {
+    /// A run: in force while its process is alive.
+    Run(RunId),
     /// Pulling from the source.
     Puller,
     /// Sending to a mailbox.
@@ -36,6 +38,7 @@ pub enum Lease {
 impl Lease {
     fn resource(&self) -> String {
         match self {
+            Self::Run(id) => format!("run:{id}"),
             Self::Puller => "puller".to_owned(),
             Self::Mailbox(id) => format!("mailbox:{id}"),
         }
@@ -44,7 +47,6 @@ impl Lease {
 
 impl Ledger {
     /// Takes leases until `until`, where they are free, ours already or have run out. Tells of each whether it is ours now.
-    /// The deliveries that a holder before us was sending to a mailbox become unknown; they settle from the end of its lease.
     pub async fn lease(
         &self,
         holder: &Holder,
@@ -80,6 +82,8 @@ impl Ledger {
             let held: Vec<String> = rows.iter().map(|row| sql::get(row, "resource")).collect::<Result<_, _>>()?;
             ours.extend(chunk.iter().map(|lease| held.contains(&lease.resource())));
         }
+        // After the leases are written: a copy that is under way has them wait for its end.
+        super::copy::refuse_superseded(&mut transaction).await?;
         transaction.commit().await?;
         Ok(ours)
     }

@@ -165,6 +165,12 @@ const AUDIT: &[&str] = &[
         PRIMARY KEY (owner, day))",
 ];
 
+/// The names of all tables but `meta`.
+pub(super) fn tables() -> impl Iterator<Item = &'static str> {
+    let statements = MIGRATIONS.iter().flat_map(|migration| migration.iter());
+    statements.filter_map(|statement| statement.strip_prefix("CREATE TABLE ")?.split_whitespace().next())
+}
+
 /// Brings the schema up to date and returns the ledger's id, which is made with the first version.
 pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<String, LedgerError> {
     let mut transaction = pool.begin_with(dialect.begin()).await?;

@@ -158,14 +158,15 @@ pub async fn write_csv(mut rows: Rows<'_>, numbers: Numbers, out: &mut (dyn Writ
             row.reason,
             row.detail,
         ];
-        out.write_all(&csv_line(&fields.map(|field| harmless(field.unwrap_or_default())))?)?;
+        out.write_all(&csv_line(&fields.map(Option::unwrap_or_default))?)?;
     }
     Ok(())
 }
 
-fn csv_line(fields: &[String]) -> Result<Vec<u8>, WriteError> {
+/// A line of CSV, its fields made harmless for a spreadsheet.
+pub(crate) fn csv_line(fields: &[String]) -> Result<Vec<u8>, WriteError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(fields)?;
+    writer.write_record(fields.iter().map(|field| harmless(field.clone())))?;
     writer.into_inner().map_err(|error| WriteError::Io(error.into_error()))
 }
 
