@@ -8,12 +8,13 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, FirstWindow, LedgerUrl, ScheduleConfig};
+use crate::config::{Config, FirstWindow, LedgerUrl, Retention, ScheduleConfig};
 use crate::convert::CONVERTER_VERSION;
 use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{Ledger, LedgerError, Presence};
 use crate::metrics::Metrics;
-use crate::pipeline::{Inputs, Parts, Pipeline, Settings};
+use crate::notify::Notifier;
+use crate::pipeline::{Inputs, Keeping, Parts, Pipeline, Settings};
 use crate::resolve::Resolver;
 use crate::retry::RetryPolicy;
 use crate::schedule::{Begin, Schedule};
@@ -86,6 +87,19 @@ impl App {
         build_remotes(config, environment, &self.clock, &self.metrics)
     }
 
+    /// Who tells somebody that a run needs them; nobody where no webhook is configured.
+    pub fn notifier(&self) -> Option<Notifier> {
+        let webhook = self.config.notify.webhook.clone()?;
+        let http = match http_client(&self.config) {
+            Ok(http) => http.observed_by(self.metrics.observer()),
+            Err(error) => {
+                tracing::error!(event = "notify_failed", error = %error, "the webhook could not be told");
+                return None;
+            }
+        };
+        Some(Notifier::new(http, webhook, self.ledger.clone(), Arc::clone(&self.clock)))
+    }
+
     /// A pipeline of these parts, with the mapping in force now.
     pub fn pipeline(&self, stop: CancellationToken) -> Pipeline {
         let resolver = Arc::new(self.resolver.snapshot());
@@ -99,7 +113,9 @@ impl App {
             ledger: self.ledger.clone(),
             holder: self.presence.holder.clone(),
         };
-        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop).counted_by(Arc::clone(&self.metrics))
+        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop)
+            .counted_by(Arc::clone(&self.metrics))
+            .keeping(keeping(&self.config))
     }
 }
 
@@ -140,6 +156,15 @@ pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
     }
 }
 
+/// What the configuration says of what is kept.
+pub fn keeping(config: &Config) -> Keeping {
+    let retain = match config.staging.retain {
+        Retention::Forever => None,
+        Retention::For(retain) => Some(retain),
+    };
+    Keeping { signing_key: config.report.signing_key.clone(), retain }
+}
+
 /// The schedule that the configuration states.
 pub fn schedule(config: &ScheduleConfig) -> Schedule {
     let span = |duration| chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX);
@@ -168,14 +193,19 @@ fn read_ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Opens the ledger that the configuration names.
 pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
+    Ledger::open(&ledger_address(url)?).await
+}
+
+/// The address of a ledger with the password in it, for [`Ledger::open`]. An SQLite file's directory is made.
+pub fn ledger_address(url: &LedgerUrl) -> Result<String, LedgerError> {
     let failed = |detail: String| LedgerError::Open { url: "ledger.url".to_owned(), detail };
-    let url = match url {
+    match url {
         LedgerUrl::Sqlite(path) => {
             if let Some(directory) = path.parent() {
                 std::fs::create_dir_all(directory)
                     .map_err(|error| failed(format!("{}: {error}", directory.display())))?;
             }
-            format!("sqlite://{}", path.display())
+            Ok(format!("sqlite://{}", path.display()))
         }
         LedgerUrl::Postgres { url, password } => {
             let mut url = url.clone();
@@ -186,8 +216,7 @@ pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
                     return Err(failed("this address takes no password".to_owned()));
                 }
             }
-            url.to_string()
+            Ok(url.to_string())
         }
-    };
-    Ledger::open(&url).await
+    }
 }

@@ -194,6 +194,7 @@ impl Daemon {
             Ok(finished) => {
                 let now = self.app.clock.now();
                 let noted = status::note_run(&self.app.ledger, &self.app.config.source, &finished, now).await;
+                self.notify(finished);
                 noted.map_err(RunError::from)
             }
             Err(error) => Err(error),
@@ -202,6 +203,14 @@ impl Daemon {
             tracing::error!(event = "run_not_accounted", error = %error, "the ledger could not keep the account of a run; its work is taken over by the next one");
         }
         noted.is_ok()
+    }
+
+    /// Tells the webhook of a run's end, beside the daemon's own work: a webhook that doesn't answer delays nothing.
+    fn notify(&self, finished: RunFinished) {
+        if let Some(notifier) = self.app.notifier() {
+            let stop = self.stop.clone();
+            tokio::spawn(async move { notifier.run_ended(&finished, &stop).await });
+        }
     }
 
     /// Lets what is under way end, for a few seconds.

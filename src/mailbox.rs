@@ -69,7 +69,8 @@ pub trait MailboxDoor: Send + Sync {
     fn settle(&self) -> Duration;
 
     /// Until when the mailbox takes nothing, where the door knows: a limit is used up, or the server asked for a pause.
-    /// Whoever asks before it sends can work on other mailboxes meanwhile; [`MailboxDoor::import`] waits by itself.
+    /// Whoever asks before it sends can work on other mailboxes meanwhile; [`MailboxDoor::import`] waits a little by
+    /// itself, and else answers [`ImportError::Throttled`].
     fn closed_until(&self, _mailbox: &Mailbox) -> Option<DateTime<Utc>> {
         None
     }

@@ -12,8 +12,13 @@ use crate::fault::Reason;
 use crate::ledger::{AccountCounts, DeliveryState, Ledger, LedgerError, RunId, RunRecord, RunStatus};
 use crate::window::Window;
 
+pub mod chain;
+pub mod document;
+pub mod html;
 pub mod lists;
+pub mod signature;
 pub mod table;
+pub mod verification;
 
 /// The report without its lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

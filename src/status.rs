@@ -10,6 +10,7 @@ use crate::config::SourceConfig;
 use crate::ledger::{Ledger, LedgerError, RunKind, RunRecord, RunStatus};
 use crate::pipeline::{RunError, RunFinished};
 use crate::schedule::{PLAUSIBLE_SKEW, Schedule, pause_after_failure};
+use crate::silence::Silence;
 
 pub mod refusal;
 
@@ -94,15 +95,17 @@ pub struct Status {
     pub held: u64,
     /// How each remote fared.
     pub remotes: BTreeMap<String, Remote>,
+    /// What used to come and doesn't any more, as lines for an administrator.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 impl Status {
     /// The state as the ledger tells it.
     pub async fn of(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<Self, LedgerError> {
-        use RunKind::{Backfill, Regular, Retry};
         use RunStatus::{Complete, Failed, Incomplete};
         let running = ledger.run_under_way(now).await?;
-        let last = ledger.latest_run(&[Regular, Backfill, Retry], &[Complete, Incomplete, Failed]).await?;
+        let last = ledger.latest_run(&RunKind::ALL, &[Complete, Incomplete, Failed]).await?;
         let open = ledger.open_counts().await?;
         let state = match (&running, &last) {
             (Some(_), _) => State::Running,
@@ -123,6 +126,7 @@ impl Status {
             oldest_pending: open.oldest_pending,
             held: open.held,
             remotes: remotes(ledger).await?,
+            warnings: Silence::of(ledger, schedule.every, now).await?.lines(),
         })
     }
 }
@@ -224,7 +228,8 @@ async fn findings(
 /// Whether a run got past the log-in at the source.
 fn reached_source(finished: &RunFinished) -> bool {
     let report = &finished.report;
-    report.window.is_some() || report.kind != RunKind::Retry.name() && finished.error.is_none()
+    let pulls = [RunKind::Regular, RunKind::Backfill].into_iter().any(|kind| kind.name() == report.kind);
+    pulls && (report.window.is_some() || finished.error.is_none())
 }
 
 async fn remotes(ledger: &Ledger) -> Result<BTreeMap<String, Remote>, LedgerError> {
@@ -264,6 +269,9 @@ impl fmt::Display for Status {
                 Some(detail) => format!("not ok: {detail}"),
             };
             writeln!(f, "{name:<15} {told} (since {})", time(remote.since))?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "Warning         {warning}")?;
         }
         Ok(())
     }

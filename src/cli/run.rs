@@ -37,7 +37,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
-        let finished = run_order(&app, Order::Regular, stop).await?;
+        let finished = run_order(&app, Order::Regular, stop.clone()).await?;
+        if let Some(notifier) = app.notifier() {
+            notifier.run_ended(&finished, &stop).await;
+        }
         output::tell_finished(context, &finished)
     })
 }

@@ -174,7 +174,7 @@ impl Ledger {
                    shown.reason, shown.detail
                  FROM (SELECT item_no, target, mailbox, reason, detail,
                          CASE WHEN {OPEN} THEN 'pending' ELSE state END AS state FROM deliveries
-                       WHERE state NOT IN ('imported', 'skipped_duplicate')) AS shown
+                       WHERE state NOT IN ('imported', 'skipped_duplicate') AND released IS NULL) AS shown
                  JOIN items ON items.item_no = shown.item_no
                  WHERE CAST($1 AS TEXT) IS NULL AND shown.state IN ({names})
                    AND (CAST($2 AS TEXT) IS NULL OR shown.reason = $2)
@@ -189,6 +189,26 @@ impl Ledger {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(Failure::read).collect()
+    }
+
+    /// Rows of a run's frozen account in a state, in order, after the row `after`; each with its number.
+    pub async fn account_rows(
+        &self,
+        run: &RunId,
+        state: DeliveryState,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, Failure)>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT * FROM account_rows WHERE run_id = $1 AND state = $2 AND row_no > $3 ORDER BY row_no LIMIT $4",
+        )
+        .bind(run.0.clone())
+        .bind(state.name())
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((sql::get(row, "row_no")?, Failure::read(row)?))).collect()
     }
 
     /// The most frequent participants without a valid user in a run, and how many there are in all.

@@ -148,6 +148,8 @@ pub struct NewDelivery {
     pub holder: Option<Holder>,
     /// The converter's version, for a copy.
     pub converter: Option<&'static str>,
+    /// Since when it is pending, where it takes the place of a row that was; else it is made now.
+    pub since: Option<DateTime<Utc>>,
 }
 
 /// A copy to be sent, looked up or recognised as a duplicate.
@@ -186,6 +188,28 @@ impl Delivery {
             attempts: u32::try_from(sql::get::<i64>(row, "attempts")?).unwrap_or(u32::MAX),
             settle_at: sql::optional_instant(row, "settle_at")?,
         })
+    }
+}
+
+/// A row of an item, in short.
+#[derive(Debug, Clone)]
+pub struct DeliveryRow {
+    /// The item.
+    pub no: ItemNo,
+    /// The name of its [`Target`].
+    pub target: String,
+    /// Where it stands.
+    pub state: DeliveryState,
+    /// Why it failed.
+    pub reason: Option<String>,
+    /// When it was made.
+    pub created: DateTime<Utc>,
+}
+
+impl DeliveryRow {
+    /// Whether it is of a copy for a mailbox.
+    pub fn is_for_mailbox(&self) -> bool {
+        self.target.starts_with("mailbox:")
     }
 }
 
@@ -235,13 +259,12 @@ pub struct OpenCounts {
 }
 
 impl Ledger {
-    /// Takes mailboxes' open copies (of all items, or of one) into a run: what a holder before us was sending becomes unknown
+    /// Takes mailboxes' open copies (of all items, or of one) into a run: what a run before it was sending becomes unknown
     /// and settles from `settle_at`, what was pending becomes ready, and the rows count in the account of `run`. The
-    /// mailboxes must be leased by `holder`.
+    /// mailboxes must be leased by the process of `run`, and no other run of it may be under way.
     pub async fn adopt_deliveries(
         &self,
         run: &RunId,
-        holder: &Holder,
         mailboxes: &[MailboxId],
         item: Option<ItemId>,
         settle_at: DateTime<Utc>,
@@ -250,20 +273,16 @@ impl Ledger {
         for chunk in mailboxes.chunks(ROWS) {
             let statement = format!(
                 "UPDATE deliveries SET run_id = $1,
-                   settle_at = CASE WHEN state = 'sending' AND holder <> $2 THEN CAST($3 AS BIGINT) ELSE settle_at END,
-                   state = CASE WHEN state = 'sending' AND holder <> $2 THEN 'unknown'
-                                WHEN state = 'pending' THEN 'ready' ELSE state END
+                   settle_at = CASE WHEN state = 'sending' THEN CAST($2 AS BIGINT) ELSE settle_at END,
+                   state = CASE state WHEN 'sending' THEN 'unknown' WHEN 'pending' THEN 'ready' ELSE state END
                  WHERE state IN ('ready', 'sending', 'unknown', 'pending') AND run_id <> $1
-                   AND (CAST($4 AS BIGINT) IS NULL
-                        OR item_no IN (SELECT item_no FROM items WHERE item_id = CAST($4 AS BIGINT)))
+                   AND (CAST($3 AS BIGINT) IS NULL
+                        OR item_no IN (SELECT item_no FROM items WHERE item_id = CAST($3 AS BIGINT)))
                    AND mailbox_id IN {}",
-                list_of_placeholders(5, chunk.len())
+                list_of_placeholders(4, chunk.len())
             );
-            let mut query = sqlx::query(built(statement))
-                .bind(run.0.clone())
-                .bind(holder.0.clone())
-                .bind(millis(settle_at))
-                .bind(item.map(|item| item.0));
+            let mut query =
+                sqlx::query(built(statement)).bind(run.0.clone()).bind(millis(settle_at)).bind(item.map(|item| item.0));
             for mailbox in chunk {
                 query = query.bind(mailbox.0.clone());
             }
@@ -312,9 +331,10 @@ impl Ledger {
     }
 
     /// Records the intent to send copies, before the first of them is sent, with what will be sent. Fails where one of them
-    /// isn't this process's to send any more.
+    /// isn't this run's to send any more.
     pub async fn intend(
         &self,
+        run: &RunId,
         holder: &Holder,
         mailbox: &MailboxId,
         items: &[(ItemNo, Manifest)],
@@ -325,12 +345,15 @@ impl Ledger {
             let messages: Vec<_> = chunk.iter().map(|(no, manifest)| (*no, converter, manifest)).collect();
             super::items::insert_messages(&mut transaction, &messages).await?;
             let statement = format!(
-                "UPDATE deliveries SET state = 'sending', holder = $1, converter = $2 WHERE mailbox_id = $3 AND item_no IN {}
-                   AND state IN ('ready', 'unknown')",
-                list_of_placeholders(4, chunk.len())
+                "UPDATE deliveries SET state = 'sending', holder = $1, converter = $2
+                 WHERE mailbox_id = $3 AND run_id = $4 AND state IN ('ready', 'unknown') AND item_no IN {}",
+                list_of_placeholders(5, chunk.len())
             );
-            let mut query =
-                sqlx::query(built(statement)).bind(holder.0.clone()).bind(converter.to_owned()).bind(mailbox.0.clone());
+            let mut query = sqlx::query(built(statement))
+                .bind(holder.0.clone())
+                .bind(converter.to_owned())
+                .bind(mailbox.0.clone())
+                .bind(run.0.clone());
             for (item, _) in chunk {
                 query = query.bind(item.0);
             }
@@ -343,11 +366,11 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records outcomes, in one transaction.
+    /// Records outcomes, in one transaction. Rows that another run has taken over meanwhile are that run's, and stay.
     pub async fn settle(&self, run: &RunId, outcomes: &[Outcome]) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         for chunk in outcomes.chunks(ROWS) {
-            settle_chunk(&mut transaction, self.dialect, chunk).await?;
+            settle_chunk(&mut transaction, self.dialect, run, chunk).await?;
         }
         let bytes: u64 = outcomes.iter().map(|outcome| outcome.bytes).sum();
         if bytes > 0 {
@@ -385,7 +408,7 @@ impl Ledger {
         Ok(found)
     }
 
-    /// Makes a duplicate the first copy of its message in a mailbox, after the one that was first failed for good.
+    /// Makes a duplicate the first copy of its message in a mailbox, in the place of one that failed for good.
     pub async fn promote(&self, mailbox: &MailboxId, identity: Identity, item: ItemNo) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         sqlx::query("UPDATE deliveries SET first = 0 WHERE first = 1 AND mailbox_id = $1 AND identity = $2 AND state = 'failed'")
@@ -422,11 +445,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Fails what was pending for longer than `retry.give_up`: rows of `run` that are not known to be sent and were made before `before`.
+    /// Fails what was pending for longer than `retry.give_up`: copies that are certainly not sent, and participants whom the
+    /// directory did not answer for, in rows of `run` that were made before `before`.
     pub async fn give_up(&self, run: &RunId, before: DateTime<Utc>) -> Result<u64, LedgerError> {
         let result = sqlx::query(
             "UPDATE deliveries SET state = 'failed', reason = 'mailbox_unavailable'
-             WHERE run_id = $1 AND state = 'pending' AND mailbox_id IS NOT NULL AND created < $2",
+             WHERE run_id = $1 AND state = 'pending' AND created < $2
+               AND (mailbox_id IS NOT NULL OR target LIKE 'participant:%')",
         )
         .bind(run.0.clone())
         .bind(millis(before))
@@ -435,15 +460,12 @@ impl Ledger {
         Ok(result.rows_affected())
     }
 
-    /// The rows of items, as their targets and states.
-    pub async fn rows_of(
-        &self,
-        items: &[ItemNo],
-    ) -> Result<Vec<(ItemNo, String, DeliveryState, Option<String>)>, LedgerError> {
+    /// The rows of items.
+    pub async fn rows_of(&self, items: &[ItemNo]) -> Result<Vec<DeliveryRow>, LedgerError> {
         let mut found = Vec::new();
         for chunk in items.chunks(ROWS) {
             let statement = format!(
-                "SELECT item_no, target, state, reason FROM deliveries WHERE item_no IN {} ORDER BY item_no, target",
+                "SELECT item_no, target, state, reason, created FROM deliveries WHERE item_no IN {} ORDER BY item_no, target",
                 list_of_placeholders(1, chunk.len())
             );
             let mut query = sqlx::query(built(statement));
@@ -451,12 +473,13 @@ impl Ledger {
                 query = query.bind(item.0);
             }
             for row in query.fetch_all(&self.pool).await? {
-                found.push((
-                    ItemNo(sql::get(&row, "item_no")?),
-                    sql::get(&row, "target")?,
-                    DeliveryState::from_name(&sql::get::<String>(&row, "state")?)?,
-                    sql::get(&row, "reason")?,
-                ));
+                found.push(DeliveryRow {
+                    no: ItemNo(sql::get(&row, "item_no")?),
+                    target: sql::get(&row, "target")?,
+                    state: DeliveryState::from_name(&sql::get::<String>(&row, "state")?)?,
+                    reason: sql::get(&row, "reason")?,
+                    created: sql::instant(&row, "created")?,
+                });
             }
         }
         Ok(found)
@@ -500,9 +523,11 @@ impl Ledger {
         )
         .fetch_one(&self.pool)
         .await?;
-        let held = sqlx::query("SELECT COUNT(DISTINCT item_no) AS held FROM deliveries WHERE state = 'failed'")
-            .fetch_one(&self.pool)
-            .await?;
+        let held = sqlx::query(
+            "SELECT COUNT(DISTINCT item_no) AS held FROM deliveries WHERE state = 'failed' AND released IS NULL",
+        )
+        .fetch_one(&self.pool)
+        .await?;
         let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
         Ok(OpenCounts {
             pending: unsigned(sql::get(&row, "pending")?),
@@ -547,7 +572,7 @@ async fn insert_chunk(
     let mut query = sqlx::query(built(statement));
     for (no, row) in rows {
         let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();
-        // A duplicate is never on its way: it waits for the first copy.
+        // A duplicate is never on its way, and never there: it waits for the first copy.
         let state = if first { row.state } else { waiting(row.state) };
         query = query
             .bind(no.0)
@@ -561,7 +586,7 @@ async fn insert_chunk(
             .bind(row.reason.map(Reason::name))
             .bind(row.detail.clone())
             .bind(run.0.clone())
-            .bind(millis(now))
+            .bind(millis(row.since.unwrap_or(now)))
             .bind(row.holder.as_ref().filter(|_| first).map(|holder| holder.0.clone()))
             .bind(row.converter);
     }
@@ -570,7 +595,7 @@ async fn insert_chunk(
 }
 
 fn waiting(state: DeliveryState) -> DeliveryState {
-    if state == DeliveryState::Sending { DeliveryState::Ready } else { state }
+    if matches!(state, DeliveryState::Sending | DeliveryState::Unknown) { DeliveryState::Ready } else { state }
 }
 
 /// Removes rows whose place others take.
@@ -594,6 +619,7 @@ pub(super) async fn remove(
 async fn settle_chunk(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
+    run: &RunId,
     chunk: &[Outcome],
 ) -> Result<(), LedgerError> {
     const TYPES: [&str; 8] = ["BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT"];
@@ -607,8 +633,10 @@ async fn settle_chunk(
          UPDATE deliveries SET state = done.state, reason = done.reason, detail = done.detail,
            attempts = deliveries.attempts + done.attempts, settle_at = done.settle_at,
            remote_id = COALESCE(done.remote_id, deliveries.remote_id), holder = NULL
-         FROM done WHERE deliveries.item_no = done.item_no AND deliveries.target = done.target",
-        rows.join(", ")
+         FROM done WHERE deliveries.item_no = done.item_no AND deliveries.target = done.target
+           AND deliveries.run_id = ${}",
+        rows.join(", "),
+        chunk.len() * TYPES.len() + 1
     );
     let mut query = sqlx::query(built(dialect.schema(&statement)));
     for outcome in chunk {
@@ -622,6 +650,6 @@ async fn settle_chunk(
             .bind(outcome.settle_at.map(millis))
             .bind(outcome.remote_id.clone());
     }
-    query.execute(&mut **transaction).await?;
+    query.bind(run.0.clone()).execute(&mut **transaction).await?;
     Ok(())
 }

@@ -27,10 +27,10 @@ impl Default for Holder {
 /// Something that one process at a time works on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Lease {
+    /// A run: in force while its process is alive.
+    Run(RunId),
     /// Pulling from the source.
     Puller,
-    /// A run: held from its beginning to its end, so that one whose process has gone is told from one that waits.
-    Run(RunId),
     /// Sending to a mailbox.
     Mailbox(MailboxId),
 }
@@ -38,8 +38,8 @@ pub enum Lease {
 impl Lease {
     fn resource(&self) -> String {
         match self {
-            Self::Puller => "puller".to_owned(),
             Self::Run(id) => format!("run:{id}"),
+            Self::Puller => "puller".to_owned(),
             Self::Mailbox(id) => format!("mailbox:{id}"),
         }
     }
@@ -47,7 +47,6 @@ impl Lease {
 
 impl Ledger {
     /// Takes leases until `until`, where they are free, ours already or have run out. Tells of each whether it is ours now.
-    /// The deliveries that a holder before us was sending to a mailbox become unknown; they settle from the end of its lease.
     pub async fn lease(
         &self,
         holder: &Holder,
@@ -83,6 +82,8 @@ impl Ledger {
             let held: Vec<String> = rows.iter().map(|row| sql::get(row, "resource")).collect::<Result<_, _>>()?;
             ours.extend(chunk.iter().map(|lease| held.contains(&lease.resource())));
         }
+        // After the leases are written: a copy that is under way has them wait for its end.
+        super::copy::refuse_superseded(&mut transaction).await?;
         transaction.commit().await?;
         Ok(ours)
     }

@@ -6,7 +6,7 @@ use super::memory::Space;
 use crate::convert::StagedAttachment;
 use crate::item::read::Malformed;
 use crate::item::{Item, ItemKey};
-use crate::ledger::{AttachmentRecord, AttachmentState, DeliveryState, ItemNo, ItemRecord};
+use crate::ledger::{AttachmentRecord, AttachmentState, DeliveryRow, DeliveryState, ItemNo, ItemRecord};
 use crate::resolve::Resolution;
 use crate::window::Window;
 
@@ -38,23 +38,9 @@ pub(super) struct Content {
 #[derive(Debug, Default)]
 pub(super) struct History {
     pub(super) resolution: Option<Resolution>,
-    pub(super) rows: Vec<HistoryRow>,
+    pub(super) rows: Vec<DeliveryRow>,
     /// The attachments' record changed since it was last recorded.
     pub(super) attachments_changed: bool,
-}
-
-/// A row that an earlier run made.
-#[derive(Debug)]
-pub(super) struct HistoryRow {
-    pub(super) target: String,
-    pub(super) state: DeliveryState,
-    pub(super) reason: Option<String>,
-}
-
-impl HistoryRow {
-    pub(super) fn is_for_mailbox(&self) -> bool {
-        self.target.starts_with("mailbox:")
-    }
 }
 
 impl History {

@@ -4,14 +4,17 @@
 //!
 //! | Fault | Its copy |
 //! |---|---|
-//! | `Retry` | goes back to the head of the queue; the mailbox, and no other, waits. After `retry.attempts` in a row the rest is left pending |
+//! | `Retry` | goes back to the ledger; the mailbox, and no other, waits. After `retry.attempts` in a row the rest is left pending |
 //! | `LookUp` | is `unknown`: looked up when the door has settled, sent again only where it is absent |
 //! | `Hold` | is left pending; after a few in a row the rest is too |
 //! | `Reject` | has failed |
+//!
+//! A mailbox that waits takes up nothing: no memory, and none of the places that the door has.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +32,8 @@ use crate::resolve::Mailbox;
 mod backlog;
 mod outcomes;
 
+pub(super) use outcomes::settled;
+
 /// What delivering needs beside the pipeline.
 #[derive(Clone)]
 pub(super) struct Deliverer {
@@ -38,16 +43,27 @@ pub(super) struct Deliverer {
     pub(super) memory: Memory,
     pub(super) dispatch: Arc<Dispatch>,
     pub(super) settler: Settler,
+    /// The places of the mailboxes that are worked on at the same time.
+    pub(super) places: Arc<Semaphore>,
 }
 
 /// Copies that are held one after the other before the mailbox is left alone for this run.
 const HOLDS: u32 = 3;
 
-/// How a mailbox fares in this run.
-#[derive(Default)]
-struct Health {
+/// How long a mailbox must be closed for to be left for so long; a shorter pause is the door's own.
+const WORTH_LEAVING: chrono::Duration = chrono::Duration::seconds(5);
+
+/// A worker at its mailbox.
+struct Visit<'a> {
+    mailbox: &'a Mailbox,
+    /// Failures that passed, in a row.
     failures: u32,
+    /// Copies that were held, in a row.
     holds: u32,
+    /// The pauses after failures.
+    pauses: Box<dyn Iterator<Item = Duration> + Send>,
+    /// The place that it takes up.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 /// Whether the worker goes on with its mailbox.
@@ -60,47 +76,66 @@ enum Next {
 impl Deliverer {
     /// Works on all mailboxes until `filled` tells that nothing is added any more and all of them are idle.
     pub(super) async fn deliver_all(self, filled: CancellationToken) -> Result<(), RunError> {
-        let most = self.pipeline.parts.door.limits().mailboxes.max(1);
+        let stop = &self.pipeline.stop;
         let mut workers: JoinSet<Result<(), RunError>> = JoinSet::new();
+        let mut result = Ok(());
         loop {
             let changed = self.dispatch.changed();
-            while workers.len() < most
-                && !self.pipeline.stop.is_cancelled()
-                && let Some(mailbox) = self.dispatch.claim()
-            {
-                let worker = self.clone();
-                workers.spawn(async move { worker.work(&mailbox).await });
+            let stopping = stop.is_cancelled();
+            if stopping {
+                result = result.and(self.put_all_back().await);
             }
-            let stopping = self.pipeline.stop.is_cancelled();
-            if workers.is_empty() && (stopping || filled.is_cancelled() && self.dispatch.is_idle()) {
-                return Ok(());
+            while !stopping && let Some((mailbox, place)) = self.claim() {
+                let worker = self.clone();
+                workers.spawn(async move { worker.work(&mailbox, place).await });
+            }
+            if workers.is_empty() && filled.is_cancelled() && self.dispatch.is_idle() {
+                return result;
             }
             tokio::select! {
                 Some(ended) = workers.join_next() => {
-                    ended.map_err(|error| RunError::Broken(error.to_string()))??;
+                    let ended = ended.unwrap_or_else(|error| Err(RunError::Broken(error.to_string())));
+                    if ended.is_err() {
+                        stop.cancel();
+                    }
+                    result = result.and(ended);
                 }
-                () = changed, if !stopping => {}
+                () = changed => {}
                 () = filled.cancelled(), if !filled.is_cancelled() => {}
-                () = self.pipeline.stop.cancelled(), if !stopping => {}
+                () = stop.cancelled(), if !stopping => {}
             }
         }
     }
 
+    /// A mailbox that has work and no worker, and a place to work on it.
+    fn claim(&self) -> Option<(Mailbox, OwnedSemaphorePermit)> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some((self.dispatch.claim()?, place))
+    }
+
     /// Works on one mailbox until it has nothing left.
-    async fn work(&self, mailbox: &Mailbox) -> Result<(), RunError> {
-        let limits = self.pipeline.parts.door.limits();
-        let mut health = Health::default();
-        let mut pauses = self.pipeline.settings.retry.pauses();
+    async fn work(&self, mailbox: &Mailbox, place: OwnedSemaphorePermit) -> Result<(), RunError> {
+        let door = &self.pipeline.parts.door;
+        let limits = door.limits();
+        let pauses = Box::new(self.pipeline.settings.retry.pauses());
+        let mut visit = Visit { mailbox, failures: 0, holds: 0, pauses, place: Some(place) };
         loop {
             if self.pipeline.stop.is_cancelled() {
                 return self.put_back(mailbox).await;
             }
+            if let Some(open) = door.closed_until(mailbox)
+                && open > self.pipeline.now() + WORTH_LEAVING
+                && self.dispatch.has_work(mailbox)
+            {
+                self.wait(&mut visit, self.pipeline.parts.clock.sleep_until(open)).await?;
+                continue;
+            }
             let work = self.dispatch.next(mailbox, limits.batch_messages, limits.batch_bytes);
             let next = match work {
                 Work::Nothing => return Ok(()),
-                Work::Send(jobs) => self.send(mailbox, jobs, &mut health, &mut pauses).await?,
-                Work::Backlog => self.send_backlog(mailbox, &mut health, &mut pauses).await?,
-                Work::LookUps => self.look_up(mailbox, &mut health, &mut pauses).await?,
+                Work::Send(jobs) => self.send(&mut visit, jobs).await?,
+                Work::Backlog => self.send_backlog(&mut visit).await?,
+                Work::LookUps => self.look_up(&mut visit).await?,
                 Work::Duplicates => {
                     self.settle_duplicates(mailbox).await?;
                     Next::GoOn
@@ -113,13 +148,8 @@ impl Deliverer {
     }
 
     /// Sends a batch whose intents are recorded, and does with each copy what its outcome calls for.
-    async fn send(
-        &self,
-        mailbox: &Mailbox,
-        jobs: Vec<Job>,
-        health: &mut Health,
-        pauses: &mut (impl Iterator<Item = Duration> + Send),
-    ) -> Result<Next, RunError> {
+    async fn send(&self, visit: &mut Visit<'_>, jobs: Vec<Job>) -> Result<Next, RunError> {
+        let mailbox = visit.mailbox;
         if !self.leases.in_force(self.pipeline.now()) {
             return Err(LedgerError::LeaseLost(format!("mailbox {}", mailbox.address)).into());
         }
@@ -132,7 +162,7 @@ impl Deliverer {
         for (job, result) in jobs.into_iter().zip(results) {
             match result {
                 Ok(remote) => {
-                    *health = Health::default();
+                    (visit.failures, visit.holds) = (0, 0);
                     self.imported(mailbox, &job, remote, 1).await;
                 }
                 Err(error) => match Fault::from(&error) {
@@ -142,55 +172,58 @@ impl Deliverer {
                     }
                     Fault::LookUp => self.unknown(mailbox, &job, &error).await,
                     Fault::Hold | Fault::Fatal => {
-                        health.holds += 1;
+                        visit.holds += 1;
                         self.held(mailbox, &job, &error).await;
                     }
                     Fault::Reject(reason) => self.rejected(mailbox, &job, reason.name(), &error).await,
                 },
             }
         }
-        if health.holds >= HOLDS {
-            self.unsent(
-                mailbox,
-                again,
-                DeliveryState::Pending,
-                Some("the mailbox refused several copies in a row; see the log"),
-            )
-            .await;
+        if visit.holds >= HOLDS {
+            let detail = "the mailbox refused several copies in a row; see the log";
+            self.unsent(mailbox, again, DeliveryState::Pending, Some(detail)).await;
             return Ok(Next::LeaveIt);
         }
-        match pause {
-            None => Ok(Next::GoOn),
-            Some((after, error)) => self.again(mailbox, again, after, &error, health, pauses).await,
-        }
+        let Some((after, error)) = pause else { return Ok(Next::GoOn) };
+        self.unsent(mailbox, again, DeliveryState::Ready, Some(&error.to_string())).await;
+        self.try_later(visit, after, &error).await
     }
 
-    /// Tries copies again that were certainly not sent, after the pause that the mailbox asked for.
-    async fn again(
+    /// Waits after a failure that passes, for the pause that the mailbox asked for; after too many in a row it is left alone.
+    async fn try_later(
         &self,
-        mailbox: &Mailbox,
-        jobs: Vec<Job>,
+        visit: &mut Visit<'_>,
         after: Option<Duration>,
         error: &ImportError,
-        health: &mut Health,
-        pauses: &mut (impl Iterator<Item = Duration> + Send),
     ) -> Result<Next, RunError> {
-        health.failures += 1;
-        let own = pauses.next();
-        if health.failures >= self.pipeline.settings.retry.attempts {
-            let detail = error.to_string();
-            self.unsent(mailbox, jobs, DeliveryState::Pending, Some(&detail)).await;
+        let policy = &self.pipeline.settings.retry;
+        visit.failures += 1;
+        if visit.failures >= policy.attempts {
             return Ok(Next::LeaveIt);
         }
-        // What waits for this mailbox leaves the memory to the others.
-        self.dispatch.set_paused(mailbox, true);
-        self.unsent(mailbox, jobs, DeliveryState::Ready, None).await;
-        self.put_back(mailbox).await?;
-        let pause = after.unwrap_or_default().max(own.unwrap_or(self.pipeline.settings.retry.max));
-        let what = format!("importing into {}", mailbox.address);
-        self.pipeline.retrier.pause(&what, health.failures, pause, error).await;
-        self.dispatch.set_paused(mailbox, false);
+        let own = visit.pauses.next().unwrap_or(policy.max);
+        let what = format!("importing into {}", visit.mailbox.address);
+        let pause = self.pipeline.retrier.pause(&what, visit.failures, after.unwrap_or_default().max(own), error);
+        let pause = async { _ = pause.await };
+        self.wait(visit, pause).await?;
         Ok(Next::GoOn)
+    }
+
+    /// Waits for a mailbox, or for the stop: meanwhile what it has goes to the ledger, and others take its place.
+    async fn wait(&self, visit: &mut Visit<'_>, until: impl Future<Output = ()>) -> Result<(), RunError> {
+        visit.place = None;
+        self.dispatch.set_paused(visit.mailbox, true);
+        self.put_back(visit.mailbox).await?;
+        let until_placed = async {
+            until.await;
+            Arc::clone(&self.places).acquire_owned().await.ok()
+        };
+        visit.place = tokio::select! {
+            () = self.pipeline.stop.cancelled() => None,
+            place = until_placed => place,
+        };
+        self.dispatch.set_paused(visit.mailbox, false);
+        Ok(())
     }
 
     /// Hands what waits in memory for a mailbox to the ledger, as certainly not sent.
@@ -199,8 +232,13 @@ impl Deliverer {
         self.unsent(mailbox, jobs, DeliveryState::Ready, None).await;
         self.settler.flush().await?;
         self.dispatch.add_backlog(mailbox);
-        if self.pipeline.stop.is_cancelled() {
-            self.dispatch.give_up(mailbox);
+        Ok(())
+    }
+
+    /// Hands all that waits in memory to the ledger, because the run stops.
+    async fn put_all_back(&self) -> Result<(), RunError> {
+        for mailbox in self.dispatch.close() {
+            self.put_back(&mailbox).await?;
         }
         Ok(())
     }
@@ -213,10 +251,10 @@ impl Deliverer {
             mailbox = %mailbox.address,
             "the mailbox is left alone for the rest of this run; its copies are pending"
         );
-        let jobs = self.dispatch.take_all(mailbox);
-        self.unsent(mailbox, jobs, DeliveryState::Pending, Some("the mailbox was left alone after repeated failures"))
-            .await;
         self.dispatch.give_up(mailbox);
+        let jobs = self.dispatch.take_all(mailbox);
+        let detail = "the mailbox was left alone after repeated failures";
+        self.unsent(mailbox, jobs, DeliveryState::Pending, Some(detail)).await;
         Ok(())
     }
 }

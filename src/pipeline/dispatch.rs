@@ -1,6 +1,7 @@
 //! The mailboxes' queues: what is in memory for each, and which of them is being worked on.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -88,6 +89,8 @@ pub(super) enum Work {
 #[derive(Debug, Default)]
 pub(super) struct Dispatch {
     queues: Mutex<HashMap<MailboxId, Queue>>,
+    /// No new work is begun.
+    closed: AtomicBool,
     changed: Notify,
 }
 
@@ -111,21 +114,27 @@ impl Dispatch {
             // A queue that continues in the ledger stays there until it is worked off, so that copies keep their order.
             let fits = queue.jobs.len() + queue.reserved < MOST_COPIES
                 && (queue.bytes + size <= MOST_BYTES || queue.jobs.is_empty() && queue.reserved == 0);
-            let admitted = fits && !queue.given_up && !queue.paused && !queue.backlog;
+            let open = !queue.given_up && !queue.paused && !queue.backlog && !self.is_closed();
+            let admitted = fits && open;
             queue.reserved += usize::from(admitted);
             admitted
         })
     }
 
-    /// Puts a copy into the place that was reserved for it; without one, the place is given back.
-    pub(super) fn fill(&self, mailbox: &Mailbox, job: Option<Job>) {
+    /// Puts a copy into the place that was reserved for it; without one, the place is given back. Returns the copy where
+    /// the mailbox takes nothing by now, so that it must go by way of the ledger after all.
+    #[must_use = "a copy that is given back is not in the queue"]
+    pub(super) fn fill(&self, mailbox: &Mailbox, job: Option<Job>) -> Option<Job> {
         self.with(mailbox, |queue| {
             queue.reserved = queue.reserved.saturating_sub(1);
-            if let Some(job) = job {
-                queue.bytes += job.message.size();
-                queue.jobs.push_back(job);
+            if queue.given_up || queue.paused || self.is_closed() {
+                return job;
             }
-        });
+            let job = job?;
+            queue.bytes += job.message.size();
+            queue.jobs.push_back(job);
+            None
+        })
     }
 
     /// The ledger has copies for the mailbox that are not in memory.
@@ -158,6 +167,17 @@ impl Dispatch {
         self.with(mailbox, |queue| queue.given_up = true);
     }
 
+    /// From now on nothing is begun. Returns the mailboxes that have something in memory, which must go back to the ledger.
+    pub(super) fn close(&self) -> Vec<Mailbox> {
+        let queues = self.queues();
+        self.closed.store(true, Ordering::SeqCst);
+        queues.values().filter(|queue| !queue.jobs.is_empty()).map(|queue| queue.mailbox.clone()).collect()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
     /// Takes everything that waits in memory for the mailbox.
     pub(super) fn take_all(&self, mailbox: &Mailbox) -> Vec<Job> {
         self.with(mailbox, |queue| {
@@ -169,7 +189,7 @@ impl Dispatch {
     /// The next work for a mailbox, of at most so many messages and bytes. A worker that is told [`Work::Nothing`] has ended.
     pub(super) fn next(&self, mailbox: &Mailbox, messages: usize, bytes: u64) -> Work {
         self.with(mailbox, |queue| {
-            if queue.given_up {
+            if queue.given_up || self.is_closed() {
                 queue.working = false;
                 return Work::Nothing;
             }
@@ -199,9 +219,16 @@ impl Dispatch {
         Some(longest.mailbox.clone())
     }
 
-    /// Whether no mailbox is worked on or has work.
+    /// Whether no mailbox has work that may be begun, or anything in memory, or is about to.
     pub(super) fn is_idle(&self) -> bool {
-        self.queues().values().all(|queue| !queue.working && !queue.has_work() && queue.reserved == 0)
+        let closed = self.is_closed();
+        let is_idle = |queue: &Queue| queue.jobs.is_empty() && (closed || !queue.has_work());
+        self.queues().values().all(|queue| is_idle(queue) && queue.reserved == 0)
+    }
+
+    /// Whether a mailbox has work.
+    pub(super) fn has_work(&self, mailbox: &Mailbox) -> bool {
+        self.queues().get(&mailbox.id).is_some_and(Queue::has_work)
     }
 
     /// Returns after the next change.

@@ -97,7 +97,8 @@ impl Pipeline {
             }
             let until = leases.claim_until(self.now());
             let expected = leases.held().len() as u64;
-            self.parts.ledger.renew_leases(&self.parts.holder, expected, until).await?;
+            let renew = || self.parts.ledger.renew_leases(&self.parts.holder, expected, until);
+            self.retrier.run("renewing the leases", renew).await?;
             *leases.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
         }
     }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::attachments::{decode_inline, inline_record};
-use super::candidate::{Candidate, Content, History, HistoryRow};
+use super::candidate::{Candidate, Content, History};
+use super::memory::Space;
 use super::{Pipeline, RunError};
 use crate::convert::StagedAttachment;
 use crate::digest::Digest;
+use crate::fault::Fault;
 use crate::item::Item;
 use crate::item::read::{Malformed, inline_contents};
-use crate::ledger::{AttachmentRecord, AttachmentState, ItemRecord};
+use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, ItemRecord};
 use crate::staging::{BlobName, Staging, StagingError};
 
 /// Reads items back.
@@ -122,20 +124,22 @@ pub(super) fn without_bytes(state: &AttachmentState) -> StagedAttachment {
 }
 
 impl Pipeline {
-    /// Reads items back as candidates, with what earlier runs made of them. Their attachments' bytes are read when they are needed.
+    /// Reads items back as candidates, with what earlier runs made of them. Their attachments' bytes are read when they are
+    /// needed. An item that staging gives back damaged, or not at all, is left out: its rows stay as they are.
     pub(super) async fn read_back(&self, records: Vec<ItemRecord>) -> Result<Vec<Candidate>, RunError> {
         let numbers: Vec<_> = records.iter().map(|record| record.no).collect();
         let rows = self.parts.ledger.rows_of(&numbers).await?;
         let loader = Loader::new(Arc::clone(&self.parts.staging));
         let mut candidates = Vec::with_capacity(records.len());
         for record in records {
-            let (_, item) = self.retrier.run("reading a staged item", || loader.item(&record)).await?;
-            let rows = rows.iter().filter(|(no, ..)| *no == record.no);
-            let rows = rows.map(|(_, target, state, reason)| HistoryRow {
-                target: target.clone(),
-                state: *state,
-                reason: reason.clone(),
-            });
+            let item = match self.retrier.run("reading a staged item", || loader.item(&record)).await {
+                Ok((_, item)) => item,
+                Err(error) => {
+                    unless_held(record.no, error)?;
+                    continue;
+                }
+            };
+            let rows = rows.iter().filter(|row| row.no == record.no).cloned();
             candidates.push(Candidate {
                 no: record.no,
                 key: record.key,
@@ -155,24 +159,19 @@ impl Pipeline {
         Ok(candidates)
     }
 
-    /// The candidate's content: what is in memory, else read back from staging.
-    pub(super) async fn content_of(
+    /// Reads a candidate's content back from staging; nothing where staging gives it back damaged, or not at all.
+    pub(super) async fn read_content(
         &self,
         candidate: &mut Candidate,
-        memory: &super::memory::Memory,
-    ) -> Result<Content, RunError> {
-        if let Some(content) = candidate.content.take() {
-            return Ok(content);
-        }
-        let broken = || RunError::Broken("the memory budget was closed".to_owned());
-        let space = memory.read_back(candidate.content_size()).await.ok_or_else(broken)?;
+        space: Space,
+    ) -> Result<Option<Content>, RunError> {
         let in_page = candidate
             .attachments
             .iter()
             .any(|attachment| matches!(attachment.state, AttachmentState::Inline | AttachmentState::Staged { .. }));
         if !in_page {
             let attachments = candidate.attachments.iter().map(|attachment| without_bytes(&attachment.state)).collect();
-            return Ok(Content { attachments, space });
+            return Ok(Some(Content { attachments, space }));
         }
         let record = if let Some(record) = candidate.record.take() {
             record
@@ -182,16 +181,28 @@ impl Pipeline {
         };
         let loader = Loader::new(Arc::clone(&self.parts.staging));
         let attachments = &candidate.attachments;
-        let attachments = self
+        let read = self
             .retrier
             .run("reading a staged item", || async {
                 let raw = loader.raw(&record).await?;
                 loader.attachments(&record, &raw, attachments).await
             })
-            .await?;
+            .await;
         candidate.record = Some(record);
-        Ok(Content { attachments, space })
+        match read {
+            Ok(attachments) => Ok(Some(Content { attachments, space })),
+            Err(error) => unless_held(candidate.no, error).map(|()| None),
+        }
     }
+}
+
+/// What staging can't give back holds its item, and no other.
+fn unless_held(no: ItemNo, error: StagingError) -> Result<(), RunError> {
+    if Fault::from(&error) != Fault::Hold {
+        return Err(error.into());
+    }
+    tracing::error!(event = "item_unreadable", item.no = no.0, error = %error, "a staged item can't be read back; it is held until staging is mended");
+    Ok(())
 }
 
 /// The record and the bytes of an item's inline attachments, by their index.

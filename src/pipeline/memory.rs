@@ -1,7 +1,8 @@
 //! How much of items' contents is in memory at the same time.
 //!
-//! Two budgets, so that neither side can starve the other: what the puller keeps of what it has just staged (it never waits: what
-//! doesn't fit is read back later), and what is read back from staging (which waits for its turn).
+//! Three budgets, so that nobody waits for space that is given back only after they went on: what the puller keeps of
+//! what it has just staged (it never waits: what doesn't fit is read back later), what preparing reads back (it waits for
+//! the mailboxes), and what the mailboxes read back (they wait for each other's sends). Whoever waits holds nothing.
 
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ const OVERHEAD: u64 = 6 * 1024;
 #[derive(Debug)]
 pub(super) struct Space(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
 
-/// The two budgets.
+/// The budgets that a stage has.
 #[derive(Debug, Clone)]
 pub(super) struct Memory {
     kept: Arc<Semaphore>,
@@ -33,8 +34,12 @@ impl Memory {
     pub(super) fn new(max_item_size: u64) -> Self {
         const EACH: u64 = 24 * 1024 * 1024;
         let each = units(EACH.max(need(max_item_size)));
-        let semaphore = || Arc::new(Semaphore::new(each as usize));
-        Self { kept: semaphore(), read_back: semaphore(), each }
+        Self { kept: budget(each), read_back: budget(each), each }
+    }
+
+    /// The same, with a budget of its own for what is read back.
+    pub(super) fn of_another_stage(&self) -> Self {
+        Self { read_back: budget(self.each), ..self.clone() }
     }
 
     /// Space for content that was just staged; nothing where there is none now.
@@ -42,11 +47,23 @@ impl Memory {
         Arc::clone(&self.kept).try_acquire_many_owned(units(need(content))).ok().map(Space)
     }
 
-    /// Space for content that is read back, when there is some.
+    /// Space for content that is read back, when there is some. Whoever asks must not hold any.
     pub(super) async fn read_back(&self, content: u64) -> Option<Space> {
-        let units = units(need(content)).min(self.each);
-        Arc::clone(&self.read_back).acquire_many_owned(units).await.ok().map(Space)
+        Arc::clone(&self.read_back).acquire_many_owned(self.units(content)).await.ok().map(Space)
     }
+
+    /// Space for content that is read back, where there is some now.
+    pub(super) fn try_read_back(&self, content: u64) -> Option<Space> {
+        Arc::clone(&self.read_back).try_acquire_many_owned(self.units(content)).ok().map(Space)
+    }
+
+    fn units(&self, content: u64) -> u32 {
+        units(need(content)).min(self.each)
+    }
+}
+
+fn budget(units: u32) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(units as usize))
 }
 
 /// The content, and once more in the message's base64.

@@ -13,17 +13,22 @@ use tokio::sync::mpsc;
 
 use super::attachments::AttachmentAt;
 use super::candidate::{Candidate, Content};
+use super::deliver::settled;
 use super::dispatch::{Dispatch, Job};
+use super::doubt::Doubt;
 use super::leases::Leases;
 use super::memory::Memory;
 use super::rows::{self, Screened};
+use super::settle::Settler;
 use super::{Pipeline, RunError};
 use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert};
 use crate::failpoint;
 use crate::fault::{Fault, Reason};
 use crate::identity::Identity;
 use crate::item::Item;
-use crate::ledger::{AttachmentState, DeliveryState, ItemState, NewDelivery, PartialReason, Prepared, RunId, Target};
+use crate::ledger::{
+    AttachmentState, DeliveryRow, DeliveryState, ItemState, NewDelivery, PartialReason, Prepared, RunId, Target,
+};
 use crate::resolve::{Mailbox, Resolution, re_resolve};
 
 /// What preparing needs beside the pipeline.
@@ -33,8 +38,9 @@ pub(super) struct Preparer {
     pub(super) leases: Arc<Leases>,
     pub(super) memory: Memory,
     pub(super) dispatch: Arc<Dispatch>,
-    /// Every copy is looked up before it is sent: the ledger doesn't know what was sent before its own time.
-    pub(super) look_up_first: bool,
+    pub(super) settler: Settler,
+    /// Which copies are looked up before they are sent.
+    pub(super) doubt: Doubt,
     /// Which failed copies are sent again.
     pub(super) replay: Replay,
 }
@@ -65,8 +71,8 @@ struct Copies {
     space: Arc<super::memory::Space>,
     /// The mailboxes in whose queues a place is reserved.
     admitted: Vec<Mailbox>,
-    /// The mailboxes that get theirs by way of the ledger.
-    left: Vec<Mailbox>,
+    /// The mailboxes of ours that get theirs by way of the ledger, and the states of their rows.
+    left: Vec<(Mailbox, DeliveryState)>,
 }
 
 impl Preparer {
@@ -104,11 +110,14 @@ impl Preparer {
 
         let mut ready = Vec::with_capacity(batch.len());
         for (candidate, screened) in batch.into_iter().zip(screened) {
-            ready.push(match screened {
-                Screened::Held(reason, detail) => self.hold(&candidate, reason, detail),
-                Screened::Awaiting(detail) => await_attachments(&candidate, detail),
-                Screened::Importable => self.import(candidate, resolutions.next().unwrap_or_default()).await?,
-            });
+            match screened {
+                Screened::Held(reason, detail) => ready.push(self.hold(&candidate, reason, detail)),
+                Screened::Awaiting(detail) => ready.push(await_attachments(&candidate, detail)),
+                Screened::Importable => {
+                    let resolution = resolutions.next().unwrap_or_default();
+                    self.import(candidate, resolution, &mut ready).await?;
+                }
+            }
         }
         self.record(ready).await
     }
@@ -168,7 +177,12 @@ impl Preparer {
         Ready { prepared: own_rows(candidate, ItemState::Prepared, vec![row]), copies: None }
     }
 
-    async fn import(&self, mut candidate: Candidate, fresh: Resolution) -> Result<Ready, RunError> {
+    async fn import(
+        &self,
+        mut candidate: Candidate,
+        fresh: Resolution,
+        ready: &mut Vec<Ready>,
+    ) -> Result<(), RunError> {
         let history = &candidate.history;
         let resolution = match &history.resolution {
             Some(previous) => re_resolve(previous, fresh, history.copies_sent()),
@@ -186,16 +200,20 @@ impl Preparer {
         prepared.unmapped = rows.unmapped;
         prepared.resolution = Some(resolution);
         if rows.mailboxes.is_empty() {
-            return Ok(Ready { prepared, copies: None });
+            ready.push(Ready { prepared, copies: None });
+            return Ok(());
         }
 
         let partial = rows::partial(&candidate);
-        let Content { attachments, space } = self.pipeline.content_of(&mut candidate, &self.memory).await?;
+        let content = self.content_of(&mut candidate, ready).await?;
+        // What staging can't give back stays as it is, for a later run.
+        let Some(Content { attachments, space }) = content else { return Ok(()) };
         let message = Arc::new(self.convert(&candidate, &attachments, &prepared)?);
         let identity = identity(&candidate, &attachments)?;
         prepared.identity = Some(identity);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
         let mut copies = Copies { message, partial, space: Arc::new(space), admitted: Vec::new(), left: Vec::new() };
+        let state = if self.doubt.covers(&candidate) { DeliveryState::Unknown } else { DeliveryState::Ready };
         let known: Vec<&str> = candidate
             .history
             .rows
@@ -207,11 +225,29 @@ impl Preparer {
             if known.contains(&Target::Mailbox(mailbox.id.clone()).name().as_str()) {
                 continue;
             }
-            let state = if self.look_up_first { DeliveryState::Unknown } else { DeliveryState::Ready };
             prepared.deliveries.push(rows::copy_row(mailbox, by, identity, state));
         }
         self.admit(&mut prepared.deliveries, &mut copies).await?;
-        Ok(Ready { prepared, copies: Some(copies) })
+        ready.push(Ready { prepared, copies: Some(copies) });
+        Ok(())
+    }
+
+    /// The candidate's content: what is in memory, else read back from staging. Where there is no space for it now, what is
+    /// ready goes on first, so that nothing is held by whoever waits.
+    async fn content_of(&self, candidate: &mut Candidate, ready: &mut Vec<Ready>) -> Result<Option<Content>, RunError> {
+        if let Some(content) = candidate.content.take() {
+            return Ok(Some(content));
+        }
+        let size = candidate.content_size();
+        let space = match self.memory.try_read_back(size) {
+            None => {
+                self.record(std::mem::take(ready)).await?;
+                self.memory.read_back(size).await
+            }
+            space => space,
+        };
+        let space = space.ok_or_else(|| RunError::Broken("the memory budget was closed".to_owned()))?;
+        self.pipeline.read_content(candidate, space).await
     }
 
     fn convert(
@@ -237,7 +273,7 @@ impl Preparer {
         failed.filter(|row| row.is_for_mailbox() && matches(&row.reason)).map(|row| row.target.clone()).collect()
     }
 
-    /// Reserves places in the queues of the mailboxes that this process may send to.
+    /// Reserves places in the queues of the mailboxes that this process may send to. Copies for others stay in the ledger.
     async fn admit(&self, deliveries: &mut [NewDelivery], copies: &mut Copies) -> Result<(), RunError> {
         let mailboxes: Vec<Mailbox> =
             deliveries.iter().filter_map(|row| row.mailbox.as_ref()).map(|(mailbox, _)| mailbox.clone()).collect();
@@ -248,13 +284,15 @@ impl Preparer {
             let row =
                 deliveries.iter_mut().find(|row| row.mailbox.as_ref().is_some_and(|(other, _)| other.id == mailbox.id));
             let Some(row) = row else { continue };
-            if ours && row.state == DeliveryState::Ready && self.dispatch.reserve(&mailbox, size) {
+            if !ours {
+                row.detail = Some("another process is sending to this mailbox".to_owned());
+            } else if row.state == DeliveryState::Ready && self.dispatch.reserve(&mailbox, size) {
                 row.state = DeliveryState::Sending;
                 row.holder = Some(self.pipeline.parts.holder.clone());
                 row.converter = Some(CONVERTER_VERSION);
                 copies.admitted.push(mailbox);
             } else {
-                copies.left.push(mailbox);
+                copies.left.push((mailbox, row.state));
             }
         }
         Ok(())
@@ -262,6 +300,9 @@ impl Preparer {
 
     /// Records what became of a batch, then lets its copies go.
     async fn record(&self, ready: Vec<Ready>) -> Result<(), RunError> {
+        if ready.is_empty() {
+            return Ok(());
+        }
         let pipeline = &self.pipeline;
         let (prepared, copies): (Vec<Prepared>, Vec<Option<Copies>>) =
             ready.into_iter().map(|ready| (ready.prepared, ready.copies)).unzip();
@@ -285,13 +326,19 @@ impl Preparer {
                 if job.is_none() {
                     self.dispatch.add_duplicates(mailbox);
                 }
-                self.dispatch.fill(mailbox, job);
-            }
-            for mailbox in &copies.left {
-                if is_first(mailbox) {
+                if let Some(job) = self.dispatch.fill(mailbox, job) {
+                    let unsent = settled(job.no, mailbox, DeliveryState::Ready, 0);
+                    self.settler.tell(unsent, Some(job.space)).await;
                     self.dispatch.add_backlog(mailbox);
-                } else {
+                }
+            }
+            for (mailbox, state) in &copies.left {
+                if !is_first(mailbox) {
                     self.dispatch.add_duplicates(mailbox);
+                } else if *state == DeliveryState::Unknown {
+                    self.dispatch.add_look_ups(mailbox);
+                } else {
+                    self.dispatch.add_backlog(mailbox);
                 }
             }
         }
@@ -313,9 +360,14 @@ fn await_attachments(candidate: &Candidate, detail: String) -> Ready {
     Ready { prepared: own_rows(candidate, ItemState::AwaitingAttachments, vec![row]), copies: None }
 }
 
-/// An item's rows of its own take the place of those that an earlier run made.
-fn own_rows(candidate: &Candidate, state: ItemState, deliveries: Vec<NewDelivery>) -> Prepared {
-    let replaced = candidate.history.rows.iter().filter(|row| !row.is_for_mailbox()).map(|row| row.target.clone());
+/// An item's rows of its own take the place of those that an earlier run made; what is still pending is so since then.
+fn own_rows(candidate: &Candidate, state: ItemState, mut deliveries: Vec<NewDelivery>) -> Prepared {
+    let replaced: Vec<_> = candidate.history.rows.iter().filter(|row| !row.is_for_mailbox()).collect();
+    for row in deliveries.iter_mut().filter(|row| row.state == DeliveryState::Pending) {
+        let earlier =
+            |other: &&&DeliveryRow| other.state == DeliveryState::Pending && other.target == row.target.name();
+        row.since = replaced.iter().find(earlier).map(|earlier| earlier.created);
+    }
     Prepared {
         no: candidate.no,
         state,
@@ -324,7 +376,7 @@ fn own_rows(candidate: &Candidate, state: ItemState, deliveries: Vec<NewDelivery
         message: None,
         attachments: candidate.history.attachments_changed.then(|| candidate.attachments.clone()),
         deliveries,
-        replaced: replaced.collect(),
+        replaced: replaced.iter().map(|row| row.target.clone()).collect(),
         unmapped: Vec::new(),
     }
 }

@@ -1,6 +1,7 @@
 //! Pulling: windows page by page, each page staged before its items are recorded, recorded before the cursor moves.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use chrono::{DateTime, Duration, Utc};
@@ -34,6 +35,8 @@ pub(super) struct Puller {
     pub(super) memory: Memory,
     /// Where new items go.
     pub(super) items: mpsc::Sender<Vec<Candidate>>,
+    /// How many staged pages a rebuild could not read.
+    pub(super) unreadable_pages: Arc<AtomicU64>,
 }
 
 /// A window being read.
@@ -73,6 +76,9 @@ impl Puller {
             ledger.set_run_window(&self.run, whole).await?;
             let stored =
                 StoredWindow { window: planned.window, read_from: planned.read_from, cursor: Cursor::default() };
+            let mark = BlobName::regular_window(planned.window);
+            let put = || pipeline.parts.staging.put(&mark, Bytes::new());
+            pipeline.retrier.run("marking a window", put).await?;
             ledger.begin_window(&self.run, &stored).await?;
             self.read_window(Reading { stored, regular: true, page_size: pipeline.parts.source.page_size() }).await?;
         }
@@ -324,6 +330,7 @@ impl Puller {
     ) -> Result<(Vec<AttachmentRecord>, Option<Content>), RunError> {
         let mut records = Vec::with_capacity(item.attachments.len());
         let mut bodies = Vec::with_capacity(item.attachments.len());
+        let mut size = item.text.len() as u64;
         for (index, (declared, inline)) in item.attachments.iter().zip(inline_attachments(item, raw)).enumerate() {
             let fetched = if let Some(inline) = inline {
                 inline
@@ -331,10 +338,14 @@ impl Puller {
                 let at = AttachmentAt { item: item.id, key, index, window };
                 self.pipeline.stage_attachment(at, declared).await?
             };
+            size += fetched.record.size;
             records.push(fetched.record);
             bodies.push(fetched.bytes);
+            if size > self.pipeline.settings.max_item_size {
+                // It won't be imported, so its bytes need not be in memory.
+                bodies.fill(None);
+            }
         }
-        let size = item.text.len() as u64 + records.iter().map(|record| record.size).sum::<u64>();
         let content = keep(&records, bodies).and_then(|attachments| {
             let space = self.memory.keep(size)?;
             Some(Content { attachments, space })

@@ -105,6 +105,7 @@ pub(super) fn own_row(target: Target, state: DeliveryState, reason: Option<Reaso
         detail: Some(detail),
         holder: None,
         converter: None,
+        since: None,
     }
 }
 
@@ -119,6 +120,7 @@ pub(super) fn copy_row(mailbox: Mailbox, by: ResolvedBy, identity: Identity, sta
         detail: None,
         holder: None,
         converter: None,
+        since: None,
     }
 }
 

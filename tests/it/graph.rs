@@ -5,4 +5,5 @@ mod create_message;
 mod folder;
 mod limits;
 mod outcomes;
+mod program;
 mod self_test;

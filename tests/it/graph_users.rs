@@ -11,6 +11,8 @@ use whatsapp_archiver::throttle::Limits;
 use crate::servers::graph::client::Connection;
 use crate::servers::graph::{Act, Fault, RetryAfter, UserSpec};
 
+/// A path, the status and code that it is answered with, and what that means.
+type Refused = (&'static str, u16, &'static str, fn(&DirectoryError) -> bool);
 type Answered = Result<Answer, DirectoryError>;
 
 async fn ask(users: &GraphUsers, address: &str) -> Answered {
@@ -110,8 +112,8 @@ async fn what_is_no_address_is_not_asked_for() {
 
 #[tokio::test]
 async fn no_answer_is_never_not_valid() {
-    let refusals: [(&str, u16, &str, fn(&DirectoryError) -> bool); 7] = [
-        ("users/ana@", 403, "Authorization_RequestDenied", is_forbidden("User.Read.All")),
+    let refusals: [Refused; 7] = [
+        ("users/ana@", 403, "Authorization_RequestDenied", is_forbidden_users),
         ("mailFolders/inbox", 403, "ErrorAccessDenied", is_forbidden_mail),
         ("users/ana@", 429, "TooManyRequests", |error| matches!(error, DirectoryError::Throttled { .. })),
         ("users/ana@", 503, "serviceNotAvailable", |error| matches!(error, DirectoryError::Unavailable(_))),
@@ -131,8 +133,8 @@ async fn no_answer_is_never_not_valid() {
     }
 }
 
-fn is_forbidden(_permission: &str) -> fn(&DirectoryError) -> bool {
-    |error| matches!(error, DirectoryError::Forbidden(text) if text.contains("User.Read.All"))
+fn is_forbidden_users(error: &DirectoryError) -> bool {
+    matches!(error, DirectoryError::Forbidden(text) if text.contains("User.Read.All"))
 }
 
 fn is_forbidden_mail(error: &DirectoryError) -> bool {

@@ -48,6 +48,7 @@ mod with_literal_plus_alone {
     contract_tests!(start);
 }
 
+#[cfg(feature = "test-cyrus")]
 mod on_cyrus {
     use super::*;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::{ExposeSecret as _, SecretString};
-use whatsapp_archiver::clock::SystemClock;
+use whatsapp_archiver::clock::{ManualClock, SharedClock, SystemClock};
 use whatsapp_archiver::mailbox::imap::{AccessTokens, Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
 use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, RemoteId};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
@@ -422,4 +422,22 @@ async fn a_session_is_kept_for_its_mailbox_alone() {
         assert_eq!(arrived(&door.import(other, &messages(2)).await), 2);
     }
     assert_eq!((server.seen(|seen| seen.connections), server.count("AUTHENTICATE")), (3, 3));
+}
+
+#[tokio::test]
+async fn a_session_that_was_idle_is_asked_first_and_replaced_in_the_end() {
+    let server = ImapScript::start(Script::default()).await;
+    let clock = Arc::new(ManualClock::standing(chrono::DateTime::UNIX_EPOCH));
+    let door = Imap::new(settings(&server), Arc::clone(&clock) as SharedClock).unwrap();
+    let numbers = || (server.seen(|seen| seen.connections), server.count("NOOP"));
+    assert_eq!(arrived(&door.import(&ana(), &messages(1)).await), 1);
+    clock.advance(Duration::from_secs(5));
+    assert_eq!(arrived(&door.import(&ana(), &messages(1)).await), 1);
+    assert_eq!(numbers(), (1, 0));
+    clock.advance(Duration::from_secs(15));
+    assert_eq!(arrived(&door.import(&ana(), &messages(1)).await), 1);
+    assert_eq!(numbers(), (1, 1));
+    clock.advance(Duration::from_secs(61));
+    assert_eq!(arrived(&door.import(&ana(), &messages(1)).await), 1);
+    assert_eq!(numbers(), (2, 1));
 }

@@ -8,6 +8,8 @@
     reason = "a test whose assumption is broken should end; clippy exempts the test functions alone, not what they share"
 )]
 
+mod archive;
+mod audit;
 mod azure;
 mod cli;
 mod config;
@@ -22,15 +24,25 @@ mod graph_users;
 mod http;
 mod imap;
 mod imap_scripted;
+mod installation;
 mod kill;
 mod ledger;
+mod ledger_copy;
 mod local_staging;
+mod log_events;
 mod mailbox_contract;
 mod maildir;
 mod mapping;
+mod metrics;
+mod notify;
+mod oracle;
 mod pipeline;
+mod rebuild;
 mod resolve;
+mod retention;
+mod serve;
 mod servers;
 mod sign_in;
 mod staging_contract;
 mod telemessage;
+mod verify;

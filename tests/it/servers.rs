@@ -2,10 +2,12 @@
 
 pub(crate) mod azure_wire;
 pub(crate) mod azurite;
+#[cfg(feature = "test-cyrus")]
 pub(crate) mod cyrus;
 pub(crate) mod dovecot;
 pub(crate) mod graph;
 pub(crate) mod imap_client;
 pub(crate) mod imap_proxy;
 pub(crate) mod imap_script;
+pub(crate) mod postgres;
 pub(crate) mod telemessage;

@@ -74,6 +74,7 @@ fn is_uncertain(refusal: &Refusal) -> bool {
 fn of_certain(error: &CallError, permission: &str) -> ImportError {
     match error {
         CallError::SignIn(error) => ImportError::from(error),
+        CallError::LimitUsedUp(after) => ImportError::Throttled { after: Some(*after), detail: error.to_string() },
         CallError::NotSent(detail) => ImportError::Unavailable(detail.clone()),
         CallError::Refused(refusal) => refused(refusal, permission),
         CallError::NoReply(_) | CallError::Unreadable(_) | CallError::Unexpected(_) => {

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::outcomes::settled;
-use super::{Deliverer, Health, Next};
+use super::{Deliverer, Next, Visit};
 use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert};
+use crate::fault::Fault;
 use crate::ledger::{Delivery, DeliveryState, ItemNo, QueueOf};
-use crate::pipeline::candidate::Candidate;
+use crate::mailbox::ImportError;
+use crate::pipeline::candidate::{Candidate, Content};
 use crate::pipeline::dispatch::Job;
 use crate::pipeline::{RunError, rows};
 use crate::resolve::Mailbox;
@@ -19,14 +20,20 @@ const COPIES: u32 = 50;
 /// Duplicates that are settled at a time.
 const DUPLICATES: u32 = 500;
 
+/// What looking a copy up told.
+enum LookedUp {
+    /// It is there.
+    Found,
+    /// It certainly isn't.
+    Absent(Job),
+    /// Nothing.
+    NoAnswer(ImportError),
+}
+
 impl Deliverer {
     /// Sends the copies that are ready in the ledger.
-    pub(super) async fn send_backlog(
-        &self,
-        mailbox: &Mailbox,
-        health: &mut Health,
-        pauses: &mut (impl Iterator<Item = Duration> + Send),
-    ) -> Result<Next, RunError> {
+    pub(super) async fn send_backlog(&self, visit: &mut Visit<'_>) -> Result<Next, RunError> {
+        let mailbox = visit.mailbox;
         // What is told and not recorded yet would be read as it was before.
         self.settler.flush().await?;
         let ledger = &self.pipeline.parts.ledger;
@@ -35,55 +42,75 @@ impl Deliverer {
             self.dispatch.backlog_done(mailbox);
             return Ok(Next::GoOn);
         }
-        let jobs: Vec<Job> = self.read_back(ready).await?.into_iter().map(|(_, job)| job).collect();
-        self.intend_and_send(mailbox, jobs, health, pauses).await
+        let (_, jobs) = self.read_back(mailbox, ready).await?;
+        self.intend_and_send(visit, jobs).await
     }
 
     /// Looks up copies of unknown outcome, once the mailbox has settled. What is absent is sent again.
-    pub(super) async fn look_up(
-        &self,
-        mailbox: &Mailbox,
-        health: &mut Health,
-        pauses: &mut (impl Iterator<Item = Duration> + Send),
-    ) -> Result<Next, RunError> {
+    pub(super) async fn look_up(&self, visit: &mut Visit<'_>) -> Result<Next, RunError> {
         self.settler.flush().await?;
+        let mailbox = visit.mailbox;
         let pipeline = &self.pipeline;
         let mut after = ItemNo(0);
         loop {
             let unknown = pipeline.parts.ledger.queue(&self.run, &mailbox.id, QueueOf::Unknown, after, COPIES).await?;
-            let Some(last) = unknown.last() else { return Ok(Next::GoOn) };
-            after = last.no;
+            let Some(settled) = unknown.iter().map(|delivery| delivery.settle_at).max() else { return Ok(Next::GoOn) };
+            if let Some(settled) = settled.filter(|settled| *settled > pipeline.now()) {
+                self.wait(visit, pipeline.parts.clock.sleep_until(settled)).await?;
+            }
+            let (last, jobs) = self.read_back(mailbox, unknown).await?;
+            after = last;
             let mut absent = Vec::new();
-            for (delivery, job) in self.read_back(unknown).await? {
-                if let Some(settle_at) = delivery.settle_at {
-                    tokio::select! {
-                        () = pipeline.stop.cancelled() => return Ok(Next::GoOn),
-                        () = pipeline.parts.clock.sleep_until(settle_at) => {}
+            let mut trouble = None;
+            for job in jobs {
+                if pipeline.stop.is_cancelled() {
+                    return Ok(Next::GoOn);
+                }
+                match self.look_up_one(visit, job).await {
+                    LookedUp::Found => {}
+                    LookedUp::Absent(job) => absent.push(job),
+                    LookedUp::NoAnswer(error) => {
+                        trouble = Some(error);
+                        break;
                     }
                 }
-                absent.extend(self.look_up_one(mailbox, job).await);
             }
-            if self.intend_and_send(mailbox, absent, health, pauses).await? == Next::LeaveIt {
+            if self.intend_and_send(visit, absent).await? == Next::LeaveIt {
                 return Ok(Next::LeaveIt);
+            }
+            if let Some(error) = trouble {
+                return self.look_up_later(visit, &error).await;
             }
         }
     }
 
-    /// Looks one copy up; gives it back where it is certainly absent. Without an answer it stays unknown, and a later run looks again.
-    async fn look_up_one(&self, mailbox: &Mailbox, job: Job) -> Option<Job> {
-        let door = &self.pipeline.parts.door;
-        match self.pipeline.retrier.run("looking a copy up", || door.recover(mailbox, &job.message)).await {
+    /// Looks one copy up. Without an answer it stays unknown, and is looked up again.
+    async fn look_up_one(&self, visit: &mut Visit<'_>, job: Job) -> LookedUp {
+        let mailbox = visit.mailbox;
+        match self.pipeline.parts.door.recover(mailbox, &job.message).await {
             Ok(Some(remote)) => {
                 tracing::info!(event = "copy_found", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome is there");
+                (visit.failures, visit.holds) = (0, 0);
                 self.imported(mailbox, &job, remote, 0).await;
-                None
+                LookedUp::Found
             }
-            Ok(None) => Some(job),
+            Ok(None) => LookedUp::Absent(job),
             Err(error) => {
                 tracing::warn!(event = "look_up_failed", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy could not be looked up; it stays unknown");
-                None
+                LookedUp::NoAnswer(error)
             }
         }
+    }
+
+    /// A mailbox that doesn't answer is asked again after a pause; one that refuses to is left alone.
+    async fn look_up_later(&self, visit: &mut Visit<'_>, error: &ImportError) -> Result<Next, RunError> {
+        let after = match Fault::from(error) {
+            Fault::Retry { after } => after,
+            Fault::LookUp => None,
+            Fault::Hold | Fault::Reject(_) | Fault::Fatal => return Ok(Next::LeaveIt),
+        };
+        self.dispatch.add_look_ups(visit.mailbox);
+        self.try_later(visit, after, error).await
     }
 
     /// Settles the captures of messages that the mailbox has from another capture.
@@ -96,17 +123,19 @@ impl Deliverer {
             let Some(last) = waiting.last() else { return Ok(()) };
             after = last.no;
             let identities: Vec<_> = waiting.iter().map(|delivery| delivery.identity).collect();
-            let first: HashMap<_, _> = ledger.first_copies(&mailbox.id, &identities).await?.into_iter().collect();
+            let mut first: HashMap<_, _> = ledger.first_copies(&mailbox.id, &identities).await?.into_iter().collect();
             for delivery in &waiting {
                 match first.get(&delivery.identity) {
                     Some(DeliveryState::Imported | DeliveryState::PartiallyImported) => {
                         let skipped = settled(delivery.no, mailbox, DeliveryState::SkippedDuplicate, 0);
                         self.settler.tell(skipped, None).await;
                     }
-                    // The first capture can't be delivered: this one takes its place.
+                    // The first capture can't be delivered: this one takes its place, and those after it wait for this one.
                     Some(DeliveryState::Failed) | None => {
                         ledger.promote(&mailbox.id, delivery.identity, delivery.no).await?;
+                        first.insert(delivery.identity, DeliveryState::Ready);
                         self.dispatch.add_backlog(mailbox);
+                        self.dispatch.add_duplicates(mailbox);
                     }
                     // It waits with the first one.
                     Some(_) => {}
@@ -116,37 +145,28 @@ impl Deliverer {
         }
     }
 
-    async fn intend_and_send(
-        &self,
-        mailbox: &Mailbox,
-        jobs: Vec<Job>,
-        health: &mut Health,
-        pauses: &mut (impl Iterator<Item = Duration> + Send),
-    ) -> Result<Next, RunError> {
+    async fn intend_and_send(&self, visit: &mut Visit<'_>, jobs: Vec<Job>) -> Result<Next, RunError> {
         if jobs.is_empty() {
             return Ok(Next::GoOn);
         }
+        let mailbox = visit.mailbox;
         let parts = &self.pipeline.parts;
         let items: Vec<_> = jobs.iter().map(|job| (job.no, job.message.manifest())).collect();
-        let intend = || parts.ledger.intend(&parts.holder, &mailbox.id, &items, CONVERTER_VERSION);
+        let intend = || parts.ledger.intend(&self.run, &parts.holder, &mailbox.id, &items, CONVERTER_VERSION);
         self.pipeline.retrier.run("recording intents", intend).await?;
         let mut batches = self.batches(jobs).into_iter();
-        while let Some(batch) = batches.next() {
-            let stopping = self.pipeline.stop.is_cancelled();
-            if stopping || self.send(mailbox, batch.clone(), health, pauses).await? == Next::LeaveIt {
-                // Nothing of the rest was sent.
-                let rest = if stopping {
-                    std::iter::once(batch).chain(batches).collect()
-                } else {
-                    batches.collect::<Vec<_>>()
-                };
-                for jobs in rest {
-                    self.unsent(mailbox, jobs, DeliveryState::Ready, None).await;
-                }
-                return Ok(if stopping { Next::GoOn } else { Next::LeaveIt });
-            }
+        let mut next = Next::GoOn;
+        while next == Next::GoOn
+            && !self.pipeline.stop.is_cancelled()
+            && let Some(batch) = batches.next()
+        {
+            next = self.send(visit, batch).await?;
         }
-        Ok(Next::GoOn)
+        // Nothing of the rest was sent.
+        for batch in batches {
+            self.unsent(mailbox, batch, DeliveryState::Ready, None).await;
+        }
+        Ok(next)
     }
 
     fn batches(&self, jobs: Vec<Job>) -> Vec<Vec<Job>> {
@@ -169,8 +189,9 @@ impl Deliverer {
         batches
     }
 
-    /// Reads deliveries' items back from staging and converts them again.
-    async fn read_back(&self, queue: Vec<Delivery>) -> Result<Vec<(Delivery, Job)>, RunError> {
+    /// Reads deliveries' items back from staging and converts them again: as many as there is memory for now, one at the
+    /// least. Tells the last of them. What can't be read back is left pending.
+    async fn read_back(&self, mailbox: &Mailbox, queue: Vec<Delivery>) -> Result<(ItemNo, Vec<Job>), RunError> {
         let pipeline = &self.pipeline;
         let numbers: Vec<ItemNo> = queue.iter().map(|delivery| delivery.no).collect();
         let mut records = pipeline.parts.ledger.items(&numbers).await?;
@@ -178,20 +199,44 @@ impl Deliverer {
         if records.len() != queue.len() {
             return Err(RunError::Broken("a delivery has no item in the ledger".to_owned()));
         }
-        let candidates = pipeline.read_back(records).await?;
-        let mut read = Vec::with_capacity(queue.len());
-        for (delivery, mut candidate) in queue.into_iter().zip(candidates) {
-            let content = pipeline.content_of(&mut candidate, &self.memory).await?;
-            let message = self.convert_again(&candidate, &content.attachments)?;
-            let job = Job {
-                no: delivery.no,
-                message: Arc::new(message),
-                partial: rows::partial(&candidate),
-                space: Arc::new(content.space),
+        let mut candidates: HashMap<ItemNo, Candidate> =
+            pipeline.read_back(records).await?.into_iter().map(|candidate| (candidate.no, candidate)).collect();
+        let mut last = ItemNo(0);
+        let mut jobs: Vec<Job> = Vec::with_capacity(queue.len());
+        for delivery in queue {
+            let job = match candidates.remove(&delivery.no) {
+                None => None,
+                Some(mut candidate) => {
+                    let size = candidate.content_size();
+                    let space = match self.memory.try_read_back(size) {
+                        // Whoever waits must not hold any.
+                        None if !jobs.is_empty() => break,
+                        None => self.memory.read_back(size).await,
+                        space => space,
+                    };
+                    let space = space.ok_or_else(|| RunError::Broken("the memory budget was closed".to_owned()))?;
+                    let content = pipeline.read_content(&mut candidate, space).await?;
+                    content.map(|content| self.job(&candidate, content)).transpose()?
+                }
             };
-            read.push((delivery, job));
+            last = delivery.no;
+            match job {
+                Some(job) => jobs.push(job),
+                None => self.unreadable(mailbox, &delivery).await,
+            }
         }
-        Ok(read)
+        Ok((last, jobs))
+    }
+
+    /// A copy once more, from what is recorded and staged.
+    fn job(&self, candidate: &Candidate, content: Content) -> Result<Job, RunError> {
+        let message = self.convert_again(candidate, &content.attachments)?;
+        Ok(Job {
+            no: candidate.no,
+            message: Arc::new(message),
+            partial: rows::partial(candidate),
+            space: Arc::new(content.space),
+        })
     }
 
     fn convert_again(&self, candidate: &Candidate, attachments: &[StagedAttachment]) -> Result<Message, RunError> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Deliverer;
-use crate::ledger::{DeliveryState, ItemNo, Outcome};
+use crate::ledger::{Delivery, DeliveryState, ItemNo, Outcome};
 use crate::mailbox::{ImportError, RemoteId};
 use crate::pipeline::dispatch::Job;
 use crate::resolve::Mailbox;
@@ -47,6 +47,15 @@ impl Deliverer {
         self.settler.tell(outcome, Some(Arc::clone(&job.space))).await;
     }
 
+    /// A copy whose item staging doesn't give back: it stays as open as it was, for a later run.
+    pub(super) async fn unreadable(&self, mailbox: &Mailbox, delivery: &Delivery) {
+        if delivery.state == DeliveryState::Ready {
+            let outcome = settled(delivery.no, mailbox, DeliveryState::Pending, 0);
+            let detail = Some("its staged item can't be read back; see the log".to_owned());
+            self.settler.tell(Outcome { detail, ..outcome }, None).await;
+        }
+    }
+
     /// Takes back the intent of copies that were certainly not sent.
     pub(super) async fn unsent(&self, mailbox: &Mailbox, jobs: Vec<Job>, state: DeliveryState, detail: Option<&str>) {
         for job in jobs {
@@ -58,7 +67,7 @@ impl Deliverer {
 }
 
 /// An outcome with nothing to say.
-pub(super) fn settled(no: ItemNo, mailbox: &Mailbox, state: DeliveryState, attempts: u32) -> Outcome {
+pub(in crate::pipeline) fn settled(no: ItemNo, mailbox: &Mailbox, state: DeliveryState, attempts: u32) -> Outcome {
     Outcome {
         no,
         mailbox: mailbox.id.clone(),

@@ -252,11 +252,6 @@ pub(crate) struct RunningDaemon {
 }
 
 impl RunningDaemon {
-    /// Tells it to read its configuration again.
-    pub(crate) async fn reload(&self) {
-        self.words.send(Asked::Reload).await.unwrap();
-    }
-
     /// Ends it in an orderly way.
     pub(crate) async fn stop(self) {
         self.words.send(Asked::Stop).await.unwrap();

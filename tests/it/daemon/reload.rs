@@ -30,13 +30,15 @@ fn mapping_and_configuration_are_read_again() {
     let mut daemon = Process::start(&files, &["run"]);
     daemon.wait_for("run_finished");
 
-    // The mapping: a good one is in force from the next run on, a bad one is told and changes nothing.
+    // A run under way keeps what it began with, so each change is waited for until the next run has started.
+    // The mapping: a good one is in force, a bad one is told and changes nothing.
     files.write_mapping(&[("15550100", ANA), ("15550142", BEN)]);
     assert_eq!(daemon.wait_for("mapping_reloaded")["numbers"], 2);
     files.write_mapping(&[("15550100", ANA), ("4.45E+11", BEN)]);
     let refused = daemon.wait_for("reload_failed");
     assert_eq!(refused["level"], "ERROR");
     assert!(refused["error"].as_str().unwrap().contains("mapping.csv:3"), "{refused}");
+    daemon.wait_for("run_started");
     server.add([of_ben(1)]);
     daemon.wait_for_line("item of Ben", |line| line["deliveries.imported"] == 1);
     assert_eq!(files.archived(BEN), [1]);
@@ -48,12 +50,11 @@ fn mapping_and_configuration_are_read_again() {
     let refused = daemon.wait_for("reload_failed");
     assert!(refused["error"].as_str().unwrap().contains("retri"), "{refused}");
     // A good configuration with the bad mapping can't be used either.
-    let renamed = good.replace("[retry]", "folder = \"Archive\"\n[retry]");
-    let renamed = renamed.replace("path = \"mailboxes/\"", "path = \"mailboxes/\"\nfolder = \"Archive\"");
-    let renamed = renamed.replace("folder = \"Archive\"\n[retry]", "[retry]");
+    let renamed = good.replace("path = \"mailboxes/\"", "path = \"mailboxes/\"\nfolder = \"Archive\"");
     files.write("config.toml", &renamed);
     daemon.signal("HUP");
     daemon.wait_for("reload_failed");
+    daemon.wait_for("run_started");
     server.add([of_ben(2)]);
     daemon.wait_for_line("item of Ben", |line| line["deliveries.imported"] == 1);
     assert_eq!(files.archived(BEN), [1, 2], "in the folder that it began with");
@@ -61,6 +62,7 @@ fn mapping_and_configuration_are_read_again() {
     daemon.wait_for("mapping_reloaded");
     daemon.signal("HUP");
     daemon.wait_for("configuration_reloaded");
+    daemon.wait_for("run_started");
     server.add([of_ben(3)]);
     daemon.wait_for_line("item of Ben", |line| line["deliveries.imported"] == 1);
     assert_eq!(files.archived_in(BEN, "Archive"), [3]);
@@ -68,6 +70,7 @@ fn mapping_and_configuration_are_read_again() {
     // The user list: without Ben, his items belong to nobody.
     files.write("users.csv", &format!("address\n{ANA}\n"));
     daemon.wait_for("configuration_reloaded");
+    daemon.wait_for("run_started");
     server.add([of_ben(4)]);
     daemon.wait_for_line("item without a user", |line| line["deliveries.failed"] == 1);
     let ended = daemon.end_by("TERM");

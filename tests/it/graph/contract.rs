@@ -115,7 +115,7 @@ impl Harness for GraphHarness {
         let fault = match trouble {
             Trouble::AnswerLost => Fault::always(writing, Act::CommitThen(Box::new(Act::Drop))).of("POST"),
             Trouble::AttemptLost => Fault::always(writing, Act::Drop).of("POST"),
-            Trouble::Throttled => Fault::always(everything, Act::throttle(RetryAfter::Seconds(7))),
+            Trouble::Throttled => Fault::always(everything, Act::throttle(RetryAfter::Seconds(3))),
             Trouble::Forbidden => Fault::always(everything, Act::reply(403, "ErrorAccessDenied")),
             // A server that can't be reached can't be reached for all mailboxes.
             Trouble::Unavailable => return false,

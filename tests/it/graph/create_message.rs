@@ -19,7 +19,8 @@ const FOLDER: &str = "WhatsApp Archiver";
 pub(super) fn with_files(number: u32, sizes: &[usize]) -> Arc<Message> {
     let mail = message(number).mail.clone();
     let files = sizes.iter().enumerate().map(|(index, size)| {
-        let bytes: Vec<u8> = (0..*size).map(|place| (place.wrapping_mul(31) >> 3) as u8 ^ index as u8).collect();
+        let pattern = |place: usize| (place.wrapping_mul(31) >> 3).wrapping_add(index).to_le_bytes()[0];
+        let bytes: Vec<u8> = (0..*size).map(pattern).collect();
         MailAttachment {
             name: format!("file {index}.bin"),
             content_type: "application/octet-stream".to_owned(),

@@ -12,6 +12,7 @@ use whatsapp_archiver::mailbox::imap::{Imap, ImapAuth, ImapSettings, ImapTimeout
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 
 use crate::mailbox_contract::{Archived, Content, Harness, Trouble};
+#[cfg(feature = "test-cyrus")]
 use crate::servers::cyrus::Cyrus;
 use crate::servers::dovecot::{Dovecot, DovecotOptions, PASSWORD};
 use crate::servers::imap_client::ImapClient;
@@ -23,6 +24,7 @@ pub(super) const FOLDER: &str = "WhatsApp Archiver";
 /// The server, which ends with its harness.
 enum Server {
     Dovecot(Dovecot),
+    #[cfg(feature = "test-cyrus")]
     Cyrus(Cyrus),
 }
 
@@ -30,6 +32,7 @@ impl Server {
     fn port(&self) -> u16 {
         match self {
             Self::Dovecot(dovecot) => dovecot.port,
+            #[cfg(feature = "test-cyrus")]
             Self::Cyrus(cyrus) => cyrus.port,
         }
     }
@@ -51,6 +54,7 @@ impl ImapHarness {
     }
 
     /// A Cyrus, whose folders lie below INBOX.
+    #[cfg(feature = "test-cyrus")]
     pub(super) async fn cyrus() -> Self {
         Self::before(Server::Cyrus(Cyrus::start()), "INBOX.").await
     }

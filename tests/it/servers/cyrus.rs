@@ -46,7 +46,7 @@ impl Cyrus {
             // At its end the master signals its whole group, which must not be that of the tests.
             .process_group(0)
             .spawn()
-            .expect("these tests need Cyrus (Debian: apt-get install cyrus-imapd); tests/run.sh installs it");
+            .expect("these tests need Cyrus (Debian: apt-get install cyrus-imapd, which removes Dovecot)");
         // Blocks until Cyrus, which listens by then, writes to it.
         std::fs::read(up).unwrap();
         Self { child, port, folder }
