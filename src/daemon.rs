@@ -122,10 +122,19 @@ impl Daemon {
                     // What the ledger could not keep this time, it may keep next time; a tight loop would help nobody.
                     ask = self.note(finished).await;
                 }
-                () = clock.sleep(LOOK) => self.look_at_files(),
+                () = clock.sleep(self.pause()) => self.look_at_files(),
             }
         }
         self.wind_up(under_way).await
+    }
+
+    /// Until the next look around: soon, and when a run is due.
+    fn pause(&self) -> Duration {
+        let until_due = match *self.phase.borrow() {
+            Phase::Waiting(due) => (due - self.app.clock.now()).to_std().ok(),
+            Phase::Starting | Phase::Running => None,
+        };
+        until_due.filter(|pause| !pause.is_zero()).map_or(LOOK, |pause| pause.min(LOOK))
     }
 
     /// Begins a regular run where one is due and nobody else is pulling. A ledger that doesn't answer is asked again later.

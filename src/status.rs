@@ -228,10 +228,8 @@ async fn findings(
 /// Whether a run got past the log-in at the source.
 fn reached_source(finished: &RunFinished) -> bool {
     let report = &finished.report;
-    if report.kind == RunKind::Rebuild.name() {
-        return false;
-    }
-    report.window.is_some() || report.kind != RunKind::Retry.name() && finished.error.is_none()
+    let pulls = [RunKind::Regular, RunKind::Backfill].into_iter().any(|kind| kind.name() == report.kind);
+    pulls && (report.window.is_some() || finished.error.is_none())
 }
 
 async fn remotes(ledger: &Ledger) -> Result<BTreeMap<String, Remote>, LedgerError> {

@@ -284,12 +284,13 @@ impl Ledger {
         row.as_ref().map(RunRecord::read).transpose()
     }
 
-    /// Runs other than `own` that are under way by the ledger's account, though their process has gone: their lease ran out.
-    pub async fn abandoned_runs(&self, own: &RunId, now: DateTime<Utc>) -> Result<Vec<RunRecord>, LedgerError> {
+    /// Runs that are under way by the ledger's account, though nobody is at them: their leases ran out. `current` is the
+    /// one run of its process that is under way.
+    pub async fn abandoned_runs(&self, current: &RunId, now: DateTime<Utc>) -> Result<Vec<RunRecord>, LedgerError> {
         let statement =
             format!("SELECT * FROM runs WHERE status = 'running' AND run_id <> $2 AND NOT {ALIVE} ORDER BY started");
         let rows =
-            sqlx::query(sql::built(statement)).bind(millis(now)).bind(own.0.clone()).fetch_all(&self.pool).await?;
+            sqlx::query(sql::built(statement)).bind(millis(now)).bind(current.0.clone()).fetch_all(&self.pool).await?;
         rows.iter().map(RunRecord::read).collect()
     }
 
