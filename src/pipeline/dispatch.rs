@@ -219,11 +219,12 @@ impl Dispatch {
         Some(longest.mailbox.clone())
     }
 
-    /// Whether no mailbox has work that may be begun, or anything in memory, or is about to.
+    /// Whether no mailbox has work that may be begun, or anything in memory. Says nothing of places that are reserved: whoever
+    /// fills them must have ended.
     pub(super) fn is_idle(&self) -> bool {
         let closed = self.is_closed();
         let is_idle = |queue: &Queue| queue.jobs.is_empty() && (closed || !queue.has_work());
-        self.queues().values().all(|queue| is_idle(queue) && queue.reserved == 0)
+        self.queues().values().all(is_idle)
     }
 
     /// Whether a mailbox has work.

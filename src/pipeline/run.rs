@@ -324,6 +324,8 @@ async fn finish(
     now: DateTime<Utc>,
     error: Option<RunError>,
 ) -> Result<RunFinished, RunError> {
+    // As the ledger keeps it, so that whoever tells it tells the same.
+    let now = now.trunc_subsecs(3);
     ledger.leave_pending(id, None, "the run ended before its turn").await?;
     ledger.account_for_unprepared(id, now).await?;
     let give_up = chrono::Duration::from_std(settings.give_up).unwrap_or(chrono::Duration::MAX);

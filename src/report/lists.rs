@@ -171,7 +171,8 @@ pub(crate) fn csv_line(fields: &[String]) -> Result<Vec<u8>, WriteError> {
 }
 
 fn harmless(field: String) -> String {
-    let number = PhoneNumber::read(&field).is_some() && field.starts_with('+');
+    let is_of_number = |character: char| character.is_ascii_digit() || character == '•';
+    let number = field.strip_prefix('+').is_some_and(|digits| digits.chars().all(is_of_number));
     if field.starts_with(['=', '+', '-', '@', '\t', '\r']) && !number { format!("'{field}") } else { field }
 }
 
@@ -190,6 +191,8 @@ mod tests {
         assert_eq!(harmless("=cmd()".into()), "'=cmd()");
         assert_eq!(harmless("@x".into()), "'@x");
         assert_eq!(harmless("+15550100".into()), "+15550100");
+        assert_eq!(harmless("+1•••••0100".into()), "+1•••••0100");
+        assert_eq!(harmless("+1-cmd()".into()), "'+1-cmd()");
         assert_eq!(harmless("plain".into()), "plain");
     }
 }

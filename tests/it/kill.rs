@@ -1,1 +1,220 @@
+//! The program is killed at every named point and at random moments, and its disk fails; then it runs again, and each
+//! mailbox must hold exactly what belongs in it, and the books must balance.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use proptest::prelude::Rng as _;
+use proptest::test_runner::{RngAlgorithm, TestRng};
+use sqlx::Row as _;
+use tempfile::TempDir;
+use whatsapp_archiver::failpoint;
+
+use crate::export_folder::ExportFolder;
+use crate::oracle;
+
+mod disk;
+
+const MESSAGES: i64 = 120;
+
+/// An export, and the program's data beside it.
+struct Trial {
+    directory: TempDir,
+    export: ExportFolder,
+}
+
+impl Trial {
+    fn new(seed: u64) -> Self {
+        assert!(cfg!(feature = "fail-points"), "run these tests with --features fail-points");
+        let directory = TempDir::new().unwrap();
+        let export = ExportFolder::write(directory.path(), MESSAGES, seed);
+        Self { directory, export }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whatsapp-archiver"));
+        command.arg("--config").arg(self.directory.path().join("config.toml")).args(arguments);
+        command.env_remove("RUST_LOG").stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self) -> Output {
+        self.command(&["run", "--once"]).output().unwrap()
+    }
+
+    /// Kills a run when a point is passed for the n-th time. False where the run ended before that.
+    fn kill_at(&self, point: &str, count: u32) -> bool {
+        let order = format!("{point}:{count}");
+        let output = self.command(&["run", "--once"]).env("WHATSAPP_ARCHIVER_FAIL_AT", order).output().unwrap();
+        assert!(matches!(output.status.code(), None | Some(0)), "{}", told(&output));
+        output.status.code().is_none()
+    }
+
+    /// Kills a run after its n-th line of log. False where it ended before that.
+    fn kill_after(&self, lines: u64) -> bool {
+        let mut run = self.command(&["run", "--once"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(run.stderr.take().unwrap()).lines();
+        let ended = log.by_ref().take(lines as usize).map_while(Result::ok).count() < lines as usize;
+        run.kill().unwrap();
+        run.wait().unwrap();
+        !ended
+    }
+
+    /// Runs until everything has its outcome, then judges.
+    async fn finish(&self, what: &str) {
+        let output = self.run();
+        assert!(output.status.success(), "{what}: {}", told(&output));
+        let again = self.run();
+        assert!(again.status.success(), "{what}: {}", told(&again));
+        self.judge(what).await;
+    }
+
+    /// Each mailbox holds what belongs in it, once; every item has its outcome; every copy is in one report.
+    async fn judge(&self, what: &str) {
+        let found = oracle::ids(&oracle::read_maildirs(&self.directory.path().join("mailboxes")));
+        assert_eq!(found, self.export.expected, "{what}");
+        let copies: usize = found.values().map(Vec::len).sum();
+        self.audit(what, copies as u64).await;
+    }
+
+    async fn audit(&self, what: &str, copies: u64) {
+        sqlx::any::install_default_drivers();
+        let ledger = format!("sqlite://{}", self.directory.path().join("ledger.db").display());
+        let pool = sqlx::AnyPool::connect(&ledger).await.unwrap();
+        let open = "SELECT COUNT(*) FROM deliveries WHERE state NOT IN ('imported', 'partially_imported', 'skipped_duplicate', 'failed')";
+        let open: i64 = sqlx::query(open).fetch_one(&pool).await.unwrap().get(0);
+        assert_eq!(open, 0, "{what}: deliveries without an outcome");
+        let (mut imported, mut available) = (0, 0);
+        for row in sqlx::query("SELECT status, report FROM runs").fetch_all(&pool).await.unwrap() {
+            assert_ne!(row.get::<String, _>("status"), "running", "{what}: every run has ended");
+            let report: serde_json::Value = serde_json::from_str(&row.get::<String, _>("report")).unwrap();
+            let count = |name: &str| report["deliveries"][name].as_u64().unwrap();
+            let outcomes = ["imported", "partially_imported", "skipped_duplicate", "failed", "pending"];
+            assert_eq!(count("available_for_import"), outcomes.map(count).iter().sum::<u64>(), "{what}: {report}");
+            assert!(!report["error"].as_str().unwrap_or_default().contains("balance"), "{what}: {report}");
+            imported += count("imported") + count("partially_imported");
+            available += report["items"]["available_from_source"].as_u64().unwrap();
+        }
+        assert_eq!(imported, copies, "{what}: each copy counts in one report");
+        assert_eq!(available, self.export.items, "{what}: each item counts in one report");
+        pool.close().await;
+    }
+}
+
+fn told(output: &Output) -> String {
+    let log = String::from_utf8_lossy(&output.stderr);
+    let last: Vec<&str> = log.lines().rev().take(12).collect();
+    format!("{}\n{}\n{}", output.status, String::from_utf8_lossy(&output.stdout), last.join("\n"))
+}
+
+fn dice(seed: u64) -> TestRng {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_be_bytes());
+    TestRng::from_seed(RngAlgorithm::ChaCha, &bytes)
+}
+
+async fn killed_at(point: &str) {
+    for count in [1, 2, 5] {
+        let trial = Trial::new(u64::from(count));
+        let killed = trial.kill_at(point, count);
+        assert!(killed || count > 1, "the point {point} is passed in a run");
+        trial.finish(&format!("{point}:{count}")).await;
+    }
+}
+
+#[test]
+fn every_point_has_its_test() {
+    let tested =
+        [failpoint::PAGE_STAGED, failpoint::PAGE_RECORDED, failpoint::WINDOW_READ, failpoint::INTENT_RECORDED, failpoint::BATCH_IMPORTED, failpoint::OUTCOMES_RECORDED, failpoint::ACCOUNT_FROZEN];
+    assert_eq!(tested, failpoint::ALL);
+}
+
+#[tokio::test]
+async fn killed_when_a_page_is_staged() {
+    killed_at(failpoint::PAGE_STAGED).await;
+}
+
+#[tokio::test]
+async fn killed_when_a_page_is_recorded() {
+    killed_at(failpoint::PAGE_RECORDED).await;
+}
+
+#[tokio::test]
+async fn killed_when_a_window_is_read() {
+    killed_at(failpoint::WINDOW_READ).await;
+}
+
+#[tokio::test]
+async fn killed_when_intents_are_recorded() {
+    killed_at(failpoint::INTENT_RECORDED).await;
+}
+
+#[tokio::test]
+async fn killed_when_a_batch_is_imported() {
+    killed_at(failpoint::BATCH_IMPORTED).await;
+}
+
+#[tokio::test]
+async fn killed_when_outcomes_are_recorded() {
+    killed_at(failpoint::OUTCOMES_RECORDED).await;
+}
+
+#[tokio::test]
+async fn killed_when_the_account_is_frozen() {
+    killed_at(failpoint::ACCOUNT_FROZEN).await;
+}
+
+#[tokio::test]
+async fn killed_again_while_it_recovers() {
+    let trial = Trial::new(7);
+    for (point, count) in [
+        (failpoint::PAGE_STAGED, 3),
+        (failpoint::BATCH_IMPORTED, 2),
+        (failpoint::INTENT_RECORDED, 1),
+        (failpoint::BATCH_IMPORTED, 1),
+        (failpoint::OUTCOMES_RECORDED, 1),
+        (failpoint::PAGE_RECORDED, 2),
+        (failpoint::ACCOUNT_FROZEN, 1),
+        (failpoint::ACCOUNT_FROZEN, 2),
+    ] {
+        trial.kill_at(point, count);
+    }
+    trial.finish("killed again and again").await;
+}
+
+/// Kills runs of one export after a random number of log lines, `kills` times at the most.
+async fn killed_at_random(seed: u64, kills: u32) {
+    let trial = Trial::new(seed);
+    let mut dice = dice(seed);
+    let mut moments = Vec::new();
+    for _ in 0..kills {
+        let lines = 1 + dice.next_u64() % 500;
+        moments.push(lines);
+        if !trial.kill_after(lines) {
+            break;
+        }
+    }
+    trial.finish(&format!("seed {seed}, killed after {moments:?} lines of log")).await;
+}
+
+#[tokio::test]
+async fn killed_at_random_moments() {
+    for seed in 100..112 {
+        killed_at_random(seed, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn killed_at_random_moments_several_times() {
+    for seed in 200..206 {
+        killed_at_random(seed, 3).await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "a thousand kills take minutes: tests/long.sh"]
+async fn killed_a_thousand_times() {
+    for seed in 1000..1250 {
+        killed_at_random(seed, 4).await;
+    }
+}

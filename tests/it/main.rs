@@ -19,6 +19,7 @@ mod convert_property;
 mod daemon;
 mod directory_source;
 mod export;
+mod export_folder;
 mod graph;
 mod graph_users;
 mod http;

@@ -1,0 +1,123 @@
+//! The commands that need no run: check, mapping check, convert, init, help.
+
+use std::fs;
+
+use super::{Trial, ended, program};
+use crate::oracle::Found;
+
+#[test]
+fn help_names_every_command() {
+    let help = ended(program().arg("--help"));
+    assert_eq!(help.code, Some(0));
+    for command in [
+        "run", "backfill", "check", "status", "report", "failures", "retry", "convert", "mapping", "consent-url", "health", "init",
+    ] {
+        assert!(help.out.lines().any(|line| line.trim_start().starts_with(command)), "{command} in {}", help.out);
+        let own = ended(program().args([command, "--help"]));
+        assert_eq!(own.code, Some(0), "{command}");
+    }
+    assert!(ended(program().arg("--version")).out.contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn check_tells_line_by_line() {
+    let trial = Trial::new();
+    let offline = trial.prints(&["check"]);
+    assert!(offline.lines().count() == 3 && offline.lines().all(|line| line.contains(" ok ")), "{offline}");
+    assert!(!trial.path("local-data").exists(), "an offline check makes nothing");
+    let online = trial.prints(&["check", "--online"]);
+    for part in ["source", "staging", "directory"] {
+        assert!(online.lines().any(|line| line.starts_with(part) && line.contains(" ok ")), "{part} in {online}");
+    }
+    let stranger = trial.run(&["check", "--mailbox", "nobody@contoso.example"]);
+    assert_eq!(stranger.code, Some(1));
+    assert!(stranger.out.contains("WRONG") && stranger.out.contains("to do"), "{}", stranger.out);
+    fs::remove_dir_all(trial.path("config/sample/export")).unwrap();
+    let broken = trial.run(&["check", "--online"]);
+    assert_eq!(broken.code, Some(1), "{}", broken.out);
+    assert!(broken.out.contains("source          WRONG"), "{}", broken.out);
+}
+
+#[test]
+fn a_mapping_file_is_linted_without_a_configuration() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let file = directory.path().join("mapping.csv");
+    let check = |text: &str| {
+        fs::write(&file, text).unwrap();
+        ended(program().args(["mapping", "check"]).arg(&file))
+    };
+    let header = "External User ID,Microsoft 365 User Mailbox\n";
+    let fine = check(&format!("{header}445204334324,susan@contoso.example\n"));
+    assert_eq!(fine.code, Some(0));
+    assert!(fine.out.contains("ok, 1 numbers, 0 warnings"), "{}", fine.out);
+    let warned = check(&format!("{header}0123456789,susan@contoso.example\n"));
+    assert_eq!((warned.code, warned.out.contains("mapping.csv:2:1: warning")), (Some(0), true), "{}", warned.out);
+    let wrong = check(&format!("{header}4.45E+11,susan@contoso.example\n445204334324,susan\n"));
+    assert_eq!(wrong.code, Some(78));
+    assert!(wrong.out.contains("mapping.csv:2:1: error") && wrong.out.contains("mapping.csv:3:14: error"), "{}", wrong.out);
+    assert_eq!(ended(program().args(["mapping", "check", "/nowhere.csv"])).code, Some(78));
+}
+
+#[test]
+fn convert_writes_messages_without_any_network() {
+    let trial = Trial::new();
+    let out = trial.path("eml");
+    let convert = |file: &str| {
+        ended(program().arg("convert").arg(trial.path(&format!("config/sample/export/{file}"))).arg("--out").arg(&out))
+    };
+    let page = convert("20261120-phone-archiver.json");
+    assert_eq!(page.code, Some(0), "{}", page.log);
+    let names: Vec<&str> = page.out.lines().collect();
+    assert!(names.len() > 10 && names.iter().all(|name| name.ends_with(".eml")), "{names:?}");
+    let first = Found::read(&fs::read(out.join("918201.eml")).unwrap());
+    assert_eq!(first.whatsapp_id, "3EB0C23B31A0179B550F8A");
+
+    // The last line is cut short: it is told, and the others are converted all the same.
+    let lines = convert("20261121-phone-archiver.jsonl");
+    assert_eq!(lines.code, Some(1));
+    assert!(lines.log.contains("is not converted") && lines.out.lines().count() > 10, "{}", lines.log);
+    assert_eq!(ended(program().args(["convert", "/nowhere.json"])).code, Some(1));
+    fs::write(trial.path("text.json"), "good morning").unwrap();
+    assert_eq!(ended(program().arg("convert").arg(trial.path("text.json")).arg("--out").arg(&out)).code, Some(1));
+}
+
+#[test]
+fn a_converted_item_is_the_message_that_is_imported() {
+    let trial = Trial::imported();
+    let out = trial.path("eml");
+    let file = trial.path("config/sample/export/20261120-phone-archiver.json");
+    ended(program().arg("convert").arg(file).arg("--out").arg(&out));
+    let imported = crate::oracle::read_maildirs(&trial.path("local-data/mailboxes"));
+    let ana = &imported["ana.berg@contoso.example"];
+    let converted = Found::read(&fs::read(out.join("918210.eml")).unwrap());
+    let copy = ana.iter().find(|found| found.whatsapp_id == converted.whatsapp_id).unwrap();
+    assert_eq!((&copy.text, &copy.files), (&converted.text, &converted.files));
+    assert_eq!(copy.files.len(), 1);
+}
+
+#[test]
+fn init_writes_a_configuration_once() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let target = directory.path().join("new");
+    let first = ended(program().arg("init").arg(&target));
+    assert_eq!(first.code, Some(0), "{}", first.log);
+    let written = fs::read_to_string(target.join("config.toml")).unwrap();
+    assert!(written.contains("[source]") && target.join("mapping.csv").exists());
+    let again = ended(program().arg("init").arg(&target));
+    assert_eq!((again.code, again.log.contains("stays")), (Some(1), true), "{}", again.log);
+    assert_eq!(fs::read_to_string(target.join("config.toml")).unwrap(), written);
+    // What it wrote is a configuration, but for the secrets that it names.
+    let check = ended(program().arg("--config").arg(target.join("config.toml")).arg("check"));
+    assert_eq!(check.code, Some(78));
+    let mapping = ended(program().args(["mapping", "check"]).arg(target.join("mapping.csv")));
+    assert_eq!(mapping.code, Some(0), "{}", mapping.out);
+}
+
+#[test]
+fn keys_can_be_set_from_the_environment() {
+    let trial = Trial::new();
+    let mut command = trial.command(&["run", "--once"]);
+    command.env("WHATSAPP_ARCHIVER__MAILBOX__FOLDER", "Archive of WhatsApp");
+    assert_eq!(ended(&mut command).code, Some(0));
+    assert!(trial.path("local-data/mailboxes/ana.berg@contoso.example/.Archive of WhatsApp/cur").is_dir());
+}

@@ -1,0 +1,121 @@
+//! Exit statuses: 0 done, 1 the run failed or left something, 2 usage, 78 the configuration or the mapping.
+
+use std::fs;
+
+use super::{Trial, ended, program};
+
+#[test]
+fn wrong_words_are_usage() {
+    let trial = Trial::imported();
+    for arguments in [
+        &["frobnicate"][..],
+        &[],
+        &["run", "--twice"],
+        &["retry", "--reason", "bad_luck"],
+        &["report", "--format", "morse"],
+        &["report", "--run", "nobody"],
+        &["failures", "--run", "nobody"],
+        &["retry", "--run", "nobody"],
+        &["backfill", "--from", "2026-11-02", "--to", "2026-11-01"],
+        &["backfill", "--from", "yesterday", "--to", "2026-11-01"],
+        &["health", "--loud"],
+    ] {
+        let ended = trial.run(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}{}", ended.out, ended.log);
+        assert!(ended.out.is_empty() && !ended.log.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_configuration_is_told_all_its_problems_at_once() {
+    let trial = Trial::new();
+    trial.edit("config/local.toml", |text| {
+        text.replace("kind = \"directory\"", "kind = \"teleport\"")
+            .replace("automatic = true", "automatik = true")
+            .replace("url = \"sqlite://../local-data/ledger.db\"", "url = \"mysql://db\"\nlease = \"1s\"")
+    });
+    for arguments in [&["run", "--once"][..], &["check"], &["status"], &["report"], &["failures"], &["retry"], &["run"]] {
+        let ended = trial.run(arguments);
+        assert_eq!(ended.code, Some(78), "{arguments:?}: {}", ended.log);
+        for part in ["local.toml:", "source.kind", "automatik", "automatic", "ledger.url", "ledger.lease", "instead:"] {
+            assert!(ended.log.contains(part), "{part} in {}", ended.log);
+        }
+    }
+    assert!(!trial.path("local-data").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_configuration_that_is_missing_says_how_to_get_one() {
+    let ended = ended(program().args(["--config", "/nowhere/config.toml", "run", "--once"]));
+    assert_eq!(ended.code, Some(78));
+    assert!(ended.log.contains("/nowhere/config.toml") && ended.log.contains("init"), "{}", ended.log);
+}
+
+#[test]
+fn a_mapping_with_problems_stops_a_start_with_all_of_them() {
+    let trial = Trial::new();
+    trial.edit("config/sample/mapping.csv", |text| text + "4.45E+11,susan@contoso.example\n15550100,nobody\n");
+    trial.edit("config/sample/users.csv", |text| text.replace("zoe@contoso.example", "zoe at contoso"));
+    for arguments in [&["run", "--once"][..], &["retry"], &["backfill", "--from", "2026-11-01", "--to", "2026-11-02"]] {
+        let ended = trial.run(arguments);
+        assert_eq!(ended.code, Some(78), "{arguments:?}: {}", ended.log);
+        assert!(ended.log.contains("mapping.csv:5:") && ended.log.contains("mapping.csv:6:"), "{}", ended.log);
+    }
+    let check = trial.run(&["check"]);
+    assert_eq!(check.code, Some(78));
+    for part in ["mapping.csv:5:", "mapping.csv:6:", "users.csv:8:", "to do"] {
+        assert!(check.out.contains(part), "{part} in {}", check.out);
+    }
+    trial.edit("config/local.toml", |text| text.replace("mapping.csv", "no-mapping.csv"));
+    let missing = trial.run(&["run", "--once"]);
+    assert_eq!(missing.code, Some(78), "{}", missing.log);
+    assert!(missing.log.contains("no-mapping.csv"), "{}", missing.log);
+    assert!(!trial.path("local-data").exists(), "nothing was begun");
+}
+
+#[test]
+fn what_is_left_pending_and_a_run_that_failed_are_status_1() {
+    let trial = Trial::new();
+    trial.edit("config/local.toml", |text| text + "\n[retry]\nattempts = 1\n");
+    fs::create_dir_all(trial.path("local-data")).unwrap();
+    fs::write(trial.path("local-data/mailboxes"), "a file").unwrap();
+    let pending = trial.run(&["run", "--once"]);
+    assert_eq!(pending.code, Some(1));
+    assert!(pending.out.contains("incomplete") && pending.out.contains("failures"), "{}", pending.out);
+    assert_eq!(trial.json(&["status", "--json"])["state"], "pending");
+    assert_eq!(trial.json(&["status", "--json"])["remotes"]["mailbox"]["ok"], false);
+
+    fs::rename(trial.path("config/sample/export"), trial.path("config/sample/elsewhere")).unwrap();
+    let failed = trial.run(&["run", "--once"]);
+    assert_eq!(failed.code, Some(1));
+    assert!(failed.out.contains("Error"), "{}", failed.out);
+    let status = trial.json(&["status", "--json"]);
+    assert_eq!((&status["state"], &status["remotes"]["source"]["ok"]), (&"failed".into(), &false.into()));
+
+    fs::rename(trial.path("config/sample/elsewhere"), trial.path("config/sample/export")).unwrap();
+    fs::remove_file(trial.path("local-data/mailboxes")).unwrap();
+    trial.prints(&["run", "--once"]);
+    assert_eq!(trial.copies().values().sum::<usize>(), 104);
+    assert_eq!(trial.json(&["status", "--json"])["state"], "idle");
+}
+
+#[test]
+fn a_foreign_staging_area_is_refused_with_what_to_do() {
+    let trial = Trial::imported();
+    trial.edit("config/local.toml", |text| text.replace("ledger.db", "another.db"));
+    let refused = trial.run(&["run", "--once"]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.out.contains("belongs to another ledger"), "{}", refused.out);
+    assert!(refused.out.contains("rebuild-ledger"), "{}", refused.out);
+    assert_eq!(trial.copies().values().sum::<usize>(), 104);
+}
+
+#[test]
+fn reading_commands_before_the_first_run_say_so() {
+    let trial = Trial::new();
+    let report = trial.run(&["report"]);
+    assert_eq!(report.code, Some(1));
+    assert!(report.log.contains("run --once"), "{}", report.log);
+    assert!(trial.prints(&["failures"]).contains("Nothing is open"));
+    assert_eq!(trial.prints(&["failures", "--format", "json"]), "[]\n");
+}

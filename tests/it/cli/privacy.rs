@@ -1,0 +1,168 @@
+//! Phone numbers are masked in every output and in the log; message texts and secrets are in none.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use super::{Ended, Trial, ended, program};
+
+/// Every phone number of the sample, as digits.
+fn numbers(trial: &Trial) -> BTreeSet<String> {
+    let mut numbers = BTreeSet::new();
+    for_each_value(trial, &mut |key, value| {
+        let digits: String = value.chars().filter(char::is_ascii_digit).collect();
+        if key == "value" && digits.len() >= 10 && value.chars().all(|c| c.is_ascii_digit() || c == '+') {
+            numbers.insert(digits);
+        }
+    });
+    assert!(numbers.len() > 8, "{numbers:?}");
+    numbers
+}
+
+/// The texts of the sample that are long enough to be recognised.
+fn texts(trial: &Trial) -> BTreeSet<String> {
+    let mut texts = BTreeSet::new();
+    for_each_value(trial, &mut |key, value| {
+        if key == "text" && value.chars().count() > 12 {
+            texts.insert(value.chars().take(30).collect());
+        }
+    });
+    assert!(texts.len() > 20);
+    texts
+}
+
+fn for_each_value(trial: &Trial, look: &mut impl FnMut(&str, &str)) {
+    fn walk(key: &str, value: &Value, look: &mut impl FnMut(&str, &str)) {
+        match value {
+            Value::String(text) => look(key, text),
+            Value::Array(values) => values.iter().for_each(|value| walk(key, value, look)),
+            Value::Object(fields) => fields.iter().for_each(|(key, value)| walk(key, value, look)),
+            _ => {}
+        }
+    }
+    for entry in fs::read_dir(trial.path("config/sample/export")).unwrap() {
+        let path = entry.unwrap().path();
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let documents: Vec<Value> = serde_json::Deserializer::from_str(&text).into_iter().map_while(Result::ok).collect();
+        documents.iter().for_each(|document| walk("", document, look));
+    }
+}
+
+fn assert_clean(trial: &Trial, what: &str, shown: &str) {
+    let digits_only = |number: &String| shown.contains(number.as_str());
+    assert_eq!(numbers(trial).iter().find(|number| digits_only(number)), None, "{what} shows a number:\n{shown}");
+    assert_eq!(texts(trial).iter().find(|text| shown.contains(text.as_str())), None, "{what} shows a text:\n{shown}");
+}
+
+#[test]
+fn numbers_and_texts_are_in_no_output_and_no_log() {
+    let trial = Trial::new();
+    trial.edit("config/local.toml", |text| text + "\n[log]\nlevel = \"trace\"\n");
+    for arguments in [
+        &["check"][..],
+        &["check", "--online"],
+        &["run", "--once"],
+        &["report"],
+        &["report", "--format", "json"],
+        &["report", "--format", "csv"],
+        &["failures"],
+        &["failures", "--format", "json"],
+        &["failures", "--format", "csv"],
+        &["status"],
+        &["status", "--json"],
+        &["retry"],
+        &["run", "--once"],
+    ] {
+        let Ended { code, out, log } = trial.run(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {out}{log}");
+        assert_clean(&trial, &format!("{arguments:?}"), &out);
+        assert_clean(&trial, &format!("the log of {arguments:?}"), &log);
+    }
+}
+
+#[test]
+fn numbers_are_shown_to_an_administrator_who_asks_for_them() {
+    let trial = Trial::imported();
+    for arguments in [
+        &["report", "--format", "json", "--show-numbers"][..],
+        &["failures", "--show-numbers"],
+        &["failures", "--format", "csv", "--show-numbers"],
+    ] {
+        let out = trial.prints(arguments);
+        assert!(out.contains("+12025550107"), "{arguments:?}: {out}");
+    }
+    let masked = trial.prints(&["failures", "--format", "csv"]);
+    assert!(masked.contains(",+1•••••0107,"), "{masked}");
+}
+
+#[test]
+fn the_log_is_lines_of_json_with_its_fields() {
+    let trial = Trial::new();
+    trial.edit("config/local.toml", |text| text + "\n[log]\nlevel = \"debug\"\n");
+    let log = trial.run(&["run", "--once"]).log;
+    let mut events = BTreeSet::new();
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let timestamp = line["timestamp"].as_str().unwrap();
+        assert!(timestamp.ends_with('Z') && chrono::DateTime::parse_from_rfc3339(timestamp).is_ok(), "{line}");
+        assert!(["ERROR", "WARN", "INFO", "DEBUG"].contains(&line["level"].as_str().unwrap()), "{line}");
+        assert!(line["message"].is_string() && line["target"].is_string(), "{line}");
+        if let Some(event) = line["event"].as_str() {
+            events.insert(event.to_owned());
+            if event != "window_started" || line["run.id"].is_string() {
+                assert!(line.get("run.id").is_none_or(Value::is_string), "{line}");
+            }
+        }
+        if line["event"] == "delivery_imported" {
+            assert_eq!(line["level"], "DEBUG");
+            assert!(line["mailbox"].as_str().unwrap().contains('@') && line["run.id"].is_string(), "{line}");
+        }
+    }
+    for event in ["run_started", "page_staged", "item_failed", "delivery_imported", "run_finished"] {
+        assert!(events.contains(event), "{event} in {events:?}");
+    }
+    let text = trial.run(&["--log-format", "text", "status"]).log;
+    assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_err()), "{text}");
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let config = directory.path().join("config.toml");
+    let secret = "s3cret-of-the-archive";
+    let text = r#"
+[source]
+kind = "telemessage"
+base_url = "http://127.0.0.1:1"
+username = "admin"
+password = { env = "THE_PASSWORD" }
+[staging]
+kind = "local"
+path = "staging/"
+[users]
+kind = "list"
+path = "users.csv"
+[mailbox]
+kind = "maildir"
+path = "mailboxes/"
+[ledger]
+url = "sqlite://ledger.db"
+[retry]
+attempts = 1
+[log]
+level = "trace"
+"#;
+    fs::write(&config, text).unwrap();
+    fs::write(directory.path().join("users.csv"), "address\nana@contoso.example\n").unwrap();
+    for arguments in [&["check"][..], &["check", "--online"], &["run", "--once"], &["report"], &["status"]] {
+        let mut command = program();
+        let ended = ended(command.arg("--config").arg(&config).args(arguments).env("THE_PASSWORD", secret));
+        assert!(!format!("{}{}", ended.out, ended.log).contains(secret), "{arguments:?}");
+    }
+    // A secret in the file itself is refused, and not repeated.
+    fs::write(&config, text.replace(r#"{ env = "THE_PASSWORD" }"#, &format!("{secret:?}"))).unwrap();
+    let ended = ended(program().arg("--config").arg(&config).arg("check"));
+    assert_eq!(ended.code, Some(78));
+    assert!(ended.log.contains("source.password") && !ended.log.contains(secret), "{}", ended.log);
+}

@@ -1,0 +1,181 @@
+//! The sample export, run by run: the account of `config/sample/README.md`.
+
+use std::fs;
+
+use serde_json::Value;
+
+use super::{Trial, outcomes};
+use crate::oracle;
+
+#[test]
+fn the_sample_runs_to_its_documented_account() {
+    let trial = Trial::imported();
+    let report = trial.report();
+    assert_eq!(outcomes(&report), [118, 102, 2, 10, 4, 0]);
+    assert_eq!(report["items"]["available_from_source"], 70);
+    assert_eq!(report["items"]["repeated_by_source"], 1);
+    assert_eq!(report["failed_by_reason"], serde_json::json!({"encrypted": 1, "malformed": 1, "no_valid_user": 2}));
+    let partial = serde_json::json!({"attachment_corrupt": 1, "attachment_missing": 1});
+    assert_eq!(report["partial_by_reason"], partial);
+    let copies: Vec<(String, usize)> = trial.copies().into_iter().collect();
+    let expected = [("ana.berg", 44), ("lukas.novak", 5), ("mei.tanaka", 6), ("omar.haddad", 5), ("susan.okafor", 27), ("yael.cohen", 7), ("zoe.marchetti", 10)];
+    assert_eq!(copies, expected.map(|(name, count)| (format!("{name}@contoso.example"), count)));
+}
+
+#[test]
+fn no_mailbox_has_a_message_twice_but_for_its_versions() {
+    let trial = Trial::imported();
+    for (address, found) in oracle::read_maildirs(&trial.path("local-data/mailboxes")) {
+        let before = found.len();
+        let mut distinct = found;
+        distinct.dedup();
+        assert_eq!(distinct.len(), before, "{address}");
+    }
+}
+
+#[test]
+fn a_second_run_imports_nothing_and_says_so() {
+    let trial = Trial::imported();
+    let before = trial.copies();
+    let out = trial.prints(&["run", "--once"]);
+    assert!(out.contains("The source had no new items."), "{out}");
+    let report = trial.report();
+    assert_eq!((outcomes(&report), &report["status"]), ([0; 6], &Value::from("complete")));
+    assert_eq!(report["items"]["repeated_by_source"], 71);
+    assert_eq!(trial.copies(), before);
+}
+
+#[test]
+fn a_report_has_every_field_of_the_interface() {
+    let trial = Trial::imported();
+    let report = trial.report();
+    let is_instant = |value: &Value| chrono::DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap();
+    assert_eq!(report["connector"], "whatsapp-archiver");
+    assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(report["status"], "complete");
+    assert!(!report["run"].as_str().unwrap().is_empty());
+    let (from, to) = (is_instant(&report["window"]["from"]), is_instant(&report["window"]["to"]));
+    assert!(from < to && is_instant(&report["started"]) <= is_instant(&report["finished"]));
+    for digest in ["config_sha256", "mapping_sha256"] {
+        assert_eq!(report["inputs"][digest].as_str().unwrap().len(), 64);
+    }
+    assert_eq!(report["inputs"]["converter"], "1");
+    for count in ["available_from_source", "repeated_by_source", "late"] {
+        assert!(report["items"][count].is_u64(), "{count}");
+    }
+    let [available, imported, partial, skipped, failed, pending] = outcomes(&report);
+    assert_eq!(available, imported + partial + skipped + failed + pending);
+    assert!(report["deliveries"]["carried_over"].is_u64());
+    assert!(report["bytes"]["downloaded"].as_u64().unwrap() > 0 && report["bytes"]["imported"].as_u64().unwrap() > 0);
+    assert_eq!(report["failures"].as_array().unwrap().len() as u64, failed);
+    assert_eq!(report["partials"].as_array().unwrap().len() as u64, partial);
+    for failure in report["failures"].as_array().unwrap() {
+        let fields: Vec<&String> = failure.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["detail", "item", "mailbox", "message_id", "reason", "source_user"]);
+        assert!(failure["reason"].is_string() && failure["detail"].is_string());
+        assert!(failure["item"].is_string() || failure["reason"] == "malformed");
+    }
+    for partial in report["partials"].as_array().unwrap() {
+        let fields: Vec<&String> = partial.as_object().unwrap().keys().collect();
+        assert_eq!(fields, ["detail", "item", "mailbox", "reason"]);
+        assert!(partial["mailbox"].as_str().unwrap().contains('@'));
+    }
+    let unmapped = report["unmapped_participants"].as_array().unwrap();
+    assert_eq!(report["unmapped_total"].as_u64().unwrap(), unmapped.len() as u64);
+    assert!(unmapped.iter().all(|entry| entry["number"].is_string() && entry["items"].as_u64().unwrap() > 0));
+    let items: Vec<u64> = unmapped.iter().map(|entry| entry["items"].as_u64().unwrap()).collect();
+    assert!(items.is_sorted_by(|more, less| more >= less), "the most frequent first: {items:?}");
+}
+
+#[test]
+fn a_replay_after_the_mapping_was_mended_adds_only_what_is_missing() {
+    let trial = Trial::imported();
+    let before = oracle::read_maildirs(&trial.path("local-data/mailboxes"));
+    let peter = "12025550107,peter.quist@contoso.example\n";
+    trial.edit("config/sample/mapping.csv", |text| {
+        // What is imported already is not routed again, whatever the mapping says by now.
+        text.replace("susan.okafor@contoso.example", "zoe.marchetti@contoso.example") + peter
+    });
+    trial.edit("config/sample/users.csv", |text| text + "peter.quist@contoso.example,\n");
+    trial.prints(&["retry", "--reason", "no_valid_user"]);
+    let report = trial.report();
+    assert_eq!((outcomes(&report)[1..].to_vec(), &report["kind"]), (vec![2, 0, 0, 0, 0], &Value::from("retry")));
+    let mut after = oracle::read_maildirs(&trial.path("local-data/mailboxes"));
+    assert_eq!(after.remove("peter.quist@contoso.example").unwrap().len(), 2);
+    assert_eq!(after, before, "nothing else moved");
+
+    let failures = trial.json(&["failures", "--format", "json"]);
+    let reasons: Vec<&str> = failures.as_array().unwrap().iter().map(|row| row["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["encrypted", "malformed"]);
+    trial.prints(&["retry"]);
+    assert_eq!(outcomes(&trial.report())[1..], [0, 0, 0, 2, 0], "what a rule keeps out stays out");
+}
+
+#[test]
+fn status_tells_the_state() {
+    let trial = Trial::new();
+    let status = trial.json(&["status", "--json"]);
+    assert_eq!((&status["state"], &status["last_run"], &status["watermark"]), (&"new".into(), &Value::Null, &Value::Null));
+    trial.prints(&["run", "--once"]);
+    let status = trial.json(&["status", "--json"]);
+    let fields: Vec<&String> = status.as_object().unwrap().keys().collect();
+    for field in ["state", "run", "last_run", "next_run", "watermark", "pending", "held", "remotes"] {
+        assert!(fields.iter().any(|other| *other == field), "{field} in {fields:?}");
+    }
+    assert_eq!((&status["state"], &status["pending"], &status["held"]), (&"idle".into(), &0.into(), &4.into()));
+    for remote in ["source", "staging", "directory", "mailbox"] {
+        assert_eq!(status["remotes"][remote]["ok"], true, "{remote}");
+        assert!(status["remotes"][remote]["since"].is_string());
+    }
+    let next = status["next_run"].as_str().unwrap();
+    assert!(next > status["watermark"].as_str().unwrap());
+    let shown = trial.prints(&["status"]);
+    assert!(shown.contains("idle") && shown.contains("Held items      4"), "{shown}");
+}
+
+#[test]
+fn reports_are_written_as_tables_json_and_csv() {
+    let trial = Trial::imported();
+    let table = trial.prints(&["report"]);
+    for part in ["complete", "118", "102", "no_valid_user", "8 participants have no valid user"] {
+        assert!(table.contains(part), "{part} in {table}");
+    }
+    let csv = trial.prints(&["report", "--format", "csv"]);
+    let mut rows = csv::Reader::from_reader(csv.as_bytes());
+    let header = ["item", "message_id", "source_user", "mailbox", "state", "reason", "detail"];
+    assert_eq!(rows.headers().unwrap(), header.to_vec());
+    let rows: Vec<csv::StringRecord> = rows.records().map(Result::unwrap).collect();
+    assert_eq!(rows.len(), 6);
+    assert!(rows.iter().any(|row| &row[0] == "918412" && &row[5] == "attachment_corrupt"));
+
+    let run = trial.report()["run"].as_str().unwrap().to_owned();
+    trial.prints(&["run", "--once"]);
+    assert_eq!(outcomes(&trial.json(&["report", "--run", &run, "--format", "json"])), [118, 102, 2, 10, 4, 0]);
+    let of_run = trial.json(&["failures", "--run", &run, "--format", "json", "--reason", "no_valid_user"]);
+    assert_eq!(of_run.as_array().unwrap().len(), 2);
+    assert!(trial.prints(&["failures", "--reason", "size_exceeded"]).contains("Nothing is open"));
+    assert_eq!(trial.prints(&["failures", "--format", "csv"]).lines().count(), 5);
+}
+
+#[test]
+fn what_is_staged_is_byte_for_byte_what_the_export_has() {
+    let trial = Trial::imported();
+    let staged: Vec<Vec<u8>> = files_below(&trial.path("local-data/staging/windows"));
+    for entry in fs::read_dir(trial.path("config/sample/export/attachments")).unwrap() {
+        for file in fs::read_dir(entry.unwrap().path()).unwrap() {
+            let bytes = fs::read(file.unwrap().path()).unwrap();
+            assert!(staged.contains(&bytes));
+        }
+    }
+    let page = fs::read(trial.path("config/sample/export/20261120-cloud-archiver.json")).unwrap();
+    assert!(staged.contains(&page));
+}
+
+fn files_below(directory: &std::path::Path) -> Vec<Vec<u8>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(fs::read(path).unwrap()) }
+    }
+    files
+}
