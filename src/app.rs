@@ -13,6 +13,7 @@ use crate::convert::CONVERTER_VERSION;
 use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{Ledger, LedgerError, Presence};
 use crate::metrics::Metrics;
+use crate::notify::Notifier;
 use crate::pipeline::{Inputs, Keeping, Parts, Pipeline, Settings};
 use crate::resolve::Resolver;
 use crate::retry::RetryPolicy;
@@ -20,9 +21,11 @@ use crate::schedule::{Begin, Schedule};
 
 pub mod files;
 pub mod remotes;
+pub mod watch;
 
 use files::FileProblems;
 use remotes::Remotes;
+use watch::FileWatch;
 
 /// The program's parts, built once.
 pub struct App {
@@ -38,6 +41,8 @@ pub struct App {
     pub presence: Presence,
     /// Whose mailboxes items belong in.
     pub resolver: Arc<Resolver>,
+    /// The administrator's files, as they were when they were read.
+    pub files: FileWatch,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -66,10 +71,11 @@ impl App {
         clock: SharedClock,
     ) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new());
+        let files = FileWatch::of(&config);
         let (remotes, resolver) = build_remotes(&config, environment, &clock, &metrics)?;
         let ledger = open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?;
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
-        Ok(Self { config, clock, remotes, ledger, presence, resolver, metrics })
+        Ok(Self { config, clock, remotes, ledger, presence, resolver, files, metrics })
     }
 
     /// The remotes and the resolver as another configuration says, for a daemon that reads it again.
@@ -79,6 +85,19 @@ impl App {
         environment: &BTreeMap<String, String>,
     ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
         build_remotes(config, environment, &self.clock, &self.metrics)
+    }
+
+    /// Who tells somebody that a run needs them; nobody where no webhook is configured.
+    pub fn notifier(&self) -> Option<Notifier> {
+        let webhook = self.config.notify.webhook.clone()?;
+        let http = match http_client(&self.config) {
+            Ok(http) => http.observed_by(self.metrics.observer()),
+            Err(error) => {
+                tracing::error!(event = "notify_failed", error = %error, "the webhook could not be told");
+                return None;
+            }
+        };
+        Some(Notifier::new(http, webhook, self.ledger.clone(), Arc::clone(&self.clock)))
     }
 
     /// A pipeline of these parts, with the mapping in force now.

@@ -59,5 +59,6 @@ pub mod check;
 pub mod cli;
 pub mod daemon;
 pub mod lifecycle;
+pub mod notify;
 pub mod serve;
 pub mod telemetry;

@@ -208,9 +208,13 @@ impl Metrics {
         self.throttled_seconds.get_or_create(&labels).inc_by(waited.as_secs_f64());
     }
 
-    /// Counts waits that something adds up by itself, whenever the metrics are asked for.
+    /// Counts waits that something adds up by itself, whenever the metrics are asked for. It takes the place of what was
+    /// watched for the same remote before.
     pub fn watch_waits(&self, remote: Remote, waits: impl Fn() -> Duration + Send + Sync + 'static) {
-        self.watched().push(WatchedWaits { remote, waits: Box::new(waits), counted: Duration::ZERO });
+        self.count_waits();
+        let mut watched = self.watched();
+        watched.retain(|watched| watched.remote != remote);
+        watched.push(WatchedWaits { remote, waits: Box::new(waits), counted: Duration::ZERO });
     }
 
     /// What the HTTP client tells its requests to.

@@ -500,6 +500,21 @@ impl Ledger {
         Ok(())
     }
 
+    /// What a run's account has pending: items for which the directory gave no answer, and copies for mailboxes.
+    pub async fn pending_of(&self, run: &RunId) -> Result<(u64, u64), LedgerError> {
+        let row = sqlx::query(
+            "SELECT COUNT(CASE WHEN deliveries.mailbox_id IS NULL AND items.state = 'prepared' THEN 1 END) AS unanswered,
+               COUNT(deliveries.mailbox_id) AS unsent
+             FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+             WHERE deliveries.run_id = $1 AND deliveries.state IN ('ready', 'sending', 'unknown', 'pending')",
+        )
+        .bind(run.0.clone())
+        .fetch_one(&self.pool)
+        .await?;
+        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
+        Ok((unsigned(sql::get(&row, "unanswered")?), unsigned(sql::get(&row, "unsent")?)))
+    }
+
     /// What is open in the whole ledger.
     pub async fn open_counts(&self) -> Result<OpenCounts, LedgerError> {
         let row = sqlx::query(

@@ -156,6 +156,9 @@ pub struct StoredWindow {
 
 pub(super) const WATERMARK: &str = "watermark";
 
+/// The lease of a run is in force at `$1`.
+const ALIVE: &str = "EXISTS (SELECT 1 FROM leases WHERE leases.resource = 'run:' || runs.run_id AND leases.until > $1)";
+
 impl Ledger {
     /// Records that a run began. Fails where another ledger has taken this one's place.
     pub async fn begin_run(
@@ -251,18 +254,42 @@ impl Ledger {
         row.as_ref().map(RunRecord::read).transpose()
     }
 
-    /// Runs that are under way by the ledger's account, though nobody is at them: their leases ran out. `current` is the
-    /// one run of its process that is under way.
-    pub async fn abandoned_runs(&self, current: &RunId, now: DateTime<Utc>) -> Result<Vec<RunRecord>, LedgerError> {
+    /// The latest regular runs that started by `until`, newest first.
+    pub async fn regular_runs(&self, until: DateTime<Utc>, limit: u32) -> Result<Vec<RunRecord>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT * FROM runs WHERE status = 'running' AND run_id <> $1
-               AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.resource = 'run:' || runs.run_id AND leases.until > $2)
-             ORDER BY started",
+            "SELECT * FROM runs WHERE kind = 'regular' AND started <= $1 ORDER BY started DESC, run_id DESC LIMIT $2",
         )
-        .bind(current.0.clone())
-        .bind(millis(now))
+        .bind(millis(until))
+        .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
+        rows.iter().map(RunRecord::read).collect()
+    }
+
+    /// When the first regular run before `run` started.
+    pub async fn first_start_before(&self, run: &RunId) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let row = sqlx::query("SELECT MIN(started) AS first FROM runs WHERE kind = 'regular' AND run_id <> $1")
+            .bind(run.0.clone())
+            .fetch_one(&self.pool)
+            .await?;
+        sql::optional_instant(&row, "first")
+    }
+
+    /// The latest run that is under way: its process holds the run's lease.
+    pub async fn run_under_way(&self, now: DateTime<Utc>) -> Result<Option<RunRecord>, LedgerError> {
+        let statement = format!(
+            "SELECT * FROM runs WHERE status = 'running' AND {ALIVE} ORDER BY started DESC, run_id DESC LIMIT 1"
+        );
+        let row = sqlx::query(sql::built(statement)).bind(millis(now)).fetch_optional(&self.pool).await?;
+        row.as_ref().map(RunRecord::read).transpose()
+    }
+
+    /// Runs other than `own` that are under way by the ledger's account, though their process has gone: their lease ran out.
+    pub async fn abandoned_runs(&self, own: &RunId, now: DateTime<Utc>) -> Result<Vec<RunRecord>, LedgerError> {
+        let statement =
+            format!("SELECT * FROM runs WHERE status = 'running' AND run_id <> $2 AND NOT {ALIVE} ORDER BY started");
+        let rows =
+            sqlx::query(sql::built(statement)).bind(millis(now)).bind(own.0.clone()).fetch_all(&self.pool).await?;
         rows.iter().map(RunRecord::read).collect()
     }
 

@@ -174,12 +174,11 @@ pub(super) fn tables() -> impl Iterator<Item = &'static str> {
 /// Brings the schema up to date and returns the ledger's id, which is made with the first version.
 pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<String, LedgerError> {
     let mut transaction = pool.begin_with(dialect.begin()).await?;
+    if let Some(wait_for_turn) = dialect.wait_for_turn() {
+        sqlx::query(wait_for_turn).execute(&mut *transaction).await?;
+    }
     let meta = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
     sqlx::query(meta).execute(&mut *transaction).await?;
-    if dialect == Dialect::Postgres {
-        // Two processes that start at once must not both migrate.
-        sqlx::query("LOCK TABLE meta IN EXCLUSIVE MODE").execute(&mut *transaction).await?;
-    }
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     let row = sqlx::query("SELECT value FROM meta WHERE name = 'schema'").fetch_optional(&mut *transaction).await?;
     let found: i64 = match row {

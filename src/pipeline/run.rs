@@ -305,10 +305,10 @@ impl Preparer {
 pub async fn finish_abandoned(
     ledger: &Ledger,
     settings: &super::Settings,
-    current: &RunId,
+    own: &RunId,
     now: DateTime<Utc>,
 ) -> Result<(), RunError> {
-    for run in ledger.abandoned_runs(current, now).await? {
+    for run in ledger.abandoned_runs(own, now).await? {
         tracing::warn!(event = "run_abandoned", run.id = %run.id, "the process of a run has gone; its account is closed, and its work is taken over");
         let error = RunError::Broken("its process ended before the run did".to_owned());
         finish(ledger, settings, &run.id, now, Some(error)).await?;

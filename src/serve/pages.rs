@@ -226,6 +226,12 @@ impl Account {
         ]
     }
 
+    /// A run that read its windows to the end and found nothing.
+    fn is_empty(&self) -> bool {
+        let read = matches!(self.report.status, RunStatus::Complete | RunStatus::Incomplete);
+        read && self.report.items.available_from_source == 0 && self.report.kind != "retry"
+    }
+
     fn duration(&self) -> Option<String> {
         let took = self.report.finished? - self.report.started;
         let (hours, minutes, seconds) = (took.num_hours(), took.num_minutes() % 60, took.num_seconds() % 60);

@@ -99,7 +99,7 @@ mod tests {
             format!("{name}={until}."),
             format!("{name}={until}"),
             format!("{name}={until}.zz"),
-            format!("{name}={until}.{}", &signature[2..]),
+            format!("{name}={until}.{}", signature.chars().skip(2).collect::<String>()),
             format!("{name}x={until}.{signature}"),
             format!("{name}="),
         ] {

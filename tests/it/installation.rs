@@ -45,7 +45,7 @@ impl Archive {
 
     pub(crate) fn set_ledger(&self, url: &str) {
         let config = format!(
-            "[source]\nkind = \"directory\"\npath = \"export\"\nattachment_wait = \"1s\"\n\
+            "[source]\nkind = \"directory\"\npath = \"export\"\nattachment_wait = \"1ms\"\n\
              [staging]\nkind = \"local\"\npath = \"staging\"\n[mapping]\nautomatic = true\n\
              [users]\nkind = \"list\"\npath = \"users.csv\"\n[mailbox]\nkind = \"maildir\"\npath = \"mailboxes\"\n\
              [ledger]\nurl = \"{url}\"\nlease = \"10s\"\n[retry]\nattempts = 2\ninitial = \"1ms\"\nmax = \"2ms\"\n"

@@ -14,8 +14,14 @@ fn logged(folder: &Path, events: &mut BTreeSet<String>) {
         }
         let text = fs::read_to_string(&path).unwrap();
         let lines: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        let names = lines.split("event = \"").skip(1).filter_map(|rest| rest.split('"').next());
-        events.extend(names.map(str::to_owned));
+        for (place, _) in lines.match_indices("event = ") {
+            if ["let ", "mut "].iter().any(|word| lines[..place].ends_with(word)) {
+                continue;
+            }
+            let name = lines[place + "event = ".len()..].strip_prefix('"').and_then(|rest| rest.split('"').next());
+            let name = name.unwrap_or_else(|| panic!("{}: an event's name is a literal", path.display()));
+            events.insert(name.to_owned());
+        }
     }
 }
 
