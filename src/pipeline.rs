@@ -153,6 +153,17 @@ pub enum RunError {
         /// The ledger in use.
         ours: String,
     },
+    /// The ledger is older than what it staged.
+    #[error(
+        "this ledger is older than {staging}: it knows nothing of the window {window} that was staged with it. It was restored from a \
+         backup, and would import what was sent since a second time. Set ledger.url to a new ledger and run `rebuild-ledger`"
+    )]
+    OlderLedger {
+        /// The staging area.
+        staging: String,
+        /// A window that the ledger doesn't know.
+        window: Window,
+    },
     /// The ledger that is to be rebuilt is in use.
     #[error(
         "this ledger is in use: only a new one is rebuilt. Where this one is damaged, move it away (an SQLite file with those \

@@ -49,9 +49,12 @@ impl BlobName {
         Self(format!("windows/{}/attachments/{item}/{index}.wrong", window.staging_name()))
     }
 
+    /// What the names of [`BlobName::regular_window`] begin with.
+    pub const REGULAR_WINDOWS: &str = "regular-windows/";
+
     /// The mark of a window that the schedule began. It outlives the window.
     pub fn regular_window(window: Window) -> Self {
-        Self(format!("regular-windows/{}", window.staging_name()))
+        Self(format!("{}{}", Self::REGULAR_WINDOWS, window.staging_name()))
     }
 
     /// The copy of a held item's JSON, which outlives its window.

@@ -207,7 +207,7 @@ async fn findings(
 ) -> Result<Vec<(&'static str, Result<(), String>)>, LedgerError> {
     let mut found = Vec::new();
     match &finished.error {
-        Some(error @ (RunError::Staging(_) | RunError::ForeignStaging { .. })) => {
+        Some(error @ (RunError::Staging(_) | RunError::ForeignStaging { .. } | RunError::OlderLedger { .. })) => {
             found.push(("staging", Err(error.to_string())));
         }
         Some(error @ (RunError::Source(_) | RunError::SourceAt { .. })) => {
@@ -228,6 +228,9 @@ async fn findings(
 /// Whether a run got past the log-in at the source.
 fn reached_source(finished: &RunFinished) -> bool {
     let report = &finished.report;
+    if report.kind == RunKind::Rebuild.name() {
+        return false;
+    }
     report.window.is_some() || report.kind != RunKind::Retry.name() && finished.error.is_none()
 }
 

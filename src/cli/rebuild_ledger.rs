@@ -12,8 +12,7 @@ pub(super) fn run(context: &Context) -> CommandResult {
     block_on(async {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
         let app = context.app(&config).await?;
-        let detail = "from staging and the mailboxes";
-        administrator::acts(context, &app.ledger, ActionKind::RebuildLedger, detail).await?;
+        administrator::acts(context, &app.ledger, ActionKind::RebuildLedger, "from staging and the mailboxes").await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
         let finished = run_order(&app, Order::Rebuild, stop).await?;

@@ -7,7 +7,9 @@
 use bytes::Bytes;
 
 use super::{Pipeline, RunError};
+use crate::staging::contents::regular_window;
 use crate::staging::{BlobName, StagingError};
+use crate::window::Window;
 
 /// Longest id of a ledger that is read, in bytes.
 const LONGEST_ID: u64 = 256;
@@ -25,9 +27,35 @@ impl Pipeline {
         let ours = self.parts.ledger.id();
         match self.owner().await? {
             None => self.mark(&BlobName::ledger_id()).await,
-            Some(owner) if owner.ledger == ours => Ok(()),
+            Some(owner) if owner.ledger == ours => self.refuse_older_ledger().await,
             Some(owner) => Err(self.foreign(owner.ledger)),
         }
+    }
+
+    /// Fails where a window was begun and staged of which this ledger knows nothing: then it is an older state of itself,
+    /// restored from a backup, and doesn't know what was sent since.
+    async fn refuse_older_ledger(&self) -> Result<(), RunError> {
+        let ledger = &self.parts.ledger;
+        let watermark = ledger.watermark().await?;
+        for window in self.regular_windows().await? {
+            if watermark.is_some_and(|read| window.from < read) || ledger.knows_window(window).await? {
+                continue;
+            }
+            // One that was marked and no more is no evidence: the process may have died right then.
+            let prefix = format!("{}pages/", BlobName::window_prefix(window));
+            let pages = self.retrier.run("listing staging", || self.parts.staging.list(&prefix)).await?;
+            if !pages.is_empty() {
+                return Err(RunError::OlderLedger { staging: self.parts.staging.name(), window });
+            }
+        }
+        Ok(())
+    }
+
+    /// The windows that the schedule ever began.
+    pub(super) async fn regular_windows(&self) -> Result<Vec<Window>, RunError> {
+        let list = || self.parts.staging.list(BlobName::REGULAR_WINDOWS);
+        let marks = self.retrier.run("listing staging", list).await?;
+        Ok(marks.iter().filter_map(|(name, _)| regular_window(name)).collect())
     }
 
     /// Makes the staging area this ledger's, whosever it was. Fails where another ledger takes it over at the same time.

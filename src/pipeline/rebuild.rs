@@ -27,7 +27,7 @@ use crate::item::read::{peek_id, peek_received};
 use crate::item::{AttachmentDeclaration, Item, ItemKey};
 use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, NewItem, PageRecord};
 use crate::source::Cursor;
-use crate::staging::contents::{Attempt, Held, StagedFile, StagedPage, regular_window};
+use crate::staging::contents::{Attempt, Held, StagedFile, StagedPage};
 use crate::staging::{BlobName, StagingError};
 use crate::window::Window;
 
@@ -63,8 +63,7 @@ impl Puller {
             return Err(RunError::NotRebuildable);
         }
         let list = |prefix: &'static str| pipeline.retrier.run("listing staging", move || staging.list(prefix));
-        let marks = list("regular-windows/").await?;
-        let marks: Vec<Window> = marks.iter().filter_map(|(name, _)| regular_window(name)).collect();
+        let marks = pipeline.regular_windows().await?;
         let mut windows: BTreeMap<(DateTime<Utc>, DateTime<Utc>), Vec<StagedPage>> = BTreeMap::new();
         for page in list("windows/").await?.iter().filter_map(|(name, _)| StagedPage::parse(name)) {
             windows.entry((page.window.from, page.window.to)).or_default().push(page);
@@ -88,8 +87,11 @@ impl Puller {
         let with_pages: Vec<Window> = windows.keys().map(|&(from, to)| Window { from, to }).collect();
         let now = pipeline.now();
         let watermark = watermark(&marks, &unreadable);
-        let knows_from = knows_from(&marks, &with_pages, &unreadable, now);
-        pipeline.parts.ledger.finish_rebuilding(knows_from, watermark).await?;
+        // What is older may have been purged.
+        let kept = pipeline.cutoff().unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let knows_from = knows_from(&marks, &with_pages, &unreadable, now).max(kept);
+        let rebuilt_until = marks.iter().map(|window| window.from).max();
+        pipeline.parts.ledger.finish_rebuilding(knows_from, rebuilt_until, watermark).await?;
         tracing::info!(
             event = "staging_read",
             run.id = %self.run,

@@ -2,7 +2,7 @@
 //!
 //! 1. The ledger records that the window's purge has begun, and which of its items are held.
 //! 2. Held items are copied to `held/`: all of them, durably, before anything is removed.
-//! 3. The window's attachments are removed, then its pages.
+//! 3. The window's pages are removed, then its attachments: while a page is there, a rebuild of the ledger finds its items whole.
 //! 4. The ledger records that the window is purged.
 //!
 //! Each step may be repeated, so that the next run goes on wherever this one ended. Only the process that pulls purges:
@@ -67,7 +67,7 @@ impl Pipeline {
     }
 
     /// Windows that ended before it are old enough; nothing where all are kept.
-    fn cutoff(&self) -> Option<DateTime<Utc>> {
+    pub(super) fn cutoff(&self) -> Option<DateTime<Utc>> {
         let retain = chrono::Duration::from_std(self.keeping.retain?).ok()?;
         self.now().checked_sub_signed(retain)
     }
@@ -110,12 +110,12 @@ impl Pipeline {
         }
         let mut purged = Purged::default();
         self.copy_held(leases, window, &mut purged).await?;
-        self.remove_attachments(leases, window, &mut purged).await?;
         let prefix = BlobName::window_prefix(window);
-        for kind in ["attachments/", "pages/"] {
-            let left = self.list(&format!("{prefix}{kind}")).await?;
-            self.remove_all(leases, left, &mut purged).await?;
-        }
+        let pages = self.list(&format!("{prefix}pages/")).await?;
+        self.remove_all(leases, pages, &mut purged).await?;
+        self.remove_attachments(leases, window, &mut purged).await?;
+        let left = self.list(&format!("{prefix}attachments/")).await?;
+        self.remove_all(leases, left, &mut purged).await?;
         ledger.finish_purge(window, self.now()).await?;
         if let Some(metrics) = &self.metrics {
             metrics.window_purged();

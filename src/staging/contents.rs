@@ -92,7 +92,7 @@ impl Held {
 
 /// The window of a mark made with [`BlobName::regular_window`]; `None` where it is another blob's name.
 pub fn regular_window(name: &BlobName) -> Option<Window> {
-    let window = Window::parse_staging_name(name.as_str().strip_prefix("regular-windows/")?)?;
+    let window = Window::parse_staging_name(name.as_str().strip_prefix(BlobName::REGULAR_WINDOWS)?)?;
     (BlobName::regular_window(window) == *name).then_some(window)
 }
 

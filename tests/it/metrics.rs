@@ -5,11 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use tokio_util::sync::CancellationToken;
+use whatsapp_archiver::app::App;
+use whatsapp_archiver::clock::Clock as _;
+use whatsapp_archiver::config::Config;
 use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote};
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{DeliveryState, ItemNo, Outcome, RunStatus};
 use whatsapp_archiver::metrics::CountedPage;
+use whatsapp_archiver::pipeline::Order;
 use whatsapp_archiver::resolve::MailboxId;
 
 use crate::serve::seed::{Fate, SeedItem};
@@ -42,7 +47,10 @@ impl Scrape {
         assert_eq!(reply.status, StatusCode::OK);
         let content_type = header(&reply.headers, "content-type");
         assert_eq!(content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
-        let text = text(&reply);
+        Self::read(text(&reply))
+    }
+
+    fn read(text: String) -> Self {
         assert!(text.ends_with("# EOF\n"));
         let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
             let (series, value) = line.rsplit_once(' ').unwrap();
@@ -238,4 +246,53 @@ async fn gauges_come_from_the_ledger_and_are_fresh() {
     let unmoved = scrape.count("last_success_timestamp_seconds");
     assert_eq!(unmoved, finished.timestamp().unsigned_abs(), "a failed run is no success");
     assert!(scrape.has("run_seconds"));
+}
+
+#[tokio::test]
+async fn a_run_counts_what_its_report_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let within = |name: &str| folder.path().join(name).display().to_string();
+    let environment = BTreeMap::from([
+        ("WHATSAPP_ARCHIVER__STAGING__PATH".to_owned(), within("staging")),
+        ("WHATSAPP_ARCHIVER__MAILBOX__PATH".to_owned(), within("mailboxes")),
+        ("WHATSAPP_ARCHIVER__LEDGER__URL".to_owned(), format!("sqlite://{}", within("ledger.db"))),
+    ]);
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/local.toml");
+    let config = Config::load(&path, &environment).unwrap();
+    let app = App::build(Arc::new(config), &environment).await.unwrap();
+    let finished = app.pipeline(CancellationToken::new()).run(Order::Regular).await.unwrap();
+    assert!(finished.error.is_none(), "{:?}", finished.error);
+
+    let scrape = Scrape::read(app.metrics.render(&app.ledger, app.clock.now()).await);
+    let report = finished.report;
+    let counted = |outcome: &str| -> BTreeMap<String, u64> {
+        let start = format!("deliveries_total{{outcome=\"{outcome}\",reason=\"");
+        let series = scrape.samples.keys().filter_map(|series| Some((series, series.strip_prefix(&start)?)));
+        let counts = series.map(|(series, rest)| (rest.trim_end_matches("\"}").to_owned(), scrape.count(series)));
+        counts.filter(|(_, count)| *count > 0).collect()
+    };
+    assert!(
+        report.deliveries.skipped_duplicate > 0 && report.deliveries.partially_imported > 0,
+        "a run with everything"
+    );
+    assert_eq!(counted("imported"), BTreeMap::from([(String::new(), report.deliveries.imported)]));
+    assert_eq!(counted("skipped_duplicate"), BTreeMap::from([(String::new(), report.deliveries.skipped_duplicate)]));
+    assert_eq!(counted("partially_imported"), report.partial_by_reason);
+    assert_eq!(counted("failed"), report.failed_by_reason);
+    assert_eq!(scrape.count("imported_bytes_total"), report.bytes.imported);
+    assert_eq!(scrape.count("staged_bytes_total"), report.bytes.downloaded, "all of it was new");
+    let items = &report.items;
+    assert_eq!(scrape.count("items_total{outcome=\"new\"}"), items.available_from_source - items.late);
+    assert_eq!(scrape.count("items_total{outcome=\"repeated\"}"), items.repeated_by_source);
+    assert_eq!(scrape.count("pending_deliveries"), report.deliveries.pending);
+
+    app.pipeline(CancellationToken::new()).run(Order::Regular).await.unwrap();
+    let again = Scrape::read(app.metrics.render(&app.ledger, app.clock.now()).await);
+    for series in ["imported_bytes_total", "staged_bytes_total", "items_total{outcome=\"new\"}"] {
+        assert_eq!(
+            again.count(series),
+            scrape.count(series),
+            "{series}: nothing is new, so nothing is staged or imported"
+        );
+    }
 }

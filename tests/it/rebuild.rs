@@ -289,3 +289,30 @@ fn a_new_installation_has_nothing_to_rebuild() {
     archive.run_to(0, &["run", "--once"]);
     assert_eq!(archive.message_ids(BEN).len(), 1);
 }
+
+/// A backup that is older than the last run doesn't know what was sent since.
+#[test]
+fn a_ledger_restored_from_an_older_backup_is_refused() {
+    let archive = Archive::new();
+    archive.export("1.json", &[item(1, "message 1")]);
+    archive.run_to(0, &["run", "--once"]);
+    copy_ledger(&archive, "backup.db");
+    archive.set_ledger("sqlite://backup.db");
+    archive.run_to(0, &["run", "--once"]);
+    archive.set_ledger("sqlite://ledger.db");
+    // The backup read nothing new, and nothing was sent with it: no harm is done.
+    archive.run_to(0, &["run", "--once"]);
+    archive.export("2.json", &[item(2, "message 2")]);
+    archive.run_to(0, &["run", "--once"]);
+    archive.rename_mails();
+
+    archive.set_ledger("sqlite://backup.db");
+    for words in [&["run", "--once"][..], &["retry"], &["backfill", "--from", "2026-11-01", "--to", "2026-11-02"]] {
+        assert!(archive.fail(1, words).contains("this ledger is older than"), "{words:?}");
+    }
+    assert_eq!(archive.message_ids(BEN).len(), 2);
+    archive.set_ledger("sqlite://new.db");
+    archive.run_to(0, &["rebuild-ledger"]);
+    archive.run_to(0, &["run", "--once"]);
+    assert_eq!(archive.message_ids(BEN).len(), 2);
+}
