@@ -21,9 +21,11 @@ use crate::schedule::{Begin, Schedule};
 
 pub mod files;
 pub mod remotes;
+pub mod watch;
 
 use files::FileProblems;
 use remotes::Remotes;
+use watch::FileWatch;
 
 /// The program's parts, built once.
 pub struct App {
@@ -39,6 +41,8 @@ pub struct App {
     pub presence: Presence,
     /// Whose mailboxes items belong in.
     pub resolver: Arc<Resolver>,
+    /// The administrator's files, as they were when they were read.
+    pub files: FileWatch,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -67,10 +71,11 @@ impl App {
         clock: SharedClock,
     ) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new());
+        let files = FileWatch::of(&config);
         let (remotes, resolver) = build_remotes(&config, environment, &clock, &metrics)?;
         let ledger = open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?;
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
-        Ok(Self { config, clock, remotes, ledger, presence, resolver, metrics })
+        Ok(Self { config, clock, remotes, ledger, presence, resolver, files, metrics })
     }
 
     /// The remotes and the resolver as another configuration says, for a daemon that reads it again.
@@ -188,14 +193,19 @@ fn read_ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Opens the ledger that the configuration names.
 pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
+    Ledger::open(&ledger_address(url)?).await
+}
+
+/// The address of a ledger with the password in it, for [`Ledger::open`]. An SQLite file's directory is made.
+pub fn ledger_address(url: &LedgerUrl) -> Result<String, LedgerError> {
     let failed = |detail: String| LedgerError::Open { url: "ledger.url".to_owned(), detail };
-    let url = match url {
+    match url {
         LedgerUrl::Sqlite(path) => {
             if let Some(directory) = path.parent() {
                 std::fs::create_dir_all(directory)
                     .map_err(|error| failed(format!("{}: {error}", directory.display())))?;
             }
-            format!("sqlite://{}", path.display())
+            Ok(format!("sqlite://{}", path.display()))
         }
         LedgerUrl::Postgres { url, password } => {
             let mut url = url.clone();
@@ -206,8 +216,7 @@ pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
                     return Err(failed("this address takes no password".to_owned()));
                 }
             }
-            url.to_string()
+            Ok(url.to_string())
         }
-    };
-    Ledger::open(&url).await
+    }
 }

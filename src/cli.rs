@@ -21,13 +21,16 @@ mod failures;
 mod health;
 mod init;
 mod instant;
+mod ledger;
 mod mapping;
 mod output;
+mod rebuild_ledger;
 mod release;
 mod report;
 mod retry;
 mod run;
 mod status;
+mod verify;
 mod verify_report;
 
 /// The configuration's place where nothing else is said.
@@ -69,6 +72,8 @@ enum Command {
     Release(release::Arguments),
     /// Check signatures and chain of reports, offline
     VerifyReport(verify_report::Arguments),
+    /// Prove that each imported message is in its mailbox, unaltered, once
+    Verify(verify::Arguments),
     /// Convert `RawMessage` JSON to .eml files, without any network
     Convert(convert::Arguments),
     /// Export the messages of a window as files, from staging, imported or not
@@ -78,6 +83,11 @@ enum Command {
     Mapping(mapping::Command),
     /// Print the link by which an administrator grants the application its permissions
     ConsentUrl,
+    /// After a loss of the ledger: rebuild a new one from staging and the mailboxes
+    RebuildLedger,
+    /// Move the ledger
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Exit with status 0 when the local daemon is ready (for a container's health check)
     Health,
     /// Write a commented configuration to start from
@@ -186,10 +196,13 @@ pub fn main() -> ExitCode {
         Command::Retry(arguments) => retry::run(&context, &arguments),
         Command::Release(arguments) => release::run(&context, &arguments),
         Command::VerifyReport(arguments) => verify_report::run(&arguments),
+        Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Convert(arguments) => convert::run(&context, &arguments),
         Command::Export(arguments) => export::run(&context, &arguments),
         Command::Mapping(command) => mapping::run(&context, &command),
         Command::ConsentUrl => consent_url::run(&context),
+        Command::RebuildLedger => rebuild_ledger::run(&context),
+        Command::Ledger(command) => ledger::run(&context, &command),
         Command::Health => health::run(&context),
         Command::Init(arguments) => init::run(&arguments),
     };

@@ -46,6 +46,9 @@ pub mod failpoint;
 pub mod pipeline;
 pub mod status;
 
+// What proves it.
+pub mod verify;
+
 // What is made of staged items besides copies in mailboxes.
 pub mod export;
 pub mod offline;

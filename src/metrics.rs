@@ -92,6 +92,7 @@ pub struct Metrics {
     deliveries: Family<DeliveryLabels, Counter>,
     staged_bytes: Counter,
     imported_bytes: Counter,
+    purged_windows: Counter,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Requests,
     throttled_seconds: Family<RemoteLabels, Seconds>,
@@ -122,6 +123,7 @@ impl Metrics {
             deliveries: Family::default(),
             staged_bytes: Counter::default(),
             imported_bytes: Counter::default(),
+            purged_windows: Counter::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
             throttled_seconds: Family::default(),
@@ -157,6 +159,7 @@ impl Metrics {
         registry.register("deliveries", "Deliveries that got their outcome", self.deliveries.clone());
         registry.register("staged_bytes", "Bytes put into staging", self.staged_bytes.clone());
         registry.register("imported_bytes", "Bytes imported into mailboxes", self.imported_bytes.clone());
+        registry.register("purged_windows", "Windows purged from staging", self.purged_windows.clone());
         registry.register("requests", "HTTP requests, by status or kind of failure", self.requests.clone());
         registry.register("request_seconds", "Duration of HTTP requests", self.request_seconds.clone());
         let throttled = self.throttled_seconds.clone();
@@ -171,6 +174,11 @@ impl Metrics {
         self.count_items("late", page.late as u64);
         self.count_items("repeated", page.repeated as u64);
         self.staged_bytes.inc_by(page.staged_bytes);
+    }
+
+    /// A window was purged from staging.
+    pub fn window_purged(&self) {
+        self.purged_windows.inc();
     }
 
     /// Items got their rows; those that fail before there is a copy have their outcome with that.

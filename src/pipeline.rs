@@ -30,6 +30,7 @@ mod candidate;
 mod closing;
 mod deliver;
 mod dispatch;
+mod doubt;
 mod leases;
 mod load;
 mod memory;
@@ -37,6 +38,7 @@ mod ownership;
 mod prepare;
 mod progress;
 mod pull;
+mod rebuild;
 mod retention;
 mod rows;
 mod run;
@@ -111,6 +113,8 @@ pub enum Order {
     Backfill(Window),
     /// What is held or failed, from staging.
     Retry(ItemSelection),
+    /// The ledger itself, after a loss: from staging and the mailboxes.
+    Rebuild,
 }
 
 /// Why a run could not go on. What was staged and recorded stays, and the next run goes on from there.
@@ -149,6 +153,21 @@ pub enum RunError {
         /// The ledger in use.
         ours: String,
     },
+    /// The ledger that is to be rebuilt is in use.
+    #[error(
+        "this ledger is in use: only a new one is rebuilt. Where this one is damaged, move it away (an SQLite file with those \
+         beside it, a PostgreSQL database with a new name) and start again"
+    )]
+    NotRebuildable,
+    /// A rebuild found staged pages that can't be read. The ledger can be used.
+    #[error(
+        "{pages} staged pages can't be read (the log names them); the ledger is rebuilt from all others, and the next run \
+         reads the windows of these again, as far as the source still has them"
+    )]
+    UnreadablePages {
+        /// How many.
+        pages: u64,
+    },
     /// The program was told to stop.
     #[error("the run was stopped before its end; the next one goes on from there")]
     Stopped,
@@ -185,17 +204,17 @@ impl Pipeline {
         }
     }
 
+    /// The same pipeline, with what is kept of its runs: without it, reports aren't signed, and nothing is purged.
+    #[must_use]
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Self { keeping, ..self }
+    }
+
     /// The same pipeline, whose work is counted.
     #[must_use]
     pub fn counted_by(self, metrics: Arc<Metrics>) -> Self {
         let retrier = self.retrier.observed_by(metrics.wait_observer());
         Self { retrier, metrics: Some(metrics), ..self }
-    }
-
-    /// The same pipeline, with what is kept of its runs: without it, reports aren't signed, and nothing is purged.
-    #[must_use]
-    pub fn keeping(self, keeping: Keeping) -> Self {
-        Self { keeping, ..self }
     }
 
     /// The counters of the run under way.

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every check of the project. Installs what the tests need where it is missing: Dovecot (Debian's package) and Azurite
-# (npm, the version of tests/package-lock.json). Reads nothing from its standard input. Exit status 0: all is well.
+# Every check of the project. Installs what the tests need where it is missing: Dovecot and PostgreSQL (Debian's
+# packages) and Azurite (npm, the version of tests/package-lock.json). Reads nothing from its standard input. Exit status 0: all is well.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null

@@ -66,6 +66,15 @@ impl Ledger {
     }
 }
 
+/// How many processes are alive.
+pub(super) fn present(directory: &Path) -> std::io::Result<usize> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?.count(),
+    };
+    Ok(entries.saturating_sub(gone_processes(directory)?.len()))
+}
+
 /// Processes whose files nobody locks any more.
 fn gone_processes(directory: &Path) -> std::io::Result<Vec<Holder>> {
     let mut gone = Vec::new();

@@ -6,9 +6,11 @@ use super::sql::{Dialect, built};
 use super::{LedgerError, sql};
 
 /// Each entry brings the schema from the version before it to the next. Never edited once released; only added to.
-const MIGRATIONS: &[&[&str]] = &[
-    &[
-        "CREATE TABLE runs (
+const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT];
+
+/// Runs, windows, items, deliveries, leases, and the lists of reports.
+const FIRST: &[&str] = &[
+    "CREATE TABLE runs (
         run_id TEXT PRIMARY KEY,
         kind TEXT NOT NULL,
         status TEXT NOT NULL,
@@ -25,8 +27,8 @@ const MIGRATIONS: &[&[&str]] = &[
         bytes_imported BIGINT NOT NULL DEFAULT 0,
         error TEXT,
         report TEXT)",
-        "CREATE INDEX runs_by_start ON runs (started)",
-        "CREATE TABLE windows (
+    "CREATE INDEX runs_by_start ON runs (started)",
+    "CREATE TABLE windows (
         window_from BIGINT NOT NULL,
         window_to BIGINT NOT NULL,
         read_from BIGINT NOT NULL,
@@ -34,7 +36,7 @@ const MIGRATIONS: &[&[&str]] = &[
         state TEXT NOT NULL,
         run_id TEXT NOT NULL,
         PRIMARY KEY (window_from, window_to))",
-        "CREATE TABLE items (
+    "CREATE TABLE items (
         item_no BIGINT PRIMARY KEY,
         item_key BLOB NOT NULL,
         item_id BIGINT,
@@ -53,16 +55,16 @@ const MIGRATIONS: &[&[&str]] = &[
         claim_until BIGINT,
         identity BLOB,
         resolution TEXT)",
-        "CREATE UNIQUE INDEX items_by_key ON items (item_key)",
-        "CREATE INDEX items_open ON items (item_no) WHERE state <> 'prepared'",
-        "CREATE INDEX items_by_run ON items (run_id)",
-        "CREATE INDEX items_by_window ON items (window_from, window_to)",
-        "CREATE TABLE messages (
+    "CREATE UNIQUE INDEX items_by_key ON items (item_key)",
+    "CREATE INDEX items_open ON items (item_no) WHERE state <> 'prepared'",
+    "CREATE INDEX items_by_run ON items (run_id)",
+    "CREATE INDEX items_by_window ON items (window_from, window_to)",
+    "CREATE TABLE messages (
         item_no BIGINT NOT NULL,
         converter TEXT NOT NULL,
         manifest TEXT NOT NULL,
         PRIMARY KEY (item_no, converter))",
-        "CREATE TABLE deliveries (
+    "CREATE TABLE deliveries (
         item_no BIGINT NOT NULL,
         target TEXT NOT NULL,
         mailbox_id TEXT,
@@ -81,24 +83,24 @@ const MIGRATIONS: &[&[&str]] = &[
         converter TEXT,
         remote_id TEXT,
         PRIMARY KEY (item_no, target))",
-        // One copy per mailbox: of all captures of one message, one is the first, whichever process prepares them.
-        "CREATE UNIQUE INDEX deliveries_first ON deliveries (mailbox_id, identity) WHERE first = 1",
-        "CREATE INDEX deliveries_open ON deliveries (mailbox_id, item_no)
+    // One copy per mailbox: of all captures of one message, one is the first, whichever process prepares them.
+    "CREATE UNIQUE INDEX deliveries_first ON deliveries (mailbox_id, identity) WHERE first = 1",
+    "CREATE INDEX deliveries_open ON deliveries (mailbox_id, item_no)
         WHERE state IN ('ready', 'sending', 'unknown', 'pending')",
-        "CREATE INDEX deliveries_failed ON deliveries (item_no) WHERE state = 'failed'",
-        "CREATE INDEX deliveries_by_run ON deliveries (run_id)",
-        "CREATE TABLE leases (
+    "CREATE INDEX deliveries_failed ON deliveries (item_no) WHERE state = 'failed'",
+    "CREATE INDEX deliveries_by_run ON deliveries (run_id)",
+    "CREATE TABLE leases (
         resource TEXT PRIMARY KEY,
         holder TEXT NOT NULL,
         until BIGINT NOT NULL)",
-        "CREATE INDEX leases_by_holder ON leases (holder)",
-        "CREATE TABLE unmapped (
+    "CREATE INDEX leases_by_holder ON leases (holder)",
+    "CREATE TABLE unmapped (
         run_id TEXT NOT NULL,
         participant TEXT NOT NULL,
         items BIGINT NOT NULL,
         PRIMARY KEY (run_id, participant))",
-        // The rows of a report's lists, frozen when its run ends.
-        "CREATE TABLE account_rows (
+    // The rows of a report's lists, frozen when its run ends.
+    "CREATE TABLE account_rows (
         run_id TEXT NOT NULL,
         row_no BIGINT NOT NULL,
         state TEXT NOT NULL,
@@ -110,10 +112,12 @@ const MIGRATIONS: &[&[&str]] = &[
         reason TEXT,
         detail TEXT,
         PRIMARY KEY (run_id, row_no))",
-    ],
-    &[
-        // The chain of reports: one row a report that is to be, or was, written to staging.
-        "CREATE TABLE reports (
+];
+
+/// The chain of reports, administrators' actions, retention, releases, and the days of owners.
+const AUDIT: &[&str] = &[
+    // One row a report that is to be, or was, written to staging.
+    "CREATE TABLE reports (
         sequence BIGINT PRIMARY KEY,
         run_id TEXT NOT NULL,
         previous_run TEXT,
@@ -121,54 +125,60 @@ const MIGRATIONS: &[&[&str]] = &[
         sha256 TEXT,
         signature TEXT,
         stored BIGINT)",
-        "CREATE UNIQUE INDEX reports_by_run ON reports (run_id)",
-        // What administrators did, told in the next report of the chain.
-        "CREATE TABLE actions (
+    "CREATE UNIQUE INDEX reports_by_run ON reports (run_id)",
+    // What administrators did, told in the next report of the chain.
+    "CREATE TABLE actions (
         action_id TEXT PRIMARY KEY,
         at BIGINT NOT NULL,
         kind TEXT NOT NULL,
         user_name TEXT,
         detail TEXT NOT NULL,
         report BIGINT)",
-        "CREATE INDEX actions_by_report ON actions (report)",
-        // Which windows lie in staging, and which were purged from it.
-        "CREATE TABLE staged_windows (
+    "CREATE INDEX actions_by_report ON actions (report)",
+    // Which windows lie in staging, and which were purged from it.
+    "CREATE TABLE staged_windows (
         window_from BIGINT NOT NULL,
         window_to BIGINT NOT NULL,
         state TEXT NOT NULL,
         refused BIGINT,
         purged BIGINT,
         PRIMARY KEY (window_from, window_to))",
-        "CREATE INDEX staged_windows_there ON staged_windows (window_to) WHERE state <> 'purged'",
-        "INSERT INTO staged_windows (window_from, window_to, state) SELECT DISTINCT window_from, window_to, 'kept' FROM items",
-        // A window's items are walked through in their order.
-        "DROP INDEX items_by_window",
-        "CREATE INDEX items_by_window ON items (window_from, window_to, item_no)",
-        // Items of purged windows that have copies under held/.
-        "CREATE TABLE held_copies (
+    "CREATE INDEX staged_windows_there ON staged_windows (window_to) WHERE state <> 'purged'",
+    "INSERT INTO staged_windows (window_from, window_to, state)
+        SELECT DISTINCT window_from, window_to, 'kept' FROM items",
+    // A window's items are walked through in their order.
+    "DROP INDEX items_by_window",
+    "CREATE INDEX items_by_window ON items (window_from, window_to, item_no)",
+    // Items of purged windows that have copies under held/.
+    "CREATE TABLE held_copies (
         item_no BIGINT PRIMARY KEY,
         window_from BIGINT NOT NULL,
         window_to BIGINT NOT NULL)",
-        // When an administrator gave up a held item.
-        "ALTER TABLE deliveries ADD COLUMN released BIGINT",
-        "CREATE INDEX deliveries_held ON deliveries (item_no) WHERE state = 'failed' AND released IS NULL",
-        // On which days (since 1970) an owner had items.
-        "CREATE TABLE owner_days (
+    // When an administrator gave up a held item.
+    "ALTER TABLE deliveries ADD COLUMN released BIGINT",
+    "DROP INDEX deliveries_failed",
+    "CREATE INDEX deliveries_held ON deliveries (item_no) WHERE state = 'failed' AND released IS NULL",
+    // On which days (since 1970) an owner had items.
+    "CREATE TABLE owner_days (
         owner TEXT NOT NULL,
         day BIGINT NOT NULL,
         PRIMARY KEY (owner, day))",
-    ],
 ];
+
+/// The names of all tables but `meta`.
+pub(super) fn tables() -> impl Iterator<Item = &'static str> {
+    let statements = MIGRATIONS.iter().flat_map(|migration| migration.iter());
+    statements.filter_map(|statement| statement.strip_prefix("CREATE TABLE ")?.split_whitespace().next())
+}
 
 /// Brings the schema up to date and returns the ledger's id, which is made with the first version.
 pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<String, LedgerError> {
     let mut transaction = pool.begin_with(dialect.begin()).await?;
+    if let Some(wait_for_turn) = dialect.wait_for_turn() {
+        sqlx::query(wait_for_turn).execute(&mut *transaction).await?;
+    }
     let meta = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
     sqlx::query(meta).execute(&mut *transaction).await?;
-    if dialect == Dialect::Postgres {
-        // Two processes that start at once must not both migrate.
-        sqlx::query("LOCK TABLE meta IN EXCLUSIVE MODE").execute(&mut *transaction).await?;
-    }
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     let row = sqlx::query("SELECT value FROM meta WHERE name = 'schema'").fetch_optional(&mut *transaction).await?;
     let found: i64 = match row {

@@ -59,6 +59,15 @@ impl Dialect {
         }
     }
 
+    /// Two processes that start at once must not both make the tables. SQLite has one writer at a time; on PostgreSQL the
+    /// lock (its number is arbitrary, and ours) goes with the transaction.
+    pub(super) fn wait_for_turn(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("SELECT CAST(pg_advisory_xact_lock(8201726593310447105) AS TEXT)"),
+        }
+    }
+
     /// Rows that another process is just claiming are passed over. SQLite has one writer at a time, so there are none.
     pub(super) fn skip_locked(self) -> &'static str {
         match self {

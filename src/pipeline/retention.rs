@@ -117,6 +117,9 @@ impl Pipeline {
             self.remove_all(leases, left, &mut purged).await?;
         }
         ledger.finish_purge(window, self.now()).await?;
+        if let Some(metrics) = &self.metrics {
+            metrics.window_purged();
+        }
         tracing::info!(
             event = "window_purged",
             window = %window.staging_name(),

@@ -6,6 +6,7 @@
 //! 4. What could not be sent is left pending, the account is frozen, and the books must balance.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use tokio::sync::{Semaphore, mpsc};
@@ -46,6 +47,7 @@ impl Order {
             Self::Regular => RunKind::Regular,
             Self::Backfill(_) => RunKind::Backfill,
             Self::Retry(_) => RunKind::Retry,
+            Self::Rebuild => RunKind::Rebuild,
         }
     }
 }
@@ -57,6 +59,9 @@ impl Pipeline {
         let ledger = &self.parts.ledger;
         let id = RunId(Uuid::now_v7().to_string());
         let kind = order.kind();
+        if kind == RunKind::Rebuild && !ledger.is_rebuildable().await? {
+            return Err(RunError::NotRebuildable);
+        }
         let inputs = serde_json::to_string(&self.settings.inputs).unwrap_or_default();
         let started = self.now();
         let leases = Arc::new(Leases::new(self.settings.lease, started));
@@ -69,10 +74,10 @@ impl Pipeline {
         let result = self.for_one_run().with_leases(&leases, &id, order).await;
         let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
         ledger.release_leases(&self.parts.holder).await?;
-        if let (Some(metrics), Ok(finished)) = (&self.metrics, &finished) {
-            metrics.given_up(finished.report.given_up());
-        }
         if let Ok(finished) = &finished {
+            if let Some(metrics) = &self.metrics {
+                metrics.given_up(finished.report.given_up());
+            }
             self.close(&finished.report, finished.error.as_ref()).await;
         }
         finished
@@ -111,7 +116,10 @@ impl Pipeline {
     async fn work(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
         let ledger = &self.parts.ledger;
         self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
-        self.claim_staging().await?;
+        let rebuilds = matches!(order, Order::Rebuild);
+        if !rebuilds {
+            self.claim_staging().await?;
+        }
         if !matches!(order, Order::Retry(_)) {
             self.become_puller(leases).await?;
         }
@@ -136,7 +144,8 @@ impl Pipeline {
             settler: settler.clone(),
             places: Arc::new(Semaphore::new(self.parts.door.limits().mailboxes.max(1))),
         };
-        let delivering = self.spawn(deliverer.deliver_all(filled.clone()));
+        // A rebuilt ledger sends nothing before it holds everything.
+        let delivering = (!rebuilds).then(|| self.spawn(deliverer.clone().deliver_all(filled.clone())));
 
         let preparer = Preparer {
             pipeline: self.clone(),
@@ -145,10 +154,18 @@ impl Pipeline {
             memory: memory.clone(),
             dispatch,
             settler,
-            look_up_first: self.precedes_ledger(&order).await?,
+            doubt: self.doubt(&order).await?,
             replay: replayed(&order),
         };
-        let puller = Puller { pipeline: self.clone(), run: id.clone(), leases: Arc::clone(leases), memory, items };
+        let unreadable_pages = Arc::<AtomicU64>::default();
+        let puller = Puller {
+            pipeline: self.clone(),
+            run: id.clone(),
+            leases: Arc::clone(leases),
+            memory,
+            items,
+            unreadable_pages: Arc::clone(&unreadable_pages),
+        };
         let regular = matches!(order, Order::Regular);
         let selection = match &order {
             Order::Retry(selection) => Some(selection.clone()),
@@ -166,20 +183,33 @@ impl Pipeline {
                 Order::Regular => puller.pull_regular().await,
                 Order::Backfill(window) => puller.pull_backfill(window).await,
                 Order::Retry(_) => Ok(()),
+                Order::Rebuild => puller.read_staging().await,
             }
         });
 
         let pull = ended(pulling).await;
         let prepare = ended(preparing).await;
         filled.cancel();
-        let deliver = ended(delivering).await;
+        let deliver = match delivering {
+            Some(delivering) => {
+                drop(deliverer);
+                ended(delivering).await
+            }
+            None => self.deliver_rebuilt(deliverer, pull.is_ok() && prepare.is_ok(), filled).await,
+        };
         let settle = ended(settling).await;
         // The deeper failure is the cause of those before it.
         settle.and(deliver).and(prepare).and(pull)?;
         if regular {
             self.purge(leases).await?;
         }
-        if self.stop.is_cancelled() { Err(RunError::Stopped) } else { Ok(()) }
+        if self.stop.is_cancelled() {
+            return Err(RunError::Stopped);
+        }
+        match unreadable_pages.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            pages => Err(RunError::UnreadablePages { pages }),
+        }
     }
 
     /// A task of the run; where it fails, the others stop.
@@ -196,13 +226,6 @@ impl Pipeline {
             result
         })
     }
-
-    /// Whether a backfill reads time before the ledger's first window, of which it can't know what was sent.
-    async fn precedes_ledger(&self, order: &Order) -> Result<bool, RunError> {
-        let Order::Backfill(window) = order else { return Ok(false) };
-        let first = self.parts.ledger.first_window().await?;
-        Ok(first.is_none_or(|first| window.from < first))
-    }
 }
 
 async fn ended(task: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
@@ -213,7 +236,7 @@ fn replayed(order: &Order) -> Replay {
     match order {
         Order::Retry(ItemSelection { reason: Some(reason), .. }) => Replay::FailedFor(*reason),
         Order::Retry(_) => Replay::Everything,
-        Order::Regular | Order::Backfill(_) => Replay::Nothing,
+        Order::Regular | Order::Backfill(_) | Order::Rebuild => Replay::Nothing,
     }
 }
 
@@ -282,10 +305,10 @@ impl Preparer {
 pub async fn finish_abandoned(
     ledger: &Ledger,
     settings: &super::Settings,
-    current: &RunId,
+    own: &RunId,
     now: DateTime<Utc>,
 ) -> Result<(), RunError> {
-    for run in ledger.abandoned_runs(current, now).await? {
+    for run in ledger.abandoned_runs(own, now).await? {
         tracing::warn!(event = "run_abandoned", run.id = %run.id, "the process of a run has gone; its account is closed, and its work is taken over");
         let error = RunError::Broken("its process ended before the run did".to_owned());
         finish(ledger, settings, &run.id, now, Some(error)).await?;

@@ -99,14 +99,14 @@ pub struct Rows<'a> {
     ledger: &'a Ledger,
     filter: FailureFilter,
     read: std::vec::IntoIter<Failure>,
-    skip: u64,
+    after: u64,
     ended: bool,
 }
 
 impl<'a> Rows<'a> {
     /// The rows that a filter lets through.
     pub fn new(ledger: &'a Ledger, filter: FailureFilter) -> Self {
-        Self { ledger, filter, read: Vec::new().into_iter(), skip: 0, ended: false }
+        Self { ledger, filter, read: Vec::new().into_iter(), after: 0, ended: false }
     }
 
     /// The next row.
@@ -117,8 +117,8 @@ impl<'a> Rows<'a> {
         if self.ended {
             return Ok(None);
         }
-        let rows = self.ledger.failures(&self.filter, self.skip, ROWS).await?;
-        self.skip += rows.len() as u64;
+        let rows = self.ledger.failures(&self.filter, self.after, ROWS).await?;
+        self.after = rows.last().map_or(self.after, |row| row.position);
         self.ended = rows.len() < ROWS as usize;
         self.read = rows.into_iter();
         Ok(self.read.next())
@@ -158,14 +158,15 @@ pub async fn write_csv(mut rows: Rows<'_>, numbers: Numbers, out: &mut (dyn Writ
             row.reason,
             row.detail,
         ];
-        out.write_all(&csv_line(&fields.map(|field| harmless(field.unwrap_or_default())))?)?;
+        out.write_all(&csv_line(&fields.map(Option::unwrap_or_default))?)?;
     }
     Ok(())
 }
 
-fn csv_line(fields: &[String]) -> Result<Vec<u8>, WriteError> {
+/// A line of CSV, its fields made harmless for a spreadsheet.
+pub(crate) fn csv_line(fields: &[String]) -> Result<Vec<u8>, WriteError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(fields)?;
+    writer.write_record(fields.iter().map(|field| harmless(field.clone())))?;
     writer.into_inner().map_err(|error| WriteError::Io(error.into_error()))
 }
 

@@ -1,1 +1,147 @@
+//! The ledger, in both of its databases: one contract, against a simple model and case by case.
 
+use chrono::{DateTime, TimeZone as _, Utc};
+use tempfile::TempDir;
+use whatsapp_archiver::convert::Manifest;
+use whatsapp_archiver::digest::Digest;
+use whatsapp_archiver::identity::Identity;
+use whatsapp_archiver::item::{ItemId, ItemKey};
+use whatsapp_archiver::ledger::{
+    Holder, ItemNo, ItemState, Ledger, NewDelivery, NewItem, PageRecord, Prepared, RunId, RunKind, Target,
+};
+use whatsapp_archiver::resolve::{Mailbox, MailboxId, ResolvedBy};
+use whatsapp_archiver::source::Cursor;
+use whatsapp_archiver::staging::BlobName;
+use whatsapp_archiver::window::Window;
+
+use crate::servers::postgres::Postgres;
+
+mod contract;
+mod damage;
+mod model;
+mod presence;
+
+use contract::ledger_contract;
+
+/// A ledger's database, which goes with it.
+struct Database {
+    url: String,
+    _directory: Option<TempDir>,
+}
+
+impl Database {
+    fn sqlite() -> Self {
+        let directory = TempDir::new().unwrap();
+        let url = format!("sqlite://{}", directory.path().join("ledger.db").display());
+        Self { url, _directory: Some(directory) }
+    }
+
+    fn postgres() -> Self {
+        Self { url: Postgres::shared().new_database(), _directory: None }
+    }
+
+    async fn open(&self) -> Ledger {
+        Ledger::open(&self.url).await.unwrap()
+    }
+}
+
+ledger_contract!(sqlite, crate::ledger::Database::sqlite());
+ledger_contract!(postgres, crate::ledger::Database::postgres());
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    Utc.with_ymd_and_hms(2026, 11, 22, 2, 0, 0).unwrap() + chrono::Duration::seconds(seconds)
+}
+
+fn window() -> Window {
+    Window { from: at(-86_400), to: at(0) }
+}
+
+fn run_id(number: usize) -> RunId {
+    RunId(format!("run-{number}"))
+}
+
+fn holder(number: usize) -> Holder {
+    Holder(format!("holder-{number}"))
+}
+
+fn mailbox(number: usize) -> Mailbox {
+    Mailbox { id: MailboxId(format!("mailbox {number}")), address: format!("m{number}@contoso.example") }
+}
+
+fn identity(number: usize) -> Identity {
+    Identity(Digest::of(format!("identity {number}").as_bytes()))
+}
+
+fn key(number: usize) -> ItemKey {
+    ItemKey(Digest::of(format!("item {number}").as_bytes()))
+}
+
+fn manifest(number: usize) -> Manifest {
+    let digest = Digest::of(format!("message {number}").as_bytes());
+    let message_id = identity(number).message_id();
+    Manifest { message_id, date: at(0), subject: digest, mime: digest, size: 1, attachments: Vec::new() }
+}
+
+fn new_item(number: usize) -> NewItem {
+    NewItem {
+        key: key(number),
+        id: Some(ItemId(number as i64)),
+        message_id: Some(format!("3EB0{number}")),
+        owner: Some("15550100".to_owned()),
+        offset: 1,
+        length: 2,
+        attachments: Vec::new(),
+    }
+}
+
+/// A copy for a mailbox, of a message of this identity.
+fn copy(to: usize, of: usize, state: whatsapp_archiver::ledger::DeliveryState, by: Option<Holder>) -> NewDelivery {
+    NewDelivery {
+        target: Target::Mailbox(mailbox(to).id),
+        mailbox: Some((mailbox(to), ResolvedBy::Csv)),
+        identity: Some(identity(of)),
+        state,
+        reason: None,
+        detail: None,
+        holder: by,
+        converter: Some("1"),
+        since: None,
+    }
+}
+
+fn prepared(no: ItemNo, deliveries: Vec<NewDelivery>) -> Prepared {
+    Prepared {
+        no,
+        state: ItemState::Prepared,
+        resolution: None,
+        identity: None,
+        message: Some(("1", manifest(0))),
+        attachments: None,
+        deliveries,
+        replaced: Vec::new(),
+        unmapped: Vec::new(),
+    }
+}
+
+async fn begin(ledger: &Ledger, run: usize) {
+    ledger.begin_run(&run_id(run), RunKind::Regular, &holder(run), "{}", at(run as i64)).await.unwrap();
+}
+
+/// Records a page of a run, whose items its process claims until `until`.
+async fn page(ledger: &Ledger, run: usize, items: &[NewItem], until: DateTime<Utc>) -> Vec<ItemNo> {
+    let name = BlobName::page(window(), Cursor(0), Digest::of(b"page"));
+    let record = PageRecord {
+        run: &run_id(run),
+        window: window(),
+        page: Some(&name),
+        next: Cursor(10),
+        moves_cursor: true,
+        items,
+        repeated: 0,
+        late: 0,
+        bytes: 7,
+        claim: (&holder(run), until),
+        now: at(0),
+    };
+    ledger.record_page(&record).await.unwrap()
+}

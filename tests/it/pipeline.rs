@@ -1,1 +1,14 @@
+//! The pipeline in this process, against servers, mailboxes and a directory that fail on command.
 
+mod attachments;
+mod door;
+mod duplicates;
+mod faults;
+mod items;
+mod memory;
+mod resolution;
+mod sharing;
+mod unknown;
+mod users;
+mod windows;
+mod world;

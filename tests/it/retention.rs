@@ -21,7 +21,7 @@ async fn one_day(retain: &str) -> Archive {
     archive
 }
 
-async fn is_whole(archive: &Archive) {
+fn is_whole(archive: &Archive) {
     let messages = archive.mailbox("peter.quist@contoso.example");
     assert_eq!(messages.len(), 2);
     let text: Vec<String> = messages.iter().map(|message| String::from_utf8_lossy(message).into_owned()).collect();
@@ -68,7 +68,7 @@ async fn a_held_item_is_replayed_after_its_window_was_purged() {
     let selection = ItemSelection { reason: Some(Reason::NoValidUser), ..ItemSelection::default() };
     let report = archive.run(Order::Retry(selection)).await.report;
     assert_eq!((report.deliveries.imported, report.deliveries.failed), (2, 0));
-    is_whole(&archive).await;
+    is_whole(&archive);
     // A later purge removes the copies, which nothing needs any more.
     assert_eq!(archive.staged("held/").await.len(), 3);
     archive.days_pass(1);
@@ -91,14 +91,14 @@ async fn a_purge_that_breaks_anywhere_goes_on_where_it_ended() {
         archive.license_peter().await;
         if changes % 2 == 0 {
             archive.run(Order::Retry(ItemSelection::default())).await;
-            is_whole(&archive).await;
+            is_whole(&archive);
         }
         // …and the next run ends the purge; then they still can.
         archive.days_pass(1);
         archive.day().await;
         assert_eq!(archive.staged("windows/").await, Vec::<String>::new(), "after {changes} changes");
         archive.run(Order::Retry(ItemSelection::default())).await;
-        is_whole(&archive).await;
+        is_whole(&archive);
         archive.days_pass(1);
         archive.day().await;
         assert_eq!(archive.staged("held/").await, Vec::<String>::new(), "after {changes} changes");

@@ -9,4 +9,5 @@ pub(crate) mod graph;
 pub(crate) mod imap_client;
 pub(crate) mod imap_proxy;
 pub(crate) mod imap_script;
+pub(crate) mod postgres;
 pub(crate) mod telemessage;

@@ -1,0 +1,45 @@
+//! Beside an SQLite ledger, the work of a process that has gone is anybody's at once.
+
+use std::fs;
+
+use whatsapp_archiver::ledger::{Holder, Lease};
+
+use super::{Database, at, begin, new_item, page, run_id};
+
+#[tokio::test]
+async fn a_process_that_has_gone_holds_nothing() {
+    let database = Database::sqlite();
+    let ledger = database.open().await;
+    let living = ledger.join(at(0)).await.unwrap();
+    let folder = format!("{}-processes", database.url.strip_prefix("sqlite://").unwrap());
+
+    // A file that nobody locks is what a process leaves that was killed.
+    let gone = Holder("gone".to_owned());
+    fs::write(format!("{folder}/gone"), "").unwrap();
+    let lease = |name: &str| Lease::Mailbox(whatsapp_archiver::resolve::MailboxId(name.to_owned()));
+    ledger.lease(&gone, &[lease("a")], at(0), at(600)).await.unwrap();
+    ledger.lease(&living.holder, &[lease("b")], at(0), at(600)).await.unwrap();
+    begin(&ledger, 1).await;
+    let items = page(&ledger, 1, &[new_item(1)], at(600)).await;
+    sqlx::query("UPDATE items SET claim_holder = 'gone'").execute(&pool(&database).await).await.unwrap();
+
+    let next = ledger.join(at(1)).await.unwrap();
+    assert_eq!(ledger.lease(&next.holder, &[lease("a"), lease("b")], at(1), at(60)).await.unwrap(), [true, false]);
+    let claimed = ledger.claim_items(&next.holder, &run_id(2), at(1), at(60), 9).await.unwrap();
+    assert_eq!(claimed.iter().map(|item| item.no).collect::<Vec<_>>(), items);
+
+    drop((living, next));
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 0, "an orderly end leaves no file");
+}
+
+async fn pool(database: &Database) -> sqlx::AnyPool {
+    sqlx::any::install_default_drivers();
+    sqlx::AnyPool::connect(&database.url).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_ledger_on_a_server_has_no_files_of_presence() {
+    let ledger = Database::postgres().open().await;
+    let (one, other) = (ledger.join(at(0)).await.unwrap(), ledger.join(at(0)).await.unwrap());
+    assert_ne!(one.holder, other.holder);
+}

@@ -1,0 +1,252 @@
+//! Mailboxes that keep what they are sent, and fail as they are told.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use tokio::sync::{Notify, watch};
+use whatsapp_archiver::clock::{Clock as _, ManualClock};
+use whatsapp_archiver::convert::{Manifest, Message};
+use whatsapp_archiver::identity::MessageId;
+use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use whatsapp_archiver::resolve::Mailbox;
+
+use crate::oracle::{Found, Mailboxes};
+
+/// What a mailbox does with one message instead of taking it.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    /// Refuses it for good.
+    Reject,
+    /// Takes it, and the answer is lost.
+    TakeAndLoseTheAnswer,
+    /// The request is lost.
+    LoseTheRequest,
+    /// Asks for a pause.
+    Throttle(Duration),
+    /// Can't be reached.
+    Down,
+    /// A permission is missing.
+    Forbid,
+    /// Answers what nobody foresaw.
+    Surprise,
+}
+
+impl Act {
+    fn error(&self) -> ImportError {
+        let told = |what: &str| what.to_owned();
+        match self {
+            Self::Reject => ImportError::Rejected(told("it has a virus")),
+            Self::TakeAndLoseTheAnswer | Self::LoseTheRequest => ImportError::OutcomeUnknown(told("no answer")),
+            Self::Throttle(after) => ImportError::Throttled { after: Some(*after), detail: told("too many requests") },
+            Self::Down => ImportError::Unavailable(told("no connection")),
+            Self::Forbid => ImportError::Forbidden(told("access is denied")),
+            Self::Surprise => ImportError::Unexpected(told("418")),
+        }
+    }
+}
+
+/// Something that the door was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// To import so many messages.
+    Import(usize),
+    /// To look one up.
+    LookUp,
+}
+
+/// A call, by the clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Call {
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) mailbox: String,
+    pub(crate) asked: Asked,
+}
+
+#[derive(Default)]
+struct State {
+    held: BTreeMap<String, Vec<(MessageId, Vec<u8>)>>,
+    once: BTreeMap<String, VecDeque<Act>>,
+    always: BTreeMap<String, Act>,
+    no_look_ups: Option<Act>,
+    closed: BTreeMap<String, DateTime<Utc>>,
+    calls: Vec<Call>,
+    at_work: usize,
+    most_at_work: usize,
+}
+
+/// The door.
+pub(crate) struct ScriptedDoor {
+    clock: Arc<ManualClock>,
+    limits: DoorLimits,
+    settle: Duration,
+    state: Mutex<State>,
+    /// Calls wait here while it is shut.
+    is_open: watch::Sender<bool>,
+    arrived: Notify,
+}
+
+impl ScriptedDoor {
+    pub(crate) fn new(clock: &Arc<ManualClock>, limits: DoorLimits) -> Self {
+        let (clock, settle) = (Arc::clone(clock), Duration::from_mins(2));
+        let is_open = watch::Sender::new(true);
+        Self { clock, limits, settle, state: Mutex::default(), is_open, arrived: Notify::new() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// What a mailbox does with the next message that it isn't told about yet.
+    pub(crate) fn next(&self, mailbox: &str, act: Act) {
+        self.state().once.entry(mailbox.to_owned()).or_default().push_back(act);
+    }
+
+    /// What a mailbox does with every message, until `None` ends that.
+    pub(crate) fn always(&self, mailbox: &str, act: Option<Act>) {
+        let mut state = self.state();
+        match act {
+            Some(act) => state.always.insert(mailbox.to_owned(), act),
+            None => state.always.remove(mailbox),
+        };
+    }
+
+    /// What look-ups are answered with, until `None` ends that.
+    pub(crate) fn fail_look_ups(&self, act: Option<Act>) {
+        self.state().no_look_ups = act;
+    }
+
+    /// The door knows that a mailbox takes nothing until then.
+    pub(crate) fn close(&self, mailbox: &str, until: DateTime<Utc>) {
+        self.state().closed.insert(mailbox.to_owned(), until);
+    }
+
+    /// From now on calls wait.
+    pub(crate) fn shut(&self) {
+        self.is_open.send_replace(false);
+    }
+
+    /// Calls go on.
+    pub(crate) fn reopen(&self) {
+        self.is_open.send_replace(true);
+    }
+
+    /// Returns when a call waits at the door.
+    pub(crate) async fn until_asked(&self) {
+        self.arrived.notified().await;
+    }
+
+    /// The calls so far.
+    pub(crate) fn calls(&self) -> Vec<Call> {
+        self.state().calls.clone()
+    }
+
+    /// How many messages were sent to a mailbox, whether it took them or not.
+    pub(crate) fn sent_to(&self, mailbox: &str) -> usize {
+        let sent = |call: &Call| match call.asked {
+            Asked::Import(count) if call.mailbox == mailbox => count,
+            _ => 0,
+        };
+        self.state().calls.iter().map(sent).sum()
+    }
+
+    /// How many copies were looked up.
+    pub(crate) fn look_ups(&self) -> usize {
+        self.state().calls.iter().filter(|call| call.asked == Asked::LookUp).count()
+    }
+
+    /// The most mailboxes that were worked on at the same time.
+    pub(crate) fn most_at_work(&self) -> usize {
+        self.state().most_at_work
+    }
+
+    /// What the mailboxes hold, by address.
+    pub(crate) fn mailboxes(&self) -> Mailboxes {
+        let state = self.state();
+        let read = |copies: &Vec<(MessageId, Vec<u8>)>| {
+            let mut found: Vec<Found> = copies.iter().map(|(_, mime)| Found::read(mime)).collect();
+            found.sort();
+            found
+        };
+        state.held.iter().map(|(address, copies)| (address.clone(), read(copies))).collect()
+    }
+
+    /// The bytes of a mailbox's messages, in order of their arrival.
+    pub(crate) fn mimes(&self, mailbox: &str) -> Vec<Vec<u8>> {
+        let state = self.state();
+        state.held.get(mailbox).into_iter().flatten().map(|(_, mime)| mime.clone()).collect()
+    }
+
+    async fn enter(&self, mailbox: &Mailbox, asked: Asked) {
+        {
+            let mut state = self.state();
+            state.calls.push(Call { at: self.clock.now(), mailbox: mailbox.address.clone(), asked });
+            state.at_work += 1;
+            state.most_at_work = state.most_at_work.max(state.at_work);
+        }
+        self.arrived.notify_one();
+        self.is_open.subscribe().wait_for(|is_open| *is_open).await.unwrap();
+        self.state().at_work -= 1;
+    }
+}
+
+impl State {
+    fn take(&mut self, mailbox: &str, message: &Message) -> Result<RemoteId, ImportError> {
+        let once = self.once.get_mut(mailbox).and_then(VecDeque::pop_front);
+        let act = once.or_else(|| self.always.get(mailbox).cloned());
+        if matches!(act, None | Some(Act::TakeAndLoseTheAnswer)) {
+            let held = self.held.entry(mailbox.to_owned()).or_default();
+            held.push((message.mail.message_id.clone(), message.mime().to_vec()));
+        }
+        match act {
+            Some(act) => Err(act.error()),
+            None => Ok(RemoteId(message.mail.message_id.to_string())),
+        }
+    }
+}
+
+#[async_trait]
+impl MailboxDoor for ScriptedDoor {
+    fn name(&self) -> String {
+        "scripted".to_owned()
+    }
+
+    fn limits(&self) -> DoorLimits {
+        self.limits
+    }
+
+    fn settle(&self) -> Duration {
+        self.settle
+    }
+
+    fn closed_until(&self, mailbox: &Mailbox) -> Option<DateTime<Utc>> {
+        self.state().closed.get(&mailbox.address).copied().filter(|until| *until > self.clock.now())
+    }
+
+    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+        self.enter(mailbox, Asked::Import(messages.len())).await;
+        let mut state = self.state();
+        messages.iter().map(|message| state.take(&mailbox.address, message)).collect()
+    }
+
+    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
+        self.enter(mailbox, Asked::LookUp).await;
+        let state = self.state();
+        if let Some(act) = &state.no_look_ups {
+            return Err(act.error());
+        }
+        let held = state.held.get(&mailbox.address).into_iter().flatten();
+        let is_there = held.into_iter().any(|(id, _)| *id == message.mail.message_id);
+        Ok(is_there.then(|| RemoteId(message.mail.message_id.to_string())))
+    }
+
+    async fn verify(&self, _mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
+        Ok(sent.iter().map(|_| Verdict::Intact).collect())
+    }
+
+    async fn inventory(&self, _mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {
+        Ok(Vec::new())
+    }
+}

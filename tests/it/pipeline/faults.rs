@@ -1,0 +1,176 @@
+//! One mailbox's trouble is its own; what nobody foresaw is held; a run that stops leaves nothing in the balance.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use whatsapp_archiver::clock::Clock as _;
+use whatsapp_archiver::ledger::{DeliveryState, ItemSelection};
+use whatsapp_archiver::mailbox::DoorLimits;
+use whatsapp_archiver::pipeline::{Order, RunError};
+
+use super::door::Act;
+use super::world::{ANA, BEN, CLEO, FEW, World, ana, cleo, counts, message, stranger, to_ana, to_ben, whatsapp_ids};
+use crate::servers::telemessage::Fault;
+
+const ONE_AT_A_TIME: DoorLimits = DoorLimits { mailboxes: 1, ..FEW };
+
+#[tokio::test]
+async fn a_mailbox_that_asks_for_hours_stalls_no_other() {
+    let world = World::with_limits(ONE_AT_A_TIME).await;
+    world.server.add((1..=40).flat_map(|id| [to_ana(2 * id), to_ben(2 * id + 1)]));
+    world.door.always(ANA, Some(Act::Throttle(Duration::from_hours(2))));
+    let bens: Vec<String> = whatsapp_ids((1..=40).map(|id| 2 * id + 1));
+    let begun = world.clock.now();
+    let (report, ()) = tokio::join!(world.run(), async {
+        // One sleeper keeps the leases; the other is the mailbox.
+        world.clock.until_asleep(2).await;
+        while world.held(BEN) != bens {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.held(ANA), [""; 0]);
+        assert!(world.clock.now() - begun < chrono::Duration::hours(1));
+        world.door.always(ANA, None);
+        world.clock.advance(Duration::from_hours(2));
+    });
+    assert_eq!((counts(&report), report.status.name()), ([80, 0, 0, 0, 0], "complete"));
+    assert_eq!(world.held(ANA).len(), 40);
+    assert_eq!(world.door.most_at_work(), 1, "the door's limit holds");
+}
+
+#[tokio::test]
+async fn a_mailbox_that_the_door_knows_to_be_closed_is_not_asked() {
+    let world = World::with_limits(ONE_AT_A_TIME).await;
+    world.server.add([to_ana(1), to_ben(2)]);
+    let open = world.clock.now() + chrono::Duration::hours(3);
+    world.door.close(ANA, open);
+    let (report, ()) = tokio::join!(world.run(), async {
+        world.clock.until_asleep(2).await;
+        while world.held(BEN).is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.door.sent_to(ANA), 0);
+        world.clock.set(open);
+    });
+    assert_eq!(counts(&report), [2, 0, 0, 0, 0]);
+    assert_eq!(world.door.sent_to(ANA), 1);
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_down_is_left_alone_and_tried_by_the_next_run() {
+    let world = World::new().await;
+    world.server.add((1..=20).flat_map(|id| [to_ana(2 * id), to_ben(2 * id + 1)]));
+    world.door.always(ANA, Some(Act::Down));
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.status.name()), ([20, 0, 0, 0, 20], "incomplete"));
+    assert!(world.door.sent_to(ANA) <= 4 * 4, "four attempts of a batch of four");
+
+    world.door.always(ANA, None);
+    world.clock.advance(Duration::from_mins(15));
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.deliveries.carried_over), ([20, 0, 0, 0, 0], 20));
+    assert_eq!(world.held(ANA).len(), 20);
+}
+
+#[tokio::test]
+async fn what_nobody_foresaw_is_held_and_does_not_hammer() {
+    let world = World::new().await;
+    world.server.add((1..=30).map(to_ana));
+    world.door.always(ANA, Some(Act::Surprise));
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.status.name()), ([0, 0, 0, 0, 30], "incomplete"));
+    assert_eq!(world.door.sent_to(ANA), 4, "after one batch of them the mailbox is left alone");
+    world.door.always(ANA, None);
+    let report = world.run_next_day().await;
+    assert_eq!(counts(&report), [30, 0, 0, 0, 0]);
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=30));
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_puts_back_what_it_did_not_send() {
+    let mut world = World::with_limits(ONE_AT_A_TIME).await;
+    world.page_size = 5;
+    world.server.add((1..=40).map(|id| message(id).between(&ana(), &stranger(), &[ana(), cleo()])));
+    let presence = world.ledger.join(world.clock.now()).await.unwrap();
+    let stop = CancellationToken::new();
+    world.door.shut();
+    let pipeline = world.pipeline(presence.holder.clone(), stop.clone());
+    let (finished, ()) = tokio::join!(pipeline.run(Order::Regular), async {
+        world.door.until_asked().await;
+        stop.cancel();
+        world.door.reopen();
+    });
+    let finished = finished.unwrap();
+    world.audit(&finished.report).await;
+    assert!(matches!(finished.error, Some(RunError::Stopped)), "{:?}", finished.error);
+    assert!(finished.report.deliveries.imported < 40 && finished.report.deliveries.pending > 0);
+
+    // The same process goes on, as the daemon does: nothing is stuck, and nothing needs to be looked up.
+    let pipeline = world.pipeline(presence.holder.clone(), CancellationToken::new());
+    let finished = pipeline.run(Order::Regular).await.unwrap();
+    assert!(finished.error.is_none(), "{:?}", finished.error);
+    assert_eq!(finished.report.status.name(), "complete");
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=40));
+    assert_eq!(world.held(CLEO), whatsapp_ids(1..=40));
+    assert_eq!(world.door.look_ups(), 0);
+}
+
+#[tokio::test]
+async fn a_credential_that_is_refused_has_a_report_and_is_not_repeated() {
+    let world = World::new().await;
+    world.server.add([to_ana(1)]);
+    world.server.set_password("another");
+    let finished = world.order(Order::Regular).await;
+    assert!(matches!(finished.error, Some(RunError::Source(_))), "{:?}", finished.error);
+    assert_eq!((finished.report.status.name(), counts(&finished.report)), ("failed", [0; 5]));
+    assert_eq!(world.server.requests().len(), 1);
+    assert_eq!(world.ledger.watermark().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_source_that_is_down_fails_the_run_and_not_what_earlier_runs_left() {
+    let world = World::new().await;
+    world.server.add([to_ana(1)]);
+    world.door.always(ANA, Some(Act::Down));
+    world.run().await;
+    world.door.always(ANA, None);
+    world.server.set_outage(Some(Fault::Status(500)));
+    let finished = world.order(Order::Regular).await;
+    assert!(finished.error.is_some());
+    world.server.set_outage(None);
+    world.clock.advance(Duration::from_mins(15));
+    world.run().await;
+    assert_eq!(world.held(ANA), whatsapp_ids([1]));
+}
+
+#[tokio::test]
+async fn an_item_that_staging_lost_stops_no_other() {
+    let mut world = World::new().await;
+    world.page_size = 1;
+    world.server.add([to_ana(1), to_ana(2), to_ben(3)]);
+    for mailbox in [ANA, BEN] {
+        world.door.always(mailbox, Some(Act::Down));
+    }
+    assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 3]);
+    let pages = pages_of(&world);
+    assert_eq!(pages.len(), 3);
+    std::fs::write(&pages[0], b"{}").unwrap();
+
+    for mailbox in [ANA, BEN] {
+        world.door.always(mailbox, None);
+    }
+    let report = world.run_next_day().await;
+    assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 0, 1], "incomplete"));
+    assert_eq!((world.held(ANA), world.held(BEN)), (whatsapp_ids([2]), whatsapp_ids([3])));
+    let pending = world.rows(Some(&report.run), DeliveryState::Pending).await;
+    assert_eq!(pending[0].item, Some(1));
+    assert_eq!(counts(&world.retry(ItemSelection::default()).await)[4], 1, "a replay goes on beside it too");
+}
+
+/// The staged pages, in order.
+fn pages_of(world: &World) -> Vec<std::path::PathBuf> {
+    let windows = std::fs::read_dir(world.directory.path().join("staging/windows")).unwrap();
+    let pages = windows.flat_map(|window| std::fs::read_dir(window.unwrap().path().join("pages")).unwrap());
+    let mut pages: Vec<_> = pages.map(|page| page.unwrap().path()).collect();
+    pages.sort();
+    pages
+}

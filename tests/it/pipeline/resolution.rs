@@ -1,0 +1,105 @@
+//! Whose mailboxes: the directory that is silent, owners that are nobody, mappings that are mended, pending for too long.
+
+use std::time::Duration;
+
+use whatsapp_archiver::fault::Reason;
+use whatsapp_archiver::ledger::{DeliveryState, ItemSelection};
+
+use super::door::Act;
+use super::world::{ANA, BEN, CLEO, World, ana, ben, counts, message, stranger, to_ana, whatsapp_ids};
+
+#[tokio::test]
+async fn a_silent_directory_leaves_a_copy_pending_that_is_settled_later_with_the_same_bytes() {
+    let world = World::new().await;
+    world.server.add([message(1), to_ana(2)]);
+    world.users.set_silent(BEN, true);
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 0, 1], "incomplete"));
+    assert_eq!(world.held(BEN), [""; 0]);
+
+    world.users.set_silent(BEN, false);
+    world.clock.advance(Duration::from_mins(15));
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.deliveries.carried_over), ([1, 0, 0, 0, 0], 1));
+    assert_eq!((world.held(ANA), world.held(BEN)), (whatsapp_ids([1, 2]), whatsapp_ids([1])));
+    assert_eq!(world.door.mimes(BEN)[0], world.door.mimes(ANA)[0], "all copies are the same bytes");
+}
+
+#[tokio::test]
+async fn an_owner_who_is_nobody_has_a_row_beside_the_others_copies() {
+    let world = World::new().await;
+    world.server.add([
+        message(1).between(&stranger(), &stranger(), &[ana()]),
+        message(2).between(&stranger(), &stranger(), &[stranger()]),
+        message(3).between(&ana(), &stranger(), &[ana()]),
+    ]);
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 2, 0], "complete"));
+    assert_eq!(report.failed_by_reason["no_valid_user"], 2);
+    let rows = world.rows(Some(&report.run), DeliveryState::Failed).await;
+    assert_eq!(rows.iter().map(|row| row.item.unwrap()).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(world.held(ANA), whatsapp_ids([1, 3]));
+}
+
+#[tokio::test]
+async fn a_replay_after_the_mapping_was_mended_adds_only_what_is_missing() {
+    let mut world = World::new().await;
+    let fred = message(1).between(&stranger(), &stranger(), &[ana()]);
+    world.server.add([fred, message(2).between(&stranger(), &stranger(), &[stranger()]), message(3)]);
+    world.run().await;
+    let sent = world.door.sent_to(ANA) + world.door.sent_to(BEN);
+
+    // Ana's number leads elsewhere by now: what was imported is not routed again.
+    world.mapping = format!("15550100,{CLEO}\n15550101,{BEN}\n15559999,fred@contoso.example\n");
+    world.users.add(&["fred@contoso.example"]);
+    let report = world.retry(ItemSelection { reason: Some(Reason::NoValidUser), ..ItemSelection::default() }).await;
+    assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 0, 0], "complete"));
+    assert_eq!(world.held("fred@contoso.example"), whatsapp_ids([1, 2]));
+    assert_eq!((world.held(ANA), world.held(BEN)), (whatsapp_ids([1, 3]), whatsapp_ids([3])));
+    assert_eq!(world.held(CLEO), [""; 0]);
+    assert_eq!(world.door.sent_to(ANA) + world.door.sent_to(BEN), sent);
+    assert_eq!(world.door.mimes("fred@contoso.example")[0], world.door.mimes(ANA)[0]);
+    assert!(world.rows(None, DeliveryState::Failed).await.is_empty(), "nothing is open any more");
+
+    let again = world.retry(ItemSelection::default()).await;
+    assert_eq!(counts(&again), [0; 5], "a second replay finds nothing to do");
+}
+
+#[tokio::test]
+async fn what_is_pending_for_too_long_fails_and_can_be_replayed() {
+    let world = World::new().await;
+    world.server.add([to_ana(1), message(2).between(&ben(), &stranger(), &[ben()])]);
+    world.door.always(ANA, Some(Act::Down));
+    world.users.set_silent(BEN, true);
+    assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 2]);
+    for _ in 0..6 {
+        assert_eq!(counts(&world.run_next_day().await), [0, 0, 0, 0, 2]);
+    }
+    let oldest = world.ledger.open_counts().await.unwrap().oldest_pending.unwrap();
+    assert!(oldest < super::world::start() + chrono::Duration::hours(1), "pending since the first run: {oldest}");
+    world.clock.advance(Duration::from_hours(24));
+    let report = world.run_next_day().await;
+    assert_eq!(counts(&report), [0, 0, 0, 2, 0]);
+    assert_eq!(report.failed_by_reason["mailbox_unavailable"], 2);
+    assert_eq!(counts(&world.run_next_day().await), [0; 5], "what has failed is tried no more");
+
+    world.door.always(ANA, None);
+    world.users.set_silent(BEN, false);
+    let report = world.retry(ItemSelection::default()).await;
+    assert_eq!(counts(&report), [2, 0, 0, 0, 0]);
+    assert_eq!((world.held(ANA), world.held(BEN)), (whatsapp_ids([1]), whatsapp_ids([2])));
+}
+
+#[tokio::test]
+async fn a_rejected_copy_is_replayed_only_when_it_is_asked_for() {
+    let world = World::new().await;
+    world.server.add([message(1)]);
+    world.door.next(ANA, Act::Reject);
+    assert_eq!(counts(&world.run().await), [1, 0, 0, 1, 0]);
+    assert_eq!(counts(&world.run_next_day().await), [0; 5]);
+    let other = ItemSelection { reason: Some(Reason::NoValidUser), ..ItemSelection::default() };
+    assert_eq!(counts(&world.retry(other).await), [0; 5]);
+    let rejected = ItemSelection { reason: Some(Reason::MailboxRejected), ..ItemSelection::default() };
+    assert_eq!(counts(&world.retry(rejected).await), [1, 0, 0, 0, 0]);
+    assert_eq!((world.held(ANA), world.held(BEN)), (whatsapp_ids([1]), whatsapp_ids([1])));
+}

@@ -1,0 +1,114 @@
+//! Several processes on one ledger, and ledgers that don't belong to their staging area.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use whatsapp_archiver::clock::Clock as _;
+use whatsapp_archiver::ledger::{Holder, ItemSelection, Lease, Ledger, LedgerError, RunStatus};
+use whatsapp_archiver::pipeline::{Order, RunError};
+use whatsapp_archiver::resolve::MailboxId;
+
+use super::door::Act;
+use super::world::{ANA, BEN, World, counts, to_ana, to_ana_at, to_ben, whatsapp_ids};
+
+fn mailbox(address: &str) -> Lease {
+    Lease::Mailbox(MailboxId(format!("id of {address}")))
+}
+
+#[tokio::test]
+async fn a_foreign_staging_area_is_refused() {
+    let mut world = World::new().await;
+    world.server.add([to_ana(1)]);
+    world.run().await;
+    let url = format!("sqlite://{}", world.directory.path().join("another.db").display());
+    world.ledger = Ledger::open(&url).await.unwrap();
+    let finished = world.order(Order::Regular).await;
+    assert!(matches!(finished.error, Some(RunError::ForeignStaging { .. })), "{:?}", finished.error);
+    assert_eq!(world.held(ANA), whatsapp_ids([1]));
+    assert_eq!(world.door.sent_to(ANA), 1);
+}
+
+#[tokio::test]
+async fn a_mailbox_that_another_process_sends_to_is_left_to_it() {
+    let world = World::new().await;
+    world.server.add([to_ana(1), to_ben(2)]);
+    let (other, now) = (Holder::new(), world.clock.now());
+    world.ledger.lease(&other, &[mailbox(ANA)], now, now + chrono::Duration::hours(1)).await.unwrap();
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.status.name()), ([1, 0, 0, 0, 1], "incomplete"));
+    assert_eq!((world.door.sent_to(ANA), world.held(BEN)), (0, whatsapp_ids([2])));
+
+    world.ledger.release_leases(&other).await.unwrap();
+    world.clock.advance(Duration::from_mins(15));
+    assert_eq!(counts(&world.run().await), [1, 0, 0, 0, 0]);
+    assert_eq!(world.held(ANA), whatsapp_ids([1]));
+}
+
+#[tokio::test]
+async fn a_replay_beside_a_run_doubles_nothing_and_does_not_take_it_for_abandoned() {
+    let world = World::new().await;
+    world.server.add((1..=12).flat_map(|id| [to_ana(2 * id), to_ben(2 * id + 1)]));
+    world.door.always(BEN, Some(Act::Reject));
+    world.run().await;
+    world.door.always(BEN, None);
+    world.server.add((1..=12).map(|id| to_ana_at(100 + id, world.clock.now())));
+    world.clock.advance(Duration::from_hours(24));
+    world.door.shut();
+    let (regular, retry) = tokio::join!(world.run_until(CancellationToken::new(), Order::Regular), async {
+        world.door.until_asked().await;
+        let retry = world.run_until(CancellationToken::new(), Order::Retry(ItemSelection::default()));
+        let (retry, ()) = tokio::join!(retry, async {
+            world.door.until_asked().await;
+            world.door.reopen();
+        });
+        retry
+    });
+    for finished in [regular.unwrap(), retry.unwrap()] {
+        world.audit(&finished.report).await;
+        assert!(finished.error.is_none(), "{:?}", finished.error);
+        assert_eq!(finished.report.status, RunStatus::Complete);
+        assert_eq!(finished.report.deliveries.imported, 12);
+    }
+    assert_eq!(world.held(BEN), whatsapp_ids((1..=12).map(|id| 2 * id + 1)));
+    let anas = (1..=12).map(|id| 2 * id).chain((1..=12).map(|id| 100 + id));
+    assert_eq!(world.held(ANA), whatsapp_ids(anas));
+}
+
+#[tokio::test]
+async fn a_run_whose_lease_was_lost_sends_nothing_more() {
+    let mut world = World::new().await;
+    world.settings.lease = Duration::from_hours(1);
+    world.server.add((1..=12).map(to_ana));
+    world.door.shut();
+    let other = Holder::new();
+    let (finished, ()) = tokio::join!(world.run_until(CancellationToken::new(), Order::Regular), async {
+        world.door.until_asked().await;
+        // The process sleeps for longer than its lease, and another one takes its place meanwhile.
+        let later = world.clock.now() + chrono::Duration::minutes(61);
+        let ours = world.ledger.lease(&other, &[mailbox(ANA)], later, later + chrono::Duration::hours(1)).await;
+        assert_eq!(ours.unwrap(), [true]);
+        world.clock.set(later);
+        world.door.reopen();
+    });
+    let finished = finished.unwrap();
+    assert!(matches!(finished.error, Some(RunError::Ledger(LedgerError::LeaseLost(_)))), "{:?}", finished.error);
+    assert_eq!(world.door.sent_to(ANA), 4, "the batch under way and nothing after it");
+    world.audit(&finished.report).await;
+
+    world.ledger.release_leases(&other).await.unwrap();
+    world.run().await;
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=12));
+}
+
+#[tokio::test]
+async fn one_process_at_a_time_pulls() {
+    let world = World::new().await;
+    world.server.add((1..=10).map(to_ana));
+    let runs = || world.run_until(CancellationToken::new(), Order::Regular);
+    let (one, other) = tokio::join!(runs(), runs());
+    let (one, other) = (one.unwrap(), other.unwrap());
+    assert!(one.error.is_none() && other.error.is_none(), "{:?} {:?}", one.error, other.error);
+    let seen = [&one, &other].map(|finished| finished.report.items.available_from_source);
+    assert_eq!(seen.iter().sum::<u64>(), 10);
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=10));
+}

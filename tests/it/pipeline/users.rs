@@ -1,0 +1,65 @@
+//! A directory of users that can fall silent.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use whatsapp_archiver::resolve::users::{Answer, DirectoryError, UserDirectory};
+use whatsapp_archiver::resolve::{Mailbox, MailboxId};
+
+#[derive(Default)]
+struct State {
+    /// Addresses, and the primary address of whose they are.
+    users: BTreeMap<String, String>,
+    silent: BTreeSet<String>,
+}
+
+/// The directory.
+#[derive(Default)]
+pub(crate) struct ScriptedUsers(Mutex<State>);
+
+impl ScriptedUsers {
+    /// Makes these addresses valid users' own.
+    pub(crate) fn add(&self, addresses: &[&str]) {
+        let mut state = self.0.lock().unwrap();
+        state.users.extend(addresses.iter().map(|&address| (address.to_owned(), address.to_owned())));
+    }
+
+    /// Makes an address another one of a user's.
+    pub(crate) fn add_alias(&self, alias: &str, primary: &str) {
+        self.0.lock().unwrap().users.insert(alias.to_owned(), primary.to_owned());
+    }
+
+    /// Whether the directory gives no answer for an address.
+    pub(crate) fn set_silent(&self, address: &str, silent: bool) {
+        let mut state = self.0.lock().unwrap();
+        if silent {
+            state.silent.insert(address.to_owned());
+        } else {
+            state.silent.remove(address);
+        }
+    }
+}
+
+#[async_trait]
+impl UserDirectory for ScriptedUsers {
+    fn name(&self) -> String {
+        "scripted".to_owned()
+    }
+
+    async fn look_up(&self, addresses: &[String]) -> Vec<Result<Answer, DirectoryError>> {
+        let state = self.0.lock().unwrap();
+        let answer = |address: &String| {
+            if state.silent.contains(address) {
+                return Err(DirectoryError::Unavailable("no connection".to_owned()));
+            }
+            Ok(match state.users.get(address) {
+                Some(primary) => {
+                    Answer::Valid(Mailbox { id: MailboxId(format!("id of {primary}")), address: primary.clone() })
+                }
+                None => Answer::NotValid { detail: "no such user".to_owned() },
+            })
+        };
+        addresses.iter().map(answer).collect()
+    }
+}

@@ -1,0 +1,194 @@
+//! Windows, pages and cursors: durable before forward.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use whatsapp_archiver::clock::Clock as _;
+use whatsapp_archiver::item::ItemId;
+use whatsapp_archiver::pipeline::{Order, RunError};
+use whatsapp_archiver::source::telemessage::TeleMessage;
+use whatsapp_archiver::source::{AttachmentStream, Cursor, Page, Source, SourceError};
+use whatsapp_archiver::window::Window;
+
+use super::world::{ANA, World, counts, start, to_ana, to_ana_at, whatsapp_ids};
+use crate::servers::telemessage::PageFault;
+
+/// TeleMessage that is out of order after so many pages.
+struct EndsAfter(TeleMessage, AtomicUsize);
+
+#[async_trait]
+impl Source for EndsAfter {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    async fn log_in(&self) -> Result<Option<DateTime<Utc>>, SourceError> {
+        self.0.log_in().await
+    }
+
+    async fn page(&self, window: Window, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
+        if self.1.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err() {
+            return Err(SourceError::Contract("out of order".to_owned()));
+        }
+        self.0.page(window, cursor, limit).await
+    }
+
+    async fn attachment(&self, item: ItemId, index: usize) -> Result<AttachmentStream, SourceError> {
+        self.0.attachment(item, index).await
+    }
+
+    fn page_size(&self) -> usize {
+        self.0.page_size()
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_failed_goes_on_at_its_cursor() {
+    let mut world = World::new().await;
+    world.page_size = 10;
+    world.server.add((1..=45).map(to_ana));
+    world.source = Some(Arc::new(EndsAfter(world.telemessage(), AtomicUsize::new(2))));
+    let finished = world.order(Order::Regular).await;
+    assert!(matches!(finished.error, Some(RunError::SourceAt { cursor: Cursor(20), .. })), "{:?}", finished.error);
+    assert_eq!(finished.report.items.available_from_source, 20);
+    assert_eq!(world.ledger.watermark().await.unwrap(), None);
+
+    world.source = None;
+    let asked = world.server.page_requests().len();
+    world.clock.advance(Duration::from_mins(15));
+    let report = world.run().await;
+    let cursors: Vec<i64> = world.server.page_requests()[asked..].iter().map(|page| page.last_id).collect();
+    assert_eq!(cursors[1..4], [20, 30, 40], "after the log-in, from where the failed run stopped");
+    assert_eq!(report.items.available_from_source, 25);
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=45));
+    // The unfinished window was finished, and the quarter of an hour since was read after it.
+    let expected = start() + chrono::Duration::minutes(15) - chrono::Duration::minutes(5);
+    assert_eq!(world.ledger.watermark().await.unwrap(), Some(expected));
+}
+
+#[tokio::test]
+async fn windows_leave_no_gap_and_the_overlap_finds_what_was_late() {
+    let world = World::new().await;
+    let late = to_ana(2).visible_from(start() + chrono::Duration::hours(5));
+    world.server.add([to_ana(1), late]);
+    let report = world.run().await;
+    assert_eq!((report.items.available_from_source, report.items.late), (1, 0));
+    let first = report.window.unwrap();
+    assert_eq!(first.to, start() - chrono::Duration::minutes(5));
+
+    world.server.add([to_ana_at(3, first.to)]);
+    let report = world.run_next_day().await;
+    assert_eq!(report.window.unwrap().from, first.to);
+    let items = report.items;
+    assert_eq!((items.available_from_source, items.late, items.repeated_by_source), (2, 1, 1));
+    assert_eq!(world.held(ANA), whatsapp_ids([1, 2, 3]));
+}
+
+#[tokio::test]
+async fn downtime_is_caught_up_in_steps_of_a_day() {
+    let world = World::new().await;
+    world.run().await;
+    world.clock.advance(Duration::from_hours(24 * 4));
+    let asked = world.server.page_requests().len();
+    let report = world.run().await;
+    let hours: Vec<i64> = world.server.page_requests()[asked..]
+        .iter()
+        .filter(|page| page.limit > 0)
+        .map(|page| (page.to_date - page.from_date) / 3_600_000)
+        .collect();
+    assert_eq!(hours, [48, 24, 24, 24], "the first with the overlap");
+    let window = report.window.unwrap();
+    assert_eq!((window.to - window.from).num_hours(), 96);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_reads_nothing_and_moves_nothing() {
+    let world = World::new().await;
+    world.run().await;
+    let watermark = world.ledger.watermark().await.unwrap();
+    world.clock.set(start() - chrono::Duration::days(3));
+    let report = world.run().await;
+    assert_eq!((report.status.name(), report.window), ("complete", None));
+    assert_eq!(world.ledger.watermark().await.unwrap(), watermark);
+    world.clock.set(start() + chrono::Duration::days(1));
+    assert_eq!(world.run().await.window.unwrap().from, watermark.unwrap());
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_read_is_asked_for_in_halves() {
+    let mut world = World::new().await;
+    world.page_size = 8;
+    world.server.add((1..=12).map(to_ana));
+    world.server.fail_page(PageFault::Wrapped); // the log-in
+    for _ in 0..3 {
+        world.server.fail_page(PageFault::Truncated);
+    }
+    world.run().await;
+    let limits: Vec<usize> = world.server.page_requests().iter().map(|page| page.limit).skip(1).collect();
+    assert_eq!(limits, [8, 4, 2, 1, 2, 4, 8], "and by and by in whole ones again");
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=12));
+}
+
+#[tokio::test]
+async fn a_session_that_ends_is_begun_again_at_the_same_cursor() {
+    let mut world = World::new().await;
+    world.page_size = 5;
+    world.server.add((1..=10).map(to_ana));
+    world.server.fail_page(PageFault::Wrapped); // the log-in
+    world.server.fail_page(PageFault::Wrapped); // the first page
+    world.server.fail_page(PageFault::InvalidToken);
+    let report = world.run().await;
+    assert_eq!(counts(&report), [10, 0, 0, 0, 0]);
+    assert_eq!(report.items.repeated_by_source, 0);
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=10));
+}
+
+#[tokio::test]
+async fn an_item_that_comes_twice_in_a_page_is_one() {
+    let world = World::new().await;
+    world.server.add([to_ana(1), to_ana(2)]);
+    world.server.fail_page(PageFault::Wrapped); // the log-in
+    world.server.fail_page(PageFault::Doubled);
+    let report = world.run().await;
+    assert_eq!((report.items.available_from_source, report.items.repeated_by_source), (2, 2));
+    assert_eq!(counts(&report), [2, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_server_whose_clock_is_behind_ends_the_window() {
+    let world = World::new().await;
+    // The server's time is the clock's; a source that is an hour behind says so at the log-in.
+    world.source_behind(chrono::Duration::hours(1)).await;
+}
+
+impl World {
+    /// A run against a source whose clock is `behind` ends its window there.
+    async fn source_behind(mut self, behind: chrono::Duration) {
+        struct Behind(TeleMessage, chrono::Duration);
+        #[async_trait]
+        impl Source for Behind {
+            fn name(&self) -> String {
+                self.0.name()
+            }
+            async fn log_in(&self) -> Result<Option<DateTime<Utc>>, SourceError> {
+                Ok(self.0.log_in().await?.map(|time| time - self.1))
+            }
+            async fn page(&self, window: Window, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
+                self.0.page(window, cursor, limit).await
+            }
+            async fn attachment(&self, item: ItemId, index: usize) -> Result<AttachmentStream, SourceError> {
+                self.0.attachment(item, index).await
+            }
+            fn page_size(&self) -> usize {
+                self.0.page_size()
+            }
+        }
+        self.source = Some(Arc::new(Behind(self.telemessage(), behind)));
+        let now = self.clock.now();
+        let window = self.run().await.window.unwrap();
+        assert_eq!(window.to, now - behind - chrono::Duration::minutes(5));
+    }
+}
