@@ -99,14 +99,14 @@ pub struct Rows<'a> {
     ledger: &'a Ledger,
     filter: FailureFilter,
     read: std::vec::IntoIter<Failure>,
-    skip: u64,
+    after: u64,
     ended: bool,
 }
 
 impl<'a> Rows<'a> {
     /// The rows that a filter lets through.
     pub fn new(ledger: &'a Ledger, filter: FailureFilter) -> Self {
-        Self { ledger, filter, read: Vec::new().into_iter(), skip: 0, ended: false }
+        Self { ledger, filter, read: Vec::new().into_iter(), after: 0, ended: false }
     }
 
     /// The next row.
@@ -117,8 +117,8 @@ impl<'a> Rows<'a> {
         if self.ended {
             return Ok(None);
         }
-        let rows = self.ledger.failures(&self.filter, self.skip, ROWS).await?;
-        self.skip += rows.len() as u64;
+        let rows = self.ledger.failures(&self.filter, self.after, ROWS).await?;
+        self.after = rows.last().map_or(self.after, |row| row.position);
         self.ended = rows.len() < ROWS as usize;
         self.read = rows.into_iter();
         Ok(self.read.next())

@@ -25,7 +25,9 @@ struct Trial {
 
 impl Trial {
     fn new(seed: u64) -> Self {
-        assert!(cfg!(feature = "fail-points"), "run these tests with --features fail-points");
+        if cfg!(not(feature = "fail-points")) {
+            panic!("run these tests with --features fail-points");
+        }
         let directory = TempDir::new().unwrap();
         let export = ExportFolder::write(directory.path(), MESSAGES, seed);
         Self { directory, export }
@@ -124,8 +126,15 @@ async fn killed_at(point: &str) {
 
 #[test]
 fn every_point_has_its_test() {
-    let tested =
-        [failpoint::PAGE_STAGED, failpoint::PAGE_RECORDED, failpoint::WINDOW_READ, failpoint::INTENT_RECORDED, failpoint::BATCH_IMPORTED, failpoint::OUTCOMES_RECORDED, failpoint::ACCOUNT_FROZEN];
+    let tested = [
+        failpoint::PAGE_STAGED,
+        failpoint::PAGE_RECORDED,
+        failpoint::WINDOW_READ,
+        failpoint::INTENT_RECORDED,
+        failpoint::BATCH_IMPORTED,
+        failpoint::OUTCOMES_RECORDED,
+        failpoint::ACCOUNT_FROZEN,
+    ];
     assert_eq!(tested, failpoint::ALL);
 }
 

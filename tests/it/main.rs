@@ -5,6 +5,8 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "a test whose assumption is broken should end; clippy exempts the test functions alone, not what they share"
 )]
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::App;
-use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote};
@@ -20,11 +19,12 @@ use whatsapp_archiver::resolve::MailboxId;
 use crate::serve::seed::{Fate, SeedItem};
 use crate::serve::site::{Site, header, now, text};
 
-const DOCUMENTED: [(&str, &str, &[&str]); 12] = [
+const DOCUMENTED: [(&str, &str, &[&str]); 13] = [
     ("items", "counter", &["outcome"]),
     ("deliveries", "counter", &["outcome", "reason"]),
     ("staged_bytes", "counter", &[]),
     ("imported_bytes", "counter", &[]),
+    ("purged_windows", "counter", &[]),
     ("requests", "counter", &["remote", "status"]),
     ("request_seconds", "histogram", &["remote"]),
     ("throttled_seconds", "counter", &["remote"]),

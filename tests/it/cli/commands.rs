@@ -10,7 +10,18 @@ fn help_names_every_command() {
     let help = ended(program().arg("--help"));
     assert_eq!(help.code, Some(0));
     for command in [
-        "run", "backfill", "check", "status", "report", "failures", "retry", "convert", "mapping", "consent-url", "health", "init",
+        "run",
+        "backfill",
+        "check",
+        "status",
+        "report",
+        "failures",
+        "retry",
+        "convert",
+        "mapping",
+        "consent-url",
+        "health",
+        "init",
     ] {
         assert!(help.out.lines().any(|line| line.trim_start().starts_with(command)), "{command} in {}", help.out);
         let own = ended(program().args([command, "--help"]));
@@ -50,11 +61,16 @@ fn a_mapping_file_is_linted_without_a_configuration() {
     let fine = check(&format!("{header}445204334324,susan@contoso.example\n"));
     assert_eq!(fine.code, Some(0));
     assert!(fine.out.contains("ok, 1 numbers, 0 warnings"), "{}", fine.out);
-    let warned = check(&format!("{header}0123456789,susan@contoso.example\n"));
-    assert_eq!((warned.code, warned.out.contains("mapping.csv:2:1: warning")), (Some(0), true), "{}", warned.out);
+    let national = check(&format!("{header}0123456789,susan@contoso.example\n"));
+    assert_eq!(national.code, Some(0));
+    assert!(national.out.contains("mapping.csv:2:1: warning"), "{}", national.out);
     let wrong = check(&format!("{header}4.45E+11,susan@contoso.example\n445204334324,susan\n"));
     assert_eq!(wrong.code, Some(78));
-    assert!(wrong.out.contains("mapping.csv:2:1: error") && wrong.out.contains("mapping.csv:3:14: error"), "{}", wrong.out);
+    assert!(
+        wrong.out.contains("mapping.csv:2:1: error") && wrong.out.contains("mapping.csv:3:14: error"),
+        "{}",
+        wrong.out
+    );
     assert_eq!(ended(program().args(["mapping", "check", "/nowhere.csv"])).code, Some(78));
 }
 
@@ -68,7 +84,7 @@ fn convert_writes_messages_without_any_network() {
     let page = convert("20261120-phone-archiver.json");
     assert_eq!(page.code, Some(0), "{}", page.log);
     let names: Vec<&str> = page.out.lines().collect();
-    assert!(names.len() > 10 && names.iter().all(|name| name.ends_with(".eml")), "{names:?}");
+    assert!(names.len() > 10 && names.iter().all(|name| Path::new(name).extension().is_some_and(|extension| extension == "eml")), "{names:?}");
     let first = Found::read(&fs::read(out.join("918201.eml")).unwrap());
     assert_eq!(first.whatsapp_id, "3EB0C23B31A0179B550F8A");
 

@@ -34,7 +34,8 @@ fn a_configuration_is_told_all_its_problems_at_once() {
             .replace("automatic = true", "automatik = true")
             .replace("url = \"sqlite://../local-data/ledger.db\"", "url = \"mysql://db\"\nlease = \"1s\"")
     });
-    for arguments in [&["run", "--once"][..], &["check"], &["status"], &["report"], &["failures"], &["retry"], &["run"]] {
+    for arguments in [&["run", "--once"][..], &["check"], &["status"], &["report"], &["failures"], &["retry"], &["run"]]
+    {
         let ended = trial.run(arguments);
         assert_eq!(ended.code, Some(78), "{arguments:?}: {}", ended.log);
         for part in ["local.toml:", "source.kind", "automatik", "automatic", "ledger.url", "ledger.lease", "instead:"] {

@@ -44,8 +44,11 @@ fn for_each_value(trial: &Trial, look: &mut impl FnMut(&str, &str)) {
     for entry in fs::read_dir(trial.path("config/sample/export")).unwrap() {
         let path = entry.unwrap().path();
         let Ok(text) = fs::read_to_string(&path) else { continue };
-        let documents: Vec<Value> = serde_json::Deserializer::from_str(&text).into_iter().map_while(Result::ok).collect();
-        documents.iter().for_each(|document| walk("", document, look));
+        let documents: Vec<Value> =
+            serde_json::Deserializer::from_str(&text).into_iter().map_while(Result::ok).collect();
+        for document in &documents {
+            walk("", document, look);
+        }
     }
 }
 

@@ -18,7 +18,15 @@ fn the_sample_runs_to_its_documented_account() {
     let partial = serde_json::json!({"attachment_corrupt": 1, "attachment_missing": 1});
     assert_eq!(report["partial_by_reason"], partial);
     let copies: Vec<(String, usize)> = trial.copies().into_iter().collect();
-    let expected = [("ana.berg", 44), ("lukas.novak", 5), ("mei.tanaka", 6), ("omar.haddad", 5), ("susan.okafor", 27), ("yael.cohen", 7), ("zoe.marchetti", 10)];
+    let expected = [
+        ("ana.berg", 44),
+        ("lukas.novak", 5),
+        ("mei.tanaka", 6),
+        ("omar.haddad", 5),
+        ("susan.okafor", 27),
+        ("yael.cohen", 7),
+        ("zoe.marchetti", 10),
+    ];
     assert_eq!(copies, expected.map(|(name, count)| (format!("{name}@contoso.example"), count)));
 }
 
@@ -115,7 +123,10 @@ fn a_replay_after_the_mapping_was_mended_adds_only_what_is_missing() {
 fn status_tells_the_state() {
     let trial = Trial::new();
     let status = trial.json(&["status", "--json"]);
-    assert_eq!((&status["state"], &status["last_run"], &status["watermark"]), (&"new".into(), &Value::Null, &Value::Null));
+    assert_eq!(
+        (&status["state"], &status["last_run"], &status["watermark"]),
+        (&"new".into(), &Value::Null, &Value::Null)
+    );
     trial.prints(&["run", "--once"]);
     let status = trial.json(&["status", "--json"]);
     let fields: Vec<&String> = status.as_object().unwrap().keys().collect();

@@ -486,7 +486,7 @@ pub(super) async fn values_are_remembered_and_forgotten(database: Database) {
 }
 
 pub(super) async fn two_processes_open_a_new_ledger_at_once(database: Database) {
-    let open = || tokio::time::timeout(Duration::from_secs(60), database.open());
+    let open = || tokio::time::timeout(Duration::from_mins(1), database.open());
     let (one, two, three) = tokio::join!(open(), open(), open());
     let (one, two, three) = (one.unwrap(), two.unwrap(), three.unwrap());
     assert!(one.id() == two.id() && two.id() == three.id());

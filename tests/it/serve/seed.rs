@@ -6,8 +6,8 @@ use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::identity::Identity;
 use whatsapp_archiver::item::{ItemId, ItemKey};
 use whatsapp_archiver::ledger::{
-    DeliveryState, Holder, ItemState, Ledger, NewDelivery, NewItem, PageRecord, Prepared, RunId, RunKind, RunRecord,
-    RunStatus, Target,
+    DeliveryState, Holder, ItemState, Lease, Ledger, NewDelivery, NewItem, PageRecord, Prepared, RunId, RunKind,
+    RunRecord, RunStatus, Target,
 };
 use whatsapp_archiver::report::Report;
 use whatsapp_archiver::resolve::{Mailbox, MailboxId, ResolvedBy};
@@ -55,6 +55,8 @@ impl Seed {
         let id = RunId(format!("0193a0a0-0000-7000-8000-{:012}", self.runs));
         let holder = Holder("seed".to_owned());
         let window = Window { from: started - Duration::hours(24), to: started };
+        let until = started + Duration::hours(1);
+        self.ledger.lease(&holder, &[Lease::Run(id.clone())], started, until).await.unwrap();
         self.ledger.begin_run(&id, RunKind::Regular, &holder, r#"{"converter":"1"}"#, started).await.unwrap();
         self.ledger.set_run_window(&id, window).await.unwrap();
         for chunk in items.chunks(500) {

@@ -29,7 +29,7 @@ rm -rf "$1/data"
 pub(crate) struct Postgres {
     port: u16,
     databases: AtomicU32,
-    _launcher: Child,
+    launcher: Child,
 }
 
 impl Postgres {
@@ -70,7 +70,7 @@ impl Postgres {
             .stdin(Stdio::piped())
             .spawn()
             .expect("a shell starts PostgreSQL");
-        let mut server = Self { port, databases: AtomicU32::new(0), _launcher: launcher };
+        let mut server = Self { port, databases: AtomicU32::new(0), launcher: launcher };
         server.until_ready(&folder).then_some(server)
     }
 
@@ -80,7 +80,7 @@ impl Postgres {
             if self.psql("postgres").args(["-qc", "SELECT 1"]).output().unwrap().status.success() {
                 return true;
             }
-            if let Some(status) = self._launcher.try_wait().unwrap() {
+            if let Some(status) = self.launcher.try_wait().unwrap() {
                 let log = std::fs::read_to_string(folder.join("initdb.log")).unwrap_or_default();
                 panic!("PostgreSQL doesn't start ({status}): {log}");
             }
