@@ -70,7 +70,7 @@ impl Postgres {
             .stdin(Stdio::piped())
             .spawn()
             .expect("a shell starts PostgreSQL");
-        let mut server = Self { port, databases: AtomicU32::new(0), launcher: launcher };
+        let mut server = Self { port, databases: AtomicU32::new(0), launcher };
         server.until_ready(&folder).then_some(server)
     }
 
