@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyPool, ConnectOptions as _, Executor as _, Row as _, Transaction};
+use sqlx::{Any, AnyPool, ConnectOptions as _, Connection as _, Executor as _, Row as _, Transaction};
 
 mod account;
 mod actions;
@@ -157,6 +157,8 @@ impl Ledger {
                     Ok(())
                 })
             })
+            // A transaction that could be neither committed nor rolled back (the disk is full) would be in the way of the next.
+            .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_with(
                 AnyConnectOptions::from_str(&dialect.connect_url(url)).map_err(open_error)?.disable_statement_logging(),
             )

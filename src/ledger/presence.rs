@@ -12,28 +12,20 @@ use chrono::{DateTime, Utc};
 use super::sql::millis;
 use super::{Holder, Ledger, LedgerError};
 
-/// A process's presence at the ledger: dropped with it.
+/// A process's presence at the ledger, which ends with it. Its file stays: the next process clears it away, and with it
+/// the leases that could not be given back.
 #[derive(Debug)]
 pub struct Presence {
     /// The process.
     pub holder: Holder,
-    lock: Option<(File, PathBuf)>,
-}
-
-impl Drop for Presence {
-    fn drop(&mut self) {
-        if let Some((_, path)) = self.lock.take() {
-            // What is left behind is cleared away by the next process.
-            let _ = std::fs::remove_file(path);
-        }
-    }
+    _lock: Option<File>,
 }
 
 impl Ledger {
     /// Makes this process known to the ledger, and expires the leases of processes that are certainly gone.
     pub async fn join(&self, now: DateTime<Utc>) -> Result<Presence, LedgerError> {
         let holder = Holder::new();
-        let Some(directory) = &self.presence else { return Ok(Presence { holder, lock: None }) };
+        let Some(directory) = &self.presence else { return Ok(Presence { holder, _lock: None }) };
         let failed = |error: std::io::Error| LedgerError::Open {
             url: directory.display().to_string(),
             detail: format!("the directory of locks beside it can't be used: {error}"),
@@ -43,10 +35,9 @@ impl Ledger {
             self.expire(&gone, now).await?;
             let _ = std::fs::remove_file(directory.join(&gone.0));
         }
-        let path = directory.join(&holder.0);
-        let lock = File::create_new(&path).map_err(failed)?;
+        let lock = File::create_new(directory.join(&holder.0)).map_err(failed)?;
         lock.lock().map_err(failed)?;
-        Ok(Presence { holder, lock: Some((lock, path)) })
+        Ok(Presence { holder, _lock: Some(lock) })
     }
 
     async fn expire(&self, gone: &Holder, now: DateTime<Utc>) -> Result<(), LedgerError> {

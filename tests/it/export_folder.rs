@@ -11,7 +11,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 use crate::servers::telemessage::{ArchivedItem, PHONE_ARCHIVER, Who, who};
 
 /// How many employees have a mailbox.
-const EMPLOYEES: u64 = 8;
+const EMPLOYEES: usize = 8;
 
 /// What must be in each mailbox: the WhatsApp ids by address, sorted, each once.
 pub(crate) type Expected = BTreeMap<String, Vec<String>>;
@@ -26,21 +26,25 @@ pub(crate) struct ExportFolder {
 struct Dice(TestRng);
 
 impl Dice {
-    fn below(&mut self, sides: u64) -> u64 {
-        self.0.next_u64() % sides
+    fn below(&mut self, sides: usize) -> usize {
+        self.0.next_u32() as usize % sides
     }
 
-    fn one_in(&mut self, sides: u64) -> bool {
+    fn one_in(&mut self, sides: usize) -> bool {
         self.below(sides) == 0
     }
 }
 
-fn address(employee: u64) -> String {
+fn address(employee: usize) -> String {
     format!("employee{employee}@contoso.example")
 }
 
-fn person(number: u64) -> Who {
+fn person(number: usize) -> Who {
     who(&format!("1555010{number:04}"))
+}
+
+fn whatsapp_id(message: i64) -> String {
+    format!("3EB0{message:012X}")
 }
 
 fn received(id: i64) -> DateTime<Utc> {
@@ -49,14 +53,14 @@ fn received(id: i64) -> DateTime<Utc> {
 
 /// The lines of the mapping file.
 fn mapping() -> String {
-    let line = |employee| format!("1555010{employee:04},{}\n", address(employee));
-    let lines: String = (0..EMPLOYEES).map(line).collect();
-    format!("External User ID,Microsoft 365 User Mailbox\n{lines}")
+    let line = |employee| format!("1555010{employee:04},{}", address(employee));
+    let lines: Vec<String> = (0..EMPLOYEES).map(line).collect();
+    format!("External User ID,Microsoft 365 User Mailbox\n{}\n", lines.join("\n"))
 }
 
 fn users() -> String {
-    let rows: Vec<String> = (0..EMPLOYEES).map(|employee| format!("{},\n", address(employee))).collect();
-    format!("address,aliases\n{}", rows.concat())
+    let lines: Vec<String> = (0..EMPLOYEES).map(address).collect();
+    format!("address\n{}\n", lines.join("\n"))
 }
 
 impl ExportFolder {
@@ -70,7 +74,7 @@ impl ExportFolder {
         for message in 0..messages {
             let (captures, mailboxes) = message_of(&mut dice, message);
             for mailbox in mailboxes {
-                expected.entry(mailbox).or_default().insert(format!("3EB0{message:012X}"));
+                expected.entry(mailbox).or_default().insert(whatsapp_id(message));
             }
             items.extend(captures);
         }
@@ -92,25 +96,26 @@ fn message_of(dice: &mut Dice, message: i64) -> (Vec<ArchivedItem>, BTreeSet<Str
     let count = if in_group { 3 + dice.below(3) } else { 2 };
     // Some of those who take part have no mailbox.
     let mut people = BTreeSet::new();
-    while people.len() < count as usize {
+    while people.len() < count {
         people.insert(dice.below(EMPLOYEES + 4));
     }
-    let people: Vec<u64> = people.into_iter().collect();
-    let sender = people[dice.below(count) as usize];
+    let people: Vec<usize> = people.into_iter().collect();
+    let sender = people[dice.below(count)];
     let recipients: Vec<Who> = people.iter().filter(|other| **other != sender).map(|other| person(*other)).collect();
     let is_encrypted = dice.one_in(40);
     let files = if dice.one_in(6) { 1 + dice.below(2) } else { 0 };
-    let file = vec![message as u8; 100 + dice.below(30_000) as usize];
+    let file = whatsapp_id(message).repeat(1 + dice.below(2000));
 
     let owners = 1 + usize::from(dice.one_in(4));
-    let captures = people.iter().take(owners).enumerate().map(|(capture, owner)| {
-        let id = message * 10 + capture as i64 + 1;
+    let text = format!("message {message}: {}", "text ".repeat(dice.below(40)));
+    let captures = people.iter().take(owners).zip(1..).map(|(owner, capture)| {
+        let id = message * 10 + capture;
         let mut item = ArchivedItem::message(id, received(id))
             .product(PHONE_ARCHIVER)
-            .field("messageId", format!("3EB0{message:012X}"))
+            .field("messageId", whatsapp_id(message))
             .sent_at(received(message * 10))
             .between(&person(*owner), &person(sender), &recipients)
-            .text(&format!("message {message}: {}", "text ".repeat(message as usize % 40)));
+            .text(&text);
         if in_group {
             item = item.group("group-1", "Trading desk");
         }

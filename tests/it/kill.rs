@@ -25,9 +25,7 @@ struct Trial {
 
 impl Trial {
     fn new(seed: u64) -> Self {
-        if cfg!(not(feature = "fail-points")) {
-            panic!("run these tests with --features fail-points");
-        }
+        assert!(has_fail_points(), "run these tests with --features fail-points");
         let directory = TempDir::new().unwrap();
         let export = ExportFolder::write(directory.path(), MESSAGES, seed);
         Self { directory, export }
@@ -53,10 +51,10 @@ impl Trial {
     }
 
     /// Kills a run after its n-th line of log. False where it ended before that.
-    fn kill_after(&self, lines: u64) -> bool {
+    fn kill_after(&self, lines: usize) -> bool {
         let mut run = self.command(&["run", "--once"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(run.stderr.take().unwrap()).lines();
-        let ended = log.by_ref().take(lines as usize).map_while(Result::ok).count() < lines as usize;
+        let ended = log.by_ref().take(lines).map_while(Result::ok).count() < lines;
         run.kill().unwrap();
         run.wait().unwrap();
         !ended
@@ -101,6 +99,10 @@ impl Trial {
         assert_eq!(available, self.export.items, "{what}: each item counts in one report");
         pool.close().await;
     }
+}
+
+fn has_fail_points() -> bool {
+    cfg!(feature = "fail-points")
 }
 
 fn told(output: &Output) -> String {
@@ -197,7 +199,7 @@ async fn killed_at_random(seed: u64, kills: u32) {
     let mut dice = dice(seed);
     let mut moments = Vec::new();
     for _ in 0..kills {
-        let lines = 1 + dice.next_u64() % 500;
+        let lines = 1 + dice.next_u32() as usize % 500;
         moments.push(lines);
         if !trial.kill_after(lines) {
             break;

@@ -59,12 +59,11 @@ fn a_mapping_file_is_linted_without_a_configuration() {
         ended(program().args(["mapping", "check"]).arg(&file))
     };
     let header = "External User ID,Microsoft 365 User Mailbox\n";
-    let plain = check(&format!("{header}445204334324,susan@contoso.example\n"));
-    assert_eq!(plain.code, Some(0));
-    assert!(plain.out.contains("ok, 1 numbers, 0 warnings"), "{}", plain.out);
-    let national = check(&format!("{header}0123456789,susan@contoso.example\n"));
-    assert_eq!(national.code, Some(0));
-    assert!(national.out.contains("mapping.csv:2:1: warning"), "{}", national.out);
+    let clean = check(&format!("{header}445204334324,susan@contoso.example\n"));
+    assert_eq!(clean.code, Some(0));
+    assert!(clean.out.contains("ok, 1 numbers, 0 warnings"), "{}", clean.out);
+    let warned = check(&format!("{header}0123456789,susan@contoso.example\n"));
+    assert_eq!((warned.code, warned.out.contains("mapping.csv:2:1: warning")), (Some(0), true), "{}", warned.out);
     let wrong = check(&format!("{header}4.45E+11,susan@contoso.example\n445204334324,susan\n"));
     assert_eq!(wrong.code, Some(78));
     assert!(
@@ -85,11 +84,7 @@ fn convert_writes_messages_without_any_network() {
     let page = convert("20261120-phone-archiver.json");
     assert_eq!(page.code, Some(0), "{}", page.log);
     let names: Vec<&str> = page.out.lines().collect();
-    assert!(
-        names.len() > 10
-            && names.iter().all(|name| Path::new(name).extension().is_some_and(|extension| extension == "eml")),
-        "{names:?}"
-    );
+    assert!(names.len() > 10 && names.iter().all(|name| name.contains(".eml")), "{names:?}");
     let first = Found::read(&fs::read(out.join("918201.eml")).unwrap());
     assert_eq!(first.whatsapp_id, "3EB0C23B31A0179B550F8A");
 

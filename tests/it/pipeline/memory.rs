@@ -8,11 +8,11 @@ use crate::servers::telemessage::ArchivedItem;
 
 const LARGE: usize = 9 * 1024 * 1024;
 /// One more than the memory has space for while nobody takes them.
-const ITEMS: i64 = 3;
+const ITEMS: u8 = 3;
 
-fn large(id: i64) -> ArchivedItem {
-    let bytes = vec![u8::try_from(id).unwrap(); LARGE];
-    message(id).attachment("large.bin", "application/octet-stream", bytes)
+fn large(id: u8) -> ArchivedItem {
+    let bytes = vec![id; LARGE];
+    message(id.into()).attachment("large.bin", "application/octet-stream", bytes)
 }
 
 #[tokio::test]
@@ -20,9 +20,9 @@ async fn a_page_of_large_items_is_imported() {
     let world = World::new().await;
     world.server.add((1..=ITEMS).map(large));
     let report = world.run().await;
-    assert_eq!(counts(&report), [2 * ITEMS as u64, 0, 0, 0, 0]);
-    assert_eq!(world.held(ANA), whatsapp_ids(1..=ITEMS));
-    assert_eq!(world.held(BEN), whatsapp_ids(1..=ITEMS));
+    assert_eq!(counts(&report), [u64::from(2 * ITEMS), 0, 0, 0, 0]);
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=ITEMS.into()));
+    assert_eq!(world.held(BEN), whatsapp_ids(1..=ITEMS.into()));
 }
 
 #[tokio::test]
@@ -31,14 +31,14 @@ async fn large_items_that_wait_in_the_ledger_are_imported_one_by_one() {
     world.server.add((1..=ITEMS).map(|id| large(id).between(&ana(), &stranger(), &[ana()])));
     world.door.always(ANA, Some(Act::Down));
     let report = world.run().await;
-    assert_eq!(counts(&report), [0, 0, 0, 0, ITEMS as u64]);
+    assert_eq!(counts(&report), [0, 0, 0, 0, u64::from(ITEMS)]);
     world.door.always(ANA, None);
     world.door.next(ANA, Act::LoseTheRequest);
     world.door.next(ANA, Act::TakeAndLoseTheAnswer);
     world.clock.advance(Duration::from_mins(15));
     let report = world.run().await;
-    assert_eq!(counts(&report), [ITEMS as u64, 0, 0, 0, 0]);
-    assert_eq!(world.held(ANA), whatsapp_ids(1..=ITEMS));
+    assert_eq!(counts(&report), [u64::from(ITEMS), 0, 0, 0, 0]);
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=ITEMS.into()));
 }
 
 #[tokio::test]
@@ -48,10 +48,10 @@ async fn a_mailbox_that_waits_keeps_no_memory_from_the_others() {
     world.door.next(ANA, Act::Throttle(Duration::from_hours(2)));
     let (report, ()) = tokio::join!(world.run(), async {
         world.clock.until_asleep(2).await;
-        while world.held(BEN).len() < ITEMS as usize {
+        while world.held(BEN).len() < usize::from(ITEMS) {
             tokio::task::yield_now().await;
         }
         world.clock.advance(Duration::from_hours(2));
     });
-    assert_eq!(counts(&report), [2 * ITEMS as u64, 0, 0, 0, 0]);
+    assert_eq!(counts(&report), [u64::from(2 * ITEMS), 0, 0, 0, 0]);
 }
