@@ -20,6 +20,17 @@ pub struct Presence {
     lock: Option<(File, PathBuf)>,
 }
 
+impl Presence {
+    /// For a process that ends in the middle of its work: it counts as present until it is gone, and the next one finds
+    /// its file and takes its work over at once.
+    pub fn keep_until_exit(&mut self) {
+        if let Some((file, _)) = self.lock.take() {
+            // The operating system closes it, and drops the lock.
+            std::mem::forget(file);
+        }
+    }
+}
+
 impl Drop for Presence {
     fn drop(&mut self) {
         if let Some((_, path)) = self.lock.take() {

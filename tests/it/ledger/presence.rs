@@ -29,7 +29,12 @@ async fn a_process_that_has_gone_holds_nothing() {
     assert_eq!(claimed.iter().map(|item| item.no).collect::<Vec<_>>(), items);
 
     drop((living, next));
-    assert_eq!(fs::read_dir(folder).unwrap().count(), 0, "an orderly end leaves no file");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0, "an orderly end leaves no file");
+    let mut cut_off = ledger.join(at(2)).await.unwrap();
+    cut_off.keep_until_exit();
+    drop(cut_off);
+    let _next = ledger.join(at(3)).await.unwrap();
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 2, "its work may still go on");
 }
 
 async fn pool(database: &Database) -> sqlx::AnyPool {
