@@ -214,7 +214,7 @@ impl Daemon {
     }
 
     /// Lets what is under way end, for a few seconds.
-    async fn wind_up(self, under_way: Option<Run>) -> anyhow::Result<()> {
+    async fn wind_up(mut self, under_way: Option<Run>) -> anyhow::Result<()> {
         self.health.set_not_ready("it is stopping");
         tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
         if let Some(run) = under_way {
@@ -224,6 +224,7 @@ impl Daemon {
                     self.note(finished).await;
                 }
                 () = self.app.clock.sleep(GRACE) => {
+                    self.app.presence.keep_until_exit();
                     tracing::warn!(event = "stopped_at_once", "work under way did not end in time; its copies are looked up by the next run");
                 }
             }

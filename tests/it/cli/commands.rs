@@ -1,7 +1,6 @@
 //! The commands that need no run: check, mapping check, convert, init, help.
 
 use std::fs;
-use std::path::Path;
 
 use super::{Trial, ended, program};
 use crate::oracle::Found;

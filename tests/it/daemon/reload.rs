@@ -21,6 +21,13 @@ fn log_ins(server: &TeleMessageServer) -> usize {
     server.page_requests().iter().filter(|request| request.limit == 0).count()
 }
 
+/// Returns when a run is under way that began after what the log told last. A run under way keeps what it began with, and may
+/// have begun just before it says so.
+fn wait_for_next_run(daemon: &mut Process) {
+    daemon.wait_for("run_started");
+    daemon.wait_for("run_started");
+}
+
 #[test]
 fn mapping_and_configuration_are_read_again() {
     let server = TeleMessageServer::start(Arc::new(SystemClock));
@@ -30,7 +37,6 @@ fn mapping_and_configuration_are_read_again() {
     let mut daemon = Process::start(&files, &["run"]);
     daemon.wait_for("run_finished");
 
-    // A run under way keeps what it began with, so each change is waited for until the next run has started.
     // The mapping: a good one is in force, a bad one is told and changes nothing.
     files.write_mapping(&[("15550100", ANA), ("15550142", BEN)]);
     assert_eq!(daemon.wait_for("mapping_reloaded")["numbers"], 2);
@@ -38,7 +44,7 @@ fn mapping_and_configuration_are_read_again() {
     let refused = daemon.wait_for("reload_failed");
     assert_eq!(refused["level"], "ERROR");
     assert!(refused["error"].as_str().unwrap().contains("mapping.csv:3"), "{refused}");
-    daemon.wait_for("run_started");
+    wait_for_next_run(&mut daemon);
     server.add([of_ben(1)]);
     daemon.wait_for_line("item of Ben", |line| line["deliveries.imported"] == 1);
     assert_eq!(files.archived(BEN), [1]);
@@ -54,7 +60,7 @@ fn mapping_and_configuration_are_read_again() {
     files.write("config.toml", &renamed);
     daemon.signal("HUP");
     daemon.wait_for("reload_failed");
-    daemon.wait_for("run_started");
+    wait_for_next_run(&mut daemon);
     server.add([of_ben(2)]);
     daemon.wait_for_line("item of Ben", |line| line["deliveries.imported"] == 1);
     assert_eq!(files.archived(BEN), [1, 2], "in the folder that it began with");
@@ -62,7 +68,7 @@ fn mapping_and_configuration_are_read_again() {
     daemon.wait_for("mapping_reloaded");
     daemon.signal("HUP");
     daemon.wait_for("configuration_reloaded");
-    daemon.wait_for("run_started");
+    wait_for_next_run(&mut daemon);
     server.add([of_ben(3)]);
     daemon.wait_for_line("item of Ben", |line| line["deliveries.imported"] == 1);
     assert_eq!(files.archived_in(BEN, "Archive"), [3]);
@@ -70,7 +76,7 @@ fn mapping_and_configuration_are_read_again() {
     // The user list: without Ben, his items belong to nobody.
     files.write("users.csv", &format!("address\n{ANA}\n"));
     daemon.wait_for("configuration_reloaded");
-    daemon.wait_for("run_started");
+    wait_for_next_run(&mut daemon);
     server.add([of_ben(4)]);
     daemon.wait_for_line("item without a user", |line| line["deliveries.failed"] == 1);
     let ended = daemon.end_by("TERM");
