@@ -8,20 +8,24 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, FirstWindow, LedgerUrl, ScheduleConfig};
+use crate::config::{Config, FirstWindow, LedgerUrl, Retention, ScheduleConfig};
 use crate::convert::CONVERTER_VERSION;
-use crate::http::{HttpClient, HttpOptions};
+use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{Ledger, LedgerError, Presence};
-use crate::pipeline::{Inputs, Parts, Pipeline, Settings};
+use crate::metrics::Metrics;
+use crate::notify::Notifier;
+use crate::pipeline::{Inputs, Keeping, Parts, Pipeline, Settings};
 use crate::resolve::Resolver;
 use crate::retry::RetryPolicy;
 use crate::schedule::{Begin, Schedule};
 
 pub mod files;
 pub mod remotes;
+pub mod watch;
 
 use files::FileProblems;
 use remotes::Remotes;
+use watch::FileWatch;
 
 /// The program's parts, built once.
 pub struct App {
@@ -37,6 +41,10 @@ pub struct App {
     pub presence: Presence,
     /// Whose mailboxes items belong in.
     pub resolver: Arc<Resolver>,
+    /// The administrator's files, as they were when they were read.
+    pub files: FileWatch,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Why the program could not be put together.
@@ -62,10 +70,12 @@ impl App {
         environment: &BTreeMap<String, String>,
         clock: SharedClock,
     ) -> Result<Self, BuildError> {
-        let (remotes, resolver) = build_remotes(&config, environment, &clock)?;
+        let metrics = Arc::new(Metrics::new());
+        let files = FileWatch::of(&config);
+        let (remotes, resolver) = build_remotes(&config, environment, &clock, &metrics)?;
         let ledger = open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?;
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
-        Ok(Self { config, clock, remotes, ledger, presence, resolver })
+        Ok(Self { config, clock, remotes, ledger, presence, resolver, files, metrics })
     }
 
     /// The remotes and the resolver as another configuration says, for a daemon that reads it again.
@@ -74,7 +84,20 @@ impl App {
         config: &Config,
         environment: &BTreeMap<String, String>,
     ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
-        build_remotes(config, environment, &self.clock)
+        build_remotes(config, environment, &self.clock, &self.metrics)
+    }
+
+    /// Who tells somebody that a run needs them; nobody where no webhook is configured.
+    pub fn notifier(&self) -> Option<Notifier> {
+        let webhook = self.config.notify.webhook.clone()?;
+        let http = match http_client(&self.config) {
+            Ok(http) => http.observed_by(self.metrics.observer()),
+            Err(error) => {
+                tracing::error!(event = "notify_failed", error = %error, "the webhook could not be told");
+                return None;
+            }
+        };
+        Some(Notifier::new(http, webhook, self.ledger.clone(), Arc::clone(&self.clock)))
     }
 
     /// A pipeline of these parts, with the mapping in force now.
@@ -91,6 +114,8 @@ impl App {
             holder: self.presence.holder.clone(),
         };
         Pipeline::new(parts, settings(&self.config, mapping_sha256), stop)
+            .counted_by(Arc::clone(&self.metrics))
+            .keeping(keeping(&self.config))
     }
 }
 
@@ -98,11 +123,14 @@ fn build_remotes(
     config: &Config,
     environment: &BTreeMap<String, String>,
     clock: &SharedClock,
+    metrics: &Arc<Metrics>,
 ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
     let mapping = files::read_mapping(config)?;
     let users = files::read_users(config)?;
-    let http = http_client(config)?;
+    let http = http_client(config)?.observed_by(metrics.observer());
     let remotes = Remotes::build(config, environment, &http, clock, users).map_err(BuildError::Other)?;
+    let throttle = Arc::clone(&remotes.throttle);
+    metrics.watch_waits(Remote::Mailbox, move || throttle.waited());
     let resolver = Resolver::new(mapping, config.mapping.automatic, Arc::clone(&remotes.users));
     Ok((remotes, Arc::new(resolver)))
 }
@@ -126,6 +154,15 @@ pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
             converter: CONVERTER_VERSION.to_owned(),
         },
     }
+}
+
+/// What the configuration says of what is kept.
+pub fn keeping(config: &Config) -> Keeping {
+    let retain = match config.staging.retain {
+        Retention::Forever => None,
+        Retention::For(retain) => Some(retain),
+    };
+    Keeping { signing_key: config.report.signing_key.clone(), retain }
 }
 
 /// The schedule that the configuration states.
@@ -156,14 +193,19 @@ fn read_ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Opens the ledger that the configuration names.
 pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
+    Ledger::open(&ledger_address(url)?).await
+}
+
+/// The address of a ledger with the password in it, for [`Ledger::open`]. An SQLite file's directory is made.
+pub fn ledger_address(url: &LedgerUrl) -> Result<String, LedgerError> {
     let failed = |detail: String| LedgerError::Open { url: "ledger.url".to_owned(), detail };
-    let url = match url {
+    match url {
         LedgerUrl::Sqlite(path) => {
             if let Some(directory) = path.parent() {
                 std::fs::create_dir_all(directory)
                     .map_err(|error| failed(format!("{}: {error}", directory.display())))?;
             }
-            format!("sqlite://{}", path.display())
+            Ok(format!("sqlite://{}", path.display()))
         }
         LedgerUrl::Postgres { url, password } => {
             let mut url = url.clone();
@@ -174,8 +216,7 @@ pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
                     return Err(failed("this address takes no password".to_owned()));
                 }
             }
-            url.to_string()
+            Ok(url.to_string())
         }
-    };
-    Ledger::open(&url).await
+    }
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::app::App;
+use crate::config::UsersKind;
 use crate::digest::Digest;
+use crate::mailbox::graph::self_test;
+use crate::resolve::Mailbox;
 use crate::resolve::users::Answer;
-use crate::sign_in::Audience;
 use crate::staging::{BlobName, Staging, StagingError};
 
 /// One line of a check: ok, or what is wrong and what to do.
@@ -56,9 +58,9 @@ impl fmt::Display for Finding {
             Level::Warning => "warning",
             Level::Wrong => "WRONG",
         };
-        write!(f, "{:<15} {level:<8} {}", self.what, self.detail)?;
+        write!(f, "{:<28} {level:<8} {}", self.what, self.detail)?;
         match &self.remedy {
-            Some(remedy) => write!(f, "\n{:<15} to do    {remedy}", ""),
+            Some(remedy) => write!(f, "\n{:<28} to do    {remedy}", ""),
             None => Ok(()),
         }
     }
@@ -67,10 +69,11 @@ impl fmt::Display for Finding {
 /// Asks each remote in turn, and a mailbox too where one is named.
 pub async fn online(app: &App, mailbox: Option<&str>) -> Vec<Finding> {
     let mut findings = vec![source(app).await, staging(app).await];
-    findings.extend(sign_in(app).await);
-    findings.push(users(app, mailbox).await);
-    if let Some(address) = mailbox {
-        findings.extend(self_test(app, address).await);
+    let (found, user) = users(app, mailbox).await;
+    findings.extend(permissions(app, user.as_ref()).await);
+    findings.push(found);
+    if let Some(user) = &user {
+        findings.extend(mailbox_test(app, user).await);
     }
     findings
 }
@@ -124,48 +127,59 @@ async fn probe(staging: &dyn Staging, app: &App) -> Result<(), StagingError> {
     if read == bytes { Ok(()) } else { Err(StagingError::Damaged { name, detail: "other bytes came back".to_owned() }) }
 }
 
-async fn sign_in(app: &App) -> Vec<Finding> {
-    let Some(sign_in) = &app.remotes.sign_in else { return Vec::new() };
-    match sign_in.token_for(Audience::Graph).await {
-        Err(error) => vec![Finding::wrong(
-            "sign-in",
-            error.to_string(),
-            "check [microsoft]: tenant_id, client_id and the credential",
-        )],
-        Ok(token) => {
-            let roles = token.roles();
-            vec![Finding::ok("sign-in", format!("signed in; permissions in the token: {}", roles.join(", ")))]
+/// Signs in, and names the permission that is missing.
+async fn permissions(app: &App, mailbox: Option<&Mailbox>) -> Vec<Finding> {
+    let Some(graph) = &app.remotes.graph else { return Vec::new() };
+    let users = matches!(app.config.users.kind, UsersKind::Graph);
+    let method = app.remotes.graph_door.as_ref().map(|door| door.method());
+    self_test::check_permissions(graph, users, method, mailbox).await.into_iter().map(Finding::from).collect()
+}
+
+/// Whether the directory answers, and whose mailbox the address is.
+async fn users(app: &App, mailbox: Option<&str>) -> (Finding, Option<Mailbox>) {
+    const WHAT: &str = "directory";
+    let directory = &app.remotes.users;
+    // Without a mailbox, an address that nobody has shows that the directory answers.
+    let address = mailbox.unwrap_or("nobody@whatsapp-archiver.invalid").to_owned();
+    let finding = match directory.look_up(std::slice::from_ref(&address)).await.pop() {
+        Some(Ok(Answer::Valid(user))) => {
+            let told = format!("{}: {address} is a valid user with the mailbox {}", directory.name(), user.address);
+            return (Finding::ok(WHAT, told), mailbox.is_some().then_some(user));
+        }
+        Some(Ok(Answer::NotValid { detail })) if mailbox.is_some() => {
+            let remedy = "name a user with a mailbox, or give this one a licence";
+            Finding::wrong(WHAT, format!("{address} is not a valid user: {detail}"), remedy)
+        }
+        Some(Ok(Answer::NotValid { .. })) => Finding::ok(WHAT, format!("{} answers", directory.name())),
+        Some(Err(error)) => {
+            Finding::wrong(WHAT, error.to_string(), "grant User.Read.All (application); consent-url prints the link")
+        }
+        None => Finding::wrong(WHAT, "it gave no answer".to_owned(), "try again; report it where it stays so"),
+    };
+    (finding, None)
+}
+
+/// The live self-test of a mailbox.
+async fn mailbox_test(app: &App, mailbox: &Mailbox) -> Vec<Finding> {
+    if let Some(door) = &app.remotes.graph_door {
+        return door.self_test(mailbox).await.into_iter().map(Finding::from).collect();
+    }
+    let door = &app.remotes.door;
+    vec![match door.inventory(mailbox).await {
+        Ok(messages) => {
+            let told =
+                format!("{}: {} can be read; {} messages are archived", door.name(), mailbox.address, messages.len());
+            Finding::ok("mailbox", told)
+        }
+        Err(error) => Finding::wrong("mailbox", error.to_string(), "check [mailbox], and that the mailbox exists"),
+    }]
+}
+
+impl From<self_test::Finding> for Finding {
+    fn from(found: self_test::Finding) -> Self {
+        match found.result {
+            Ok(seen) => Self::ok(&found.what, seen),
+            Err(problem) => Self::wrong(&found.what, problem.problem, &problem.remedy),
         }
     }
-}
-
-async fn users(app: &App, mailbox: Option<&str>) -> Finding {
-    let directory = &app.remotes.users;
-    let address = mailbox.map_or_else(|| "nobody@whatsapp-archiver.invalid".to_owned(), str::to_owned);
-    match directory.look_up(std::slice::from_ref(&address)).await.pop() {
-        Some(Ok(Answer::Valid(mailbox))) => Finding::ok(
-            "directory",
-            format!("{}: {address} is a valid user, mailbox {}", directory.name(), mailbox.address),
-        ),
-        Some(Ok(Answer::NotValid { detail })) if mailbox.is_some() => Finding::wrong(
-            "directory",
-            format!("{address} is not a valid user: {detail}"),
-            "name a user with a mailbox, or give this one a licence",
-        ),
-        Some(Ok(Answer::NotValid { .. })) => Finding::ok("directory", format!("{} answers", directory.name())),
-        Some(Err(error)) => Finding::wrong(
-            "directory",
-            error.to_string(),
-            "grant User.Read.All (application) and consent to it: see consent-url",
-        ),
-        None => Finding::wrong("directory", "it gave no answer".to_owned(), "report this"),
-    }
-}
-
-async fn self_test(app: &App, address: &str) -> Vec<Finding> {
-    let Some(Ok(Answer::Valid(mailbox))) = app.remotes.users.look_up(&[address.to_owned()]).await.pop() else {
-        return Vec::new();
-    };
-    let text = format!("{}: {} can be imported into", app.remotes.door.name(), mailbox.address);
-    vec![Finding::ok("mailbox", text)]
 }

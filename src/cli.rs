@@ -11,20 +11,27 @@ use crate::app::{App, BuildError};
 use crate::config::Config;
 use crate::telemetry::{self, LogFormat};
 
+mod administrator;
 mod backfill;
 mod check;
 mod consent_url;
 mod convert;
+mod export;
 mod failures;
 mod health;
 mod init;
 mod instant;
+mod ledger;
 mod mapping;
 mod output;
+mod rebuild_ledger;
+mod release;
 mod report;
 mod retry;
 mod run;
 mod status;
+mod verify;
+mod verify_report;
 
 /// The configuration's place where nothing else is said.
 const DEFAULT_CONFIG: &str = "/etc/whatsapp-archiver/config.toml";
@@ -61,13 +68,26 @@ enum Command {
     Failures(failures::Arguments),
     /// Replay held or failed items from staging
     Retry(retry::Arguments),
+    /// Give up held items: they are not replayed any more, and their originals may be purged
+    Release(release::Arguments),
+    /// Check signatures and chain of reports, offline
+    VerifyReport(verify_report::Arguments),
+    /// Prove that each imported message is in its mailbox, unaltered, once
+    Verify(verify::Arguments),
     /// Convert `RawMessage` JSON to .eml files, without any network
     Convert(convert::Arguments),
+    /// Export the messages of a window as files, from staging, imported or not
+    Export(export::Arguments),
     /// Work with mapping files
     #[command(subcommand)]
     Mapping(mapping::Command),
     /// Print the link by which an administrator grants the application its permissions
     ConsentUrl,
+    /// After a loss of the ledger: rebuild a new one from staging and the mailboxes
+    RebuildLedger,
+    /// Move the ledger
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Exit with status 0 when the local daemon is ready (for a container's health check)
     Health,
     /// Write a commented configuration to start from
@@ -174,9 +194,15 @@ pub fn main() -> ExitCode {
         Command::Report(arguments) => report::run(&context, &arguments),
         Command::Failures(arguments) => failures::run(&context, &arguments),
         Command::Retry(arguments) => retry::run(&context, &arguments),
+        Command::Release(arguments) => release::run(&context, &arguments),
+        Command::VerifyReport(arguments) => verify_report::run(&arguments),
+        Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Convert(arguments) => convert::run(&context, &arguments),
+        Command::Export(arguments) => export::run(&context, &arguments),
         Command::Mapping(command) => mapping::run(&context, &command),
         Command::ConsentUrl => consent_url::run(&context),
+        Command::RebuildLedger => rebuild_ledger::run(&context),
+        Command::Ledger(command) => ledger::run(&context, &command),
         Command::Health => health::run(&context),
         Command::Init(arguments) => init::run(&arguments),
     };

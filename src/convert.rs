@@ -28,6 +28,7 @@ mod kind;
 mod media_type;
 mod mime;
 mod people;
+mod picture;
 mod section;
 mod subject;
 mod vcard;

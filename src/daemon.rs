@@ -1,7 +1,7 @@
 //! The daemon: wakes when a run is due, runs it, and waits again, until it is told to stop.
 //!
 //! - A run is due at the schedule's time, at once when it is overdue, and after a growing pause when the last one failed
-//!   or left something pending.
+//!   or left something pending. A start does without that pause: whoever starts the daemon wants to see it work.
 //! - A refused credential is remembered, restarts included: it is not tried again before it changes or the next
 //!   scheduled time comes, because accounts are locked by repetition.
 //! - The mapping is read again when its file changes, the configuration at SIGHUP. A bad one leaves the last good one in force.
@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use chrono::{DateTime, Utc};
+use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,12 +24,11 @@ use crate::config::Config;
 use crate::ledger::{Lease, LedgerError};
 use crate::lifecycle::Asked;
 use crate::pipeline::{Order, RunError, RunFinished};
-use crate::status;
+use crate::serve::health::Health;
+use crate::serve::{Served, serve};
+use crate::status::{self, Refusal};
 
-mod credential;
 mod reload;
-
-use reload::FileWatch;
 
 /// Reads the configuration again. The error is all its problems, as text.
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
@@ -54,8 +55,10 @@ pub struct Daemon {
     app: App,
     loader: Loader,
     environment: BTreeMap<String, String>,
-    files: FileWatch,
     phase: watch::Sender<Phase>,
+    health: Arc<Health>,
+    /// No run was begun or waited for yet.
+    just_started: bool,
     stop: CancellationToken,
 }
 
@@ -64,8 +67,30 @@ type Run = JoinHandle<Result<RunFinished, RunError>>;
 impl Daemon {
     /// A daemon of these parts.
     pub fn new(app: App, loader: Loader, environment: BTreeMap<String, String>, stop: CancellationToken) -> Self {
-        let files = FileWatch::of(&app.config);
-        Self { app, loader, environment, files, phase: watch::Sender::new(Phase::Starting), stop }
+        let health = Arc::new(Health::new(Arc::clone(&app.clock)));
+        Self { app, loader, environment, phase: watch::Sender::new(Phase::Starting), health, just_started: true, stop }
+    }
+
+    /// Opens the door of `[http]`, where there is one. Fails where its address is taken.
+    pub async fn listen(&self) -> anyhow::Result<()> {
+        let Some(http) = &self.app.config.http else { return Ok(()) };
+        let listener = TcpListener::bind(http.listen).await;
+        let listener = listener.with_context(|| format!("http.listen: {} can't be listened on", http.listen))?;
+        let served = Served {
+            ledger: self.app.ledger.clone(),
+            schedule: crate::app::schedule(&self.app.config.schedule),
+            clock: Arc::clone(&self.app.clock),
+            metrics: Arc::clone(&self.app.metrics),
+            health: Arc::clone(&self.health),
+            token: http.token.clone(),
+        };
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            if let Err(error) = serve(listener, served, stop).await {
+                tracing::error!(event = "http_failed", error = %error, "the HTTP endpoints ended; the daemon goes on");
+            }
+        });
+        Ok(())
     }
 
     /// What the daemon is doing, for those who wait for it.
@@ -76,11 +101,15 @@ impl Daemon {
     /// Runs until it is told to stop.
     pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>) -> anyhow::Result<()> {
         tracing::info!(event = "daemon_started", version = env!("CARGO_PKG_VERSION"), "the daemon started");
+        self.health.set_ready();
         let mut under_way: Option<Run> = None;
+        let mut ask = true;
         while !self.stop.is_cancelled() {
-            if under_way.is_none() {
-                under_way = self.begin_if_due().await?;
+            self.health.beat();
+            if under_way.is_none() && ask {
+                under_way = self.begin_if_due().await;
             }
+            ask = true;
             let clock = Arc::clone(&self.app.clock);
             tokio::select! {
                 () = self.stop.cancelled() => {}
@@ -90,63 +119,112 @@ impl Daemon {
                 },
                 finished = ended(&mut under_way) => {
                     under_way = None;
-                    self.note(finished).await?;
+                    // What the ledger could not keep this time, it may keep next time; a tight loop would help nobody.
+                    ask = self.note(finished).await;
                 }
-                () = clock.sleep(LOOK) => self.look_at_files(),
+                () = clock.sleep(self.pause()) => self.look_at_files(),
             }
         }
         self.wind_up(under_way).await
     }
 
-    /// Begins a regular run where one is due and nobody else is pulling.
-    async fn begin_if_due(&self) -> Result<Option<Run>, LedgerError> {
-        let now = self.app.clock.now();
-        let due = self.due(now).await?;
-        let other = self.app.ledger.lease_holder(&Lease::Puller, now).await?;
-        if due > now || other.is_some() {
+    /// Until the next look around: soon, and when a run is due.
+    fn pause(&self) -> Duration {
+        let until_due = match *self.phase.borrow() {
+            Phase::Waiting(due) => (due - self.app.clock.now()).to_std().ok(),
+            Phase::Starting | Phase::Running => None,
+        };
+        until_due.filter(|pause| !pause.is_zero()).map_or(LOOK, |pause| pause.min(LOOK))
+    }
+
+    /// Begins a regular run where one is due and nobody else is pulling. A ledger that doesn't answer is asked again later.
+    async fn begin_if_due(&mut self) -> Option<Run> {
+        let due = match self.turn().await {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(event = "ledger_unavailable", error = %error, "the ledger doesn't say when the next run is due; it is asked again soon");
+                return None;
+            }
+        };
+        self.just_started = false;
+        if let Some(due) = due {
             self.phase.send_if_modified(|phase| std::mem::replace(phase, Phase::Waiting(due)) != Phase::Waiting(due));
-            return Ok(None);
+            return None;
         }
         self.phase.send_replace(Phase::Running);
         let pipeline = self.app.pipeline(self.stop.clone());
-        Ok(Some(tokio::spawn(async move { pipeline.run(Order::Regular).await })))
+        Some(tokio::spawn(async move { pipeline.run(Order::Regular).await }))
+    }
+
+    /// Takes this daemon's turn at pulling, where a run is due. Else tells for when it waits.
+    async fn turn(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let now = self.app.clock.now();
+        let due = self.due(now).await?;
+        if due > now {
+            return Ok(Some(due));
+        }
+        let (ledger, holder) = (&self.app.ledger, &self.app.presence.holder);
+        let until = now + self.app.config.ledger.lease;
+        if !ledger.lease(holder, &[Lease::Puller], now, until).await?.contains(&true) {
+            return Ok(Some(due));
+        }
+        // Another daemon may have had its run between the question and the lease.
+        let due = self.due(now).await?;
+        if due > now {
+            ledger.release_lease(holder, &Lease::Puller).await?;
+            return Ok(Some(due));
+        }
+        Ok(None)
     }
 
     /// When the next run is due.
     async fn due(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
-        let schedule = crate::app::schedule(&self.app.config.schedule);
-        match credential::refused_at(&self.app).await? {
-            Some(refused) => Ok(schedule.next_start(Some(refused), now)),
-            None => status::next_run(&self.app.ledger, &schedule, now).await,
+        let (ledger, config) = (&self.app.ledger, &self.app.config);
+        let schedule = crate::app::schedule(&config.schedule);
+        match Refusal::remembered(ledger).await? {
+            Some(refusal) if !refusal.is_of(&config.source).await => Ok(now),
+            _ if self.just_started => status::scheduled_run(ledger, &schedule, now).await,
+            _ => status::next_run(ledger, &schedule, now).await,
         }
     }
 
-    async fn note(&self, finished: Result<RunFinished, RunError>) -> Result<(), LedgerError> {
-        match finished {
+    /// Notes what a run found out. False where the ledger could not keep it.
+    async fn note(&self, finished: Result<RunFinished, RunError>) -> bool {
+        let noted = match finished {
             Ok(finished) => {
                 let now = self.app.clock.now();
-                status::note_remotes(&self.app.ledger, &finished.report, finished.error.as_ref(), now).await?;
-                credential::note(&self.app, finished.error.as_ref(), now).await
+                let noted = status::note_run(&self.app.ledger, &self.app.config.source, &finished, now).await;
+                self.notify(finished);
+                noted.map_err(RunError::from)
             }
-            Err(error) => {
-                tracing::error!(event = "run_not_accounted", error = %error, "the ledger could not keep the account of a run; its work is taken over by the next one");
-                // What the ledger could not keep this time, it may keep next time; a tight loop would help nobody.
-                self.app.clock.sleep(LOOK).await;
-                Ok(())
-            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &noted {
+            tracing::error!(event = "run_not_accounted", error = %error, "the ledger could not keep the account of a run; its work is taken over by the next one");
+        }
+        noted.is_ok()
+    }
+
+    /// Tells the webhook of a run's end, beside the daemon's own work: a webhook that doesn't answer delays nothing.
+    fn notify(&self, finished: RunFinished) {
+        if let Some(notifier) = self.app.notifier() {
+            let stop = self.stop.clone();
+            tokio::spawn(async move { notifier.run_ended(&finished, &stop).await });
         }
     }
 
     /// Lets what is under way end, for a few seconds.
-    async fn wind_up(self, under_way: Option<Run>) -> anyhow::Result<()> {
+    async fn wind_up(mut self, under_way: Option<Run>) -> anyhow::Result<()> {
+        self.health.set_not_ready("it is stopping");
         tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
         if let Some(run) = under_way {
             tokio::select! {
                 finished = run => {
                     let finished = finished.unwrap_or_else(|error| Err(RunError::Broken(error.to_string())));
-                    self.note(finished).await?;
+                    self.note(finished).await;
                 }
                 () = self.app.clock.sleep(GRACE) => {
+                    self.app.presence.keep_until_exit();
                     tracing::warn!(event = "stopped_at_once", "work under way did not end in time; its copies are looked up by the next run");
                 }
             }

@@ -2,15 +2,15 @@
 //!
 //! A pure writer: it is handed items with their messages, one after the other, and writes files into a folder. It reads
 //! no staging, no ledger and no mailbox. Nothing that is there already is overwritten. Two captures of the same message
-//! (the same identity) are written once. What is held in memory doesn't grow with the window but for 16 bytes a message
-//! (and, for RSMF, the texts of one chat and day at a time).
+//! (the same identity) are written once. What is held in memory doesn't grow with the window but for about 100 bytes a
+//! message (and, for RSMF, the texts of one chat and day at a time).
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::convert::{Message, StagedAttachment};
+use crate::convert::Message;
 use crate::identity::MessageId;
 use crate::item::Item;
 
@@ -118,8 +118,8 @@ impl Exporter {
         Ok(Self { writer, written: HashSet::new(), summary: Summary::default() })
     }
 
-    /// Writes one message, with the item and the attachments it was converted from.
-    pub fn add(&mut self, item: &Item, attachments: &[StagedAttachment], message: &Message) -> Result<(), ExportError> {
+    /// Writes one message, with the item it was converted from.
+    pub fn add(&mut self, item: &Item, message: &Message) -> Result<(), ExportError> {
         if !self.written.insert(message.mail.message_id.clone()) {
             self.summary.duplicates += 1;
             return Ok(());
@@ -127,7 +127,7 @@ impl Exporter {
         match &mut self.writer {
             Writer::Eml(folder) => folder.add(message)?,
             Writer::Mbox(mailbox) => mailbox.add(message)?,
-            Writer::Rsmf(collection) => collection.add(item, attachments, message)?,
+            Writer::Rsmf(collection) => collection.add(item, message)?,
         }
         self.summary.messages += 1;
         Ok(())

@@ -17,8 +17,10 @@ pub const BATCH_IMPORTED: &str = "batch-imported";
 pub const OUTCOMES_RECORDED: &str = "outcomes-recorded";
 /// A run's account is frozen, and the run hasn't ended.
 pub const ACCOUNT_FROZEN: &str = "account-frozen";
+/// A rebuilt ledger has taken the staging area over, and has looked nothing up. Passed by rebuilding alone.
+pub const STAGING_TAKEN_OVER: &str = "staging-taken-over";
 
-/// All points, for the tests that pass through each of them.
+/// All points of a regular run, for the tests that pass through each of them.
 pub const ALL: [&str; 7] =
     [PAGE_STAGED, PAGE_RECORDED, WINDOW_READ, INTENT_RECORDED, BATCH_IMPORTED, OUTCOMES_RECORDED, ACCOUNT_FROZEN];
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::http::Remote;
 use crate::mailbox::ImportError;
 use crate::resolve::users::DirectoryError;
 use crate::source::SourceError;
@@ -91,6 +92,17 @@ pub enum Fault {
     Reject(Reason),
     /// The run can't go on.
     Fatal,
+}
+
+/// The remote that a step's error is of; nothing for an error of the program's own.
+pub fn remote_of(error: &(dyn std::error::Error + 'static)) -> Option<Remote> {
+    let remotes = [
+        (error.is::<SourceError>(), Remote::Source),
+        (error.is::<StagingError>(), Remote::Staging),
+        (error.is::<DirectoryError>(), Remote::Directory),
+        (error.is::<ImportError>(), Remote::Mailbox),
+    ];
+    remotes.into_iter().find_map(|(is, remote)| is.then_some(remote))
 }
 
 impl From<&SourceError> for Fault {

@@ -22,7 +22,7 @@ mod retry_after;
 mod transport_security;
 
 pub use error::HttpError;
-pub use retry_after::retry_after;
+pub use retry_after::{date, retry_after};
 pub use transport_security::{InsecureUrl, require_https_or_loopback};
 
 /// The remotes, as metrics, logs and the status page name them.

@@ -20,15 +20,25 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, ConnectOptions as _, Connection as _, Executor as _, Row as _, Transaction};
 
 mod account;
+mod actions;
+mod copy;
 mod deliveries;
 mod items;
 mod leases;
 mod presence;
+mod rebuilding;
+mod release;
+mod reports;
+mod retention;
 mod runs;
 mod schema;
+mod silence;
 mod sql;
+mod verification;
 
 pub use account::{AccountCounts, Failure, FailureFilter, Unmapped};
+pub use actions::{ActionKind, AdminAction};
+pub use copy::CopyError;
 pub use deliveries::{
     Delivery, DeliveryRow, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target,
 };
@@ -37,7 +47,13 @@ pub use items::{
 };
 pub use leases::{Holder, Lease};
 pub use presence::Presence;
+pub use release::HeldSelection;
+pub use reports::{ChainLink, DrawnReport, ReportEntry};
+pub use retention::HeldCopy;
 pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
+pub(crate) use silence::day_of;
+pub use silence::{OwnerDays, ReadSpan};
+pub use verification::{ImportedCopy, KnownCopy};
 
 use sql::Dialect;
 
@@ -87,6 +103,20 @@ pub enum LedgerError {
     /// What it holds isn't what was written.
     #[error("the ledger is damaged: {0}; restore it, or rebuild it with `rebuild-ledger`")]
     Damaged(String),
+    /// It was copied into another database, which took its place.
+    #[error(
+        "this ledger was copied to {by}, which took its place: set ledger.url to that; whatever this one sent would be unknown there, \
+         and sent again"
+    )]
+    Superseded {
+        /// The other's address.
+        by: String,
+    },
+    /// It is a copy that isn't finished.
+    #[error(
+        "this ledger is an unfinished copy of another; finish it with `ledger copy`, from the other one's configuration"
+    )]
+    UnfinishedCopy,
     /// A lease ran out while its work went on, so that another process may have taken it over.
     #[error("the lease of {0} was lost to another process")]
     LeaseLost(String),
@@ -104,8 +134,15 @@ pub struct Ledger {
 
 impl Ledger {
     /// Opens the ledger at `url` (`sqlite://…` or `postgres://…`), creating an SQLite file that is missing, and brings
-    /// its schema up to date. Fails where it was written by a newer version.
+    /// its schema up to date. Fails where it was written by a newer version, or another ledger has taken its place.
     pub async fn open(url: &str) -> Result<Self, LedgerError> {
+        let ledger = Self::open_for_copy(url).await?;
+        ledger.refuse_left().await?;
+        Ok(ledger)
+    }
+
+    /// Opens a ledger that is to be copied, or copied into: also one whose place another has taken.
+    pub async fn open_for_copy(url: &str) -> Result<Self, LedgerError> {
         sqlx::any::install_default_drivers();
         let open_error = |error: sqlx::Error| LedgerError::Open { url: redacted(url), detail: error.to_string() };
         let dialect = Dialect::of(url);

@@ -37,12 +37,17 @@ pub mod retry;
 
 // What is remembered.
 pub mod ledger;
+pub mod metrics;
 pub mod report;
+pub mod silence;
 
 // What knows the order of the steps.
 pub mod failpoint;
 pub mod pipeline;
 pub mod status;
+
+// What proves it.
+pub mod verify;
 
 // What is made of staged items besides copies in mailboxes.
 pub mod export;
@@ -54,4 +59,6 @@ pub mod check;
 pub mod cli;
 pub mod daemon;
 pub mod lifecycle;
+pub mod notify;
+pub mod serve;
 pub mod telemetry;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
 use crate::resolve::Mailbox;
+use crate::sign_in::SignInError;
 
 pub mod folder_name;
 pub mod graph;
@@ -68,7 +69,8 @@ pub trait MailboxDoor: Send + Sync {
     fn settle(&self) -> Duration;
 
     /// Until when the mailbox takes nothing, where the door knows: a limit is used up, or the server asked for a pause.
-    /// Whoever asks before it sends can work on other mailboxes meanwhile; [`MailboxDoor::import`] waits by itself.
+    /// Whoever asks before it sends can work on other mailboxes meanwhile; [`MailboxDoor::import`] waits a little by
+    /// itself, and else answers [`ImportError::Throttled`].
     fn closed_until(&self, _mailbox: &Mailbox) -> Option<DateTime<Utc>> {
         None
     }
@@ -114,4 +116,16 @@ pub enum ImportError {
     /// Something that nobody foresaw; the copy is held.
     #[error("unexpected answer of the mailbox: {0}")]
     Unexpected(String),
+}
+
+impl From<&SignInError> for ImportError {
+    /// What a failed sign-in means for a message: it was certainly not sent.
+    fn from(error: &SignInError) -> Self {
+        match error {
+            SignInError::Refused { .. } | SignInError::Unusable(_) => Self::Forbidden(error.to_string()),
+            SignInError::Throttled { after, detail } => Self::Throttled { after: *after, detail: detail.clone() },
+            SignInError::Unavailable(_) => Self::Unavailable(error.to_string()),
+            SignInError::Unexpected(_) => Self::Unexpected(error.to_string()),
+        }
+    }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::ledger::{Holder, ItemSelection, Ledger, LedgerError};
 use crate::mailbox::MailboxDoor;
+use crate::metrics::Metrics;
 use crate::resolve::Resolver;
 use crate::retry::{Retrier, RetryPolicy};
 use crate::schedule::Schedule;
@@ -26,8 +27,10 @@ use crate::window::Window;
 
 mod attachments;
 mod candidate;
+mod closing;
 mod deliver;
 mod dispatch;
+mod doubt;
 mod leases;
 mod load;
 mod memory;
@@ -35,10 +38,13 @@ mod ownership;
 mod prepare;
 mod progress;
 mod pull;
+mod rebuild;
+mod retention;
 mod rows;
 mod run;
 mod settle;
 
+pub use closing::Keeping;
 pub use load::Loader;
 pub use progress::Progress;
 pub use run::{RunFinished, finish_abandoned};
@@ -107,6 +113,8 @@ pub enum Order {
     Backfill(Window),
     /// What is held or failed, from staging.
     Retry(ItemSelection),
+    /// The ledger itself, after a loss: from staging and the mailboxes.
+    Rebuild,
 }
 
 /// Why a run could not go on. What was staged and recorded stays, and the next run goes on from there.
@@ -145,6 +153,32 @@ pub enum RunError {
         /// The ledger in use.
         ours: String,
     },
+    /// The ledger is older than what it staged.
+    #[error(
+        "this ledger is older than {staging}: it knows nothing of the window {window} that was staged with it. It was restored from a \
+         backup, and would import what was sent since a second time. Set ledger.url to a new ledger and run `rebuild-ledger`"
+    )]
+    OlderLedger {
+        /// The staging area.
+        staging: String,
+        /// A window that the ledger doesn't know.
+        window: Window,
+    },
+    /// The ledger that is to be rebuilt is in use.
+    #[error(
+        "this ledger is in use: only a new one is rebuilt. Where this one is damaged, move it away (an SQLite file with those \
+         beside it, a PostgreSQL database with a new name) and start again"
+    )]
+    NotRebuildable,
+    /// A rebuild found staged pages that can't be read. The ledger can be used.
+    #[error(
+        "{pages} staged pages can't be read (the log names them); the ledger is rebuilt from all others, and the next run \
+         reads the windows of these again, as far as the source still has them"
+    )]
+    UnreadablePages {
+        /// How many.
+        pages: u64,
+    },
     /// The program was told to stop.
     #[error("the run was stopped before its end; the next one goes on from there")]
     Stopped,
@@ -158,9 +192,11 @@ pub enum RunError {
 pub struct Pipeline {
     parts: Parts,
     settings: Arc<Settings>,
+    keeping: Keeping,
     retrier: Retrier,
     stop: CancellationToken,
     progress: Arc<Progress>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Pipeline {
@@ -168,7 +204,28 @@ impl Pipeline {
     pub fn new(parts: Parts, settings: Settings, stop: CancellationToken) -> Self {
         let clock = Arc::clone(&parts.clock);
         let retrier = Retrier::new(clock, settings.retry, stop.clone());
-        Self { parts, settings: Arc::new(settings), retrier, stop, progress: Arc::new(Progress::default()) }
+        Self {
+            parts,
+            settings: Arc::new(settings),
+            keeping: Keeping::default(),
+            retrier,
+            stop,
+            progress: Arc::new(Progress::default()),
+            metrics: None,
+        }
+    }
+
+    /// The same pipeline, with what is kept of its runs: without it, reports aren't signed, and nothing is purged.
+    #[must_use]
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Self { keeping, ..self }
+    }
+
+    /// The same pipeline, whose work is counted.
+    #[must_use]
+    pub fn counted_by(self, metrics: Arc<Metrics>) -> Self {
+        let retrier = self.retrier.observed_by(metrics.wait_observer());
+        Self { retrier, metrics: Some(metrics), ..self }
     }
 
     /// The counters of the run under way.

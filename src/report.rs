@@ -8,11 +8,17 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Reason;
 use crate::ledger::{AccountCounts, DeliveryState, Ledger, LedgerError, RunId, RunRecord, RunStatus};
 use crate::window::Window;
 
+pub mod chain;
+pub mod document;
+pub mod html;
 pub mod lists;
+pub mod signature;
 pub mod table;
+pub mod verification;
 
 /// The report without its lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +133,11 @@ impl Report {
             bytes: ByteCounts { downloaded: run.bytes_downloaded, imported: run.bytes_imported },
             error: run.error.clone(),
         })
+    }
+
+    /// Deliveries that were given up in the run: their mailbox could not be used for `retry.give_up`.
+    pub fn given_up(&self) -> u64 {
+        self.failed_by_reason.get(Reason::MailboxUnavailable.name()).copied().unwrap_or_default()
     }
 
     /// What is wrong with the books, where they don't balance.

@@ -1,13 +1,16 @@
 //! The one loop that repeats: stages say what happened, [`Fault`] says what it means, and this decides when to try again.
 
+use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::fault::Fault;
+use crate::fault::{Fault, remote_of};
+use crate::http::Remote;
 
 /// How often and how soon to try again: `[retry]` of the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -34,18 +37,40 @@ impl RetryPolicy {
     }
 }
 
+/// Is told for which remote there was a wait, and how long it took.
+pub type WaitObserver = Arc<dyn Fn(Remote, Duration) + Send + Sync>;
+
 /// Tries, waits and gives up: what every call to a remote goes through.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Retrier {
     clock: SharedClock,
     policy: RetryPolicy,
     stop: CancellationToken,
+    observer: Option<WaitObserver>,
+}
+
+impl fmt::Debug for Retrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Retrier").field("policy", &self.policy).finish_non_exhaustive()
+    }
 }
 
 impl Retrier {
     /// A retrier that waits by `clock` and gives up when `stop` is cancelled.
     pub fn new(clock: SharedClock, policy: RetryPolicy, stop: CancellationToken) -> Self {
-        Self { clock, policy, stop }
+        Self { clock, policy, stop, observer: None }
+    }
+
+    /// The same retrier, which tells `observer` of every wait for a remote.
+    #[must_use]
+    pub fn observed_by(&self, observer: WaitObserver) -> Self {
+        Self { observer: Some(observer), ..self.clone() }
+    }
+
+    /// The same retrier, which gives up when `stop` is cancelled.
+    #[must_use]
+    pub fn stopped_by(&self, stop: CancellationToken) -> Self {
+        Self { stop, ..self.clone() }
     }
 
     /// The policy in force.
@@ -59,7 +84,7 @@ impl Retrier {
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
-        E: std::error::Error + Sync,
+        E: std::error::Error + Sync + 'static,
         Fault: for<'e> From<&'e E>,
     {
         let mut pauses = self.policy.pauses();
@@ -84,7 +109,7 @@ impl Retrier {
         what: &str,
         attempt: u32,
         pause: Duration,
-        error: &(dyn std::error::Error + Sync),
+        error: &(dyn std::error::Error + Sync + 'static),
     ) -> bool {
         tracing::warn!(
             event = "throttled",
@@ -93,16 +118,20 @@ impl Retrier {
             error = %error,
             "{what} failed; trying again after a pause"
         );
-        tokio::select! {
+        let began = self.clock.now();
+        let waited = tokio::select! {
             () = self.stop.cancelled() => false,
             () = self.clock.sleep(pause) => true,
+        };
+        if let (Some(observer), Some(remote)) = (&self.observer, remote_of(error)) {
+            observer(remote, (self.clock.now() - began).to_std().unwrap_or_default());
         }
+        waited
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use chrono::{TimeZone as _, Utc};

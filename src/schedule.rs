@@ -43,8 +43,8 @@ pub struct PlannedWindow {
 /// The longest window. After downtime, windows of this length follow each other.
 const STEP: Duration = Duration::hours(24);
 
-/// A server whose clock is further off than this has no clock to go by.
-const PLAUSIBLE_SKEW: Duration = Duration::days(2);
+/// How far the clocks of two machines may be apart. A time recorded further in the future is a wrong clock's.
+pub const PLAUSIBLE_SKEW: Duration = Duration::hours(1);
 
 impl Schedule {
     /// Where reading ends now: `settle` before the earlier of our clock and the source's own time.
@@ -53,11 +53,19 @@ impl Schedule {
         present - self.settle
     }
 
-    /// The windows to read now, from the watermark to the horizon. Empty where the horizon has not moved past the watermark
-    /// (a clock that was set back).
-    pub fn windows(&self, watermark: Option<DateTime<Utc>>, horizon: DateTime<Utc>) -> Vec<PlannedWindow> {
+    /// The windows to read now, from the watermark to the horizon; without a watermark from where the first window begins,
+    /// which no failure of the first run moves (it started at `first_start`). Empty where the horizon has not moved past
+    /// the watermark (a clock that was set back).
+    pub fn windows(
+        &self,
+        watermark: Option<DateTime<Utc>>,
+        horizon: DateTime<Utc>,
+        first_start: Option<DateTime<Utc>>,
+    ) -> Vec<PlannedWindow> {
         let from = watermark.unwrap_or(match self.begin {
-            Begin::Lookback(lookback) => horizon - lookback,
+            Begin::Lookback(lookback) => {
+                first_start.map_or(horizon, |start| horizon.min(start - self.settle)) - lookback
+            }
             Begin::At(instant) => instant,
         });
         // Only the first window has something before it that was read earlier and may have been filled since.
@@ -136,14 +144,26 @@ mod tests {
 
     #[test]
     fn the_first_run_looks_back_and_has_no_overlap() {
-        let windows = daily().windows(None, at(22, 2));
+        let windows = daily().windows(None, at(22, 2), None);
         let whole = Window { from: at(21, 2), to: at(22, 2) };
         assert_eq!(windows, [PlannedWindow { window: whole, read_from: at(21, 2) }]);
     }
 
     #[test]
+    fn a_first_run_that_fails_does_not_move_where_reading_begins() {
+        let settle = daily().settle;
+        let windows = daily().windows(None, at(24, 2) - settle, Some(at(22, 2)));
+        let bounds: Vec<_> = windows.iter().map(|planned| (planned.window.from, planned.window.to)).collect();
+        let bound = |day| at(day, 2) - settle;
+        assert_eq!(bounds, [(bound(21), bound(22)), (bound(22), bound(23)), (bound(23), bound(24))]);
+        // A clock that was ahead at the first run doesn't count.
+        let windows = daily().windows(None, at(24, 2), Some(at(30, 2)));
+        assert_eq!(windows[0].window.from, at(23, 2));
+    }
+
+    #[test]
     fn downtime_is_caught_up_in_steps_of_a_day() {
-        let windows = daily().windows(Some(at(19, 2)), at(22, 1));
+        let windows = daily().windows(Some(at(19, 2)), at(22, 1), None);
         let bounds: Vec<_> = windows.iter().map(|window| (window.window.from, window.window.to)).collect();
         assert_eq!(bounds, [(at(19, 2), at(20, 2)), (at(20, 2), at(21, 2)), (at(21, 2), at(22, 1))]);
         assert_eq!(windows[0].read_from, at(18, 2));
@@ -152,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_reads_nothing() {
-        assert!(daily().windows(Some(at(22, 2)), at(20, 2)).is_empty());
+        assert!(daily().windows(Some(at(22, 2)), at(20, 2), None).is_empty());
     }
 
     #[test]
@@ -171,6 +191,9 @@ mod tests {
         assert_eq!(schedule.next_start(Some(at(22, 13)), at(22, 14)), at(23, 2));
         let relative = Schedule { at: None, ..schedule };
         assert_eq!(relative.next_start(Some(at(22, 13)), at(22, 14)), at(23, 13));
+        // A start in the future says nothing, unless it is only another machine's clock.
+        assert_eq!(relative.next_start(Some(at(22, 17)), at(22, 14)), at(22, 14));
+        assert_eq!(relative.next_start(Some(at(22, 15)), at(22, 14)), at(23, 15));
     }
 
     #[test]
@@ -184,7 +207,7 @@ mod tests {
         fn windows_leave_no_gap_and_never_pass_the_horizon(mark in 0_i64..100_000, ahead in -5_000_i64..100_000) {
             let watermark = at(1, 0) + Duration::minutes(mark);
             let horizon = watermark + Duration::minutes(ahead);
-            let windows = daily().windows(Some(watermark), horizon);
+            let windows = daily().windows(Some(watermark), horizon, None);
             let mut expected = watermark;
             for planned in &windows {
                 prop_assert_eq!(planned.window.from, expected);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 
+use self::page::PageError;
 use crate::item::ItemId;
 use crate::window::Window;
 
@@ -68,6 +69,11 @@ pub trait Source: Send + Sync {
 
     /// The attachment `index` of an item whose bytes are not inline.
     async fn attachment(&self, item: ItemId, index: usize) -> Result<AttachmentStream, SourceError>;
+
+    /// Where in a page that this source gave, and that was staged, each item lies: the same places as in [`Page::items`].
+    fn split(&self, body: &[u8]) -> Result<Vec<Range<usize>>, PageError> {
+        page::split_page(body).map(|(_, items)| items)
+    }
 
     /// The most items that a page should have.
     fn page_size(&self) -> usize;

@@ -2,10 +2,13 @@
 //!
 //! ```text
 //! windows/<window>/pages/<cursor>-<sha256>.json     a page, as it was sent
-//! windows/<window>/attachments/<item key>/<index>   an attachment, as it was sent
+//! windows/<window>/attachments/<item key>/<index>   an attachment, as it was sent; `<index>.<n>` a further try of it,
+//!                                                   `<index>.wrong` why the last try is wrong, where no digest tells
+//! regular-windows/<window>                          a mark: this window was begun by the schedule, so those before it were read
 //! held/<item key>/item.json, held/<item key>/<index>   copies of what must outlive its window
-//! reports/<run>.json                                the account of a run
+//! reports/<run>.json, reports/<run>.json.sig        the account of a run, and its signature
 //! ledger-id                                         which ledger this staging area belongs to
+//! ledger-successors/<number>                        which ledger took it over, for the n-th time; the last one counts
 //! ```
 
 use std::fmt;
@@ -22,6 +25,7 @@ use crate::source::Cursor;
 use crate::window::Window;
 
 pub mod azure;
+pub mod contents;
 pub mod local;
 
 /// The name of a staged blob: segments of `[A-Za-z0-9._-]`, separated by `/`. Made here alone, so no name can leave the staging area.
@@ -40,6 +44,19 @@ impl BlobName {
         Self(format!("windows/{}/attachments/{item}/{index}{suffix}", window.staging_name()))
     }
 
+    /// The mark that the last try of an attachment is wrong, and why.
+    pub fn wrong_attachment(window: Window, item: ItemKey, index: usize) -> Self {
+        Self(format!("windows/{}/attachments/{item}/{index}.wrong", window.staging_name()))
+    }
+
+    /// What the names of [`BlobName::regular_window`] begin with.
+    pub const REGULAR_WINDOWS: &str = "regular-windows/";
+
+    /// The mark of a window that the schedule began. It outlives the window.
+    pub fn regular_window(window: Window) -> Self {
+        Self(format!("{}{}", Self::REGULAR_WINDOWS, window.staging_name()))
+    }
+
     /// The copy of a held item's JSON, which outlives its window.
     pub fn held_item(item: ItemKey) -> Self {
         Self(format!("held/{item}/item.json"))
@@ -50,11 +67,31 @@ impl BlobName {
         Self(format!("held/{item}/{index}"))
     }
 
+    /// What the names of all that is staged under a window begin with.
+    pub fn window_prefix(window: Window) -> String {
+        format!("windows/{}/", window.staging_name())
+    }
+
+    /// What the names of a held item's copies begin with.
+    pub fn held_prefix(item: ItemKey) -> String {
+        format!("held/{item}/")
+    }
+
+    /// What the names of all accounts begin with.
+    pub fn reports_prefix() -> &'static str {
+        "reports/"
+    }
+
     /// The account of a run.
     pub fn report(run: &str) -> Self {
         let safe =
             |character: char| if character.is_ascii_alphanumeric() || character == '-' { character } else { '_' };
         Self(format!("reports/{}.json", run.chars().map(safe).collect::<String>()))
+    }
+
+    /// The signature of the account of a run.
+    pub fn report_signature(run: &str) -> Self {
+        Self(format!("{}.sig", Self::report(run).0))
     }
 
     /// A blob that a check writes, reads and deletes; `id` is hexadecimal.
@@ -65,6 +102,19 @@ impl BlobName {
     /// Which ledger this staging area belongs to.
     pub fn ledger_id() -> Self {
         Self("ledger-id".to_owned())
+    }
+
+    /// What the names of [`BlobName::successor`] begin with.
+    pub const SUCCESSORS: &str = "ledger-successors/";
+
+    /// Which ledger took the staging area over, for the n-th time.
+    pub fn successor(number: u32) -> Self {
+        Self(format!("{}{number:06}", Self::SUCCESSORS))
+    }
+
+    /// The number of a [`BlobName::successor`]; `None` for other names.
+    pub fn succession(&self) -> Option<u32> {
+        self.0.strip_prefix(Self::SUCCESSORS)?.parse().ok()
     }
 
     /// The name that a caller read from a ledger or a listing; `None` where it isn't one of ours.

@@ -6,10 +6,15 @@ use std::fmt;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::config::SourceConfig;
 use crate::ledger::{Ledger, LedgerError, RunKind, RunRecord, RunStatus};
-use crate::pipeline::RunError;
-use crate::report::Report;
-use crate::schedule::{Schedule, pause_after_failure};
+use crate::pipeline::{RunError, RunFinished};
+use crate::schedule::{PLAUSIBLE_SKEW, Schedule, pause_after_failure};
+use crate::silence::Silence;
+
+pub mod refusal;
+
+pub use refusal::Refusal;
 
 /// What a connector is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,16 +95,17 @@ pub struct Status {
     pub held: u64,
     /// How each remote fared.
     pub remotes: BTreeMap<String, Remote>,
+    /// What used to come and doesn't any more, as lines for an administrator.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 impl Status {
     /// The state as the ledger tells it.
     pub async fn of(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<Self, LedgerError> {
-        use RunKind::{Backfill, Regular, Retry};
-        use RunStatus::{Complete, Failed, Incomplete, Running};
-        let all = [Regular, Backfill, Retry];
-        let running = ledger.latest_run(&all, &[Running]).await?;
-        let last = ledger.latest_run(&all, &[Complete, Incomplete, Failed]).await?;
+        use RunStatus::{Complete, Failed, Incomplete};
+        let running = ledger.run_under_way(now).await?;
+        let last = ledger.latest_run(&RunKind::ALL, &[Complete, Incomplete, Failed]).await?;
         let open = ledger.open_counts().await?;
         let state = match (&running, &last) {
             (Some(_), _) => State::Running,
@@ -120,32 +126,55 @@ impl Status {
             oldest_pending: open.oldest_pending,
             held: open.held,
             remotes: remotes(ledger).await?,
+            warnings: Silence::of(ledger, schedule.every, now).await?.lines(),
         })
     }
 }
 
-/// When the next run is due: at the schedule's time, or sooner after runs that failed or left something pending.
+/// When the next run is due: at the schedule's time, or sooner after runs that failed or left something pending. A credential
+/// that was refused waits for the schedule's time.
 pub async fn next_run(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
-    let finished = [RunStatus::Complete, RunStatus::Incomplete];
-    let last = ledger.latest_run(&[RunKind::Regular], &finished).await?;
-    let scheduled = schedule.next_start(last.as_ref().map(|run| run.started), now);
-    let mut unsettled = 0;
-    let mut ended = None;
-    for run in ledger.runs(LOOK_BACK).await?.iter().filter(|run| run.kind == RunKind::Regular) {
-        match run.status {
-            RunStatus::Running => {}
-            RunStatus::Complete => break,
-            RunStatus::Failed | RunStatus::Incomplete => {
-                unsettled += 1;
-                ended = ended.or(run.finished);
-            }
-        }
-    }
-    let Some(ended) = ended else { return Ok(scheduled) };
-    let again = (ended + pause_after_failure(unsettled)).max(now);
-    // A failed run is due at once by the schedule; it waits its pause all the same.
-    let failed_last = last.is_none_or(|last| last.finished.is_none_or(|finished| finished < ended));
-    Ok(if failed_last { again } else { again.min(scheduled) })
+    let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, LOOK_BACK).await?;
+    let scheduled = scheduled(ledger, schedule, &runs, now).await?;
+    let ended = runs.iter().filter(|run| run.status != RunStatus::Running);
+    let unsettled: Vec<&RunRecord> = ended.take_while(|run| run.status != RunStatus::Complete).collect();
+    let Some(last) = unsettled.first() else { return Ok(scheduled) };
+    // An end in the future was recorded by a clock that was ahead.
+    let ended = last.finished.filter(|finished| *finished <= now + PLAUSIBLE_SKEW).unwrap_or(last.started);
+    let again = (ended + pause_after_failure(u32::try_from(unsettled.len()).unwrap_or(u32::MAX))).max(now);
+    Ok(match last.status {
+        // By the schedule it is overdue; it waits its pause all the same.
+        RunStatus::Failed => again.max(refused_until(ledger, schedule, now).await?),
+        _ => again.min(scheduled),
+    })
+}
+
+/// When the next run is due by the schedule alone, whatever pause a failed one would wait.
+pub async fn scheduled_run(
+    ledger: &Ledger,
+    schedule: &Schedule,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, LedgerError> {
+    let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, LOOK_BACK).await?;
+    scheduled(ledger, schedule, &runs, now).await
+}
+
+/// Runs of the future were recorded by a clock that was ahead, and say nothing; they are not among `runs`.
+async fn scheduled(
+    ledger: &Ledger,
+    schedule: &Schedule,
+    runs: &[RunRecord],
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, LedgerError> {
+    let last = runs.iter().find(|run| matches!(run.status, RunStatus::Complete | RunStatus::Incomplete));
+    let due = schedule.next_start(last.map(|run| run.started), now);
+    Ok(due.max(refused_until(ledger, schedule, now).await?))
+}
+
+/// The first scheduled time after the credential was refused; now where it wasn't.
+async fn refused_until(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
+    let refusal = Refusal::remembered(ledger).await?;
+    Ok(refusal.map_or(now, |refusal| schedule.next_start(Some(refusal.at), now)))
 }
 
 /// Runs that are looked at to tell how many have failed in a row.
@@ -153,32 +182,54 @@ const LOOK_BACK: u32 = 16;
 
 const REMOTES: [&str; 4] = ["source", "staging", "directory", "mailbox"];
 
-/// Remembers how the remotes fared in a run.
-pub async fn note_remotes(
+/// Remembers what a run found out about the remotes and the source's credential.
+pub async fn note_run(
     ledger: &Ledger,
-    report: &Report,
-    error: Option<&RunError>,
+    source: &SourceConfig,
+    finished: &RunFinished,
     now: DateTime<Utc>,
 ) -> Result<(), LedgerError> {
     let known = remotes(ledger).await?;
-    for name in REMOTES {
-        let detail = match (name, error) {
-            ("source", Some(error @ (RunError::Source(_) | RunError::SourceAt { .. })))
-            | ("staging", Some(error @ (RunError::Staging(_) | RunError::ForeignStaging { .. }))) => {
-                Some(error.to_string())
-            }
-            ("mailbox", None) if report.deliveries.pending > 0 => {
-                Some(format!("{} deliveries are pending", report.deliveries.pending))
-            }
-            _ => None,
-        };
-        let ok = detail.is_none();
+    for (name, found) in findings(ledger, finished).await? {
+        let (ok, detail) = (found.is_ok(), found.err());
         let since = known.get(name).filter(|remote| remote.ok == ok).map_or(now, |remote| remote.since);
         let remote = Remote { ok, since, detail };
         let text = serde_json::to_string(&remote).map_err(|error| LedgerError::Damaged(error.to_string()))?;
         ledger.remember(&format!("remote.{name}"), Some(&text)).await?;
     }
-    Ok(())
+    refusal::note(ledger, source, finished, now).await
+}
+
+/// How the remotes fared that the run got to; of the others it says nothing.
+async fn findings(
+    ledger: &Ledger,
+    finished: &RunFinished,
+) -> Result<Vec<(&'static str, Result<(), String>)>, LedgerError> {
+    let mut found = Vec::new();
+    match &finished.error {
+        Some(error @ (RunError::Staging(_) | RunError::ForeignStaging { .. } | RunError::OlderLedger { .. })) => {
+            found.push(("staging", Err(error.to_string())));
+        }
+        Some(error @ (RunError::Source(_) | RunError::SourceAt { .. })) => {
+            found.extend([("staging", Ok(())), ("source", Err(error.to_string()))]);
+        }
+        _ if reached_source(finished) => found.extend([("staging", Ok(())), ("source", Ok(()))]),
+        _ => {}
+    }
+    if finished.error.is_none() && finished.report.deliveries.available_for_import > 0 {
+        let (unanswered, unsent) = ledger.pending_of(&finished.report.run).await?;
+        let fared = |pending: u64, what: &str| if pending == 0 { Ok(()) } else { Err(format!("{pending} {what}")) };
+        found.push(("directory", fared(unanswered, "items wait for its answer")));
+        found.push(("mailbox", fared(unsent, "deliveries are pending")));
+    }
+    Ok(found)
+}
+
+/// Whether a run got past the log-in at the source.
+fn reached_source(finished: &RunFinished) -> bool {
+    let report = &finished.report;
+    let pulls = [RunKind::Regular, RunKind::Backfill].into_iter().any(|kind| kind.name() == report.kind);
+    pulls && (report.window.is_some() || finished.error.is_none())
 }
 
 async fn remotes(ledger: &Ledger) -> Result<BTreeMap<String, Remote>, LedgerError> {
@@ -218,6 +269,9 @@ impl fmt::Display for Status {
                 Some(detail) => format!("not ok: {detail}"),
             };
             writeln!(f, "{name:<15} {told} (since {})", time(remote.since))?;
+        }
+        for warning in &self.warnings {
+            writeln!(f, "Warning         {warning}")?;
         }
         Ok(())
     }

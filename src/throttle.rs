@@ -102,12 +102,22 @@ impl Throttle {
 
     /// Waits until a request with `upload` bytes of body may go to `mailbox`. Dropping the future gives up the place.
     pub async fn admit(&self, mailbox: &MailboxId, upload: u64) -> Permit {
+        loop {
+            if let Ok(permit) = self.admit_within(mailbox, upload, Duration::MAX).await {
+                return permit;
+            }
+        }
+    }
+
+    /// The same, but where the wait is certain to be longer than `patience`, it is not begun: the error tells its length.
+    /// So whoever holds memory for the request can give it to others meanwhile.
+    pub async fn admit_within(&self, mailbox: &MailboxId, upload: u64, patience: Duration) -> Result<Permit, Duration> {
         let lane = self.lane(mailbox);
-        let epoch = self.enter(&lane, upload).await;
+        let epoch = self.enter(&lane, upload, patience).await?;
         let mut permit = Permit { lane, upload, epoch, total: None, outcome: Outcome::Served };
         // Never closed, so an error can't come; without a place the lane's own limits still hold.
         permit.total = Arc::clone(&self.total).acquire_owned().await.ok();
-        permit
+        Ok(permit)
     }
 
     /// Counts a request that was made for `mailbox` without asking here, such as one of a batch.
@@ -129,15 +139,20 @@ impl Throttle {
     }
 
     /// Takes a place in the lane, first come first served.
-    async fn enter(&self, lane: &Arc<Lane>, upload: u64) -> u64 {
+    async fn enter(&self, lane: &Arc<Lane>, upload: u64, patience: Duration) -> Result<u64, Duration> {
         let _turn = lane.turn.lock().await;
         loop {
-            // Registered before the look, so that a place given back between the two is not missed.
-            let freed = lane.freed.notified();
             match lane.try_enter(upload) {
-                Admission::Entered { epoch } => return epoch,
-                Admission::WhenFreed => freed.await,
-                Admission::At(instant) => self.wait_until(instant).await,
+                Admission::Entered { epoch } => return Ok(epoch),
+                // A place given back since the look is remembered, so it is not missed.
+                Admission::WhenFreed => lane.freed.notified().await,
+                Admission::At(instant) => {
+                    let wait = (instant - self.clock.now()).to_std().unwrap_or_default();
+                    if wait > patience {
+                        return Err(wait);
+                    }
+                    self.wait_until(instant).await;
+                }
             }
         }
     }

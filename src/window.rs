@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A half-open span of TeleMessage's receiving time (`gatewayReceivedDate`), to the millisecond.
@@ -25,6 +25,16 @@ impl Window {
     pub fn staging_name(&self) -> String {
         const FORM: &str = "%Y%m%dT%H%M%S%.3fZ";
         format!("{}_{}", self.from.format(FORM), self.to.format(FORM))
+    }
+}
+
+impl Window {
+    /// The window of a name in staging; `None` where it isn't one.
+    pub fn parse_staging_name(name: &str) -> Option<Self> {
+        let instant = |text: &str| Some(NaiveDateTime::parse_from_str(text, "%Y%m%dT%H%M%S%.fZ").ok()?.and_utc());
+        let (from, to) = name.split_once('_')?;
+        let window = Self { from: instant(from)?, to: instant(to)? };
+        (window.staging_name() == name).then_some(window)
     }
 }
 

@@ -1,11 +1,9 @@
 //! Everything that is spoken to, built as the configuration says: source, staging, user directory, mailboxes, and the sign-in they share.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use async_trait::async_trait;
-use secrecy::SecretString;
 
 use crate::clock::SharedClock;
 use crate::config::{
@@ -16,14 +14,13 @@ use crate::graph::Graph;
 use crate::http::HttpClient;
 use crate::mailbox::MailboxDoor;
 use crate::mailbox::graph::{GraphDoor, GraphDoorSettings, Method};
-use crate::mailbox::imap::{AccessTokens, Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
+use crate::mailbox::imap::{Imap, ImapAuth, ImapSettings, ImapTimeouts, MicrosoftTokens, TlsMode};
 use crate::mailbox::maildir::Maildirs;
 use crate::resolve::users::UserDirectory;
 use crate::resolve::users::graph::{GraphUsers, GraphUsersSettings};
 use crate::resolve::users::list::UserList;
 use crate::sign_in::{
-    AccessToken, Audience, AzureCredential, Cloud, Credential, Endpoints, ManagedIdentity, SecretSource, SignIn,
-    SignInSettings,
+    AzureCredential, Cloud, Credential, Endpoints, ManagedIdentity, SecretSource, SignIn, SignInSettings,
 };
 use crate::source::Source;
 use crate::source::directory::DirectorySource;
@@ -44,10 +41,12 @@ pub struct Remotes {
     pub users: Arc<dyn UserDirectory>,
     /// Where copies go.
     pub door: Arc<dyn MailboxDoor>,
-    /// The sign-in to Microsoft, where one is configured.
-    pub sign_in: Option<Arc<SignIn>>,
+    /// Microsoft Graph, where a sign-in to it is configured.
+    pub graph: Option<Graph>,
     /// The door again, where it is Graph's: for its self-test.
     pub graph_door: Option<Arc<GraphDoor>>,
+    /// The mailboxes' budgets at Graph.
+    pub throttle: Arc<Throttle>,
 }
 
 impl Remotes {
@@ -84,8 +83,8 @@ impl Remotes {
                 Arc::new(Imap::new(imap_settings(config, imap, sign_in.as_ref())?, Arc::clone(clock))?)
             }
             MailboxKind::Graph(settings) => {
-                let graph = graph.context("mailbox.kind = \"graph\" needs the section [microsoft]")?;
-                let door = Arc::new(GraphDoor::new(graph, throttle, door_settings(config, settings)));
+                let graph = graph.clone().context("mailbox.kind = \"graph\" needs the section [microsoft]")?;
+                let door = Arc::new(GraphDoor::new(graph, Arc::clone(&throttle), door_settings(config, settings)));
                 graph_door = Some(Arc::clone(&door));
                 door
             }
@@ -95,8 +94,9 @@ impl Remotes {
             staging: staging(config, http, clock, sign_in.as_ref())?,
             users,
             door,
-            sign_in,
+            graph,
             graph_door,
+            throttle,
         })
     }
 }
@@ -219,8 +219,7 @@ fn imap_settings(config: &Config, imap: &ImapConfig, sign_in: Option<&Arc<SignIn
         ImapAuthConfig::Password(secret) => ImapAuth::Password(read_each_time(secret)),
         ImapAuthConfig::XOAuth2 => {
             let sign_in = sign_in.context("mailbox.auth = \"xoauth2\" needs the section [microsoft]")?;
-            let last = Mutex::default();
-            ImapAuth::XOAuth2(Arc::new(OutlookTokens { sign_in: Arc::clone(sign_in), last }))
+            ImapAuth::XOAuth2(Arc::new(MicrosoftTokens::new(Arc::clone(sign_in))))
         }
     };
     let extra_roots_pem = config.network.ca_file.as_deref().map(super::read_ca_file).transpose()?;
@@ -241,27 +240,4 @@ fn imap_settings(config: &Config, imap: &ImapConfig, sign_in: Option<&Arc<SignIn
         // A server that lost the connection may still be storing the message; half a minute is far more than that takes.
         settle: std::time::Duration::from_secs(30),
     })
-}
-
-/// Tokens for the mailboxes of Exchange Online over IMAP.
-struct OutlookTokens {
-    sign_in: Arc<SignIn>,
-    /// The last token that was given out: the one that the server refused, where it refuses one.
-    last: Mutex<Option<Arc<AccessToken>>>,
-}
-
-#[async_trait]
-impl AccessTokens for OutlookTokens {
-    async fn token(&self) -> Result<SecretString, String> {
-        let token = self.sign_in.token_for(Audience::Outlook).await.map_err(|error| error.to_string())?;
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&token));
-        Ok(token.secret().clone())
-    }
-
-    fn invalidate(&self) {
-        let refused = self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(refused) = refused {
-            self.sign_in.invalidate(&self.sign_in.endpoints().scope(Audience::Outlook), &refused);
-        }
-    }
 }

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, block_on, instant, output, run::run_order};
+use super::{CommandError, CommandResult, Context, administrator, block_on, instant, output, run::run_order};
+use crate::ledger::ActionKind;
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::Order;
 use crate::window::Window;
@@ -25,6 +26,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     block_on(async {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
         let app = context.app(&config).await?;
+        administrator::acts(context, &app.ledger, ActionKind::Backfill, &window.to_string()).await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
         let finished = run_order(&app, Order::Backfill(Window { ..window }), stop).await?;

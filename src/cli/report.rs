@@ -1,10 +1,10 @@
 //! `report`: the completeness report of a run.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::{CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, output};
 use crate::ledger::{Ledger, RunId, RunRecord};
-use crate::report::Report;
+use crate::report::{Report, html};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -13,9 +13,34 @@ pub(super) struct Arguments {
     run: Option<String>,
     /// How it is written
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    format: ReportFormat,
     #[command(flatten)]
     numbers: ShowNumbers,
+}
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReportFormat {
+    /// For a terminal
+    Table,
+    /// JSON
+    Json,
+    /// CSV, of what is not imported
+    Csv,
+    /// One page for a browser, or for print
+    Html,
+}
+
+impl ReportFormat {
+    /// The format among those that lists have too.
+    fn other(self) -> Option<Format> {
+        match self {
+            Self::Table => Some(Format::Table),
+            Self::Json => Some(Format::Json),
+            Self::Csv => Some(Format::Csv),
+            Self::Html => None,
+        }
+    }
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
@@ -24,7 +49,12 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let ledger = context.ledger(&config).await?;
         let run = find_run(&ledger, arguments.run.as_deref()).await?;
         let report = Report::of(&ledger, &run).await.map_err(anyhow::Error::from)?;
-        output::print_report(&ledger, &report, arguments.format, arguments.numbers).await?;
+        if let Some(format) = arguments.format.other() {
+            output::print_report(&ledger, &report, format, arguments.numbers).await?;
+        } else {
+            let page = html::render(&ledger, &report, arguments.numbers.numbers()).await;
+            output::print(&page.map_err(anyhow::Error::from)?)?;
+        }
         Ok(Exit::Done)
     })
 }

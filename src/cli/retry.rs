@@ -3,10 +3,10 @@
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, block_on, output, run::run_order};
+use super::{CommandError, CommandResult, Context, administrator, block_on, output, run::run_order};
 use crate::fault::Reason;
 use crate::item::ItemId;
-use crate::ledger::{ItemSelection, RunId};
+use crate::ledger::{ActionKind, ItemSelection, RunId};
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::Order;
 
@@ -44,9 +44,21 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         {
             return Err(CommandError::Usage(format!("there is no run {run}; `report` and `status` name the runs")));
         }
+        administrator::acts(context, &app.ledger, ActionKind::Retry, &told(arguments)).await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
         let finished = run_order(&app, Order::Retry(selection), stop).await?;
         output::tell_finished(context, &finished)
     })
+}
+
+/// The arguments, as the next report tells them.
+fn told(arguments: &Arguments) -> String {
+    let said = [
+        arguments.reason.map(|reason| format!("--reason {}", reason.name())),
+        arguments.run.as_ref().map(|run| format!("--run {run}")),
+        arguments.item.map(|item| format!("--item {item}")),
+    ];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    if said.is_empty() { "all that is open".to_owned() } else { said.join(" ") }
 }

@@ -31,12 +31,16 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         if !arguments.once {
             let stop = CancellationToken::new();
             let daemon = Daemon::new(app, context.loader(), context.environment.clone(), stop);
+            daemon.listen().await?;
             daemon.run(signals.into_words()).await?;
             return Ok(super::Exit::Done);
         }
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
-        let finished = run_order(&app, Order::Regular, stop).await?;
+        let finished = run_order(&app, Order::Regular, stop.clone()).await?;
+        if let Some(notifier) = app.notifier() {
+            notifier.run_ended(&finished, &stop).await;
+        }
         output::tell_finished(context, &finished)
     })
 }
@@ -59,9 +63,7 @@ pub(super) async fn run_order(
 
 async fn run_and_note(app: &App, pipeline: &Pipeline, order: Order) -> Result<RunFinished, super::CommandError> {
     let finished = pipeline.run(order).await.map_err(anyhow::Error::from)?;
-    status::note_remotes(&app.ledger, &finished.report, finished.error.as_ref(), app.clock.now())
-        .await
-        .map_err(anyhow::Error::from)?;
+    status::note_run(&app.ledger, &app.config.source, &finished, app.clock.now()).await.map_err(anyhow::Error::from)?;
     Ok(finished)
 }
 

@@ -11,7 +11,7 @@ use askama::filters::HtmlSafe;
 use super::attachment::{Content, File};
 use super::people::{People, display_text};
 use super::section::{Fact, Section, bytes, utc};
-use super::{details, kind};
+use super::{details, kind, picture};
 use crate::item::text::printable;
 use crate::item::{Direction, ImpossibleTime, Item};
 
@@ -30,7 +30,12 @@ struct FileRow {
     name: String,
     /// Type, size and what else there is to say, one line each.
     lines: Vec<String>,
-    content_id: Option<String>,
+    picture: Option<Picture>,
+}
+
+struct Picture {
+    content_id: String,
+    width: Option<u32>,
 }
 
 #[derive(Template)]
@@ -156,7 +161,7 @@ fn file_row(file: &File<'_>) -> FileRow {
         Content::Present { bytes: content, digest, content_id, .. } => {
             lines.push(format!("{}, {}", file.content_type, bytes(content.len() as u64)));
             lines.push(format!("SHA-256 {digest}"));
-            shown.clone_from(content_id);
+            shown = content_id.clone().map(|content_id| Picture { content_id, width: picture::shown_width(content) });
         }
         Content::Absent { detail, corrupt } => {
             let size = file.declared_size.map(|size| format!(", {} declared", bytes(size))).unwrap_or_default();
@@ -168,7 +173,7 @@ fn file_row(file: &File<'_>) -> FileRow {
     lines.extend(file.note.as_ref().map(|note| format!("Note: {note}")));
     let declared = file.declared_name.map(|name| display_text(name, 500)).filter(|declared| *declared != file.name);
     lines.extend(declared.map(|declared| format!("Named by its sender: {declared}")));
-    FileRow { number: file.index + 1, name: file.name.clone(), lines, content_id: shown }
+    FileRow { number: file.index + 1, name: file.name.clone(), lines, picture: shown }
 }
 
 /// Text of any number of lines in HTML: escaped, each line end a `<br>`.
@@ -220,6 +225,11 @@ fn direction(text: &str) -> &'static str {
     };
     let first_letter = text.chars().take(1000).find(|character| character.is_alphabetic());
     if first_letter.is_some_and(is_right_to_left) { "rtl" } else { "auto" }
+}
+
+/// The side of a text on which its lines begin.
+fn side(text: &str) -> &'static str {
+    if direction(text) == "rtl" { "right" } else { "left" }
 }
 
 #[cfg(test)]

@@ -181,6 +181,55 @@ mod tests {
         }
     }
 
+    fn mail(text: &str, enclosed: &'static [u8]) -> Mail {
+        let message_id = crate::identity::Identity(crate::digest::Digest::of(b"x")).message_id();
+        let someone = Address { name: None, address: "ana@contoso.example".to_owned() };
+        Mail {
+            message_id,
+            in_reply_to: None,
+            references: Vec::new(),
+            date: chrono::DateTime::UNIX_EPOCH,
+            from: someone.clone(),
+            to: vec![someone],
+            subject: "x".to_owned(),
+            thread_topic: "x".to_owned(),
+            extra_headers: Vec::new(),
+            text: text.to_owned(),
+            html: "<p>x</p>".to_owned(),
+            attachments: vec![MailAttachment {
+                name: "a.eml".to_owned(),
+                content_type: RFC822.to_owned(),
+                bytes: Bytes::from_static(enclosed),
+                digest: crate::digest::Digest::of(enclosed),
+                content_id: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn no_text_can_end_its_own_part() {
+        let plain = write(&mail("x", b"A: b\r\n\r\nc\r\n"));
+        let plain = String::from_utf8_lossy(&plain).into_owned();
+        let (_, from_boundary) = plain.split_once("boundary=\"").unwrap();
+        let (boundary, _) = from_boundary.split_once('"').unwrap();
+        let stem = boundary.strip_suffix("_mixed").unwrap();
+        let forged = format!("x\n--{boundary}--\n--{stem}_alternative--\n--{stem}.1_mixed--\n");
+        let enclosed = format!("A: b\r\n\r\n--{stem}.2_mixed--\r\n").into_bytes().leak();
+        let mail = mail(&forged, enclosed);
+        let written = write(&mail);
+        let parsed = mail_parser::MessageParser::new().parse(&written[..]).unwrap();
+        assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), forged.trim_end());
+        assert_eq!(parsed.attachments().count(), 1);
+        assert!(written.windows(enclosed.len()).any(|window| window == enclosed), "enclosed as it is");
+        assert!(String::from_utf8_lossy(&written).contains(&format!("{stem}.3_mixed")));
+    }
+
+    #[test]
+    fn nobody_is_an_empty_group() {
+        let written = write(&Mail { to: Vec::new(), ..mail("x", b"A: b\r\n") });
+        assert!(String::from_utf8_lossy(&written).contains("\r\nTo: \"undisclosed-recipients\":;\r\n"));
+    }
+
     #[test]
     fn what_looks_encoded_is_encoded() {
         let long = "=?utf-8?Q?x?= ".repeat(20);

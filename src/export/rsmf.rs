@@ -10,7 +10,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{ExportError, at, create};
-use crate::convert::{Message, StagedAttachment};
+use crate::convert::Message;
 use crate::digest::Digest;
 use crate::item::Item;
 use event::{Captured, CapturedFile};
@@ -40,14 +40,8 @@ impl Collection {
         Ok(Self { folder: folder.to_owned(), aside, chat_days: BTreeSet::new() })
     }
 
-    pub(super) fn add(
-        &mut self,
-        item: &Item,
-        attachments: &[StagedAttachment],
-        message: &Message,
-    ) -> Result<(), ExportError> {
+    pub(super) fn add(&mut self, item: &Item, message: &Message) -> Result<(), ExportError> {
         let captured = Captured::of(item, message);
-        debug_assert!(attachments.len() >= captured.files.len());
         for file in &message.mail.attachments {
             self.put_aside(file.digest, &file.bytes)?;
         }
@@ -140,4 +134,38 @@ fn parted(events: Vec<Captured>) -> Vec<Vec<Captured>> {
         }
     }
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::convert::convert;
+    use crate::resolve::Resolution;
+
+    fn captured(sizes: &[u64]) -> Captured {
+        let json = br#"{"id":1,"gatewayReceivedDate":1763712000000,"body":{"text":"x"}}"#;
+        let item = Item::read(json, "2025-12-01T00:00:00Z".parse().unwrap()).unwrap();
+        let mut event = Captured::of(&item, &convert(&item, &[], &Resolution::default(), "whatsapp.invalid"));
+        let file = |&size| CapturedFile { name: "a".to_owned(), size, digest: Digest::of(b"a") };
+        event.files = sizes.iter().map(file).collect();
+        event
+    }
+
+    fn lengths(events: Vec<Captured>) -> Vec<usize> {
+        parted(events).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_file_has_ten_thousand_events_at_most() {
+        assert_eq!(lengths(vec![captured(&[]); 10_000]), [10_000]);
+        assert_eq!(lengths(vec![captured(&[]); 10_001]), [10_000, 1]);
+        assert!(lengths(Vec::new()).is_empty());
+    }
+
+    #[test]
+    fn a_file_has_a_gibibyte_of_attachments_at_most_unless_one_event_alone_has_more() {
+        const HALF: u64 = ATTACHMENT_BYTES_OF_A_FILE / 2;
+        assert_eq!(lengths(vec![captured(&[HALF, HALF]), captured(&[]), captured(&[1]), captured(&[HALF])]), [2, 2]);
+        assert_eq!(lengths(vec![captured(&[3 * HALF]), captured(&[1])]), [1, 1]);
+    }
 }

@@ -20,6 +20,9 @@ pub enum CallError {
     /// There is no token, so nothing was sent.
     #[error(transparent)]
     SignIn(#[from] SignInError),
+    /// The mailbox's budget is used up for a while, so nothing was sent.
+    #[error("the mailbox's limits are used up for {} s", .0.as_secs())]
+    LimitUsedUp(Duration),
     /// The call certainly did not arrive.
     #[error("{0}")]
     NotSent(String),

@@ -1,9 +1,10 @@
-//! `Retry-After` (RFC 9110, 10.2.3): seconds, or a date in any of the three forms of HTTP (5.6.7).
+//! What a reply says of time: `Retry-After` (RFC 9110, 10.2.3), seconds or a date in any of the three forms of HTTP (5.6.7),
+//! and `Date` (6.6.1).
 
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 /// The longest pause that is granted. A server that asks for more is asked again after it.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -18,6 +19,11 @@ pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> 
         (http_date(value)? - now).to_std().unwrap_or(Duration::ZERO)
     };
     Some(pause.min(LONGEST))
+}
+
+/// When the reply was made, by its server's clock; `None` where it doesn't say.
+pub fn date(headers: &HeaderMap) -> Option<DateTime<Utc>> {
+    http_date(headers.get(DATE)?.to_str().ok()?.trim())
 }
 
 fn http_date(value: &str) -> Option<DateTime<Utc>> {

@@ -45,6 +45,8 @@ impl AccountCounts {
 /// A row of an account's lists: a delivery that failed, is pending, or is partial.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
+    /// Its place in the list: the next rows are those after it.
+    pub position: u64,
     /// The ledger's number of the item.
     pub no: ItemNo,
     /// TeleMessage's number.
@@ -64,8 +66,9 @@ pub struct Failure {
 }
 
 impl Failure {
-    fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+    fn read(row: &AnyRow, position: u64) -> Result<Self, LedgerError> {
         Ok(Self {
+            position,
             no: ItemNo(sql::get(row, "item_no")?),
             item: sql::get(row, "item_id")?,
             message_id: sql::get(row, "message_id")?,
@@ -155,8 +158,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Rows of an account's lists, in order, after the first `skip`.
-    pub async fn failures(&self, filter: &FailureFilter, skip: u64, limit: u32) -> Result<Vec<Failure>, LedgerError> {
+    /// Rows of an account's lists, in order, after the one at the position `after`; from the first where it is 0.
+    pub async fn failures(&self, filter: &FailureFilter, after: u64, limit: u32) -> Result<Vec<Failure>, LedgerError> {
         let states = if filter.states.is_empty() {
             vec![DeliveryState::Failed, DeliveryState::Pending]
         } else {
@@ -167,14 +170,14 @@ impl Ledger {
         let statement = match filter.run {
             Some(_) => format!(
                 "SELECT * FROM account_rows WHERE run_id = $1 AND state IN ({names})
-                   AND (CAST($2 AS TEXT) IS NULL OR reason = $2) ORDER BY row_no LIMIT $3 OFFSET $4"
+                   AND (CAST($2 AS TEXT) IS NULL OR reason = $2) AND row_no > $4 ORDER BY row_no LIMIT $3"
             ),
             None => format!(
                 "SELECT items.item_no, items.item_id, items.message_id, items.owner, shown.mailbox, shown.state,
                    shown.reason, shown.detail
                  FROM (SELECT item_no, target, mailbox, reason, detail,
                          CASE WHEN {OPEN} THEN 'pending' ELSE state END AS state FROM deliveries
-                       WHERE state NOT IN ('imported', 'skipped_duplicate')) AS shown
+                       WHERE state NOT IN ('imported', 'skipped_duplicate') AND released IS NULL) AS shown
                  JOIN items ON items.item_no = shown.item_no
                  WHERE CAST($1 AS TEXT) IS NULL AND shown.state IN ({names})
                    AND (CAST($2 AS TEXT) IS NULL OR shown.reason = $2)
@@ -185,10 +188,40 @@ impl Ledger {
             .bind(filter.run.as_ref().map(|run| run.0.clone()))
             .bind(filter.reason.map(|reason| reason.name().to_owned()))
             .bind(i64::from(limit))
-            .bind(i64::try_from(skip).unwrap_or(i64::MAX))
+            .bind(i64::try_from(after).unwrap_or(i64::MAX))
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(Failure::read).collect()
+        let position = |row: &AnyRow, nth: u64| -> Result<u64, LedgerError> {
+            match filter.run {
+                Some(_) => Ok(sql::get::<i64>(row, "row_no")?.unsigned_abs()),
+                None => Ok(after + nth),
+            }
+        };
+        rows.iter().zip(1..).map(|(row, nth)| Failure::read(row, position(row, nth)?)).collect()
+    }
+
+    /// Rows of a run's frozen account in a state, in order, after the row `after`; each with its number.
+    pub async fn account_rows(
+        &self,
+        run: &RunId,
+        state: DeliveryState,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, Failure)>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT * FROM account_rows WHERE run_id = $1 AND state = $2 AND row_no > $3 ORDER BY row_no LIMIT $4",
+        )
+        .bind(run.0.clone())
+        .bind(state.name())
+        .bind(after)
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let numbered = |row: &AnyRow| {
+            let number: i64 = sql::get(row, "row_no")?;
+            Ok((number, Failure::read(row, number.unsigned_abs())?))
+        };
+        rows.iter().map(numbered).collect()
     }
 
     /// The most frequent participants without a valid user in a run, and how many there are in all.

@@ -116,6 +116,9 @@ pub enum PartialReason {
 }
 
 impl PartialReason {
+    /// All reasons.
+    pub const ALL: [Self; 3] = [Self::AttachmentMissing, Self::AttachmentCorrupt, Self::AttachmentRejected];
+
     /// The reason's name.
     pub fn name(self) -> &'static str {
         match self {
@@ -497,6 +500,21 @@ impl Ledger {
         Ok(())
     }
 
+    /// What a run's account has pending: items for which the directory gave no answer, and copies for mailboxes.
+    pub async fn pending_of(&self, run: &RunId) -> Result<(u64, u64), LedgerError> {
+        let row = sqlx::query(
+            "SELECT COUNT(CASE WHEN deliveries.mailbox_id IS NULL AND items.state = 'prepared' THEN 1 END) AS unanswered,
+               COUNT(deliveries.mailbox_id) AS unsent
+             FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+             WHERE deliveries.run_id = $1 AND deliveries.state IN ('ready', 'sending', 'unknown', 'pending')",
+        )
+        .bind(run.0.clone())
+        .fetch_one(&self.pool)
+        .await?;
+        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
+        Ok((unsigned(sql::get(&row, "unanswered")?), unsigned(sql::get(&row, "unsent")?)))
+    }
+
     /// What is open in the whole ledger.
     pub async fn open_counts(&self) -> Result<OpenCounts, LedgerError> {
         let row = sqlx::query(
@@ -505,9 +523,11 @@ impl Ledger {
         )
         .fetch_one(&self.pool)
         .await?;
-        let held = sqlx::query("SELECT COUNT(DISTINCT item_no) AS held FROM deliveries WHERE state = 'failed'")
-            .fetch_one(&self.pool)
-            .await?;
+        let held = sqlx::query(
+            "SELECT COUNT(DISTINCT item_no) AS held FROM deliveries WHERE state = 'failed' AND released IS NULL",
+        )
+        .fetch_one(&self.pool)
+        .await?;
         let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
         Ok(OpenCounts {
             pending: unsigned(sql::get(&row, "pending")?),
@@ -552,7 +572,7 @@ async fn insert_chunk(
     let mut query = sqlx::query(built(statement));
     for (no, row) in rows {
         let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();
-        // A duplicate is never on its way: it waits for the first copy.
+        // A duplicate is never on its way, and never there: it waits for the first copy.
         let state = if first { row.state } else { waiting(row.state) };
         query = query
             .bind(no.0)

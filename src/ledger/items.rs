@@ -170,7 +170,7 @@ pub struct ItemRecord {
 }
 
 impl ItemRecord {
-    fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+    pub(super) fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let size = |column| -> Result<u64, LedgerError> {
             let value: i64 = sql::get(row, column)?;
             u64::try_from(value).map_err(|_| LedgerError::Damaged(format!("{column} is negative")))
@@ -254,6 +254,9 @@ impl Ledger {
     pub async fn record_page(&self, page: &PageRecord<'_>) -> Result<Vec<ItemNo>, LedgerError> {
         let mut transaction = self.begin().await?;
         let first = insert_items(&mut transaction, page).await?;
+        if !page.items.is_empty() {
+            super::retention::note_staged(&mut transaction, page.window).await?;
+        }
         sqlx::query(
             "UPDATE runs SET available = available + $1, repeated = repeated + $2, late = late + $3,
                bytes_downloaded = bytes_downloaded + $4 WHERE run_id = $5",
@@ -330,7 +333,7 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT * FROM items WHERE item_no > $1 AND (CAST($2 AS BIGINT) IS NULL OR item_id = $2) AND EXISTS
                (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no
-                  AND deliveries.state IN ('failed', 'pending')
+                  AND deliveries.state IN ('failed', 'pending') AND deliveries.released IS NULL
                   AND (CAST($3 AS TEXT) IS NULL OR deliveries.reason = $3)
                   AND (CAST($4 AS TEXT) IS NULL OR deliveries.run_id = $4))
              ORDER BY item_no LIMIT $5",

@@ -82,6 +82,8 @@ impl Ledger {
             let held: Vec<String> = rows.iter().map(|row| sql::get(row, "resource")).collect::<Result<_, _>>()?;
             ours.extend(chunk.iter().map(|lease| held.contains(&lease.resource())));
         }
+        // After the leases are written: a copy that is under way has them wait for its end.
+        super::copy::refuse_superseded(&mut transaction).await?;
         transaction.commit().await?;
         Ok(ours)
     }

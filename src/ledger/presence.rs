@@ -18,14 +18,24 @@ use super::{Holder, Ledger, LedgerError};
 pub struct Presence {
     /// The process.
     pub holder: Holder,
-    _lock: Option<File>,
+    lock: Option<File>,
+}
+
+impl Presence {
+    /// For a process that ends in the middle of its work: it counts as present until it is gone.
+    pub fn keep_until_exit(&mut self) {
+        if let Some(file) = self.lock.take() {
+            // The operating system closes the file, and drops the lock, with the process.
+            std::mem::forget(file);
+        }
+    }
 }
 
 impl Ledger {
     /// Makes this process known to the ledger, and expires the leases of processes that are certainly gone.
     pub async fn join(&self, now: DateTime<Utc>) -> Result<Presence, LedgerError> {
         let holder = Holder::new();
-        let Some(directory) = &self.presence else { return Ok(Presence { holder, _lock: None }) };
+        let Some(directory) = &self.presence else { return Ok(Presence { holder, lock: None }) };
         let failed = |error: std::io::Error| LedgerError::Open {
             url: directory.display().to_string(),
             detail: format!("the directory of locks beside it can't be used: {error}"),
@@ -37,7 +47,7 @@ impl Ledger {
         }
         let lock = File::create_new(directory.join(&holder.0)).map_err(failed)?;
         lock.lock().map_err(failed)?;
-        Ok(Presence { holder, _lock: Some(lock) })
+        Ok(Presence { holder, lock: Some(lock) })
     }
 
     async fn expire(&self, gone: &Holder, now: DateTime<Utc>) -> Result<(), LedgerError> {
@@ -55,6 +65,15 @@ impl Ledger {
         transaction.commit().await?;
         Ok(())
     }
+}
+
+/// How many processes are alive.
+pub(super) fn present(directory: &Path) -> std::io::Result<usize> {
+    let entries = match std::fs::read_dir(directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?.count(),
+    };
+    Ok(entries.saturating_sub(gone_processes(directory)?.len()))
 }
 
 /// Processes whose files nobody locks any more.

@@ -19,20 +19,26 @@ pub enum RunKind {
     Backfill,
     /// What is held or failed, from staging.
     Retry,
+    /// The ledger itself, after a loss, from staging and the mailboxes.
+    Rebuild,
 }
 
 impl RunKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Regular, Self::Backfill, Self::Retry, Self::Rebuild];
+
     /// The kind's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Regular => "regular",
             Self::Backfill => "backfill",
             Self::Retry => "retry",
+            Self::Rebuild => "rebuild",
         }
     }
 
     fn from_name(name: &str) -> Result<Self, LedgerError> {
-        [Self::Regular, Self::Backfill, Self::Retry]
+        Self::ALL
             .into_iter()
             .find(|kind| kind.name() == name)
             .ok_or_else(|| LedgerError::Damaged(format!("a run of the unknown kind {name:?}")))
@@ -148,10 +154,13 @@ pub struct StoredWindow {
     pub cursor: Cursor,
 }
 
-const WATERMARK: &str = "watermark";
+pub(super) const WATERMARK: &str = "watermark";
+
+/// The lease of a run is in force at `$1`.
+const ALIVE: &str = "EXISTS (SELECT 1 FROM leases WHERE leases.resource = 'run:' || runs.run_id AND leases.until > $1)";
 
 impl Ledger {
-    /// Records that a run began.
+    /// Records that a run began. Fails where another ledger has taken this one's place.
     pub async fn begin_run(
         &self,
         id: &RunId,
@@ -160,6 +169,7 @@ impl Ledger {
         inputs: &str,
         started: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO runs (run_id, kind, status, holder, started, inputs) VALUES ($1, $2, 'running', $3, $4, $5)",
         )
@@ -168,8 +178,10 @@ impl Ledger {
         .bind(holder.0.clone())
         .bind(millis(started))
         .bind(inputs.to_owned())
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        super::copy::refuse_superseded(&mut transaction).await?;
+        transaction.commit().await?;
         Ok(())
     }
 
@@ -213,8 +225,14 @@ impl Ledger {
 
     /// The latest runs, newest first.
     pub async fn runs(&self, limit: u32) -> Result<Vec<RunRecord>, LedgerError> {
-        let rows = sqlx::query("SELECT * FROM runs ORDER BY started DESC, run_id DESC LIMIT $1")
+        self.earlier_runs(0, limit).await
+    }
+
+    /// Runs, newest first, without the first `skip`.
+    pub async fn earlier_runs(&self, skip: u32, limit: u32) -> Result<Vec<RunRecord>, LedgerError> {
+        let rows = sqlx::query("SELECT * FROM runs ORDER BY started DESC, run_id DESC LIMIT $1 OFFSET $2")
             .bind(i64::from(limit))
+            .bind(i64::from(skip))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(RunRecord::read).collect()
@@ -236,26 +254,55 @@ impl Ledger {
         row.as_ref().map(RunRecord::read).transpose()
     }
 
-    /// Runs that are under way by the ledger's account, though nobody is at them: their leases ran out. `current` is the
-    /// one run of its process that is under way.
-    pub async fn abandoned_runs(&self, current: &RunId, now: DateTime<Utc>) -> Result<Vec<RunRecord>, LedgerError> {
+    /// The latest regular runs that started by `until`, newest first.
+    pub async fn regular_runs(&self, until: DateTime<Utc>, limit: u32) -> Result<Vec<RunRecord>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT * FROM runs WHERE status = 'running' AND run_id <> $1
-               AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.resource = 'run:' || runs.run_id AND leases.until > $2)
-             ORDER BY started",
+            "SELECT * FROM runs WHERE kind = 'regular' AND started <= $1 ORDER BY started DESC, run_id DESC LIMIT $2",
         )
-        .bind(current.0.clone())
-        .bind(millis(now))
+        .bind(millis(until))
+        .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(RunRecord::read).collect()
     }
 
+    /// When the first regular run before `run` started.
+    pub async fn first_start_before(&self, run: &RunId) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let row = sqlx::query("SELECT MIN(started) AS first FROM runs WHERE kind = 'regular' AND run_id <> $1")
+            .bind(run.0.clone())
+            .fetch_one(&self.pool)
+            .await?;
+        sql::optional_instant(&row, "first")
+    }
+
+    /// The latest run that is under way: its process holds the run's lease.
+    pub async fn run_under_way(&self, now: DateTime<Utc>) -> Result<Option<RunRecord>, LedgerError> {
+        let statement = format!(
+            "SELECT * FROM runs WHERE status = 'running' AND {ALIVE} ORDER BY started DESC, run_id DESC LIMIT 1"
+        );
+        let row = sqlx::query(sql::built(statement)).bind(millis(now)).fetch_optional(&self.pool).await?;
+        row.as_ref().map(RunRecord::read).transpose()
+    }
+
+    /// Runs that are under way by the ledger's account, though nobody is at them: their leases ran out. `current` is the
+    /// one run of its process that is under way.
+    pub async fn abandoned_runs(&self, current: &RunId, now: DateTime<Utc>) -> Result<Vec<RunRecord>, LedgerError> {
+        let statement =
+            format!("SELECT * FROM runs WHERE status = 'running' AND run_id <> $2 AND NOT {ALIVE} ORDER BY started");
+        let rows =
+            sqlx::query(sql::built(statement)).bind(millis(now)).bind(current.0.clone()).fetch_all(&self.pool).await?;
+        rows.iter().map(RunRecord::read).collect()
+    }
+
     /// The end of the last window that was read to its end: everything received before it has been recorded.
     pub async fn watermark(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
-        let Some(text) = self.remembered(WATERMARK).await? else { return Ok(None) };
+        self.remembered_instant(WATERMARK).await
+    }
+
+    pub(super) async fn remembered_instant(&self, name: &str) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let Some(text) = self.remembered(name).await? else { return Ok(None) };
         let instant = DateTime::parse_from_rfc3339(&text);
-        let instant = instant.map_err(|error| LedgerError::Damaged(format!("the watermark {text:?}: {error}")))?;
+        let instant = instant.map_err(|error| LedgerError::Damaged(format!("the {name} {text:?}: {error}")))?;
         Ok(Some(instant.with_timezone(&Utc)))
     }
 

@@ -6,7 +6,10 @@ use super::sql::{Dialect, built};
 use super::{LedgerError, sql};
 
 /// Each entry brings the schema from the version before it to the next. Never edited once released; only added to.
-const MIGRATIONS: &[&[&str]] = &[&[
+const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT];
+
+/// Runs, windows, items, deliveries, leases, and the lists of reports.
+const FIRST: &[&str] = &[
     "CREATE TABLE runs (
         run_id TEXT PRIMARY KEY,
         kind TEXT NOT NULL,
@@ -84,6 +87,7 @@ const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE UNIQUE INDEX deliveries_first ON deliveries (mailbox_id, identity) WHERE first = 1",
     "CREATE INDEX deliveries_open ON deliveries (mailbox_id, item_no)
         WHERE state IN ('ready', 'sending', 'unknown', 'pending')",
+    "CREATE INDEX deliveries_failed ON deliveries (item_no) WHERE state = 'failed'",
     "CREATE INDEX deliveries_by_run ON deliveries (run_id)",
     "CREATE TABLE leases (
         resource TEXT PRIMARY KEY,
@@ -108,7 +112,64 @@ const MIGRATIONS: &[&[&str]] = &[&[
         reason TEXT,
         detail TEXT,
         PRIMARY KEY (run_id, row_no))",
-]];
+];
+
+/// The chain of reports, administrators' actions, retention, releases, and the days of owners.
+const AUDIT: &[&str] = &[
+    // One row a report that is to be, or was, written to staging.
+    "CREATE TABLE reports (
+        sequence BIGINT PRIMARY KEY,
+        run_id TEXT NOT NULL,
+        previous_run TEXT,
+        previous_sha256 TEXT,
+        sha256 TEXT,
+        signature TEXT,
+        stored BIGINT)",
+    "CREATE UNIQUE INDEX reports_by_run ON reports (run_id)",
+    // What administrators did, told in the next report of the chain.
+    "CREATE TABLE actions (
+        action_id TEXT PRIMARY KEY,
+        at BIGINT NOT NULL,
+        kind TEXT NOT NULL,
+        user_name TEXT,
+        detail TEXT NOT NULL,
+        report BIGINT)",
+    "CREATE INDEX actions_by_report ON actions (report)",
+    // Which windows lie in staging, and which were purged from it.
+    "CREATE TABLE staged_windows (
+        window_from BIGINT NOT NULL,
+        window_to BIGINT NOT NULL,
+        state TEXT NOT NULL,
+        refused BIGINT,
+        purged BIGINT,
+        PRIMARY KEY (window_from, window_to))",
+    "CREATE INDEX staged_windows_there ON staged_windows (window_to) WHERE state <> 'purged'",
+    "INSERT INTO staged_windows (window_from, window_to, state)
+        SELECT DISTINCT window_from, window_to, 'kept' FROM items",
+    // A window's items are walked through in their order.
+    "DROP INDEX items_by_window",
+    "CREATE INDEX items_by_window ON items (window_from, window_to, item_no)",
+    // Items of purged windows that have copies under held/.
+    "CREATE TABLE held_copies (
+        item_no BIGINT PRIMARY KEY,
+        window_from BIGINT NOT NULL,
+        window_to BIGINT NOT NULL)",
+    // When an administrator gave up a held item.
+    "ALTER TABLE deliveries ADD COLUMN released BIGINT",
+    "DROP INDEX deliveries_failed",
+    "CREATE INDEX deliveries_held ON deliveries (item_no) WHERE state = 'failed' AND released IS NULL",
+    // On which days (since 1970) an owner had items.
+    "CREATE TABLE owner_days (
+        owner TEXT NOT NULL,
+        day BIGINT NOT NULL,
+        PRIMARY KEY (owner, day))",
+];
+
+/// The names of all tables but `meta`.
+pub(super) fn tables() -> impl Iterator<Item = &'static str> {
+    let statements = MIGRATIONS.iter().flat_map(|migration| migration.iter());
+    statements.filter_map(|statement| statement.strip_prefix("CREATE TABLE ")?.split_whitespace().next())
+}
 
 /// Brings the schema up to date and returns the ledger's id, which is made with the first version.
 pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<String, LedgerError> {

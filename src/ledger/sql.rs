@@ -45,7 +45,7 @@ impl Dialect {
                 "PRAGMA synchronous = FULL",
                 "PRAGMA foreign_keys = ON",
                 "PRAGMA temp_store = MEMORY",
-                "PRAGMA cache_size = -16384",
+                "PRAGMA cache_size = -4096",
                 "PRAGMA wal_autocheckpoint = 4000",
             ],
             Self::Postgres => &["SET TIME ZONE 'UTC'"],

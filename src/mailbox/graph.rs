@@ -5,7 +5,7 @@
 //! sent before it counts as a success, and a copy in the wrong form is taken back.
 //!
 //! Nothing is repeated here but what finishes a message that is already there, and nothing waits but for the budgets of
-//! [`Throttle`]. A message that was created without all its attachments is an unknown outcome:
+//! [`Throttle`], a few seconds at most unless a message is half there. A message that was created without all its attachments is an unknown outcome:
 //! [`recover`](MailboxDoor::recover) completes it.
 
 use std::collections::HashSet;
@@ -110,6 +110,11 @@ impl GraphDoor {
     pub fn new(graph: Graph, throttle: Arc<Throttle>, settings: GraphDoorSettings) -> Self {
         let folders = Folders::new(settings.folder.clone(), Arc::clone(graph.clock()));
         Self { calls: Calls::new(graph, throttle), settings, folders, own_from_only: Mutex::default() }
+    }
+
+    /// How a message gets in.
+    pub fn method(&self) -> Method {
+        self.settings.method
     }
 
     /// Imports one message; where the archive folder turns out to be gone, once more into a new one.

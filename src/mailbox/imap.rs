@@ -30,6 +30,7 @@ mod connection;
 mod delivery;
 mod folder;
 mod look_up;
+mod microsoft;
 mod pool;
 mod refusal;
 mod session;
@@ -39,6 +40,7 @@ mod transport;
 mod verify;
 mod window;
 
+pub use microsoft::MicrosoftTokens;
 pub use settings::{AccessTokens, ImapAuth, ImapSettings, ImapTimeouts, PasswordSource, SettingsError, TlsMode};
 
 use pool::Pool;

@@ -187,6 +187,11 @@ impl Pipeline {
             self.retrier.run("removing wrong bytes", || self.parts.staging.remove(&blob)).await?;
             return Ok(None);
         }
+        if let Some(detail) = &wrong
+            && declared.digest.is_none()
+        {
+            self.mark_wrong(at, detail).await?;
+        }
         let blob = blob.as_str().to_owned();
         Ok(Some(match wrong {
             None => Fetched {
@@ -202,6 +207,18 @@ impl Pipeline {
                 bytes: None,
             },
         }))
+    }
+
+    /// Marks bytes as wrong that nothing but the announced length tells from right ones.
+    async fn mark_wrong(&self, at: AttachmentAt, detail: &str) -> Result<(), RunError> {
+        let name = BlobName::wrong_attachment(at.window, at.key, at.index);
+        let detail = Bytes::copy_from_slice(detail.as_bytes());
+        let put = || self.parts.staging.put(&name, detail.clone());
+        match self.retrier.run("marking wrong bytes", put).await {
+            // It is marked already, for another reason.
+            Ok(()) | Err(StagingError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn put_attachment(&self, at: AttachmentAt, bytes: Bytes) -> Result<BlobName, RunError> {
@@ -240,7 +257,8 @@ impl Pipeline {
     }
 }
 
-async fn staging_has(staging: &dyn crate::staging::Staging, name: &BlobName) -> Result<bool, StagingError> {
+/// Whether a blob is there.
+pub(super) async fn staging_has(staging: &dyn crate::staging::Staging, name: &BlobName) -> Result<bool, StagingError> {
     match staging.get_range(name, 0..1).await {
         Ok(_) | Err(StagingError::Damaged { .. }) => Ok(true),
         Err(StagingError::NotFound { .. }) => Ok(false),

@@ -1,32 +1,108 @@
 //! Which ledger a staging area belongs to.
 //!
-//! A ledger that is new to a staging area that was in use knows nothing of the copies that were sent, and would send them all again.
+//! A ledger that is new to a staging area that was in use knows nothing of the copies that were sent, and would send them
+//! all again. One that was rebuilt from the area takes it over. That only ever adds a blob, so that it is done by one
+//! ledger or none, the area is never without an owner, and a retention policy can't keep it from happening.
 
 use bytes::Bytes;
 
 use super::{Pipeline, RunError};
+use crate::staging::contents::regular_window;
 use crate::staging::{BlobName, StagingError};
+use crate::window::Window;
+
+/// Longest id of a ledger that is read, in bytes.
+const LONGEST_ID: u64 = 256;
+
+/// The ledger that a staging area belongs to.
+struct Owner {
+    ledger: String,
+    /// How often the area was taken over.
+    successions: u32,
+}
 
 impl Pipeline {
     /// Marks an unused staging area as this ledger's; fails where it is another's.
     pub(super) async fn claim_staging(&self) -> Result<(), RunError> {
-        const LONGEST_ID: u64 = 256;
-        let staging = &self.parts.staging;
-        let name = BlobName::ledger_id();
         let ours = self.parts.ledger.id();
-        let theirs = match self.retrier.run("reading the staging area's mark", || staging.get(&name, LONGEST_ID)).await
-        {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).trim().to_owned(),
-            Err(StagingError::NotFound { .. }) => {
-                let mark = Bytes::copy_from_slice(ours.as_bytes());
-                self.retrier.run("marking the staging area", || staging.put(&name, mark.clone())).await?;
-                return Ok(());
+        match self.owner().await? {
+            None => self.mark(&BlobName::ledger_id()).await,
+            Some(owner) if owner.ledger == ours => self.refuse_older_ledger().await,
+            Some(owner) => Err(self.foreign(owner.ledger)),
+        }
+    }
+
+    /// Fails where a window was begun and staged of which this ledger knows nothing: then it is an older state of itself,
+    /// restored from a backup, and doesn't know what was sent since.
+    async fn refuse_older_ledger(&self) -> Result<(), RunError> {
+        let ledger = &self.parts.ledger;
+        let watermark = ledger.watermark().await?;
+        for window in self.regular_windows().await? {
+            if watermark.is_some_and(|read| window.from < read) || ledger.knows_window(window).await? {
+                continue;
             }
-            Err(error) => return Err(error.into()),
-        };
-        if theirs == ours {
+            // One that was marked and no more is no evidence: the process may have died right then.
+            let prefix = format!("{}pages/", BlobName::window_prefix(window));
+            let pages = self.retrier.run("listing staging", || self.parts.staging.list(&prefix)).await?;
+            if !pages.is_empty() {
+                return Err(RunError::OlderLedger { staging: self.parts.staging.name(), window });
+            }
+        }
+        Ok(())
+    }
+
+    /// The windows that the schedule ever began.
+    pub(super) async fn regular_windows(&self) -> Result<Vec<Window>, RunError> {
+        let list = || self.parts.staging.list(BlobName::REGULAR_WINDOWS);
+        let marks = self.retrier.run("listing staging", list).await?;
+        Ok(marks.iter().filter_map(|(name, _)| regular_window(name)).collect())
+    }
+
+    /// Makes the staging area this ledger's, whosever it was. Fails where another ledger takes it over at the same time.
+    pub(super) async fn take_over_staging(&self) -> Result<(), RunError> {
+        let ours = self.parts.ledger.id();
+        let Some(owner) = self.owner().await? else { return self.mark(&BlobName::ledger_id()).await };
+        if owner.ledger == ours {
             return Ok(());
         }
-        Err(RunError::ForeignStaging { staging: staging.name(), theirs, ours: ours.to_owned() })
+        self.mark(&BlobName::successor(owner.successions + 1)).await?;
+        tracing::warn!(event = "staging_taken_over", before = %owner.ledger, now = %ours, "the staging area belongs to this ledger from now on");
+        Ok(())
+    }
+
+    /// The last of the ledgers that took the area over, else the first that used it.
+    async fn owner(&self) -> Result<Option<Owner>, RunError> {
+        let staging = &self.parts.staging;
+        let list = || staging.list(BlobName::SUCCESSORS);
+        let successors = self.retrier.run("reading the staging area's mark", list).await?;
+        let numbered = successors.iter().filter_map(|(name, _)| Some((name, name.succession()?)));
+        let (name, successions) = match numbered.max_by_key(|(_, number)| *number) {
+            Some((name, number)) => (name.clone(), number),
+            None => (BlobName::ledger_id(), 0),
+        };
+        let read = || staging.get(&name, LONGEST_ID);
+        match self.retrier.run("reading the staging area's mark", read).await {
+            Ok(bytes) => Ok(Some(Owner { ledger: String::from_utf8_lossy(&bytes).trim().to_owned(), successions })),
+            Err(StagingError::NotFound { .. }) if successions == 0 => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn mark(&self, name: &BlobName) -> Result<(), RunError> {
+        let staging = &self.parts.staging;
+        let mark = Bytes::copy_from_slice(self.parts.ledger.id().as_bytes());
+        match self.retrier.run("marking the staging area", || staging.put(name, mark.clone())).await {
+            // Another ledger was quicker.
+            Err(StagingError::Conflict { .. }) => {
+                let owner = self.owner().await?;
+                Err(self.foreign(owner.map(|owner| owner.ledger).unwrap_or_default()))
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn foreign(&self, theirs: String) -> RunError {
+        let ours = self.parts.ledger.id().to_owned();
+        RunError::ForeignStaging { staging: self.parts.staging.name(), theirs, ours }
     }
 }

@@ -15,6 +15,7 @@ use super::attachments::AttachmentAt;
 use super::candidate::{Candidate, Content};
 use super::deliver::settled;
 use super::dispatch::{Dispatch, Job};
+use super::doubt::Doubt;
 use super::leases::Leases;
 use super::memory::Memory;
 use super::rows::{self, Screened};
@@ -38,8 +39,8 @@ pub(super) struct Preparer {
     pub(super) memory: Memory,
     pub(super) dispatch: Arc<Dispatch>,
     pub(super) settler: Settler,
-    /// Every copy is looked up before it is sent: the ledger doesn't know what was sent before its own time.
-    pub(super) look_up_first: bool,
+    /// Which copies are looked up before they are sent.
+    pub(super) doubt: Doubt,
     /// Which failed copies are sent again.
     pub(super) replay: Replay,
 }
@@ -70,8 +71,8 @@ struct Copies {
     space: Arc<super::memory::Space>,
     /// The mailboxes in whose queues a place is reserved.
     admitted: Vec<Mailbox>,
-    /// The mailboxes of ours that get theirs by way of the ledger.
-    left: Vec<Mailbox>,
+    /// The mailboxes of ours that get theirs by way of the ledger, and the states of their rows.
+    left: Vec<(Mailbox, DeliveryState)>,
 }
 
 impl Preparer {
@@ -212,6 +213,7 @@ impl Preparer {
         prepared.identity = Some(identity);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
         let mut copies = Copies { message, partial, space: Arc::new(space), admitted: Vec::new(), left: Vec::new() };
+        let state = if self.doubt.covers(&candidate) { DeliveryState::Unknown } else { DeliveryState::Ready };
         let known: Vec<&str> = candidate
             .history
             .rows
@@ -223,7 +225,6 @@ impl Preparer {
             if known.contains(&Target::Mailbox(mailbox.id.clone()).name().as_str()) {
                 continue;
             }
-            let state = if self.look_up_first { DeliveryState::Unknown } else { DeliveryState::Ready };
             prepared.deliveries.push(rows::copy_row(mailbox, by, identity, state));
         }
         self.admit(&mut prepared.deliveries, &mut copies).await?;
@@ -291,7 +292,7 @@ impl Preparer {
                 row.converter = Some(CONVERTER_VERSION);
                 copies.admitted.push(mailbox);
             } else {
-                copies.left.push(mailbox);
+                copies.left.push((mailbox, row.state));
             }
         }
         Ok(())
@@ -308,6 +309,9 @@ impl Preparer {
         let record = || pipeline.parts.ledger.record_prepared(&self.run, pipeline.now(), &prepared);
         let first = pipeline.retrier.run("recording items", record).await?;
         failpoint::pass(failpoint::INTENT_RECORDED);
+        if let Some(metrics) = &pipeline.metrics {
+            metrics.prepared(&prepared);
+        }
         pipeline.progress.add_prepared(prepared.len(), prepared.iter().map(|item| item.deliveries.len()).sum());
         for (item, copies) in prepared.iter().zip(copies) {
             let Some(copies) = copies else { continue };
@@ -328,11 +332,13 @@ impl Preparer {
                     self.dispatch.add_backlog(mailbox);
                 }
             }
-            for mailbox in &copies.left {
-                match (is_first(mailbox), self.look_up_first) {
-                    (true, false) => self.dispatch.add_backlog(mailbox),
-                    (true, true) => self.dispatch.add_look_ups(mailbox),
-                    (false, _) => self.dispatch.add_duplicates(mailbox),
+            for (mailbox, state) in &copies.left {
+                if !is_first(mailbox) {
+                    self.dispatch.add_duplicates(mailbox);
+                } else if *state == DeliveryState::Unknown {
+                    self.dispatch.add_look_ups(mailbox);
+                } else {
+                    self.dispatch.add_backlog(mailbox);
                 }
             }
         }

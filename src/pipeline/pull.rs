@@ -1,6 +1,7 @@
 //! Pulling: windows page by page, each page staged before its items are recorded, recorded before the cursor moves.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use chrono::{DateTime, Duration, Utc};
@@ -20,7 +21,8 @@ use crate::fault::Fault;
 use crate::item::read::peek_id;
 use crate::item::{Item, ItemKey};
 use crate::ledger::{AttachmentRecord, AttachmentState, NewItem, PageRecord, RunId, StoredWindow};
-use crate::schedule::{self, PlannedWindow};
+use crate::metrics::CountedPage;
+use crate::schedule::{self, PLAUSIBLE_SKEW, PlannedWindow};
 use crate::source::{Cursor, Page, SourceError};
 use crate::staging::BlobName;
 use crate::window::Window;
@@ -33,6 +35,8 @@ pub(super) struct Puller {
     pub(super) memory: Memory,
     /// Where new items go.
     pub(super) items: mpsc::Sender<Vec<Candidate>>,
+    /// How many staged pages a rebuild could not read.
+    pub(super) unreadable_pages: Arc<AtomicU64>,
 }
 
 /// A window being read.
@@ -55,7 +59,7 @@ impl Puller {
         let pipeline = &self.pipeline;
         let ledger = &pipeline.parts.ledger;
         let source_time = pipeline.retrier.run("logging in at the source", || pipeline.parts.source.log_in()).await?;
-        let schedule = &pipeline.settings.schedule;
+        warn_of_clocks(pipeline.now(), source_time);
         let mut begin = None;
         let mut end = None;
         if let Some(open) = ledger.open_window().await? {
@@ -66,12 +70,15 @@ impl Puller {
                 .await?;
         }
         let watermark = ledger.watermark().await?;
-        for planned in self.plan(watermark, schedule.horizon(pipeline.now(), source_time)) {
+        for planned in self.plan(watermark, source_time).await? {
             let whole = Window { from: *begin.get_or_insert(planned.window.from), to: planned.window.to };
             end = Some(planned.window.to);
             ledger.set_run_window(&self.run, whole).await?;
             let stored =
                 StoredWindow { window: planned.window, read_from: planned.read_from, cursor: Cursor::default() };
+            let mark = BlobName::regular_window(planned.window);
+            let put = || pipeline.parts.staging.put(&mark, Bytes::new());
+            pipeline.retrier.run("marking a window", put).await?;
             ledger.begin_window(&self.run, &stored).await?;
             self.read_window(Reading { stored, regular: true, page_size: pipeline.parts.source.page_size() }).await?;
         }
@@ -86,16 +93,22 @@ impl Puller {
     }
 
     /// The windows to read. A source without windows is read whole in each run, whatever its span is called.
-    fn plan(&self, watermark: Option<DateTime<Utc>>, horizon: DateTime<Utc>) -> Vec<PlannedWindow> {
+    async fn plan(
+        &self,
+        watermark: Option<DateTime<Utc>>,
+        source_time: Option<DateTime<Utc>>,
+    ) -> Result<Vec<PlannedWindow>, RunError> {
         let pipeline = &self.pipeline;
         let schedule = &pipeline.settings.schedule;
-        if pipeline.parts.source.has_windows() {
-            return schedule.windows(watermark, horizon);
-        }
         let now = pipeline.now();
-        let from = watermark.or_else(|| Some(schedule.windows(None, now).first()?.window.from)).unwrap_or(now).min(now);
+        if pipeline.parts.source.has_windows() {
+            let first_start = pipeline.parts.ledger.first_start_before(&self.run).await?;
+            return Ok(schedule.windows(watermark, schedule.horizon(now, source_time), first_start));
+        }
+        let begin = || Some(schedule.windows(None, now, None).first()?.window.from);
+        let from = watermark.or_else(begin).unwrap_or(now).min(now);
         let to = now.max(from + Duration::milliseconds(1));
-        vec![PlannedWindow { window: Window { from, to }, read_from: from }]
+        Ok(vec![PlannedWindow { window: Window { from, to }, read_from: from }])
     }
 
     /// Reads a stated window, in steps of 24 hours.
@@ -239,6 +252,10 @@ impl Puller {
             bytes,
             "a page is staged and recorded"
         );
+        if let Some(metrics) = &pipeline.metrics {
+            let staged_bytes = if staged.is_some() { bytes } else { 0 };
+            metrics.page_recorded(CountedPage { new: items.len(), late, repeated: total - items.len(), staged_bytes });
+        }
         pipeline.progress.add_items(items.len());
         let candidates: Vec<Candidate> =
             fresh.into_iter().zip(numbers).map(|(fresh, no)| Candidate { no, ..fresh.candidate }).collect();
@@ -350,6 +367,17 @@ fn keep(records: &[AttachmentRecord], bodies: Vec<Option<Bytes>>) -> Option<Vec<
             (other, ..) => Some(super::load::without_bytes(other)),
         })
         .collect()
+}
+
+/// Says so where our clock and the source's differ. The earlier one counts, so that nothing is passed over.
+fn warn_of_clocks(now: DateTime<Utc>, source_time: Option<DateTime<Utc>>) {
+    let Some(theirs) = source_time.filter(|theirs| (*theirs - now).abs() > PLAUSIBLE_SKEW) else { return };
+    tracing::error!(
+        event = "clocks_differ",
+        clock.ours = %now.to_rfc3339(),
+        clock.source = %theirs.to_rfc3339(),
+        "the clocks of this machine and of the source differ by more than an hour; the earlier one counts until that is mended"
+    );
 }
 
 /// Found only because the window reads back before its beginning.

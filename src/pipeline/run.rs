@@ -6,6 +6,7 @@
 //! 4. What could not be sent is left pending, the account is frozen, and the books must balance.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use tokio::sync::{Semaphore, mpsc};
@@ -24,7 +25,6 @@ use super::{Order, Pipeline, RunError};
 use crate::failpoint;
 use crate::ledger::{ItemNo, ItemSelection, Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::report::Report;
-use crate::retry::Retrier;
 
 /// Pages that wait to be prepared.
 const PAGES_AHEAD: usize = 2;
@@ -47,6 +47,7 @@ impl Order {
             Self::Regular => RunKind::Regular,
             Self::Backfill(_) => RunKind::Backfill,
             Self::Retry(_) => RunKind::Retry,
+            Self::Rebuild => RunKind::Rebuild,
         }
     }
 }
@@ -58,6 +59,9 @@ impl Pipeline {
         let ledger = &self.parts.ledger;
         let id = RunId(Uuid::now_v7().to_string());
         let kind = order.kind();
+        if kind == RunKind::Rebuild && !ledger.is_rebuildable().await? {
+            return Err(RunError::NotRebuildable);
+        }
         let inputs = serde_json::to_string(&self.settings.inputs).unwrap_or_default();
         let started = self.now();
         let leases = Arc::new(Leases::new(self.settings.lease, started));
@@ -70,13 +74,19 @@ impl Pipeline {
         let result = self.for_one_run().with_leases(&leases, &id, order).await;
         let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
         ledger.release_leases(&self.parts.holder).await?;
+        if let Ok(finished) = &finished {
+            if let Some(metrics) = &self.metrics {
+                metrics.given_up(finished.report.given_up());
+            }
+            self.close(&finished.report, finished.error.as_ref()).await;
+        }
         finished
     }
 
     /// The same pipeline with a stop of its own, which a failure of one task pulls for the others.
     fn for_one_run(&self) -> Self {
         let stop = self.stop.child_token();
-        let retrier = Retrier::new(Arc::clone(&self.parts.clock), self.settings.retry, stop.clone());
+        let retrier = self.retrier.stopped_by(stop.clone());
         Self { retrier, stop, ..self.clone() }
     }
 
@@ -106,7 +116,10 @@ impl Pipeline {
     async fn work(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
         let ledger = &self.parts.ledger;
         self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
-        self.claim_staging().await?;
+        let rebuilds = matches!(order, Order::Rebuild);
+        if !rebuilds {
+            self.claim_staging().await?;
+        }
         if !matches!(order, Order::Retry(_)) {
             self.become_puller(leases).await?;
         }
@@ -131,7 +144,8 @@ impl Pipeline {
             settler: settler.clone(),
             places: Arc::new(Semaphore::new(self.parts.door.limits().mailboxes.max(1))),
         };
-        let delivering = self.spawn(deliverer.deliver_all(filled.clone()));
+        // A rebuilt ledger sends nothing before it holds everything.
+        let delivering = (!rebuilds).then(|| self.spawn(deliverer.clone().deliver_all(filled.clone())));
 
         let preparer = Preparer {
             pipeline: self.clone(),
@@ -140,10 +154,19 @@ impl Pipeline {
             memory: memory.clone(),
             dispatch,
             settler,
-            look_up_first: self.precedes_ledger(&order).await?,
+            doubt: self.doubt(&order).await?,
             replay: replayed(&order),
         };
-        let puller = Puller { pipeline: self.clone(), run: id.clone(), leases: Arc::clone(leases), memory, items };
+        let unreadable_pages = Arc::<AtomicU64>::default();
+        let puller = Puller {
+            pipeline: self.clone(),
+            run: id.clone(),
+            leases: Arc::clone(leases),
+            memory,
+            items,
+            unreadable_pages: Arc::clone(&unreadable_pages),
+        };
+        let regular = matches!(order, Order::Regular);
         let selection = match &order {
             Order::Retry(selection) => Some(selection.clone()),
             _ => None,
@@ -160,17 +183,33 @@ impl Pipeline {
                 Order::Regular => puller.pull_regular().await,
                 Order::Backfill(window) => puller.pull_backfill(window).await,
                 Order::Retry(_) => Ok(()),
+                Order::Rebuild => puller.read_staging().await,
             }
         });
 
         let pull = ended(pulling).await;
         let prepare = ended(preparing).await;
         filled.cancel();
-        let deliver = ended(delivering).await;
+        let deliver = match delivering {
+            Some(delivering) => {
+                drop(deliverer);
+                ended(delivering).await
+            }
+            None => self.deliver_rebuilt(deliverer, pull.is_ok() && prepare.is_ok(), filled).await,
+        };
         let settle = ended(settling).await;
         // The deeper failure is the cause of those before it.
         settle.and(deliver).and(prepare).and(pull)?;
-        if self.stop.is_cancelled() { Err(RunError::Stopped) } else { Ok(()) }
+        if regular {
+            self.purge(leases).await?;
+        }
+        if self.stop.is_cancelled() {
+            return Err(RunError::Stopped);
+        }
+        match unreadable_pages.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            pages => Err(RunError::UnreadablePages { pages }),
+        }
     }
 
     /// A task of the run; where it fails, the others stop.
@@ -187,13 +226,6 @@ impl Pipeline {
             result
         })
     }
-
-    /// Whether a backfill reads time before the ledger's first window, of which it can't know what was sent.
-    async fn precedes_ledger(&self, order: &Order) -> Result<bool, RunError> {
-        let Order::Backfill(window) = order else { return Ok(false) };
-        let first = self.parts.ledger.first_window().await?;
-        Ok(first.is_none_or(|first| window.from < first))
-    }
 }
 
 async fn ended(task: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
@@ -204,7 +236,7 @@ fn replayed(order: &Order) -> Replay {
     match order {
         Order::Retry(ItemSelection { reason: Some(reason), .. }) => Replay::FailedFor(*reason),
         Order::Retry(_) => Replay::Everything,
-        Order::Regular | Order::Backfill(_) => Replay::Nothing,
+        Order::Regular | Order::Backfill(_) | Order::Rebuild => Replay::Nothing,
     }
 }
 
@@ -308,7 +340,8 @@ async fn finish(
 
     let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;
     let told = error.as_ref().map(ToString::to_string);
-    let run = RunRecord { finished: Some(now), error: told.clone(), ..run };
+    // To the millisecond, as the ledger keeps it.
+    let run = RunRecord { finished: Some(now.trunc_subsecs(3)), error: told.clone(), ..run };
     let mut report = Report::draw_up(ledger, &run).await?;
     let imbalance = report.imbalance(ledger).await?;
     if let Some(imbalance) = &imbalance {

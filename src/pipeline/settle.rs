@@ -78,6 +78,9 @@ impl Pipeline {
                 let record = || self.parts.ledger.settle(run, &settled);
                 self.retrier.run("recording outcomes", record).await?;
                 failpoint::pass(failpoint::OUTCOMES_RECORDED);
+                if let Some(metrics) = &self.metrics {
+                    metrics.settled(&settled);
+                }
                 self.progress.add_settled(settled.iter().filter(|outcome| outcome.state.is_settled()).count());
             }
             for sender in waiting {

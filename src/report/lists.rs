@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::Report;
+use super::document::Document;
 use crate::item::{Participant, PhoneNumber};
 use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, LedgerError, RunId};
 
@@ -57,45 +58,14 @@ pub async fn write_json(
     numbers: Numbers,
     out: &mut (dyn Write + Send),
 ) -> Result<(), WriteError> {
-    let head = serde_json::to_string(report)?;
-    // The head's members, then the lists: all in one object.
-    out.write_all(head.strip_suffix('}').unwrap_or(&head).as_bytes())?;
-    out.write_all(b",\"failures\":[")?;
-    write_rows(ledger, report, &[DeliveryState::Failed], out, |row| failure_json(row, numbers)).await?;
-    out.write_all(b"],\"partials\":[")?;
-    write_rows(ledger, report, &[DeliveryState::PartiallyImported], out, partial_json).await?;
-    out.write_all(b"],\"unmapped_participants\":")?;
-    let (unmapped, _) = ledger.unmapped(&report.run, MOST_UNMAPPED).await?;
-    let unmapped: Vec<Value> = unmapped
-        .iter()
-        .map(|unmapped| json!({"number": numbers.of(&unmapped.participant), "items": unmapped.items}))
-        .collect();
-    serde_json::to_writer(&mut *out, &unmapped)?;
-    out.write_all(b"}\n")?;
-    Ok(())
-}
-
-async fn write_rows(
-    ledger: &Ledger,
-    report: &Report,
-    states: &[DeliveryState],
-    out: &mut (dyn Write + Send),
-    form: impl Fn(&Failure) -> Value,
-) -> Result<(), WriteError> {
-    let filter = FailureFilter { run: Some(report.run.clone()), states: states.to_vec(), reason: None };
-    let mut rows = Rows::new(ledger, filter);
-    let mut first = true;
-    while let Some(row) = rows.next().await? {
-        if !first {
-            out.write_all(b",")?;
-        }
-        first = false;
-        serde_json::to_writer(&mut *out, &form(&row))?;
+    let mut document = Document::of(ledger, report, numbers)?;
+    while let Some(piece) = document.next().await? {
+        out.write_all(&piece)?;
     }
     Ok(())
 }
 
-fn failure_json(row: &Failure, numbers: Numbers) -> Value {
+pub(super) fn failure_json(row: &Failure, numbers: Numbers) -> Value {
     json!({
         "item": row.item.map(|item| item.to_string()),
         "message_id": row.message_id,
@@ -106,7 +76,7 @@ fn failure_json(row: &Failure, numbers: Numbers) -> Value {
     })
 }
 
-fn partial_json(row: &Failure) -> Value {
+pub(super) fn partial_json(row: &Failure) -> Value {
     json!({
         "item": row.item.map(|item| item.to_string()),
         "mailbox": row.mailbox,
@@ -129,14 +99,14 @@ pub struct Rows<'a> {
     ledger: &'a Ledger,
     filter: FailureFilter,
     read: std::vec::IntoIter<Failure>,
-    skip: u64,
+    after: u64,
     ended: bool,
 }
 
 impl<'a> Rows<'a> {
     /// The rows that a filter lets through.
     pub fn new(ledger: &'a Ledger, filter: FailureFilter) -> Self {
-        Self { ledger, filter, read: Vec::new().into_iter(), skip: 0, ended: false }
+        Self { ledger, filter, read: Vec::new().into_iter(), after: 0, ended: false }
     }
 
     /// The next row.
@@ -147,8 +117,8 @@ impl<'a> Rows<'a> {
         if self.ended {
             return Ok(None);
         }
-        let rows = self.ledger.failures(&self.filter, self.skip, ROWS).await?;
-        self.skip += rows.len() as u64;
+        let rows = self.ledger.failures(&self.filter, self.after, ROWS).await?;
+        self.after = rows.last().map_or(self.after, |row| row.position);
         self.ended = rows.len() < ROWS as usize;
         self.read = rows.into_iter();
         Ok(self.read.next())
@@ -188,14 +158,15 @@ pub async fn write_csv(mut rows: Rows<'_>, numbers: Numbers, out: &mut (dyn Writ
             row.reason,
             row.detail,
         ];
-        out.write_all(&csv_line(&fields.map(|field| harmless(field.unwrap_or_default())))?)?;
+        out.write_all(&csv_line(&fields.map(Option::unwrap_or_default))?)?;
     }
     Ok(())
 }
 
-fn csv_line(fields: &[String]) -> Result<Vec<u8>, WriteError> {
+/// A line of CSV, its fields made harmless for a spreadsheet.
+pub(crate) fn csv_line(fields: &[String]) -> Result<Vec<u8>, WriteError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(fields)?;
+    writer.write_record(fields.iter().map(|field| harmless(field.clone())))?;
     writer.into_inner().map_err(|error| WriteError::Io(error.into_error()))
 }
 

@@ -23,6 +23,7 @@ use tokio_util::io::ReaderStream;
 
 use self::files::Folder;
 use self::place::Place;
+use super::page::{PageError, split_export};
 use super::{AttachmentStream, Cursor, Page, Source, SourceError};
 use crate::item::ItemId;
 use crate::window::Window;
@@ -126,6 +127,11 @@ impl Source for DirectorySource {
             suspected_error: None,
             bytes: reader.map_err(broken).boxed(),
         })
+    }
+
+    /// A page is a file, or lines of one.
+    fn split(&self, body: &[u8]) -> Result<Vec<std::ops::Range<usize>>, PageError> {
+        Ok(split_export(body).map_or_else(|_| lines::split(body), |(_, items)| items))
     }
 
     fn has_windows(&self) -> bool {

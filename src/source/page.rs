@@ -39,9 +39,11 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// `timeStamp` as an instant, where it is one.
+    /// `timeStamp` as an instant, where it is a possible one: 2009, when WhatsApp began, or later.
     pub fn server_time(&self) -> Option<DateTime<Utc>> {
-        Utc.timestamp_millis_opt(self.time_stamp?).single()
+        const FIRST_POSSIBLE: i64 = 1_230_768_000_000;
+        let time_stamp = self.time_stamp.filter(|time_stamp| *time_stamp >= FIRST_POSSIBLE)?;
+        Utc.timestamp_millis_opt(time_stamp).single()
     }
 }
 

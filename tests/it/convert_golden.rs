@@ -37,15 +37,15 @@ enum StagedAs {
     Corrupt(String),
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn staged_at() -> DateTime<Utc> {
+pub(crate) fn staged_at() -> DateTime<Utc> {
     "2025-12-01T00:00:00Z".parse().unwrap()
 }
 
-fn names() -> Vec<String> {
+pub(crate) fn names() -> Vec<String> {
     let entries = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let items = entries.filter_map(|file| Some(file.strip_suffix(".json")?.to_owned()));
     let mut names: Vec<String> = items.filter(|name| !name.ends_with(".staged")).collect();

@@ -41,13 +41,16 @@ fn staged_at() -> DateTime<Utc> {
     "2025-12-01T00:00:00Z".parse().unwrap()
 }
 
+/// Always the same cases, unless the environment asks for others.
 fn config() -> ProptestConfig {
+    let given = ProptestConfig::default();
+    let is_set = |variable: &str| std::env::var_os(variable).is_some();
     ProptestConfig {
-        cases: 400,
-        rng_seed: RngSeed::Fixed(20_251_121),
+        cases: if is_set("PROPTEST_CASES") { given.cases } else { 400 },
+        rng_seed: if is_set("PROPTEST_RNG_SEED") { given.rng_seed } else { RngSeed::Fixed(20_251_121) },
         failure_persistence: None,
         max_shrink_iters: 2000,
-        ..ProptestConfig::default()
+        ..given
     }
 }
 
@@ -197,7 +200,7 @@ impl Case {
 }
 
 /// RFC 5322, 2.1.1 and 2.3, and the header fields that a message of ours may have, each once.
-fn check_lines_and_headers(mime: &[u8]) {
+pub(crate) fn check_lines_and_headers(mime: &[u8]) {
     assert!(mime.ends_with(b"\r\n"));
     for line in mime.split_inclusive(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\r\n").expect("a lone LF");
@@ -215,7 +218,7 @@ fn check_lines_and_headers(mime: &[u8]) {
     }
 }
 
-fn check_html(html: &str) {
+pub(crate) fn check_html(html: &str) {
     for tag in html.split('<').skip(1) {
         let name: String =
             tag.trim_start_matches('/').chars().take_while(|&c| c.is_ascii_alphanumeric() || c == '!').collect();

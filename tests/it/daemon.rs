@@ -1,1 +1,15 @@
+//! The daemon: in process, where weeks pass at once, and as the program that operations run.
 
+mod begin;
+mod bench;
+mod beside;
+mod clock;
+mod clocks;
+mod process;
+mod refusal;
+mod reload;
+mod sharing;
+mod shipping;
+mod signals;
+mod upgrade;
+mod week;

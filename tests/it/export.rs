@@ -16,7 +16,6 @@ use whatsapp_archiver::resolve::Resolution;
 
 struct Exported {
     item: Item,
-    attachments: Vec<StagedAttachment>,
     message: Message,
 }
 
@@ -28,7 +27,7 @@ fn exported(body: &str, files: &[&[u8]]) -> Exported {
         |bytes: &&[u8]| StagedAttachment::Present { bytes: Bytes::copy_from_slice(bytes), digest: Digest::of(bytes) };
     let attachments: Vec<StagedAttachment> = files.iter().map(present).collect();
     let message = convert(&item, &attachments, &Resolution::default(), "whatsapp.invalid");
-    Exported { item, attachments, message }
+    Exported { item, message }
 }
 
 /// A message from `sender` to the other of two people, `minute` minutes after 08:00 on 21 November 2025.
@@ -52,7 +51,7 @@ fn export(format: Format, messages: &[Exported]) -> (TempDir, Summary) {
     let folder = TempDir::new().unwrap();
     let mut exporter = Exporter::new(format, folder.path()).unwrap();
     for exported in messages {
-        exporter.add(&exported.item, &exported.attachments, &exported.message).unwrap();
+        exporter.add(&exported.item, &exported.message).unwrap();
     }
     let summary = exporter.finish().unwrap();
     (folder, summary)
@@ -94,7 +93,7 @@ fn nothing_is_overwritten() {
         let (folder, _) = export(format, std::slice::from_ref(&message));
         let before = files_in(folder.path());
         let again = Exporter::new(format, folder.path()).and_then(|mut exporter| {
-            exporter.add(&message.item, &message.attachments, &message.message)?;
+            exporter.add(&message.item, &message.message)?;
             exporter.finish()
         });
         assert!(matches!(again, Err(ExportError::File { .. })), "{}", format.name());
@@ -281,18 +280,6 @@ fn an_rsmf_file_holds_a_chat_and_its_day() {
         group.manifest["events"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["message", "join", "join"]);
     assert_eq!(group.manifest["conversations"][0]["type"], "channel");
-}
-
-#[test]
-fn an_rsmf_file_has_ten_thousand_events_at_most() {
-    let messages: Vec<Exported> = (0..10_001).map(|n| said(&format!("m{n}"), "15550101", 0, "")).collect();
-    let (folder, summary) = export(Format::Rsmf, &messages);
-    assert_eq!(summary.files, 2);
-    let counts: Vec<usize> = files_in(folder.path())
-        .iter()
-        .map(|path| read_rsmf(path).manifest["events"].as_array().unwrap().len())
-        .collect();
-    assert_eq!(counts, [10_000, 1]);
 }
 
 #[test]

@@ -1,1 +1,9 @@
+//! The door to Exchange Online against a Graph that keeps the published rules and fails on command.
 
+mod contract;
+mod create_message;
+mod folder;
+mod limits;
+mod outcomes;
+mod program;
+mod self_test;

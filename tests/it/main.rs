@@ -5,12 +5,17 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "a test whose assumption is broken should end; clippy exempts the test functions alone, not what they share"
 )]
 
+mod archive;
+mod audit;
 mod azure;
 mod cli;
 mod config;
+mod convert_fuzz;
 mod convert_golden;
 mod convert_property;
 mod daemon;
@@ -22,16 +27,25 @@ mod graph_users;
 mod http;
 mod imap;
 mod imap_scripted;
+mod installation;
 mod kill;
 mod ledger;
+mod ledger_copy;
 mod local_staging;
+mod log_events;
 mod mailbox_contract;
 mod maildir;
 mod mapping;
+mod metrics;
+mod notify;
 mod oracle;
 mod pipeline;
+mod rebuild;
 mod resolve;
+mod retention;
+mod serve;
 mod servers;
 mod sign_in;
 mod staging_contract;
 mod telemessage;
+mod verify;

@@ -2,6 +2,8 @@
 
 pub(crate) mod azure_wire;
 pub(crate) mod azurite;
+#[cfg(feature = "test-cyrus")]
+pub(crate) mod cyrus;
 pub(crate) mod dovecot;
 pub(crate) mod graph;
 pub(crate) mod imap_client;

@@ -10,7 +10,7 @@ use crate::item::text::printable;
 use crate::item::{Chat, DeletionScope, Direction, Item, Kind, Participant};
 
 /// An item, ready to become an event.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Captured {
     pub(super) millis: i64,
     pub(super) item: i64,
@@ -31,7 +31,7 @@ pub(super) struct Captured {
 }
 
 /// What an item does in its chat.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) enum Act {
     Says,
     Edits { previous: Option<String>, new: String },
@@ -60,7 +60,7 @@ pub(super) struct CapturedPerson {
 }
 
 /// An attachment: there, or told as missing.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CapturedFile {
     pub(super) name: String,
     pub(super) size: u64,

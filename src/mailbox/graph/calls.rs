@@ -1,6 +1,7 @@
 //! Calls for one mailbox: each takes a place in the mailbox's budget first, and tells it how it ended.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Url;
 use serde::de::DeserializeOwned;
@@ -8,8 +9,11 @@ use serde::de::DeserializeOwned;
 use crate::graph::{Call, CallError, Graph, Version, read};
 use crate::http::{Remote, Reply};
 use crate::resolve::MailboxId;
-use crate::throttle::{Outcome, Throttle};
+use crate::throttle::{Outcome, Permit, Throttle};
 
+/// A longer wait for the mailbox's budget is not begun: the copy goes back to the pipeline, which has its memory for other
+/// mailboxes meanwhile.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How often a call that finishes a message is made when it is throttled.
 const PATIENCE: u32 = 6;
 
@@ -50,9 +54,13 @@ impl Calls {
         self.graph.url(version, &whole, query)
     }
 
-    /// Makes a call as soon as the mailbox's budget allows.
+    /// Makes a call as soon as the mailbox's budget allows, if that is soon.
     pub(super) async fn call(&self, mailbox: &MailboxId, call: &Call) -> Result<Reply, CallError> {
-        let permit = self.throttle.admit(mailbox, call.body_length()).await;
+        let permit = self.throttle.admit_within(mailbox, call.body_length(), LONGEST_WAIT).await;
+        self.make(mailbox, call, permit.map_err(CallError::LimitUsedUp)?).await
+    }
+
+    async fn make(&self, mailbox: &MailboxId, call: &Call, permit: Permit) -> Result<Reply, CallError> {
         let mut result = self.graph.call(Remote::Mailbox, call).await;
         let Err(CallError::Refused(refusal)) = &mut result else { return result };
         if !refusal.is_throttling() && !refusal.is_overload() {
@@ -70,11 +78,12 @@ impl Calls {
         result
     }
 
-    /// Makes a call that finishes what is there already: where it is throttled, it waits and goes on, a few times.
+    /// Makes a call that finishes what is there already: where it is throttled, it waits, however long, and goes on, a few times.
     pub(super) async fn call_patiently(&self, mailbox: &MailboxId, call: &Call) -> Result<Reply, CallError> {
         let mut tries = 1;
         loop {
-            let result = self.call(mailbox, call).await;
+            let permit = self.throttle.admit(mailbox, call.body_length()).await;
+            let result = self.make(mailbox, call, permit).await;
             let throttled = matches!(&result, Err(CallError::Refused(refusal)) if refusal.is_throttling());
             if !throttled || tries >= PATIENCE {
                 return result;

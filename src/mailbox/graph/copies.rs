@@ -55,10 +55,14 @@ struct Page<T> {
 }
 
 impl Copy {
+    /// An extended property, where it was asked for.
+    pub(super) fn property(&self, id: &str) -> Option<&Property> {
+        self.single_value_extended_properties.iter().find(|property| property.is(id))
+    }
+
     /// What it was made of, where it was made as properties.
     pub(super) fn made(&self) -> Option<Made> {
-        let property = self.single_value_extended_properties.iter().find(|property| property.is(MADE))?;
-        Made::read(&property.value)
+        Made::read(&self.property(MADE)?.value)
     }
 
     pub(super) fn html(&self) -> Option<&str> {

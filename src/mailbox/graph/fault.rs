@@ -4,7 +4,6 @@ use reqwest::StatusCode;
 
 use crate::graph::{CallError, Refusal};
 use crate::mailbox::ImportError;
-use crate::sign_in::SignInError;
 
 /// The mailbox can't be used, or is no more.
 const NO_MAILBOX: [&str; 5] = [
@@ -74,7 +73,8 @@ fn is_uncertain(refusal: &Refusal) -> bool {
 
 fn of_certain(error: &CallError, permission: &str) -> ImportError {
     match error {
-        CallError::SignIn(error) => signed_out(error),
+        CallError::SignIn(error) => ImportError::from(error),
+        CallError::LimitUsedUp(after) => ImportError::Throttled { after: Some(*after), detail: error.to_string() },
         CallError::NotSent(detail) => ImportError::Unavailable(detail.clone()),
         CallError::Refused(refusal) => refused(refusal, permission),
         CallError::NoReply(_) | CallError::Unreadable(_) | CallError::Unexpected(_) => {
@@ -112,15 +112,6 @@ fn advice(permission: &str) -> String {
         _ => "",
     };
     format!("grant the application {permission}, with an administrator's consent{rbac}")
-}
-
-fn signed_out(error: &SignInError) -> ImportError {
-    match error {
-        SignInError::Refused { .. } | SignInError::Unusable(_) => ImportError::Forbidden(error.to_string()),
-        SignInError::Throttled { after, detail } => ImportError::Throttled { after: *after, detail: detail.clone() },
-        SignInError::Unavailable(_) => ImportError::Unavailable(error.to_string()),
-        SignInError::Unexpected(_) => ImportError::Unexpected(error.to_string()),
-    }
 }
 
 #[cfg(test)]

@@ -1,1 +1,223 @@
-//! The live self-test of a mailbox.
+//! The live self-test of a mailbox: what no documentation settles is tried out. A message is imported, read back, looked
+//! for, and deleted for good.
+//!
+//! It makes the archive folder where that is missing, and leaves nothing else behind.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{SubsecRound as _, TimeDelta};
+
+use super::copies::Copy;
+use super::properties::{MESSAGE_CLASS, Property};
+use super::{GraphDoor, Method, body_text, created, fault};
+use crate::convert::Message;
+use crate::graph::{Call, CallError, literal};
+use crate::mailbox::{ImportError, MailboxDoor as _, RemoteId};
+use crate::resolve::{Mailbox, MailboxId};
+
+mod permissions;
+mod sample;
+
+pub use permissions::check_permissions;
+
+/// How often a new message is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// One line of a self-test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was tried.
+    pub what: String,
+    /// What was seen, or what is wrong.
+    pub result: Result<String, Problem>,
+}
+
+/// What is wrong, and what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+impl Finding {
+    /// Something that is as it should be.
+    pub fn good(what: impl Into<String>, seen: impl Into<String>) -> Self {
+        Self { what: what.into(), result: Ok(seen.into()) }
+    }
+
+    /// Something that is not.
+    pub fn bad(what: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { what: what.into(), result: Err(Problem { problem: problem.into(), remedy: remedy.into() }) }
+    }
+
+    /// Whether it is as it should be.
+    pub fn is_good(&self) -> bool {
+        self.result.is_ok()
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.result {
+            Ok(seen) => write!(f, "ok: {}: {seen}", self.what),
+            Err(Problem { problem, remedy }) => write!(f, "wrong: {}: {problem}. {remedy}", self.what),
+        }
+    }
+}
+
+impl GraphDoor {
+    /// Tries the door out on a mailbox.
+    pub async fn self_test(&self, mailbox: &Mailbox) -> Vec<Finding> {
+        let date = (self.calls.graph().clock().now() - TimeDelta::days(400)).trunc_subsecs(0);
+        let message = sample::message(date);
+        let mut findings = Vec::new();
+        let id = match self.import_sample(mailbox, &message).await {
+            Ok(id) => id,
+            Err(finding) => return vec![finding],
+        };
+        findings.push(Finding::good("import", format!("by {}", self.settings.method.name())));
+        findings.extend(self.read_back(&mailbox.id, &id, &message).await);
+        findings.push(self.read_class(&mailbox.id, &id).await);
+        findings.push(self.read_file(&mailbox.id, &id, &message).await);
+        findings.push(self.look_up(mailbox, &message).await);
+        findings.push(self.delete(&mailbox.id, &id).await);
+        findings
+    }
+
+    async fn import_sample(&self, mailbox: &Mailbox, message: &Message) -> Result<RemoteId, Finding> {
+        let result = self.import_one(&mailbox.id, message).await;
+        result.map_err(|error| {
+            let remedy = match &error {
+                ImportError::Forbidden(_) => "Grant what is missing and try again",
+                ImportError::Throttled { .. } | ImportError::Unavailable(_) => "Try again later",
+                ImportError::OutcomeUnknown(_) => {
+                    "A message with \"self-test\" in its subject may be in the archive folder: delete it by hand"
+                }
+                ImportError::Rejected(_) | ImportError::Unexpected(_) => {
+                    "Use the other mailbox.method, or mailbox.kind = \"imap\""
+                }
+            };
+            Finding::bad("import", error.to_string(), remedy)
+        })
+    }
+
+    /// The draft flag, the dates, the Message-ID and the text.
+    async fn read_back(&self, mailbox: &MailboxId, id: &RemoteId, message: &Message) -> Vec<Finding> {
+        let select = format!("{},subject,body", created::FIELDS);
+        let copy = match self.read_copy(mailbox, id, &[("$select", &select)]).await {
+            Ok(copy) => copy,
+            Err(error) => return vec![self.failed("read back", &error)],
+        };
+        let form = match copy.created.mismatch(message.mail.message_id.as_str(), message.mail.date) {
+            None => Finding::good("form", "no draft, with its own dates and Message-ID"),
+            Some(mismatch) => {
+                Finding::bad("form", mismatch, "Use the other mailbox.method, or mailbox.kind = \"imap\"")
+            }
+        };
+        let same = copy.html().is_some_and(|html| body_text::digest(html) == body_text::digest(&message.mail.html));
+        let text = if same && copy.subject.as_deref() == Some(message.mail.subject.as_str()) {
+            Finding::good("text", "subject and body as they were sent")
+        } else {
+            Finding::bad(
+                "text",
+                "subject or body are not as they were sent",
+                "`verify` will call copies in this mailbox altered; look for a transport rule or an add-in that changes mail",
+            )
+        };
+        vec![form, text]
+    }
+
+    /// The message class, by which searches find the copies.
+    async fn read_class(&self, mailbox: &MailboxId, id: &RemoteId) -> Finding {
+        let what = "message class";
+        let wanted = match (&self.settings.message_class, self.settings.method) {
+            (Some(class), Method::CreateMessage) => class.as_str(),
+            (None, _) => return Finding::good(what, "the ordinary one, as configured"),
+            (_, Method::ImportMime) => return Finding::good(what, "the ordinary one: MIME carries none"),
+        };
+        let expand = format!("singleValueExtendedProperties($filter=id eq {})", literal(MESSAGE_CLASS));
+        let copy = match self.read_copy(mailbox, id, &[("$select", created::FIELDS), ("$expand", &expand)]).await {
+            Ok(copy) => copy,
+            Err(error) => return self.failed(what, &error),
+        };
+        match copy.property(MESSAGE_CLASS) {
+            Some(Property { value, .. }) if value.eq_ignore_ascii_case(wanted) => Finding::good(what, value.clone()),
+            other => {
+                let told = other.map_or("none", |property| property.value.as_str());
+                let remedy =
+                    "Searches by itemclass don't find the copies of this tenant; search by participant and date";
+                Finding::bad(what, format!("{told} instead of {wanted}"), remedy)
+            }
+        }
+    }
+
+    /// The large file, byte by byte.
+    async fn read_file(&self, mailbox: &MailboxId, id: &RemoteId, message: &Message) -> Finding {
+        let what = "attachment of 3.5 MB";
+        let Some(sent) = message.mail.attachments.first() else { return Finding::good(what, "none") };
+        let digests = async {
+            let mut digests = Vec::new();
+            for file in self.calls.files(mailbox, &id.0).await? {
+                digests.push(self.calls.file_digest(mailbox, &id.0, &file).await?);
+            }
+            Ok::<_, CallError>(digests)
+        };
+        match digests.await {
+            Ok(digests) if digests == [sent.digest] => Finding::good(what, "there, byte for byte"),
+            Ok(digests) => Finding::bad(
+                what,
+                format!("{} attachments are there, not the one that was sent", digests.len()),
+                "Use mailbox.kind = \"imap\" for this tenant",
+            ),
+            Err(error) => self.failed(what, &error),
+        }
+    }
+
+    /// How long a new message takes to be found by its Message-ID.
+    async fn look_up(&self, mailbox: &Mailbox, message: &Message) -> Finding {
+        let what = "look-up by Message-ID";
+        let clock = self.calls.graph().clock();
+        let began = clock.now();
+        loop {
+            let waited = clock.now() - began;
+            match self.calls.copies(&mailbox.id, &message.mail.message_id, false).await {
+                Ok(copies) if copies.len() == 1 => {
+                    return Finding::good(what, format!("found once, after {} s", waited.num_seconds()));
+                }
+                Ok(copies) if copies.len() > 1 => {
+                    let remedy = "Delete the messages with \"self-test\" in their subject and try again";
+                    return Finding::bad(what, format!("found {} times", copies.len()), remedy);
+                }
+                Ok(_) if waited.to_std().unwrap_or_default() >= self.settle() => {
+                    let problem = format!("not found within {} s", self.settle().as_secs());
+                    return Finding::bad(what, problem, "Raise mailbox.settle, or copies may be doubled after a crash");
+                }
+                Ok(_) => clock.sleep(LOOK_EVERY).await,
+                Err(error) => return self.failed(what, &error),
+            }
+        }
+    }
+
+    async fn delete(&self, mailbox: &MailboxId, id: &RemoteId) -> Finding {
+        match created::take_back(&self.calls, mailbox, &id.0).await {
+            Ok(()) => Finding::good("clean up", "the message is deleted for good"),
+            Err(error) => {
+                let remedy = "Delete the message with \"self-test\" in its subject by hand";
+                Finding::bad("clean up", error.to_string(), remedy)
+            }
+        }
+    }
+
+    async fn read_copy(&self, mailbox: &MailboxId, id: &RemoteId, query: &[(&str, &str)]) -> Result<Copy, CallError> {
+        let url = self.calls.url(mailbox, &["messages", &id.0], query)?;
+        self.calls.json(mailbox, &Call::get(url)).await
+    }
+
+    fn failed(&self, what: &str, error: &CallError) -> Finding {
+        let error = fault::of_read(error, self.settings.method.permission());
+        Finding::bad(what, error.to_string(), "Mend this and try again")
+    }
+}

@@ -127,6 +127,7 @@ impl Appending<'_> {
 
     /// Queues all that may be sent now: up to a gate, and as many commands as the window admits.
     fn queue(&mut self) {
+        let may_begin = self.stopped.is_none() && self.session.window.is_low(self.under_way.len());
         loop {
             if let Some(last) = self.under_way.back_mut() {
                 last.queue(&mut self.session.connection);
@@ -134,7 +135,7 @@ impl Appending<'_> {
                     return;
                 }
             }
-            if self.stopped.is_some() || !self.session.window.admits(self.under_way.len()) {
+            if !may_begin || !self.session.window.admits(self.under_way.len()) {
                 return;
             }
             let Some(group) = self.waiting.pop_front() else { return };

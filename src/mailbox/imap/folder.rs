@@ -1,7 +1,7 @@
 //! The archive folder and its neighbours, as a server names them.
 
 use imap_codec::imap_types::command::CommandBody;
-use imap_codec::imap_types::core::{AString, IString, QuotedChar};
+use imap_codec::imap_types::core::{AString, QuotedChar};
 use imap_codec::imap_types::extensions::namespace::Namespace;
 use imap_codec::imap_types::flag::FlagNameAttribute;
 use imap_codec::imap_types::mailbox::Mailbox as Folder;
@@ -20,16 +20,28 @@ const MAX_FOLDERS: usize = 20_000;
 pub(super) struct Layout {
     /// The archive folder.
     pub(super) archive: Folder<'static>,
+    namespaces: Namespaces,
+}
+
+/// What a server says of its namespaces.
+#[derive(Debug, Clone, Default)]
+struct Namespaces {
+    /// The prefixes of the mailbox's own folders, the usual one first.
+    own: Vec<Vec<u8>>,
+    delimiter: Option<char>,
     /// The prefixes of other people's and of shared folders.
     foreign: Vec<Vec<u8>>,
 }
 
-/// What a server says of its namespaces.
-#[derive(Debug, Default)]
-struct Namespaces {
-    prefix: Vec<u8>,
-    delimiter: Option<char>,
-    foreign: Vec<Vec<u8>>,
+impl Namespaces {
+    /// Whether a folder is another person's or shared: the longest prefix that fits decides, because one may be empty.
+    fn is_foreign(&self, folder: &Folder<'_>) -> bool {
+        let longest = |prefixes: &[Vec<u8>]| {
+            let fitting = prefixes.iter().filter(|prefix| name_of(folder).starts_with(prefix));
+            fitting.map(Vec::len).max()
+        };
+        *folder != Folder::Inbox && longest(&self.foreign) > longest(&self.own)
+    }
 }
 
 /// Asks a server where `folder` is to be.
@@ -47,7 +59,7 @@ pub(super) async fn layout(session: &mut Session, folder: &str) -> Result<Layout
         return Err(unfit());
     }
     let archive = AString::try_from(archive).map_err(|_| unfit())?;
-    Ok(Layout { archive: Folder::from(archive), foreign: namespaces.foreign })
+    Ok(Layout { archive: Folder::from(archive), namespaces })
 }
 
 /// The folder's name below the personal namespace's prefix. One level: a separator in the name itself is replaced.
@@ -57,7 +69,7 @@ fn wire_name(folder: &str, namespaces: &Namespaces) -> Vec<u8> {
         Some(delimiter) => folder.replace(delimiter, replacement),
         None => folder.to_owned(),
     };
-    let mut wire = namespaces.prefix.clone();
+    let mut wire = namespaces.own.first().cloned().unwrap_or_default();
     wire.extend_from_slice(to_modified_utf7(&name).as_bytes());
     wire
 }
@@ -67,12 +79,9 @@ async fn namespaces(session: &mut Session) -> Result<Namespaces, CommandError> {
     session
         .ask(CommandBody::Namespace, |answer| {
             if let Answer::Data(Data::Namespace { personal, other, shared }) = answer {
-                if let Some(own) = personal.first() {
-                    found.prefix = bytes_of(&own.prefix);
-                    found.delimiter = own.delimiter.as_ref().map(QuotedChar::inner);
-                }
-                found.foreign =
-                    other.iter().chain(&shared).map(prefix_of).filter(|prefix| !prefix.is_empty()).collect();
+                found.delimiter = personal.first().and_then(|own| own.delimiter.as_ref()).map(QuotedChar::inner);
+                found.own = personal.iter().map(prefix_of).collect();
+                found.foreign = other.iter().chain(&shared).map(prefix_of).collect();
             }
         })
         .await?;
@@ -92,11 +101,7 @@ async fn delimiter(session: &mut Session) -> Result<Namespaces, CommandError> {
 }
 
 fn prefix_of(namespace: &Namespace<'_>) -> Vec<u8> {
-    bytes_of(&namespace.prefix)
-}
-
-fn bytes_of(text: &IString<'_>) -> Vec<u8> {
-    text.as_ref().to_vec()
+    namespace.prefix.as_ref().to_vec()
 }
 
 /// Makes the archive folder, and subscribes to it where it wasn't there.
@@ -129,9 +134,12 @@ async fn is_there(session: &mut Session, folder: &Folder<'static>) -> Result<boo
 pub(super) async fn others(session: &mut Session, layout: &Layout) -> Result<Others, ImportError> {
     let mut others = Others::default();
     for (folder, attributes) in listed(session).await? {
-        let is_foreign = layout.foreign.iter().any(|prefix| name_of(&folder).starts_with(prefix));
         let has = |name: &str| attributes.iter().any(|attribute| attribute.eq_ignore_ascii_case(name));
-        if folder == layout.archive || is_foreign || has(r"\Noselect") || has(r"\NonExistent") {
+        if folder == layout.archive
+            || layout.namespaces.is_foreign(&folder)
+            || has(r"\Noselect")
+            || has(r"\NonExistent")
+        {
             continue;
         }
         if has(r"\All") || has(r"\Flagged") || has(r"\Important") {
@@ -188,8 +196,8 @@ mod tests {
     use super::*;
 
     fn wire(folder: &str, prefix: &str, delimiter: char) -> String {
-        let namespaces =
-            Namespaces { prefix: prefix.as_bytes().to_vec(), delimiter: Some(delimiter), foreign: Vec::new() };
+        let own = vec![prefix.as_bytes().to_vec()];
+        let namespaces = Namespaces { own, delimiter: Some(delimiter), foreign: Vec::new() };
         String::from_utf8(wire_name(folder, &namespaces)).unwrap()
     }
 
@@ -200,5 +208,20 @@ mod tests {
         assert_eq!(wire("a.b", "INBOX.", '.'), "INBOX.a-b");
         assert_eq!(wire("a-b", "", '-'), "a_b");
         assert_eq!(wire("Büro & Co", "", '/'), "B&APw-ro &- Co");
+    }
+
+    #[test]
+    fn the_longest_prefix_says_whose_a_folder_is() {
+        let prefixes = |all: &[&str]| all.iter().map(|prefix| prefix.as_bytes().to_vec()).collect();
+        let is_foreign = |own: &[&str], foreign: &[&str], name: &str| {
+            let namespaces = Namespaces { own: prefixes(own), delimiter: Some('.'), foreign: prefixes(foreign) };
+            namespaces.is_foreign(&Folder::try_from(name.to_owned()).unwrap())
+        };
+        // Cyrus: whatever isn't below INBOX is somebody else's.
+        let cyrus = |name| is_foreign(&["INBOX."], &["user.", ""], name);
+        assert!(!cyrus("INBOX") && !cyrus("INBOX.a") && cyrus("user.bo") && cyrus("shared"));
+        let dovecot = |name| is_foreign(&[""], &["shared."], name);
+        assert!(!dovecot("INBOX") && !dovecot("a") && dovecot("shared.bo"));
+        assert!(!is_foreign(&[], &[], "a"));
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+use crate::mailbox::ImportError;
+
 /// How the connection is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
@@ -20,11 +22,11 @@ pub enum TlsMode {
 /// Gives access tokens (RFC 6750) for XOAUTH2.
 #[async_trait]
 pub trait AccessTokens: Send + Sync {
-    /// A token that is valid now. The error is a sentence for the administrator and holds no secret.
-    async fn token(&self) -> Result<SecretString, String>;
+    /// A token that is valid now. The error says why nothing can be sent at present, and holds no secret.
+    async fn token(&self) -> Result<SecretString, ImportError>;
 
-    /// The server refused the last token: the next one must be a new one.
-    fn invalidate(&self);
+    /// The server refused this token: it is not given again.
+    fn invalidate(&self, refused: &SecretString);
 }
 
 /// Gives a password as it is now; it may change while the program runs. The error is a sentence for the administrator.

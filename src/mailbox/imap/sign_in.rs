@@ -103,7 +103,7 @@ async fn with_password(session: &mut Session, login: &str, password: &SecretStri
 
 async fn with_token(session: &mut Session, login: &str, tokens: &dyn AccessTokens) -> Result<(), ImportError> {
     let abilities = session.abilities().await.map_err(|error| error.because("asking what the server can do"))?;
-    let token = tokens.token().await.map_err(ImportError::Unavailable)?;
+    let token = tokens.token().await?;
     let first = sasl(session, "XOAUTH2", &xoauth2(login, &token), abilities.sasl_ir()).await;
     let Err(CommandError::Refused(refusal)) = first else {
         return first.map_err(|error| refused(error, login));
@@ -113,8 +113,8 @@ async fn with_token(session: &mut Session, login: &str, tokens: &dyn AccessToken
         return Err(error);
     }
     // The token may have been revoked before it expired; a new one settles it.
-    tokens.invalidate();
-    let fresh = tokens.token().await.map_err(ImportError::Unavailable)?;
+    tokens.invalidate(&token);
+    let fresh = tokens.token().await?;
     if fresh.expose_secret() == token.expose_secret() {
         return Err(error);
     }

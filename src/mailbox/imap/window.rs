@@ -18,6 +18,11 @@ impl Default for Window {
 }
 
 impl Window {
+    /// Whether it is time to send again with `under_way` commands unanswered: a quarter at a time, not one for each answer.
+    pub(super) fn is_low(self, under_way: usize) -> bool {
+        under_way <= self.0 - self.0.div_ceil(4)
+    }
+
     /// Whether another command may follow `under_way` ones.
     pub(super) fn admits(self, under_way: usize) -> bool {
         under_way < self.0
@@ -46,7 +51,8 @@ mod tests {
             window.widen();
         }
         assert!(window.admits(MOST - 1) && !window.admits(MOST));
+        assert!(window.is_low(MOST * 3 / 4) && !window.is_low(MOST * 3 / 4 + 1));
         window.narrow();
-        assert!(window.admits(0) && !window.admits(1));
+        assert!(window.is_low(0) && window.admits(0) && !window.admits(1));
     }
 }

@@ -61,6 +61,18 @@ fn page(mut body: Vec<u8>, items: Vec<Range<usize>>, next_offset: Option<u64>) -
     Read { body: Bytes::from(body), items, next_offset }
 }
 
+/// Where in a page of lines, as [`read`] gave it, each item lies.
+pub(super) fn split(body: &[u8]) -> Vec<Range<usize>> {
+    let mut items = Vec::new();
+    let mut start = 0;
+    for line in body.split_inclusive(|&byte| byte == b'\n') {
+        let end = start + line.len();
+        items.extend(body.get(..end).and_then(|upto| item(upto, start)));
+        start = end;
+    }
+    items
+}
+
 /// Where the line that begins at `start` has its item: without its line end, the space around it and a byte-order mark.
 /// `None` where it is blank.
 fn item(body: &[u8], start: usize) -> Option<Range<usize>> {

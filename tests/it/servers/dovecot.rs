@@ -142,7 +142,7 @@ fn configuration_of(options: &DovecotOptions, folder: &Path, port: u16, tls_port
     });
     let (internal_user, internal_group, login_user, uid, gid, alone) = users();
     format!(
-        r#"
+        r"
 base_dir = {folder}/run
 state_dir = {folder}/state
 log_path = /dev/stderr
@@ -194,7 +194,7 @@ service anvil {{
 service stats {{
   {alone}
 }}
-"#
+"
     )
 }
 

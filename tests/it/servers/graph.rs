@@ -13,6 +13,7 @@ use axum::response::Response;
 use tokio::sync::{oneshot, watch};
 use whatsapp_archiver::clock::{SharedClock, SystemClock};
 
+pub(crate) mod client;
 pub(crate) mod fault;
 mod http;
 mod limits;
@@ -131,6 +132,11 @@ impl GraphServer {
     /// Lets the waiting requests go on.
     pub(crate) fn release(&self) {
         self.shared.held.send_replace(false);
+    }
+
+    /// How many requests are under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        *self.shared.in_flight.borrow()
     }
 
     /// Returns when `count` requests are under way.

@@ -74,7 +74,7 @@ async fn carry(client: TcpStream, port: u16, network: Arc<Mutex<Network>>) {
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     let (mut sent, mut answered) = ([0; 16 * 1024], [0; 16 * 1024]);
-    let mut is_announced = false;
+    let (mut is_announced, mut is_appending) = (false, false);
     loop {
         tokio::select! {
             read = from_client.read(&mut sent) => {
@@ -87,12 +87,13 @@ async fn carry(client: TcpStream, port: u16, network: Arc<Mutex<Network>>) {
                     return;
                 }
                 is_announced = contains(bytes, b" APPEND ");
+                is_appending |= is_announced;
                 if to_server.write_all(bytes).await.is_err() { return }
             }
             read = from_server.read(&mut answered) => {
                 let Ok(length @ 1..) = read else { return };
                 let bytes = &answered[..length];
-                if *network.lock().unwrap() == Network::LosesAnswers && contains(bytes, b"Append completed") {
+                if is_appending && *network.lock().unwrap() == Network::LosesAnswers && contains(bytes, b" OK ") {
                     return;
                 }
                 if to_client.write_all(bytes).await.is_err() { return }

@@ -216,6 +216,7 @@ fn mailbox_of(address: &str, user: &User) -> Result<Mailbox, DirectoryError> {
 fn no_answer(error: &CallError, permission: &str) -> DirectoryError {
     match error {
         CallError::SignIn(error) => signed_out(error),
+        CallError::LimitUsedUp(after) => DirectoryError::Throttled { after: Some(*after), detail: error.to_string() },
         CallError::NotSent(detail) | CallError::NoReply(detail) => DirectoryError::Unavailable(detail.clone()),
         CallError::Refused(refusal) if refusal.is_throttling() => {
             DirectoryError::Throttled { after: refusal.after, detail: refusal.to_string() }

@@ -25,6 +25,8 @@ pub(crate) struct Login {
     pub(crate) federated: Vec<String>,
     /// The roles that tokens for Graph carry.
     pub(crate) roles: Vec<&'static str>,
+    /// The resource that tokens for Graph must be for; `None` takes any.
+    pub(crate) graph_audience: Option<&'static str>,
     /// How long a token is good.
     pub(crate) lifetime: TimeDelta,
     /// What the next requests for a token meet.
@@ -50,6 +52,7 @@ impl Login {
             certificates: HashMap::new(),
             federated: Vec::new(),
             roles: vec!["User.Read.All", "Mail.ReadWrite"],
+            graph_audience: Some("https://graph.microsoft.com"),
             lifetime: TimeDelta::minutes(60),
             next: Vec::new(),
             used_assertions: Vec::new(),
@@ -79,7 +82,8 @@ impl Login {
     /// The roles of a token for Graph; `None` where it is no good.
     pub(super) fn roles_of(&self, authorization: Option<&str>, now: DateTime<Utc>) -> Option<Vec<&'static str>> {
         let token = self.issued.get(authorization?.strip_prefix("Bearer ")?)?;
-        (token.audience == "https://graph.microsoft.com" && token.expires > now).then(|| token.roles.clone())
+        let for_graph = self.graph_audience.is_none_or(|audience| token.audience == audience);
+        (for_graph && token.expires > now).then(|| token.roles.clone())
     }
 }
 

@@ -91,6 +91,7 @@ impl World {
             headers,
             properties,
             attachments,
+            mime: None,
             visible: now + self.settle,
             id,
         })
@@ -177,6 +178,7 @@ impl World {
             headers: Vec::new(),
             properties: BTreeMap::new(),
             attachments,
+            mime: Some(mime.to_vec()),
             visible: self.now() + self.settle,
         })
     }

@@ -99,6 +99,8 @@ pub(crate) struct StoredMessage {
     /// Extended properties, by the form in which Graph gives their ids back.
     pub(crate) properties: BTreeMap<String, String>,
     pub(crate) attachments: Vec<StoredAttachment>,
+    /// The MIME form, where it was imported as such.
+    pub(crate) mime: Option<Vec<u8>>,
     /// When `$filter` begins to find it.
     pub(crate) visible: DateTime<Utc>,
 }

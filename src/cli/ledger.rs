@@ -1,0 +1,55 @@
+//! `ledger copy`: moves the ledger between SQLite and PostgreSQL.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, output};
+use crate::app;
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::LedgerUrl;
+use crate::ledger::{ActionKind, Ledger};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Copy the ledger into a new database, of either kind; this one is not used any more then
+    Copy {
+        /// `sqlite://path` or `postgres://user@host/database`; a password comes from PGPASSWORD or ~/.pgpass
+        #[arg(long, value_name = "URL")]
+        to: String,
+    },
+}
+
+pub(super) fn run(context: &Context, command: &Command) -> CommandResult {
+    let Command::Copy { to } = command;
+    let config = context.begin()?;
+    let here = std::env::current_dir().map_err(anyhow::Error::from)?;
+    let url = LedgerUrl::parse(to, &here).map_err(|wrong| CommandError::Usage(format!("--to: {wrong}")))?;
+    block_on(async {
+        let source = app::ledger_address(&config.ledger.url).map_err(anyhow::Error::from)?;
+        let address = app::ledger_address(&url).map_err(anyhow::Error::from)?;
+        let source = Ledger::open_for_copy(&source).await.map_err(anyhow::Error::from)?;
+        let target = Ledger::open_for_copy(&address).await.map_err(anyhow::Error::from)?;
+        let shown = shown(&url);
+        let counts = source.copy_to(&target, &shown, SystemClock.now()).await.map_err(anyhow::Error::from)?;
+        administrator::acts(context, &target, ActionKind::CopyLedger, &format!("to {shown}")).await?;
+        target.close().await;
+        source.close().await;
+        for (table, rows) in &counts {
+            output::print(&format!("{table:<14} {rows:>12} rows\n"))?;
+        }
+        output::print(&format!(
+            "The ledger is copied, and this one is refused from now on.\nNext: set  ledger.url = \"{shown}\"  in {}, and start.\n",
+            context.config_path.display()
+        ))?;
+        Ok(Exit::Done)
+    })
+}
+
+/// The address as it stands in a configuration: it holds no secret.
+fn shown(url: &LedgerUrl) -> String {
+    match url {
+        LedgerUrl::Sqlite(path) => format!("sqlite://{}", PathBuf::from(path).display()),
+        LedgerUrl::Postgres { url, .. } => url.to_string(),
+    }
+}

@@ -1,0 +1,21 @@
+//! `rebuild-ledger`: after a loss of the ledger, from staging and the mailboxes.
+
+use tokio_util::sync::CancellationToken;
+
+use super::{CommandResult, Context, administrator, block_on, output, run::run_order};
+use crate::ledger::ActionKind;
+use crate::lifecycle::{Signals, stop_on_signal};
+use crate::pipeline::Order;
+
+pub(super) fn run(context: &Context) -> CommandResult {
+    let config = context.begin()?;
+    block_on(async {
+        let signals = Signals::listen().map_err(anyhow::Error::from)?;
+        let app = context.app(&config).await?;
+        administrator::acts(context, &app.ledger, ActionKind::RebuildLedger, "from staging and the mailboxes").await?;
+        let stop = CancellationToken::new();
+        stop_on_signal(signals, stop.clone());
+        let finished = run_order(&app, Order::Rebuild, stop).await?;
+        output::tell_finished(context, &finished)
+    })
+}

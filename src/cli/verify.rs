@@ -1,0 +1,150 @@
+//! `verify`: whether each imported message is in its mailbox, unaltered, once.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+
+use clap::Args;
+use comfy_table::Table;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{CommandError, CommandResult, Context, Exit, Format, block_on};
+use crate::app;
+use crate::ledger::RunId;
+use crate::lifecycle::{Signals, stop_on_signal};
+use crate::report::lists::csv_line;
+use crate::retry::Retrier;
+use crate::verify::spool::Spool;
+use crate::verify::{Finding, Verified, Verifier, VerifyError, Wrong};
+
+/// Most findings that a table shows.
+const MOST_ROWS: usize = 1000;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Only what this run's account has as imported; without it everything, and what else is in the archive folders
+    #[arg(long)]
+    run: Option<String>,
+    /// How it is written
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
+    let config = context.begin()?;
+    block_on(async {
+        let signals = Signals::listen().map_err(anyhow::Error::from)?;
+        let app = context.app(&config).await?;
+        let run = arguments.run.clone().map(RunId);
+        if let Some(run) = &run
+            && app.ledger.run(run).await.map_err(anyhow::Error::from)?.is_none()
+        {
+            return Err(CommandError::Usage(format!("there is no run {run}; `status` names the last one")));
+        }
+        let stop = CancellationToken::new();
+        stop_on_signal(signals, stop.clone());
+        let policy = app::settings(&config, None).retry;
+        let verifier = Verifier {
+            ledger: app.ledger.clone(),
+            door: std::sync::Arc::clone(&app.remotes.door),
+            retrier: Retrier::new(std::sync::Arc::clone(&app.clock), policy, stop.clone()),
+            stop,
+        };
+        let written = match arguments.format {
+            Format::Json => write_json(&verifier, run.as_ref()).await,
+            Format::Csv => write_csv(&verifier, run.as_ref()).await,
+            Format::Table => write_table(&verifier, run.as_ref()).await,
+        };
+        match written {
+            Ok(outcome) => Ok(if outcome.damage == 0 { Exit::Done } else { Exit::Failed }),
+            // Whoever read the findings has gone: that says nothing of those not read.
+            Err(VerifyError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Failed),
+            Err(error) => Err(CommandError::Other(error.into())),
+        }
+    })
+}
+
+/// One document: the lists are spooled, so that they can be long.
+async fn write_json(verifier: &Verifier, run: Option<&RunId>) -> Result<Verified, VerifyError> {
+    let mut lists: BTreeMap<&'static str, Spool> = BTreeMap::new();
+    let outcome = verifier
+        .verify(run, &mut |finding| lists.entry(finding.wrong.name()).or_default().push(&as_json(&finding)))
+        .await?;
+    let mut out = io::BufWriter::new(io::stdout());
+    write!(out, "{{\"checked\":{}", outcome.checked)?;
+    for name in Wrong::NAMES {
+        write!(out, ",\"{name}\":")?;
+        lists.remove(name).unwrap_or_default().write_to(&mut out)?;
+    }
+    out.write_all(b"}\n")?;
+    out.flush()?;
+    Ok(outcome)
+}
+
+fn as_json(finding: &Finding) -> Value {
+    let mut value = json!({
+        "item": finding.item.map(|item| item.to_string()),
+        "message_id": finding.message_id,
+        "mailbox": finding.mailbox,
+    });
+    if let Some(object) = value.as_object_mut() {
+        if let Wrong::Doubled { copies } = finding.wrong {
+            object.insert("copies".to_owned(), json!(copies));
+        } else if let Some(detail) = finding.wrong.detail() {
+            object.insert("detail".to_owned(), json!(detail));
+        }
+    }
+    value
+}
+
+async fn write_csv(verifier: &Verifier, run: Option<&RunId>) -> Result<Verified, VerifyError> {
+    let mut out = io::BufWriter::new(io::stdout());
+    let line = |fields: [&str; 5]| csv_line(&fields.map(str::to_owned)).map_err(io::Error::other);
+    out.write_all(&line(["finding", "item", "message_id", "mailbox", "detail"])?)?;
+    let outcome = verifier
+        .verify(run, &mut |finding| {
+            let [item, message_id, detail] = cells(&finding);
+            out.write_all(&line([finding.wrong.name(), &item, &message_id, &finding.mailbox, &detail])?)
+        })
+        .await?;
+    out.flush()?;
+    Ok(outcome)
+}
+
+async fn write_table(verifier: &Verifier, run: Option<&RunId>) -> Result<Verified, VerifyError> {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(["Finding", "Item", "Message-ID", "Mailbox", "Detail"]);
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let outcome = verifier
+        .verify(run, &mut |finding| {
+            *counts.entry(finding.wrong.name()).or_default() += 1;
+            if table.row_count() < MOST_ROWS {
+                let [item, message_id, detail] = cells(&finding);
+                table.add_row([finding.wrong.name().to_owned(), item, message_id, finding.mailbox, detail]);
+            }
+            Ok(())
+        })
+        .await?;
+    let mut out = io::stdout();
+    if table.row_count() > 0 {
+        writeln!(out, "{table}")?;
+    }
+    let found: u64 = counts.values().sum();
+    if found > MOST_ROWS as u64 {
+        writeln!(out, "… and {} more: --format csv shows them all", found - MOST_ROWS as u64)?;
+    }
+    let counted = Wrong::NAMES.iter().filter_map(|name| Some(format!(", {} {name}", counts.get(name)?)));
+    let verdict = if outcome.damage == 0 { "no damage" } else { "DAMAGE FOUND" };
+    writeln!(out, "{} copies checked: {verdict}{}", outcome.checked, counted.collect::<String>())?;
+    Ok(outcome)
+}
+
+fn cells(finding: &Finding) -> [String; 3] {
+    [
+        finding.item.map(|item| item.to_string()).unwrap_or_default(),
+        finding.message_id.as_ref().map(|id| id.as_str().to_owned()).unwrap_or_default(),
+        finding.wrong.detail().unwrap_or_default(),
+    ]
+}

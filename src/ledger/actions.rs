@@ -1,0 +1,109 @@
+//! What administrators did by hand: recorded before it is done, and told in the next report of the chain.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::sql::{self, millis};
+use super::{Ledger, LedgerError};
+
+/// What an administrator did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActionKind {
+    /// Replayed what was held or failed.
+    Retry,
+    /// Read a stated window again.
+    Backfill,
+    /// Gave held items up.
+    Release,
+    /// Rebuilt the ledger from staging and the mailboxes.
+    RebuildLedger,
+    /// Moved the ledger to another database.
+    CopyLedger,
+}
+
+impl ActionKind {
+    /// The action's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Backfill => "backfill",
+            Self::Release => "release",
+            Self::RebuildLedger => "rebuild_ledger",
+            Self::CopyLedger => "copy_ledger",
+        }
+    }
+}
+
+/// An action as a report tells it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct AdminAction {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// What: the name of an [`ActionKind`].
+    pub action: String,
+    /// The administrator's user name on the machine, where it is known.
+    pub user: Option<String>,
+    /// With which arguments, and what came of it.
+    pub detail: String,
+}
+
+/// Longest user name and longest detail that are kept, in characters.
+const LONGEST: (usize, usize) = (64, 1000);
+
+impl Ledger {
+    /// Records what an administrator is about to do.
+    pub async fn record_action(
+        &self,
+        kind: ActionKind,
+        user: Option<&str>,
+        detail: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
+        insert(&mut transaction, kind, user, detail, at).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The actions that a report tells, after the first `skip`.
+    pub async fn actions_of(&self, report: i64, skip: u64, limit: u32) -> Result<Vec<AdminAction>, LedgerError> {
+        let rows = sqlx::query("SELECT * FROM actions WHERE report = $1 ORDER BY at, action_id LIMIT $2 OFFSET $3")
+            .bind(report)
+            .bind(i64::from(limit))
+            .bind(i64::try_from(skip).unwrap_or(i64::MAX))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(AdminAction {
+                    at: sql::instant(row, "at")?,
+                    action: sql::get(row, "kind")?,
+                    user: sql::get(row, "user_name")?,
+                    detail: sql::get(row, "detail")?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Records an action within a transaction that does it.
+pub(super) async fn insert(
+    transaction: &mut sqlx::Transaction<'_, sqlx::Any>,
+    kind: ActionKind,
+    user: Option<&str>,
+    detail: &str,
+    at: DateTime<Utc>,
+) -> Result<(), LedgerError> {
+    let bounded = |text: &str, longest| -> String {
+        text.chars().filter(|character| !character.is_control()).take(longest).collect()
+    };
+    sqlx::query("INSERT INTO actions (action_id, at, kind, user_name, detail) VALUES ($1, $2, $3, $4, $5)")
+        .bind(Uuid::now_v7().to_string())
+        .bind(millis(at))
+        .bind(kind.name())
+        .bind(user.map(|user| bounded(user, LONGEST.0)).filter(|user| !user.is_empty()))
+        .bind(bounded(detail, LONGEST.1))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! The history by which silence is noticed: what runs brought, and on which days owners had items.
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::sql::{self, millis};
+use super::{Ledger, LedgerError, RunId};
+use crate::window::Window;
+
+/// What one regular run read and brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadSpan {
+    /// What it read.
+    pub window: Window,
+    /// Distinct items first seen in it.
+    pub items: u64,
+}
+
+/// When an owner had items.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerDays {
+    /// The owner's number or name, as it came.
+    pub owner: String,
+    /// The days (since 1970, UTC) on which they had items, ascending.
+    pub days: Vec<i64>,
+}
+
+/// A day in milliseconds.
+const DAY: i64 = 24 * 60 * 60 * 1000;
+
+/// How long the days of owners are remembered.
+const REMEMBERED: Duration = Duration::days(60);
+
+/// The day of an instant, since 1970 in UTC.
+pub(crate) fn day_of(instant: DateTime<Utc>) -> i64 {
+    millis(instant).div_euclid(DAY)
+}
+
+impl Ledger {
+    /// What the latest regular runs that read to their end brought, newest first.
+    pub async fn read_spans(&self, limit: u32) -> Result<Vec<ReadSpan>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT window_from, window_to, available FROM runs
+             WHERE kind = 'regular' AND status IN ('complete', 'incomplete') AND window_to IS NOT NULL
+             ORDER BY started DESC, run_id DESC LIMIT $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(ReadSpan {
+                    window: Window { from: sql::instant(row, "window_from")?, to: sql::instant(row, "window_to")? },
+                    items: u64::try_from(sql::get::<i64>(row, "available")?).unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    /// Records on which days the owners of a run's items had some, and forgets days long past.
+    pub async fn note_owners(&self, run: &RunId, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO owner_days (owner, day)
+             SELECT DISTINCT owner, window_from / 86400000 FROM items WHERE run_id = $1 AND owner IS NOT NULL
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(run.0.clone())
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query("DELETE FROM owner_days WHERE day < $1")
+            .bind(day_of(now - REMEMBERED))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The days of the owners that had items, but none since the day `since`.
+    pub async fn owners_without_items_since(&self, since: i64) -> Result<Vec<OwnerDays>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT owner, day FROM owner_days
+             WHERE owner IN (SELECT owner FROM owner_days GROUP BY owner HAVING MAX(day) < $1) ORDER BY owner, day",
+        )
+        .bind(since)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut owners: Vec<OwnerDays> = Vec::new();
+        for row in &rows {
+            let (owner, day): (String, i64) = (sql::get(row, "owner")?, sql::get(row, "day")?);
+            match owners.last_mut().filter(|last| last.owner == owner) {
+                Some(last) => last.days.push(day),
+                None => owners.push(OwnerDays { owner, days: vec![day] }),
+            }
+        }
+        Ok(owners)
+    }
+}

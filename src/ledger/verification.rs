@@ -1,0 +1,122 @@
+//! What a verification compares the mailboxes with: the copies that the ledger has as imported, mailbox by mailbox.
+//!
+//! Of all captures of a message that a mailbox was to have, one is the first copy, and only that one is ever sent. So the
+//! copies of a mailbox are read in the order of their identities, by the index that keeps them apart.
+
+use sqlx::any::AnyRow;
+
+use super::deliveries::DeliveryState;
+use super::{Ledger, LedgerError, RunId, sql};
+use crate::convert::Manifest;
+use crate::identity::Identity;
+use crate::item::ItemId;
+use crate::resolve::{Mailbox, MailboxId};
+
+/// A message that the ledger knows in a mailbox.
+#[derive(Debug, Clone)]
+pub struct KnownCopy {
+    /// The message.
+    pub identity: Identity,
+    /// TeleMessage's number of the item.
+    pub item: Option<ItemId>,
+    /// What was imported; `None` where the copy isn't (known to be) imported.
+    pub imported: Option<ImportedCopy>,
+}
+
+/// What was imported.
+#[derive(Debug, Clone)]
+pub struct ImportedCopy {
+    /// What to compare with.
+    pub manifest: Manifest,
+    /// Whether this ledger had it sent. One that was found by a look-up was sent before the ledger's own time, so that its
+    /// manifest is of a conversion made anew, not of what was sent.
+    pub sent: bool,
+}
+
+impl KnownCopy {
+    fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+        let state = DeliveryState::from_name(&sql::get::<String>(row, "state")?)?;
+        let imported = matches!(state, DeliveryState::Imported | DeliveryState::PartiallyImported);
+        Ok(Self {
+            identity: Identity(sql::digest(row, "identity")?),
+            item: sql::get::<Option<i64>>(row, "item_id")?.map(ItemId),
+            imported: if imported { Some(ImportedCopy::read(row)?) } else { None },
+        })
+    }
+}
+
+impl ImportedCopy {
+    fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+        let manifest: Option<String> = sql::get(row, "manifest")?;
+        let manifest = manifest.ok_or_else(|| {
+            let no: i64 = sql::get(row, "item_no").unwrap_or_default();
+            LedgerError::Damaged(format!("the imported copy of item {no} has no manifest"))
+        })?;
+        let sent = sql::get::<Option<String>>(row, "converter")?.is_some();
+        Ok(Self { manifest: sql::json(&manifest, "a manifest")?, sent })
+    }
+}
+
+impl Ledger {
+    /// The next mailbox after `after` that copies were meant for (in the account of `run`, or in any), by its latest address.
+    pub async fn next_mailbox(
+        &self,
+        run: Option<&RunId>,
+        after: Option<&MailboxId>,
+    ) -> Result<Option<Mailbox>, LedgerError> {
+        let statement = match run {
+            None => {
+                "SELECT mailbox_id FROM deliveries WHERE first = 1 AND mailbox_id > $1 AND CAST($2 AS TEXT) IS NULL
+                 ORDER BY mailbox_id LIMIT 1"
+            }
+            Some(_) => {
+                "SELECT mailbox_id FROM deliveries WHERE first = 1 AND mailbox_id > $1 AND run_id = $2
+                 ORDER BY mailbox_id LIMIT 1"
+            }
+        };
+        let row = sqlx::query(statement)
+            .bind(after.map(|after| after.0.clone()).unwrap_or_default())
+            .bind(run.map(|run| run.0.clone()))
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let id: String = sql::get(&row, "mailbox_id")?;
+        let row = sqlx::query(
+            "SELECT mailbox FROM deliveries WHERE first = 1 AND mailbox_id = $1 ORDER BY item_no DESC LIMIT 1",
+        )
+        .bind(id.clone())
+        .fetch_one(&self.pool)
+        .await?;
+        let address: Option<String> = sql::get(&row, "mailbox")?;
+        Ok(Some(Mailbox { id: MailboxId(id), address: address.unwrap_or_default() }))
+    }
+
+    /// The messages that the ledger knows in a mailbox (those in the account of `run`, or all), in the order of their
+    /// identities, after `after`.
+    pub async fn known_copies(
+        &self,
+        mailbox: &MailboxId,
+        run: Option<&RunId>,
+        after: Option<Identity>,
+        limit: u32,
+    ) -> Result<Vec<KnownCopy>, LedgerError> {
+        // A copy that was found, not sent, has no converter: any conversion of its item will do.
+        let rows = sqlx::query(
+            "SELECT copies.item_no, copies.identity, copies.state, copies.converter, items.item_id, messages.manifest
+             FROM deliveries AS copies
+             JOIN items ON items.item_no = copies.item_no
+             LEFT JOIN messages ON messages.item_no = copies.item_no AND messages.converter =
+               COALESCE(copies.converter, (SELECT MAX(converter) FROM messages WHERE item_no = copies.item_no))
+             WHERE copies.first = 1 AND copies.mailbox_id = $1 AND copies.identity > $2
+               AND (CAST($3 AS TEXT) IS NULL OR copies.run_id = $3)
+             ORDER BY copies.identity LIMIT $4",
+        )
+        .bind(mailbox.0.clone())
+        .bind(after.map(|after| after.0.as_bytes().to_vec()).unwrap_or_default())
+        .bind(run.map(|run| run.0.clone()))
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(KnownCopy::read).collect()
+    }
+}

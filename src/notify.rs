@@ -1,0 +1,171 @@
+//! The webhook of `[notify]`: tells somebody when a run needs them, once, and not every quarter of an hour.
+//!
+//! - Told are: a run that failed or left something pending, a refused credential, deliveries that were given up, and the
+//!   end of such a trouble. The same trouble is told again after a day.
+//! - An alert holds counts and the error's words: no message, no phone number, no address of a person.
+//! - Telling may fail; the run doesn't notice. What could not be told is told after the next run.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::{StatusCode, Url};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SharedClock;
+use crate::config::Secret;
+use crate::fault::Fault;
+use crate::http::{HttpClient, HttpError, Remote, retry_after};
+use crate::ledger::{Ledger, LedgerError};
+use crate::pipeline::{RunError, RunFinished};
+use crate::retry::{Retrier, RetryPolicy};
+
+mod alert;
+
+pub use alert::{Alert, Event};
+
+/// After so long, a trouble that goes on is told again.
+const AGAIN: chrono::Duration = chrono::Duration::hours(24);
+
+/// How often and how soon one alert is tried.
+const POLICY: RetryPolicy = RetryPolicy { attempts: 4, initial: Duration::from_secs(2), max: Duration::from_secs(30) };
+
+/// The longest pause that the receiver is granted.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+
+/// Most bytes that are read of the receiver's answer.
+const CAP: u64 = 64 * 1024;
+
+/// The names under which the ledger remembers what was told.
+const TROUBLE: &str = "notified.trouble";
+const GIVEN_UP: &str = "notified.given_up";
+
+/// Why an alert could not be told.
+#[derive(Debug, thiserror::Error)]
+enum NotifyError {
+    #[error("notify.webhook can't be used: {0}")]
+    Webhook(String),
+    #[error("{0}")]
+    Http(#[from] HttpError),
+    #[error("the webhook answered {status}")]
+    Answered { status: StatusCode, after: Option<Duration> },
+}
+
+impl From<&NotifyError> for Fault {
+    fn from(error: &NotifyError) -> Self {
+        match error {
+            NotifyError::Http(HttpError::Invalid { .. }) | NotifyError::Webhook(_) => Self::Fatal,
+            NotifyError::Http(_) => Self::Retry { after: None },
+            NotifyError::Answered { status, after } => {
+                let passing = status.is_server_error()
+                    || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(status);
+                if passing { Self::Retry { after: *after } } else { Self::Fatal }
+            }
+        }
+    }
+}
+
+/// What was told last, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Told {
+    /// What makes a trouble the same.
+    what: String,
+    at: DateTime<Utc>,
+}
+
+/// Tells a webhook.
+#[derive(Debug, Clone)]
+pub struct Notifier {
+    http: HttpClient,
+    webhook: Secret,
+    ledger: Ledger,
+    clock: SharedClock,
+}
+
+impl Notifier {
+    /// A notifier that posts to the address in `webhook`, and remembers in `ledger` what it told.
+    pub fn new(http: HttpClient, webhook: Secret, ledger: Ledger, clock: SharedClock) -> Self {
+        Self { http, webhook, ledger, clock }
+    }
+
+    /// A run has ended: tells what is to be told of it. May take some minutes where the webhook doesn't answer; gives up
+    /// when `stop` is cancelled.
+    pub async fn run_ended(&self, finished: &RunFinished, stop: &CancellationToken) {
+        if matches!(finished.error, Some(RunError::Stopped)) {
+            return;
+        }
+        let now = self.clock.now();
+        let trouble = Alert::of_run(finished, now);
+        let told = match trouble {
+            Some(alert) => self.tell_once(TROUBLE, &alert, stop).await,
+            None => self.tell_recovery(finished, stop).await,
+        };
+        let given_up = match Alert::of_given_up(finished, now) {
+            Some(alert) => self.tell_once(GIVEN_UP, &alert, stop).await,
+            None => Ok(()),
+        };
+        for error in [told, given_up].into_iter().filter_map(Result::err) {
+            tracing::warn!(event = "notify_forgotten", error = %error, "what was told can't be remembered, so it may be told twice");
+        }
+    }
+
+    /// Tells an alert, unless the same was told within a day.
+    async fn tell_once(&self, name: &str, alert: &Alert, stop: &CancellationToken) -> Result<(), LedgerError> {
+        let last = self.told(name).await;
+        let fresh = |told: &Told| told.at <= alert.time && alert.time - told.at < AGAIN;
+        let is_known = last.is_ok_and(|last| last.is_some_and(|told| told.what == alert.what && fresh(&told)));
+        if is_known || !self.tell(alert, stop).await {
+            return Ok(());
+        }
+        let told = Told { what: alert.what.clone(), at: alert.time };
+        let text = serde_json::to_string(&told).map_err(|error| LedgerError::Damaged(error.to_string()))?;
+        self.ledger.remember(name, Some(&text)).await
+    }
+
+    /// Tells that a trouble is over, where one was told.
+    async fn tell_recovery(&self, finished: &RunFinished, stop: &CancellationToken) -> Result<(), LedgerError> {
+        if self.told(TROUBLE).await?.is_none()
+            || !self.tell(&Alert::of_recovery(finished, self.clock.now()), stop).await
+        {
+            return Ok(());
+        }
+        self.ledger.remember(TROUBLE, None).await
+    }
+
+    async fn told(&self, name: &str) -> Result<Option<Told>, LedgerError> {
+        // What can't be read was written by another version: it is told anew.
+        Ok(self.ledger.remembered(name).await?.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Posts an alert, several times if need be. Whether it arrived.
+    async fn tell(&self, alert: &Alert, stop: &CancellationToken) -> bool {
+        let retrier = Retrier::new(std::sync::Arc::clone(&self.clock), POLICY, stop.clone());
+        match retrier.run("telling the webhook", || self.post(alert)).await {
+            Ok(()) => {
+                tracing::info!(event = "notified", alert = alert.event.name(), "the webhook is told");
+                true
+            }
+            Err(error) => {
+                tracing::error!(event = "notify_failed", alert = alert.event.name(), error = %error, "the webhook could not be told; it is tried again after the next run");
+                false
+            }
+        }
+    }
+
+    async fn post(&self, alert: &Alert) -> Result<(), NotifyError> {
+        let webhook = self.webhook.clone();
+        let address = tokio::task::spawn_blocking(move || webhook.read()).await;
+        let address = address.map_err(|error| NotifyError::Webhook(error.to_string()))?;
+        let address = address.map_err(|error| NotifyError::Webhook(error.to_string()))?;
+        // The parser's words would show the address.
+        let url = Url::parse(address.expose_secret().trim());
+        let url = url.map_err(|_| NotifyError::Webhook("it is not an address".to_owned()))?;
+        let reply = self.http.send(Remote::Notify, self.http.post(url).json(alert), CAP).await?;
+        if reply.status.is_success() {
+            return Ok(());
+        }
+        let after = retry_after(&reply.headers, self.clock.now()).map(|after| after.min(LONGEST_PAUSE));
+        Err(NotifyError::Answered { status: reply.status, after })
+    }
+}

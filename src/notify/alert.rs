@@ -1,0 +1,177 @@
+//! What is told, as JSON. `text` alone is enough for a chat; the other members are for programs.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::item::text::single_line;
+use crate::ledger::{RunId, RunStatus};
+use crate::pipeline::{RunError, RunFinished};
+use crate::report::DeliveryCounts;
+use crate::source::SourceError;
+use crate::staging::StagingError;
+
+/// The most characters of an error's words.
+const WORDS: usize = 500;
+
+/// So many digits in a row may be a phone number.
+const PHONE_DIGITS: usize = 9;
+
+/// What an alert is about. A closed list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The source or staging refuses the credential.
+    CredentialRefused,
+    /// A run failed.
+    RunFailed,
+    /// A run left something pending.
+    RunIncomplete,
+    /// Deliveries were pending for longer than `retry.give_up`.
+    DeliveriesGivenUp,
+    /// A run left nothing undone, after a trouble that was told.
+    Recovered,
+}
+
+impl Event {
+    /// The event's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CredentialRefused => "credential_refused",
+            Self::RunFailed => "run_failed",
+            Self::RunIncomplete => "run_incomplete",
+            Self::DeliveriesGivenUp => "deliveries_given_up",
+            Self::Recovered => "recovered",
+        }
+    }
+}
+
+/// One alert.
+#[derive(Debug, Clone, Serialize)]
+pub struct Alert {
+    /// Always `whatsapp-archiver`.
+    pub connector: &'static str,
+    /// What it is about.
+    pub event: Event,
+    /// The same in a sentence.
+    pub text: String,
+    /// The run.
+    pub run: RunId,
+    /// How it ended.
+    pub status: RunStatus,
+    /// When it is told.
+    pub time: DateTime<Utc>,
+    /// The run's deliveries.
+    pub deliveries: DeliveryCounts,
+    /// Those that failed, by their reason.
+    pub failed_by_reason: BTreeMap<String, u64>,
+    /// What makes a trouble the same as the one before.
+    #[serde(skip)]
+    pub(super) what: String,
+}
+
+impl Alert {
+    /// The trouble of a run; nothing where it left nothing undone.
+    pub(super) fn of_run(finished: &RunFinished, now: DateTime<Utc>) -> Option<Self> {
+        if let Some(error) = &finished.error {
+            let words = harmless(&error.to_string());
+            let (event, told) = if is_refused(error) {
+                (Event::CredentialRefused, "a credential is refused")
+            } else {
+                (Event::RunFailed, "a run failed")
+            };
+            return Some(Self::new(event, place(error), &format!("{told}: {words}"), finished, now));
+        }
+        let pending = finished.report.deliveries.pending;
+        let told = format!("a run left {pending} deliveries pending; later runs go on with them");
+        (pending > 0).then(|| Self::new(Event::RunIncomplete, "", &told, finished, now))
+    }
+
+    /// The deliveries that a run gave up.
+    pub(super) fn of_given_up(finished: &RunFinished, now: DateTime<Utc>) -> Option<Self> {
+        let given_up = finished.report.given_up();
+        let told = format!(
+            "{given_up} deliveries were given up, because their mailboxes could not be used for too long; mend the \
+             mailboxes, then replay what failed as mailbox_unavailable"
+        );
+        (given_up > 0).then(|| Self::new(Event::DeliveriesGivenUp, "", &told, finished, now))
+    }
+
+    /// The end of a trouble.
+    pub(super) fn of_recovery(finished: &RunFinished, now: DateTime<Utc>) -> Self {
+        Self::new(Event::Recovered, "", "the last run left nothing undone", finished, now)
+    }
+
+    fn new(event: Event, place: &str, told: &str, finished: &RunFinished, now: DateTime<Utc>) -> Self {
+        let report = &finished.report;
+        Self {
+            connector: "whatsapp-archiver",
+            event,
+            text: format!("WhatsApp Archiver: {told}"),
+            run: report.run.clone(),
+            status: report.status,
+            time: now,
+            deliveries: report.deliveries,
+            failed_by_reason: report.failed_by_reason.clone(),
+            what: format!("{} {place}", event.name()),
+        }
+    }
+}
+
+fn is_refused(error: &RunError) -> bool {
+    matches!(
+        error,
+        RunError::Source(SourceError::Refused { .. })
+            | RunError::SourceAt { error: SourceError::Refused { .. }, .. }
+            | RunError::Staging(StagingError::Refused(_))
+    )
+}
+
+/// Where a run failed: the same trouble has the same place, though its words differ by cursors and times.
+fn place(error: &RunError) -> &'static str {
+    match error {
+        RunError::Source(_) | RunError::SourceAt { .. } => "source",
+        RunError::Staging(_) | RunError::ForeignStaging { .. } => "staging",
+        RunError::Ledger(_) => "ledger",
+        _ => "program",
+    }
+}
+
+/// An error's words as they may leave the house: on one line, not too many, and with nothing in them that may be a
+/// phone number, whoever put it there.
+fn harmless(words: &str) -> String {
+    let line: String = single_line(words).chars().take(WORDS).collect();
+    let mut told = String::with_capacity(line.len());
+    let mut digits = String::new();
+    for character in line.chars() {
+        if character.is_numeric() {
+            digits.push(character);
+            continue;
+        }
+        told.push_str(hidden(&digits));
+        digits.clear();
+        told.push(character);
+    }
+    told.push_str(hidden(&digits));
+    told
+}
+
+fn hidden(digits: &str) -> &str {
+    if digits.chars().count() >= PHONE_DIGITS { "•••••" } else { digits }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_cut_and_hold_no_number() {
+        assert_eq!(
+            harmless("no user for +445204334324,\nasked at 2026-11-22T02:00:00Z (AADSTS7000215)"),
+            "no user for +•••••, asked at 2026-11-22T02:00:00Z (AADSTS7000215)"
+        );
+        assert_eq!(harmless("445204334324"), "•••••");
+        assert_eq!(harmless(&"é".repeat(1000)).chars().count(), WORDS);
+    }
+}

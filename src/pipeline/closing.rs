@@ -1,0 +1,61 @@
+//! What is left to do when a run has ended: the chain of reports, and a look at what is missing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Pipeline, RunError};
+use crate::config::Secret;
+use crate::ledger::LedgerError;
+use crate::report::Report;
+use crate::report::chain::Chain;
+use crate::retry::{Retrier, RetryPolicy};
+use crate::silence;
+
+/// What is kept of a run, and for how long.
+#[derive(Debug, Clone, Default)]
+pub struct Keeping {
+    /// The key that signs reports (`report.signing_key`).
+    pub signing_key: Option<Secret>,
+    /// How long accounted windows stay in staging (`staging.retain`); without it for ever.
+    pub retain: Option<Duration>,
+}
+
+impl Pipeline {
+    /// Ends what belongs to an ended run. The run has its account already: what fails here is logged and made up for by the next run.
+    pub(super) async fn close(&self, report: &Report, error: Option<&RunError>) {
+        if let Err(error) = self.look_for_silence(report).await {
+            tracing::warn!(event = "silence_not_judged", error = %error, "the history could not be read for signs of silence");
+        }
+        let foreign = matches!(error, Some(RunError::ForeignStaging { .. } | RunError::OlderLedger { .. }));
+        if !foreign && let Err(error) = self.write_reports(error).await {
+            tracing::error!(event = "report_not_written", run.id = %report.run, error = %error, "a report could not be written to staging; the next run writes it before its own");
+        }
+    }
+
+    async fn look_for_silence(&self, report: &Report) -> Result<(), LedgerError> {
+        let ledger = &self.parts.ledger;
+        ledger.note_owners(&report.run, self.now()).await?;
+        if report.kind == crate::ledger::RunKind::Regular.name() {
+            silence::warn(ledger, report, self.settings.schedule.every, self.now()).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_reports(&self, error: Option<&RunError>) -> Result<(), RunError> {
+        let mut pipeline = self.clone();
+        if matches!(error, Some(RunError::Staging(_))) {
+            // It was tried often enough in this run.
+            let once = RetryPolicy { attempts: 1, ..self.settings.retry };
+            pipeline.retrier = Retrier::new(Arc::clone(&self.parts.clock), once, self.stop.clone());
+        }
+        pipeline.claim_staging().await?;
+        let chain = Chain {
+            ledger: self.parts.ledger.clone(),
+            staging: Arc::clone(&self.parts.staging),
+            clock: Arc::clone(&self.parts.clock),
+            key: self.keeping.signing_key.clone(),
+        };
+        chain.write_due(&pipeline.retrier).await.map_err(|error| RunError::Broken(error.to_string()))?;
+        Ok(())
+    }
+}

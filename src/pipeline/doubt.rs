@@ -1,0 +1,53 @@
+//! Which copies may have been sent without this ledger's knowing: each of them is looked up before it is sent.
+//!
+//! - All, in a backfill of time before the ledger's first window, and while a ledger is rebuilt.
+//! - All of an item that a rebuild found in staging, whenever they are made: the ledger that was lost may have sent them.
+//! - In a rebuilt ledger, copies of messages from before the time of which staging had everything: another capture of the same
+//!   message, purged from staging since, may have been sent.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Duration, Utc};
+
+use super::candidate::Candidate;
+use super::{Order, Pipeline, RunError};
+use crate::ledger::RunId;
+
+/// How far a message's own time may lie after the time at which it was received.
+const MESSAGE_AHEAD: Duration = Duration::days(2);
+
+/// What makes a copy doubtful.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Doubt {
+    everything: bool,
+    /// The runs that rebuilt the ledger.
+    rebuilt_by: HashSet<RunId>,
+    /// From when on the ledger knows all that was received.
+    knows_from: Option<DateTime<Utc>>,
+}
+
+impl Doubt {
+    /// Whether copies of an item may have been sent.
+    pub(super) fn covers(&self, candidate: &Candidate) -> bool {
+        let rebuilt = candidate.record.as_ref().is_some_and(|record| self.rebuilt_by.contains(&record.run));
+        let before = self.knows_from.is_some_and(|from| match &candidate.item {
+            Ok(item) => item.time.substituted.is_some() || item.time.at < from + MESSAGE_AHEAD,
+            Err(_) => true,
+        });
+        self.everything || rebuilt || before
+    }
+}
+
+impl Pipeline {
+    /// What is doubtful in a run.
+    pub(super) async fn doubt(&self, order: &Order) -> Result<Doubt, RunError> {
+        let ledger = &self.parts.ledger;
+        let everything = match order {
+            Order::Rebuild => true,
+            Order::Backfill(window) => ledger.first_window().await?.is_none_or(|first| window.from < first),
+            Order::Regular | Order::Retry(_) => false,
+        };
+        let rebuilt_by = ledger.rebuild_runs().await?.into_iter().collect();
+        Ok(Doubt { everything, rebuilt_by, knows_from: ledger.knows_from().await? })
+    }
+}

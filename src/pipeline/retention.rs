@@ -1,0 +1,245 @@
+//! Retention: windows whose items all have their outcome are purged from staging, one by one, when they are old enough.
+//!
+//! 1. The ledger records that the window's purge has begun, and which of its items are held.
+//! 2. Held items are copied to `held/`: all of them, durably, before anything is removed.
+//! 3. The window's pages are removed, then its attachments: while a page is there, a rebuild of the ledger finds its items whole.
+//! 4. The ledger records that the window is purged.
+//!
+//! Each step may be repeated, so that the next run goes on wherever this one ended. Only the process that pulls purges:
+//! nothing is staged under a window meanwhile.
+
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
+
+use super::attachments::staging_has;
+use super::leases::Leases;
+use super::{Loader, Pipeline, RunError};
+use crate::fault::Fault;
+use crate::ledger::{AttachmentRecord, AttachmentState, HeldCopy, ItemNo, ItemRecord, LedgerError};
+use crate::staging::{BlobName, StagingError};
+use crate::window::Window;
+
+/// Windows that one run purges at the most; more are left to the next.
+const WINDOWS: usize = 16;
+/// Windows that one run looks at: some of them may not be accounted for yet.
+const LOOKED_AT: u32 = 400;
+/// Held copies that one run removes at the most.
+const HELD_COPIES: usize = 10_000;
+/// Items that are read from the ledger at a time.
+const ITEMS: u32 = 200;
+/// Blobs that are removed at the same time.
+const AT_ONCE: usize = 16;
+
+/// Why a purge ended early.
+#[derive(Debug, thiserror::Error)]
+enum PurgeError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Staging(#[from] StagingError),
+    #[error("the run is stopping")]
+    Stopped,
+}
+
+/// What a purge did.
+#[derive(Debug, Default)]
+struct Purged {
+    held: usize,
+    blobs: usize,
+}
+
+impl Pipeline {
+    /// Purges what is old enough. What staging refuses is left to a later run; only a failure of the ledger is the run's.
+    pub(super) async fn purge(&self, leases: &Leases) -> Result<(), RunError> {
+        let Some(cutoff) = self.cutoff() else { return Ok(()) };
+        let outcome = match self.purge_windows(leases, cutoff).await {
+            Ok(()) => self.remove_needless_copies(leases).await,
+            error => error,
+        };
+        match outcome {
+            Ok(()) | Err(PurgeError::Stopped) => Ok(()),
+            Err(PurgeError::Ledger(error)) => Err(error.into()),
+            Err(PurgeError::Staging(error)) => {
+                tracing::warn!(event = "purge_failed", error = %error, "staging could not be purged; a later run goes on with it");
+                Ok(())
+            }
+        }
+    }
+
+    /// Windows that ended before it are old enough; nothing where all are kept.
+    pub(super) fn cutoff(&self) -> Option<DateTime<Utc>> {
+        let retain = chrono::Duration::from_std(self.keeping.retain?).ok()?;
+        self.now().checked_sub_signed(retain)
+    }
+
+    async fn purge_windows(&self, leases: &Leases, cutoff: DateTime<Utc>) -> Result<(), PurgeError> {
+        let mut purged = 0;
+        for window in self.parts.ledger.purgeable_windows(cutoff, LOOKED_AT).await? {
+            if purged == WINDOWS {
+                break;
+            }
+            match self.purge_window(leases, window).await {
+                Ok(true) => purged += 1,
+                Ok(false) => {}
+                Err(PurgeError::Staging(StagingError::Immutable { name, detail })) => {
+                    self.note_refused(window, &name, &detail).await?;
+                }
+                // What is wrong with one window's blobs says nothing of another's.
+                Err(PurgeError::Staging(error)) if Fault::from(&error) == Fault::Hold => {
+                    tracing::error!(event = "window_not_purged", window = %window.staging_name(), error = %error, "a window can't be purged; it is left as it is");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    async fn note_refused(&self, window: Window, name: &BlobName, detail: &str) -> Result<(), LedgerError> {
+        if self.parts.ledger.note_purge_refused(window, self.now()).await? {
+            tracing::warn!(event = "purge_refused", window = %window.staging_name(), blob = %name, error = detail, "a retention policy keeps a window that is due; it is tried again later and not told again");
+        }
+        Ok(())
+    }
+
+    /// Purges one window. False where an item in it has no outcome yet.
+    async fn purge_window(&self, leases: &Leases, window: Window) -> Result<bool, PurgeError> {
+        let ledger = &self.parts.ledger;
+        self.may_go_on(leases)?;
+        if !ledger.begin_purge(window).await? {
+            return Ok(false);
+        }
+        let mut purged = Purged::default();
+        self.copy_held(leases, window, &mut purged).await?;
+        let prefix = BlobName::window_prefix(window);
+        let pages = self.list(&format!("{prefix}pages/")).await?;
+        self.remove_all(leases, pages, &mut purged).await?;
+        self.remove_attachments(leases, window, &mut purged).await?;
+        let left = self.list(&format!("{prefix}attachments/")).await?;
+        self.remove_all(leases, left, &mut purged).await?;
+        ledger.finish_purge(window, self.now()).await?;
+        if let Some(metrics) = &self.metrics {
+            metrics.window_purged();
+        }
+        tracing::info!(
+            event = "window_purged",
+            window = %window.staging_name(),
+            items.held = purged.held,
+            blobs = purged.blobs,
+            "a window is purged from staging; its held items are kept"
+        );
+        Ok(true)
+    }
+
+    /// Nothing is removed any more once the run is told to stop or its leases are in doubt.
+    fn may_go_on(&self, leases: &Leases) -> Result<(), PurgeError> {
+        let go_on = !self.stop.is_cancelled() && leases.in_force(self.now());
+        if go_on { Ok(()) } else { Err(PurgeError::Stopped) }
+    }
+
+    async fn copy_held(&self, leases: &Leases, window: Window, purged: &mut Purged) -> Result<(), PurgeError> {
+        let mut after = ItemNo(0);
+        loop {
+            let items = self.parts.ledger.held_of_window(window, after, ITEMS).await?;
+            let Some(last) = items.last() else { return Ok(()) };
+            after = last.no;
+            for item in &items {
+                self.may_go_on(leases)?;
+                self.copy_item(item).await?;
+                purged.held += 1;
+            }
+        }
+    }
+
+    /// Copies an item to `held/`, byte for byte; what an earlier purge copied is there already.
+    async fn copy_item(&self, item: &ItemRecord) -> Result<(), PurgeError> {
+        let staging = &self.parts.staging;
+        let loader = Loader::new(std::sync::Arc::clone(staging));
+        let raw = self.retrier.run("reading a held item", || loader.raw(item)).await?;
+        let name = BlobName::held_item(item.key);
+        self.retrier.run("copying a held item", || staging.put(&name, raw.clone())).await?;
+        for (index, attachment) in item.attachments.iter().enumerate() {
+            let Some(from) = staged_blob(attachment) else { continue };
+            let to = BlobName::held_attachment(item.key, index);
+            if from == to {
+                continue;
+            }
+            match self.retrier.run("copying a held attachment", || staging.copy(&from, &to)).await {
+                Err(StagingError::NotFound { .. }) if staging_has(staging.as_ref(), &to).await? => {}
+                copied => copied?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the attachments that the ledger knows, a few hundred items at a time: a window can have a million.
+    async fn remove_attachments(&self, leases: &Leases, window: Window, purged: &mut Purged) -> Result<(), PurgeError> {
+        let prefix = BlobName::window_prefix(window);
+        let mut after = ItemNo(0);
+        loop {
+            let items = self.parts.ledger.items_with_attachments(window, after, ITEMS).await?;
+            let Some(last) = items.last() else { return Ok(()) };
+            after = last.no;
+            let blobs = items.iter().flat_map(|item| &item.attachments).filter_map(staged_blob);
+            let blobs = blobs.filter(|blob| blob.as_str().starts_with(&prefix)).collect();
+            self.remove_all(leases, blobs, purged).await?;
+        }
+    }
+
+    /// Removes items' held copies that nothing needs any more, after a replay or a release.
+    async fn remove_needless_copies(&self, leases: &Leases) -> Result<(), PurgeError> {
+        let (mut after, mut removed) = (ItemNo(0), 0);
+        while removed < HELD_COPIES {
+            let copies = self.parts.ledger.needless_copies(after, ITEMS).await?;
+            let Some(last) = copies.last() else { break };
+            after = last.no;
+            for copy in copies {
+                self.may_go_on(leases)?;
+                self.remove_held(leases, copy).await?;
+                removed += 1;
+            }
+        }
+        if removed > 0 {
+            tracing::info!(
+                event = "held_copies_removed",
+                items = removed,
+                "held copies of items that were replayed or released are removed"
+            );
+        }
+        Ok(())
+    }
+
+    async fn remove_held(&self, leases: &Leases, copy: HeldCopy) -> Result<(), PurgeError> {
+        let blobs = self.list(&BlobName::held_prefix(copy.key)).await?;
+        match self.remove_all(leases, blobs, &mut Purged::default()).await {
+            Err(PurgeError::Staging(StagingError::Immutable { name, detail })) => {
+                tracing::warn!(event = "held_copy_left", item.key = %copy.key, blob = %name, error = detail, "a retention policy keeps a held copy that nothing needs any more; it is left there");
+            }
+            removed => removed?,
+        }
+        Ok(self.parts.ledger.forget_held_copy(copy.no).await?)
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<BlobName>, StagingError> {
+        let found = self.retrier.run("listing staging", || self.parts.staging.list(prefix)).await?;
+        Ok(found.into_iter().map(|(name, _)| name).collect())
+    }
+
+    async fn remove_all(&self, leases: &Leases, blobs: Vec<BlobName>, purged: &mut Purged) -> Result<(), PurgeError> {
+        let staging = &self.parts.staging;
+        purged.blobs += blobs.len();
+        futures_util::stream::iter(blobs.into_iter().map(Ok))
+            .try_for_each_concurrent(AT_ONCE, |blob| async move {
+                self.may_go_on(leases)?;
+                Ok(self.retrier.run("removing a blob", || staging.remove(&blob)).await?)
+            })
+            .await
+    }
+}
+
+/// The blob of an attachment that lies beside its page.
+fn staged_blob(attachment: &AttachmentRecord) -> Option<BlobName> {
+    match &attachment.state {
+        AttachmentState::Staged { blob } | AttachmentState::Corrupt { blob, .. } => BlobName::parse(blob),
+        _ => None,
+    }
+}

@@ -1,0 +1,163 @@
+//! A report as one page for a browser or for print: self-contained, light and dark.
+
+use askama::Template;
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::Report;
+use super::lists::{MOST_UNMAPPED, Numbers, WriteError, not_imported};
+use crate::fault::Reason;
+use crate::ledger::{DeliveryState, Failure, Ledger, RunStatus, Unmapped};
+
+/// Most rows that the page lists; the CSV has all.
+pub const MOST_ROWS: u32 = 10_000;
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page<'a> {
+    report: &'a Report,
+    window: Option<(String, String)>,
+    started: String,
+    finished: String,
+    tone: &'static str,
+    inputs: Vec<(&'a str, String)>,
+    reasons: Vec<ReasonRow<'a>>,
+    rows: Vec<Row>,
+    more_rows: u64,
+    unmapped: Vec<(String, u64)>,
+    more_unmapped: u64,
+}
+
+struct ReasonRow<'a> {
+    name: &'a str,
+    count: u64,
+    kind: &'static str,
+    meaning: &'static str,
+}
+
+struct Row {
+    item: String,
+    message_id: String,
+    owner: String,
+    mailbox: String,
+    state: &'static str,
+    reason: String,
+    detail: String,
+}
+
+/// The page of a report.
+pub async fn render(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<String, WriteError> {
+    let rows = ledger.failures(&not_imported(&report.run), 0, MOST_ROWS).await?;
+    let (unmapped, unmapped_total) = ledger.unmapped(&report.run, MOST_UNMAPPED).await?;
+    let deliveries = &report.deliveries;
+    let listed = deliveries.failed + deliveries.pending + deliveries.partially_imported;
+    let page = Page {
+        report,
+        window: report.window.map(|window| (time(window.from), time(window.to))),
+        started: time(report.started),
+        finished: report.finished.map_or_else(|| "still running".to_owned(), time),
+        tone: tone(report.status),
+        inputs: inputs(report),
+        reasons: reasons(report),
+        more_rows: listed.saturating_sub(rows.len() as u64),
+        rows: rows.into_iter().map(|row| Row::of(row, numbers)).collect(),
+        more_unmapped: unmapped_total.saturating_sub(unmapped.len() as u64),
+        unmapped: unmapped
+            .into_iter()
+            .map(|Unmapped { participant, items }| (numbers.of(&participant), items))
+            .collect(),
+    };
+    page.render().map_err(|error| WriteError::Io(std::io::Error::other(error)))
+}
+
+impl Row {
+    fn of(row: Failure, numbers: Numbers) -> Self {
+        Self {
+            item: row.item.map_or_else(|| format!("#{}", row.no.0), |item| item.to_string()),
+            message_id: row.message_id.unwrap_or_default(),
+            owner: row.owner.map(|owner| numbers.of(&owner)).unwrap_or_default(),
+            mailbox: row.mailbox.unwrap_or_default(),
+            state: if row.state == DeliveryState::PartiallyImported { "in part" } else { row.state.name() },
+            reason: row.reason.unwrap_or_default(),
+            detail: row.detail.unwrap_or_default(),
+        }
+    }
+}
+
+fn time(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Secs, true).replace('T', " ").replace('Z', " UTC")
+}
+
+/// A count with its digits in groups of three.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the template hands over references")]
+fn grouped(count: &u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() * 2);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push('\u{202f}');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn tone(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Complete => "good",
+        RunStatus::Running => "plain",
+        RunStatus::Incomplete => "warn",
+        RunStatus::Failed => "bad",
+    }
+}
+
+/// What the run was made with, by the names in the JSON.
+fn inputs(report: &Report) -> Vec<(&str, String)> {
+    let members = report.inputs.as_object().into_iter().flatten();
+    let told = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => "none".to_owned(),
+        other => other.to_string(),
+    };
+    members.map(|(name, value)| (name.as_str(), told(value))).collect()
+}
+
+fn reasons(report: &Report) -> Vec<ReasonRow<'_>> {
+    let failed = report.failed_by_reason.iter().map(|(name, count)| (name, *count, "not imported"));
+    let partial = report.partial_by_reason.iter().map(|(name, count)| (name, *count, "imported in part"));
+    failed.chain(partial).map(|(name, count, kind)| ReasonRow { name, count, kind, meaning: meaning(name) }).collect()
+}
+
+/// A reason in a sentence.
+fn meaning(name: &str) -> &'static str {
+    match (Reason::from_name(name), name) {
+        (Some(Reason::NoValidUser), _) => "Neither the mapping nor the e-mail property names a valid user.",
+        (Some(Reason::SizeExceeded), _) => "Text and attachments are larger than what is imported.",
+        (Some(Reason::Encrypted), _) => "The content is encrypted, and the key isn't here.",
+        (Some(Reason::Malformed), _) => "What the source sent can't be read as an item.",
+        (Some(Reason::MailboxRejected), _) => "The mailbox refused the message for good.",
+        (Some(Reason::MailboxUnavailable), _) => "The mailbox could not be used for too long.",
+        (None, "attachment_missing") => "The source doesn't have an attachment.",
+        (None, "attachment_corrupt") => "An attachment's bytes aren't those that were declared.",
+        (None, "attachment_rejected") => "The mailbox refused an attachment.",
+        (None, _) => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped() {
+        let told = |count: u64| grouped(&count).replace('\u{202f}', "_");
+        assert_eq!([told(0), told(999), told(1000), told(1_234_567)], ["0", "999", "1_000", "1_234_567"]);
+    }
+
+    #[test]
+    fn every_reason_has_a_meaning() {
+        let partial = ["attachment_missing", "attachment_corrupt", "attachment_rejected"];
+        for name in Reason::ALL.into_iter().map(Reason::name).chain(partial) {
+            assert!(!meaning(name).is_empty(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The HTTP endpoints: health, metrics, and what an administrator looks at. Read-only.
+//!
+//! - With a token, everything but `/livez` and `/readyz` asks for it; without one, only this machine is answered.
+//! - No message text. Phone numbers are masked but in the file of failures that is downloaded with the token.
+//! - Everything is bounded: connections, their silence, request bodies, and what is held in memory for a reply.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock as _, SharedClock, SystemClock};
+use crate::config::Secret;
+use crate::ledger::Ledger;
+use crate::metrics::{self, Metrics};
+use crate::schedule::Schedule;
+
+mod access;
+mod api;
+mod connection;
+mod failure;
+mod headers;
+pub mod health;
+mod pages;
+mod session;
+mod written;
+
+pub use health::Health;
+
+use access::Refusals;
+use connection::{Bounded, Peer};
+
+/// How long requests under way may take after the stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The largest body of a request, in bytes: a sign-in form.
+const LARGEST_BODY: usize = 16 * 1024;
+
+/// What the endpoints tell of.
+pub struct Served {
+    /// What remembers.
+    pub ledger: Ledger,
+    /// When the next run is due.
+    pub schedule: Schedule,
+    /// The one clock.
+    pub clock: SharedClock,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What the daemon tells of itself.
+    pub health: Arc<Health>,
+    /// What a reader must show to see more than the health; nothing where everybody on this machine may.
+    pub token: Option<Secret>,
+}
+
+/// What every handler sees.
+struct Site {
+    served: Served,
+    refusals: Refusals,
+}
+
+type SharedSite = State<Arc<Site>>;
+
+/// Serves until `stop` is cancelled, then ends what is under way, within some seconds.
+pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToken) -> io::Result<()> {
+    let end = CancellationToken::new();
+    let service = router(served).into_make_service_with_connect_info::<Peer>();
+    let serving = axum::serve(Bounded::new(listener, end.clone()), service)
+        .with_graceful_shutdown(stop.clone().cancelled_owned())
+        .into_future();
+    let overdue = async {
+        stop.cancelled().await;
+        SystemClock.sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = overdue => {
+            // Cuts the connections that are still there.
+            end.cancel();
+            Ok(())
+        }
+    }
+}
+
+fn router(served: Served) -> Router {
+    let site = Arc::new(Site { served, refusals: Refusals::default() });
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .route("/", get(pages::status))
+        .route("/runs/{id}", get(pages::run))
+        .route("/sign-in", post(access::sign_in))
+        .route("/signed-in", get(access::signed_in))
+        .route("/sign-out", post(access::sign_out))
+        .route("/api/status", get(api::status))
+        .route("/api/runs", get(api::runs))
+        .route("/api/runs/{id}", get(api::report))
+        .route("/api/runs/{id}/failures.csv", get(api::failures))
+        .fallback(failure::not_found)
+        // Below the guard, so that it also guards what isn't there.
+        .layer(middleware::from_fn_with_state(Arc::clone(&site), access::guard))
+        .layer(middleware::map_response(headers::secure))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(site)
+}
+
+async fn livez(State(site): SharedSite) -> Response {
+    told(site.served.health.hangs())
+}
+
+async fn readyz(State(site): SharedSite) -> Response {
+    told(site.served.health.not_ready())
+}
+
+fn told(wrong: Option<String>) -> Response {
+    match wrong {
+        None => "ok\n".into_response(),
+        Some(wrong) => (StatusCode::SERVICE_UNAVAILABLE, format!("{wrong}\n")).into_response(),
+    }
+}
+
+async fn metrics(State(site): SharedSite) -> Response {
+    let Served { metrics, ledger, clock, .. } = &site.served;
+    let text = metrics.render(ledger, clock.now()).await;
+    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+}

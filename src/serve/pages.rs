@@ -1,0 +1,253 @@
+//! What an administrator looks at: the connectors page and the page of a run. HTML that needs no script.
+
+use askama::Template;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::response::{Html, IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::SharedSite;
+use super::failure::{Failure, ForPerson};
+use super::headers::STYLE;
+use crate::ledger::{Failure as Row, Ledger, LedgerError, RunStatus, Unmapped};
+use crate::report::Report;
+use crate::report::lists;
+use crate::status::{State as Doing, Status};
+
+mod wording;
+
+/// Runs on one page.
+const RUNS: u32 = 30;
+
+/// Rows of what was not imported on the connectors page, and on the page of a run; the file has all of them.
+const FEW_ROWS: u32 = 20;
+const ROWS: u32 = 200;
+
+/// Participants without a valid user on the page of a run.
+const UNMAPPED: u32 = 50;
+
+/// The remotes in the order in which an item meets them, with what they are.
+const REMOTES: [(&str, &str, &str); 4] = [
+    ("source", "Source", "TeleMessage, or the export that is read"),
+    ("staging", "Staging", "where raw items are kept"),
+    ("directory", "Directory", "who is a valid user"),
+    ("mailbox", "Mailboxes", "where copies go"),
+];
+
+#[derive(Template)]
+#[template(path = "status.html")]
+struct StatusPage {
+    style: &'static str,
+    frame: Frame,
+    status: Status,
+    headline: String,
+    error: Option<String>,
+    connections: Vec<Connection>,
+    /// The run under way, else the last one.
+    current: Option<Account>,
+    rows: Rows,
+    runs: Vec<Report>,
+    page: u32,
+    more: bool,
+}
+
+#[derive(Template)]
+#[template(path = "run.html")]
+struct RunPage {
+    style: &'static str,
+    frame: Frame,
+    account: Account,
+    rows: Rows,
+    unmapped: Vec<Unmapped>,
+}
+
+/// What stands around every page.
+struct Frame {
+    now: DateTime<Utc>,
+    /// While a run is under way, the page is read again.
+    refresh: bool,
+    /// There is a session to end.
+    signed_in: bool,
+}
+
+/// A remote on the connectors page.
+struct Connection {
+    name: &'static str,
+    what: &'static str,
+    state: &'static str,
+    words: &'static str,
+    since: Option<DateTime<Utc>>,
+    detail: Option<String>,
+}
+
+/// The account of a run, with its reasons explained.
+struct Account {
+    report: Report,
+    reasons: Vec<Explained>,
+}
+
+/// How many deliveries a reason has, and what it means.
+struct Explained {
+    reason: String,
+    count: u64,
+    partial: bool,
+    meaning: &'static str,
+}
+
+/// The first rows of what was not imported.
+struct Rows {
+    rows: Vec<Row>,
+    more: bool,
+}
+
+/// Which part of the list of runs.
+#[derive(Debug, Deserialize)]
+pub(super) struct Turn {
+    #[serde(default)]
+    page: u32,
+}
+
+/// `/`: the connectors page.
+pub(super) async fn status(
+    State(site): SharedSite,
+    turn: Result<Query<Turn>, QueryRejection>,
+) -> Result<Response, ForPerson> {
+    let Query(turn) = turn.map_err(|_| Failure::Wrong("the page of the list of runs is a whole number"))?;
+    let ledger = &site.served.ledger;
+    let status = site.status().await?;
+    let mut runs = site.reports(turn.page.saturating_mul(RUNS), RUNS + 1).await?;
+    let more = runs.len() > RUNS as usize;
+    runs.truncate(RUNS as usize);
+
+    let shown = status.run.as_ref().or(status.last_run.as_ref()).map(|run| run.run.clone());
+    let current = match shown {
+        Some(id) => Some(Account::of(Report::of(ledger, &site.run(id).await?).await?)),
+        None => None,
+    };
+    let rows = match &current {
+        Some(account) => Rows::read(ledger, &account.report, FEW_ROWS).await?,
+        None => Rows { rows: Vec::new(), more: false },
+    };
+    let failed = status.state == Doing::Failed;
+    let page = StatusPage {
+        style: STYLE,
+        frame: Frame {
+            now: site.served.clock.now(),
+            refresh: status.state == Doing::Running,
+            signed_in: site.served.token.is_some(),
+        },
+        headline: headline(&status),
+        error: current.as_ref().filter(|_| failed).and_then(|account| account.report.error.clone()),
+        connections: connections(&status),
+        status,
+        current,
+        rows,
+        runs,
+        page: turn.page,
+        more,
+    };
+    html(&page)
+}
+
+/// `/runs/{id}`: the account of a run.
+pub(super) async fn run(State(site): SharedSite, Path(id): Path<String>) -> Result<Response, ForPerson> {
+    let ledger = &site.served.ledger;
+    let report = Report::of(ledger, &site.run(id).await?).await?;
+    let rows = Rows::read(ledger, &report, ROWS).await?;
+    let (unmapped, _) = ledger.unmapped(&report.run, UNMAPPED).await?;
+    let frame = Frame {
+        now: site.served.clock.now(),
+        refresh: report.status == RunStatus::Running,
+        signed_in: site.served.token.is_some(),
+    };
+    html(&RunPage { style: STYLE, frame, account: Account::of(report), rows, unmapped })
+}
+
+fn html(page: &impl Template) -> Result<Response, ForPerson> {
+    let page = page.render().map_err(|error| Failure::Broken(error.to_string()))?;
+    Ok(Html(page).into_response())
+}
+
+fn headline(status: &Status) -> String {
+    match status.state {
+        Doing::New => "It has never run. The first run starts as soon as the daemon is ready.".to_owned(),
+        Doing::Running => "A run is under way. This page is read again every ten seconds.".to_owned(),
+        Doing::Idle => "The last run left nothing undone.".to_owned(),
+        Doing::Pending => {
+            format!("{} deliveries have no outcome yet. Later runs go on with them.", wording::grouped(status.pending))
+        }
+        Doing::Failed => {
+            "The last run failed. What was staged is kept, and the next run goes on from there.".to_owned()
+        }
+    }
+}
+
+fn connections(status: &Status) -> Vec<Connection> {
+    REMOTES
+        .into_iter()
+        .map(|(key, name, what)| {
+            let remote = status.remotes.get(key);
+            let (state, words) = match remote.map(|remote| remote.ok) {
+                None => ("new", "not used yet"),
+                Some(true) => ("ok", "works"),
+                Some(false) => ("bad", "does not work"),
+            };
+            let detail = remote.and_then(|remote| remote.detail.clone());
+            Connection { name, what, state, words, since: remote.map(|remote| remote.since), detail }
+        })
+        .collect()
+}
+
+impl Account {
+    fn of(report: Report) -> Self {
+        let explained = |partial: bool| {
+            move |(reason, count): (&String, &u64)| Explained {
+                reason: reason.clone(),
+                count: *count,
+                partial,
+                meaning: wording::meaning(reason),
+            }
+        };
+        let failed = report.failed_by_reason.iter().map(explained(false));
+        let reasons = failed.chain(report.partial_by_reason.iter().map(explained(true))).collect();
+        Self { report, reasons }
+    }
+
+    /// The outcomes with their names and looks, in the order of a delivery's luck.
+    fn outcomes(&self) -> [(&'static str, u64, &'static str); 5] {
+        let counts = &self.report.deliveries;
+        [
+            ("imported", counts.imported, "ok"),
+            ("partially imported", counts.partially_imported, "warn"),
+            ("skipped, duplicate", counts.skipped_duplicate, "plain"),
+            ("failed", counts.failed, "bad"),
+            ("pending", counts.pending, "warn"),
+        ]
+    }
+
+    /// A run that read its windows to the end and found nothing.
+    fn is_empty(&self) -> bool {
+        let read = matches!(self.report.status, RunStatus::Complete | RunStatus::Incomplete);
+        read && self.report.items.available_from_source == 0 && self.report.kind != "retry"
+    }
+
+    fn duration(&self) -> Option<String> {
+        let took = self.report.finished? - self.report.started;
+        let (hours, minutes, seconds) = (took.num_hours(), took.num_minutes() % 60, took.num_seconds() % 60);
+        Some(match (hours, minutes) {
+            (0, 0) => format!("{seconds} s"),
+            (0, _) => format!("{minutes} min {seconds} s"),
+            _ => format!("{hours} h {minutes} min"),
+        })
+    }
+}
+
+impl Rows {
+    async fn read(ledger: &Ledger, report: &Report, most: u32) -> Result<Self, LedgerError> {
+        let mut rows = ledger.failures(&lists::not_imported(&report.run), 0, most + 1).await?;
+        let more = rows.len() > most as usize;
+        rows.truncate(most as usize);
+        Ok(Self { rows, more })
+    }
+}

@@ -1,0 +1,276 @@
+//! Silence is suspicious: signs in the ledger's history that something which used to come has stopped coming, though no
+//! step has failed.
+//!
+//! Judgements are pure functions over the history; nothing here changes what a run does.
+
+use chrono::{DateTime, Duration, SecondsFormat, Utc};
+
+use crate::item::Participant;
+use crate::ledger::{Ledger, LedgerError, OwnerDays, ReadSpan, day_of};
+use crate::report::Report;
+
+/// Windows that together span so much count as one day.
+const FULL_DAY: Duration = Duration::hours(20);
+/// How many days before the silence are compared with it.
+const COMPARED: usize = 7;
+/// An empty day is suspicious where every compared day brought something, and there are at least so many of them.
+const FEWEST_COMPARED: usize = 5;
+/// So many empty days are suspicious where most of the compared days brought something.
+const EMPTY_DAYS: usize = 3;
+/// An owner is regular who had items on so many of the [`OWNER_DAYS`] up to their last one.
+const REGULAR_DAYS: usize = 8;
+/// See [`REGULAR_DAYS`].
+const OWNER_DAYS: i64 = 14;
+/// A regular owner without items for so many days is silent: longer than a weekend with a holiday.
+pub const SILENT_DAYS: i64 = 5;
+/// After so many days a silent owner is taken to have left.
+const FORGOTTEN_DAYS: i64 = 30;
+/// Runs whose windows are looked at.
+const RUNS: u32 = 2000;
+/// Owners that a line names; the others are counted.
+const NAMED: usize = 10;
+
+/// Days without any item, after days with some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NothingArrived {
+    /// How many days brought nothing.
+    pub empty_days: usize,
+    /// Of how many days before that are compared.
+    pub compared: usize,
+    /// How many of those brought something.
+    pub with_items: usize,
+}
+
+/// A watermark that doesn't move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StandingStill {
+    /// Where it stands.
+    pub watermark: DateTime<Utc>,
+    /// How long ago that is.
+    pub behind: Duration,
+}
+
+/// An owner who had items on most days, and has none any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SilentOwner {
+    /// The owner, masked.
+    pub owner: String,
+    /// The last day (since 1970, UTC) with items.
+    pub last_day: i64,
+    /// For how many days there were none.
+    pub silent_days: i64,
+}
+
+/// Whether the latest days brought nothing, though those before them did. `spans` are newest first.
+pub fn nothing_arrived(spans: &[ReadSpan]) -> Option<NothingArrived> {
+    let days = days(spans);
+    let empty_days = days.iter().take_while(|items| **items == 0).count();
+    let before: Vec<u64> = days.into_iter().skip(empty_days).take(COMPARED).collect();
+    let (compared, with_items) = (before.len(), before.iter().filter(|items| **items > 0).count());
+    let always = compared >= FEWEST_COMPARED && with_items == compared;
+    let mostly = compared == COMPARED && with_items * 2 > compared && empty_days >= EMPTY_DAYS;
+    (empty_days > 0 && (always || mostly)).then_some(NothingArrived { empty_days, compared, with_items })
+}
+
+/// The items of each full day of reading, newest first. Runs that span less are put together.
+fn days(spans: &[ReadSpan]) -> Vec<u64> {
+    let mut days = Vec::new();
+    let (mut length, mut items) = (Duration::zero(), 0);
+    for span in spans {
+        length += (span.window.to - span.window.from).max(Duration::zero());
+        items += span.items;
+        if length >= FULL_DAY {
+            days.push(items);
+            (length, items) = (Duration::zero(), 0);
+        }
+    }
+    days
+}
+
+/// Whether the watermark is further behind than two runs and two hours explain.
+pub fn standing_still(watermark: DateTime<Utc>, every: Duration, now: DateTime<Utc>) -> Option<StandingStill> {
+    let behind = now - watermark;
+    (behind > every * 2 + Duration::hours(2)).then_some(StandingStill { watermark, behind })
+}
+
+/// The owners who were regular and are silent, when everything up to the day `through` has been read.
+pub fn silent_owners(owners: &[OwnerDays], through: i64) -> Vec<SilentOwner> {
+    let judge = |owner: &OwnerDays| {
+        let last_day = *owner.days.last()?;
+        let silent_days = through - last_day;
+        let regular = owner.days.iter().filter(|day| **day > last_day - OWNER_DAYS).count() >= REGULAR_DAYS;
+        (regular && (SILENT_DAYS..=FORGOTTEN_DAYS).contains(&silent_days)).then(|| SilentOwner {
+            owner: Participant::phone(&owner.owner).masked(),
+            last_day,
+            silent_days,
+        })
+    };
+    owners.iter().filter_map(judge).collect()
+}
+
+/// The last day of which everything has been read.
+fn read_through(watermark: DateTime<Utc>) -> i64 {
+    day_of(watermark) - 1
+}
+
+/// What the history says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Silence {
+    /// Days without any item.
+    pub nothing: Option<NothingArrived>,
+    /// A watermark that doesn't move.
+    pub standing: Option<StandingStill>,
+    /// Owners who went silent.
+    pub owners: Vec<SilentOwner>,
+}
+
+impl Silence {
+    /// Judges the ledger's history.
+    pub async fn of(ledger: &Ledger, every: Duration, now: DateTime<Utc>) -> Result<Self, LedgerError> {
+        let nothing = nothing_arrived(&ledger.read_spans(RUNS).await?);
+        let Some(watermark) = ledger.watermark().await? else { return Ok(Self { nothing, ..Self::default() }) };
+        let through = read_through(watermark);
+        let owners = ledger.owners_without_items_since(through - SILENT_DAYS + 1).await?;
+        Ok(Self { nothing, standing: standing_still(watermark, every, now), owners: silent_owners(&owners, through) })
+    }
+
+    /// The signs as lines for an administrator.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(NothingArrived { empty_days, compared, with_items }) = self.nothing {
+            lines.push(format!(
+                "no items for {empty_days} days of reading; of the {compared} days before, {with_items} brought some"
+            ));
+        }
+        if let Some(StandingStill { watermark, behind }) = self.standing {
+            let watermark = watermark.to_rfc3339_opts(SecondsFormat::Secs, true);
+            lines.push(format!("the watermark stands still at {watermark}, {} hours ago", behind.num_hours()));
+        }
+        if !self.owners.is_empty() {
+            lines.push(format!("{} owners went silent: {}", self.owners.len(), named(&self.owners)));
+        }
+        lines
+    }
+}
+
+/// Warns in the log, at the end of a regular run, of what is missing.
+pub async fn warn(ledger: &Ledger, report: &Report, every: Duration, now: DateTime<Utc>) -> Result<(), LedgerError> {
+    let silence = Silence::of(ledger, every, now).await?;
+    if let Some(nothing) = silence.nothing {
+        tracing::warn!(
+            event = "nothing_arrived",
+            run.id = %report.run,
+            days.empty = nothing.empty_days,
+            days.compared = nothing.compared,
+            days.with_items = nothing.with_items,
+            "the source brings no items, though it did on the days before; ask whether capturing still works"
+        );
+    }
+    if let Some(standing) = silence.standing {
+        tracing::warn!(
+            event = "watermark_stands_still",
+            watermark = %standing.watermark.to_rfc3339_opts(SecondsFormat::Secs, true),
+            behind.hours = standing.behind.num_hours(),
+            "no window was read to its end for longer than two runs should take"
+        );
+    }
+    // Each is told once: by the run whose window made the silence long enough.
+    let Some(window) = report.window else { return Ok(()) };
+    let before = read_through(window.from);
+    let new: Vec<SilentOwner> =
+        silence.owners.into_iter().filter(|owner| before - owner.last_day < SILENT_DAYS).collect();
+    if !new.is_empty() {
+        tracing::warn!(
+            event = "owners_silent",
+            run.id = %report.run,
+            owners = new.len(),
+            days = SILENT_DAYS,
+            "owners who had items on most days have none any more: {}", named(&new)
+        );
+    }
+    Ok(())
+}
+
+fn named(owners: &[SilentOwner]) -> String {
+    let mut names: Vec<String> = owners.iter().take(NAMED).map(|owner| owner.owner.clone()).collect();
+    if owners.len() > NAMED {
+        names.push(format!("and {} more", owners.len() - NAMED));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone as _;
+
+    use super::*;
+    use crate::window::Window;
+
+    /// Daily runs that brought so many items, newest first.
+    fn daily(items: &[u64]) -> Vec<ReadSpan> {
+        spans(items, Duration::hours(24))
+    }
+
+    fn spans(items: &[u64], length: Duration) -> Vec<ReadSpan> {
+        let mut to = Utc.with_ymd_and_hms(2026, 11, 22, 2, 0, 0).unwrap();
+        let mut spans = Vec::new();
+        for items in items {
+            spans.push(ReadSpan { window: Window { from: to - length, to }, items: *items });
+            to -= length;
+        }
+        spans
+    }
+
+    #[test]
+    fn an_empty_day_after_a_full_week_is_suspicious() {
+        let found = nothing_arrived(&daily(&[0, 9, 8, 7, 9, 9, 3, 1, 0])).unwrap();
+        assert_eq!(found, NothingArrived { empty_days: 1, compared: 7, with_items: 7 });
+        assert!(nothing_arrived(&daily(&[0, 9, 8, 7, 9, 1])).is_some(), "five days are enough");
+        assert!(nothing_arrived(&daily(&[0, 9, 8, 7, 9])).is_none(), "four are not");
+    }
+
+    #[test]
+    fn weekends_and_quiet_archives_are_not() {
+        assert!(nothing_arrived(&daily(&[0, 0, 9, 8, 7, 9, 9, 0, 0, 9])).is_none());
+        assert!(nothing_arrived(&daily(&[0, 0, 0, 9, 8, 7, 9, 9, 0, 0, 9])).is_some(), "but a Monday is");
+        assert!(nothing_arrived(&daily(&[0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 2])).is_none());
+        assert!(nothing_arrived(&daily(&[5, 0, 0])).is_none());
+        assert!(nothing_arrived(&[]).is_none());
+    }
+
+    #[test]
+    fn short_runs_are_put_together() {
+        let hourly = |items: u64, days: usize| vec![items; 24 * days];
+        let mut items = hourly(0, 0);
+        items.extend(vec![0; 10]);
+        items.extend(hourly(3, 8));
+        assert!(nothing_arrived(&spans(&items, Duration::hours(1))).is_none(), "one night");
+        let items = [vec![0; 24], hourly(3, 8)].concat();
+        assert!(nothing_arrived(&spans(&items, Duration::hours(1))).is_some(), "a whole day");
+    }
+
+    #[test]
+    fn a_watermark_may_be_two_runs_behind() {
+        let mark = Utc.with_ymd_and_hms(2026, 11, 20, 2, 0, 0).unwrap();
+        let day = Duration::hours(24);
+        assert!(standing_still(mark, day, mark + Duration::hours(50)).is_none());
+        let found = standing_still(mark, day, mark + Duration::hours(51)).unwrap();
+        assert_eq!(found.behind.num_hours(), 51);
+        assert!(standing_still(mark, day, mark - Duration::hours(1)).is_none(), "a clock set back");
+    }
+
+    #[test]
+    fn regular_owners_who_stop_are_silent() {
+        let owner = |days: Vec<i64>| OwnerDays { owner: "+15550100101".to_owned(), days };
+        // Weekdays of three weeks, up to day 18 (a Friday).
+        let weekdays: Vec<i64> = (0..19).filter(|day| day % 7 < 5).collect();
+        let last = *weekdays.last().unwrap();
+        assert!(silent_owners(&[owner(weekdays.clone())], last + 4).is_empty(), "a long weekend");
+        let silent = silent_owners(&[owner(weekdays.clone())], last + 5);
+        assert_eq!((silent[0].silent_days, silent[0].last_day), (5, last));
+        assert!(!silent[0].owner.contains("5550100"), "{}", silent[0].owner);
+        assert!(silent_owners(&[owner(weekdays)], last + 31).is_empty(), "they have left");
+        assert!(silent_owners(&[owner(vec![1, 5, 9, 13])], 20).is_empty(), "never regular");
+        assert!(silent_owners(&[owner(Vec::new())], 20).is_empty());
+    }
+}

@@ -1,0 +1,86 @@
+//! A refused credential of the source, remembered in the ledger: tried again only when it changes or the next scheduled
+//! time comes, whichever process asks, because accounts are locked by repetition.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::reached_source;
+use crate::config::{Secret, SourceConfig, SourceKind};
+use crate::digest::Digest;
+use crate::ledger::{Ledger, LedgerError};
+use crate::pipeline::{RunError, RunFinished};
+use crate::source::SourceError;
+
+/// The name under which the ledger remembers it.
+const REFUSED: &str = "refused.source";
+
+/// A refusal.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The fingerprint of the password that was refused, salted and stretched; nothing where it could not be read.
+    credential: Option<Digest>,
+    username: String,
+    /// When it was refused.
+    pub at: DateTime<Utc>,
+}
+
+impl Refusal {
+    /// The refusal that is remembered, if any.
+    pub async fn remembered(ledger: &Ledger) -> Result<Option<Self>, LedgerError> {
+        let text = ledger.remembered(REFUSED).await?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Whether it is the credential in force that was refused. Takes some ten milliseconds.
+    pub async fn is_of(&self, source: &SourceConfig) -> bool {
+        let Some((username, password)) = credential(source) else { return false };
+        self.username == username && self.credential == fingerprint(password).await
+    }
+}
+
+/// Remembers a refusal. Forgets it when a run got past the log-in, or had another credential.
+pub(super) async fn note(
+    ledger: &Ledger,
+    source: &SourceConfig,
+    finished: &RunFinished,
+    now: DateTime<Utc>,
+) -> Result<(), LedgerError> {
+    let Some((username, password)) = credential(source) else { return ledger.remember(REFUSED, None).await };
+    if is_refusal(finished.error.as_ref()) {
+        let refusal = Refusal { credential: fingerprint(password).await, username: username.to_owned(), at: now };
+        let text = serde_json::to_string(&refusal).map_err(|error| LedgerError::Damaged(error.to_string()))?;
+        tracing::error!(
+            event = "credential_refused",
+            "the source refuses the credential; it is not tried again before it changes or the next scheduled time comes"
+        );
+        return ledger.remember(REFUSED, Some(&text)).await;
+    }
+    let Some(refusal) = Refusal::remembered(ledger).await? else { return Ok(()) };
+    if reached_source(finished) || !refusal.is_of(source).await {
+        ledger.remember(REFUSED, None).await?;
+    }
+    Ok(())
+}
+
+fn is_refusal(error: Option<&RunError>) -> bool {
+    matches!(
+        error,
+        Some(
+            RunError::Source(SourceError::Refused { .. })
+                | RunError::SourceAt { error: SourceError::Refused { .. }, .. }
+        )
+    )
+}
+
+fn credential(source: &SourceConfig) -> Option<(&str, &Secret)> {
+    match &source.kind {
+        SourceKind::TeleMessage(account) => Some((&account.username, &account.password)),
+        SourceKind::Directory { .. } => None,
+    }
+}
+
+/// The fingerprint takes a while on purpose, so it is not made on a thread that others wait for.
+async fn fingerprint(password: &Secret) -> Option<Digest> {
+    let password = password.clone();
+    tokio::task::spawn_blocking(move || password.fingerprint().ok()).await.ok().flatten()
+}

@@ -1,0 +1,380 @@
+//! Verification: whether each copy that the ledger has as imported is in its mailbox, unaltered, once; and whether the
+//! archive folders hold messages of ours that the ledger doesn't know.
+//!
+//! Only reads. Mailboxes are read a few at a time, each in batches, so that memory is bounded by neither the ledger nor
+//! the number of findings. What can't be read is told as such, never as intact.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::{TryStreamExt as _, stream};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::convert::Manifest;
+use crate::identity::{Identity, MessageId};
+use crate::item::ItemId;
+use crate::ledger::{KnownCopy, Ledger, LedgerError, RunId};
+use crate::mailbox::{ImportError, MailboxDoor, Verdict};
+use crate::resolve::{Mailbox, MailboxId};
+use crate::retry::Retrier;
+
+pub mod spool;
+
+/// Copies of one mailbox that are compared at a time. A door looks through the whole mailbox for each batch.
+const BATCH: u32 = 2000;
+
+/// Most mailboxes that are read at the same time, whatever the door could do: each holds a batch in memory.
+const MAILBOXES: usize = 8;
+
+/// Findings that wait to be written.
+const WAITING: usize = 256;
+
+/// What is wrong with a copy, or with a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wrong {
+    /// The copy is nowhere in the mailbox.
+    Missing,
+    /// It is there more than once.
+    Doubled {
+        /// How often.
+        copies: usize,
+    },
+    /// It is there, but not as it was sent.
+    Altered {
+        /// What differs.
+        detail: String,
+    },
+    /// A message of ours in the archive folder that the ledger doesn't know.
+    Extra,
+    /// It is there, once, and differs from what would be sent today; what was sent is not on record, because the copy is from
+    /// before the ledger's own time. Neither damage nor proof.
+    Unproven {
+        /// What differs.
+        detail: String,
+    },
+    /// The mailbox can't be read (any further), so that nothing is known of its (other) copies.
+    Unreadable {
+        /// Why.
+        detail: String,
+    },
+}
+
+impl Wrong {
+    /// The kind's name in the result.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Doubled { .. } => "doubled",
+            Self::Altered { .. } => "altered",
+            Self::Extra => "extra",
+            Self::Unproven { .. } => "unproven",
+            Self::Unreadable { .. } => "errors",
+        }
+    }
+
+    /// All names, in the order of the result.
+    pub const NAMES: [&str; 6] = ["missing", "doubled", "altered", "extra", "unproven", "errors"];
+
+    /// What to say beside the name.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Missing | Self::Extra => None,
+            Self::Doubled { copies } => Some(format!("{copies} copies")),
+            Self::Altered { detail } | Self::Unproven { detail } | Self::Unreadable { detail } => Some(detail.clone()),
+        }
+    }
+
+    /// Whether the verification has failed with it.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Unproven { .. })
+    }
+}
+
+/// A finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What is wrong.
+    pub wrong: Wrong,
+    /// TeleMessage's number of the item.
+    pub item: Option<ItemId>,
+    /// The Message-ID that the message has in the mailbox; `None` where the finding is of a whole mailbox.
+    pub message_id: Option<MessageId>,
+    /// The mailbox's address.
+    pub mailbox: String,
+}
+
+/// What a verification came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Verified {
+    /// Copies that were compared.
+    pub checked: u64,
+    /// Findings that are damage, unreadable mailboxes among them.
+    pub damage: u64,
+}
+
+/// Why a verification has no result.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A finding could not be written out.
+    #[error("writing failed: {0}")]
+    Io(#[from] io::Error),
+    /// The program was told to stop.
+    #[error("the verification was stopped before its end; it proves nothing")]
+    Stopped,
+}
+
+/// What a verification needs.
+#[derive(Clone)]
+pub struct Verifier {
+    /// What remembers.
+    pub ledger: Ledger,
+    /// Where the copies are.
+    pub door: Arc<dyn MailboxDoor>,
+    /// What tries again.
+    pub retrier: Retrier,
+    /// Ends the verification.
+    pub stop: CancellationToken,
+}
+
+/// What a mailbox's reader tells.
+enum Note {
+    Checked(u64),
+    Found(Finding),
+}
+
+impl Verifier {
+    /// Verifies all copies, or those in the account of one run; without a run, what is in the archive folders beside them too.
+    /// Each finding is told when it is found, in no stated order.
+    pub async fn verify(
+        &self,
+        run: Option<&RunId>,
+        tell: &mut (dyn FnMut(Finding) -> io::Result<()> + Send),
+    ) -> Result<Verified, VerifyError> {
+        let (notes, mut told) = mpsc::channel(WAITING);
+        let read = async {
+            let most = self.door.limits().mailboxes.clamp(1, MAILBOXES);
+            let notes = notes;
+            let read = self.mailboxes(run).try_for_each_concurrent(most, |mailbox| {
+                let notes = notes.clone();
+                async move { self.verify_mailbox(run, &mailbox, &notes).await }
+            });
+            read.await
+        };
+        let write = async {
+            let mut verified = Verified::default();
+            while let Some(note) = told.recv().await {
+                match note {
+                    Note::Checked(count) => verified.checked += count,
+                    Note::Found(finding) => {
+                        verified.damage += u64::from(finding.wrong.is_damage());
+                        tell(finding)?;
+                    }
+                }
+            }
+            Ok(verified)
+        };
+        let ((), verified) = tokio::try_join!(read, write)?;
+        Ok(verified)
+    }
+
+    /// The mailboxes, one after the other as they are asked for.
+    fn mailboxes(&self, run: Option<&RunId>) -> impl stream::TryStream<Ok = Mailbox, Error = VerifyError> {
+        stream::try_unfold(None::<MailboxId>, move |after| async move {
+            let next = self.ledger.next_mailbox(run, after.as_ref()).await?;
+            Ok(next.map(|mailbox| (mailbox.clone(), Some(mailbox.id))))
+        })
+    }
+
+    async fn verify_mailbox(
+        &self,
+        run: Option<&RunId>,
+        mailbox: &Mailbox,
+        notes: &mpsc::Sender<Note>,
+    ) -> Result<(), VerifyError> {
+        let told = match self.compare_mailbox(run, mailbox, notes).await {
+            Ok(()) => return Ok(()),
+            Err(ReadError::Verify(error)) => return Err(error),
+            Err(ReadError::Mailbox(error)) => error,
+        };
+        if self.stop.is_cancelled() {
+            return Err(VerifyError::Stopped);
+        }
+        tracing::error!(event = "mailbox_not_verified", mailbox = %mailbox.address, error = %told, "a mailbox can't be read; nothing is known of its other copies");
+        let wrong = Wrong::Unreadable { detail: told.to_string() };
+        send(notes, finding(wrong, None, None, mailbox)).await;
+        Ok(())
+    }
+
+    /// Compares a mailbox's copies batch by batch. The inventory is taken first: what is imported after it is no surprise
+    /// in the ledger, while a copy in it is known to the ledger before it is sent.
+    async fn compare_mailbox(
+        &self,
+        run: Option<&RunId>,
+        mailbox: &Mailbox,
+        notes: &mpsc::Sender<Note>,
+    ) -> Result<(), ReadError> {
+        let inventory = match run {
+            Some(_) => Vec::new(),
+            None => self.retrier.run("listing an archive folder", || self.door.inventory(mailbox)).await?,
+        };
+        let mut extra = Extra::new(inventory);
+        let mut after: Option<Identity> = None;
+        loop {
+            if self.stop.is_cancelled() {
+                return Err(VerifyError::Stopped.into());
+            }
+            let copies = self.ledger.known_copies(&mailbox.id, run, after, BATCH).await?;
+            let Some(last) = copies.last() else { break };
+            after = Some(last.identity);
+            for copy in &copies {
+                for unknown in extra.before(&copy.identity.message_id()) {
+                    send(notes, finding(Wrong::Extra, None, Some(unknown), mailbox)).await;
+                }
+            }
+            self.compare(mailbox, copies, notes).await?;
+        }
+        for unknown in extra.rest() {
+            send(notes, finding(Wrong::Extra, None, Some(unknown), mailbox)).await;
+        }
+        Ok(())
+    }
+
+    async fn compare(
+        &self,
+        mailbox: &Mailbox,
+        copies: Vec<KnownCopy>,
+        notes: &mpsc::Sender<Note>,
+    ) -> Result<(), ReadError> {
+        let imported: Vec<(Option<ItemId>, bool, Manifest)> = copies
+            .into_iter()
+            .filter_map(|copy| copy.imported.map(|imported| (copy.item, imported.sent, imported.manifest)))
+            .collect();
+        if imported.is_empty() {
+            return Ok(());
+        }
+        let manifests: Vec<Manifest> = imported.iter().map(|(.., manifest)| manifest.clone()).collect();
+        let verdicts = self.retrier.run("verifying copies", || self.door.verify(mailbox, &manifests)).await?;
+        if verdicts.len() != imported.len() {
+            let (asked, given) = (imported.len(), verdicts.len());
+            let detail = format!("{asked} copies were asked for, and {given} verdicts given");
+            return Err(ReadError::Mailbox(ImportError::Unexpected(detail)));
+        }
+        // A reader that is gone ends the whole verification.
+        let _ = notes.send(Note::Checked(verdicts.len() as u64)).await;
+        for ((item, sent, manifest), verdict) in imported.into_iter().zip(verdicts) {
+            if let Some(wrong) = wrong(verdict, sent) {
+                send(notes, finding(wrong, item, Some(manifest.message_id), mailbox)).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a mailbox was not compared to its end.
+enum ReadError {
+    /// The mailbox's own trouble.
+    Mailbox(ImportError),
+    /// The verification's.
+    Verify(VerifyError),
+}
+
+impl From<ImportError> for ReadError {
+    fn from(error: ImportError) -> Self {
+        Self::Mailbox(error)
+    }
+}
+
+impl From<VerifyError> for ReadError {
+    fn from(error: VerifyError) -> Self {
+        Self::Verify(error)
+    }
+}
+
+impl From<LedgerError> for ReadError {
+    fn from(error: LedgerError) -> Self {
+        Self::Verify(error.into())
+    }
+}
+
+fn wrong(verdict: Verdict, sent: bool) -> Option<Wrong> {
+    match verdict {
+        Verdict::Intact => None,
+        Verdict::Missing => Some(Wrong::Missing),
+        Verdict::Doubled { copies } => Some(Wrong::Doubled { copies }),
+        Verdict::Altered { detail } if sent => Some(Wrong::Altered { detail }),
+        Verdict::Altered { detail } => Some(Wrong::Unproven { detail }),
+    }
+}
+
+fn finding(wrong: Wrong, item: Option<ItemId>, message_id: Option<MessageId>, mailbox: &Mailbox) -> Finding {
+    Finding { wrong, item, message_id, mailbox: mailbox.address.clone() }
+}
+
+async fn send(notes: &mpsc::Sender<Note>, finding: Finding) {
+    // A reader that is gone ends the whole verification.
+    let _ = notes.send(Note::Found(finding)).await;
+}
+
+/// What an archive folder holds, in the order of the ledger's identities, less what the ledger knows.
+struct Extra(std::iter::Peekable<std::vec::IntoIter<MessageId>>);
+
+impl Extra {
+    fn new(mut inventory: Vec<MessageId>) -> Self {
+        inventory.sort_unstable();
+        inventory.dedup();
+        Self(inventory.into_iter().peekable())
+    }
+
+    /// What comes before a message that the ledger knows; that one is taken out.
+    fn before(&mut self, known: &MessageId) -> Vec<MessageId> {
+        let mut unknown = Vec::new();
+        while let Some(id) = self.0.next_if(|id| id < known) {
+            unknown.push(id);
+        }
+        self.0.next_if_eq(known);
+        unknown
+    }
+
+    fn rest(self) -> impl Iterator<Item = MessageId> {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(digit: char) -> MessageId {
+        MessageId::from_local_part(&digit.to_string().repeat(32)).unwrap()
+    }
+
+    #[test]
+    fn what_the_ledger_does_not_know_is_extra() {
+        let mut extra = Extra::new(vec![id('c'), id('a'), id('e'), id('a'), id('b')]);
+        assert_eq!(extra.before(&id('b')), [id('a')]);
+        assert_eq!(extra.before(&id('d')), [id('c')]);
+        assert_eq!(extra.rest().collect::<Vec<_>>(), [id('e')]);
+        assert_eq!(Extra::new(Vec::new()).rest().count(), 0);
+    }
+
+    #[test]
+    fn two_known_copies_of_one_message_id_are_both_known() {
+        let mut extra = Extra::new(vec![id('a'), id('b')]);
+        assert!(extra.before(&id('a')).is_empty());
+        assert!(extra.before(&id('a')).is_empty());
+        assert_eq!(extra.rest().collect::<Vec<_>>(), [id('b')]);
+    }
+
+    #[test]
+    fn only_what_this_ledger_had_sent_can_be_altered() {
+        let altered = || Verdict::Altered { detail: "x".to_owned() };
+        assert!(wrong(altered(), true).unwrap().is_damage());
+        assert!(!wrong(altered(), false).unwrap().is_damage());
+        assert!(wrong(Verdict::Missing, false).unwrap().is_damage());
+        assert_eq!(wrong(Verdict::Intact, true), None);
+    }
+}

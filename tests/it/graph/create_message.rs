@@ -1,0 +1,226 @@
+//! What exactly is written, and what becomes of copies in the wrong form.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use whatsapp_archiver::convert::{Mail, MailAttachment, Message};
+use whatsapp_archiver::digest::Digest;
+use whatsapp_archiver::mailbox::graph::{GraphDoorSettings, Method};
+use whatsapp_archiver::mailbox::{ImportError, MailboxDoor as _, Verdict};
+use whatsapp_archiver::sign_in::Cloud;
+
+use crate::mailbox_contract::{large_message, manifest, message, messages};
+use crate::servers::graph::client::Connection;
+use crate::servers::graph::{Act, Fault};
+
+const FOLDER: &str = "WhatsApp Archiver";
+
+/// A message with files of these sizes, in bytes.
+pub(super) fn with_files(number: u32, sizes: &[usize]) -> Arc<Message> {
+    let mail = message(number).mail.clone();
+    let files = sizes.iter().enumerate().map(|(index, size)| {
+        let pattern = |place: usize| (place.wrapping_mul(31) >> 3).wrapping_add(index).to_le_bytes()[0];
+        let bytes: Vec<u8> = (0..*size).map(pattern).collect();
+        MailAttachment {
+            name: format!("file {index}.bin"),
+            content_type: "application/octet-stream".to_owned(),
+            digest: Digest::of(&bytes),
+            bytes: Bytes::from(bytes),
+            content_id: None,
+        }
+    });
+    Arc::new(Message::new(Mail { attachments: files.collect(), ..mail }))
+}
+
+#[tokio::test]
+async fn a_copy_has_its_class_its_times_and_its_thread() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let mut mail = message(1).mail.clone();
+    mail.in_reply_to = Some(message(7).mail.message_id.clone());
+    mail.references = vec![message(8).mail.message_id.clone(), message(7).mail.message_id.clone()];
+    let sent = Arc::new(Message::new(mail));
+    connection.door().import(&mailbox, &[Arc::clone(&sent)]).await.remove(0).unwrap();
+
+    let stored = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER)).remove(0);
+    assert!(!stored.is_draft && stored.is_read);
+    assert_eq!((stored.sent, stored.received), (sent.mail.date, sent.mail.date));
+    assert_eq!(stored.properties["String 0x1a"], "IPM.ExternalData.WhatsAppArchiver");
+    assert_eq!(stored.properties["String 0x1035"], sent.mail.message_id.to_string());
+    assert_eq!(stored.properties["String 0x1042"], message(7).mail.message_id.to_string());
+    let references = format!("{} {}", message(8).mail.message_id, message(7).mail.message_id);
+    assert_eq!(stored.properties["String 0x1039"], references);
+    assert_eq!(stored.headers, [("X-WhatsApp-Archiver-Item".to_owned(), "1".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_small_message_is_one_request() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let door = connection.door();
+    door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+    connection.server.clear_log();
+    for result in door.import(&mailbox, &messages(60)).await {
+        result.unwrap();
+    }
+    let log = connection.server.log();
+    assert_eq!(log.len(), 60, "{log:#?}");
+}
+
+#[tokio::test]
+async fn a_copy_in_the_wrong_form_is_a_failure_and_is_taken_back() {
+    let changes: [fn(&mut serde_json::Value); 4] = [
+        |reply| reply["isDraft"] = true.into(),
+        |reply| reply["sentDateTime"] = "2026-11-22T02:00:00Z".into(),
+        |reply| reply["receivedDateTime"] = "2026-11-22T02:00:00Z".into(),
+        |reply| reply["internetMessageId"] = "<made.up@contoso.example>".into(),
+    ];
+    for method in [Method::CreateMessage, Method::ImportMime] {
+        for change in changes {
+            let connection = Connection::new();
+            connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
+            let mailbox = connection.mailbox("ana");
+            let door = connection.door_with(GraphDoorSettings { method, ..GraphDoorSettings::default() });
+            door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+            connection.server.fail(Fault::once("POST", "mailFolders/", Act::Alter(change)));
+            let error = door.import(&mailbox, &[message(2)]).await.remove(0).unwrap_err();
+            assert!(matches!(&error, ImportError::Unexpected(text) if text.contains("wrong form")), "{error}");
+            let left = connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.len());
+            assert_eq!(left, 1, "the wrong copy is gone for good, the other is there");
+            assert_eq!(door.recover(&mailbox, &message(2)).await.unwrap(), None);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_copy_that_can_not_be_taken_back_is_never_sent_again() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let door = connection.door();
+    door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+    // The copy really is a draft: the server lost the flags.
+    connection.server.fail(Fault::once("POST", "permanentDelete", Act::reply(500, "generalException")));
+    connection.server.fail(Fault::once("POST", "mailFolders/", Act::Alter(|reply| reply["isDraft"] = true.into())));
+    let error = door.import(&mailbox, &[message(2)]).await.remove(0).unwrap_err();
+    assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{error}");
+    connection.server.with(|world| {
+        let id = message(2).mail.message_id.clone();
+        world.mailbox(&mailbox.id.0).by_message_id(id.as_str()).unwrap().is_draft = true;
+    });
+    let error = door.recover(&mailbox, &message(2)).await.unwrap_err();
+    assert!(matches!(&error, ImportError::Unexpected(text) if text.contains("draft")), "{error}");
+}
+
+#[tokio::test]
+async fn files_of_every_size_arrive_once() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let door = connection.door();
+    let sent = with_files(1, &[0, 10, 2_900_000, 2_000_000, 3_000_000, 4_200_000]);
+    door.import(&mailbox, &[Arc::clone(&sent)]).await.remove(0).unwrap();
+    assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    let log = connection.server.log();
+    let count = |text: &str| log.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(count("/createUploadSession 201"), 2, "{log:#?}");
+    assert_eq!(count("PUT /upload"), 3, "{log:#?}");
+    assert_eq!(count("/attachments 201"), 1, "{log:#?}");
+    assert_eq!(connection.server.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_file_below_the_servers_minimum_is_posted() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    connection.server.with(|world| world.smallest_session = 3_050_000);
+    let sent = with_files(1, &[3_000_000]);
+    connection.door().import(&mailbox, &[Arc::clone(&sent)]).await.remove(0).unwrap();
+    assert_eq!(connection.door().verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+}
+
+#[tokio::test]
+async fn where_there_are_no_upload_sessions_nothing_is_begun() {
+    for cloud in [Cloud::UsGovHigh, Cloud::UsGovDod] {
+        let connection = Connection { cloud, ..Connection::new() };
+        let mailbox = connection.mailbox("ana");
+        // The server stands for all clouds, so the token must be for the cloud's own Graph.
+        connection.server.with(|world| world.login.graph_audience = None);
+        let door = connection.door();
+        let error = door.import(&mailbox, &[large_message()]).await.remove(0).unwrap_err();
+        assert!(matches!(&error, ImportError::Rejected(text) if text.contains("imap")), "{error}");
+        assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
+        door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_text_too_large_for_one_request_arrives_whole() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let mut mail = message(1).mail.clone();
+    mail.text = "much to say ".repeat(300_000);
+    mail.html = format!("<html><body><pre>{}</pre></body></html>", mail.text);
+    let sent = Arc::new(Message::new(mail));
+    let door = connection.door();
+    door.import(&mailbox, &[Arc::clone(&sent)]).await.remove(0).unwrap();
+    let stored = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER)).remove(0);
+    assert_eq!(stored.attachments.len(), 1);
+    assert_eq!(stored.attachments[0].bytes, sent.mail.html.as_bytes());
+    assert!(stored.html.contains(&stored.attachments[0].name));
+    assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    assert!(door.recover(&mailbox, &sent).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_mailbox_that_refuses_another_sender_is_asked_once() {
+    for status in [400, 403] {
+        let connection = Connection::new();
+        let mailbox = connection.mailbox("bo");
+        connection.server.with(|world| world.foreign_from_refused = Some(status));
+        let door = connection.door();
+        door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+        connection.server.clear_log();
+        door.import(&mailbox, &[message(2)]).await.remove(0).unwrap();
+        assert_eq!(connection.server.log().len(), 1, "{:#?}", connection.server.log());
+        let stored = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER));
+        assert_eq!(stored.len(), 2);
+        for message in stored {
+            assert!(message.from.is_null());
+            assert!(message.properties["String 0x7d"].starts_with("From: \"ana\" <ana@contoso.example>\r\n"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_too_large_is_sent_again_without_its_files() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let door = connection.door();
+    door.import(&mailbox, &[message(9)]).await.remove(0).unwrap();
+    connection.server.fail(Fault::once("POST", "/messages", Act::reply(413, "RequestEntityTooLarge")));
+    let sent = with_files(1, &[1_000, 2_000]);
+    door.import(&mailbox, &[Arc::clone(&sent)]).await.remove(0).unwrap();
+    assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    // Without files there is nothing to leave out.
+    connection.server.fail(Fault::once("POST", "/messages", Act::reply(413, "RequestEntityTooLarge")));
+    let error = door.import(&mailbox, &[message(2)]).await.remove(0).unwrap_err();
+    assert!(matches!(error, ImportError::Rejected(_)), "{error}");
+}
+
+#[tokio::test]
+async fn mime_too_large_is_created_as_properties() {
+    let connection = Connection::new();
+    connection.server.with(|world| {
+        world.login.roles.push("Mail-Advanced.ReadWrite.All");
+        world.import_mime_limit = 1_000_000;
+    });
+    let mailbox = connection.mailbox("ana");
+    let settings = GraphDoorSettings { method: Method::ImportMime, ..GraphDoorSettings::default() };
+    let door = connection.door_with(settings);
+    let large = with_files(1, &[3_500_000]);
+    let results = door.import(&mailbox, &[Arc::clone(&large), message(2)]).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    let sent = [manifest(&large), manifest(&message(2))];
+    assert_eq!(door.verify(&mailbox, &sent).await.unwrap(), [Verdict::Intact, Verdict::Intact]);
+    let by_mime = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER));
+    assert_eq!(by_mime.iter().filter(|message| message.mime.is_some()).count(), 1);
+}

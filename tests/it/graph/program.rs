@@ -1,0 +1,177 @@
+//! The real binary against the wire-level Graph: users, mailboxes and the sign-in over HTTP, a folder as the source.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::servers::graph::{Act, CLIENT_ID, CLIENT_SECRET, Fault, GraphServer, TENANT, UserSpec};
+
+const FOLDER: &str = "WhatsApp Archiver";
+
+/// The users of the sample export, with their other addresses.
+const USERS: [(&str, &[&str]); 7] = [
+    ("ana.berg", &[]),
+    ("susan.okafor", &["s.okafor@contoso.example"]),
+    ("omar.haddad", &["omar@contoso.example", "o.haddad@contoso.example"]),
+    ("yael.cohen", &[]),
+    ("mei.tanaka", &[]),
+    ("lukas.novak", &[]),
+    ("zoe.marchetti", &["zoe@contoso.example"]),
+];
+
+/// A tenant with the users of the sample export, and the configuration of a program that archives into it.
+struct Trial {
+    server: GraphServer,
+    users: Vec<String>,
+    directory: tempfile::TempDir,
+}
+
+impl Trial {
+    fn new(method: &str) -> Self {
+        let server = GraphServer::start();
+        let add = |(name, aliases): (&str, &[&str])| {
+            let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+            server.with(|world| world.add_user(UserSpec { aliases, ..UserSpec::named(name) }))
+        };
+        let users = USERS.map(add).to_vec();
+        server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(server.origin(), method, directory.path());
+        std::fs::write(directory.path().join("config.toml"), config).unwrap();
+        Self { server, users, directory }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_whatsapp-archiver"))
+            .arg("--config")
+            .arg(self.directory.path().join("config.toml"))
+            .args(arguments)
+            .env("GRAPH_TEST_SECRET", CLIENT_SECRET)
+            .output()
+            .unwrap()
+    }
+
+    /// The Message-IDs in each archive folder, sorted.
+    fn archived(&self) -> Vec<Vec<String>> {
+        self.server.with(|world| {
+            let ids = |user: &String| {
+                let messages = world.messages_in(user, FOLDER);
+                assert!(messages.iter().all(|message| !message.is_draft));
+                let mut ids: Vec<String> = messages.into_iter().map(|message| message.message_id).collect();
+                ids.sort();
+                ids
+            };
+            self.users.iter().map(ids).collect()
+        })
+    }
+}
+
+fn config(origin: &str, method: &str, directory: &Path) -> String {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/sample");
+    let (sample, directory) = (sample.display(), directory.display());
+    format!(
+        r#"
+[source]
+kind = "directory"
+path = "{sample}/export/"
+
+[staging]
+kind = "local"
+path = "{directory}/staging/"
+
+[mapping]
+automatic = true
+custom = "{sample}/mapping.csv"
+
+[users]
+kind = "graph"
+
+[microsoft]
+tenant_id = "{TENANT}"
+client_id = "{CLIENT_ID}"
+sign_in = "client-secret"
+client_secret = {{ env = "GRAPH_TEST_SECRET" }}
+login_url = "{origin}"
+graph_url = "{origin}"
+
+[mailbox]
+kind = "graph"
+method = "{method}"
+settle = "1ms"
+
+[ledger]
+url = "sqlite://{directory}/ledger.db"
+
+[retry]
+initial = "1ms"
+max = "2ms"
+"#
+    )
+}
+
+/// The whole sample export: a folder gives all that it has to every window.
+const RUN: [&str; 2] = ["run", "--once"];
+
+fn text(output: &Output) -> String {
+    format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn an_export_is_archived_once_by_either_method() {
+    for method in ["create-message", "import-mime"] {
+        let trial = Trial::new(method);
+        let first = trial.run(&RUN);
+        let archived = trial.archived();
+        let copies: usize = archived.iter().map(Vec::len).sum();
+        assert!(copies > 10, "{copies} copies\n{}", text(&first));
+        for ids in &archived {
+            assert!(ids.windows(2).all(|pair| pair[0] != pair[1]), "a copy twice: {ids:#?}");
+        }
+        trial.run(&RUN);
+        assert_eq!(trial.archived(), archived, "the second run adds nothing");
+        assert_eq!(trial.server.violations(), Vec::<String>::new());
+        let refused: usize = trial.users.iter().map(|user| trial.server.with(|world| world.limits.refused(user))).sum();
+        assert_eq!(refused, 0, "an avoidable refusal");
+    }
+}
+
+#[test]
+fn lost_answers_double_nothing_and_lose_nothing() {
+    let whole = Trial::new("create-message");
+    whole.run(&RUN);
+    let expected = whole.archived();
+    assert!(expected.iter().any(|ids| ids.len() > 10));
+
+    let trial = Trial::new("create-message");
+    let lost = [
+        Act::CommitThen(Box::new(Act::Drop)),
+        Act::CommitThen(Box::new(Act::reply(504, ""))),
+        Act::Drop,
+        Act::reply(503, "serviceNotAvailable"),
+    ];
+    for act in lost {
+        trial.server.fail(Fault::once("POST", "/messages", act).times(3));
+    }
+    for _ in 0..3 {
+        trial.run(&RUN);
+        trial.run(&["retry"]);
+    }
+    assert_eq!(trial.archived(), expected);
+}
+
+#[test]
+fn check_tries_a_mailbox_out_and_leaves_it_clean() {
+    let trial = Trial::new("create-message");
+    let output = trial.run(&["check", "--mailbox", "ana.berg@contoso.example"]);
+    let shown = text(&output);
+    for line in ["permission Mail.ReadWrite", "message class", "attachment of 3.5 MB", "byte for byte", "clean up"] {
+        assert!(shown.contains(line), "{line} is missing:\n{shown}");
+    }
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(!shown.contains(CLIENT_SECRET));
+    assert!(trial.archived().iter().all(Vec::is_empty));
+
+    trial.server.with(|world| world.login.roles = vec!["User.Read.All"]);
+    let output = trial.run(&["check", "--mailbox", "ana.berg@contoso.example"]);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("Mail.ReadWrite"), "{}", text(&output));
+}

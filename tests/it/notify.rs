@@ -1,0 +1,222 @@
+//! The webhook of `[notify]` over real HTTP: what is told, when, and how often.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use whatsapp_archiver::clock::{Clock as _, ManualClock, SharedClock};
+use whatsapp_archiver::config::Secret;
+use whatsapp_archiver::fault::Reason;
+use whatsapp_archiver::http::{HttpClient, HttpOptions};
+use whatsapp_archiver::ledger::{Ledger, RunStatus};
+use whatsapp_archiver::notify::Notifier;
+use whatsapp_archiver::pipeline::{RunError, RunFinished};
+use whatsapp_archiver::report::Report;
+use whatsapp_archiver::source::SourceError;
+
+use crate::serve::seed::{Fate, Seed, SeedItem};
+
+/// What a receiver got, and what it answers.
+#[derive(Default)]
+struct Receiver {
+    got: Mutex<Vec<Value>>,
+    answers: Mutex<Vec<StatusCode>>,
+}
+
+async fn receive(State(receiver): State<Arc<Receiver>>, body: String) -> StatusCode {
+    let answer = receiver.answers.lock().unwrap().pop().unwrap_or(StatusCode::NO_CONTENT);
+    if answer.is_success() {
+        receiver.got.lock().unwrap().push(serde_json::from_str(&body).unwrap());
+    }
+    answer
+}
+
+struct Desk {
+    receiver: Arc<Receiver>,
+    notifier: Notifier,
+    clock: Arc<ManualClock>,
+    seed: Seed,
+    stop: CancellationToken,
+    _folder: tempfile::TempDir,
+}
+
+fn start() -> DateTime<Utc> {
+    "2026-11-22T02:00:00Z".parse().unwrap()
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let receiver = Arc::new(Receiver::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let webhook = format!("http://{}/hooks/top-secret?key=top-secret", listener.local_addr().unwrap());
+        let router = axum::Router::new().route("/hooks/top-secret", post(receive)).with_state(Arc::clone(&receiver));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self::with(receiver, &webhook).await
+    }
+
+    async fn with(receiver: Arc<Receiver>, webhook: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(&format!("sqlite://{}", folder.path().join("ledger.db").display())).await.unwrap();
+        let clock = Arc::new(ManualClock::self_moving(start()));
+        let shared: SharedClock = Arc::<ManualClock>::clone(&clock);
+        let http = HttpClient::build(&HttpOptions::default()).unwrap();
+        let notifier = Notifier::new(http, Secret::fixed("notify.webhook", webhook.into()), ledger.clone(), shared);
+        let stop = CancellationToken::new();
+        Self { receiver, notifier, clock, seed: Seed::new(ledger), stop, _folder: folder }
+    }
+
+    /// A run that has ended, told to the notifier.
+    async fn run(&mut self, status: RunStatus, error: Option<RunError>, items: &[SeedItem]) {
+        let words = error.as_ref().map(ToString::to_string);
+        let id = self.seed.run_with_error(self.clock.now(), status, words.as_deref(), items).await;
+        let run = self.seed.ledger.run(&id).await.unwrap().unwrap();
+        let report = Report::of(&self.seed.ledger, &run).await.unwrap();
+        self.notifier.run_ended(&RunFinished { report, error }, &self.stop).await;
+    }
+
+    async fn fail(&mut self, error: RunError) {
+        self.run(RunStatus::Failed, Some(error), &[]).await;
+    }
+
+    async fn succeed(&mut self) {
+        self.run(RunStatus::Complete, None, &[SeedItem::new(Fate::Imported)]).await;
+    }
+
+    fn events(&self) -> Vec<String> {
+        let got = self.receiver.got.lock().unwrap();
+        got.iter().map(|alert| alert["event"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn unavailable() -> RunError {
+    RunError::Source(SourceError::Unavailable("503 for +445204334324".to_owned()))
+}
+
+fn refused() -> RunError {
+    RunError::Source(SourceError::Refused {
+        source_name: "TeleMessage at https://archive.example".to_owned(),
+        credential: "source.password".to_owned(),
+        detail: "-1".to_owned(),
+    })
+}
+
+#[tokio::test]
+async fn an_alert_has_the_documented_shape_and_nobodys_data() {
+    let mut desk = Desk::open().await;
+    let items = [
+        SeedItem::new(Fate::Imported),
+        SeedItem::new(Fate::Failed(Reason::NoValidUser, "detail".to_owned())),
+        SeedItem::new(Fate::Pending("detail".to_owned())),
+    ];
+    desk.run(RunStatus::Failed, Some(unavailable()), &items).await;
+    let alert = desk.receiver.got.lock().unwrap()[0].clone();
+    assert_eq!(
+        alert,
+        json!({
+            "connector": "whatsapp-archiver",
+            "event": "run_failed",
+            "text": "WhatsApp Archiver: a run failed: the source is not available: 503 for +•••••",
+            "run": "0193a0a0-0000-7000-8000-000000000001",
+            "status": "failed",
+            "time": "2026-11-22T02:00:00Z",
+            "deliveries": {
+                "available_for_import": 3, "imported": 1, "partially_imported": 0, "skipped_duplicate": 0, "failed": 1,
+                "pending": 1, "carried_over": 0,
+            },
+            "failed_by_reason": {"no_valid_user": 1},
+        })
+    );
+    for private in ["15550100101", "ana@", "detail"] {
+        assert!(!alert.to_string().contains(private), "{private}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_trouble_is_told_once_a_day() {
+    let mut desk = Desk::open().await;
+    for _ in 0..5 {
+        desk.fail(unavailable()).await;
+        desk.clock.advance(Duration::from_mins(15));
+    }
+    assert_eq!(desk.events(), ["run_failed"]);
+    desk.clock.advance(Duration::from_hours(23));
+    desk.fail(unavailable()).await;
+    assert_eq!(desk.events(), ["run_failed", "run_failed"]);
+}
+
+#[tokio::test]
+async fn every_change_is_told() {
+    let mut desk = Desk::open().await;
+    desk.succeed().await;
+    assert_eq!(desk.events(), [""; 0], "what goes well is not told");
+    desk.fail(unavailable()).await;
+    desk.fail(refused()).await;
+    desk.run(RunStatus::Incomplete, None, &[SeedItem::new(Fate::Pending("later".to_owned()))]).await;
+    desk.succeed().await;
+    desk.succeed().await;
+    desk.fail(unavailable()).await;
+    let told = ["run_failed", "credential_refused", "run_incomplete", "recovered", "run_failed"];
+    assert_eq!(desk.events(), told);
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_told_beside_the_rest() {
+    let mut desk = Desk::open().await;
+    let given_up = SeedItem::new(Fate::Failed(Reason::MailboxUnavailable, "7 days".to_owned()));
+    desk.run(RunStatus::Complete, None, &[given_up.clone(), given_up.clone()]).await;
+    assert_eq!(desk.events(), ["deliveries_given_up"]);
+    assert!(desk.receiver.got.lock().unwrap()[0]["text"].as_str().unwrap().contains(": 2 deliveries were given up"));
+    desk.run(RunStatus::Complete, None, &[given_up]).await;
+    assert_eq!(desk.events().len(), 1, "once a day");
+}
+
+#[tokio::test]
+async fn a_run_that_was_stopped_is_no_trouble_and_no_recovery() {
+    let mut desk = Desk::open().await;
+    desk.fail(RunError::Stopped).await;
+    desk.fail(unavailable()).await;
+    desk.fail(RunError::Stopped).await;
+    desk.fail(unavailable()).await;
+    assert_eq!(desk.events(), ["run_failed"]);
+}
+
+#[tokio::test]
+async fn a_webhook_that_stumbles_is_tried_again() {
+    let mut desk = Desk::open().await;
+    let stumbles = [StatusCode::BAD_GATEWAY, StatusCode::TOO_MANY_REQUESTS, StatusCode::INTERNAL_SERVER_ERROR];
+    desk.receiver.answers.lock().unwrap().extend(stumbles);
+    desk.fail(unavailable()).await;
+    assert_eq!(desk.events(), ["run_failed"]);
+}
+
+#[tokio::test]
+async fn what_could_not_be_told_is_told_after_the_next_run() {
+    let mut desk = Desk::open().await;
+    desk.receiver.answers.lock().unwrap().push(StatusCode::FORBIDDEN);
+    desk.fail(unavailable()).await;
+    assert_eq!(desk.events(), [""; 0], "a refusal is not repeated");
+    desk.fail(unavailable()).await;
+    assert_eq!(desk.events(), ["run_failed"]);
+    desk.receiver.answers.lock().unwrap().extend([StatusCode::SERVICE_UNAVAILABLE; 4]);
+    desk.succeed().await;
+    assert_eq!(desk.events().len(), 1, "four tries, then it is left");
+    desk.succeed().await;
+    assert_eq!(desk.events(), ["run_failed", "recovered"]);
+}
+
+#[tokio::test]
+async fn nothing_breaks_where_nobody_answers() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    for webhook in [format!("http://{address}/"), "http://hooks.contoso.example/".to_owned(), "no address".to_owned()] {
+        let mut desk = Desk::with(Arc::default(), &webhook).await;
+        desk.fail(unavailable()).await;
+        assert_eq!(desk.events(), [""; 0]);
+    }
+}

@@ -1,0 +1,212 @@
+//! The process dies at every place in turn: before and after each thing that it does to staging and the mailboxes.
+
+use std::collections::HashMap;
+use std::fs;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+use whatsapp_archiver::convert::{Manifest, Message};
+use whatsapp_archiver::identity::MessageId;
+use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use whatsapp_archiver::pipeline::{Order, RunError};
+use whatsapp_archiver::resolve::Mailbox;
+use whatsapp_archiver::staging::{BlobName, ByteStream, StagedStream, Staging, StagingError};
+
+use super::balanced;
+use crate::installation::{ANA, Archive, BEN, captured, item, item_with_file};
+
+/// Counts down; at its end the process is as good as dead.
+#[derive(Clone)]
+struct Death {
+    left: Arc<AtomicU32>,
+    dead: CancellationToken,
+}
+
+impl Death {
+    fn after(points: u32) -> Self {
+        Self { left: Arc::new(AtomicU32::new(points)), dead: CancellationToken::new() }
+    }
+
+    /// Passes a point; nothing comes after the last one.
+    async fn point(&self) {
+        let left = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if left.is_err() {
+            self.dead.cancel();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+struct MortalStaging {
+    inner: Arc<dyn Staging>,
+    death: Death,
+}
+
+#[async_trait::async_trait]
+impl Staging for MortalStaging {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+    async fn prepare(&self) -> Result<(), StagingError> {
+        self.inner.prepare().await
+    }
+    async fn put(&self, name: &BlobName, bytes: Bytes) -> Result<(), StagingError> {
+        self.death.point().await;
+        let result = self.inner.put(name, bytes).await;
+        self.death.point().await;
+        result
+    }
+    async fn put_stream(
+        &self,
+        name: &BlobName,
+        bytes: ByteStream<std::io::Error>,
+        limit: u64,
+    ) -> Result<StagedStream, StagingError> {
+        self.inner.put_stream(name, bytes, limit).await
+    }
+    async fn get(&self, name: &BlobName, limit: u64) -> Result<Bytes, StagingError> {
+        self.death.point().await;
+        self.inner.get(name, limit).await
+    }
+    async fn get_range(&self, name: &BlobName, range: Range<u64>) -> Result<Bytes, StagingError> {
+        self.death.point().await;
+        self.inner.get_range(name, range).await
+    }
+    async fn open(&self, name: &BlobName) -> Result<ByteStream<StagingError>, StagingError> {
+        self.inner.open(name).await
+    }
+    async fn list(&self, prefix: &str) -> Result<Vec<(BlobName, u64)>, StagingError> {
+        self.inner.list(prefix).await
+    }
+    async fn copy(&self, from: &BlobName, to: &BlobName) -> Result<(), StagingError> {
+        self.inner.copy(from, to).await
+    }
+    async fn remove(&self, name: &BlobName) -> Result<(), StagingError> {
+        self.inner.remove(name).await
+    }
+}
+
+/// What was imported, how often: Maildirs alone would hide a copy that is sent twice behind its name.
+type Imports = Arc<Mutex<HashMap<(String, MessageId), u32>>>;
+
+struct MortalDoor {
+    inner: Arc<dyn MailboxDoor>,
+    death: Death,
+    imports: Imports,
+}
+
+#[async_trait::async_trait]
+impl MailboxDoor for MortalDoor {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+    fn limits(&self) -> DoorLimits {
+        // One mailbox after the other, so that every point is passed in the same order.
+        DoorLimits { mailboxes: 1, batch_messages: 2, ..self.inner.limits() }
+    }
+    fn settle(&self) -> Duration {
+        self.inner.settle()
+    }
+    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+        self.death.point().await;
+        let results = self.inner.import(mailbox, messages).await;
+        for message in messages {
+            let key = (mailbox.address.clone(), message.mail.message_id.clone());
+            *self.imports.lock().unwrap().entry(key).or_default() += 1;
+        }
+        self.death.point().await;
+        results
+    }
+    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
+        self.death.point().await;
+        self.inner.recover(mailbox, message).await
+    }
+    async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
+        self.inner.verify(mailbox, sent).await
+    }
+    async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {
+        self.inner.inventory(mailbox).await
+    }
+}
+
+/// Runs an order in a process that dies after so many points; false where it ended before.
+fn run_until_death(archive: &Archive, order: Order, points: u32, imports: &Imports) -> bool {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let death = Death::after(points);
+    let (died, holder) = runtime.block_on(async {
+        let mut app = archive.app().await;
+        let holder = app.presence.holder.0.clone();
+        let staging = Arc::clone(&app.remotes.staging);
+        staging.prepare().await.unwrap();
+        app.remotes.staging = Arc::new(MortalStaging { inner: staging, death: death.clone() });
+        let inner = Arc::clone(&app.remotes.door);
+        app.remotes.door = Arc::new(MortalDoor { inner, death: death.clone(), imports: Arc::clone(imports) });
+        let pipeline = app.pipeline(CancellationToken::new());
+        let died = tokio::select! {
+            () = death.dead.cancelled() => true,
+            finished = pipeline.run(order) => {
+                match finished {
+                    Ok(finished) => assert!(finished.error.is_none(), "{:?}", finished.error),
+                    // It died after the end of its work, writing its report.
+                    Err(error) => assert!(matches!(error, RunError::NotRebuildable), "{error}"),
+                }
+                false
+            }
+        };
+        (died, holder)
+    });
+    runtime.shutdown_background();
+    if died {
+        // What a process that is killed leaves behind: a lock that nobody holds.
+        fs::write(archive.path("ledger.db-processes").join(holder), "").unwrap();
+    }
+    died
+}
+
+/// Two captures, a file, an item that is held; the first run dies in the middle of its deliveries, and the ledger is lost with it.
+fn half_a_run(imports: &Imports) -> Archive {
+    let archive = Archive::new();
+    let mut unknown = item(5, "message 5");
+    unknown["body"]["participantEnrichments"] = serde_json::json!({});
+    archive.export("1.json", &[item(1, "message 1"), item_with_file(2, "message 2"), item(3, "message 3")]);
+    archive.export("2.json", &[captured(4, BEN, "3EB01", "message 1"), unknown, item(6, "message 6")]);
+    archive.export_attachment(2, 0, b"attached");
+    let died = run_until_death(&archive, Order::Regular, 15, imports);
+    assert!(died, "the first run was to die in its deliveries");
+    let sent: u32 = imports.lock().unwrap().values().sum();
+    assert!((1..8).contains(&sent), "{sent} copies were sent before it died");
+    archive.lose_ledger();
+    archive
+}
+
+#[test]
+fn a_rebuild_that_dies_anywhere_is_begun_again() {
+    let first = Imports::default();
+    let begun = half_a_run(&first);
+    let mut deaths = 0;
+    for points in 0.. {
+        let archive = begun.duplicate();
+        let imports: Imports = Arc::new(Mutex::new(first.lock().unwrap().clone()));
+        let died = run_until_death(&archive, Order::Rebuild, points, &imports);
+        if died {
+            deaths += 1;
+            assert!(!run_until_death(&archive, Order::Rebuild, u32::MAX, &imports));
+            run_until_death(&archive, Order::Regular, u32::MAX, &imports);
+        }
+        let what = format!("after {points} points");
+        assert!(imports.lock().unwrap().values().all(|times| *times == 1), "{what}: {imports:?}");
+        assert_eq!((archive.message_ids(ANA).len(), archive.message_ids(BEN).len()), (4, 4), "{what}");
+        if points % 8 == 0 || !died {
+            balanced(&archive.report());
+            assert_eq!(archive.verify(0, &[])["checked"], 8, "{what}");
+        }
+        if !died {
+            break;
+        }
+    }
+    assert!(deaths > 15, "{deaths}");
+}

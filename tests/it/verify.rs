@@ -1,0 +1,213 @@
+//! `verify`: damage of every kind is found, and nothing else.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use chrono::{TimeZone as _, Utc};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use whatsapp_archiver::clock::{ManualClock, SharedClock};
+use whatsapp_archiver::convert::{Manifest, Message};
+use whatsapp_archiver::identity::MessageId;
+use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use whatsapp_archiver::resolve::Mailbox;
+use whatsapp_archiver::retry::{Retrier, RetryPolicy};
+use whatsapp_archiver::verify::{Verifier, VerifyError};
+
+use crate::installation::{ANA, Archive, BEN, item, item_with_file, message_id};
+
+/// An archive of six messages from Ana to Ben.
+fn archive() -> Archive {
+    let archive = Archive::new();
+    let mut items: Vec<Value> = (1..=5).map(|id| item(id, &format!("message {id}"))).collect();
+    items.push(item_with_file(6, "message 6"));
+    archive.export("1.json", &items);
+    archive.export_attachment(6, 0, b"attached");
+    archive.run_to(0, &["run", "--once"]);
+    archive
+}
+
+fn entries(result: &Value, kind: &str) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let entry = |entry: &Value| (text(&entry["item"]), text(&entry["mailbox"]));
+    result[kind].as_array().unwrap().iter().map(entry).collect()
+}
+
+fn move_to_folder(archive: &Archive, address: &str, mail: &Path) {
+    let folder = archive.path("mailboxes").join(address).join(".Projects");
+    for part in ["cur", "new", "tmp"] {
+        fs::create_dir_all(folder.join(part)).unwrap();
+    }
+    fs::rename(mail, folder.join("cur/1763700001.R42.host:2,FS")).unwrap();
+}
+
+#[test]
+fn an_archive_without_damage_is_intact() {
+    let archive = archive();
+    move_to_folder(&archive, BEN, &archive.mail(BEN, "message 3"));
+    let result = archive.verify(0, &[]);
+    assert_eq!(result["checked"], 12);
+    for kind in ["missing", "doubled", "altered", "extra", "unproven", "errors"] {
+        assert!(entries(&result, kind).is_empty(), "{kind}: {result}");
+    }
+    assert!(archive.run_to(0, &["verify"]).contains("12 copies checked: no damage"));
+}
+
+#[test]
+fn damage_of_each_kind_is_told_apart() {
+    let archive = archive();
+    let missing = archive.mail(BEN, "message 1");
+    let missing_id = message_id(&missing);
+    fs::remove_file(missing).unwrap();
+    let doubled = archive.mail(ANA, "message 2");
+    fs::copy(&doubled, doubled.with_file_name("1763700001.R43.host:2,S")).unwrap();
+    let altered = archive.mail(ANA, "message 4");
+    let text = fs::read_to_string(&altered).unwrap().replace("message 4", "massage 4");
+    fs::write(&altered, text).unwrap();
+    let extra = archive.mail(BEN, "message 5");
+    let text = fs::read_to_string(&extra).unwrap();
+    let unknown = "0123456789abcdef0123456789abcdef@whatsapp-archiver.invalid";
+    let text = text.replace(message_id(&extra).as_str(), unknown);
+    fs::write(extra.with_file_name("1763700002.R44.host:2,S"), text).unwrap();
+    let foreign = "Message-ID: <somebody@contoso.example>\r\n\r\n";
+    fs::write(extra.with_file_name("1763700003.R45.host:2,S"), foreign).unwrap();
+
+    let result = archive.verify(1, &[]);
+    assert_eq!(result["checked"], 12);
+    assert_eq!(entries(&result, "missing"), [("1".to_owned(), BEN.to_owned())]);
+    assert_eq!(result["missing"][0]["message_id"], missing_id.as_str());
+    assert_eq!(entries(&result, "doubled"), [("2".to_owned(), ANA.to_owned())]);
+    assert_eq!(result["doubled"][0]["copies"], 2);
+    assert_eq!(entries(&result, "altered"), [("4".to_owned(), ANA.to_owned())]);
+    assert_eq!(entries(&result, "extra"), [(String::new(), BEN.to_owned())]);
+    assert_eq!(result["extra"][0]["message_id"], unknown);
+
+    let csv = archive.run_to(1, &["verify", "--format", "csv"]);
+    let mut lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines.remove(0), "finding,item,message_id,mailbox,detail");
+    lines.sort_unstable();
+    let kinds: Vec<&str> = lines.iter().map(|line| line.split(',').next().unwrap()).collect();
+    assert_eq!(kinds, ["altered", "doubled", "extra", "missing"]);
+    let table = archive.run_to(1, &["verify"]);
+    assert!(table.contains("DAMAGE FOUND, 1 missing, 1 doubled, 1 altered, 1 extra"), "{table}");
+}
+
+#[test]
+fn one_run_is_verified_alone() {
+    let archive = archive();
+    let first = archive.report()["run"].as_str().unwrap().to_owned();
+    archive.export("2.json", &[item(7, "message 7")]);
+    archive.run_to(0, &["run", "--once"]);
+    let second = archive.report()["run"].as_str().unwrap().to_owned();
+    fs::remove_file(archive.mail(ANA, "message 7")).unwrap();
+    let extra = archive.mail(BEN, "message 5");
+    let text = fs::read_to_string(&extra).unwrap();
+    let unknown = "0123456789abcdef0123456789abcdef@whatsapp-archiver.invalid";
+    fs::write(extra.with_file_name("1.R1.host:2,S"), text.replace(message_id(&extra).as_str(), unknown)).unwrap();
+
+    let result = archive.verify(0, &["--run", &first]);
+    assert_eq!((result["checked"].as_u64(), entries(&result, "extra").len()), (Some(12), 0));
+    let result = archive.verify(1, &["--run", &second]);
+    assert_eq!(result["checked"], 2);
+    assert_eq!(entries(&result, "missing"), [("7".to_owned(), ANA.to_owned())]);
+    assert_eq!(entries(&archive.verify(1, &[]), "extra").len(), 1);
+    assert!(archive.fail(2, &["verify", "--run", "nonsense"]).contains("there is no run nonsense"));
+}
+
+#[test]
+fn a_mailbox_that_cannot_be_read_is_never_intact() {
+    let archive = archive();
+    let ana = archive.path("mailboxes").join(ANA);
+    fs::remove_dir_all(&ana).unwrap();
+    fs::write(&ana, "a file in the place of a directory").unwrap();
+    let result = archive.verify(1, &[]);
+    assert_eq!(result["checked"], 6, "the other mailbox is verified all the same");
+    assert_eq!(entries(&result, "errors"), [(String::new(), ANA.to_owned())]);
+    assert!(!result["errors"][0]["detail"].as_str().unwrap().is_empty());
+    assert!(entries(&result, "missing").is_empty());
+}
+
+#[test]
+fn a_mailbox_that_is_gone_misses_everything() {
+    let archive = archive();
+    fs::remove_dir_all(archive.path("mailboxes").join(ANA)).unwrap();
+    let result = archive.verify(1, &[]);
+    assert_eq!(entries(&result, "missing").len(), 6);
+    assert!(entries(&result, "missing").iter().all(|(_, mailbox)| mailbox == ANA));
+}
+
+/// A door that fails as often as it is told, then answers as the one behind it.
+struct Failing {
+    inner: Arc<dyn MailboxDoor>,
+    failures: AtomicU32,
+    error: ImportError,
+}
+
+impl Failing {
+    fn fail(&self) -> Result<(), ImportError> {
+        let failing = self.failures.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if failing.is_ok() { Err(self.error.clone()) } else { Ok(()) }
+    }
+}
+
+#[async_trait::async_trait]
+impl MailboxDoor for Failing {
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+    fn limits(&self) -> DoorLimits {
+        self.inner.limits()
+    }
+    fn settle(&self) -> Duration {
+        self.inner.settle()
+    }
+    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+        self.inner.import(mailbox, messages).await
+    }
+    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
+        self.inner.recover(mailbox, message).await
+    }
+    async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
+        self.fail()?;
+        self.inner.verify(mailbox, sent).await
+    }
+    async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {
+        self.inner.inventory(mailbox).await
+    }
+}
+
+async fn verifier(archive: &Archive, failures: u32, error: ImportError) -> (Verifier, CancellationToken) {
+    let app = archive.app().await;
+    let clock: SharedClock = Arc::new(ManualClock::self_moving(Utc.with_ymd_and_hms(2026, 11, 22, 2, 0, 0).unwrap()));
+    let stop = CancellationToken::new();
+    let policy = RetryPolicy { attempts: 3, initial: Duration::from_secs(1), max: Duration::from_secs(30) };
+    let inner = Arc::clone(&app.remotes.door);
+    let verifier = Verifier {
+        ledger: app.ledger.clone(),
+        door: Arc::new(Failing { inner, failures: AtomicU32::new(failures), error }),
+        retrier: Retrier::new(clock, policy, stop.clone()),
+        stop: stop.clone(),
+    };
+    (verifier, stop)
+}
+
+#[tokio::test]
+async fn a_mailbox_that_asks_for_a_pause_is_asked_again() {
+    let archive = archive();
+    let pause = ImportError::Throttled { after: Some(Duration::from_secs(90)), detail: "slow down".to_owned() };
+    let (verifier, _) = verifier(&archive, 2, pause).await;
+    let outcome = verifier.verify(None, &mut |finding| panic!("{finding:?}")).await.unwrap();
+    assert_eq!((outcome.checked, outcome.damage), (12, 0));
+}
+
+#[tokio::test]
+async fn a_verification_that_is_stopped_proves_nothing() {
+    let archive = archive();
+    let (verifier, stop) = verifier(&archive, 0, ImportError::Unavailable("down".to_owned())).await;
+    stop.cancel();
+    let result = verifier.verify(None, &mut |_| Ok(())).await;
+    assert!(matches!(result, Err(VerifyError::Stopped)), "{result:?}");
+}
