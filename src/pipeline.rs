@@ -31,6 +31,7 @@ mod closing;
 mod deliver;
 mod dispatch;
 mod doubt;
+mod help;
 mod leases;
 mod load;
 mod memory;
@@ -43,6 +44,7 @@ mod retention;
 mod rows;
 mod run;
 mod settle;
+mod sharing;
 
 pub use closing::Keeping;
 pub use load::Loader;

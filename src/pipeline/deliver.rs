@@ -25,7 +25,7 @@ use super::settle::Settler;
 use super::{Pipeline, RunError};
 use crate::failpoint;
 use crate::fault::Fault;
-use crate::ledger::{DeliveryState, LedgerError, RunId};
+use crate::ledger::{DeliveryState, LedgerError, Sender};
 use crate::mailbox::ImportError;
 use crate::resolve::Mailbox;
 
@@ -38,7 +38,7 @@ pub(super) use outcomes::settled;
 #[derive(Clone)]
 pub(super) struct Deliverer {
     pub(super) pipeline: Pipeline,
-    pub(super) run: RunId,
+    pub(super) sender: Sender,
     pub(super) leases: Arc<Leases>,
     pub(super) memory: Memory,
     pub(super) dispatch: Arc<Dispatch>,
@@ -247,7 +247,7 @@ impl Deliverer {
     async fn leave(&self, mailbox: &Mailbox) -> Result<(), RunError> {
         tracing::warn!(
             event = "mailbox_left",
-            run.id = %self.run,
+            run.id = %self.sender.run,
             mailbox = %mailbox.address,
             "the mailbox is left alone for the rest of this run; its copies are pending"
         );

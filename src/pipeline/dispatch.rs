@@ -152,6 +152,11 @@ impl Dispatch {
         self.with(mailbox, |queue| queue.duplicates = true);
     }
 
+    /// The ledger may have anything for the mailbox.
+    pub(super) fn add_all(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |queue| (queue.backlog, queue.look_ups, queue.duplicates) = (true, true, true));
+    }
+
     /// The backlog was read to its end.
     pub(super) fn backlog_done(&self, mailbox: &Mailbox) {
         self.with(mailbox, |queue| queue.backlog = false);
@@ -225,6 +230,13 @@ impl Dispatch {
         let closed = self.is_closed();
         let is_idle = |queue: &Queue| queue.jobs.is_empty() && (closed || !queue.has_work());
         self.queues().values().all(is_idle)
+    }
+
+    /// Takes out the mailboxes that have no work and no worker. Tells of each whether it was given up.
+    pub(super) fn take_idle(&self) -> Vec<(MailboxId, bool)> {
+        let is_idle =
+            |queue: &Queue| !queue.working && queue.reserved == 0 && queue.jobs.is_empty() && !queue.has_work();
+        self.queues().extract_if(|_, queue| is_idle(queue)).map(|(id, queue)| (id, queue.given_up)).collect()
     }
 
     /// Whether a mailbox has work.

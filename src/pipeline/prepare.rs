@@ -20,6 +20,7 @@ use super::leases::Leases;
 use super::memory::Memory;
 use super::rows::{self, Screened};
 use super::settle::Settler;
+use super::sharing::Sharing;
 use super::{Pipeline, RunError};
 use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert};
 use crate::failpoint;
@@ -36,6 +37,8 @@ pub(super) struct Preparer {
     pub(super) pipeline: Pipeline,
     pub(super) run: RunId,
     pub(super) leases: Arc<Leases>,
+    /// Which mailboxes are left to other processes.
+    pub(super) sharing: Arc<Sharing>,
     pub(super) memory: Memory,
     pub(super) dispatch: Arc<Dispatch>,
     pub(super) settler: Settler,
@@ -95,6 +98,7 @@ impl Preparer {
     }
 
     async fn prepare_batch(&self, mut batch: Vec<Candidate>) -> Result<(), RunError> {
+        self.sharing.count_helpers().await?;
         for candidate in &mut batch {
             self.ask_for_awaited(candidate).await?;
         }
@@ -277,8 +281,7 @@ impl Preparer {
     async fn admit(&self, deliveries: &mut [NewDelivery], copies: &mut Copies) -> Result<(), RunError> {
         let mailboxes: Vec<Mailbox> =
             deliveries.iter().filter_map(|row| row.mailbox.as_ref()).map(|(mailbox, _)| mailbox.clone()).collect();
-        let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
-        let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
+        let ours = self.sharing.take(&mailboxes).await?;
         let size = copies.message.size();
         for (mailbox, ours) in mailboxes.into_iter().zip(ours) {
             let row =

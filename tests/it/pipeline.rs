@@ -4,6 +4,7 @@ mod attachments;
 mod door;
 mod duplicates;
 mod faults;
+mod help;
 mod items;
 mod memory;
 mod resolution;

@@ -8,7 +8,7 @@ use crate::convert::Manifest;
 use crate::identity::Identity;
 use crate::item::ItemId;
 use crate::ledger::sql::{self, Dialect, ROWS, built, list_of_placeholders, millis};
-use crate::ledger::{Holder, ItemNo, Ledger, LedgerError, RunId, items};
+use crate::ledger::{ItemNo, Ledger, LedgerError, RunId, Sender, items};
 use crate::resolve::{Mailbox, MailboxId};
 
 impl Ledger {
@@ -87,13 +87,13 @@ impl Ledger {
     /// isn't this run's to send any more.
     pub async fn intend(
         &self,
-        run: &RunId,
-        holder: &Holder,
+        sender: &Sender,
         mailbox: &MailboxId,
         items: &[(ItemNo, Manifest)],
         converter: &str,
     ) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
+        sender.check(&mut transaction).await?;
         for chunk in items.chunks(ROWS) {
             let messages: Vec<_> = chunk.iter().map(|(no, manifest)| (*no, converter, manifest)).collect();
             items::insert_messages(&mut transaction, &messages).await?;
@@ -103,10 +103,10 @@ impl Ledger {
                 list_of_placeholders(5, chunk.len())
             );
             let mut query = sqlx::query(built(statement))
-                .bind(holder.0.clone())
+                .bind(sender.holder.0.clone())
                 .bind(converter.to_owned())
                 .bind(mailbox.0.clone())
-                .bind(run.0.clone());
+                .bind(sender.run.0.clone());
             for (item, _) in chunk {
                 query = query.bind(item.0);
             }
@@ -120,8 +120,11 @@ impl Ledger {
     }
 
     /// Records outcomes, in one transaction. Rows that another run has taken over meanwhile are that run's, and stay.
-    pub async fn settle(&self, run: &RunId, outcomes: &[Outcome]) -> Result<(), LedgerError> {
+    /// Fails where the sender is a helper whose right was taken away.
+    pub async fn settle(&self, sender: &Sender, outcomes: &[Outcome]) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
+        sender.check(&mut transaction).await?;
+        let run = &sender.run;
         for chunk in outcomes.chunks(ROWS) {
             settle_chunk(&mut transaction, self.dialect, run, chunk).await?;
         }

@@ -37,7 +37,7 @@ impl Deliverer {
         // What is told and not recorded yet would be read as it was before.
         self.settler.flush().await?;
         let ledger = &self.pipeline.parts.ledger;
-        let ready = ledger.queue(&self.run, &mailbox.id, QueueOf::Ready, ItemNo(0), COPIES).await?;
+        let ready = ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Ready, ItemNo(0), COPIES).await?;
         if ready.is_empty() {
             self.dispatch.backlog_done(mailbox);
             return Ok(Next::GoOn);
@@ -53,7 +53,8 @@ impl Deliverer {
         let pipeline = &self.pipeline;
         let mut after = ItemNo(0);
         loop {
-            let unknown = pipeline.parts.ledger.queue(&self.run, &mailbox.id, QueueOf::Unknown, after, COPIES).await?;
+            let unknown =
+                pipeline.parts.ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Unknown, after, COPIES).await?;
             let Some(settled) = unknown.iter().map(|delivery| delivery.settle_at).max() else { return Ok(Next::GoOn) };
             if let Some(settled) = settled.filter(|settled| *settled > pipeline.now()) {
                 self.wait(visit, pipeline.parts.clock.sleep_until(settled)).await?;
@@ -89,14 +90,14 @@ impl Deliverer {
         let mailbox = visit.mailbox;
         match self.pipeline.parts.door.recover(mailbox, &job.message).await {
             Ok(Some(remote)) => {
-                tracing::info!(event = "copy_found", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome is there");
+                tracing::info!(event = "copy_found", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome is there");
                 (visit.failures, visit.holds) = (0, 0);
                 self.imported(mailbox, &job, remote, 0).await;
                 LookedUp::Found
             }
             Ok(None) => LookedUp::Absent(job),
             Err(error) => {
-                tracing::warn!(event = "look_up_failed", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy could not be looked up; it stays unknown");
+                tracing::warn!(event = "look_up_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy could not be looked up; it stays unknown");
                 LookedUp::NoAnswer(error)
             }
         }
@@ -119,7 +120,7 @@ impl Deliverer {
         self.settler.flush().await?;
         let mut after = ItemNo(0);
         loop {
-            let waiting = ledger.queue(&self.run, &mailbox.id, QueueOf::Duplicates, after, DUPLICATES).await?;
+            let waiting = ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Duplicates, after, DUPLICATES).await?;
             let Some(last) = waiting.last() else { return Ok(()) };
             after = last.no;
             let identities: Vec<_> = waiting.iter().map(|delivery| delivery.identity).collect();
@@ -152,7 +153,7 @@ impl Deliverer {
         let mailbox = visit.mailbox;
         let parts = &self.pipeline.parts;
         let items: Vec<_> = jobs.iter().map(|job| (job.no, job.message.manifest())).collect();
-        let intend = || parts.ledger.intend(&self.run, &parts.holder, &mailbox.id, &items, CONVERTER_VERSION);
+        let intend = || parts.ledger.intend(&self.sender, &mailbox.id, &items, CONVERTER_VERSION);
         self.pipeline.retrier.run("recording intents", intend).await?;
         let mut batches = self.batches(jobs).into_iter();
         let mut next = Next::GoOn;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::{Clock as _, ManualClock, SharedClock};
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
-use whatsapp_archiver::ledger::{DeliveryState, Failure, FailureFilter, ItemSelection, Ledger, RunId};
+use whatsapp_archiver::ledger::{DeliveryState, Failure, FailureFilter, Holder, ItemSelection, Ledger, RunId};
 use whatsapp_archiver::mailbox::DoorLimits;
 use whatsapp_archiver::pipeline::{Inputs, Order, Parts, Pipeline, RunError, RunFinished, Settings};
 use whatsapp_archiver::report::Report;
@@ -151,7 +151,7 @@ impl World {
     }
 
     /// The parts of a process with this holder.
-    fn parts(&self, holder: whatsapp_archiver::ledger::Holder) -> Parts {
+    fn parts(&self, holder: Holder) -> Parts {
         let mapping = format!("External User ID,Microsoft 365 User Mailbox\n{}", self.mapping);
         let (mapping, _) = Mapping::read(mapping.as_bytes(), "mapping.csv").unwrap();
         Parts {
@@ -172,8 +172,19 @@ impl World {
     }
 
     /// A pipeline of a process with this holder.
-    pub(crate) fn pipeline(&self, holder: whatsapp_archiver::ledger::Holder, stop: CancellationToken) -> Pipeline {
+    pub(crate) fn pipeline(&self, holder: Holder, stop: CancellationToken) -> Pipeline {
         Pipeline::new(self.parts(holder), self.settings.clone(), stop)
+    }
+
+    /// A pipeline of a process with this holder, at other mailboxes.
+    pub(crate) fn pipeline_at(&self, door: Arc<ScriptedDoor>, holder: Holder, stop: CancellationToken) -> Pipeline {
+        Pipeline::new(Parts { door, ..self.parts(holder) }, self.settings.clone(), stop)
+    }
+
+    /// What makes a pipeline at other mailboxes, on another connection to the ledger.
+    pub(crate) fn pipeline_parts(&self, door: Arc<ScriptedDoor>) -> impl FnOnce(Ledger, Holder) -> Pipeline + use<> {
+        let (parts, settings) = (self.parts(Holder::new()), self.settings.clone());
+        move |ledger, holder| Pipeline::new(Parts { door, ledger, holder, ..parts }, settings, CancellationToken::new())
     }
 
     /// A regular run whose process dies when the first mailbox is asked for something.
@@ -198,7 +209,7 @@ impl World {
         });
     }
 
-    fn ledger_url(&self) -> String {
+    pub(crate) fn ledger_url(&self) -> String {
         format!("sqlite://{}", self.directory.path().join("ledger.db").display())
     }
 
