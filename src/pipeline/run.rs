@@ -160,7 +160,8 @@ impl Pipeline {
                 None => preparer.prepare_all(queue).await,
             }
         });
-        let pulling = self.spawn(async move {
+        // Where the source fails, what is staged is delivered all the same.
+        let pulling = tokio::spawn(async move {
             match order {
                 Order::Regular => puller.pull_regular().await,
                 Order::Backfill(window) => puller.pull_backfill(window).await,
