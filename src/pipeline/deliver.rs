@@ -26,7 +26,7 @@ use super::{Pipeline, RunError};
 use crate::failpoint;
 use crate::fault::Fault;
 use crate::ledger::{DeliveryState, LedgerError, Sender};
-use crate::mailbox::ImportError;
+use crate::mailbox::{ImportError, SendPermit};
 use crate::resolve::Mailbox;
 
 mod backlog;
@@ -155,7 +155,7 @@ impl Deliverer {
         }
         let door = &self.pipeline.parts.door;
         let messages: Vec<_> = jobs.iter().map(|job| Arc::clone(&job.message)).collect();
-        let results = door.import(mailbox, &messages).await;
+        let results = door.import(mailbox, &messages, &self.permit()).await;
         failpoint::pass(failpoint::BATCH_IMPORTED);
         let mut again = Vec::new();
         let mut pause: Option<(Option<Duration>, ImportError)> = None;
@@ -187,6 +187,12 @@ impl Deliverer {
         let Some((after, error)) = pause else { return Ok(Next::GoOn) };
         self.unsent(mailbox, again, DeliveryState::Ready, Some(&error.to_string())).await;
         self.try_later(visit, after, &error).await
+    }
+
+    /// In force as long as the leases are.
+    fn permit(&self) -> SendPermit {
+        let (leases, clock) = (Arc::clone(&self.leases), Arc::clone(&self.pipeline.parts.clock));
+        SendPermit::new(move || leases.in_force(clock.now()))
     }
 
     /// Waits after a failure that passes, for the pause that the mailbox asked for; after too many in a row it is left alone.
