@@ -15,6 +15,7 @@ pub mod digest;
 pub mod identity;
 pub mod item;
 pub mod schedule;
+pub mod send_permit;
 pub mod window;
 
 // What the steps stand on.

@@ -27,7 +27,7 @@ use super::{Pipeline, RunError};
 use crate::failpoint;
 use crate::fault::Fault;
 use crate::ledger::{DeliveryState, ItemNo, LedgerError, Sender};
-use crate::mailbox::ImportError;
+use crate::mailbox::{ImportError, SendPermit};
 use crate::resolve::Mailbox;
 use crate::retry::RetryPolicy;
 
@@ -186,7 +186,7 @@ impl Deliverer {
         }
         let door = &self.pipeline.parts.door;
         let messages: Vec<_> = jobs.iter().map(|job| Arc::clone(&job.message)).collect();
-        let results = door.import(mailbox, &messages).await;
+        let results = door.import(mailbox, &messages, &self.permit()).await;
         failpoint::pass(failpoint::BATCH_IMPORTED);
         let mut again = Vec::new();
         let mut pause: Option<(Option<Duration>, ImportError)> = None;
@@ -227,6 +227,12 @@ impl Deliverer {
         let only_lost = again.is_empty();
         self.unsent(mailbox, again, DeliveryState::Ready, Some(&error.to_string())).await;
         Ok(if only_lost && succeeded { Next::GoOn } else { Next::TryLater(after, error) })
+    }
+
+    /// In force as long as the leases are.
+    fn permit(&self) -> SendPermit {
+        let (leases, clock) = (Arc::clone(&self.leases), Arc::clone(&self.pipeline.parts.clock));
+        SendPermit::new(move || leases.in_force(clock.now()))
     }
 
     /// Waits after a failure that passes, for the pause that the mailbox asked for. False after too many in a row.

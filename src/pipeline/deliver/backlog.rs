@@ -105,7 +105,7 @@ impl Deliverer {
     /// Looks one copy up. Without an answer it stays unknown, and is looked up again.
     async fn look_up_one(&self, visit: &mut Visit<'_>, job: Job) -> LookedUp {
         let mailbox = visit.mailbox;
-        match self.pipeline.parts.door.recover(mailbox, &job.message).await {
+        match self.pipeline.parts.door.recover(mailbox, &job.message, &self.permit()).await {
             Ok(Some(remote)) => {
                 tracing::info!(event = "copy_found", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome is there");
                 visit.succeeded();
