@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use whatsapp_archiver::ledger::ItemSelection;
 use whatsapp_archiver::pipeline::Order;
 use whatsapp_archiver::window::Window;
 
@@ -130,4 +131,21 @@ async fn a_mailbox_of_which_nothing_is_heard_is_given_time_and_then_left_alone()
     world.door.always(ANA, None);
     assert_eq!(counts(&world.run_next_day().await), [40, 0, 0, 0, 0]);
     assert_eq!(world.held(ANA), whatsapp_ids(1..=40));
+}
+
+#[tokio::test]
+async fn what_could_not_be_looked_up_is_given_up_and_looked_up_before_it_is_replayed() {
+    let world = World::new().await;
+    world.server.add([to_ana(1)]);
+    world.door.next(ANA, Act::TakeAndLoseTheAnswer);
+    world.door.fail_look_ups(Some(Act::Forbid));
+    assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 1]);
+    world.clock.advance(Duration::from_hours(8 * 24));
+    let report = world.run().await;
+    assert_eq!(counts(&report), [0, 0, 0, 1, 0]);
+    assert_eq!(report.given_up(), 1);
+
+    world.door.fail_look_ups(None);
+    assert_eq!(counts(&world.retry(ItemSelection::default()).await), [1, 0, 0, 0, 0]);
+    assert_eq!((world.held(ANA), world.door.sent_to(ANA)), (whatsapp_ids([1]), 1));
 }
