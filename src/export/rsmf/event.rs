@@ -8,6 +8,7 @@ use crate::digest::Digest;
 use crate::identity::Thread;
 use crate::item::text::printable;
 use crate::item::{Chat, DeletionScope, Direction, Item, Kind, Participant};
+use crate::resolve::{Outcome, Resolution};
 
 /// An item, ready to become an event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,10 +75,10 @@ impl CapturedFile {
 }
 
 impl Captured {
-    pub(super) fn of(item: &Item, message: &Message) -> Self {
+    pub(super) fn of(item: &Item, resolution: &Resolution, message: &Message) -> Self {
         let mail = &message.mail;
         let thread = Thread::of(item);
-        let people = People { item, message };
+        let people = People { item, resolution, message };
         let act = act(item, &people);
         let local = |id: &crate::identity::MessageId| id.as_str().split('@').next().unwrap_or_default().to_owned();
         let files = mail.attachments.iter().map(|file| CapturedFile {
@@ -118,9 +119,10 @@ impl Captured {
     }
 }
 
-/// Participants with the names and addresses that the message gave them.
+/// Participants with the names that the message gave them, and the addresses that are known of them.
 struct People<'a> {
     item: &'a Item,
+    resolution: &'a Resolution,
     message: &'a Message,
 }
 
@@ -137,9 +139,17 @@ impl People<'_> {
         let key = participant.key().into_owned();
         let named = self.item.person(participant).and_then(crate::item::Person::display_name);
         let name = convert::display_name(named.as_deref(), participant);
-        let email = self.item.person(participant).and_then(|person| person.email.clone());
-        let email = email.filter(|email| convert::is_usable_address(email)).unwrap_or_default();
-        CapturedPerson { key, name, email }
+        CapturedPerson { key, name, email: self.address(participant).unwrap_or_default().to_owned() }
+    }
+
+    /// The mailbox that was recorded for a participant, also where it was found late, else the item's e-mail property.
+    fn address(&self, participant: &Participant) -> Option<&str> {
+        let recorded = self.resolution.of(participant).and_then(|resolved| match &resolved.outcome {
+            Outcome::Mailbox { mailbox, .. } => Some(mailbox.address.as_str()),
+            Outcome::NoValidUser { .. } | Outcome::Unanswered { .. } => None,
+        });
+        let own = self.item.person(participant).and_then(|person| person.email.as_deref()).map(str::trim);
+        [recorded, own].into_iter().flatten().find(|address| convert::is_usable_address(address))
     }
 }
 
