@@ -71,6 +71,7 @@ fn sample(number: u32, text: &str, files: Vec<Bytes>) -> Sample {
         })
         .collect();
     let (owner, other) = (format!("1555{:07}", number % 500), format!("1666{number:07}"));
+    let key = |number: &str| format!(r#"{{"value":"{number}","type":"PHONE"}}"#);
     let raw = serde_json::json!({
         "id": 900_000 + number,
         "gatewayReceivedDate": 1_763_712_242_123_i64,
@@ -85,8 +86,8 @@ fn sample(number: u32, text: &str, files: Vec<Bytes>) -> Sample {
             "sender": {"value": other, "type": "PHONE"},
             "recipients": [{"value": owner, "type": "PHONE"}],
             "participantEnrichments": {
-                owner.as_str(): {"firstName": "Ana", "lastName": "Berg", "email": "ana.berg@contoso.example"},
-                other.as_str(): {"firstName": "Ben", "lastName": "Ode"},
+                key(&owner): {"firstName": "Ana", "lastName": "Berg", "email": "ana.berg@contoso.example"},
+                key(&other): {"firstName": "Ben", "lastName": "Ode"},
             },
             "threadID": format!("tm-{}", number % 100),
             "text": text,

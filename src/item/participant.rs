@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for ParticipantKind {
 }
 
 /// A participant as TeleMessage names it: `{value, type}`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Participant {
     /// The number or name, as it came.
     #[serde(default, deserialize_with = "text_or_nothing")]
