@@ -123,11 +123,7 @@ fn file(file: &MailAttachment) -> MimePart<'_> {
 /// printable ASCII. Most text is, and is not copied.
 fn crlf(text: &str) -> Cow<'_, str> {
     const RARE: usize = 12;
-    if count_to_escape(text) * RARE < text.len() {
-        Cow::Borrowed(text)
-    } else {
-        Cow::Owned(text.replace('\n', "\r\n"))
-    }
+    if count_to_escape(text) * RARE < text.len() { Cow::Borrowed(text) } else { Cow::Owned(text.replace('\n', "\r\n")) }
 }
 
 /// How many bytes quoted-printable would escape, line ends among them. Counted in pieces whose count fits into a byte, which
