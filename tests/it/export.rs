@@ -147,14 +147,14 @@ fn an_mbox_gives_back_each_message_exactly() {
 }
 
 /// An RSMF file taken apart: its headers, its manifest and the names in its archive with their bytes.
-struct Rsmf {
+pub(crate) struct Rsmf {
     headers: BTreeMap<String, String>,
-    manifest: Value,
+    pub(crate) manifest: Value,
     files: BTreeMap<String, Vec<u8>>,
     text: String,
 }
 
-fn read_rsmf(path: &Path) -> Rsmf {
+pub(crate) fn read_rsmf(path: &Path) -> Rsmf {
     let raw = std::fs::read(path).unwrap();
     assert!(raw.split(|&byte| byte == b'\n').all(|line| line.len() <= 999), "a long line");
     let parsed = MessageParser::new().parse(&raw).unwrap();
