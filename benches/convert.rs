@@ -43,9 +43,9 @@ fn report(name: &str, samples: &[Sample], rounds: usize) {
         [
             &mut || mails.iter().for_each(|mail| drop(black_box(mail_builder(mail)))),
             &mut || {
-                samples.iter().zip(&items).for_each(|(sample, item)| {
+                for (sample, item) in samples.iter().zip(&items) {
                     black_box(message(sample, item).mime());
-                })
+                }
             },
             &mut || {
                 for (sample, mail) in samples.iter().zip(&mails) {
@@ -54,9 +54,9 @@ fn report(name: &str, samples: &[Sample], rounds: usize) {
                 }
             },
             &mut || {
-                samples.iter().for_each(|sample| {
+                for sample in samples {
                     black_box(message(sample, &sample.item()).mime());
-                })
+                }
             },
         ],
     );
@@ -81,9 +81,9 @@ fn profile() {
     let samples = corpus::texts(1000);
     let items: Vec<Item> = samples.iter().map(Sample::item).collect();
     for _ in 0..300 {
-        samples.iter().zip(&items).for_each(|(sample, item)| {
+        for (sample, item) in samples.iter().zip(&items) {
             black_box(message(sample, item).mime());
-        });
+        }
     }
 }
 
@@ -102,7 +102,7 @@ fn mail_builder(mail: &Mail) -> Vec<u8> {
         .subject(mail.subject.as_str())
         .date(Date::new(mail.date.timestamp()))
         .message_id(mail.message_id.as_str())
-        .references(MessageId::new_list(mail.references.iter().map(|id| id.as_str())))
+        .references(MessageId::new_list(mail.references.iter().map(whatsapp_archiver::identity::MessageId::as_str)))
         .header("Thread-Topic", Text::new(mail.thread_topic.as_str()))
         .text_body(mail.text.as_str())
         .html_body(mail.html.as_str());

@@ -116,12 +116,14 @@ async fn claim(ledger: &Ledger, after: i64) -> f64 {
 
 async fn record_page(ledger: &Ledger, items: &[NewItem], until: DateTime<Utc>) -> Vec<ItemNo> {
     let window = Window { from: at(-86_400), to: at(0) };
-    let name = BlobName::page(window, Cursor(items[0].id.unwrap().0), items[0].key.0);
+    let first = items.first().unwrap();
+    let cursor = first.id.unwrap().0;
+    let name = BlobName::page(window, Cursor(cursor), first.key.0);
     let page = PageRecord {
         run: &run(),
         window,
         page: Some(&name),
-        next: Cursor(items[0].id.unwrap().0 + PAGE),
+        next: Cursor(cursor + PAGE),
         moves_cursor: true,
         items,
         repeated: 0,

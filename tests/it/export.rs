@@ -322,8 +322,11 @@ fn an_rsmf_participant_has_the_address_that_was_recorded_else_the_items_own() {
     assert_eq!(email("15550100"), "ana@contoso.example");
     assert_eq!(email("15550101"), "ben@fabrikam.example");
 
-    let only = [said("a", "15550100", 1, "").resolved(&[("15550100", "ana.berg@contoso.example")])];
-    let (folder, _) = export(Format::Rsmf, &only);
+    let later = [
+        messages.into_iter().next().unwrap(),
+        said("d", "15550100", 4, "").resolved(&[("15550100", "ana.berg@contoso.example")]),
+    ];
+    let (folder, _) = export(Format::Rsmf, &later);
     let people = read_rsmf(&files_in(folder.path())[0]).manifest["participants"].to_string();
     assert!(people.contains("ana.berg@contoso.example") && !people.contains("ana@contoso.example"), "{people}");
 }

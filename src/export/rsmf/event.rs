@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::convert::{self, Message};
+use crate::convert::{self, Message, is_usable_address};
 use crate::digest::Digest;
 use crate::identity::Thread;
 use crate::item::text::printable;
@@ -57,7 +57,10 @@ pub(super) struct CapturedChat {
 pub(super) struct CapturedPerson {
     pub(super) key: String,
     pub(super) name: String,
+    /// Empty where none is known.
     pub(super) email: String,
+    /// Whether the ledger recorded that address, rather than the item telling it.
+    pub(super) is_recorded: bool,
 }
 
 /// An attachment: there, or told as missing.
@@ -132,24 +135,33 @@ impl People<'_> {
             return self.person(sender);
         }
         let from = &self.message.mail.from;
-        CapturedPerson { key: from.address.clone(), name: from.name.clone().unwrap_or_default(), email: String::new() }
+        let name = from.name.clone().unwrap_or_default();
+        CapturedPerson { key: from.address.clone(), name, email: String::new(), is_recorded: false }
     }
 
     fn person(&self, participant: &Participant) -> CapturedPerson {
         let key = participant.key().into_owned();
         let named = self.item.person(participant).and_then(crate::item::Person::display_name);
         let name = convert::display_name(named.as_deref(), participant);
-        CapturedPerson { key, name, email: self.address(participant).unwrap_or_default().to_owned() }
+        let recorded = self.recorded_address(participant);
+        let email = recorded.or_else(|| self.own_address(participant)).unwrap_or_default().to_owned();
+        CapturedPerson { key, name, email, is_recorded: recorded.is_some() }
     }
 
-    /// The mailbox that was recorded for a participant, also where it was found late, else the item's e-mail property.
-    fn address(&self, participant: &Participant) -> Option<&str> {
-        let recorded = self.resolution.of(participant).and_then(|resolved| match &resolved.outcome {
-            Outcome::Mailbox { mailbox, .. } => Some(mailbox.address.as_str()),
+    /// The mailbox that was recorded for a participant, also where it was found late.
+    fn recorded_address(&self, participant: &Participant) -> Option<&str> {
+        match &self.resolution.of(participant)?.outcome {
+            Outcome::Mailbox { mailbox, .. } => {
+                Some(mailbox.address.as_str()).filter(|address| is_usable_address(address))
+            }
             Outcome::NoValidUser { .. } | Outcome::Unanswered { .. } => None,
-        });
-        let own = self.item.person(participant).and_then(|person| person.email.as_deref()).map(str::trim);
-        [recorded, own].into_iter().flatten().find(|address| convert::is_usable_address(address))
+        }
+    }
+
+    /// The item's e-mail property.
+    fn own_address(&self, participant: &Participant) -> Option<&str> {
+        let email = self.item.person(participant)?.email.as_deref()?.trim();
+        is_usable_address(email).then_some(email)
     }
 }
 

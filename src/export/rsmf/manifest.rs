@@ -27,6 +27,8 @@ pub(super) struct Participant {
     pub(super) display: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) email: String,
+    #[serde(skip)]
+    has_recorded_email: bool,
     account_id: String,
 }
 
@@ -264,7 +266,8 @@ impl Building {
         files.collect()
     }
 
-    /// The id of a participant, who is listed with the first name and the first address given.
+    /// The id of a participant, who is listed with the first name given, and with the first address that was recorded,
+    /// else the first that an item told.
     fn participant(&mut self, person: &CapturedPerson) -> String {
         let id = |place: usize| format!("P{}", place + 1);
         let place = *self.people.entry(person.key.clone()).or_insert_with(|| {
@@ -272,14 +275,16 @@ impl Building {
                 id: id(self.participants.len()),
                 display: person.name.clone(),
                 email: String::new(),
+                has_recorded_email: false,
                 account_id: person.key.clone(),
             });
             self.participants.len() - 1
         });
         if let Some(participant) = self.participants.get_mut(place)
-            && participant.email.is_empty()
+            && (participant.email.is_empty() || person.is_recorded && !participant.has_recorded_email)
         {
             participant.email.clone_from(&person.email);
+            participant.has_recorded_email = person.is_recorded;
         }
         id(place)
     }
