@@ -3,11 +3,12 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::convert::{self, Message};
+use crate::convert::{self, Message, is_usable_address};
 use crate::digest::Digest;
 use crate::identity::Thread;
 use crate::item::text::printable;
 use crate::item::{Chat, DeletionScope, Direction, Item, Kind, Participant};
+use crate::resolve::{Outcome, Resolution};
 
 /// An item, ready to become an event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -56,7 +57,10 @@ pub(super) struct CapturedChat {
 pub(super) struct CapturedPerson {
     pub(super) key: String,
     pub(super) name: String,
+    /// Empty where none is known.
     pub(super) email: String,
+    /// Whether the ledger recorded that address, rather than the item telling it.
+    pub(super) is_recorded: bool,
 }
 
 /// An attachment: there, or told as missing.
@@ -74,10 +78,10 @@ impl CapturedFile {
 }
 
 impl Captured {
-    pub(super) fn of(item: &Item, message: &Message) -> Self {
+    pub(super) fn of(item: &Item, resolution: &Resolution, message: &Message) -> Self {
         let mail = &message.mail;
         let thread = Thread::of(item);
-        let people = People { item, message };
+        let people = People { item, resolution, message };
         let act = act(item, &people);
         let local = |id: &crate::identity::MessageId| id.as_str().split('@').next().unwrap_or_default().to_owned();
         let files = mail.attachments.iter().map(|file| CapturedFile {
@@ -118,9 +122,10 @@ impl Captured {
     }
 }
 
-/// Participants with the names and addresses that the message gave them.
+/// Participants with the names that the message gave them, and the addresses that are known of them.
 struct People<'a> {
     item: &'a Item,
+    resolution: &'a Resolution,
     message: &'a Message,
 }
 
@@ -130,16 +135,33 @@ impl People<'_> {
             return self.person(sender);
         }
         let from = &self.message.mail.from;
-        CapturedPerson { key: from.address.clone(), name: from.name.clone().unwrap_or_default(), email: String::new() }
+        let name = from.name.clone().unwrap_or_default();
+        CapturedPerson { key: from.address.clone(), name, email: String::new(), is_recorded: false }
     }
 
     fn person(&self, participant: &Participant) -> CapturedPerson {
         let key = participant.key().into_owned();
         let named = self.item.person(participant).and_then(crate::item::Person::display_name);
         let name = convert::display_name(named.as_deref(), participant);
-        let email = self.item.person(participant).and_then(|person| person.email.clone());
-        let email = email.filter(|email| convert::is_usable_address(email)).unwrap_or_default();
-        CapturedPerson { key, name, email }
+        let recorded = self.recorded_address(participant);
+        let email = recorded.or_else(|| self.own_address(participant)).unwrap_or_default().to_owned();
+        CapturedPerson { key, name, email, is_recorded: recorded.is_some() }
+    }
+
+    /// The mailbox that was recorded for a participant, also where it was found late.
+    fn recorded_address(&self, participant: &Participant) -> Option<&str> {
+        match &self.resolution.of(participant)?.outcome {
+            Outcome::Mailbox { mailbox, .. } => {
+                Some(mailbox.address.as_str()).filter(|address| is_usable_address(address))
+            }
+            Outcome::NoValidUser { .. } | Outcome::Unanswered { .. } => None,
+        }
+    }
+
+    /// The item's e-mail property.
+    fn own_address(&self, participant: &Participant) -> Option<&str> {
+        let email = self.item.person(participant)?.email.as_deref()?.trim();
+        is_usable_address(email).then_some(email)
     }
 }
 
