@@ -14,6 +14,7 @@ pub mod clock;
 pub mod digest;
 pub mod identity;
 pub mod item;
+pub mod json_fault;
 pub mod schedule;
 pub mod window;
 

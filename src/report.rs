@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Reason;
+use crate::json_fault::JsonFault;
 use crate::ledger::{AccountCounts, DeliveryState, Ledger, LedgerError, RunId, RunRecord, RunStatus};
 use crate::window::Window;
 
@@ -101,8 +102,9 @@ impl Report {
     /// The report of a run: the frozen one where the run has ended, else as things stand now.
     pub async fn of(ledger: &Ledger, run: &RunRecord) -> Result<Self, LedgerError> {
         if let Some(frozen) = &run.report {
-            return serde_json::from_str(frozen)
-                .map_err(|error| LedgerError::Damaged(format!("the report of run {}: {error}", run.id)));
+            return serde_json::from_str(frozen).map_err(|error| {
+                LedgerError::Damaged(format!("the report of run {}: {}", run.id, JsonFault::from(error)))
+            });
         }
         Self::draw_up(ledger, run).await
     }

@@ -111,7 +111,7 @@ fn read_back(path: &Path) -> Result<Vec<Captured>, ExportError> {
 }
 
 fn put_aside_at(path: &Path) -> impl FnOnce(serde_json::Error) -> ExportError + '_ {
-    move |source| ExportError::PutAside { path: path.to_owned(), source }
+    move |source| ExportError::PutAside { path: path.to_owned(), source: source.into() }
 }
 
 /// In their order, as many together as one file takes.

@@ -28,6 +28,7 @@ impl<'de> Deserialize<'de> for ParticipantKind {
 
 /// A participant as TeleMessage names it: `{value, type}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(expecting = "a participant, which is an object of value and type")]
 pub struct Participant {
     /// The number or name, as it came.
     #[serde(default, deserialize_with = "text_or_nothing")]
@@ -129,7 +130,7 @@ fn mask(text: &str) -> String {
 
 /// What TeleMessage knows of a participant (`participantEnrichments`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, expecting = "what is known of a participant, which is an object")]
 pub struct Person {
     /// Given name.
     #[serde(deserialize_with = "super::raw::lenient_text")]

@@ -11,13 +11,14 @@ use super::{
     AttachmentDeclaration, Chat, ChatName, DeletionScope, Direction, ImpossibleTime, Item, ItemId, Kind, MessageTime,
     Participant, Product,
 };
+use crate::json_fault::JsonFault;
 
 /// Why an item can't be read. It is counted as `malformed`; its raw bytes stay staged.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
     /// Not JSON, or not of the contract's form.
     #[error("the item is not a RawMessage: {0}")]
-    NotARawMessage(#[source] serde_json::Error),
+    NotARawMessage(#[source] JsonFault),
     /// Neither the message's own time nor the receiving time is possible.
     #[error(
         "the item has no possible time: messageTime {message_time:?}, gatewayReceivedDate {received:?} (epoch milliseconds)"
@@ -115,13 +116,18 @@ pub fn inline_contents(raw: &[u8]) -> Result<Vec<Option<String>>, Malformed> {
 
 /// Parses JSON that may hold invalid UTF-8, lone surrogates, bare control characters or the same key twice (the last one counts). The strict
 /// parser goes first: it is right nearly always, and several times as fast.
-fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, serde_json::Error> {
-    if let Ok(parsed) = serde_json::from_slice(raw) {
-        return Ok(parsed);
-    }
+fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, JsonFault> {
+    let strict = match serde_json::from_slice(raw) {
+        Ok(parsed) => return Ok(parsed),
+        Err(error) => error,
+    };
     let text: Cow<'_, str> = String::from_utf8_lossy(raw);
     let value: serde_json::Value = serde_json::from_str(&mend_json(&text))?;
-    serde_json::from_value(value)
+    serde_json::from_value(value).map_err(|error| {
+        let (mended, strict) = (JsonFault::from(error), JsonFault::from(strict));
+        // The strict parser knows the place, where it stumbled over the same.
+        if strict.says_the_same_as(&mended) { strict } else { mended }
+    })
 }
 
 /// An instant that a WhatsApp message can have: from 2009, when WhatsApp began, to two days after it was staged.
@@ -279,6 +285,25 @@ mod tests {
             assert!(matches!(read(json), Err(Malformed::NotARawMessage(_))), "{json}");
         }
         assert_eq!(peek_id(br#"{"id":5,"body":[]}"#), Some(ItemId(5)));
+    }
+
+    #[test]
+    fn why_an_item_is_malformed_is_told_without_a_word_of_it() {
+        for json in [
+            r#"{"id":1,"body":"Secret text"}"#,
+            r#"{"id":1,"body":{"sender":"+15550101"}}"#,
+            r#"{"id":1,"body":{"recipients":["+15550101"]}}"#,
+            r#"{"id":1,"body":{"participantEnrichments":{"+15550101":"Secret text"}}}"#,
+            r#"{"id":1,"body":{"viewOnce":"Secret text","text":"\ud800"}}"#,
+            r#"{"id":"Secret text","body":{}}"#,
+        ] {
+            let told = format!("{:?}", read(json).unwrap_err());
+            assert!(!told.contains("Secret") && !told.contains("15550101"), "{told}");
+        }
+        assert_eq!(
+            read(r#"{"id":1,"body":"Secret text"}"#).unwrap_err().to_string(),
+            "the item is not a RawMessage: expected the item's `body`, which is an object, at line 1 column 28"
+        );
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(super) fn write_archive(
     let stored = options.compression_method(CompressionMethod::Stored).large_file(true);
     zip.start_file("rsmf_manifest.json", compressed).map_err(zip_error)?;
     serde_json::to_writer(&mut zip, manifest)
-        .map_err(|source| ExportError::PutAside { path: archive.to_owned(), source })?;
+        .map_err(|source| ExportError::PutAside { path: archive.to_owned(), source: source.into() })?;
     for attachment in manifest.events.iter().flat_map(|event| &event.attachments) {
         let path = attachment_path(attachment.digest);
         let mut bytes = File::open(&path).map_err(at(&path))?;
