@@ -14,9 +14,11 @@ use crate::convert::Message;
 use crate::digest::Digest;
 use crate::item::Item;
 use event::{Captured, CapturedFile};
+use roster::Roster;
 
 mod event;
 mod manifest;
+mod roster;
 mod wrapper;
 
 /// The most events that Relativity recommends for one file.
@@ -60,13 +62,13 @@ impl Collection {
         let mut files = 0;
         for name in &self.chat_days {
             let path = self.aside.join(name);
-            let mut events = read_back(&path)?;
-            events.sort_by_key(|event| (event.millis, event.item));
+            let (mut events, roster) = read_back(&path)?;
+            events.sort_by_key(Captured::place);
             let parts = parted(events);
             let only = parts.len() == 1;
             for (number, part) in parts.into_iter().enumerate() {
                 let suffix = if only { String::new() } else { format!("-{}", number + 1) };
-                self.write_file(&format!("{name}{suffix}.rsmf"), &part)?;
+                self.write_file(&format!("{name}{suffix}.rsmf"), &part, &roster)?;
                 files += 1;
             }
             fs::remove_file(&path).map_err(at(&path))?;
@@ -74,10 +76,10 @@ impl Collection {
         Ok(files)
     }
 
-    fn write_file(&self, name: &str, events: &[Captured]) -> Result<(), ExportError> {
+    fn write_file(&self, name: &str, events: &[Captured], roster: &Roster) -> Result<(), ExportError> {
         let path = self.folder.join(name);
         let output = create(&path)?;
-        let manifest = manifest::Manifest::of(events);
+        let manifest = manifest::Manifest::of(events, roster);
         let archive = self.aside.join("rsmf.zip");
         wrapper::write_archive(&archive, &path, &manifest, |digest| self.aside_path(digest))?;
         wrapper::write(output, &path, &archive, &manifest, events)?;
@@ -104,10 +106,16 @@ impl Drop for Collection {
     }
 }
 
-fn read_back(path: &Path) -> Result<Vec<Captured>, ExportError> {
+/// The events of a chat and day, and the people whom they name.
+fn read_back(path: &Path) -> Result<(Vec<Captured>, Roster), ExportError> {
     let file = BufReader::new(fs::File::open(path).map_err(at(path))?);
-    let lines = file.split(b'\n').map(|line| line.map_err(at(path)));
-    lines.map(|line| serde_json::from_slice(&line?).map_err(put_aside_at(path))).collect()
+    let (mut events, mut roster) = (Vec::new(), Roster::default());
+    for line in file.split(b'\n') {
+        let mut event: Captured = serde_json::from_slice(&line.map_err(at(path))?).map_err(put_aside_at(path))?;
+        roster.take_from(&mut event);
+        events.push(event);
+    }
+    Ok((events, roster))
 }
 
 fn put_aside_at(path: &Path) -> impl FnOnce(serde_json::Error) -> ExportError + '_ {
