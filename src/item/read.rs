@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 use serde::de::DeserializeOwned;
 
@@ -11,6 +12,7 @@ use super::{
     AttachmentDeclaration, Chat, ChatName, DeletionScope, Direction, ImpossibleTime, Item, ItemId, Kind, MessageTime,
     Participant, Product,
 };
+use crate::digest::Digest;
 use crate::json_fault::JsonFault;
 
 /// Why an item can't be read. It is counted as `malformed`; its raw bytes stay staged.
@@ -35,8 +37,12 @@ impl Item {
     /// Reads an item from its raw bytes. `staged_at`, the time at which the item was first staged, tells which times lie
     /// in the future; it is recorded with the item, so that reading it again gives the same result.
     pub fn read(raw: &[u8], staged_at: DateTime<Utc>) -> Result<Self, Malformed> {
-        let raw: RawMessage = parse(raw).map_err(Malformed::NotARawMessage)?;
-        Self::from_raw(raw, staged_at)
+        let message: RawMessage = parse(raw).map_err(Malformed::NotARawMessage)?;
+        let mut item = Self::from_raw(message, staged_at)?;
+        if matches!(item.kind, Kind::Unknown(_)) {
+            item.whole = whole(raw);
+        }
+        Ok(item)
     }
 
     fn from_raw(raw: RawMessage, staged_at: DateTime<Utc>) -> Result<Self, Malformed> {
@@ -85,6 +91,7 @@ impl Item {
             message_status: filled(body.message_status),
             encrypted: security_content,
             attachments: body.attachment.into_iter().map(declaration).collect(),
+            whole: None,
         })
     }
 }
@@ -212,12 +219,27 @@ fn people_of(body: &RawBody) -> Vec<(Participant, super::Person)> {
         .collect()
 }
 
+/// All of an item for a reader, but for the bytes of its attachments.
+fn whole(raw: &[u8]) -> Option<Bytes> {
+    let mut whole: serde_json::Value = parse(raw).ok()?;
+    let attachments = whole.pointer_mut("/body/attachment").and_then(serde_json::Value::as_array_mut);
+    for attachment in attachments.into_iter().flatten() {
+        if let Some(content) = attachment.get_mut("content").filter(|content| !content.is_null()) {
+            *content = "(left out here; it is an attachment)".into();
+        }
+    }
+    serde_json::to_vec_pretty(&whole).ok().map(Bytes::from)
+}
+
 fn declaration(raw: RawAttachment) -> AttachmentDeclaration {
+    let declared = filled(raw.digest);
+    let digest = declared.as_deref().and_then(Digest::read);
     AttachmentDeclaration {
         name: filled(raw.name),
         content_type: filled(raw.content_type),
         size: raw.attachment_size.and_then(|size| u64::try_from(size).ok()),
-        digest: raw.digest.and_then(|digest| digest.trim().to_ascii_lowercase().parse().ok()),
+        digest,
+        unreadable_digest: declared.filter(|_| digest.is_none()),
         inline: raw.has_content,
     }
 }

@@ -216,6 +216,7 @@ fn notes(item: &Item, message: &Message, act: &Act) -> Vec<(String, String)> {
         notes.extend(other.map(|text| ("Text of the item".to_owned(), text)));
     }
     notes.extend(quoted.map(|text| ("Quoted text".to_owned(), printable(text).into_owned())));
+    notes.extend(convert::remarks(item, message));
     notes.extend(message.missing().iter().map(|missing| {
         let value = format!("{} ({})", missing.name, missing.detail);
         ("Missing attachment".to_owned(), printable(&value).into_owned())
