@@ -34,6 +34,8 @@ mod picture;
 mod remark;
 mod section;
 mod subject;
+#[cfg(test)]
+mod tests;
 mod vcard;
 
 /// The version of the converter: changed with every change of its output, recorded with each copy that is sent.

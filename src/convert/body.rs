@@ -13,7 +13,7 @@ use super::people::{People, display_text};
 use super::section::{Fact, Section, bytes, utc};
 use super::{details, kind, picture};
 use crate::item::text::printable;
-use crate::item::{Direction, ImpossibleTime, Item};
+use crate::item::{Direction, ImpossibleTime, Item, Kind};
 
 /// What a message says.
 pub(super) struct Body {
@@ -145,6 +145,9 @@ fn message_status(item: &Item) -> Option<String> {
 }
 
 fn chat(item: &Item) -> String {
+    if item.kind == Kind::StatusPost {
+        return kind::STATUS_CHAT.to_owned();
+    }
     let kind = kind::chat(&item.chat);
     let Some(chat) = item.chat.name() else { return kind.to_owned() };
     let name = chat.name.as_deref().map(|name| display_text(name, 500));

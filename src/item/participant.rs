@@ -44,11 +44,13 @@ impl Participant {
         Self { value: value.into(), kind: ParticipantKind::Phone }
     }
 
-    /// What makes two participants the same: the digits of a phone number, else the value as it came.
+    /// What makes two participants the same: the digits of a phone number, else the value as it came; in quotes where it is
+    /// a name that could be taken for somebody's number.
     pub fn key(&self) -> Cow<'_, str> {
-        match self.phone_number() {
-            Some(number) => Cow::Owned(number.0),
-            None => Cow::Borrowed(self.value.as_str()),
+        match (self.kind, PhoneNumber::read(&self.value)) {
+            (ParticipantKind::Phone, Some(number)) => Cow::Owned(number.0),
+            (ParticipantKind::Alphanumeric, Some(_)) => Cow::Owned(format!("'{}'", self.value)),
+            (_, None) => Cow::Borrowed(self.value.as_str()),
         }
     }
 
@@ -180,6 +182,14 @@ mod tests {
         assert_eq!(Participant::phone("1").masked(), "+•••••");
         let name = Participant { value: "Contoso Bank".into(), kind: ParticipantKind::Alphanumeric };
         assert_eq!(name.masked(), "Contoso Bank");
+    }
+
+    #[test]
+    fn a_name_of_digits_is_nobody_s_number() {
+        let name = |value: &str| Participant { value: value.into(), kind: ParticipantKind::Alphanumeric };
+        assert_ne!(name("15550100").key(), Participant::phone("15550100").key());
+        assert_ne!(name("15550100").key(), name("+15550100").key());
+        assert_eq!(name("Contoso").key(), "Contoso");
     }
 
     #[test]
