@@ -12,6 +12,7 @@
 // The vocabulary: what every step speaks of.
 pub mod clock;
 pub mod digest;
+pub mod digits;
 pub mod identity;
 pub mod item;
 pub mod json_fault;
