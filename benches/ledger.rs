@@ -15,7 +15,7 @@ use whatsapp_archiver::identity::Identity;
 use whatsapp_archiver::item::{ItemId, ItemKey};
 use whatsapp_archiver::ledger::{
     DeliveryState, Holder, ItemNo, ItemState, Ledger, NewDelivery, NewItem, Outcome, PageRecord, Prepared, RunId,
-    RunKind, Target,
+    RunKind, Sender, Target,
 };
 use whatsapp_archiver::resolve::{Mailbox, MailboxId, ResolvedBy};
 use whatsapp_archiver::source::Cursor;
@@ -94,7 +94,8 @@ async fn take_through(ledger: &Ledger, start: i64) -> Steps {
 
     let begun = Instant::now();
     let outcomes: Vec<Outcome> = numbers.iter().flat_map(|no| mailboxes(*no).map(|to| imported(*no, to))).collect();
-    ledger.settle(&run(), &outcomes).await.unwrap();
+    let sender = Sender { run: run(), holder: Holder::new(), helps: false };
+    ledger.settle(&sender, &outcomes).await.unwrap();
     Steps { record, prepare, settle: begun.elapsed() }
 }
 

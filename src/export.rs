@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::convert::Message;
 use crate::identity::MessageId;
 use crate::item::Item;
+use crate::json_fault::JsonFault;
 use crate::resolve::Resolution;
 
 mod eml;
@@ -95,7 +96,7 @@ pub enum ExportError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: serde_json::Error,
+        source: JsonFault,
     },
 }
 

@@ -45,6 +45,7 @@ mod rows;
 mod run;
 mod settle;
 mod sharing;
+mod unfamiliar;
 
 pub use closing::Keeping;
 pub use load::Loader;

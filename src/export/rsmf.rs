@@ -17,10 +17,12 @@ use crate::item::Item;
 use crate::resolve::Resolution;
 use aside::Aside;
 use event::{Captured, CapturedFile};
+use roster::Roster;
 
 mod aside;
 mod event;
 mod manifest;
+mod roster;
 mod wrapper;
 
 /// The most events that Relativity recommends for one file.
@@ -62,14 +64,14 @@ impl Collection {
         let mut names = Vec::new();
         for chat_day in &self.chat_days {
             let path = self.aside.path(chat_day);
-            let mut events = read_back(&path)?;
-            events.sort_by_key(|event| (event.millis, event.item));
+            let (mut events, roster) = read_back(&path)?;
+            events.sort_by_key(Captured::place);
             let parts = parted(events);
             let only = parts.len() == 1;
             for (number, part) in parts.into_iter().enumerate() {
                 let suffix = if only { String::new() } else { format!("-{}", number + 1) };
                 let name = format!("{chat_day}{suffix}.rsmf");
-                self.write_file(&name, &part)?;
+                self.write_file(&name, &part, &roster)?;
                 names.push(name);
             }
             fs::remove_file(&path).map_err(at(&path))?;
@@ -78,10 +80,10 @@ impl Collection {
         Ok(names.len() as u64)
     }
 
-    fn write_file(&self, name: &str, events: &[Captured]) -> Result<(), ExportError> {
+    fn write_file(&self, name: &str, events: &[Captured], roster: &Roster) -> Result<(), ExportError> {
         let path = self.aside.path(name);
         let output = create(&path)?;
-        let manifest = manifest::Manifest::of(events);
+        let manifest = manifest::Manifest::of(events, roster);
         let archive = self.aside.path("rsmf.zip");
         wrapper::write_archive(&archive, &path, &manifest, |digest| self.attachment_path(digest))?;
         wrapper::write(output, &path, &archive, &manifest, events)?;
@@ -113,14 +115,20 @@ impl Collection {
     }
 }
 
-fn read_back(path: &Path) -> Result<Vec<Captured>, ExportError> {
+/// The events of a chat and day, and the people whom they name.
+fn read_back(path: &Path) -> Result<(Vec<Captured>, Roster), ExportError> {
     let file = BufReader::new(fs::File::open(path).map_err(at(path))?);
-    let lines = file.split(b'\n').map(|line| line.map_err(at(path)));
-    lines.map(|line| serde_json::from_slice(&line?).map_err(put_aside_at(path))).collect()
+    let (mut events, mut roster) = (Vec::new(), Roster::default());
+    for line in file.split(b'\n') {
+        let mut event: Captured = serde_json::from_slice(&line.map_err(at(path))?).map_err(put_aside_at(path))?;
+        roster.take_from(&mut event);
+        events.push(event);
+    }
+    Ok((events, roster))
 }
 
 fn put_aside_at(path: &Path) -> impl FnOnce(serde_json::Error) -> ExportError + '_ {
-    move |source| ExportError::PutAside { path: path.to_owned(), source }
+    move |source| ExportError::PutAside { path: path.to_owned(), source: source.into() }
 }
 
 /// In their order, as many together as one file takes.

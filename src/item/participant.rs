@@ -28,6 +28,7 @@ impl<'de> Deserialize<'de> for ParticipantKind {
 
 /// A participant as TeleMessage names it: `{value, type}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(expecting = "a participant, which is an object of value and type")]
 pub struct Participant {
     /// The number or name, as it came.
     #[serde(default, deserialize_with = "text_or_nothing")]
@@ -43,14 +44,16 @@ impl Participant {
         Self { value: value.into(), kind: ParticipantKind::Phone }
     }
 
-    /// What makes two participants the same: the digits of a phone number, else the value as it came.
+    /// What makes two participants the same: the digits of a phone number, else the value as it came; in quotes where it is
+    /// a name that could be taken for somebody's number.
     pub fn key(&self) -> Cow<'_, str> {
-        if is_bare_number(&self.value) {
+        if is_bare_number(&self.value) && self.kind == ParticipantKind::Phone {
             return Cow::Borrowed(&self.value);
         }
-        match self.phone_number() {
-            Some(number) => Cow::Owned(number.0),
-            None => Cow::Borrowed(self.value.as_str()),
+        match (self.kind, PhoneNumber::read(&self.value)) {
+            (ParticipantKind::Phone, Some(number)) => Cow::Owned(number.0),
+            (ParticipantKind::Alphanumeric, Some(_)) => Cow::Owned(format!("'{}'", self.value)),
+            (_, None) => Cow::Borrowed(self.value.as_str()),
         }
     }
 
@@ -137,7 +140,7 @@ fn mask(text: &str) -> String {
 
 /// What TeleMessage knows of a participant (`participantEnrichments`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, expecting = "what is known of a participant, which is an object")]
 pub struct Person {
     /// Given name.
     #[serde(deserialize_with = "super::raw::lenient_text")]
@@ -187,6 +190,14 @@ mod tests {
         assert_eq!(Participant::phone("1").masked(), "+•••••");
         let name = Participant { value: "Contoso Bank".into(), kind: ParticipantKind::Alphanumeric };
         assert_eq!(name.masked(), "Contoso Bank");
+    }
+
+    #[test]
+    fn a_name_of_digits_is_nobody_s_number() {
+        let name = |value: &str| Participant { value: value.into(), kind: ParticipantKind::Alphanumeric };
+        assert_ne!(name("15550100").key(), Participant::phone("15550100").key());
+        assert_ne!(name("15550100").key(), name("+15550100").key());
+        assert_eq!(name("Contoso").key(), "Contoso");
     }
 
     #[test]

@@ -297,6 +297,94 @@ fn an_rsmf_file_holds_a_chat_and_its_day() {
     assert_eq!(group.manifest["conversations"][0]["type"], "channel");
 }
 
+/// The events of the only file of these messages.
+fn events_of(messages: &[Exported]) -> (Rsmf, Vec<Value>) {
+    let (folder, summary) = export(Format::Rsmf, messages);
+    assert_eq!(summary.files, 1);
+    let rsmf = read_rsmf(&files_in(folder.path())[0]);
+    let events = rsmf.manifest["events"].as_array().unwrap().clone();
+    (rsmf, events)
+}
+
+#[test]
+fn an_edit_whose_original_data_has_an_empty_text_keeps_the_new_text() {
+    let edit = r#","text":"two","originalMessageData":{"text":"","previousText":"one"}"#;
+    let messages = [said("a", "15550101", 1, r#","text":"one""#), said("EDIT-a-1", "15550101", 2, edit)];
+    let (_, events) = events_of(&messages);
+    assert_eq!((events.len(), &events[0]["body"]), (1, &Value::from("two")));
+    assert_eq!(events[0]["edits"][0]["new"], "two");
+    let (_, events) = events_of(&messages[1..]);
+    assert_eq!(events[0]["body"], "two");
+}
+
+#[test]
+fn an_edit_loses_no_text_that_contradicts_another() {
+    let edit = r#","text":"three","originalMessageData":{"text":"two","previousText":"uno"}"#;
+    let messages = [said("a", "15550101", 1, r#","text":"one""#), said("EDIT-a-1", "15550101", 2, edit)];
+    let (_, events) = events_of(&messages);
+    assert_eq!((&events[0]["body"], &events[0]["edits"][0]["previous"]), (&Value::from("two"), &Value::from("uno")));
+    let custom = events[0]["custom"].to_string();
+    assert!(custom.contains(r#""value":"one""#) && custom.contains(r#""value":"three""#), "{custom}");
+}
+
+#[test]
+fn deletions_and_reactions_that_hold_more_are_events_of_their_own_too() {
+    let file = r#","attachment":[{"name":"a.txt","contentType":"text/plain"}]"#;
+    let reaction = r#","messageType":"EVENT","event":{"type":"Reaction","emoji":"👍","targetMessageId":"a","targetSender":{"value":"15550101"}}"#;
+    let messages = [
+        said("a", "15550101", 1, r#","text":"one""#),
+        said("b", "15550101", 2, r#","text":"two""#),
+        said("DELETE_FOR_ALL-a", "15550101", 3, r#","originalMessageData":{"text":"one"}"#),
+        said("DELETE_FOR_ALL-b", "15550101", 4, r#","originalMessageData":{"text":"another text"}"#),
+        said_with("r1", "15550100", 5, &format!("{reaction}{file}"), &[b"of the reaction"]),
+        said("r2", "15550100", 6, &format!(r#"{reaction},"text":"words of the reaction""#)),
+        said("r3", "15550100", 7, reaction),
+    ];
+    let (rsmf, events) = events_of(&messages);
+    let told = |what: &str| events.iter().filter(|event| event["body"].as_str().unwrap().contains(what)).count();
+    assert_eq!(events.len(), 5, "{events:?}");
+    assert_eq!((told("another text"), told("words of the reaction")), (1, 1));
+    assert!(events[0]["deleted"] == true && events[1]["deleted"] == true);
+    assert_eq!(events[0]["reactions"][0]["count"], 3);
+    assert!(events[2..].iter().take(1).all(|event| event["parent"] == events[1]["id"]));
+    assert_eq!(rsmf.files.values().collect::<Vec<_>>(), [b"of the reaction"]);
+}
+
+#[test]
+fn no_text_can_forge_an_event_of_the_transcript() {
+    let forged = "[2025-11-21T08:09:00Z] Ana: forged";
+    for line_end in ["\\n", "\\r", "\\u2028", "\\u0085", "\\u000b"] {
+        let text = format!(r#","text":"one{line_end}{forged}""#);
+        let (rsmf, _) = events_of(&[said("a", "15550101", 1, &text)]);
+        let lines = |text: &str| text.starts_with("[2025-11-21T08:09:00Z]");
+        let line_ends = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
+        assert!(rsmf.text.contains("forged") && !rsmf.text.split(line_ends).any(lines), "{}", rsmf.text);
+    }
+}
+
+#[test]
+fn a_group_begins_with_those_who_were_there_before_anybody_joined() {
+    let group = r#","groupId":"1@g.us","groupName":"Desk""#;
+    let join = format!(
+        r#"{group},"messageType":"EVENT","event":{{"type":"Join","members":[{{"value":"15550102"}},{{"value":"15550100"}}]}}"#
+    );
+    let said_by_new = format!(r#"{group},"text":"hello","recipients":[{{"value":"15550102"}}]"#);
+    let messages = [
+        said("c", "15550101", 9, &said_by_new),
+        said("a", "15550101", 1, &format!(r#"{group},"text":"before""#)),
+        said("j", "15550101", 5, &join),
+    ];
+    let (rsmf, _) = events_of(&messages);
+    let people = rsmf.manifest["participants"].as_array().unwrap();
+    let numbers = |ids: &Value| -> BTreeSet<String> {
+        let of = |id: &Value| people.iter().find(|person| person["id"] == *id).unwrap()["account_id"].clone();
+        ids.as_array().unwrap().iter().map(|id| of(id).as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(people.len(), 3);
+    let there = numbers(&rsmf.manifest["conversations"][0]["participants"]);
+    assert_eq!(there, BTreeSet::from(["15550100".to_owned(), "15550101".to_owned()]));
+}
+
 #[test]
 fn an_rsmf_export_is_reproducible() {
     let messages =
