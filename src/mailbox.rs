@@ -104,6 +104,11 @@ pub trait MailboxDoor: Send + Sync {
         Ok(HashSet::new())
     }
 
+    /// How many manifests [`verify`](Self::verify) is given at a time. What fails is compared again as a whole.
+    fn verify_batch(&self) -> u32 {
+        2000
+    }
+
     /// Compares what is in the mailbox with what was sent. One verdict for each manifest, in the same order.
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError>;
 

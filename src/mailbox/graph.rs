@@ -24,7 +24,6 @@ use crate::identity::MessageId;
 use crate::resolve::{Mailbox, MailboxId};
 use crate::throttle::Throttle;
 
-mod body_text;
 mod calls;
 mod copies;
 mod create_message;
@@ -42,6 +41,9 @@ mod verify;
 
 use calls::Calls;
 use folder::Folders;
+
+/// The application permission that folders, look-ups and create-message need.
+const PERMISSION: &str = "Mail.ReadWrite";
 
 /// How a message gets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,7 +67,7 @@ impl Method {
     /// The application permission without which it can't work.
     pub fn permission(self) -> &'static str {
         match self {
-            Self::CreateMessage => "Mail.ReadWrite",
+            Self::CreateMessage => PERMISSION,
             Self::ImportMime => "Mail-Advanced.ReadWrite.All",
         }
     }
@@ -149,8 +151,7 @@ impl GraphDoor {
     }
 
     async fn folder(&self, mailbox: &MailboxId) -> Result<Arc<str>, ImportError> {
-        let permission = self.settings.method.permission();
-        self.folders.id(&self.calls, mailbox).await.map_err(|error| fault::of_read(&error, permission))
+        self.folders.id(&self.calls, mailbox).await.map_err(|error| fault::of_read(&error, PERMISSION))
     }
 
     fn takes_own_from_only(&self, mailbox: &MailboxId) -> bool {
@@ -235,6 +236,11 @@ impl MailboxDoor for GraphDoor {
         permit: &SendPermit,
     ) -> Result<Option<RemoteId>, ImportError> {
         self.find_and_complete(&mailbox.id, message, permit).await
+    }
+
+    /// Each copy takes requests of its own: few of them are asked for again where one fails.
+    fn verify_batch(&self) -> u32 {
+        50
     }
 
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {

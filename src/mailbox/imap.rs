@@ -35,6 +35,7 @@ mod look_up;
 mod microsoft;
 mod pool;
 mod refusal;
+mod refused;
 mod session;
 mod settings;
 mod sign_in;

@@ -178,6 +178,7 @@ fn the_values_that_count_without_a_key_are_the_documented_ones() {
     let MailboxKind::Graph(graph) = &config.mailbox.kind else { panic!("{:?}", config.mailbox.kind) };
     assert_eq!((graph.per_mailbox, graph.concurrency, graph.requests_per_10m), (4, 64, 10_000));
     assert_eq!((graph.settle, graph.upload_per_5m), (Duration::from_mins(2), 150_000_000));
+    assert_eq!(graph.message_class.as_deref(), Some("IPM.ExternalData.WhatsAppArchiver"));
     let microsoft = config.microsoft.unwrap();
     assert_eq!(microsoft.login_url.as_str(), "https://login.microsoftonline.com/");
     assert_eq!(microsoft.graph_url.as_str(), "https://graph.microsoft.com/");

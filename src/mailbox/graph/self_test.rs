@@ -10,8 +10,8 @@ use chrono::{SubsecRound as _, TimeDelta};
 
 use super::copies::Copy;
 use super::properties::{MESSAGE_CLASS, Property};
-use super::{GraphDoor, Method, body_text, created, fault};
-use crate::convert::Message;
+use super::{GraphDoor, Method, PERMISSION, created, fault};
+use crate::convert::{Message, body_text};
 use crate::graph::{Call, CallError, literal};
 use crate::mailbox::{ImportError, MailboxDoor as _, RemoteId, SendPermit};
 use crate::resolve::{Mailbox, MailboxId};
@@ -161,7 +161,7 @@ impl GraphDoor {
         let digests = async {
             let mut digests = Vec::new();
             for file in self.calls.files(mailbox, &id.0).await? {
-                digests.push(self.calls.file_digest(mailbox, &id.0, &file).await?);
+                digests.extend(self.calls.file_digest(mailbox, &id.0, &file, sent.bytes.len() as u64).await?);
             }
             Ok::<_, CallError>(digests)
         };
@@ -217,7 +217,7 @@ impl GraphDoor {
     }
 
     fn failed(&self, what: &str, error: &CallError) -> Finding {
-        let error = fault::of_read(error, self.settings.method.permission());
+        let error = fault::of_read(error, PERMISSION);
         Finding::bad(what, error.to_string(), "Mend this and try again")
     }
 }
