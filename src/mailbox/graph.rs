@@ -125,7 +125,7 @@ impl GraphDoor {
         mailbox: &MailboxId,
         message: &Message,
         permit: &SendPermit,
-    ) -> Result<RemoteId, ImportError> {
+    ) -> Result<Sent, ImportError> {
         let folder = self.folder(mailbox).await?;
         let result = self.send(mailbox, &folder, message, permit).await;
         if !matches!(&result, Err(SendError::FolderGone(_))) {
@@ -143,9 +143,12 @@ impl GraphDoor {
         folder: &str,
         message: &Message,
         permit: &SendPermit,
-    ) -> Result<RemoteId, SendError> {
+    ) -> Result<Sent, SendError> {
         match self.settings.method {
-            Method::CreateMessage => self.create_message(mailbox, folder, message, permit).await,
+            Method::CreateMessage => {
+                let id = self.create_message(mailbox, folder, message, permit).await?;
+                Ok(Sent { id, method: Method::CreateMessage })
+            }
             Method::ImportMime => self.import_mime(mailbox, folder, message, permit).await,
         }
     }
@@ -161,6 +164,14 @@ impl GraphDoor {
     fn remember_own_from_only(&self, mailbox: &MailboxId) {
         self.own_from_only.lock().unwrap_or_else(PoisonError::into_inner).insert(mailbox.clone());
     }
+}
+
+/// A message that was imported.
+#[derive(Debug)]
+struct Sent {
+    id: RemoteId,
+    /// How it got in: what is too large for import-mime does as properties.
+    method: Method,
 }
 
 /// Why a message was not imported.
@@ -226,7 +237,7 @@ impl MailboxDoor for GraphDoor {
         }
         let at_once = self.calls.throttle().limits().per_mailbox;
         let sends: Vec<_> = messages.iter().map(|message| self.import_one(&mailbox.id, message, permit)).collect();
-        stream::iter(sends).buffered(at_once).collect().await
+        stream::iter(sends).buffered(at_once).map(|sent| sent.map(|sent| sent.id)).collect().await
     }
 
     async fn recover(

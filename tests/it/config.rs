@@ -381,3 +381,11 @@ fn a_file_is_read_with_its_digest_and_a_byte_order_mark_does_no_harm() {
         assert_eq!(config.path, path);
     }
 }
+
+#[test]
+fn a_settle_as_long_as_an_attempt_is_enough_and_the_class_can_be_left_out() {
+    let lines = [("mailbox", "settle = \"40s\""), ("mailbox", "message_class = \"\"")];
+    let config = Config::from_text(&with(LEAST, &lines), Path::new(PATH), &environment()).unwrap();
+    let MailboxKind::Graph(graph) = &config.mailbox.kind else { panic!("{:?}", config.mailbox.kind) };
+    assert_eq!((graph.settle, graph.message_class.as_deref()), (Duration::from_secs(40), None));
+}
