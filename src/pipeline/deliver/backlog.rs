@@ -63,7 +63,13 @@ impl Deliverer {
             self.wait_until_settled(visit, settled).await?;
             let (last, jobs) = self.read_back(visit, unknown).await?;
             after = last;
-            let mut absent = Vec::new();
+            let ids: Vec<_> = jobs.iter().map(|job| job.message.mail.message_id.clone()).collect();
+            let known = match pipeline.parts.door.absent(mailbox, &ids).await {
+                Ok(known) => known,
+                Err(error) => return self.look_up_later(visit, &error).await,
+            };
+            let (mut absent, jobs): (Vec<_>, Vec<_>) =
+                jobs.into_iter().partition(|job| known.contains(&job.message.mail.message_id));
             let mut trouble = None;
             for job in jobs {
                 if pipeline.stop.is_cancelled() {
