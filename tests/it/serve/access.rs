@@ -26,7 +26,7 @@ fn cookie(reply: &Reply) -> String {
 
 #[tokio::test]
 async fn without_a_token_a_proxy_opens_no_page() {
-    let site = Site::start(None).await;
+    let mut site = Site::start(None).await;
     site.seed.run(now(), RunStatus::Complete, &[]).await;
     site.health.set_ready();
     for (path, public) in PATHS {
