@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::clock::SharedClock;
 use crate::http::{HttpClient, HttpError, Remote, Reply};
 use crate::json_fault::JsonFault;
+use crate::send_permit::SendPermit;
 use crate::sign_in::{AccessToken, Audience, Endpoints, SignIn};
 
 pub mod batch;
@@ -56,6 +57,7 @@ pub struct Call {
     largest_reply: u64,
     headers: HeaderMap,
     signed_in: bool,
+    permit: Option<SendPermit>,
 }
 
 impl Call {
@@ -95,13 +97,27 @@ impl Call {
     }
 
     fn new(method: Method, url: Url) -> Self {
-        Self { method, url, body: None, largest_reply: LARGEST_REPLY, headers: HeaderMap::new(), signed_in: true }
+        Self {
+            method,
+            url,
+            body: None,
+            largest_reply: LARGEST_REPLY,
+            headers: HeaderMap::new(),
+            signed_in: true,
+            permit: None,
+        }
     }
 
     /// The same call, whose reply may have so many bytes.
     #[must_use]
     pub fn with_largest_reply(self, bytes: u64) -> Self {
         Self { largest_reply: bytes, ..self }
+    }
+
+    /// The same call, which is not sent where `permit` doesn't allow it at that moment.
+    #[must_use]
+    pub fn only_with(self, permit: &SendPermit) -> Self {
+        Self { permit: Some(permit.clone()), ..self }
     }
 
     /// The size of its body, in bytes.
@@ -195,6 +211,9 @@ impl Graph {
     async fn send(&self, remote: Remote, call: &Call, token: Option<&AccessToken>) -> Result<Reply, CallError> {
         let id = uuid::Uuid::now_v7().to_string();
         let request = self.request(call, token, &id)?;
+        if let Some(permit) = &call.permit {
+            permit.ask().map_err(|refused| CallError::NotSent(refused.to_string()))?;
+        }
         match self.http.send(remote, request, call.largest_reply).await {
             Ok(reply) if reply.status.is_success() => {
                 tracing::debug!(

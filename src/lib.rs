@@ -17,6 +17,7 @@ pub mod identity;
 pub mod item;
 pub mod json_fault;
 pub mod schedule;
+pub mod send_permit;
 pub mod window;
 
 // What the steps stand on.

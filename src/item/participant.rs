@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for ParticipantKind {
 }
 
 /// A participant as TeleMessage names it: `{value, type}`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(expecting = "a participant, which is an object of value and type")]
 pub struct Participant {
     /// The number or name, as it came.
@@ -47,6 +47,9 @@ impl Participant {
     /// What makes two participants the same: the digits of a phone number, else the value as it came; in quotes where it is
     /// a name that could be taken for somebody's number.
     pub fn key(&self) -> Cow<'_, str> {
+        if is_bare_number(&self.value) && self.kind == ParticipantKind::Phone {
+            return Cow::Borrowed(&self.value);
+        }
         match (self.kind, PhoneNumber::read(&self.value)) {
             (ParticipantKind::Phone, Some(number)) => Cow::Owned(number.0),
             (ParticipantKind::Alphanumeric, Some(_)) => Cow::Owned(format!("'{}'", self.value)),
@@ -70,6 +73,11 @@ impl Participant {
             None => self.value.clone(),
         }
     }
+}
+
+/// Whether a number is its own key already, as TeleMessage's are.
+fn is_bare_number(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) && !value.starts_with("00")
 }
 
 fn text_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -195,5 +203,12 @@ mod tests {
     #[test]
     fn a_number_and_its_other_form_are_one_participant() {
         assert_eq!(Participant::phone("+15550100").key(), Participant::phone("0015550100").key());
+        assert_eq!(Participant::phone("15550100").key(), Participant::phone("+1 555 0100").key());
+        for value in ["00", "000", "001", "0", "15550100", ""] {
+            let participant = Participant::phone(value);
+            let digits = participant.phone_number().map_or_else(String::new, |number| number.digits().to_owned());
+            let key = if digits.is_empty() { value } else { digits.as_str() };
+            assert_eq!(participant.key(), key, "{value:?}");
+        }
     }
 }

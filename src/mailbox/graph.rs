@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use crate::convert::{Manifest, Message};
 use crate::graph::Graph;
 use crate::identity::MessageId;
@@ -118,22 +118,33 @@ impl GraphDoor {
     }
 
     /// Imports one message; where the archive folder turns out to be gone, once more into a new one.
-    async fn import_one(&self, mailbox: &MailboxId, message: &Message) -> Result<RemoteId, ImportError> {
+    async fn import_one(
+        &self,
+        mailbox: &MailboxId,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<RemoteId, ImportError> {
         let folder = self.folder(mailbox).await?;
-        let result = self.send(mailbox, &folder, message).await;
+        let result = self.send(mailbox, &folder, message, permit).await;
         if !matches!(&result, Err(SendError::FolderGone(_))) {
             return result.map_err(SendError::into_import_error);
         }
         tracing::info!(event = "folder_recreated", mailbox = %mailbox, "the archive folder is gone; it is made again");
         self.folders.forget(mailbox, &folder).await;
         let folder = self.folder(mailbox).await?;
-        self.send(mailbox, &folder, message).await.map_err(SendError::into_import_error)
+        self.send(mailbox, &folder, message, permit).await.map_err(SendError::into_import_error)
     }
 
-    async fn send(&self, mailbox: &MailboxId, folder: &str, message: &Message) -> Result<RemoteId, SendError> {
+    async fn send(
+        &self,
+        mailbox: &MailboxId,
+        folder: &str,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<RemoteId, SendError> {
         match self.settings.method {
-            Method::CreateMessage => self.create_message(mailbox, folder, message).await,
-            Method::ImportMime => self.import_mime(mailbox, folder, message).await,
+            Method::CreateMessage => self.create_message(mailbox, folder, message, permit).await,
+            Method::ImportMime => self.import_mime(mailbox, folder, message, permit).await,
         }
     }
 
@@ -199,7 +210,12 @@ impl MailboxDoor for GraphDoor {
         self.calls.throttle().closed_until(&mailbox.id)
     }
 
-    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+    async fn import(
+        &self,
+        mailbox: &Mailbox,
+        messages: &[Arc<Message>],
+        permit: &SendPermit,
+    ) -> Vec<Result<RemoteId, ImportError>> {
         if messages.is_empty() {
             return Vec::new();
         }
@@ -208,12 +224,17 @@ impl MailboxDoor for GraphDoor {
             return messages.iter().map(|_| Err(error.clone())).collect();
         }
         let at_once = self.calls.throttle().limits().per_mailbox;
-        let sends: Vec<_> = messages.iter().map(|message| self.import_one(&mailbox.id, message)).collect();
+        let sends: Vec<_> = messages.iter().map(|message| self.import_one(&mailbox.id, message, permit)).collect();
         stream::iter(sends).buffered(at_once).collect().await
     }
 
-    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
-        self.find_and_complete(&mailbox.id, message).await
+    async fn recover(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<Option<RemoteId>, ImportError> {
+        self.find_and_complete(&mailbox.id, message, permit).await
     }
 
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {

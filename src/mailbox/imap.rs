@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use crate::clock::SharedClock;
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
@@ -78,17 +78,27 @@ impl MailboxDoor for Imap {
         self.pool.settings().settle
     }
 
-    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+    async fn import(
+        &self,
+        mailbox: &Mailbox,
+        messages: &[Arc<Message>],
+        permit: &SendPermit,
+    ) -> Vec<Result<RemoteId, ImportError>> {
         if messages.is_empty() {
             return Vec::new();
         }
         match self.pool.visit(mailbox).await {
-            Ok(visit) => delivery::deliver(visit, messages).await,
+            Ok(visit) => delivery::deliver(visit, messages, permit).await,
             Err(error) => vec![Err(error); messages.len()],
         }
     }
 
-    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
+    async fn recover(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        _permit: &SendPermit,
+    ) -> Result<Option<RemoteId>, ImportError> {
         let mut visit = self.pool.visit(mailbox).await?;
         let layout = visit.layout().await?;
         let found = look_up::find(&mut visit.session, &layout, &message.mail.message_id).await?;

@@ -11,12 +11,26 @@ use tempfile::TempDir;
 use whatsapp_archiver::convert::{Message, StagedAttachment, convert};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::export::{ExportError, Exporter, Format, Summary};
-use whatsapp_archiver::item::Item;
-use whatsapp_archiver::resolve::Resolution;
+use whatsapp_archiver::item::{Item, Participant};
+use whatsapp_archiver::resolve::{Mailbox, MailboxId, Outcome, Resolution, Resolved, ResolvedBy};
 
 struct Exported {
     item: Item,
+    resolution: Resolution,
     message: Message,
+}
+
+impl Exported {
+    /// The same with what is recorded of its participants: a mailbox for each of these numbers.
+    fn resolved(mut self, mailboxes: &[(&str, &str)]) -> Self {
+        let resolved = mailboxes.iter().map(|(number, address)| {
+            let mailbox = Mailbox { id: MailboxId((*address).to_owned()), address: (*address).to_owned() };
+            let outcome = Outcome::Mailbox { mailbox, by: ResolvedBy::Csv };
+            Resolved { participant: Participant::phone(*number), outcome, late: false }
+        });
+        self.resolution = Resolution(resolved.collect());
+        self
+    }
 }
 
 fn exported(body: &str, files: &[&[u8]]) -> Exported {
@@ -26,8 +40,9 @@ fn exported(body: &str, files: &[&[u8]]) -> Exported {
     let present =
         |bytes: &&[u8]| StagedAttachment::Present { bytes: Bytes::copy_from_slice(bytes), digest: Digest::of(bytes) };
     let attachments: Vec<StagedAttachment> = files.iter().map(present).collect();
-    let message = convert(&item, &attachments, &Resolution::default(), "whatsapp.invalid");
-    Exported { item, message }
+    let resolution = Resolution::default();
+    let message = convert(&item, &attachments, &resolution, "whatsapp.invalid");
+    Exported { item, resolution, message }
 }
 
 /// A message from `sender` to the other of two people, `minute` minutes after 08:00 on 21 November 2025.
@@ -51,7 +66,7 @@ fn export(format: Format, messages: &[Exported]) -> (TempDir, Summary) {
     let folder = TempDir::new().unwrap();
     let mut exporter = Exporter::new(format, folder.path()).unwrap();
     for exported in messages {
-        exporter.add(&exported.item, &exported.message).unwrap();
+        exporter.add(&exported.item, &exported.resolution, &exported.message).unwrap();
     }
     let summary = exporter.finish().unwrap();
     (folder, summary)
@@ -93,7 +108,7 @@ fn nothing_is_overwritten() {
         let (folder, _) = export(format, std::slice::from_ref(&message));
         let before = files_in(folder.path());
         let again = Exporter::new(format, folder.path()).and_then(|mut exporter| {
-            exporter.add(&message.item, &message.message)?;
+            exporter.add(&message.item, &message.resolution, &message.message)?;
             exporter.finish()
         });
         assert!(matches!(again, Err(ExportError::File { .. })), "{}", format.name());
@@ -132,14 +147,14 @@ fn an_mbox_gives_back_each_message_exactly() {
 }
 
 /// An RSMF file taken apart: its headers, its manifest and the names in its archive with their bytes.
-struct Rsmf {
+pub(crate) struct Rsmf {
     headers: BTreeMap<String, String>,
-    manifest: Value,
+    pub(crate) manifest: Value,
     files: BTreeMap<String, Vec<u8>>,
     text: String,
 }
 
-fn read_rsmf(path: &Path) -> Rsmf {
+pub(crate) fn read_rsmf(path: &Path) -> Rsmf {
     let raw = std::fs::read(path).unwrap();
     assert!(raw.split(|&byte| byte == b'\n').all(|line| line.len() <= 999), "a long line");
     let parsed = MessageParser::new().parse(&raw).unwrap();
@@ -379,4 +394,80 @@ fn an_rsmf_export_is_reproducible() {
     let bytes =
         |folder: &TempDir| files_in(folder.path()).iter().map(|path| std::fs::read(path).unwrap()).collect::<Vec<_>>();
     assert_eq!(bytes(&first), bytes(&second));
+}
+
+#[test]
+fn an_rsmf_participant_has_the_address_that_was_recorded_else_the_items_own() {
+    let messages = [
+        said("a", "15550101", 1, r#","text":"before anybody was found""#),
+        said("b", "15550101", 2, r#","text":"one""#).resolved(&[("+15550101", "ben@fabrikam.example")]),
+        said("c", "15550100", 3, r#","text":"two""#).resolved(&[("15550101", "another@fabrikam.example")]),
+    ];
+    let (folder, _) = export(Format::Rsmf, &messages);
+    let rsmf = read_rsmf(&files_in(folder.path())[0]);
+    let people = rsmf.manifest["participants"].as_array().unwrap();
+    let email = |number: &str| &people.iter().find(|person| person["account_id"] == number).unwrap()["email"];
+    assert_eq!(email("15550100"), "ana@contoso.example");
+    assert_eq!(email("15550101"), "ben@fabrikam.example");
+
+    let later = [
+        messages.into_iter().next().unwrap(),
+        said("d", "15550100", 4, "").resolved(&[("15550100", "ana.berg@contoso.example")]),
+    ];
+    let (folder, _) = export(Format::Rsmf, &later);
+    let people = read_rsmf(&files_in(folder.path())[0]).manifest["participants"].to_string();
+    assert!(people.contains("ana.berg@contoso.example") && !people.contains("ana@contoso.example"), "{people}");
+}
+
+#[test]
+fn an_rsmf_export_takes_over_what_a_killed_one_left() {
+    let message = said_with("a", "15550101", 1, r#","attachment":[{"name":"a.bin"}]"#, &[b"x"]);
+    let other = said("b", "15550101", 2, r#","text":"of the export that was killed""#);
+    let running = TempDir::new().unwrap();
+    let mut exporter = Exporter::new(Format::Rsmf, running.path()).unwrap();
+    exporter.add(&message.item, &message.resolution, &message.message).unwrap();
+    exporter.add(&other.item, &other.resolution, &other.message).unwrap();
+    // What lies there while it runs is what stays of it when it is killed, but for the lock.
+    let folder = TempDir::new().unwrap();
+    let left = files_in(running.path());
+    assert!(left.len() >= 3, "{left:?}");
+    for path in left {
+        let copy = folder.path().join(path.strip_prefix(running.path()).unwrap());
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(path, copy).unwrap();
+    }
+
+    let mut exporter = Exporter::new(Format::Rsmf, folder.path()).unwrap();
+    exporter.add(&message.item, &message.resolution, &message.message).unwrap();
+    assert_eq!(exporter.finish().unwrap(), Summary { messages: 1, duplicates: 0, files: 1 });
+    let files = files_in(folder.path());
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert!(!read_rsmf(&files[0]).text.contains("killed"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+}
+
+#[test]
+fn a_second_rsmf_export_into_a_folder_is_refused_while_the_first_runs() {
+    let message = said("a", "15550101", 1, r#","text":"one""#);
+    let folder = TempDir::new().unwrap();
+    let mut first = Exporter::new(Format::Rsmf, folder.path()).unwrap();
+    first.add(&message.item, &message.resolution, &message.message).unwrap();
+    let second = Exporter::new(Format::Rsmf, folder.path());
+    assert!(matches!(&second, Err(ExportError::UnderWay { folder: named }) if named == folder.path()), "{second:?}");
+    assert_eq!(first.finish().unwrap().files, 1, "the first is not disturbed");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert!(Exporter::new(Format::Rsmf, folder.path()).is_ok(), "and then the folder is free");
+}
+
+#[test]
+fn no_rsmf_file_is_put_in_place_where_one_of_them_is_there_already() {
+    let messages = [said("a", "15550101", 1, ""), said("b", "15550101", 24 * 60, "")];
+    let (folder, _) = export(Format::Rsmf, &messages[1..]);
+    let before = files_in(folder.path());
+    let mut exporter = Exporter::new(Format::Rsmf, folder.path()).unwrap();
+    for message in &messages {
+        exporter.add(&message.item, &message.resolution, &message.message).unwrap();
+    }
+    assert!(matches!(exporter.finish(), Err(ExportError::File { path, .. }) if path == before[0]));
+    assert_eq!(files_in(folder.path()), before);
 }

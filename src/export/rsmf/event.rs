@@ -6,11 +6,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::roster::Place;
-use crate::convert::{self, Message};
+use crate::convert::{self, Message, is_usable_address};
 use crate::digest::Digest;
 use crate::identity::{MessageId, Thread};
 use crate::item::text::printable;
 use crate::item::{Chat, DeletionScope, Direction, Item, Kind, Participant, Person};
+use crate::resolve::{Outcome, Resolution};
 
 /// An item, ready to become an event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,7 +61,10 @@ pub(super) struct CapturedChat {
 pub(super) struct CapturedPerson {
     pub(super) key: String,
     pub(super) name: String,
+    /// Empty where none is known.
     pub(super) email: String,
+    /// Whether the ledger recorded that address, rather than the item telling it.
+    pub(super) is_recorded: bool,
 }
 
 /// An attachment: there, or told as missing.
@@ -78,10 +82,10 @@ impl CapturedFile {
 }
 
 impl Captured {
-    pub(super) fn of(item: &Item, message: &Message) -> Self {
+    pub(super) fn of(item: &Item, resolution: &Resolution, message: &Message) -> Self {
         let mail = &message.mail;
         let thread = Thread::of(item);
-        let people = People::of(item, message);
+        let people = People::of(item, resolution, message);
         let act = act(item, &people);
         let local = |id: &MessageId| id.local_part().to_owned();
         let files = mail.attachments.iter().map(|file| CapturedFile {
@@ -126,19 +130,27 @@ impl Captured {
     }
 }
 
-/// Participants with the names and addresses that the message gave them.
+/// Participants with the names that the message gave them, and the addresses that are known of them.
 struct People<'a> {
     item: &'a Item,
     message: &'a Message,
     enrichments: HashMap<String, &'a Person>,
+    /// The mailboxes that were recorded, also where they were found late.
+    recorded: HashMap<String, &'a str>,
 }
 
 impl<'a> People<'a> {
-    fn of(item: &'a Item, message: &'a Message) -> Self {
+    fn of(item: &'a Item, resolution: &'a Resolution, message: &'a Message) -> Self {
         // Backwards, so that the first entry of a participant counts.
         let people = item.people.iter().rev();
         let enrichments = people.map(|(participant, person)| (participant.key().into_owned(), person)).collect();
-        Self { item, message, enrichments }
+        let mailbox = |outcome: &'a Outcome| match outcome {
+            Outcome::Mailbox { mailbox, .. } => Some(mailbox.address.as_str()).filter(|it| is_usable_address(it)),
+            Outcome::NoValidUser { .. } | Outcome::Unanswered { .. } => None,
+        };
+        let resolved = resolution.0.iter();
+        let recorded = resolved.filter_map(|one| Some((one.participant.key().into_owned(), mailbox(&one.outcome)?)));
+        Self { item, message, enrichments, recorded: recorded.collect() }
     }
 
     fn sender(&self) -> CapturedPerson {
@@ -146,7 +158,8 @@ impl<'a> People<'a> {
             return self.person(sender);
         }
         let from = &self.message.mail.from;
-        CapturedPerson { key: from.address.clone(), name: from.name.clone().unwrap_or_default(), email: String::new() }
+        let name = from.name.clone().unwrap_or_default();
+        CapturedPerson { key: from.address.clone(), name, email: String::new(), is_recorded: false }
     }
 
     fn person(&self, participant: &Participant) -> CapturedPerson {
@@ -154,9 +167,10 @@ impl<'a> People<'a> {
         let person = self.enrichments.get(&key).copied();
         let named = person.and_then(Person::display_name);
         let name = convert::display_name(named.as_deref(), participant);
-        let email = person.and_then(|person| person.email.clone());
-        let email = email.filter(|email| convert::is_usable_address(email)).unwrap_or_default();
-        CapturedPerson { key, name, email }
+        let recorded = self.recorded.get(&key).copied();
+        let own = person.and_then(|person| person.email.as_deref()).map(str::trim);
+        let email = recorded.or(own.filter(|email| is_usable_address(email))).unwrap_or_default().to_owned();
+        CapturedPerson { key, name, email, is_recorded: recorded.is_some() }
     }
 }
 

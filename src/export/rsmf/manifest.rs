@@ -28,6 +28,8 @@ pub(super) struct Participant {
     pub(super) display: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) email: String,
+    #[serde(skip)]
+    has_recorded_email: bool,
     account_id: String,
 }
 
@@ -129,8 +131,8 @@ impl Manifest {
 #[derive(Default)]
 struct Building {
     participants: Vec<Participant>,
-    /// Participants by key.
-    ids: HashMap<String, String>,
+    /// Places among the participants by key.
+    people: HashMap<String, usize>,
     events: Vec<Event>,
     /// Events by reference.
     places: HashMap<String, usize>,
@@ -294,20 +296,27 @@ impl Building {
         files.collect()
     }
 
-    /// The id of a participant, who is listed with the first name and address given.
+    /// The id of a participant, who is listed with the first name given, and with the first address that was recorded,
+    /// else the first that an item told.
     fn participant(&mut self, person: &CapturedPerson) -> String {
-        if let Some(id) = self.ids.get(&person.key) {
-            return id.clone();
-        }
-        let id = format!("P{}", self.participants.len() + 1);
-        self.participants.push(Participant {
-            id: id.clone(),
-            display: person.name.clone(),
-            email: person.email.clone(),
-            account_id: person.key.clone(),
+        let id = |place: usize| format!("P{}", place + 1);
+        let place = *self.people.entry(person.key.clone()).or_insert_with(|| {
+            self.participants.push(Participant {
+                id: id(self.participants.len()),
+                display: person.name.clone(),
+                email: String::new(),
+                has_recorded_email: false,
+                account_id: person.key.clone(),
+            });
+            self.participants.len() - 1
         });
-        self.ids.insert(person.key.clone(), id.clone());
-        id
+        if let Some(participant) = self.participants.get_mut(place)
+            && (participant.email.is_empty() || person.is_recorded && !participant.has_recorded_email)
+        {
+            participant.email.clone_from(&person.email);
+            participant.has_recorded_email = person.is_recorded;
+        }
+        id(place)
     }
 
     /// Those who are in the conversation at its earliest event: all but who joins it first.
@@ -322,7 +331,8 @@ impl Building {
         let mut owners: Vec<&str> = captured.iter().filter_map(|event| event.owner.as_deref()).collect();
         owners.sort_unstable();
         owners.dedup();
-        let custodian = if let [owner] = owners.as_slice() { self.ids.get(*owner).cloned() } else { None };
+        let custodian = if let [owner] = owners.as_slice() { self.people.get(*owner) } else { None };
+        let custodian = custodian.and_then(|place| self.participants.get(*place)).map(|owner| owner.id.clone());
         let group_id = chat.and_then(|chat| chat.group_id.clone()).filter(|id| !id.is_empty());
         let conversation = Conversation {
             id: CONVERSATION,

@@ -45,8 +45,14 @@ impl Roster {
             present: None,
             joins: None,
         });
+        let mut person = person;
         if first < listed.first {
-            (listed.first, listed.person) = (first, person);
+            listed.first = first;
+            std::mem::swap(&mut listed.person, &mut person);
+        }
+        // A recorded address counts more than what an item tells, whichever comes first.
+        if person.is_recorded && !listed.person.is_recorded {
+            (listed.person.email, listed.person.is_recorded) = (person.email, true);
         }
         let seen = if joins { &mut listed.joins } else { &mut listed.present };
         *seen = Some(seen.map_or(place, |seen| seen.min(place)));

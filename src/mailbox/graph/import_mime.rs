@@ -9,7 +9,7 @@ use super::{GraphDoor, Method, SendError, fault};
 use crate::convert::Message;
 use crate::graph::{Call, CallError, Version, read};
 use crate::http::Reply;
-use crate::mailbox::RemoteId;
+use crate::mailbox::{RemoteId, SendPermit};
 use crate::resolve::MailboxId;
 
 impl GraphDoor {
@@ -19,9 +19,10 @@ impl GraphDoor {
         mailbox: &MailboxId,
         folder: &str,
         message: &Message,
+        permit: &SendPermit,
     ) -> Result<RemoteId, SendError> {
         let permission = Method::ImportMime.permission();
-        let reply = match self.post_mime(mailbox, folder, message).await {
+        let reply = match self.post_mime(mailbox, folder, message, permit).await {
             Ok(reply) => reply,
             Err(CallError::Refused(refusal)) if refusal.status == StatusCode::PAYLOAD_TOO_LARGE => {
                 tracing::info!(
@@ -31,7 +32,7 @@ impl GraphDoor {
                     error = %refusal,
                     "too large for import-mime; it is created as properties instead"
                 );
-                return self.create_message(mailbox, folder, message).await;
+                return self.create_message(mailbox, folder, message, permit).await;
             }
             Err(error) if fault::is_folder_gone(&error) => {
                 return Err(SendError::FolderGone(fault::of_write(&error, permission)));
@@ -43,9 +44,15 @@ impl GraphDoor {
         Ok(RemoteId(created.id))
     }
 
-    async fn post_mime(&self, mailbox: &MailboxId, folder: &str, message: &Message) -> Result<Reply, CallError> {
+    async fn post_mime(
+        &self,
+        mailbox: &MailboxId,
+        folder: &str,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<Reply, CallError> {
         let url = self.calls.url_of(Version::Beta, mailbox, &["mailFolders", folder, "importMime"], &[])?;
         let mime = STANDARD.encode(message.mime());
-        self.calls.call(mailbox, &Call::post_text(url, mime.into())).await
+        self.calls.call(mailbox, &Call::post_text(url, mime.into()).only_with(permit)).await
     }
 }

@@ -13,7 +13,7 @@ use super::properties::{MESSAGE_CLASS, Property};
 use super::{GraphDoor, Method, body_text, created, fault};
 use crate::convert::Message;
 use crate::graph::{Call, CallError, literal};
-use crate::mailbox::{ImportError, MailboxDoor as _, RemoteId};
+use crate::mailbox::{ImportError, MailboxDoor as _, RemoteId, SendPermit};
 use crate::resolve::{Mailbox, MailboxId};
 
 mod permissions;
@@ -88,7 +88,7 @@ impl GraphDoor {
     }
 
     async fn import_sample(&self, mailbox: &Mailbox, message: &Message) -> Result<RemoteId, Finding> {
-        let result = self.import_one(&mailbox.id, message).await;
+        let result = self.import_one(&mailbox.id, message, &SendPermit::always()).await;
         result.map_err(|error| {
             let remedy = match &error {
                 ImportError::Forbidden(_) => "Grant what is missing and try again",
