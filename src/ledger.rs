@@ -180,12 +180,6 @@ impl Ledger {
         self.pool.close().await;
     }
 
-    /// Proves that the ledger answers.
-    pub async fn ping(&self) -> Result<(), LedgerError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
-        Ok(())
-    }
-
     /// A transaction that writes. On SQLite it takes the write lock at once: one that first reads and then writes
     /// would fail where another writer came between.
     async fn begin(&self) -> Result<Transaction<'static, Any>, LedgerError> {

@@ -313,7 +313,7 @@ async fn finish(
     // As the ledger keeps it, so that whoever tells it tells the same.
     let now = now.trunc_subsecs(3);
     ledger.close_account(id).await?;
-    ledger.leave_pending(id, None, "the run ended before its turn").await?;
+    ledger.leave_pending(id, "the run ended before its turn").await?;
     ledger.account_for_unprepared(id, now).await?;
     let give_up = chrono::Duration::from_std(settings.give_up).unwrap_or(chrono::Duration::MAX);
     if let Some(before) = now.checked_sub_signed(give_up) {

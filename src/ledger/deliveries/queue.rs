@@ -180,21 +180,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Leaves what a run could not send pending for a later one: all its rows that are ready (in one mailbox, or in all). Rows that are
-    /// being sent by a process that ended stay as they are: they are looked up when they are taken over.
-    pub async fn leave_pending(
-        &self,
-        run: &RunId,
-        mailbox: Option<&MailboxId>,
-        detail: &str,
-    ) -> Result<(), LedgerError> {
+    /// Leaves what a run could not send pending for a later one. Rows that are being sent by a process that ended stay as they
+    /// are: they are looked up when they are taken over.
+    pub async fn leave_pending(&self, run: &RunId, detail: &str) -> Result<(), LedgerError> {
         sqlx::query(
-            "UPDATE deliveries SET state = 'pending', detail = COALESCE(detail, $1)
-             WHERE run_id = $2 AND state = 'ready' AND (CAST($3 AS TEXT) IS NULL OR mailbox_id = $3)",
+            "UPDATE deliveries SET state = 'pending', detail = COALESCE(detail, $1) WHERE run_id = $2 AND state = 'ready'",
         )
         .bind(detail.to_owned())
         .bind(run.0.clone())
-        .bind(mailbox.map(|mailbox| mailbox.0.clone()))
         .execute(&self.pool)
         .await?;
         Ok(())
