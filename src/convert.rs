@@ -23,6 +23,7 @@ pub(crate) use remark::remarks;
 
 mod attachment;
 mod body;
+pub(crate) mod body_text;
 mod details;
 mod file_name;
 mod headers;
@@ -132,6 +133,10 @@ pub struct Manifest {
     pub date: DateTime<Utc>,
     /// The SHA-256 of its subject.
     pub subject: Digest,
+    /// The digest of the words of its HTML body, which a mailbox that keeps no MIME form gives back too; `None` in what was
+    /// recorded before there was this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Digest>,
     /// The SHA-256 of the MIME form.
     pub mime: Digest,
     /// The length of the MIME form, in bytes.
@@ -206,6 +211,7 @@ impl Message {
             message_id: self.mail.message_id.clone(),
             date: self.mail.date,
             subject: Digest::of(self.mail.subject.as_bytes()),
+            text: Some(body_text::digest(&self.mail.html)),
             mime: Digest::of(self.mime()),
             size: self.size(),
             attachments: attachments

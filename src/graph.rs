@@ -258,6 +258,9 @@ pub fn literal(text: &str) -> String {
 fn failed(error: &HttpError, id: &str) -> CallError {
     let detail = format!("{error} (client-request-id {id})");
     match error.status() {
+        Some(status) if status.is_success() && matches!(error, HttpError::BodyTooLarge { .. }) => {
+            CallError::TooLarge(detail)
+        }
         Some(status) if status.is_client_error() => CallError::Refused(Refusal::without_body(status, detail)),
         _ if error.is_certainly_unsent() => CallError::NotSent(detail),
         _ => CallError::NoReply(detail),

@@ -4,6 +4,7 @@
 //! mailbox's own limits: it tells a certain outcome from an unknown one, and the pipeline has the unknown ones looked up
 //! before it sends again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,6 +97,17 @@ pub trait MailboxDoor: Send + Sync {
         message: &Message,
         permit: &SendPermit,
     ) -> Result<Option<RemoteId>, ImportError>;
+
+    /// Which of these messages certainly aren't in the mailbox, as [`recover`](Self::recover) would tell one by one: for
+    /// doors that need not look through the whole mailbox for each of them. The others may be there or not.
+    async fn absent(&self, _mailbox: &Mailbox, _ids: &[MessageId]) -> Result<HashSet<MessageId>, ImportError> {
+        Ok(HashSet::new())
+    }
+
+    /// How many manifests [`verify`](Self::verify) is given at a time. What fails is compared again as a whole.
+    fn verify_batch(&self) -> u32 {
+        2000
+    }
 
     /// Compares what is in the mailbox with what was sent. One verdict for each manifest, in the same order.
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError>;

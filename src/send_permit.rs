@@ -4,9 +4,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 /// Tells whether something may be sent now. Clones ask the same.
 #[derive(Clone)]
-pub struct SendPermit(Arc<dyn Fn() -> bool + Send + Sync>);
+pub struct SendPermit {
+    in_force: Arc<dyn Fn() -> bool + Send + Sync>,
+    stop: CancellationToken,
+}
 
 /// Nothing was sent, because that is not allowed any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +21,13 @@ pub struct NotPermitted;
 impl SendPermit {
     /// A permit in force while `in_force` tells so. It is asked often, and must not wait.
     pub fn new(in_force: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        Self(Arc::new(in_force))
+        Self { in_force: Arc::new(in_force), stop: CancellationToken::new() }
+    }
+
+    /// The same, whose long waits end when `stop` is cancelled. What needs no wait is still sent.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 
     /// A permit that is always in force: for whoever needs no lease.
@@ -26,7 +37,12 @@ impl SendPermit {
 
     /// Asks: an error where nothing may be sent any more.
     pub fn ask(&self) -> Result<(), NotPermitted> {
-        if (self.0)() { Ok(()) } else { Err(NotPermitted) }
+        if (self.in_force)() { Ok(()) } else { Err(NotPermitted) }
+    }
+
+    /// Ends when nothing should be waited for any more.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
     }
 }
 

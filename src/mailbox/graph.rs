@@ -24,7 +24,6 @@ use crate::identity::MessageId;
 use crate::resolve::{Mailbox, MailboxId};
 use crate::throttle::Throttle;
 
-mod body_text;
 mod calls;
 mod copies;
 mod create_message;
@@ -42,6 +41,9 @@ mod verify;
 
 use calls::Calls;
 use folder::Folders;
+
+/// The application permission that folders, look-ups and create-message need.
+const PERMISSION: &str = "Mail.ReadWrite";
 
 /// How a message gets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,7 +67,7 @@ impl Method {
     /// The application permission without which it can't work.
     pub fn permission(self) -> &'static str {
         match self {
-            Self::CreateMessage => "Mail.ReadWrite",
+            Self::CreateMessage => PERMISSION,
             Self::ImportMime => "Mail-Advanced.ReadWrite.All",
         }
     }
@@ -123,7 +125,7 @@ impl GraphDoor {
         mailbox: &MailboxId,
         message: &Message,
         permit: &SendPermit,
-    ) -> Result<RemoteId, ImportError> {
+    ) -> Result<Sent, ImportError> {
         let folder = self.folder(mailbox).await?;
         let result = self.send(mailbox, &folder, message, permit).await;
         if !matches!(&result, Err(SendError::FolderGone(_))) {
@@ -141,16 +143,18 @@ impl GraphDoor {
         folder: &str,
         message: &Message,
         permit: &SendPermit,
-    ) -> Result<RemoteId, SendError> {
+    ) -> Result<Sent, SendError> {
         match self.settings.method {
-            Method::CreateMessage => self.create_message(mailbox, folder, message, permit).await,
+            Method::CreateMessage => {
+                let id = self.create_message(mailbox, folder, message, permit).await?;
+                Ok(Sent { id, method: Method::CreateMessage })
+            }
             Method::ImportMime => self.import_mime(mailbox, folder, message, permit).await,
         }
     }
 
     async fn folder(&self, mailbox: &MailboxId) -> Result<Arc<str>, ImportError> {
-        let permission = self.settings.method.permission();
-        self.folders.id(&self.calls, mailbox).await.map_err(|error| fault::of_read(&error, permission))
+        self.folders.id(&self.calls, mailbox).await.map_err(|error| fault::of_read(&error, PERMISSION))
     }
 
     fn takes_own_from_only(&self, mailbox: &MailboxId) -> bool {
@@ -160,6 +164,14 @@ impl GraphDoor {
     fn remember_own_from_only(&self, mailbox: &MailboxId) {
         self.own_from_only.lock().unwrap_or_else(PoisonError::into_inner).insert(mailbox.clone());
     }
+}
+
+/// A message that was imported.
+#[derive(Debug)]
+struct Sent {
+    id: RemoteId,
+    /// How it got in: what is too large for import-mime does as properties.
+    method: Method,
 }
 
 /// Why a message was not imported.
@@ -225,7 +237,7 @@ impl MailboxDoor for GraphDoor {
         }
         let at_once = self.calls.throttle().limits().per_mailbox;
         let sends: Vec<_> = messages.iter().map(|message| self.import_one(&mailbox.id, message, permit)).collect();
-        stream::iter(sends).buffered(at_once).collect().await
+        stream::iter(sends).buffered(at_once).map(|sent| sent.map(|sent| sent.id)).collect().await
     }
 
     async fn recover(
@@ -235,6 +247,11 @@ impl MailboxDoor for GraphDoor {
         permit: &SendPermit,
     ) -> Result<Option<RemoteId>, ImportError> {
         self.find_and_complete(&mailbox.id, message, permit).await
+    }
+
+    /// Each copy takes requests of its own: few of them are asked for again where one fails.
+    fn verify_batch(&self) -> u32 {
+        50
     }
 
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {

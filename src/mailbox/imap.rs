@@ -12,6 +12,7 @@
 //!
 //! It does not retry what it can't be sure of, and it never changes or removes a message.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::resolve::Mailbox;
 mod abilities;
 mod append;
 mod batch;
+mod census;
 mod connection;
 mod delivery;
 mod folder;
@@ -33,6 +35,7 @@ mod look_up;
 mod microsoft;
 mod pool;
 mod refusal;
+mod refused;
 mod session;
 mod settings;
 mod sign_in;
@@ -104,6 +107,18 @@ impl MailboxDoor for Imap {
         let found = look_up::find(&mut visit.session, &layout, &message.mail.message_id).await?;
         visit.leave();
         Ok(found)
+    }
+
+    async fn absent(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<HashSet<MessageId>, ImportError> {
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut visit = self.pool.visit(mailbox).await?;
+        let layout = visit.layout().await?;
+        let mut census = census::Census::new(&layout, ids);
+        census.take(&mut visit.session, &layout).await?;
+        visit.leave();
+        Ok(ids.iter().filter(|id| census.count(id) == 0).cloned().collect())
     }
 
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {

@@ -127,6 +127,11 @@ impl MailboxDoor for Maildirs {
         self.look(move |layout| look::recover(layout, &address, &id)).await
     }
 
+    async fn absent(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<HashSet<MessageId>, ImportError> {
+        let (address, ids) = (mailbox.address.clone(), ids.to_vec());
+        self.look(move |layout| look::absent(layout, &address, ids)).await
+    }
+
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
         let (address, sent) = (mailbox.address.clone(), sent.to_vec());
         self.look(move |layout| look::verify(layout, &address, &sent)).await

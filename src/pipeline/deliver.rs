@@ -232,7 +232,7 @@ impl Deliverer {
     /// In force as long as the leases are.
     fn permit(&self) -> SendPermit {
         let (leases, clock) = (Arc::clone(&self.leases), Arc::clone(&self.pipeline.parts.clock));
-        SendPermit::new(move || leases.in_force(clock.now()))
+        SendPermit::new(move || leases.in_force(clock.now())).until(self.pipeline.stop.clone())
     }
 
     /// Waits after a failure that passes, for the pause that the mailbox asked for. False after too many in a row.

@@ -93,7 +93,7 @@ impl Pipeline {
     pub(super) fn for_one_run(&self) -> Self {
         let stop = self.stop.child_token();
         let retrier = self.retrier.stopped_by(stop.clone());
-        Self { retrier, stop, ..self.clone() }
+        Self { retrier, stop, source_health: Arc::default(), ..self.clone() }
     }
 
     async fn work(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {

@@ -441,3 +441,87 @@ async fn a_session_that_was_idle_is_asked_first_and_replaced_in_the_end() {
     assert_eq!(arrived(&door.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
     assert_eq!(numbers(), (2, 1));
 }
+
+#[tokio::test]
+async fn a_folder_that_can_not_be_opened_is_not_absence() {
+    const LISTED: &str = "* LIST () \"/\" \"WhatsApp Archiver\"\r\nTAG OK done";
+    const UNLISTED: &str = "* LIST () \"/\" INBOX\r\nTAG OK done";
+    const ARCHIVE: &str = "EXAMINE \"WhatsApp Archiver\"";
+    for (folder, answer, listed, is_absent) in [
+        (ARCHIVE, "NO [NOPERM] Permission denied", LISTED, false),
+        (ARCHIVE, "NO [NOPERM] Permission denied", UNLISTED, false),
+        (ARCHIVE, "NO Internal error occurred", LISTED, false),
+        (ARCHIVE, "NO Mailbox does not exist", UNLISTED, true),
+        (ARCHIVE, "NO [NONEXISTENT] No such mailbox", LISTED, true),
+        (ARCHIVE, "NO [TRYCREATE] No such mailbox", LISTED, true),
+        ("EXAMINE INBOX", "NO Internal error occurred", UNLISTED, false),
+        ("EXAMINE INBOX", "NO [NONEXISTENT] No such mailbox", UNLISTED, true),
+        ("EXAMINE INBOX", "NO [NOPERM] Permission denied", UNLISTED, true),
+    ] {
+        let answers = vec![(folder, format!("TAG {answer}")), ("LIST", listed.to_owned())];
+        let server = ImapScript::start(Script { answers, ..Script::default() }).await;
+        let door = door(&server);
+        let found = door.recover(&ana(), &message(1), &SendPermit::always()).await;
+        let absent = door.absent(&ana(), &[message(1).mail.message_id.clone()]).await;
+        if is_absent {
+            assert_eq!(found.unwrap(), None, "{folder}: {answer}");
+            assert_eq!(absent.unwrap().len(), 1, "{folder}: {answer}");
+        } else {
+            assert!(found.is_err(), "{folder}: {answer}: {found:?}");
+            assert!(absent.is_err(), "{folder}: {answer}: {absent:?}");
+            let forbidden = matches!(found, Err(ImportError::Forbidden(_)));
+            assert_eq!(forbidden, answer.contains("NOPERM"), "{found:?}");
+        }
+        if folder == ARCHIVE {
+            assert_eq!(door.inventory(&ana()).await.is_ok(), is_absent, "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_are_looked_for_with_a_few_commands() {
+    let server = ImapScript::start(Script::default()).await;
+    let ids: Vec<_> = messages(50).iter().map(|message| message.mail.message_id.clone()).collect();
+    assert_eq!(door(&server).absent(&ana(), &ids).await.unwrap().len(), 50);
+    assert_eq!(server.count("EXAMINE"), 2);
+    assert_eq!(server.count("UID SEARCH"), 4 + 1);
+    let longest = server.seen(|seen| seen.commands.iter().map(String::len).max());
+    assert!(longest < Some(2_000), "{longest:?}");
+}
+
+#[tokio::test]
+async fn a_full_mailbox_is_not_filled_again_and_again() {
+    let appends = vec![OnAppend::Answer("NO [OVERQUOTA] Quota exceeded"); 1_000];
+    let server = ImapScript::start(Script { capabilities: MULTI, ..Script::of_appends(appends) }).await;
+    let results = import(&server, 20).await;
+    assert!(
+        results.iter().all(|result| matches!(result, Err(ImportError::Forbidden(why)) if why.contains("full"))),
+        "{results:?}"
+    );
+    // All together, then the first alone.
+    assert_eq!(server.count("APPEND"), 2);
+}
+
+#[tokio::test]
+async fn a_refused_password_is_not_tried_for_every_mailbox() {
+    let sign_ins = VecDeque::from(vec!["NO [AUTHENTICATIONFAILED] Invalid credentials"; 100]);
+    let capabilities = "IMAP4rev1 AUTH=PLAIN SASL-IR";
+    let server = ImapScript::start(Script { capabilities, sign_ins, ..Script::default() }).await;
+    let password = Arc::new(Mutex::new("old".to_owned()));
+    let source = Arc::clone(&password);
+    let auth = ImapAuth::Password(Arc::new(move || Ok(source.lock().unwrap().clone().into())));
+    let door = Imap::new(ImapSettings { auth, ..settings(&server) }, Arc::new(SystemClock)).unwrap();
+    let mailboxes: Vec<Mailbox> = (0..10)
+        .map(|n| Mailbox { id: MailboxId(n.to_string()), address: format!("user{n}@contoso.example") })
+        .collect();
+    for _ in 0..3 {
+        for mailbox in &mailboxes {
+            let results = door.import(mailbox, &messages(1), &SendPermit::always()).await;
+            assert!(matches!(results[..], [Err(ImportError::Forbidden(_))]), "{results:?}");
+        }
+    }
+    assert_eq!(server.count("AUTHENTICATE"), 3);
+    "new".clone_into(&mut password.lock().unwrap());
+    door.import(&mailboxes[0], &messages(1), &SendPermit::always()).await;
+    assert_eq!(server.count("AUTHENTICATE"), 4);
+}

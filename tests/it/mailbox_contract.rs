@@ -211,6 +211,7 @@ macro_rules! contract_tests {
             what_arrived_is_found_wherever_it_was_moved
             a_lost_answer_ends_in_one_copy
             a_lost_attempt_ends_in_one_copy
+            what_is_there_is_never_called_absent
             what_is_not_permitted_is_certainly_not_sent
             a_refusal_is_certain_and_leaves_nothing
             verify_tells_what_became_of_each_message

@@ -4,15 +4,13 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 
 use super::created::Created;
-use super::payload::{Form, Plan, SESSION_FROM};
-use super::{GraphDoor, SendError, fault, upload};
+use super::payload::{Form, Plan, SESSION_FROM, files_of};
+use super::{GraphDoor, PERMISSION, SendError, fault, upload};
 use crate::convert::Message;
 use crate::graph::{Call, CallError, read};
 use crate::http::Reply;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
 use crate::resolve::MailboxId;
-
-const PERMISSION: &str = "Mail.ReadWrite";
 
 impl GraphDoor {
     /// Creates a message in `folder`.
@@ -88,14 +86,18 @@ impl GraphDoor {
     /// Said before anything is made: half a message can't be taken back by a crash.
     fn refuse_what_this_cloud_can_not_take(&self, message: &Message) -> Result<(), ImportError> {
         let cloud = self.calls.graph().endpoints().cloud();
-        let large = message.mail.attachments.iter().find(|file| file.bytes.len() >= SESSION_FROM);
-        match large {
-            Some(file) if !cloud.has_upload_sessions() => Err(ImportError::Rejected(format!(
-                "an attachment has {} bytes, and Graph takes no more than {SESSION_FROM} in the cloud {cloud}; \
+        if cloud.has_upload_sessions() {
+            return Ok(());
+        }
+        // A text that is too large for one request becomes a file too.
+        match files_of(&message.mail).iter().find(|file| file.bytes.len() >= SESSION_FROM) {
+            Some(file) => Err(ImportError::Rejected(format!(
+                "{:?} has {} bytes, and Graph takes no more than {SESSION_FROM} in the cloud {cloud}; \
                  set mailbox.kind = \"imap\" there",
+                file.name,
                 file.bytes.len()
             ))),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }

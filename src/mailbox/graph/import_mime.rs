@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
 
 use super::created::Created;
-use super::{GraphDoor, Method, SendError, fault};
+use super::{GraphDoor, Method, SendError, Sent, fault};
 use crate::convert::Message;
 use crate::graph::{Call, CallError, Version, read};
 use crate::http::Reply;
@@ -20,7 +20,7 @@ impl GraphDoor {
         folder: &str,
         message: &Message,
         permit: &SendPermit,
-    ) -> Result<RemoteId, SendError> {
+    ) -> Result<Sent, SendError> {
         let permission = Method::ImportMime.permission();
         let reply = match self.post_mime(mailbox, folder, message, permit).await {
             Ok(reply) => reply,
@@ -32,7 +32,8 @@ impl GraphDoor {
                     error = %refusal,
                     "too large for import-mime; it is created as properties instead"
                 );
-                return self.create_message(mailbox, folder, message, permit).await;
+                let id = self.create_message(mailbox, folder, message, permit).await?;
+                return Ok(Sent { id, method: Method::CreateMessage });
             }
             Err(error) if fault::is_folder_gone(&error) => {
                 return Err(SendError::FolderGone(fault::of_write(&error, permission)));
@@ -41,7 +42,7 @@ impl GraphDoor {
         };
         let created: Created = read(&reply).map_err(|error| fault::of_write(&error, permission))?;
         created.check(&self.calls, mailbox, &message.mail).await?;
-        Ok(RemoteId(created.id))
+        Ok(Sent { id: RemoteId(created.id), method: Method::ImportMime })
     }
 
     async fn post_mime(

@@ -1,7 +1,7 @@
 //! After an unknown outcome: is the message there? One without all its files is completed.
 
 use super::copies::{Copy, FileOfCopy};
-use super::{GraphDoor, fault, payload, upload};
+use super::{GraphDoor, PERMISSION, fault, payload, upload};
 use crate::convert::{MailAttachment, Message};
 use crate::graph::CallError;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
@@ -18,10 +18,9 @@ impl GraphDoor {
         message: &Message,
         permit: &SendPermit,
     ) -> Result<Option<RemoteId>, ImportError> {
-        let permission = self.settings.method.permission();
         let mail = &message.mail;
         let copies = self.calls.copies(mailbox, &mail.message_id, false).await;
-        let copies = copies.map_err(|error| fault::of_read(&error, permission))?;
+        let copies = copies.map_err(|error| fault::of_read(&error, PERMISSION))?;
         if copies.is_empty() {
             return Ok(None);
         }

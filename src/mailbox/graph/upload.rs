@@ -92,7 +92,7 @@ async fn post(
     // The reply repeats the whole file.
     let largest_reply = 2 * json.len() as u64 + 65_536;
     let call = Call::post(url, json.into()).with_largest_reply(largest_reply).only_with(permit);
-    calls.call_patiently(mailbox, &call).await?;
+    calls.call_patiently(mailbox, &call, permit).await?;
     Ok(())
 }
 
@@ -115,7 +115,7 @@ async fn open(
         },
     };
     let call = Call::post(url, to_json(&session).into()).only_with(permit);
-    let reply = calls.call_patiently(mailbox, &call).await?;
+    let reply = calls.call_patiently(mailbox, &call, permit).await?;
     let session: Session = read(&reply)?;
     Url::parse(&session.upload_url).map_err(|_| CallError::Unexpected("an upload session without a URL".to_owned()))
 }
@@ -134,7 +134,7 @@ async fn send_pieces(
         let piece = start..total.min(start + PIECE);
         let range = format!("bytes {}-{}/{total}", piece.start, piece.end - 1);
         let call = Call::put_range(url.clone(), bytes.slice(piece.clone()), &range).only_with(permit);
-        let reply = calls.call_patiently(mailbox, &call).await?;
+        let reply = calls.call_patiently(mailbox, &call, permit).await?;
         match next_start(&reply, &piece, total)? {
             Some(next) => start = next,
             None => return Ok(()),

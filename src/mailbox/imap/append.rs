@@ -194,7 +194,11 @@ impl Appending<'_> {
             Some(refusal) => {
                 self.session.window.narrow();
                 self.done.doubtful |= refusal.is_bad();
-                if !refusal.is_about_the_message() && self.stopped.is_none() {
+                let goes_on = match command.group.len() {
+                    1 => refusal.is_about_the_message(),
+                    _ => refusal.is_about_one_of_several(),
+                };
+                if !goes_on && self.stopped.is_none() {
                     self.stopped = Some(refusal.clone());
                 }
                 Outcome::Refused(refusal)

@@ -141,7 +141,7 @@ impl<'a> Delivery<'a> {
                 return true;
             }
             // All or none arrive: which of them is refused shows when each goes alone.
-            Outcome::Refused(refusal) if group.len() > 1 && refusal.is_about_the_message() => {
+            Outcome::Refused(refusal) if group.len() > 1 && refusal.is_about_one_of_several() => {
                 self.waiting.extend(group.map(|place| place..place + 1));
             }
             Outcome::Refused(refusal) => self.settle(group, &Err(refusal.of_message())),

@@ -30,8 +30,6 @@ enum LookedUp {
     Absent(Job),
     /// Nothing.
     NoAnswer(ImportError),
-    /// It isn't, and was lost too often to be sent in this run again.
-    LostTooOften,
 }
 
 impl Deliverer {
@@ -63,7 +61,13 @@ impl Deliverer {
             self.wait_until_settled(visit, settled).await?;
             let (last, jobs) = self.read_back(visit, unknown).await?;
             after = last;
-            let mut absent = Vec::new();
+            let ids: Vec<_> = jobs.iter().map(|job| job.message.mail.message_id.clone()).collect();
+            let not_there = match pipeline.parts.door.absent(mailbox, &ids).await {
+                Ok(not_there) => not_there,
+                Err(error) => return Ok(self.look_up_later(mailbox, error)),
+            };
+            let (mut absent, jobs): (Vec<_>, Vec<_>) =
+                jobs.into_iter().partition(|job| not_there.contains(&job.message.mail.message_id));
             let mut trouble = None;
             for job in jobs {
                 if pipeline.stop.is_cancelled() {
@@ -72,13 +76,13 @@ impl Deliverer {
                 match self.look_up_one(visit, job).await {
                     LookedUp::Found => {}
                     LookedUp::Absent(job) => absent.push(job),
-                    LookedUp::LostTooOften => {}
                     LookedUp::NoAnswer(error) => {
                         trouble = Some(error);
                         break;
                     }
                 }
             }
+            let absent = self.without_lost(visit, absent).await;
             match self.intend_and_send(visit, absent).await? {
                 Next::GoOn => {}
                 next => {
@@ -112,17 +116,21 @@ impl Deliverer {
                 self.imported(mailbox, &job, remote, 0).await;
                 LookedUp::Found
             }
-            Ok(None) if visit.lost.get(&job.no).is_some_and(|lost| *lost >= LOST) => {
-                let detail = "it was sent several times, and is not there; see the log";
-                self.unsent(mailbox, vec![job], DeliveryState::Pending, Some(detail)).await;
-                LookedUp::LostTooOften
-            }
             Ok(None) => LookedUp::Absent(job),
             Err(error) => {
                 tracing::warn!(event = "look_up_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy could not be looked up; it stays unknown");
                 LookedUp::NoAnswer(error)
             }
         }
+    }
+
+    /// Leaves absent copies pending that were lost too often to be sent in this run again; returns the others.
+    async fn without_lost(&self, visit: &mut Visit<'_>, absent: Vec<Job>) -> Vec<Job> {
+        let is_lost = |job: &Job| visit.lost.get(&job.no).is_some_and(|times| *times >= LOST);
+        let (lost, others) = absent.into_iter().partition(is_lost);
+        let detail = "it was sent several times, and is not there; see the log";
+        self.unsent(visit.mailbox, lost, DeliveryState::Pending, Some(detail)).await;
+        others
     }
 
     /// A mailbox that doesn't answer is asked again after a pause; one that refuses to is left alone.

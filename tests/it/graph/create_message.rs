@@ -11,7 +11,7 @@ use whatsapp_archiver::sign_in::Cloud;
 
 use crate::mailbox_contract::{large_message, manifest, message, messages};
 use crate::servers::graph::client::Connection;
-use crate::servers::graph::{Act, Fault};
+use crate::servers::graph::{Act, Fault, StoredAttachment, StoredMessage};
 
 const FOLDER: &str = "WhatsApp Archiver";
 
@@ -148,7 +148,107 @@ async fn where_there_are_no_upload_sessions_nothing_is_begun() {
         let error = door.import(&mailbox, &[large_message()], &SendPermit::always()).await.remove(0).unwrap_err();
         assert!(matches!(&error, ImportError::Rejected(text) if text.contains("imap")), "{error}");
         assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
+        // A text of this length becomes a file.
+        let error = door.import(&mailbox, &[long_message()], &SendPermit::always()).await.remove(0).unwrap_err();
+        assert!(matches!(&error, ImportError::Rejected(text) if text.contains("imap")), "{error}");
+        assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
         door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+    }
+}
+
+/// A message whose text alone is too large for one request.
+fn long_message() -> Arc<Message> {
+    let mut mail = message(1).mail.clone();
+    mail.text = "much to say ".repeat(300_000);
+    mail.html = format!("<html><body><pre>{}</pre></body></html>", mail.text);
+    Arc::new(Message::new(mail))
+}
+
+/// What verification says after somebody changed the copy.
+async fn verdict_after(method: Method, sent: Arc<Message>, change: impl FnOnce(&mut StoredMessage)) -> Verdict {
+    let connection = Connection::new();
+    connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
+    let mailbox = connection.mailbox("ana");
+    let door = connection.door_with(GraphDoorSettings { method, ..GraphDoorSettings::default() });
+    door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
+    assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    connection.server.with(|world| change(&mut world.mailbox(&mailbox.id.0).messages[0]));
+    door.verify(&mailbox, &[manifest(&sent)]).await.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn the_ledgers_word_on_the_text_counts_and_not_the_copys_own() {
+    for method in [Method::CreateMessage, Method::ImportMime] {
+        let verdict = verdict_after(method, message(1), |copy| {
+            copy.html = copy.html.replace("Message", "Massage");
+            // Whoever can change the body can change what the copy says of itself.
+            copy.properties.clear();
+        });
+        assert!(matches!(verdict.await, Verdict::Altered { detail } if detail.contains("text")), "{method:?}");
+    }
+    let verdict = verdict_after(Method::CreateMessage, long_message(), |copy| {
+        let file = &mut copy.attachments[0].bytes;
+        let place = file.len() / 2;
+        file[place] ^= 1;
+    });
+    assert!(matches!(verdict.await, Verdict::Altered { detail } if detail.contains("whole message")));
+}
+
+#[tokio::test]
+async fn a_file_that_grew_or_came_is_an_alteration_and_no_error() {
+    let verdict = verdict_after(Method::CreateMessage, with_files(1, &[1_000, 5_000]), |copy| {
+        copy.attachments[0].bytes = vec![7; 6_000_000];
+    });
+    assert!(matches!(verdict.await, Verdict::Altered { detail } if detail.contains("other bytes")));
+    let verdict = verdict_after(Method::CreateMessage, message(1), |copy| {
+        copy.attachments.push(StoredAttachment {
+            id: "added".to_owned(),
+            name: "added.txt".to_owned(),
+            content_type: "text/plain".to_owned(),
+            bytes: b"x".to_vec(),
+            is_inline: false,
+        });
+    });
+    assert!(matches!(verdict.await, Verdict::Altered { detail } if detail.contains("attachments")));
+}
+
+#[tokio::test]
+async fn files_are_listed_where_there_can_be_some() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let door = connection.door();
+    let sent = messages(5);
+    for result in door.import(&mailbox, &sent, &SendPermit::always()).await {
+        result.unwrap();
+    }
+    connection.server.clear_log();
+    let manifests: Vec<_> = sent.iter().map(|message| manifest(message)).collect();
+    assert_eq!(door.verify(&mailbox, &manifests).await.unwrap(), vec![Verdict::Intact; 5]);
+    assert!(
+        connection.server.log().iter().all(|line| !line.contains("/attachments")),
+        "{:#?}",
+        connection.server.log()
+    );
+    assert!(door.verify_batch() <= 100);
+}
+
+#[tokio::test]
+async fn the_permission_that_a_look_up_lacks_is_the_look_ups_own() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let settings = GraphDoorSettings { method: Method::ImportMime, ..GraphDoorSettings::default() };
+    let door = connection.door_with(settings);
+    connection.server.fail(Fault::always("/mailFolders", Act::reply(403, "ErrorAccessDenied")).of("GET"));
+    connection.server.fail(Fault::always("/messages", Act::reply(403, "ErrorAccessDenied")).of("GET"));
+    let refusals = [
+        door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err(),
+        door.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap_err(),
+        door.verify(&mailbox, &[manifest(&message(1))]).await.unwrap_err(),
+        door.inventory(&mailbox).await.unwrap_err(),
+    ];
+    for error in refusals {
+        let told = error.to_string();
+        assert!(told.contains("grant the application Mail.ReadWrite,"), "{told}");
     }
 }
 
@@ -156,10 +256,7 @@ async fn where_there_are_no_upload_sessions_nothing_is_begun() {
 async fn a_text_too_large_for_one_request_arrives_whole() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let mut mail = message(1).mail.clone();
-    mail.text = "much to say ".repeat(300_000);
-    mail.html = format!("<html><body><pre>{}</pre></body></html>", mail.text);
-    let sent = Arc::new(Message::new(mail));
+    let sent = long_message();
     let door = connection.door();
     door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
     let stored = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER)).remove(0);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::convert::Message;
 use whatsapp_archiver::mailbox::{ImportError, MailboxDoor as _, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
@@ -200,4 +201,43 @@ async fn an_answer_that_can_not_be_read_is_an_unknown_outcome() {
     let error = door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{error}");
     assert!(door.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_waits_to_be_finished_is_left_when_the_program_stops() {
+    let connection = Connection::standing();
+    let mailbox = connection.mailbox("ana");
+    let door = connection.door();
+    door.import(&mailbox, &[message(9)], &SendPermit::always()).await.remove(0).unwrap();
+    connection.server.fail(Fault::once("PUT", "upload/", Act::throttle(RetryAfter::Seconds(300))));
+    let sent = [with_files(1, &[4_500_000])];
+    let stop = CancellationToken::new();
+    let permit = SendPermit::always().until(stop.clone());
+    let import = async {
+        let error = door.import(&mailbox, &sent, &permit).await.remove(0).unwrap_err();
+        assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{error}");
+    };
+    let others = async {
+        while door.closed_until(&mailbox).is_none() {
+            tokio::task::yield_now().await;
+        }
+        // Whoever comes meanwhile is told at once, and waits behind nobody.
+        let error = door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
+        assert!(matches!(error, ImportError::Throttled { after: Some(_), .. }), "{error}");
+        stop.cancel();
+    };
+    tokio::join!(import, others);
+    connection.clock.advance(Duration::from_mins(5));
+    assert_completed(&connection, &mailbox, &sent[0]).await;
+}
+
+#[tokio::test]
+async fn an_endless_pause_is_not_waited_for() {
+    let connection = Connection::standing();
+    let mailbox = connection.mailbox("ana");
+    let door = connection.door();
+    connection.server.fail(Fault::once("PUT", "upload/", Act::throttle(RetryAfter::Seconds(3_000))));
+    let error =
+        door.import(&mailbox, &[with_files(1, &[4_500_000])], &SendPermit::always()).await.remove(0).unwrap_err();
+    assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{error}");
 }

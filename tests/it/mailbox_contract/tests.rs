@@ -1,10 +1,12 @@
 //! The clauses of the contract, one function each.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::future::join_all;
 use whatsapp_archiver::convert::Message;
+use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::{ImportError, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
 
@@ -148,6 +150,26 @@ pub(crate) async fn a_lost_attempt_ends_in_one_copy(harness: &dyn Harness) {
     import_one(harness, &mailbox, &sent).await.unwrap();
     assert!(door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap().is_some());
     assert_archived(harness, &mailbox, &messages(2)).await;
+}
+
+pub(crate) async fn what_is_there_is_never_called_absent(harness: &dyn Harness) {
+    let mailbox = harness.make_mailbox("ana").await;
+    let all = messages(40);
+    let (sent, unsent) = all.split_at(30);
+    let ids: Vec<_> = all.iter().map(|message| message.mail.message_id.clone()).collect();
+    let door = harness.door();
+    let are_absent = |absent: &HashSet<MessageId>, some: &[Arc<Message>]| {
+        some.iter().filter(|message| absent.contains(&message.mail.message_id)).count()
+    };
+    // A door may know of none; where it knows, it knows of all.
+    let before = door.absent(&mailbox, &ids).await.unwrap();
+    assert!([0, all.len()].contains(&are_absent(&before, &all)), "{before:?}");
+    import_all(harness, &mailbox, sent).await;
+    harness.move_elsewhere(&mailbox, &sent[3].mail.message_id).await;
+    let after = door.absent(&mailbox, &ids).await.unwrap();
+    assert_eq!(are_absent(&after, sent), 0, "{after:?}");
+    assert_eq!(are_absent(&after, unsent), if before.is_empty() { 0 } else { unsent.len() });
+    assert!(door.absent(&mailbox, &[]).await.unwrap().is_empty());
 }
 
 pub(crate) async fn what_is_not_permitted_is_certainly_not_sent(harness: &dyn Harness) {

@@ -193,3 +193,24 @@ impl World {
         assert_eq!(window.to, now - behind - chrono::Duration::minutes(5));
     }
 }
+
+/// The windows that lie in staging.
+async fn staged_windows(world: &World) -> usize {
+    world.ledger.purgeable_windows(world.clock.now(), 100).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_clock_that_runs_ahead_purges_nothing() {
+    let mut world = World::new().await;
+    world.retain = Some(Duration::from_hours(24 * 30));
+    world.server.add([to_ana(1)]);
+    world.run().await;
+    assert_eq!(staged_windows(&world).await, 1);
+    world.server.hold_time();
+    world.clock.advance(Duration::from_hours(24 * 31));
+    world.run().await;
+    assert_eq!(staged_windows(&world).await, 1, "by the source's clock it is the same day");
+    world.server.let_time_go();
+    world.run().await;
+    assert_eq!(staged_windows(&world).await, 0);
+}

@@ -237,7 +237,7 @@ fn no_answer(error: &CallError, permission: &str) -> DirectoryError {
                 }
             ))
         }
-        CallError::Refused(_) | CallError::Unreadable(_) | CallError::Unexpected(_) => {
+        CallError::Refused(_) | CallError::Unreadable(_) | CallError::TooLarge(_) | CallError::Unexpected(_) => {
             DirectoryError::Unexpected(error.to_string())
         }
     }
