@@ -50,9 +50,10 @@ impl Roster {
             listed.first = first;
             std::mem::swap(&mut listed.person, &mut person);
         }
-        // A recorded address counts more than what an item tells, whichever comes first.
-        if person.is_recorded && !listed.person.is_recorded {
-            (listed.person.email, listed.person.is_recorded) = (person.email, true);
+        // A recorded address counts more than what an item tells, whichever comes first, and any more than none.
+        let is_better = person.is_recorded && !listed.person.is_recorded;
+        if is_better || listed.person.email.is_empty() {
+            (listed.person.email, listed.person.is_recorded) = (person.email, person.is_recorded);
         }
         let seen = if joins { &mut listed.joins } else { &mut listed.present };
         *seen = Some(seen.map_or(place, |seen| seen.min(place)));
@@ -70,5 +71,36 @@ impl Roster {
         let Some(listed) = self.people.get(key) else { return false };
         let Some(joins) = listed.joins else { return false };
         joins >= start && listed.present.is_none_or(|present| joins <= present)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(name: &str, email: &str, is_recorded: bool) -> CapturedPerson {
+        CapturedPerson { key: "15550100".to_owned(), name: name.to_owned(), email: email.to_owned(), is_recorded }
+    }
+
+    #[test]
+    fn somebody_has_the_first_name_and_the_best_address_in_whatever_order_they_come() {
+        let (none, told, recorded) = (
+            person("Ana", "", false),
+            person("A.", "told@contoso.example", false),
+            person("A", "r@contoso.example", true),
+        );
+        let listed = |people: &[(i64, &CapturedPerson)]| {
+            let mut roster = Roster::default();
+            for (millis, person) in people {
+                roster.list(((*millis, 0), 0), (*person).clone(), false);
+            }
+            let [listed] = roster.people()[..] else { panic!() };
+            (listed.name.clone(), listed.email.clone())
+        };
+        let expected = |email: &str| ("Ana".to_owned(), email.to_owned());
+        assert_eq!(listed(&[(1, &none), (2, &told)]), expected("told@contoso.example"));
+        assert_eq!(listed(&[(2, &told), (1, &none)]), expected("told@contoso.example"));
+        assert_eq!(listed(&[(2, &told), (3, &recorded), (1, &none)]), expected("r@contoso.example"));
+        assert_eq!(listed(&[(3, &recorded), (1, &none), (2, &told)]), expected("r@contoso.example"));
     }
 }
