@@ -174,7 +174,7 @@ pub struct AttachmentDeclaration {
     pub content_type: Option<String>,
     /// The declared size in bytes.
     pub size: Option<u64>,
-    /// The declared SHA-256, which decides whether the bytes are right. `Some(Err)` where it is not a digest.
+    /// The declared SHA-256, which decides whether the bytes are right; `None` also where what is declared is none.
     pub digest: Option<Digest>,
     /// Whether the bytes are in the item itself (`content`), as base64.
     pub inline: bool,
