@@ -46,6 +46,7 @@ mod run;
 mod settle;
 mod sharing;
 mod source_health;
+mod unfamiliar;
 
 pub use closing::Keeping;
 pub use load::Loader;

@@ -165,7 +165,7 @@ fn door_settings(config: &Config, graph: &GraphConfig) -> GraphDoorSettings {
             GraphMethod::ImportMime => Method::ImportMime,
         },
         settle: graph.settle,
-        ..GraphDoorSettings::default()
+        message_class: graph.message_class.clone(),
     }
 }
 
@@ -238,7 +238,7 @@ fn imap_settings(config: &Config, imap: &ImapConfig, sign_in: Option<&Arc<SignIn
         folder: config.mailbox.folder.clone(),
         connections: imap.connections,
         extra_roots_pem,
-        timeouts: ImapTimeouts::default(),
+        timeouts: ImapTimeouts::within(config.ledger.lease),
         // A server that lost the connection may still be storing the message; half a minute is far more than that takes.
         settle: std::time::Duration::from_secs(30),
     })

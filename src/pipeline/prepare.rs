@@ -110,7 +110,11 @@ impl Preparer {
             .filter(|(_, screened)| matches!(screened, Screened::Importable))
             .filter_map(|(candidate, _)| candidate.item.as_ref().ok())
             .collect();
-        let mut resolutions = self.resolve(&importable).await.into_iter();
+        let resolutions = self.resolve(&importable).await;
+        // All at once, and not item by item: it is a transaction.
+        let resolved = resolutions.iter().flat_map(Resolution::mailboxes).map(|(mailbox, _)| mailbox);
+        self.sharing.take(resolved).await?;
+        let mut resolutions = resolutions.into_iter();
 
         let mut ready = Vec::with_capacity(batch.len());
         for (candidate, screened) in batch.into_iter().zip(screened) {
@@ -249,7 +253,7 @@ impl Preparer {
         prepared.identity = Some(identity);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
         let mut copies = Copies { message, partial, space: Arc::new(space), admitted: Vec::new(), left: Vec::new() };
-        let state = if self.doubt.covers(&candidate) { DeliveryState::Unknown } else { DeliveryState::Ready };
+        let is_doubtful = self.doubt.covers(&candidate);
         let known: Vec<&str> = candidate
             .history
             .rows
@@ -258,9 +262,12 @@ impl Preparer {
             .filter(|target| !prepared.replaced.iter().any(|replaced| replaced == target))
             .collect();
         for (mailbox, by) in rows.mailboxes {
-            if known.contains(&Target::Mailbox(mailbox.id.clone()).name().as_str()) {
+            let target = Target::Mailbox(mailbox.id.clone()).name();
+            if known.contains(&target.as_str()) {
                 continue;
             }
+            let may_be_there = is_doubtful || candidate.history.was_given_up(&target);
+            let state = if may_be_there { DeliveryState::Unknown } else { DeliveryState::Ready };
             prepared.deliveries.push(rows::copy_row(mailbox, by, identity, state));
         }
         self.admit(&mut prepared.deliveries, &mut copies).await?;

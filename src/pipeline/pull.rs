@@ -295,7 +295,10 @@ impl Puller {
         let raw = body.get(range.clone()).unwrap_or_default();
         let item = Item::read(raw, now);
         let (attachments, content) = match &item {
-            Ok(item) => self.take_attachments(window, key, item, raw).await?,
+            Ok(item) => {
+                super::unfamiliar::tell(item);
+                self.take_attachments(window, key, item, raw).await?
+            }
             Err(_) => (Vec::new(), None),
         };
         let read = item.as_ref().ok();

@@ -85,7 +85,7 @@ fn key(number: usize) -> ItemKey {
 fn manifest(number: usize) -> Manifest {
     let digest = Digest::of(format!("message {number}").as_bytes());
     let message_id = identity(number).message_id();
-    Manifest { message_id, date: at(0), subject: digest, mime: digest, size: 1, attachments: Vec::new() }
+    Manifest { message_id, date: at(0), subject: digest, text: None, mime: digest, size: 1, attachments: Vec::new() }
 }
 
 fn new_item(number: usize) -> NewItem {

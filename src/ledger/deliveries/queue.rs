@@ -1,6 +1,7 @@
 //! The queue of each mailbox: which copies a run sends to it, and what became of them.
 
 use chrono::{DateTime, Utc};
+use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
 use super::{Delivery, DeliveryState, Outcome, QueueOf, Target};
@@ -47,16 +48,10 @@ impl Ledger {
 
     /// Mailboxes with open copies, the longest queue first.
     pub async fn open_mailboxes(&self) -> Result<Vec<Mailbox>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT mailbox_id, MAX(mailbox) AS mailbox, COUNT(*) AS copies FROM deliveries
-             WHERE state IN ('ready', 'sending', 'unknown', 'pending') AND mailbox_id IS NOT NULL
-             GROUP BY mailbox_id ORDER BY copies DESC, mailbox_id",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter()
-            .map(|row| Ok(Mailbox { id: MailboxId(sql::get(row, "mailbox_id")?), address: sql::get(row, "mailbox")? }))
-            .collect()
+        let rows = sqlx::query(built(mailboxes_of("state IN ('ready', 'sending', 'unknown', 'pending')")))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(read_mailbox).collect()
     }
 
     /// A mailbox's copies of a run that are not settled, in the order of their items, after `after`.
@@ -200,6 +195,21 @@ impl Ledger {
         .await?;
         Ok(())
     }
+}
+
+/// The mailboxes of rows, the longest queue first, each with its latest address: people change their names.
+pub(in crate::ledger) fn mailboxes_of(condition: &str) -> String {
+    format!(
+        "SELECT mailbox_id, mailbox FROM (
+           SELECT mailbox_id, mailbox, COUNT(*) OVER (PARTITION BY mailbox_id) AS copies,
+             ROW_NUMBER() OVER (PARTITION BY mailbox_id ORDER BY item_no DESC) AS place
+           FROM deliveries WHERE {condition} AND mailbox_id IS NOT NULL) AS found
+         WHERE place = 1 ORDER BY copies DESC, mailbox_id"
+    )
+}
+
+pub(in crate::ledger) fn read_mailbox(row: &AnyRow) -> Result<Mailbox, LedgerError> {
+    Ok(Mailbox { id: MailboxId(sql::get(row, "mailbox_id")?), address: sql::get(row, "mailbox")? })
 }
 
 async fn settle_chunk(

@@ -1,5 +1,6 @@
 //! The commands that need no run: check, mapping check, convert, init, help.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use super::{Trial, ended, program};
@@ -89,7 +90,7 @@ fn convert_writes_messages_without_any_network() {
 
     // The last line is cut short: it is told, and the others are converted all the same.
     let lines = convert("20261121-phone-archiver.jsonl");
-    assert_eq!(lines.code, Some(1));
+    assert_eq!(lines.code, Some(0), "what a rule keeps out is normal");
     assert!(lines.log.contains("is not converted") && lines.out.lines().count() > 10, "{}", lines.log);
     assert_eq!(ended(program().args(["convert", "/nowhere.json"])).code, Some(1));
     fs::write(trial.path("text.json"), "good morning").unwrap();
@@ -108,6 +109,30 @@ fn a_converted_item_is_the_message_that_is_imported() {
     let copy = ana.iter().find(|found| found.whatsapp_id == converted.whatsapp_id).unwrap();
     assert_eq!((&copy.text, &copy.files), (&converted.text, &converted.files));
     assert_eq!(copy.files.len(), 1);
+}
+
+/// The e-mail properties name another address of Susan Okafor, and none of Omar Haddad.
+#[test]
+fn an_rsmf_export_names_the_mailboxes_that_the_ledger_recorded() {
+    let trial = Trial::imported();
+    let out = trial.path("rsmf");
+    let window = ["export", "--from", "2026-11-01", "--to", "2026-12-01", "--format", "rsmf", "--out"];
+    let export = ended(trial.command(&window).arg(&out));
+    assert_eq!(export.code, Some(0), "{}{}", export.out, export.log);
+    let mut addresses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for file in fs::read_dir(&out).unwrap() {
+        let manifest = crate::export::read_rsmf(&file.unwrap().path()).manifest;
+        for person in manifest["participants"].as_array().unwrap() {
+            let address = person.get("email").map_or("", |email| email.as_str().unwrap());
+            let number = person["account_id"].as_str().unwrap();
+            addresses.entry(number.to_owned()).or_default().insert(address.to_owned());
+        }
+    }
+    for (number, address) in
+        [("447700900101", "susan.okafor@contoso.example"), ("447700900103", "omar.haddad@contoso.example")]
+    {
+        assert_eq!(addresses[number], BTreeSet::from([address.to_owned()]), "{number}");
+    }
 }
 
 #[test]

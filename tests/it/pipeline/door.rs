@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use whatsapp_archiver::clock::{Clock as _, ManualClock};
 use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::identity::MessageId;
-use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
 
 use crate::oracle::{Found, Mailboxes};
@@ -225,13 +225,23 @@ impl MailboxDoor for ScriptedDoor {
         self.state().closed.get(&mailbox.address).copied().filter(|until| *until > self.clock.now())
     }
 
-    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+    async fn import(
+        &self,
+        mailbox: &Mailbox,
+        messages: &[Arc<Message>],
+        _permit: &SendPermit,
+    ) -> Vec<Result<RemoteId, ImportError>> {
         self.enter(mailbox, Asked::Import(messages.len())).await;
         let mut state = self.state();
         messages.iter().map(|message| state.take(&mailbox.address, message)).collect()
     }
 
-    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
+    async fn recover(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        _permit: &SendPermit,
+    ) -> Result<Option<RemoteId>, ImportError> {
         self.enter(mailbox, Asked::LookUp).await;
         let state = self.state();
         if let Some(act) = &state.no_look_ups {

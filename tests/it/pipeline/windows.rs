@@ -55,6 +55,7 @@ async fn a_run_that_failed_goes_on_at_its_cursor() {
     assert!(matches!(finished.error, Some(RunError::SourceAt { cursor: Cursor(20), .. })), "{:?}", finished.error);
     assert_eq!(finished.report.items.available_from_source, 20);
     assert_eq!(world.ledger.watermark().await.unwrap(), None);
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=20), "what was staged is delivered all the same");
 
     world.source = None;
     let asked = world.server.page_requests().len();
