@@ -125,7 +125,7 @@ impl Deliverer {
     }
 
     /// Leaves absent copies pending that were lost too often to be sent in this run again; returns the others.
-    async fn without_lost(&self, visit: &Visit<'_>, absent: Vec<Job>) -> Vec<Job> {
+    async fn without_lost(&self, visit: &mut Visit<'_>, absent: Vec<Job>) -> Vec<Job> {
         let is_lost = |job: &Job| visit.lost.get(&job.no).is_some_and(|times| *times >= LOST);
         let (lost, others) = absent.into_iter().partition(is_lost);
         let detail = "it was sent several times, and is not there; see the log";
