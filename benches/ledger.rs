@@ -175,7 +175,15 @@ fn mailboxes(no: ItemNo) -> [Mailbox; 2] {
 fn prepared(no: ItemNo) -> Prepared {
     let digest = identity(no).0;
     let message_id = identity(no).message_id();
-    let manifest = Manifest { message_id, date: at(0), subject: digest, mime: digest, size: 8000, attachments: vec![] };
+    let manifest = Manifest {
+        message_id,
+        date: at(0),
+        subject: digest,
+        mime: digest,
+        text: None,
+        size: 8000,
+        attachments: vec![],
+    };
     let copy = |mailbox: Mailbox| NewDelivery {
         target: Target::Mailbox(mailbox.id.clone()),
         mailbox: Some((mailbox, ResolvedBy::Csv)),

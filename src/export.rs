@@ -3,7 +3,7 @@
 //! A pure writer: it is handed items with their messages, one after the other, and writes files into a folder. It reads
 //! no staging, no ledger and no mailbox. Nothing that is there already is overwritten. Two captures of the same message
 //! (the same identity) are written once. What is held in memory doesn't grow with the window but for about 100 bytes a
-//! message (and, for RSMF, the texts of one chat and day at a time).
+//! message (and, for RSMF, the texts and people of one chat and day at a time).
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};

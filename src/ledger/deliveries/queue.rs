@@ -1,4 +1,7 @@
 //! The queue of each mailbox: which copies a run sends to it, and what became of them.
+//!
+//! Statements about named rows, or one mailbox's, compare `run_id || ''` rather than `run_id`: SQLite would take the index
+//! of the run, and look through all of the run's rows each time.
 
 use chrono::{DateTime, Utc};
 use sqlx::any::AnyRow;
@@ -64,8 +67,9 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<Delivery>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT * FROM deliveries WHERE mailbox_id = $1 AND state = $2 AND run_id = $3
-               AND first = $4 AND item_no > $5 ORDER BY item_no LIMIT $6",
+            // The list of states is what lets SQLite use its index of open copies.
+            "SELECT * FROM deliveries WHERE mailbox_id = $1 AND state = $2 AND run_id || '' = $3
+               AND state IN ('ready', 'sending', 'unknown', 'pending') AND first = $4 AND item_no > $5 ORDER BY item_no LIMIT $6",
         )
         .bind(mailbox.0.clone())
         .bind(if of == QueueOf::Unknown { "unknown" } else { "ready" })
@@ -94,7 +98,7 @@ impl Ledger {
             items::insert_messages(&mut transaction, &messages).await?;
             let statement = format!(
                 "UPDATE deliveries SET state = 'sending', holder = $1, converter = $2
-                 WHERE mailbox_id = $3 AND run_id = $4 AND state IN ('ready', 'unknown') AND item_no IN {}",
+                 WHERE mailbox_id = $3 AND run_id || '' = $4 AND state IN ('ready', 'unknown') AND item_no IN {}",
                 list_of_placeholders(5, chunk.len())
             );
             let mut query = sqlx::query(built(statement))
@@ -230,7 +234,7 @@ async fn settle_chunk(
            attempts = deliveries.attempts + done.attempts, settle_at = done.settle_at,
            remote_id = COALESCE(done.remote_id, deliveries.remote_id), holder = NULL
          FROM done WHERE deliveries.item_no = done.item_no AND deliveries.target = done.target
-           AND deliveries.run_id = ${}",
+           AND deliveries.run_id || '' = ${}",
         rows.join(", "),
         chunk.len() * TYPES.len() + 1
     );

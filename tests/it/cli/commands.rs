@@ -197,3 +197,28 @@ fn an_export_leaves_out_what_staging_does_not_give_back() {
     assert!(partial.log.contains("left out: item "), "{}", partial.log);
     assert!(partial.log.contains("is not in staging"), "{}", partial.log);
 }
+
+#[test]
+fn the_container_recipe_of_the_readme_is_a_configuration() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let here = directory.path().display().to_string();
+    assert_eq!(ended(program().arg("init").arg(directory.path())).code, Some(0));
+    let moved = |text: &str| text.replace("/run/secrets", &here).replace("/var/lib/whatsapp-archiver", &here);
+    let file = directory.path().join("config.toml");
+    fs::write(&file, moved(&fs::read_to_string(&file).unwrap())).unwrap();
+    let readme = fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    for secret in ["telemessage_password", "client_secret", "status_token"] {
+        assert!(readme.contains(&format!("`{secret}`")), "{secret}");
+        fs::write(directory.path().join(secret), "0123456789abcdef0123456789abcdef").unwrap();
+    }
+    let mut check = program();
+    check.arg("--config").arg(&file).arg("check");
+    let variables = readme.lines().filter_map(|line| line.trim().strip_prefix("-e ")?.split_once('='));
+    let mut set = 0;
+    for (name, value) in variables {
+        check.env(name, moved(value.trim_end_matches([' ', '\\']).trim_matches('\'')));
+        set += 1;
+    }
+    let checked = ended(&mut check);
+    assert_eq!((set, checked.code), (3, Some(0)), "{}{}", checked.out, checked.log);
+}
