@@ -23,7 +23,7 @@ mod transport_security;
 
 pub use error::HttpError;
 pub use retry_after::{date, retry_after};
-pub use transport_security::{InsecureUrl, require_https_or_loopback};
+pub use transport_security::{InsecureUrl, is_loopback, require_https_or_loopback};
 
 /// The remotes, as metrics, logs and the status page name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,7 +85,7 @@ pub struct HttpOptions {
     pub connect_timeout: Duration,
     /// The longest silence of the other side.
     pub read_timeout: Duration,
-    /// The longest duration of a whole exchange; a streamed reply has only `read_timeout`. Shorter than the ledger's lease.
+    /// The longest duration of a whole exchange; a streamed reply has only `read_timeout`.
     pub request_timeout: Duration,
 }
 

@@ -37,7 +37,7 @@ mod silence;
 mod sql;
 mod verification;
 
-pub use account::{AccountCounts, Failure, FailureFilter, Unmapped};
+pub use account::{AccountCounts, Failure, FailureFilter, ListPlace, Unmapped};
 pub use actions::{ActionKind, AdminAction};
 pub use copy::CopyError;
 pub use deliveries::{

@@ -37,16 +37,12 @@ pub struct Page {
     pub next: Cursor,
     /// Whether the window ends with this page.
     pub end: bool,
-    /// The source's own time, where it tells one (`timeStamp`). A window is never read past it.
-    pub server_time: Option<DateTime<Utc>>,
 }
 
 /// The bytes of one attachment, as they come.
 pub struct AttachmentStream {
     /// The length that the source announced (`Content-Length`), in bytes.
     pub length: Option<u64>,
-    /// The media type that the source announced.
-    pub content_type: Option<String>,
     /// Set where the bytes read like an answer that tells of an error. They can be an attachment all the same: believed only
     /// where the declared digest doesn't match them, or where none is declared.
     pub suspected_error: Option<SourceError>,

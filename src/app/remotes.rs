@@ -172,7 +172,9 @@ fn door_settings(config: &Config, graph: &GraphConfig) -> GraphDoorSettings {
 fn source(config: &Config, http: &HttpClient, clock: &SharedClock) -> anyhow::Result<Arc<dyn Source>> {
     let source = &config.source;
     Ok(match &source.kind {
-        SourceKind::Directory { path } => Arc::new(DirectorySource::new(path.clone(), source.page_size)),
+        SourceKind::Directory { path } => {
+            Arc::new(DirectorySource::new(path.clone(), source.page_size).of_products(source.products.clone()))
+        }
         SourceKind::TeleMessage(account) => {
             let settings = TeleMessageSettings {
                 base_url: account.base_url.clone(),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -10,8 +11,10 @@ use super::{CommandError, CommandResult, Context, Exit, block_on, instant, outpu
 use crate::app::App;
 use crate::convert::convert;
 use crate::export::{Exporter, Format, Summary};
+use crate::fault::Fault;
 use crate::ledger::{ItemNo, ItemRecord};
 use crate::pipeline::Loader;
+use crate::staging::StagingError;
 use crate::window::Window;
 
 #[derive(Debug, Args)]
@@ -43,6 +46,9 @@ const ITEMS: u32 = 200;
 /// An item whose content has more bytes than this is not exported: its message would not fit into memory.
 const LARGEST: u64 = 512 * 1024 * 1024;
 
+/// The longest overlap that windows may have been read with, whatever the configuration says now.
+const LONGEST_OVERLAP: Duration = Duration::from_hours(31 * 24);
+
 fn parse_format(name: &str) -> Result<Format, String> {
     let names: Vec<&str> = Format::ALL.into_iter().map(Format::name).collect();
     Format::from_name(name).ok_or_else(|| format!("one of {}", names.join(", ")))
@@ -54,9 +60,14 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     block_on(async {
         let app = context.app(&config).await?;
         let exporter = Exporter::new(arguments.format, &arguments.out).map_err(anyhow::Error::from)?;
-        let (summary, left_out) = export(&app, window, exporter).await?;
+        let Exported { summary, left_out, purged } = export(&app, window, exporter).await?;
         for left in &left_out {
             eprintln!("left out: {}", left.why);
+        }
+        if purged > 0 {
+            eprintln!(
+                "up to {purged} items of this time are purged from staging (staging.retain): they can't be exported"
+            );
         }
         output::print(&format!(
             "{} messages in {} files below {}; {} further captures of the same messages; {} items left out\n",
@@ -71,14 +82,32 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     })
 }
 
-/// Exports the items that were received in a window. Gives what was written, and why items were left out.
-async fn export(app: &App, window: Window, exporter: Exporter) -> Result<(Summary, Vec<LeftOut>), CommandError> {
+/// What came of an export.
+struct Exported {
+    summary: Summary,
+    left_out: Vec<LeftOut>,
+    /// Items of the windows in question that staging doesn't have any more.
+    purged: u64,
+}
+
+/// Where items that were received in a window may have been staged. A window reads back before its beginning, so that they
+/// may lie under a later one; a source without windows is read whole at any time, so that they may lie under any later one.
+fn staged_in(app: &App, received: Window) -> Window {
+    let overlap = app.config.schedule.overlap.max(LONGEST_OVERLAP);
+    let to = chrono::Duration::from_std(overlap).ok().and_then(|overlap| received.to.checked_add_signed(overlap));
+    let to = to.filter(|_| app.remotes.source.has_windows());
+    Window { from: received.from, to: to.unwrap_or(DateTime::<Utc>::MAX_UTC) }
+}
+
+/// Exports the items that were received in a window.
+async fn export(app: &App, window: Window, exporter: Exporter) -> Result<Exported, CommandError> {
+    let staged = staged_in(app, window);
     let loader = Loader::new(Arc::clone(&app.remotes.staging));
     let mut exporter = exporter;
     let mut left_out = Vec::new();
     let mut after = ItemNo(0);
     loop {
-        let records = app.ledger.items_of_window(window, after, ITEMS).await.map_err(anyhow::Error::from)?;
+        let records = app.ledger.items_of_window(staged, after, ITEMS).await.map_err(anyhow::Error::from)?;
         let Some(last) = records.last() else { break };
         after = last.no;
         for record in records {
@@ -86,7 +115,8 @@ async fn export(app: &App, window: Window, exporter: Exporter) -> Result<(Summar
         }
     }
     let summary = on_own_thread(move || exporter.finish()).await?;
-    Ok((summary, left_out))
+    let purged = app.ledger.purged_items_of_window(staged).await.map_err(anyhow::Error::from)?;
+    Ok(Exported { summary, left_out, purged })
 }
 
 async fn add(
@@ -98,7 +128,10 @@ async fn add(
     left_out: &mut Vec<LeftOut>,
 ) -> Result<Exporter, CommandError> {
     let name = record.id.map_or_else(|| record.key.to_string(), |id| id.to_string());
-    let (raw, item) = loader.item(record).await.map_err(anyhow::Error::from)?;
+    let (raw, item) = match loader.item(record).await {
+        Ok(read) => read,
+        Err(error) => return unreadable(&name, error, left_out).map(|()| exporter),
+    };
     let item = match item {
         Ok(item) => item,
         // Its receiving time can't be told either, so it is told whenever its window overlaps.
@@ -120,7 +153,10 @@ async fn add(
         left_out.push(LeftOut { why, by_rule: false });
         return Ok(exporter);
     }
-    let attachments = loader.attachments(record, &raw, &record.attachments).await.map_err(anyhow::Error::from)?;
+    let attachments = match loader.attachments(record, &raw, &record.attachments).await {
+        Ok(attachments) => attachments,
+        Err(error) => return unreadable(&name, error, left_out).map(|()| exporter),
+    };
     let resolution = record.resolution.clone().unwrap_or_default();
     let domain = app.config.mailbox.placeholder_address_domain.clone();
     on_own_thread(move || {
@@ -128,6 +164,15 @@ async fn add(
         exporter.add(&item, &resolution, &message).map(|()| exporter)
     })
     .await
+}
+
+/// Leaves out an item that staging gives back damaged, or not at all; fails where it is staging that can't be read.
+fn unreadable(name: &str, error: StagingError, left_out: &mut Vec<LeftOut>) -> Result<(), CommandError> {
+    if Fault::from(&error) != Fault::Hold && !matches!(error, StagingError::TooLarge { .. }) {
+        return Err(anyhow::Error::from(error).into());
+    }
+    left_out.push(LeftOut { why: format!("item {name}: {error}"), by_rule: false });
+    Ok(())
 }
 
 /// Runs work that blocks on files where nobody waits for it.

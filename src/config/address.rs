@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use super::Url;
 use super::document::Value;
 use super::form::{self, Wrong};
+use crate::http::is_loopback;
 
 /// The address of a service: https, or http to a loopback address, with or without a path; no user, query or fragment.
 pub(super) fn service(value: &Value) -> Result<Url, Wrong> {
@@ -46,16 +47,6 @@ pub(super) fn protected(text: &str) -> Result<Url, &'static str> {
     }
 }
 
-/// Whether a host is this machine for certain.
-pub(super) fn is_loopback(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    match bare.parse::<IpAddr>() {
-        Ok(address) => address.is_loopback(),
-        // RFC 6761: these names never leave the machine.
-        Err(_) => bare.eq_ignore_ascii_case("localhost") || bare.to_ascii_lowercase().ends_with(".localhost"),
-    }
-}
-
 /// A host: a name or an IP address, without a port.
 pub(super) fn host(value: &Value) -> Result<String, Wrong> {
     let text = form::text(value)?;
@@ -73,6 +64,12 @@ pub(super) fn domain(value: &Value) -> Result<String, Wrong> {
     } else {
         Err(Wrong::new("not a domain name: letters, digits, hyphens and dots are expected"))
     }
+}
+
+/// The domain of a mail address: it has a dot, or mail programs take the address for none.
+pub(super) fn mail_domain(value: &Value) -> Result<String, Wrong> {
+    let domain = domain(value)?;
+    if domain.contains('.') { Ok(domain) } else { Err(Wrong::new("must have a dot: \"whatsapp.invalid\"")) }
 }
 
 /// RFC 1123: labels of 1 to 63 letters, digits and hyphens, 253 in all.
@@ -96,19 +93,14 @@ mod tests {
 
     #[test]
     fn plain_http_stays_on_this_machine() {
-        for url in [
-            "http://127.0.0.1:1234/a",
-            "http://[::1]/",
-            "http://localhost:80",
-            "http://a.localhost",
-            "https://a.example",
-        ] {
+        for url in ["http://127.0.0.1:1234/a", "http://[::1]/", "http://localhost:80", "https://a.example"] {
             assert!(service(&text(url)).is_ok(), "{url}");
         }
         for url in [
             "http://a.example",
             "http://127.0.0.1.example",
             "http://localhost.example",
+            "http://a.localhost",
             "http://10.0.0.1",
             "ftp://127.0.0.1",
             "//a.example",
@@ -138,5 +130,7 @@ mod tests {
             assert!(host(&text(name)).is_err(), "{name}");
         }
         assert!(domain(&text("::1")).is_err());
+        assert!(mail_domain(&text("whatsapp.invalid")).is_ok());
+        assert!(mail_domain(&text("intranet")).is_err());
     }
 }

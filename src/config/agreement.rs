@@ -5,7 +5,7 @@ use super::problem::{Place, Problem};
 use super::reader::Section;
 use super::{
     AzureAuth, Cloud, GraphMethod, ImapAuth, LedgerConfig, MailboxConfig, MailboxKind, MicrosoftConfig, StagingConfig,
-    StagingKind, UsersConfig, UsersKind, address,
+    StagingKind, UsersConfig, UsersKind,
 };
 use crate::http::request_timeout;
 
@@ -18,7 +18,7 @@ pub(super) fn settles_too_early(
 ) -> Option<Problem> {
     let MailboxKind::Graph(graph) = &mailbox?.kind else { return None };
     let least = request_timeout(ledger?.lease);
-    let is_trial = microsoft?.graph_url.host_str().is_some_and(address::is_loopback);
+    let is_trial = microsoft?.graph_url.host_str().is_some_and(crate::http::is_loopback);
     (graph.settle < least && !is_trial).then(|| Problem {
         place: Place::File,
         key: "mailbox.settle".to_owned(),

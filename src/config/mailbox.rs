@@ -199,7 +199,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<MailboxConfig> {
         section.wrong("folder", Wrong::new("must not hold a dot: Maildir separates folders by it"));
     }
     let max_item_size = section.or("max_item_size", 10 << 20, max_item_size);
-    let domain = section.or("placeholder_address_domain", "whatsapp.invalid".to_owned(), address::domain);
+    let domain = section.or("placeholder_address_domain", "whatsapp.invalid".to_owned(), address::mail_domain);
     Some(MailboxConfig { kind: kind?, folder, max_item_size, placeholder_address_domain: domain })
 }
 
@@ -234,7 +234,7 @@ fn read_imap(section: &mut Section<'_>) -> Option<ImapConfig> {
     };
     let login = section.or("login", LoginTemplate(LoginTemplate::PLACE.to_owned()), login);
     let connections = section.or("connections", 8, form::number(1..=256));
-    let is_remote = host.as_deref().is_some_and(|host| !address::is_loopback(host));
+    let is_remote = host.as_deref().is_some_and(|host| !crate::http::is_loopback(host));
     if matches!(tls, Some(ImapTls::None)) && is_remote {
         section
             .wrong("tls", Wrong::new("\"none\" is for loopback addresses only: what is sent could be read on its way"));

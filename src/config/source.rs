@@ -9,6 +9,7 @@ use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 use super::{Secret, Url, address};
 use crate::item::Product;
+use crate::source::telemessage::{ATTACHMENT_PATH, MESSAGES_PATH};
 
 /// Where items come from, and how they are asked for.
 #[derive(Debug, Clone)]
@@ -121,15 +122,13 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<SourceConfig> {
 
 fn read_telemessage(section: &mut Section<'_>) -> Option<TeleMessageConfig> {
     const BASE: &str = "https://archive.telemessage.com";
-    const MESSAGES: &str = "/basicsecured/api/rest/archive/getmessages";
-    const ATTACHMENT: &str = "/basicsecured/api/rest/archive/attachment";
     let base_url = if section.has("base_url") {
         section.optional("base_url", address::service)
     } else {
         address::protected(BASE).ok()
     };
-    let messages_path = section.or("messages_path", MESSAGES.to_owned(), path_of_url);
-    let attachment_path = section.or("attachment_path", ATTACHMENT.to_owned(), path_of_url);
+    let messages_path = section.or("messages_path", MESSAGES_PATH.to_owned(), path_of_url);
+    let attachment_path = section.or("attachment_path", ATTACHMENT_PATH.to_owned(), path_of_url);
     let username = section.required("username", username);
     let password = section.required_secret("password");
     Some(TeleMessageConfig {

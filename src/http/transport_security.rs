@@ -1,6 +1,6 @@
 //! Nothing leaves this machine in clear text.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use reqwest::Url;
 
@@ -13,7 +13,7 @@ pub struct InsecureUrl(String);
 
 /// Refuses a URL that is neither https nor plain http to a loopback address.
 pub fn require_https_or_loopback(url: &Url) -> Result<(), InsecureUrl> {
-    let allowed = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
+    let allowed = url.scheme() == "https" || (url.scheme() == "http" && url.host_str().is_some_and(is_loopback));
     if allowed { Ok(()) } else { Err(InsecureUrl(url.origin().ascii_serialization())) }
 }
 
@@ -25,9 +25,11 @@ pub(super) fn check(remote: Remote, url: &Url) -> Result<(), InsecureUrl> {
     if is_token_endpoint { Ok(()) } else { require_https_or_loopback(url) }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let ipv6 = || url.host_str().is_some_and(|host| host == "[::1]");
-    url.domain() == Some("localhost") || ipv6() || ipv4(url).is_some_and(|address| address.is_loopback())
+/// Whether a host, an IPv6 address in brackets or without, is this machine for certain. Names below `localhost` aren't: it
+/// depends on the resolver where they lead.
+pub fn is_loopback(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    bare.parse::<IpAddr>().map_or_else(|_| bare.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())
 }
 
 fn ipv4(url: &Url) -> Option<Ipv4Addr> {
@@ -63,6 +65,7 @@ mod tests {
             "http://archive.example",
             "http://10.0.0.1",
             "http://localhost.example",
+            "http://a.localhost",
             "http://127.0.0.1.example",
             "http://[::ffff:10.0.0.1]",
             "http://0.0.0.0",

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::participant::{Participant, Person};
 
@@ -189,10 +190,10 @@ pub struct Event {
 #[serde(default)]
 pub struct Location {
     /// Degrees north.
-    #[serde(deserialize_with = "lenient_text")]
+    #[serde(deserialize_with = "verbatim")]
     pub latitude: Option<String>,
     /// Degrees east.
-    #[serde(deserialize_with = "lenient_text")]
+    #[serde(deserialize_with = "verbatim")]
     pub longitude: Option<String>,
     /// The place's name.
     #[serde(deserialize_with = "lenient_text")]
@@ -231,8 +232,60 @@ pub struct RawAttachment {
     pub attachment_size: Option<i64>,
     #[serde(deserialize_with = "lenient_text")]
     pub digest: Option<String>,
-    #[serde(rename = "content", deserialize_with = "is_set")]
-    pub has_content: bool,
+    pub content: InlineContent,
+}
+
+/// What `content` is, without its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InlineContent {
+    /// Null or missing: the bytes are fetched.
+    #[default]
+    Absent,
+    /// Text without anything in it: the bytes of an empty file, or a way of saying that there are none.
+    Blank,
+    /// Anything else.
+    Present,
+}
+
+impl<'de> Deserialize<'de> for InlineContent {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Content;
+        impl<'de> Visitor<'de> for Content {
+            type Value = InlineContent;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("base64 text")
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
+                let blank = value.bytes().all(|byte| byte.is_ascii_whitespace());
+                Ok(if blank { InlineContent::Blank } else { InlineContent::Present })
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(InlineContent::Absent)
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(InlineContent::Present)
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(InlineContent::Present)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(InlineContent::Present)
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(InlineContent::Present)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(InlineContent::Present)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(InlineContent::Present)
+            }
+        }
+        deserializer.deserialize_any(Content)
+    }
 }
 
 /// A value that may be null: null is the default.
@@ -259,7 +312,7 @@ fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> 
 }
 
 /// An integer, as a number or as text; anything else (null, a fraction, a list) counts as missing.
-fn lenient_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+pub(super) fn lenient_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     struct Integer;
     impl<'de> Visitor<'de> for Integer {
         type Value = Option<i64>;
@@ -340,6 +393,16 @@ pub(super) fn lenient_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         }
     }
     deserializer.deserialize_any(Text)
+}
+
+/// Text; a number or a flag as it is written, null, a list or an object as missing.
+fn verbatim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let Some(raw) = Option::<Box<RawValue>>::deserialize(deserializer)? else { return Ok(None) };
+    match raw.get().as_bytes().first() {
+        Some(b'"') => serde_json::from_str(raw.get()).map_err(serde::de::Error::custom),
+        Some(b'{' | b'[') | None => Ok(None),
+        Some(_) => Ok(Some(raw.get().to_owned())),
+    }
 }
 
 /// The bytes of inline attachments: `body.attachment[n].content` as base64 text, `None` where an attachment has none.

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 use serde::de::DeserializeOwned;
 
-use super::raw::{GroupData, InlineContents, RawAttachment, RawBody, RawMessage};
+use super::raw::{
+    GroupData, InlineContent, InlineContents, RawAttachment, RawBody, RawMessage, lenient_integer, lenient_text,
+};
 use super::text::mend_json;
 use super::{
     AttachmentDeclaration, Chat, ChatName, DeletionScope, Direction, ImpossibleTime, Item, ItemId, Kind, MessageTime,
@@ -100,19 +102,32 @@ impl Item {
 pub fn peek_id(raw: &[u8]) -> Option<ItemId> {
     #[derive(serde::Deserialize)]
     struct Id {
-        id: i64,
+        #[serde(default, deserialize_with = "lenient_integer")]
+        id: Option<i64>,
     }
-    parse::<Id>(raw).ok().map(|id| ItemId(id.id))
+    parse::<Id>(raw).ok()?.id.map(ItemId)
 }
 
-/// The receiving time alone (`gatewayReceivedDate`), in epoch milliseconds.
-pub fn peek_received(raw: &[u8]) -> Option<i64> {
+/// The receiving time alone (`gatewayReceivedDate`), where it is possible for an item that was staged at `staged_at`.
+pub fn peek_received(raw: &[u8], staged_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Received {
-        gateway_received_date: i64,
+        #[serde(default, deserialize_with = "lenient_integer")]
+        gateway_received_date: Option<i64>,
     }
-    parse::<Received>(raw).ok().map(|received| received.gateway_received_date)
+    possible_time(parse::<Received>(raw).ok()?.gateway_received_date, staged_at)
+}
+
+/// The product alone (`sourceType`), where the item names one.
+pub fn peek_product(raw: &[u8]) -> Option<Product> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Captured {
+        #[serde(default, deserialize_with = "lenient_text")]
+        source_type: Option<String>,
+    }
+    parse::<Captured>(raw).ok()?.source_type.map(|source_type| Product::from_source_type(&source_type))
 }
 
 /// The base64 text of each attachment's inline content, in order.
@@ -129,7 +144,11 @@ fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, JsonFault> {
         Err(error) => error,
     };
     let text: Cow<'_, str> = String::from_utf8_lossy(raw);
-    let value: serde_json::Value = serde_json::from_str(&mend_json(&text))?;
+    let mended = mend_json(&text);
+    if let Ok(parsed) = serde_json::from_str(&mended) {
+        return Ok(parsed);
+    }
+    let value: serde_json::Value = serde_json::from_str(&mended)?;
     serde_json::from_value(value).map_err(|error| {
         let (mended, strict) = (JsonFault::from(error), JsonFault::from(strict));
         // The strict parser knows the place, where it stumbled over the same.
@@ -232,6 +251,12 @@ fn whole(raw: &[u8]) -> Option<Bytes> {
 }
 
 fn declaration(raw: RawAttachment) -> AttachmentDeclaration {
+    let inline = match raw.content {
+        InlineContent::Present => true,
+        // Taken for the bytes, it would make an empty file of an attachment that is still to be fetched.
+        InlineContent::Blank => raw.attachment_size == Some(0),
+        InlineContent::Absent => false,
+    };
     let declared = filled(raw.digest);
     let digest = declared.as_deref().and_then(Digest::read);
     AttachmentDeclaration {
@@ -240,7 +265,7 @@ fn declaration(raw: RawAttachment) -> AttachmentDeclaration {
         size: raw.attachment_size.and_then(|size| u64::try_from(size).ok()),
         digest,
         unreadable_digest: declared.filter(|_| digest.is_none()),
-        inline: raw.has_content,
+        inline,
     }
 }
 
@@ -254,6 +279,57 @@ mod tests {
 
     fn read(json: &str) -> Result<Item, Malformed> {
         Item::read(json.as_bytes(), now())
+    }
+
+    #[test]
+    fn empty_content_is_the_bytes_of_an_empty_file_alone() {
+        let inline = |fields: &str| {
+            let item =
+                read(&format!(r#"{{"id":7,"body":{{"messageTime":1763700000123,"attachment":[{{{fields}}}]}}}}"#));
+            item.unwrap().attachments[0].inline
+        };
+        assert!(inline(r#""content":"aGk=""#));
+        assert!(inline(r#""content":"","attachmentSize":0"#));
+        for fields in [
+            r#""content":"""#,
+            r#""content":" \n","attachmentSize":48211"#,
+            r#""content":"","attachmentSize":"48211""#,
+            r#""content":null,"attachmentSize":0"#,
+            r#""attachmentSize":0"#,
+        ] {
+            assert!(!inline(fields), "{fields}");
+        }
+    }
+
+    #[test]
+    fn coordinates_are_kept_digit_by_digit() {
+        let location = |latitude: &str, text: &str| {
+            let body = format!(r#"{{"messageTime":1763700000123,"text":{text},"location":{{"latitude":{latitude}}}}}"#);
+            read(&format!(r#"{{"id":7,"body":{body}}}"#)).unwrap().location.unwrap().latitude
+        };
+        // The second text has to be mended before it can be read.
+        for text in [r#""hi""#, r#""\ud800""#] {
+            for number in ["52.520006599999997", "-0.10", "13", "1e1", "48.12345678901234567890"] {
+                assert_eq!(location(number, text).as_deref(), Some(number), "{text}");
+            }
+            assert_eq!(location(r#""52.5200""#, text).as_deref(), Some("52.5200"));
+            assert_eq!(location("null", text), None);
+            assert_eq!(location("[1]", text), None);
+        }
+    }
+
+    #[test]
+    fn a_peek_sees_what_the_reader_sees() {
+        let received = |raw: &str| peek_received(raw.as_bytes(), now()).map(|at| at.timestamp_millis());
+        assert_eq!(received(r#"{"gatewayReceivedDate":"1763700000123"}"#), Some(1_763_700_000_123));
+        for impossible in ["9223372036854775807", "8210266876799999", "-1", "0", "null", "{}"] {
+            assert_eq!(received(&format!(r#"{{"gatewayReceivedDate":{impossible}}}"#)), None, "{impossible}");
+        }
+        assert_eq!(peek_id(br#"{"id":"7"}"#), Some(ItemId(7)));
+        assert_eq!(peek_id(br#"{"id":7.0}"#), Some(ItemId(7)));
+        assert_eq!(peek_id(br#"{"id":null}"#), None);
+        assert_eq!(peek_product(br#"{"sourceType":"WHATSAPP_ARCHIVER"}"#), Some(Product::PhoneArchiver));
+        assert_eq!(peek_product(b"{}"), None);
     }
 
     fn with_times(message_time: &str, received: &str) -> Result<Item, Malformed> {

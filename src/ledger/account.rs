@@ -46,7 +46,7 @@ impl AccountCounts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// Its place in the list: the next rows are those after it.
-    pub position: u64,
+    pub place: ListPlace,
     /// The ledger's number of the item.
     pub no: ItemNo,
     /// TeleMessage's number.
@@ -65,10 +65,19 @@ pub struct Failure {
     pub detail: Option<String>,
 }
 
+/// A place in a list of rows; the default is before the first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ListPlace {
+    /// Of a frozen account the row's number, else the item's.
+    number: i64,
+    /// The row's target, where an item can have several rows.
+    target: String,
+}
+
 impl Failure {
-    fn read(row: &AnyRow, position: u64) -> Result<Self, LedgerError> {
+    fn read(row: &AnyRow, place: ListPlace) -> Result<Self, LedgerError> {
         Ok(Self {
-            position,
+            place,
             no: ItemNo(sql::get(row, "item_no")?),
             item: sql::get(row, "item_id")?,
             message_id: sql::get(row, "message_id")?,
@@ -158,8 +167,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Rows of an account's lists, in order, after the one at the position `after`; from the first where it is 0.
-    pub async fn failures(&self, filter: &FailureFilter, after: u64, limit: u32) -> Result<Vec<Failure>, LedgerError> {
+    /// Rows of an account's lists, in order, after the one at the place `after`.
+    pub async fn failures(
+        &self,
+        filter: &FailureFilter,
+        after: &ListPlace,
+        limit: u32,
+    ) -> Result<Vec<Failure>, LedgerError> {
         let states = if filter.states.is_empty() {
             vec![DeliveryState::Failed, DeliveryState::Pending]
         } else {
@@ -170,10 +184,11 @@ impl Ledger {
         let statement = match filter.run {
             Some(_) => format!(
                 "SELECT * FROM account_rows WHERE run_id = $1 AND state IN ({names})
-                   AND (CAST($2 AS TEXT) IS NULL OR reason = $2) AND row_no > $4 ORDER BY row_no LIMIT $3"
+                   AND (CAST($2 AS TEXT) IS NULL OR reason = $2) AND row_no > $4 AND CAST($5 AS TEXT) IS NOT NULL
+                 ORDER BY row_no LIMIT $3"
             ),
             None => format!(
-                "SELECT items.item_no, items.item_id, items.message_id, items.owner, shown.mailbox, shown.state,
+                "SELECT items.item_no, items.item_id, items.message_id, items.owner, shown.target, shown.mailbox, shown.state,
                    shown.reason, shown.detail
                  FROM (SELECT item_no, target, mailbox, reason, detail,
                          CASE WHEN {OPEN} THEN 'pending' ELSE state END AS state FROM deliveries
@@ -181,23 +196,25 @@ impl Ledger {
                  JOIN items ON items.item_no = shown.item_no
                  WHERE CAST($1 AS TEXT) IS NULL AND shown.state IN ({names})
                    AND (CAST($2 AS TEXT) IS NULL OR shown.reason = $2)
-                 ORDER BY shown.item_no, shown.target LIMIT $3 OFFSET $4"
+                   AND (shown.item_no > $4 OR (shown.item_no = $4 AND shown.target > $5))
+                 ORDER BY shown.item_no, shown.target LIMIT $3"
             ),
         };
         let rows = sqlx::query(sql::built(statement))
             .bind(filter.run.as_ref().map(|run| run.0.clone()))
             .bind(filter.reason.map(|reason| reason.name().to_owned()))
             .bind(i64::from(limit))
-            .bind(i64::try_from(after).unwrap_or(i64::MAX))
+            .bind(after.number)
+            .bind(after.target.clone())
             .fetch_all(&self.pool)
             .await?;
-        let position = |row: &AnyRow, nth: u64| -> Result<u64, LedgerError> {
+        let place = |row: &AnyRow| -> Result<ListPlace, LedgerError> {
             match filter.run {
-                Some(_) => Ok(sql::get::<i64>(row, "row_no")?.unsigned_abs()),
-                None => Ok(after + nth),
+                Some(_) => Ok(ListPlace { number: sql::get(row, "row_no")?, target: String::new() }),
+                None => Ok(ListPlace { number: sql::get(row, "item_no")?, target: sql::get(row, "target")? }),
             }
         };
-        rows.iter().zip(1..).map(|(row, nth)| Failure::read(row, position(row, nth)?)).collect()
+        rows.iter().map(|row| Failure::read(row, place(row)?)).collect()
     }
 
     /// Rows of a run's frozen account in a state, in order, after the row `after`; each with its number.
@@ -219,7 +236,7 @@ impl Ledger {
         .await?;
         let numbered = |row: &AnyRow| {
             let number: i64 = sql::get(row, "row_no")?;
-            Ok((number, Failure::read(row, number.unsigned_abs())?))
+            Ok((number, Failure::read(row, ListPlace { number, target: String::new() })?))
         };
         rows.iter().map(numbered).collect()
     }

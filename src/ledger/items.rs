@@ -234,6 +234,11 @@ pub struct Prepared {
     pub unmapped: Vec<String>,
 }
 
+/// Whether an item's window is purged, and nothing of the item is held.
+const PURGED: &str = "(EXISTS (SELECT 1 FROM staged_windows WHERE staged_windows.window_from = items.window_from
+       AND staged_windows.window_to = items.window_to AND staged_windows.state = 'purged')
+     AND NOT EXISTS (SELECT 1 FROM held_copies WHERE held_copies.item_no = items.item_no))";
+
 impl Ledger {
     /// Which of the captures are recorded already.
     pub async fn known(&self, keys: &[ItemKey]) -> Result<HashSet<ItemKey>, LedgerError> {
@@ -372,19 +377,36 @@ impl Ledger {
         Ok(found)
     }
 
-    /// Items staged under windows that overlap `window`, in order, after `after`.
+    /// Items staged under windows that overlap `window` and lie in staging, or are held, in order, after `after`.
     pub async fn items_of_window(
         &self,
         window: Window,
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
-        let rows = sqlx::query("SELECT * FROM items WHERE item_no > $1 AND window_to > $2 ORDER BY item_no LIMIT $3")
+        let statement = format!(
+            "SELECT * FROM items WHERE item_no > $1 AND window_to > $2 AND window_from < $3 AND NOT {PURGED}
+             ORDER BY item_no LIMIT $4"
+        );
+        let rows = sqlx::query(built(statement))
             .bind(after.0)
             .bind(millis(window.from))
+            .bind(millis(window.to))
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(ItemRecord::read).collect()
+    }
+
+    /// How many items staged under windows that overlap `window` are purged.
+    pub async fn purged_items_of_window(&self, window: Window) -> Result<u64, LedgerError> {
+        let statement =
+            format!("SELECT COUNT(*) AS purged FROM items WHERE window_to > $1 AND window_from < $2 AND {PURGED}");
+        let row = sqlx::query(built(statement))
+            .bind(millis(window.from))
+            .bind(millis(window.to))
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(u64::try_from(sql::get::<i64>(&row, "purged")?).unwrap_or_default())
     }
 }

@@ -5,6 +5,7 @@
 //! many machines, a dead one's leases run out.
 
 use std::fs::{File, TryLockError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
@@ -34,22 +35,31 @@ impl Presence {
 impl Ledger {
     /// Makes this process known to the ledger, and expires the leases of processes that are certainly gone.
     pub async fn join(&self, now: DateTime<Utc>) -> Result<Presence, LedgerError> {
-        let holder = Holder::new();
-        let Some(directory) = &self.presence else { return Ok(Presence { holder, lock: None }) };
+        let Some(directory) = &self.presence else { return Ok(Presence { holder: Holder::new(), lock: None }) };
         let failed = |error: std::io::Error| unusable(directory, &error);
         std::fs::create_dir_all(directory).map_err(failed)?;
         self.expire_gone(now).await?;
-        let lock = File::create_new(directory.join(&holder.0)).map_err(failed)?;
-        lock.lock().map_err(failed)?;
-        Ok(Presence { holder, lock: Some(lock) })
+        loop {
+            let holder = Holder::new();
+            let file = File::create_new(directory.join(&holder.0)).map_err(failed)?;
+            match file.try_lock() {
+                // Another process may have cleared the file away between its creation and its lock.
+                Ok(()) if file.metadata().map_err(failed)?.nlink() > 0 => {
+                    return Ok(Presence { holder, lock: Some(file) });
+                }
+                // Or it is about to: whoever locks a file first takes it for a dead process's.
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
     }
 
     /// Expires the leases of processes that are certainly gone.
     pub async fn expire_gone(&self, now: DateTime<Utc>) -> Result<(), LedgerError> {
         let Some(directory) = &self.presence else { return Ok(()) };
         for gone in gone_processes(directory).map_err(|error| unusable(directory, &error))? {
-            self.expire(&gone, now).await?;
-            let _ = std::fs::remove_file(directory.join(&gone.0));
+            self.expire(&gone.holder, now).await?;
+            let _ = std::fs::remove_file(directory.join(&gone.holder.0));
         }
         Ok(())
     }
@@ -87,15 +97,21 @@ pub(super) fn present(directory: &Path) -> std::io::Result<usize> {
     Ok(entries.saturating_sub(gone_processes(directory)?.len()))
 }
 
+/// A process that is gone. Its file stays locked meanwhile, so that nobody begins to use it before it is cleared away.
+struct Gone {
+    holder: Holder,
+    _lock: File,
+}
+
 /// Processes whose files nobody locks any more.
-fn gone_processes(directory: &Path) -> std::io::Result<Vec<Holder>> {
+fn gone_processes(directory: &Path) -> std::io::Result<Vec<Gone>> {
     let mut gone = Vec::new();
     for entry in std::fs::read_dir(directory)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
         let Ok(file) = File::open(entry.path()) else { continue };
         match file.try_lock() {
-            Ok(()) => gone.push(Holder(name)),
+            Ok(()) => gone.push(Gone { holder: Holder(name), _lock: file }),
             Err(TryLockError::WouldBlock) => {}
             Err(TryLockError::Error(error)) => return Err(error),
         }

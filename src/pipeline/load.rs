@@ -90,7 +90,7 @@ impl Loader {
                 };
                 (bytes, name)
             }
-            other => return Ok(without_bytes(other)),
+            other => return Ok(absent(other)),
         };
         let digest = Digest::of(&bytes);
         if attachment.digest != Some(digest) {
@@ -108,7 +108,7 @@ impl Loader {
 }
 
 /// An attachment that has no bytes to import.
-pub(super) fn without_bytes(state: &AttachmentState) -> StagedAttachment {
+pub(super) fn absent(state: &AttachmentState) -> StagedAttachment {
     match state {
         AttachmentState::Corrupt { detail, .. } => StagedAttachment::Corrupt { detail: detail.clone() },
         AttachmentState::Awaited { detail } | AttachmentState::Missing { detail } => {
@@ -170,7 +170,7 @@ impl Pipeline {
             .iter()
             .any(|attachment| matches!(attachment.state, AttachmentState::Inline | AttachmentState::Staged { .. }));
         if !in_page {
-            let attachments = candidate.attachments.iter().map(|attachment| without_bytes(&attachment.state)).collect();
+            let attachments = candidate.attachments.iter().map(|attachment| absent(&attachment.state)).collect();
             return Ok(Some(Content { attachments, space }));
         }
         let record = if let Some(record) = candidate.record.take() {

@@ -369,7 +369,7 @@ fn keep(records: &[AttachmentRecord], bodies: Vec<Option<Bytes>>) -> Option<Vec<
                 Some(StagedAttachment::Present { bytes, digest })
             }
             (AttachmentState::Inline | AttachmentState::Staged { .. }, ..) => None,
-            (other, ..) => Some(super::load::without_bytes(other)),
+            (other, ..) => Some(super::load::absent(other)),
         })
         .collect()
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeZone as _, Utc};
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::candidate::{Candidate, History};
@@ -181,8 +181,8 @@ impl Puller {
                 continue;
             }
             // Its window is not known any more; its receiving time is.
-            let received = peek_received(&body).and_then(|millis| Utc.timestamp_millis_opt(millis).single());
-            let from = received.unwrap_or_else(|| self.pipeline.now());
+            let now = self.pipeline.now();
+            let from = peek_received(&body, now).unwrap_or(now);
             let window = Window { from, to: from + chrono::Duration::milliseconds(1) };
             let place = Place { window, blob: &blob, body: &body };
             let whole = 0..body.len();
@@ -391,6 +391,8 @@ fn knows_from(marks: &[Window], with_pages: &[Window], unreadable: &[Window], no
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeZone as _;
+
     use super::*;
 
     fn day(number: u32) -> Window {

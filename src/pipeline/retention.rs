@@ -21,7 +21,7 @@ use crate::window::Window;
 
 /// Windows that one run purges at the most; more are left to the next.
 const WINDOWS: usize = 16;
-/// Windows that one run looks at: some of them may not be accounted for yet.
+/// Windows that are looked at together: some of them may not be accounted for yet.
 const LOOKED_AT: u32 = 400;
 /// Held copies that one run removes at the most.
 const HELD_COPIES: usize = 10_000;
@@ -88,24 +88,32 @@ impl Pipeline {
 
     async fn purge_windows(&self, leases: &Leases, cutoff: DateTime<Utc>) -> Result<(), PurgeError> {
         let mut purged = 0;
-        for window in self.parts.ledger.purgeable_windows(cutoff, LOOKED_AT).await? {
-            if purged == WINDOWS {
-                break;
+        loop {
+            let windows = self.parts.ledger.purgeable_windows(cutoff, LOOKED_AT).await?;
+            let mut empty = 0;
+            for window in &windows {
+                match self.purge_window(leases, *window).await {
+                    // A rebuilt ledger has a window for each held item: they cost nothing, and keep no other waiting.
+                    Ok(Some(0)) => empty += 1,
+                    Ok(Some(_)) => purged += 1,
+                    Ok(None) => {}
+                    Err(PurgeError::Staging(StagingError::Immutable { name, detail })) => {
+                        self.note_refused(*window, &name, &detail).await?;
+                    }
+                    // What is wrong with one window's blobs says nothing of another's.
+                    Err(PurgeError::Staging(error)) if Fault::from(&error) == Fault::Hold => {
+                        tracing::error!(event = "window_not_purged", window = %window.staging_name(), error = %error, "a window can't be purged; it is left as it is");
+                    }
+                    Err(error) => return Err(error),
+                }
+                if purged == WINDOWS {
+                    return Ok(());
+                }
             }
-            match self.purge_window(leases, window).await {
-                Ok(true) => purged += 1,
-                Ok(false) => {}
-                Err(PurgeError::Staging(StagingError::Immutable { name, detail })) => {
-                    self.note_refused(window, &name, &detail).await?;
-                }
-                // What is wrong with one window's blobs says nothing of another's.
-                Err(PurgeError::Staging(error)) if Fault::from(&error) == Fault::Hold => {
-                    tracing::error!(event = "window_not_purged", window = %window.staging_name(), error = %error, "a window can't be purged; it is left as it is");
-                }
-                Err(error) => return Err(error),
+            if empty == 0 || windows.len() < LOOKED_AT as usize {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     async fn note_refused(&self, window: Window, name: &BlobName, detail: &str) -> Result<(), LedgerError> {
@@ -115,12 +123,12 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Purges one window. False where an item in it has no outcome yet.
-    async fn purge_window(&self, leases: &Leases, window: Window) -> Result<bool, PurgeError> {
+    /// Purges one window; returns how many blobs that removed. `None` where an item in it has no outcome yet.
+    async fn purge_window(&self, leases: &Leases, window: Window) -> Result<Option<usize>, PurgeError> {
         let ledger = &self.parts.ledger;
         self.may_go_on(leases)?;
         if !ledger.begin_purge(window).await? {
-            return Ok(false);
+            return Ok(None);
         }
         let mut purged = Purged::default();
         self.copy_held(leases, window, &mut purged).await?;
@@ -141,7 +149,7 @@ impl Pipeline {
             blobs = purged.blobs,
             "a window is purged from staging; its held items are kept"
         );
-        Ok(true)
+        Ok(Some(purged.blobs))
     }
 
     /// Nothing is removed any more once the run is told to stop or its leases are in doubt.

@@ -7,7 +7,7 @@ use super::Report;
 use super::lists::{MOST_UNMAPPED, Numbers, WriteError, not_imported};
 use super::reason::meaning_of;
 use crate::digits;
-use crate::ledger::{DeliveryState, Failure, Ledger, RunStatus, Unmapped};
+use crate::ledger::{DeliveryState, Failure, Ledger, ListPlace, RunStatus, Unmapped};
 
 /// Most rows that the page lists; the CSV has all.
 pub const MOST_ROWS: u32 = 10_000;
@@ -47,7 +47,7 @@ struct Row {
 
 /// The page of a report.
 pub async fn render(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<String, WriteError> {
-    let rows = ledger.failures(&not_imported(&report.run), 0, MOST_ROWS).await?;
+    let rows = ledger.failures(&not_imported(&report.run), &ListPlace::default(), MOST_ROWS).await?;
     let (unmapped, unmapped_total) = ledger.unmapped(&report.run, MOST_UNMAPPED).await?;
     let deliveries = &report.deliveries;
     let listed = deliveries.failed + deliveries.pending + deliveries.partially_imported;

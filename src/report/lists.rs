@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Report;
 use super::document::Document;
 use crate::item::{Participant, PhoneNumber};
-use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, LedgerError, RunId};
+use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, LedgerError, ListPlace, RunId};
 
 /// Most unmapped participants that a report lists.
 pub const MOST_UNMAPPED: u32 = 1000;
@@ -99,14 +99,14 @@ pub struct Rows<'a> {
     ledger: &'a Ledger,
     filter: FailureFilter,
     read: std::vec::IntoIter<Failure>,
-    after: u64,
+    after: ListPlace,
     ended: bool,
 }
 
 impl<'a> Rows<'a> {
     /// The rows that a filter lets through.
     pub fn new(ledger: &'a Ledger, filter: FailureFilter) -> Self {
-        Self { ledger, filter, read: Vec::new().into_iter(), after: 0, ended: false }
+        Self { ledger, filter, read: Vec::new().into_iter(), after: ListPlace::default(), ended: false }
     }
 
     /// The next row.
@@ -117,8 +117,10 @@ impl<'a> Rows<'a> {
         if self.ended {
             return Ok(None);
         }
-        let rows = self.ledger.failures(&self.filter, self.after, ROWS).await?;
-        self.after = rows.last().map_or(self.after, |row| row.position);
+        let rows = self.ledger.failures(&self.filter, &self.after, ROWS).await?;
+        if let Some(last) = rows.last() {
+            self.after = last.place.clone();
+        }
         self.ended = rows.len() < ROWS as usize;
         self.read = rows.into_iter();
         Ok(self.read.next())

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::SharedSite;
 use super::failure::{Failure, ForPerson};
 use super::headers::STYLE;
-use crate::ledger::{Failure as Row, Ledger, LedgerError, RunStatus, Unmapped};
+use crate::ledger::{Failure as Row, Ledger, LedgerError, ListPlace, RunStatus, Unmapped};
 use crate::report::Report;
 use crate::report::lists;
 use crate::report::reason::meaning_of;
@@ -241,7 +241,7 @@ impl Account {
 
 impl Rows {
     async fn read(ledger: &Ledger, report: &Report, most: u32) -> Result<Self, LedgerError> {
-        let mut rows = ledger.failures(&lists::not_imported(&report.run), 0, most + 1).await?;
+        let mut rows = ledger.failures(&lists::not_imported(&report.run), &ListPlace::default(), most + 1).await?;
         let more = rows.len() > most as usize;
         rows.truncate(most as usize);
         Ok(Self { rows, more })

@@ -11,6 +11,7 @@
 //! that a run goes on where it stopped; a folder that changes meanwhile may make it read something twice, and what it
 //! passes over comes in the next run. Only regular files are read, never what a symbolic link points to.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +26,8 @@ use self::files::Folder;
 use self::place::Place;
 use super::page::{PageError, split_export};
 use super::{AttachmentStream, Cursor, Page, Source, SourceError};
-use crate::item::ItemId;
+use crate::item::read::peek_product;
+use crate::item::{ItemId, Product};
 use crate::window::Window;
 
 mod attachment;
@@ -42,6 +44,8 @@ const READ_BUFFER: usize = 1 << 18;
 pub struct DirectorySource {
     path: PathBuf,
     page_size: usize,
+    /// The products whose items are read; all where none is named.
+    products: Vec<Product>,
     /// The files as the run found them at its start, so that a file that is added meanwhile moves no cursor.
     folder: Arc<Mutex<Option<Arc<Folder>>>>,
 }
@@ -49,7 +53,25 @@ pub struct DirectorySource {
 impl DirectorySource {
     /// The folder at `path`, read in pages of at most `page_size` lines (a `.json` file is always one page).
     pub fn new(path: PathBuf, page_size: usize) -> Self {
-        Self { path, page_size, folder: Arc::default() }
+        Self { path, page_size, products: Vec::new(), folder: Arc::default() }
+    }
+
+    /// The same folder without the items of WhatsApp products that are not among these. An item that names no product, or one
+    /// that nobody knows, is read all the same: it may be what is looked for.
+    #[must_use]
+    pub fn of_products(self, products: Vec<Product>) -> Self {
+        Self { products, ..self }
+    }
+
+    /// Whether an item, byte for byte as it lies in `body`, is of a product that is read.
+    fn takes(&self, body: &[u8], item: &Range<usize>) -> bool {
+        if self.products.is_empty() {
+            return true;
+        }
+        match body.get(item.clone()).and_then(peek_product) {
+            Some(product @ (Product::PhoneArchiver | Product::CloudArchiver)) => self.products.contains(&product),
+            Some(Product::Other(_)) | None => true,
+        }
     }
 
     /// The files, as they were found at the start of the run, or now where this process has not seen it.
@@ -84,19 +106,19 @@ fn read_page(folder: &Folder, cursor: Cursor, limit: usize) -> Result<Page, Sour
         None => Place { file: place.file + 1, offset: 0 },
     };
     let end = folder.file(next.file).is_none();
-    Ok(Page { body: read.body, items: read.items, next: next.cursor()?, end, server_time: None })
+    Ok(Page { body: read.body, items: read.items, next: next.cursor()?, end })
 }
 
 /// What was read of a file for one page.
 struct Read {
     body: Bytes,
-    items: Vec<std::ops::Range<usize>>,
+    items: Vec<Range<usize>>,
     /// Where the next page of this file begins; `None` where the file ends.
     next_offset: Option<u64>,
 }
 
 fn empty_page(cursor: Cursor) -> Page {
-    Page { body: Bytes::new(), items: Vec::new(), next: cursor, end: true, server_time: None }
+    Page { body: Bytes::new(), items: Vec::new(), next: cursor, end: true }
 }
 
 #[async_trait]
@@ -112,7 +134,9 @@ impl Source for DirectorySource {
 
     async fn page(&self, _window: Window, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
         let (path, known) = (self.path.clone(), Arc::clone(&self.folder));
-        blocking(move || read_page(&*Self::folder(&path, &known, cursor)?, cursor, limit)).await
+        let mut page = blocking(move || read_page(&*Self::folder(&path, &known, cursor)?, cursor, limit)).await?;
+        page.items.retain(|item| self.takes(&page.body, item));
+        Ok(page)
     }
 
     async fn attachment(&self, item: ItemId, index: usize) -> Result<AttachmentStream, SourceError> {
@@ -121,17 +145,14 @@ impl Source for DirectorySource {
         // A file that grows while it is read has the length that it had.
         let reader = ReaderStream::with_capacity(tokio::fs::File::from_std(file).take(length), READ_BUFFER);
         let broken = |error| SourceError::Unavailable(format!("an attachment can't be read: {error}"));
-        Ok(AttachmentStream {
-            length: Some(length),
-            content_type: None,
-            suspected_error: None,
-            bytes: reader.map_err(broken).boxed(),
-        })
+        Ok(AttachmentStream { length: Some(length), suspected_error: None, bytes: reader.map_err(broken).boxed() })
     }
 
     /// A page is a file, or lines of one.
-    fn split(&self, body: &[u8]) -> Result<Vec<std::ops::Range<usize>>, PageError> {
-        Ok(split_export(body).map_or_else(|_| lines::split(body), |(_, items)| items))
+    fn split(&self, body: &[u8]) -> Result<Vec<Range<usize>>, PageError> {
+        let mut items = split_export(body).map_or_else(|_| lines::split(body), |(_, items)| items);
+        items.retain(|item| self.takes(body, item));
+        Ok(items)
     }
 
     fn has_windows(&self) -> bool {

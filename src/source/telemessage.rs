@@ -198,7 +198,7 @@ impl Source for TeleMessage {
         let (envelope, items) = self.verdicts(Asked::Messages(cursor)).read(&reply)?;
         let end = envelope.end_of_messages.unwrap_or_default();
         let next = Self::next_cursor(cursor, &envelope, end)?;
-        Ok(Page { body: reply.body, items, next, end, server_time: envelope.server_time() })
+        Ok(Page { body: reply.body, items, next, end })
     }
 
     async fn attachment(&self, item: ItemId, index: usize) -> Result<AttachmentStream, SourceError> {

@@ -22,8 +22,7 @@ type Body = BoxStream<'static, Result<Bytes, HttpError>>;
 /// The attachment in an answer of status 200.
 pub(super) async fn stream_of(reply: StreamingReply, verdicts: &Verdicts<'_>) -> AttachmentStream {
     let StreamingReply { headers, length, body, .. } = reply;
-    let content_type = content_type(&headers);
-    let (suspected_error, body) = if content_type.as_deref().is_some_and(is_json) {
+    let (suspected_error, body) = if content_type(&headers).is_some_and(is_json) {
         let (head, rest) = peek(body).await;
         let envelope = rest.is_none().then(|| split_page(&head).ok()).flatten();
         let error = envelope.and_then(|(envelope, _)| verdicts.of_envelope(&envelope, &headers));
@@ -32,7 +31,7 @@ pub(super) async fn stream_of(reply: StreamingReply, verdicts: &Verdicts<'_>) ->
         (None, body)
     };
     let bytes = body.map_err(|error| SourceError::Unavailable(error.to_string())).boxed();
-    AttachmentStream { length, content_type, suspected_error, bytes }
+    AttachmentStream { length, suspected_error, bytes }
 }
 
 /// The error in an answer of any other status. A body that breaks off, or is too long for an envelope, adds nothing.
@@ -54,8 +53,8 @@ async fn peek(mut body: Body) -> (Bytes, Option<Body>) {
     (head.freeze(), Some(body))
 }
 
-fn content_type(headers: &HeaderMap) -> Option<String> {
-    headers.get(CONTENT_TYPE)?.to_str().ok().map(str::to_owned)
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE)?.to_str().ok()
 }
 
 /// Whether a media type, parameters and case aside, is JSON.

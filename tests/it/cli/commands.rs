@@ -162,6 +162,42 @@ fn keys_can_be_set_from_the_environment() {
     assert!(trial.path("local-data/mailboxes/ana.berg@contoso.example/.Archive of WhatsApp/cur").is_dir());
 }
 
+/// The files below a folder.
+fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn an_export_leaves_out_what_staging_does_not_give_back() {
+    let trial = Trial::imported();
+    let export = |out: &str| {
+        let out = trial.path(out);
+        let folder = out.to_str().unwrap().to_owned();
+        let ended =
+            trial.run(&["export", "--from", "2009-01-01", "--to", "2100-01-01", "--format", "eml", "--out", &folder]);
+        let files = files_below(&out).len();
+        (ended, files)
+    };
+    let (whole, files) = export("whole");
+    assert_eq!(whole.code, Some(0), "{}{}", whole.out, whole.log);
+    assert!(files > 1, "{}", whole.out);
+
+    let staged = files_below(&trial.path("local-data/staging"));
+    let attachment = staged.iter().find(|path| path.to_str().unwrap().contains("/attachments/")).unwrap();
+    fs::remove_file(attachment).unwrap();
+    let (partial, rest) = export("partial");
+    assert_eq!(partial.code, Some(1), "{}{}", partial.out, partial.log);
+    assert_eq!(rest, files - 1, "all others are exported");
+    assert!(partial.log.contains("left out: item "), "{}", partial.log);
+    assert!(partial.log.contains("is not in staging"), "{}", partial.log);
+}
+
 #[test]
 fn the_container_recipe_of_the_readme_is_a_configuration() {
     let directory = tempfile::TempDir::new().unwrap();

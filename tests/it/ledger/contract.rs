@@ -6,7 +6,8 @@ use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{
     AttachmentRecord, AttachmentState, DeliveryState, FailureFilter, ItemNo, ItemSelection, ItemState, Lease,
-    LedgerError, NewDelivery, NewItem, Outcome, PageRecord, Prepared, QueueOf, RunStatus, StoredWindow, Target,
+    LedgerError, ListPlace, NewDelivery, NewItem, Outcome, PageRecord, Prepared, QueueOf, RunStatus, StoredWindow,
+    Target,
 };
 use whatsapp_archiver::resolve::Resolution;
 use whatsapp_archiver::source::Cursor;
@@ -407,7 +408,7 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
     let list = |run: Option<usize>, states: Vec<DeliveryState>, reason| {
         let filter = FailureFilter { run: run.map(run_id), states, reason };
         let ledger = ledger.clone();
-        async move { ledger.failures(&filter, 0, 99).await.unwrap() }
+        async move { ledger.failures(&filter, &ListPlace::default(), 99).await.unwrap() }
     };
     let rows = list(Some(1), vec![], None).await;
     assert_eq!(rows.iter().map(|row| (row.no, row.state)).collect::<Vec<_>>(), [(no[0], Failed), (no[1], Pending)]);
@@ -416,7 +417,15 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
     assert_eq!(list(Some(1), vec![Failed], Some(Reason::Malformed)).await.len(), 0);
     assert_eq!(list(None, vec![], None).await.len(), 2);
     let page = FailureFilter { run: Some(run_id(1)), ..FailureFilter::default() };
-    assert_eq!(ledger.failures(&page, 1, 1).await.unwrap()[0].no, no[1]);
+    assert_eq!(ledger.failures(&page, &rows[0].place, 1).await.unwrap()[0].no, no[1]);
+
+    // A page of what is open now goes on by what the last one ended with, not by how many rows there were.
+    let open = FailureFilter::default();
+    let first = ledger.failures(&open, &ListPlace::default(), 1).await.unwrap();
+    assert_eq!(first[0].no, no[0]);
+    let second = ledger.failures(&open, &first[0].place, 9).await.unwrap();
+    assert_eq!(second.iter().map(|row| row.no).collect::<Vec<_>>(), [no[1]]);
+    assert_eq!(ledger.failures(&open, &second[0].place, 9).await.unwrap(), []);
 
     // What a later run settles leaves the frozen lists alone.
     ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], None, at(9)).await.unwrap();

@@ -46,3 +46,24 @@ async fn a_ledger_on_a_server_has_no_files_of_presence() {
     let (one, other) = (ledger.join(at(0)).await.unwrap(), ledger.join(at(0)).await.unwrap());
     assert_ne!(one.holder, other.holder);
 }
+
+#[test]
+fn a_process_that_begins_is_never_taken_for_a_dead_one() {
+    let database = Database::sqlite();
+    let folder = format!("{}-processes", database.url.strip_prefix("sqlite://").unwrap());
+    // Everybody who joins clears away what dead processes left, while the others are just beginning.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let ledger = database.open().await;
+                    for _ in 0..100 {
+                        let presence = ledger.join(at(0)).await.unwrap();
+                        assert!(fs::exists(format!("{folder}/{}", presence.holder.0)).unwrap());
+                    }
+                });
+            });
+        }
+    });
+}

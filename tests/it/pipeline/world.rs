@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::{Clock as _, ManualClock, SharedClock};
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
-use whatsapp_archiver::ledger::{DeliveryState, Failure, FailureFilter, Holder, ItemSelection, Ledger, RunId};
+use whatsapp_archiver::ledger::{
+    DeliveryState, Failure, FailureFilter, Holder, ItemSelection, Ledger, ListPlace, RunId,
+};
 use whatsapp_archiver::mailbox::DoorLimits;
 use whatsapp_archiver::pipeline::{Inputs, Keeping, Order, Parts, Pipeline, RunError, RunFinished, Settings};
 use whatsapp_archiver::report::Report;
@@ -279,7 +281,7 @@ impl World {
     /// The rows of an account in a state; of what is open now, where no run is named.
     pub(crate) async fn rows(&self, run: Option<&RunId>, state: DeliveryState) -> Vec<Failure> {
         let filter = FailureFilter { run: run.cloned(), states: vec![state], reason: None };
-        self.ledger.failures(&filter, 0, 10_000).await.unwrap()
+        self.ledger.failures(&filter, &ListPlace::default(), 10_000).await.unwrap()
     }
 
     /// Returns when a mailbox holds so many messages.

@@ -109,7 +109,7 @@ async fn the_credential_goes_to_the_configured_origin_alone() {
 
     bench.server.fail_attachment(1, 0, Fault::Redirect(target));
     let error = bench.bytes(1, 0).await.unwrap_err();
-    assert!(matches!(error, SourceError::Unexpected(_)), "{error}");
+    assert!(matches!(error, SourceError::Contract(_)), "{error}");
 
     assert!(elsewhere.requests().is_empty(), "nothing follows the redirect, with or without the credential");
     assert_eq!(bench.bytes(1, 0).await.unwrap(), bytes, "and the attachment is there all the same");
