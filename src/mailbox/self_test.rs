@@ -82,14 +82,9 @@ pub(super) async fn try_out(door: &dyn ByteExact, mailbox: &Mailbox, now: DateTi
             read_back(door, mailbox, &message).await,
             look_up(door, mailbox, &message).await,
         ],
-        Err(error) => {
-            let finding = Finding::bad("import", error.to_string(), remedy(&error));
-            // Only after an unknown outcome there can be something to take back.
-            if !matches!(error, ImportError::OutcomeUnknown(_)) {
-                return vec![finding];
-            }
-            vec![finding]
-        }
+        // Only after an unknown outcome there can be something to take back.
+        Err(error @ ImportError::OutcomeUnknown(_)) => vec![Finding::bad("import", error.to_string(), remedy(&error))],
+        Err(error) => return vec![Finding::bad("import", error.to_string(), remedy(&error))],
     };
     findings.push(match door.take_back(mailbox, &id).await {
         Ok(()) => is_gone(door, mailbox, &message).await,
@@ -145,8 +140,9 @@ fn by_hand(problem: &str) -> Finding {
 fn remedy(error: &ImportError) -> &'static str {
     match error {
         ImportError::Forbidden(_) => "Grant what is missing, or correct [mailbox], and try again",
-        ImportError::Throttled { .. } | ImportError::Unavailable(_) | ImportError::OutcomeUnknown(_) => {
-            "Try again later"
+        ImportError::Throttled { .. } | ImportError::Unavailable(_) => "Try again later",
+        ImportError::OutcomeUnknown(_) => {
+            "Try again later, and delete what may still come with \"self-test\" in its subject by hand"
         }
         ImportError::Rejected(_) | ImportError::Unexpected(_) => "Look into the server's log",
     }
