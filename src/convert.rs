@@ -1,6 +1,7 @@
 //! An item as an e-mail message. Pure: no I/O, no clock, no randomness; the same input gives the same bytes.
 //!
-//! Everything an item holds is in its message, or the message says what is missing. No value of an item, however
+//! Everything that the contract lists of an item is in its message, or the message says what is missing; an item of a type
+//! that the contract doesn't list is shown as it came. No value of an item, however
 //! hostile, can end a header, forge a part, or name a file outside a folder.
 
 use std::sync::OnceLock;
@@ -18,6 +19,7 @@ use body::Body;
 pub(crate) use mime::unstructured;
 use people::People;
 pub(crate) use people::{display_name, is_usable as is_usable_address};
+pub(crate) use remark::remarks;
 
 mod attachment;
 mod body;
@@ -30,8 +32,11 @@ mod media_type;
 mod mime;
 mod people;
 mod picture;
+mod remark;
 mod section;
 mod subject;
+#[cfg(test)]
+mod tests;
 mod vcard;
 
 /// The version of the converter: changed with every change of its output, recorded with each copy that is sent.

@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::ledger::{Lease, LedgerError, RunId};
 use crate::lifecycle::Asked;
 use crate::pipeline::{Order, RunError, RunFinished};
+use crate::schedule::Schedule;
 use crate::serve::health::Health;
 use crate::serve::{Served, serve};
 use crate::status::{self, Refusal};
@@ -46,6 +47,8 @@ pub enum Phase {
     Starting,
     /// A run is under way.
     Running,
+    /// Another daemon's run is under way, and this one sends a part of its copies.
+    Helping,
     /// Waiting for this instant.
     Waiting(DateTime<Utc>),
 }
@@ -57,6 +60,8 @@ pub struct Daemon {
     environment: BTreeMap<String, String>,
     phase: watch::Sender<Phase>,
     health: Arc<Health>,
+    /// The schedule in force, for the pages.
+    schedule: watch::Sender<Schedule>,
     /// No run was begun or waited for yet.
     just_started: bool,
     stop: CancellationToken,
@@ -88,7 +93,9 @@ impl Daemon {
     /// A daemon of these parts.
     pub fn new(app: App, loader: Loader, environment: BTreeMap<String, String>, stop: CancellationToken) -> Self {
         let health = Arc::new(Health::new(Arc::clone(&app.clock)));
-        Self { app, loader, environment, phase: watch::Sender::new(Phase::Starting), health, just_started: true, stop }
+        let schedule = watch::Sender::new(crate::app::schedule(&app.config.schedule));
+        let phase = watch::Sender::new(Phase::Starting);
+        Self { app, loader, environment, phase, health, schedule, just_started: true, stop }
     }
 
     /// Opens the door of `[http]`, where there is one. Fails where its address is taken.
@@ -98,7 +105,7 @@ impl Daemon {
         let listener = listener.with_context(|| format!("http.listen: {} can't be listened on", http.listen))?;
         let served = Served {
             ledger: self.app.ledger.clone(),
-            schedule: crate::app::schedule(&self.app.config.schedule),
+            schedule: self.schedule.subscribe(),
             clock: Arc::clone(&self.app.clock),
             metrics: Arc::clone(&self.app.metrics),
             health: Arc::clone(&self.health),
@@ -155,7 +162,7 @@ impl Daemon {
     fn pause(&self) -> Duration {
         let until_due = match *self.phase.borrow() {
             Phase::Waiting(due) => (due - self.app.clock.now()).to_std().ok(),
-            Phase::Starting | Phase::Running => None,
+            Phase::Starting | Phase::Running | Phase::Helping => None,
         };
         until_due.filter(|pause| !pause.is_zero()).map_or(LOOK, |pause| pause.min(LOOK))
     }
@@ -166,13 +173,16 @@ impl Daemon {
             Ok(turn) => turn,
             Err(error) => {
                 tracing::error!(event = "ledger_unavailable", error = %error, "the ledger doesn't say when the next run is due; it is asked again soon");
+                self.health.set_not_ready("the ledger doesn't answer");
                 return None;
             }
         };
+        self.health.set_ready();
         self.just_started = false;
         let phase = match turn {
             Turn::Wait(due) => Phase::Waiting(due),
-            Turn::Pull | Turn::Help(_) => Phase::Running,
+            Turn::Pull => Phase::Running,
+            Turn::Help(_) => Phase::Helping,
         };
         self.phase.send_if_modified(|told| std::mem::replace(told, phase) != phase);
         let pipeline = self.app.pipeline(self.stop.clone());
@@ -209,7 +219,7 @@ impl Daemon {
     /// When the next run is due.
     async fn due(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
         let (ledger, config) = (&self.app.ledger, &self.app.config);
-        let schedule = crate::app::schedule(&config.schedule);
+        let schedule = self.schedule.borrow().clone();
         match Refusal::remembered(ledger).await? {
             Some(refusal) if !refusal.is_of(&config.source).await => Ok(now),
             _ if self.just_started => status::scheduled_run(ledger, &schedule, now).await,
@@ -230,6 +240,7 @@ impl Daemon {
         };
         if let Err(error) = &noted {
             tracing::error!(event = "run_not_accounted", error = %error, "the ledger could not keep the account of a run; its work is taken over by the next one");
+            self.health.set_not_ready("the ledger could not keep the account of a run");
         }
         noted.is_ok()
     }

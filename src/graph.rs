@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::SharedClock;
 use crate::http::{HttpClient, HttpError, Remote, Reply};
+use crate::json_fault::JsonFault;
 use crate::send_permit::SendPermit;
 use crate::sign_in::{AccessToken, Audience, Endpoints, SignIn};
 
@@ -241,7 +242,7 @@ impl Graph {
 /// Reads the JSON of a reply.
 pub fn read<T: DeserializeOwned>(reply: &Reply) -> Result<T, CallError> {
     serde_json::from_slice(&reply.body)
-        .map_err(|error| CallError::Unreadable(format!("status {}: {error}", reply.status.as_u16())))
+        .map_err(|error| CallError::Unreadable(format!("status {}: {}", reply.status.as_u16(), JsonFault::from(error))))
 }
 
 /// A text as an `OData` literal: in quotes, quotes doubled.

@@ -45,6 +45,8 @@ mod rows;
 mod run;
 mod settle;
 mod sharing;
+mod source_health;
+mod unfamiliar;
 
 pub use closing::Keeping;
 pub use load::Loader;
@@ -198,6 +200,7 @@ pub struct Pipeline {
     retrier: Retrier,
     stop: CancellationToken,
     progress: Arc<Progress>,
+    source_health: Arc<source_health::SourceHealth>,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -213,6 +216,7 @@ impl Pipeline {
             retrier,
             stop,
             progress: Arc::new(Progress::default()),
+            source_health: Arc::default(),
             metrics: None,
         }
     }

@@ -21,6 +21,7 @@ use crate::resolve::{Mailbox, MailboxId, ResolvedBy};
 mod queue;
 mod rows;
 
+pub(super) use queue::{mailboxes_of, read_mailbox};
 pub(super) use rows::{insert, remove};
 
 /// What a delivery is of: a copy for a mailbox, or the item's own row.

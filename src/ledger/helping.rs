@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
 
+use super::deliveries::{mailboxes_of, read_mailbox};
 use super::sql::{self, ROWS, built, list_of_placeholders, millis};
 use super::{Holder, Lease, Ledger, LedgerError, RunId, RunRecord};
 use crate::resolve::{Mailbox, MailboxId};
@@ -103,17 +104,9 @@ impl Ledger {
 
     /// Mailboxes with copies of a run that are still to be sent or looked up, the longest queue first.
     pub async fn waiting_mailboxes(&self, run: &RunId) -> Result<Vec<Mailbox>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT mailbox_id, MAX(mailbox) AS mailbox, COUNT(*) AS copies FROM deliveries
-             WHERE run_id = $1 AND state IN ('ready', 'sending', 'unknown') AND mailbox_id IS NOT NULL
-             GROUP BY mailbox_id ORDER BY copies DESC, mailbox_id",
-        )
-        .bind(run.0.clone())
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter()
-            .map(|row| Ok(Mailbox { id: MailboxId(sql::get(row, "mailbox_id")?), address: sql::get(row, "mailbox")? }))
-            .collect()
+        let waiting = mailboxes_of("run_id = $1 AND state IN ('ready', 'sending', 'unknown')");
+        let rows = sqlx::query(built(waiting)).bind(run.0.clone()).fetch_all(&self.pool).await?;
+        rows.iter().map(read_mailbox).collect()
     }
 
     /// Whether helpers of a run are at any of these mailboxes.

@@ -196,7 +196,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records that a run ended, with its report.
+    /// Records that a run ended, with its report. Fails where another process has closed its account meanwhile.
     pub async fn finish_run(
         &self,
         id: &RunId,
@@ -206,14 +206,19 @@ impl Ledger {
         report: &str,
     ) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
-        sqlx::query("UPDATE runs SET status = $1, finished = $2, error = $3, report = $4 WHERE run_id = $5")
-            .bind(status.name())
-            .bind(millis(finished))
-            .bind(error.map(str::to_owned))
-            .bind(report.to_owned())
-            .bind(id.0.clone())
-            .execute(&mut *transaction)
-            .await?;
+        let finished = sqlx::query(
+            "UPDATE runs SET status = $1, finished = $2, error = $3, report = $4 WHERE run_id = $5 AND status = 'running'",
+        )
+        .bind(status.name())
+        .bind(millis(finished))
+        .bind(error.map(str::to_owned))
+        .bind(report.to_owned())
+        .bind(id.0.clone())
+        .execute(&mut *transaction)
+        .await?;
+        if finished.rows_affected() == 0 {
+            return Err(LedgerError::LeaseLost(format!("run {id}")));
+        }
         sqlx::query("DELETE FROM leases WHERE resource = $1")
             .bind(super::helping::closed(id))
             .execute(&mut *transaction)

@@ -109,11 +109,11 @@ impl Pipeline {
     }
 
     /// Does work while the leases are kept; it is abandoned where they are lost.
-    pub(super) async fn with_leases(
+    pub(super) async fn with_leases<T>(
         &self,
         leases: &Leases,
-        work: impl Future<Output = Result<(), RunError>>,
-    ) -> Result<(), RunError> {
+        work: impl Future<Output = Result<T, RunError>>,
+    ) -> Result<T, RunError> {
         let done = CancellationToken::new();
         let keep = async {
             let kept = self.keep_leases(leases, done.clone()).await;

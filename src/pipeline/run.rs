@@ -73,9 +73,13 @@ impl Pipeline {
         self.progress.reset();
 
         let pipeline = self.for_one_run();
-        let result = pipeline.with_leases(&leases, pipeline.work(&leases, &id, order)).await;
-        let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
-        ledger.release_leases(&self.parts.holder).await?;
+        let worked = pipeline.with_leases(&leases, pipeline.work(&leases, &id, order)).await.err();
+        let are_lost = matches!(worked, Some(RunError::Ledger(LedgerError::LeaseLost(_))));
+        let finish = finish(ledger, &self.settings, &id, self.now(), worked);
+        let finished = if are_lost { finish.await } else { self.with_leases(&leases, finish).await };
+        if let Err(error) = ledger.release_leases(&self.parts.holder).await {
+            tracing::warn!(event = "leases_kept", run.id = %id, error = %error, "the leases of the run could not be given back; they run out by themselves");
+        }
         if let Ok(finished) = &finished {
             if let Some(metrics) = &self.metrics {
                 metrics.given_up(finished.report.given_up());
@@ -89,7 +93,7 @@ impl Pipeline {
     pub(super) fn for_one_run(&self) -> Self {
         let stop = self.stop.child_token();
         let retrier = self.retrier.stopped_by(stop.clone());
-        Self { retrier, stop, ..self.clone() }
+        Self { retrier, stop, source_health: Arc::default(), ..self.clone() }
     }
 
     async fn work(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
@@ -160,7 +164,8 @@ impl Pipeline {
                 None => preparer.prepare_all(queue).await,
             }
         });
-        let pulling = self.spawn(async move {
+        // Where the source fails, what is staged is delivered all the same.
+        let pulling = tokio::spawn(async move {
             match order {
                 Order::Regular => puller.pull_regular().await,
                 Order::Backfill(window) => puller.pull_backfill(window).await,
@@ -322,8 +327,7 @@ async fn finish(
 
     let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;
     let told = error.as_ref().map(ToString::to_string);
-    // To the millisecond, as the ledger keeps it.
-    let run = RunRecord { finished: Some(now.trunc_subsecs(3)), error: told.clone(), ..run };
+    let run = RunRecord { finished: Some(now), error: told.clone(), ..run };
     let mut report = Report::draw_up(ledger, &run).await?;
     let imbalance = report.imbalance(ledger).await?;
     if let Some(imbalance) = &imbalance {

@@ -3,9 +3,10 @@
 //! Helpers take mailboxes that are free, so whatever this process doesn't lease is theirs. What a helper leaves behind, this
 //! process takes over.
 
+use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -25,49 +26,74 @@ pub(super) struct Sharing {
     sender: Sender,
     leases: Arc<Leases>,
     dispatch: Arc<Dispatch>,
-    helpers: AtomicU64,
-    counted: Mutex<Option<DateTime<Utc>>>,
+    counted: Mutex<Counted>,
     /// Mailboxes were left to helpers in this run.
     shared: AtomicBool,
 }
 
+/// What was found out about the others, and when.
+#[derive(Debug, Default)]
+struct Counted {
+    at: Option<DateTime<Utc>>,
+    /// Processes that help.
+    helpers: u64,
+    /// Mailboxes that other processes are at.
+    refused: HashSet<MailboxId>,
+}
+
 impl Sharing {
     pub(super) fn new(pipeline: Pipeline, sender: Sender, leases: Arc<Leases>, dispatch: Arc<Dispatch>) -> Self {
-        let (helpers, shared) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { pipeline, sender, leases, dispatch, helpers, counted: Mutex::default(), shared }
+        Self { pipeline, sender, leases, dispatch, counted: Mutex::default(), shared: AtomicBool::new(false) }
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts the processes that help, now and then.
     pub(super) async fn count_helpers(&self) -> Result<(), LedgerError> {
         let now = self.pipeline.now();
-        let last = self.counted.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
-        let is_recent = |last: DateTime<Utc>| (now - last).to_std().is_ok_and(|passed| passed < POLL);
-        if last.is_some_and(is_recent) {
-            *self.counted.lock().unwrap_or_else(PoisonError::into_inner) = last;
+        let is_recent = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|passed| passed < POLL);
+        if self.counted().at.is_some_and(is_recent) {
             return Ok(());
         }
         let helpers = self.pipeline.parts.ledger.helpers(&self.sender.run, now).await?;
-        self.helpers.store(helpers, Ordering::Relaxed);
+        *self.counted() = Counted { at: Some(now), helpers, refused: HashSet::new() };
         Ok(())
     }
 
     /// Takes those of the mailboxes that this process sends to itself. Tells of each whether it is ours.
-    pub(super) async fn take(&self, mailboxes: &[Mailbox]) -> Result<Vec<bool>, LedgerError> {
-        let ours = |mailbox: &&Mailbox| self.is_own_share(&mailbox.id);
-        let wanted: Vec<MailboxId> = mailboxes.iter().filter(ours).map(|mailbox| mailbox.id.clone()).collect();
-        if wanted.len() < mailboxes.len() {
-            self.shared.store(true, Ordering::Relaxed);
+    pub(super) async fn take(&self, mailboxes: impl IntoIterator<Item = &Mailbox>) -> Result<Vec<bool>, LedgerError> {
+        let ids: Vec<MailboxId> = mailboxes.into_iter().map(|mailbox| mailbox.id.clone()).collect();
+        let wanted: HashSet<&MailboxId> = ids.iter().filter(|mailbox| self.is_to_be_taken(mailbox)).collect();
+        let wanted: Vec<MailboxId> = wanted.into_iter().cloned().collect();
+        if !wanted.is_empty() {
+            let ours = self.pipeline.take_mailboxes(&self.leases, &wanted).await?;
+            let refused = wanted.into_iter().zip(ours).filter_map(|(mailbox, ours)| (!ours).then_some(mailbox));
+            self.counted().refused.extend(refused);
         }
-        self.pipeline.take_mailboxes(&self.leases, &wanted).await?;
-        Ok(mailboxes.iter().map(|mailbox| self.leases.holds(&Lease::Mailbox(mailbox.id.clone()))).collect())
+        Ok(ids.iter().map(|mailbox| self.is_ours(mailbox)).collect())
     }
 
-    /// What this process sends to already, and an equal share of everything else.
-    fn is_own_share(&self, mailbox: &MailboxId) -> bool {
-        let helpers = self.helpers.load(Ordering::Relaxed);
-        if helpers == 0 || self.leases.holds(&Lease::Mailbox(mailbox.clone())) {
-            return true;
+    fn is_ours(&self, mailbox: &MailboxId) -> bool {
+        self.leases.holds(&Lease::Mailbox(mailbox.clone()))
+    }
+
+    /// Not ours yet, in our share, and nobody else's a moment ago.
+    fn is_to_be_taken(&self, mailbox: &MailboxId) -> bool {
+        if self.is_ours(mailbox) {
+            return false;
         }
+        if !self.is_own_share(mailbox) {
+            self.shared.store(true, Ordering::Relaxed);
+            return false;
+        }
+        !self.counted().refused.contains(mailbox)
+    }
+
+    /// An equal share of all mailboxes that nobody has.
+    fn is_own_share(&self, mailbox: &MailboxId) -> bool {
+        let helpers = self.counted().helpers;
         let mut hasher = DefaultHasher::new();
         mailbox.0.hash(&mut hasher);
         hasher.finish() % (helpers + 1) == 0
@@ -82,12 +108,8 @@ impl Sharing {
             ledger.expire_gone(now).await?;
             // Before its mailboxes are taken: whoever is dismissed records nothing more.
             ledger.dismiss_silent_helpers(run, now).await?;
-            let others: Vec<Mailbox> = ledger
-                .waiting_mailboxes(run)
-                .await?
-                .into_iter()
-                .filter(|mailbox| !self.leases.holds(&Lease::Mailbox(mailbox.id.clone())))
-                .collect();
+            let others: Vec<Mailbox> =
+                ledger.waiting_mailboxes(run).await?.into_iter().filter(|mailbox| !self.is_ours(&mailbox.id)).collect();
             let ids: Vec<MailboxId> = others.iter().map(|mailbox| mailbox.id.clone()).collect();
             let ours = pipeline.take_mailboxes(&self.leases, &ids).await?;
             let (taken, left): (Vec<_>, Vec<_>) = others.into_iter().zip(ours).partition(|(_, ours)| *ours);

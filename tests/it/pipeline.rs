@@ -9,6 +9,7 @@ mod items;
 mod memory;
 mod resolution;
 mod sharing;
+mod staging;
 mod unknown;
 mod users;
 mod windows;

@@ -1,6 +1,10 @@
 //! The queue of each mailbox: which copies a run sends to it, and what became of them.
+//!
+//! Statements about named rows, or one mailbox's, compare `run_id || ''` rather than `run_id`: SQLite would take the index
+//! of the run, and look through all of the run's rows each time.
 
 use chrono::{DateTime, Utc};
+use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
 use super::{Delivery, DeliveryState, Outcome, QueueOf, Target};
@@ -47,16 +51,10 @@ impl Ledger {
 
     /// Mailboxes with open copies, the longest queue first.
     pub async fn open_mailboxes(&self) -> Result<Vec<Mailbox>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT mailbox_id, MAX(mailbox) AS mailbox, COUNT(*) AS copies FROM deliveries
-             WHERE state IN ('ready', 'sending', 'unknown', 'pending') AND mailbox_id IS NOT NULL
-             GROUP BY mailbox_id ORDER BY copies DESC, mailbox_id",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter()
-            .map(|row| Ok(Mailbox { id: MailboxId(sql::get(row, "mailbox_id")?), address: sql::get(row, "mailbox")? }))
-            .collect()
+        let rows = sqlx::query(built(mailboxes_of("state IN ('ready', 'sending', 'unknown', 'pending')")))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(read_mailbox).collect()
     }
 
     /// A mailbox's copies of a run that are not settled, in the order of their items, after `after`.
@@ -69,8 +67,9 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<Delivery>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT * FROM deliveries WHERE mailbox_id = $1 AND state = $2 AND run_id = $3
-               AND first = $4 AND item_no > $5 ORDER BY item_no LIMIT $6",
+            // The list of states is what lets SQLite use its index of open copies.
+            "SELECT * FROM deliveries WHERE mailbox_id = $1 AND state = $2 AND run_id || '' = $3
+               AND state IN ('ready', 'sending', 'unknown', 'pending') AND first = $4 AND item_no > $5 ORDER BY item_no LIMIT $6",
         )
         .bind(mailbox.0.clone())
         .bind(if of == QueueOf::Unknown { "unknown" } else { "ready" })
@@ -99,7 +98,7 @@ impl Ledger {
             items::insert_messages(&mut transaction, &messages).await?;
             let statement = format!(
                 "UPDATE deliveries SET state = 'sending', holder = $1, converter = $2
-                 WHERE mailbox_id = $3 AND run_id = $4 AND state IN ('ready', 'unknown') AND item_no IN {}",
+                 WHERE mailbox_id = $3 AND run_id || '' = $4 AND state IN ('ready', 'unknown') AND item_no IN {}",
                 list_of_placeholders(5, chunk.len())
             );
             let mut query = sqlx::query(built(statement))
@@ -202,6 +201,21 @@ impl Ledger {
     }
 }
 
+/// The mailboxes of rows, the longest queue first, each with its latest address: people change their names.
+pub(in crate::ledger) fn mailboxes_of(condition: &str) -> String {
+    format!(
+        "SELECT mailbox_id, mailbox FROM (
+           SELECT mailbox_id, mailbox, COUNT(*) OVER (PARTITION BY mailbox_id) AS copies,
+             ROW_NUMBER() OVER (PARTITION BY mailbox_id ORDER BY item_no DESC) AS place
+           FROM deliveries WHERE {condition} AND mailbox_id IS NOT NULL) AS found
+         WHERE place = 1 ORDER BY copies DESC, mailbox_id"
+    )
+}
+
+pub(in crate::ledger) fn read_mailbox(row: &AnyRow) -> Result<Mailbox, LedgerError> {
+    Ok(Mailbox { id: MailboxId(sql::get(row, "mailbox_id")?), address: sql::get(row, "mailbox")? })
+}
+
 async fn settle_chunk(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
@@ -220,7 +234,7 @@ async fn settle_chunk(
            attempts = deliveries.attempts + done.attempts, settle_at = done.settle_at,
            remote_id = COALESCE(done.remote_id, deliveries.remote_id), holder = NULL
          FROM done WHERE deliveries.item_no = done.item_no AND deliveries.target = done.target
-           AND deliveries.run_id = ${}",
+           AND deliveries.run_id || '' = ${}",
         rows.join(", "),
         chunk.len() * TYPES.len() + 1
     );

@@ -12,12 +12,13 @@ use crate::ledger::{ItemNo, Ledger, LedgerError, RunId};
 use crate::resolve::ResolvedBy;
 
 impl Ledger {
-    /// Fails what was pending for longer than `retry.give_up`: copies that are certainly not sent, and participants whom the
-    /// directory did not answer for, in rows of `run` that were made before `before`.
+    /// Fails what was pending for longer than `retry.give_up`: copies that are not sent, or could not be looked up, and
+    /// participants whom the directory did not answer for, in rows of `run` that were made before `before`. A replay looks
+    /// these copies up before it sends them.
     pub async fn give_up(&self, run: &RunId, before: DateTime<Utc>) -> Result<u64, LedgerError> {
         let result = sqlx::query(
             "UPDATE deliveries SET state = 'failed', reason = 'mailbox_unavailable'
-             WHERE run_id = $1 AND state = 'pending' AND created < $2
+             WHERE run_id = $1 AND state IN ('pending', 'unknown') AND created < $2
                AND (mailbox_id IS NOT NULL OR target LIKE 'participant:%')",
         )
         .bind(run.0.clone())

@@ -211,8 +211,8 @@ async fn take(ledger: &Ledger, model: &mut Model, step: &Step) {
         Step::GiveUp { run, before } => {
             let failed = ledger.give_up(&run_id(*run), at(*before)).await.unwrap();
             let mut count = 0;
-            let late =
-                |row: &&mut Row| row.run == *run && row.state == Pending && row.to.is_some() && row.created < *before;
+            let is_open = |row: &Row| matches!(row.state, Pending | Unknown) && row.to.is_some();
+            let late = |row: &&mut Row| row.run == *run && is_open(row) && row.created < *before;
             for row in model.rows_mut().filter(late) {
                 row.state = Failed;
                 count += 1;

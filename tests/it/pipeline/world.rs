@@ -13,7 +13,7 @@ use whatsapp_archiver::clock::{Clock as _, ManualClock, SharedClock};
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::ledger::{DeliveryState, Failure, FailureFilter, Holder, ItemSelection, Ledger, RunId};
 use whatsapp_archiver::mailbox::DoorLimits;
-use whatsapp_archiver::pipeline::{Inputs, Order, Parts, Pipeline, RunError, RunFinished, Settings};
+use whatsapp_archiver::pipeline::{Inputs, Keeping, Order, Parts, Pipeline, RunError, RunFinished, Settings};
 use whatsapp_archiver::report::Report;
 use whatsapp_archiver::report::lists::{Numbers, write_json};
 use whatsapp_archiver::resolve::Resolver;
@@ -25,6 +25,7 @@ use whatsapp_archiver::source::telemessage::{ATTACHMENT_PATH, MESSAGES_PATH, Tel
 use whatsapp_archiver::staging::local::LocalStaging;
 
 use super::door::ScriptedDoor;
+use super::staging::ScriptedStaging;
 use super::users::ScriptedUsers;
 use crate::oracle;
 use crate::servers::telemessage::{
@@ -48,6 +49,10 @@ pub(crate) struct World {
     pub(crate) page_size: usize,
     /// Stands before TeleMessage, where something does.
     pub(crate) source: Option<Arc<dyn Source>>,
+    /// Stands in the place of the staging area, where something does.
+    pub(crate) staging: Option<Arc<ScriptedStaging>>,
+    /// How long windows are kept; for ever where nothing is said.
+    pub(crate) retain: Option<Duration>,
 }
 
 /// When the first run starts.
@@ -126,6 +131,8 @@ impl World {
             mapping: format!("15550100,{ANA}\n15550101,{BEN}\n15550102,{CLEO}\n"),
             page_size: 100,
             source: None,
+            staging: None,
+            retain: None,
             clock,
             directory,
         }
@@ -146,6 +153,13 @@ impl World {
         TeleMessage::new(client, self.shared_clock(), settings).unwrap()
     }
 
+    /// Puts a staging area that fails on command in the place of the plain one.
+    pub(crate) fn scripted_staging(&mut self) -> Arc<ScriptedStaging> {
+        let staging = Arc::new(ScriptedStaging::in_folder(&self.directory.path().join("staging")));
+        self.staging = Some(Arc::clone(&staging));
+        staging
+    }
+
     fn shared_clock(&self) -> SharedClock {
         Arc::<ManualClock>::clone(&self.clock)
     }
@@ -157,7 +171,10 @@ impl World {
         Parts {
             clock: self.shared_clock(),
             source: self.source.clone().unwrap_or_else(|| Arc::new(self.telemessage())),
-            staging: Arc::new(LocalStaging::new(self.directory.path().join("staging"))),
+            staging: match &self.staging {
+                Some(staging) => Arc::<ScriptedStaging>::clone(staging),
+                None => Arc::new(LocalStaging::new(self.directory.path().join("staging"))),
+            },
             resolver: Arc::new(Resolver::new(Some(Arc::new(mapping)), true, Arc::<ScriptedUsers>::clone(&self.users))),
             door: Arc::<ScriptedDoor>::clone(&self.door),
             ledger: self.ledger.clone(),
@@ -173,7 +190,8 @@ impl World {
 
     /// A pipeline of a process with this holder.
     pub(crate) fn pipeline(&self, holder: Holder, stop: CancellationToken) -> Pipeline {
-        Pipeline::new(self.parts(holder), self.settings.clone(), stop)
+        let keeping = Keeping { retain: self.retain, ..Keeping::default() };
+        Pipeline::new(self.parts(holder), self.settings.clone(), stop).keeping(keeping)
     }
 
     /// A pipeline of a process with this holder, at other mailboxes.

@@ -13,6 +13,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use whatsapp_archiver::clock::SharedClock;
 
@@ -54,6 +55,8 @@ struct State {
     /// By item and index.
     media_faults: BTreeMap<(i64, usize), VecDeque<MediaFault>>,
     outage: Option<Fault>,
+    /// The time that the server goes by, where it isn't the clock's.
+    held_time: Option<DateTime<Utc>>,
     requests: Vec<Request>,
 }
 
@@ -98,6 +101,7 @@ impl TeleMessageServer {
             page_faults: VecDeque::new(),
             media_faults: BTreeMap::new(),
             outage: None,
+            held_time: None,
             requests: Vec::new(),
         };
         let archive = Arc::new(Archive { clock, state: Mutex::new(state) });
@@ -159,6 +163,17 @@ impl TeleMessageServer {
     /// Spoils every answer, until `None` ends that.
     pub(crate) fn set_outage(&self, fault: Option<Fault>) {
         self.state().outage = fault;
+    }
+
+    /// The server's time stands still, until it is let go.
+    pub(crate) fn hold_time(&self) {
+        let now = self.archive.clock.now();
+        self.state().held_time = Some(now);
+    }
+
+    /// The server's time is the clock's again.
+    pub(crate) fn let_time_go(&self) {
+        self.state().held_time = None;
     }
 
     /// The requests so far, in order of arrival.

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::graph::{CallError, Graph, Refusal, Version, literal};
 use crate::http::Remote;
+use crate::json_fault::JsonFault;
 use crate::resolve::users::{Answer, DirectoryError};
 use crate::resolve::{Mailbox, MailboxId, address};
 use crate::sign_in::SignInError;
@@ -136,8 +137,9 @@ enum NoMailbox {
 }
 
 fn users_in(way: Way, address: &str, reply: Result<Bytes, CallError>) -> Found {
-    let unreadable =
-        |error: serde_json::Error| DirectoryError::Unexpected(format!("a user that can't be read: {error}"));
+    let unreadable = |error: serde_json::Error| {
+        DirectoryError::Unexpected(format!("a user that can't be read: {}", JsonFault::from(error)))
+    };
     match reply {
         Ok(body) if way == Way::PrincipalName && is_plain(address) => {
             Ok(vec![serde_json::from_slice(&body).map_err(unreadable)?])
