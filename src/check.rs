@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::app::App;
-use crate::config::UsersKind;
+use crate::config::{ImapAuth, MailboxKind, UsersKind};
 use crate::digest::Digest;
-use crate::mailbox::graph::self_test;
+use crate::mailbox::graph::self_test::{check_imap_permission, check_permissions};
+use crate::mailbox::self_test;
 use crate::resolve::Mailbox;
 use crate::resolve::users::Answer;
 use crate::staging::{BlobName, Staging, StagingError};
@@ -129,10 +130,21 @@ async fn probe(staging: &dyn Staging, app: &App) -> Result<(), StagingError> {
 
 /// Signs in, and names the permission that is missing.
 async fn permissions(app: &App, mailbox: Option<&Mailbox>) -> Vec<Finding> {
-    let Some(graph) = &app.remotes.graph else { return Vec::new() };
+    let mut findings = Vec::new();
     let users = matches!(app.config.users.kind, UsersKind::Graph);
-    let method = app.remotes.graph_door.as_ref().map(|door| door.method());
-    self_test::check_permissions(graph, users, method, mailbox).await.into_iter().map(Finding::from).collect()
+    let method = match &app.config.mailbox.kind {
+        MailboxKind::Graph(graph) => Some(graph.method),
+        MailboxKind::Imap(_) | MailboxKind::Maildir { .. } => None,
+    };
+    if let Some(graph) = app.remotes.graph.as_ref().filter(|_| users || method.is_some()) {
+        findings.extend(check_permissions(graph, users, method, mailbox).await);
+    }
+    if let (Some(sign_in), MailboxKind::Imap(imap)) = (&app.remotes.sign_in, &app.config.mailbox.kind)
+        && matches!(imap.auth, ImapAuth::XOAuth2)
+    {
+        findings.extend(check_imap_permission(sign_in).await);
+    }
+    findings.into_iter().map(Finding::from).collect()
 }
 
 /// Whether the directory answers, and whose mailbox the address is.
@@ -161,18 +173,7 @@ async fn users(app: &App, mailbox: Option<&str>) -> (Finding, Option<Mailbox>) {
 
 /// The live self-test of a mailbox.
 async fn mailbox_test(app: &App, mailbox: &Mailbox) -> Vec<Finding> {
-    if let Some(door) = &app.remotes.graph_door {
-        return door.self_test(mailbox).await.into_iter().map(Finding::from).collect();
-    }
-    let door = &app.remotes.door;
-    vec![match door.inventory(mailbox).await {
-        Ok(messages) => {
-            let told =
-                format!("{}: {} can be read; {} messages are archived", door.name(), mailbox.address, messages.len());
-            Finding::ok("mailbox", told)
-        }
-        Err(error) => Finding::wrong("mailbox", error.to_string(), "check [mailbox], and that the mailbox exists"),
-    }]
+    app.remotes.self_test.self_test(mailbox).await.into_iter().map(Finding::from).collect()
 }
 
 impl From<self_test::Finding> for Finding {

@@ -66,11 +66,6 @@ impl Call {
         Self::new(Method::GET, url)
     }
 
-    /// A DELETE.
-    pub fn delete(url: Url) -> Self {
-        Self::new(Method::DELETE, url)
-    }
-
     /// A POST of JSON.
     pub fn post(url: Url, json: Bytes) -> Self {
         Self { body: Some(("application/json", json)), ..Self::new(Method::POST, url) }

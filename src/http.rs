@@ -186,11 +186,6 @@ impl HttpClient {
         Self { observer: Some(observer), ..self }
     }
 
-    /// The client beneath, for libraries that send by themselves.
-    pub fn reqwest(&self) -> &Client {
-        &self.client
-    }
-
     /// A request to be given to [`HttpClient::send`] or [`HttpClient::stream`].
     pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
         self.client.request(method, url)

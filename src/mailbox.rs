@@ -22,6 +22,7 @@ pub mod folder_name;
 pub mod graph;
 pub mod imap;
 pub mod maildir;
+pub mod self_test;
 
 pub use crate::send_permit::SendPermit;
 

@@ -7,21 +7,20 @@ use anyhow::{Context as _, anyhow};
 
 use crate::clock::SharedClock;
 use crate::config::{
-    AzureAuth as AzureAuthConfig, Config, GraphConfig, GraphMethod, ImapAuth as ImapAuthConfig, ImapConfig, ImapTls,
-    MailboxKind, MicrosoftConfig, Secret, SignInConfig, SourceKind, StagingKind,
+    AzureAuth as AzureAuthConfig, Config, GraphConfig, ImapAuth as ImapAuthConfig, ImapConfig, MailboxKind,
+    MicrosoftConfig, Secret, SignInConfig, SourceKind, StagingKind,
 };
 use crate::graph::Graph;
 use crate::http::HttpClient;
 use crate::mailbox::MailboxDoor;
-use crate::mailbox::graph::{GraphDoor, GraphDoorSettings, Method};
-use crate::mailbox::imap::{Imap, ImapAuth, ImapSettings, ImapTimeouts, MicrosoftTokens, TlsMode};
+use crate::mailbox::graph::{GraphDoor, GraphDoorSettings};
+use crate::mailbox::imap::{Imap, ImapAuth, ImapSettings, ImapTimeouts, MicrosoftTokens};
 use crate::mailbox::maildir::Maildirs;
+use crate::mailbox::self_test::SelfTest;
 use crate::resolve::users::UserDirectory;
 use crate::resolve::users::graph::{GraphUsers, GraphUsersSettings};
 use crate::resolve::users::list::UserList;
-use crate::sign_in::{
-    AzureCredential, Cloud, Credential, Endpoints, ManagedIdentity, SecretSource, SignIn, SignInSettings,
-};
+use crate::sign_in::{AzureCredential, Credential, Endpoints, ManagedIdentity, SecretSource, SignIn, SignInSettings};
 use crate::source::Source;
 use crate::source::directory::DirectorySource;
 use crate::source::telemessage::{TeleMessage, TeleMessageSettings};
@@ -41,10 +40,12 @@ pub struct Remotes {
     pub users: Arc<dyn UserDirectory>,
     /// Where copies go.
     pub door: Arc<dyn MailboxDoor>,
+    /// The door again, to try it out on a mailbox.
+    pub self_test: Arc<dyn SelfTest>,
     /// Microsoft Graph, where a sign-in to it is configured.
     pub graph: Option<Graph>,
-    /// The door again, where it is Graph's: for its self-test.
-    pub graph_door: Option<Arc<GraphDoor>>,
+    /// The sign-in to Microsoft, where one is configured.
+    pub sign_in: Option<Arc<SignIn>>,
     /// The mailboxes' budgets at Graph.
     pub throttle: Arc<Throttle>,
 }
@@ -76,17 +77,14 @@ impl Remotes {
             }
             (None, None) => return Err(anyhow!("users.kind = \"graph\" needs the section [microsoft]")),
         };
-        let mut graph_door = None;
-        let door: Arc<dyn MailboxDoor> = match &config.mailbox.kind {
-            MailboxKind::Maildir { path } => Arc::new(Maildirs::new(path.clone(), &config.mailbox.folder)?),
+        let (door, self_test): (Arc<dyn MailboxDoor>, Arc<dyn SelfTest>) = match &config.mailbox.kind {
+            MailboxKind::Maildir { path } => both(Maildirs::new(path.clone(), &config.mailbox.folder)?),
             MailboxKind::Imap(imap) => {
-                Arc::new(Imap::new(imap_settings(config, imap, sign_in.as_ref())?, Arc::clone(clock))?)
+                both(Imap::new(imap_settings(config, imap, sign_in.as_ref())?, Arc::clone(clock))?)
             }
             MailboxKind::Graph(settings) => {
                 let graph = graph.clone().context("mailbox.kind = \"graph\" needs the section [microsoft]")?;
-                let door = Arc::new(GraphDoor::new(graph, Arc::clone(&throttle), door_settings(config, settings)));
-                graph_door = Some(Arc::clone(&door));
-                door
+                both(GraphDoor::new(graph, Arc::clone(&throttle), door_settings(config, settings)))
             }
         };
         Ok(Self {
@@ -95,10 +93,16 @@ impl Remotes {
             users,
             door,
             graph,
-            graph_door,
+            self_test,
+            sign_in,
             throttle,
         })
     }
+}
+
+fn both<D: MailboxDoor + SelfTest + 'static>(door: D) -> (Arc<dyn MailboxDoor>, Arc<dyn SelfTest>) {
+    let door = Arc::new(door);
+    (Arc::<D>::clone(&door), door)
 }
 
 /// A secret that is read at each use, because it may change while the program runs.
@@ -135,17 +139,14 @@ fn sign_in(
 
 /// Where Microsoft is.
 pub fn endpoints(config: &MicrosoftConfig) -> anyhow::Result<Endpoints> {
-    use crate::config::Cloud as Named;
-    let cloud = match config.cloud {
-        Named::Global => Cloud::Global,
-        Named::UsGovHigh => Cloud::UsGovHigh,
-        Named::UsGovDod => Cloud::UsGovDod,
-        Named::China => Cloud::China,
+    // What the cloud says is no other place: its tokens are for the cloud's own Graph.
+    let own = |url: &reqwest::Url, clouds: &str| {
+        let is_clouds = reqwest::Url::parse(clouds).is_ok_and(|clouds| clouds.origin() == url.origin());
+        (!is_clouds).then(|| url.as_str().to_owned())
     };
-    let own = |url: &reqwest::Url, host: &str| (url.host_str() != Some(host)).then(|| url.as_str().to_owned());
-    let login = own(&config.login_url, config.cloud.login_host());
-    let graph = own(&config.graph_url, config.cloud.graph_host());
-    Ok(Endpoints::new(cloud, login.as_deref(), graph.as_deref())?)
+    let login = own(&config.login_url, config.cloud.login());
+    let graph = own(&config.graph_url, config.cloud.graph());
+    Ok(Endpoints::new(config.cloud, login.as_deref(), graph.as_deref())?)
 }
 
 fn limits(config: &GraphConfig) -> Limits {
@@ -160,10 +161,7 @@ fn limits(config: &GraphConfig) -> Limits {
 fn door_settings(config: &Config, graph: &GraphConfig) -> GraphDoorSettings {
     GraphDoorSettings {
         folder: config.mailbox.folder.clone(),
-        method: match graph.method {
-            GraphMethod::CreateMessage => Method::CreateMessage,
-            GraphMethod::ImportMime => Method::ImportMime,
-        },
+        method: graph.method,
         settle: graph.settle,
         message_class: graph.message_class.clone(),
     }
@@ -228,11 +226,7 @@ fn imap_settings(config: &Config, imap: &ImapConfig, sign_in: Option<&Arc<SignIn
     Ok(ImapSettings {
         host: imap.host.clone(),
         port: imap.port,
-        tls: match imap.tls {
-            ImapTls::Implicit => TlsMode::Implicit,
-            ImapTls::StartTls => TlsMode::StartTls,
-            ImapTls::None => TlsMode::None,
-        },
+        tls: imap.tls,
         auth,
         login: imap.login.as_str().to_owned(),
         folder: config.mailbox.folder.clone(),
@@ -242,4 +236,33 @@ fn imap_settings(config: &Config, imap: &ImapConfig, sign_in: Option<&Arc<SignIn
         // A server that lost the connection may still be storing the message; half a minute is far more than that takes.
         settle: std::time::Duration::from_secs(30),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sign_in::{Audience, Cloud};
+
+    #[test]
+    fn another_port_is_another_place() {
+        let url = |text: &str| reqwest::Url::parse(text).unwrap();
+        for (graph_url, scope) in [
+            ("https://graph.microsoft.com", "https://graph.microsoft.com/.default"),
+            ("https://graph.microsoft.com:443/", "https://graph.microsoft.com/.default"),
+            ("https://graph.microsoft.com:8443", "https://graph.microsoft.com:8443/.default"),
+            ("https://graph.example", "https://graph.example/.default"),
+        ] {
+            let config = MicrosoftConfig {
+                cloud: Cloud::Global,
+                tenant_id: "contoso.example".to_owned(),
+                sign_in: SignInConfig::ManagedIdentity { client_id: None },
+                login_url: url("https://login.microsoftonline.com"),
+                graph_url: url(graph_url),
+                redirect_uri: None,
+            };
+            let endpoints = endpoints(&config).unwrap();
+            assert_eq!(endpoints.graph().origin(), url(graph_url).origin());
+            assert_eq!(endpoints.scope(Audience::Graph).as_str(), scope);
+        }
+    }
 }

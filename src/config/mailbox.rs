@@ -8,6 +8,8 @@ use super::form::{self, Wrong};
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 use super::{Secret, address};
+pub use crate::mailbox::graph::Method as GraphMethod;
+pub use crate::mailbox::imap::TlsMode as ImapTls;
 
 /// Where copies go.
 #[derive(Debug, Clone)]
@@ -55,15 +57,6 @@ pub struct GraphConfig {
     pub upload_per_5m: u64,
 }
 
-/// How a message is made in Exchange Online.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GraphMethod {
-    /// `POST …/messages` with JSON (v1.0).
-    CreateMessage,
-    /// `POST …/importMime` (beta).
-    ImportMime,
-}
-
 /// How an IMAP server is used.
 #[derive(Debug, Clone)]
 pub struct ImapConfig {
@@ -79,17 +72,6 @@ pub struct ImapConfig {
     pub login: LoginTemplate,
     /// How many connections are open at the same time.
     pub connections: usize,
-}
-
-/// How a connection to an IMAP server is protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImapTls {
-    /// TLS from the first byte.
-    Implicit,
-    /// TLS after STARTTLS, and never without.
-    StartTls,
-    /// None: a loopback address only.
-    None,
 }
 
 /// How the daemon logs in to an IMAP server.
@@ -116,11 +98,6 @@ impl LoginTemplate {
     /// The template's text, `{mailbox}` and all.
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// The login for the mailbox with this address.
-    pub fn login(&self, address: &str) -> String {
-        self.0.replace(Self::PLACE, address)
     }
 }
 

@@ -7,6 +7,7 @@ use super::form::{self, Wrong};
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 use super::{Secret, Url, address};
+pub use crate::sign_in::Cloud;
 
 /// The tenant, and how the daemon signs in to it.
 #[derive(Debug, Clone)]
@@ -68,57 +69,6 @@ pub enum SignInConfig {
     },
 }
 
-/// Microsoft's national clouds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cloud {
-    /// The global cloud.
-    Global,
-    /// US Government L4 (GCC High).
-    UsGovHigh,
-    /// US Government L5 (Department of Defense).
-    UsGovDod,
-    /// China, operated by 21Vianet.
-    China,
-}
-
-impl Cloud {
-    /// All clouds.
-    pub const ALL: [Self; 4] = [Self::Global, Self::UsGovHigh, Self::UsGovDod, Self::China];
-
-    /// The host that users and applications log in at.
-    pub fn login_host(self) -> &'static str {
-        match self {
-            Self::Global => "login.microsoftonline.com",
-            Self::UsGovHigh | Self::UsGovDod => "login.microsoftonline.us",
-            Self::China => "login.chinacloudapi.cn",
-        }
-    }
-
-    /// The host of Microsoft Graph.
-    pub fn graph_host(self) -> &'static str {
-        match self {
-            Self::Global => "graph.microsoft.com",
-            Self::UsGovHigh => "graph.microsoft.us",
-            Self::UsGovDod => "dod-graph.microsoft.us",
-            Self::China => "microsoftgraph.chinacloudapi.cn",
-        }
-    }
-
-    /// What the host of a blob service ends in.
-    pub fn blob_suffix(self) -> &'static str {
-        match self {
-            Self::Global => "blob.core.windows.net",
-            Self::UsGovHigh | Self::UsGovDod => "blob.core.usgovcloudapi.net",
-            Self::China => "blob.core.chinacloudapi.cn",
-        }
-    }
-
-    /// Whether Graph has upload sessions for attachments of 3 MB and more.
-    pub fn has_upload_sessions(self) -> bool {
-        !matches!(self, Self::UsGovHigh | Self::UsGovDod)
-    }
-}
-
 impl Choice for Cloud {
     const NAMES: &'static [(&'static str, Self)] = &[
         ("global", Self::Global),
@@ -174,8 +124,8 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<MicrosoftConfig> {
         }
         None => None,
     };
-    let login_url = read_origin(section, "login_url", cloud.map(Cloud::login_host));
-    let graph_url = read_origin(section, "graph_url", cloud.map(Cloud::graph_host));
+    let login_url = read_origin(section, "login_url", cloud.map(Cloud::login));
+    let graph_url = read_origin(section, "graph_url", cloud.map(Cloud::graph));
     let redirect_uri = section.optional("redirect_uri", address::parse);
     Some(MicrosoftConfig {
         cloud: cloud?,
@@ -229,7 +179,7 @@ fn read_origin(section: &mut Section<'_>, key: &'static str, of_cloud: Option<&s
     if section.has(key) {
         return section.optional(key, address::origin);
     }
-    address::protected(&format!("https://{}", of_cloud?)).ok()
+    address::protected(of_cloud?).ok()
 }
 
 /// An id goes into addresses, so it must not end a segment of a path.

@@ -5,17 +5,10 @@
 
 use base64::Engine as _;
 use base64::alphabet::IMAP_MUTF7;
+use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::NO_PAD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(&IMAP_MUTF7, NO_PAD);
-const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
-    &IMAP_MUTF7,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);
-
 /// The name in modified UTF-7.
 pub fn to_modified_utf7(name: &str) -> String {
     let mut encoded = String::with_capacity(name.len());
@@ -46,34 +39,42 @@ fn end_shift(encoded: &mut String, shifted: &mut Vec<u8>) {
     shifted.clear();
 }
 
-/// The name that modified UTF-7 stands for; `None` where the text is none.
-pub fn from_modified_utf7(encoded: &str) -> Option<String> {
-    let mut name = String::with_capacity(encoded.len());
-    let mut rest = encoded;
-    while let Some((plain, shifted)) = rest.split_once('&') {
-        let (shifted, after) = shifted.split_once('-')?;
-        name.push_str(plain);
-        if shifted.is_empty() {
-            name.push('&');
-        } else {
-            name.push_str(&unshifted(shifted)?);
-        }
-        rest = after;
-    }
-    name.push_str(rest);
-    name.chars().all(|character| character != '\0').then_some(name)
-}
-
-fn unshifted(base64: &str) -> Option<String> {
-    let bytes = LENIENT_BASE64.decode(base64).ok()?;
-    let (units, []) = bytes.as_chunks::<2>() else { return None };
-    let units: Vec<u16> = units.iter().map(|unit| u16::from_be_bytes(*unit)).collect();
-    String::from_utf16(&units).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
+
+    const LENIENT_BASE64: GeneralPurpose = GeneralPurpose::new(
+        &IMAP_MUTF7,
+        GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true),
+    );
+
+    /// The name that modified UTF-7 stands for; `None` where the text is none.
+    fn from_modified_utf7(encoded: &str) -> Option<String> {
+        let mut name = String::with_capacity(encoded.len());
+        let mut rest = encoded;
+        while let Some((plain, shifted)) = rest.split_once('&') {
+            let (shifted, after) = shifted.split_once('-')?;
+            name.push_str(plain);
+            if shifted.is_empty() {
+                name.push('&');
+            } else {
+                name.push_str(&unshifted(shifted)?);
+            }
+            rest = after;
+        }
+        name.push_str(rest);
+        name.chars().all(|character| character != '\0').then_some(name)
+    }
+
+    fn unshifted(base64: &str) -> Option<String> {
+        let bytes = LENIENT_BASE64.decode(base64).ok()?;
+        let (units, []) = bytes.as_chunks::<2>() else { return None };
+        let units: Vec<u16> = units.iter().map(|unit| u16::from_be_bytes(*unit)).collect();
+        String::from_utf16(&units).ok()
+    }
     use proptest::prelude::*;
 
     #[test]

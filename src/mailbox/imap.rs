@@ -10,7 +10,7 @@
 //! session ─▶ connection             a command, its answer; bytes
 //! ```
 //!
-//! It does not retry what it can't be sure of, and it never changes or removes a message.
+//! It does not retry what it can't be sure of, and it never changes or removes a message, but for a self-test's own.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::self_test::{ByteExact, Finding, SelfTest, try_out};
 use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use crate::clock::SharedClock;
 use crate::convert::{Manifest, Message};
@@ -39,6 +40,7 @@ mod refused;
 mod session;
 mod settings;
 mod sign_in;
+mod take_back;
 mod transport;
 mod verify;
 mod window;
@@ -138,5 +140,23 @@ impl MailboxDoor for Imap {
         let found = verify::inventory(&mut visit.session, &layout).await?;
         visit.leave();
         Ok(found)
+    }
+}
+
+#[async_trait]
+impl ByteExact for Imap {
+    async fn take_back(&self, mailbox: &Mailbox, id: &MessageId) -> Result<(), ImportError> {
+        let mut visit = self.pool.visit(mailbox).await?;
+        let layout = visit.layout().await?;
+        take_back::take_back(&mut visit.session, &layout, id).await?;
+        visit.leave();
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SelfTest for Imap {
+    async fn self_test(&self, mailbox: &Mailbox) -> Vec<Finding> {
+        try_out(self, mailbox, self.pool.now()).await
     }
 }

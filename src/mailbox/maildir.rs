@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
+use super::self_test::{ByteExact, Finding, SelfTest, try_out};
 use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
@@ -24,6 +26,9 @@ mod look;
 
 pub use layout::InvalidFolder;
 use layout::Layout;
+
+/// The day of the message of a self-test: any that is past.
+const SELF_TEST_DATE: DateTime<Utc> = DateTime::from_timestamp_nanos(1_767_225_600_000_000_000);
 
 /// How many mailboxes are remembered as having their folder. Beyond that, they are looked at again.
 const MAX_KNOWN: usize = 100_000;
@@ -140,5 +145,20 @@ impl MailboxDoor for Maildirs {
     async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {
         let address = mailbox.address.clone();
         self.look(move |layout| look::inventory(layout, &address)).await
+    }
+}
+
+#[async_trait]
+impl ByteExact for Maildirs {
+    async fn take_back(&self, mailbox: &Mailbox, id: &MessageId) -> Result<(), ImportError> {
+        let (address, id) = (mailbox.address.clone(), id.clone());
+        self.look(move |layout| look::remove(layout, &address, &id)).await
+    }
+}
+
+#[async_trait]
+impl SelfTest for Maildirs {
+    async fn self_test(&self, mailbox: &Mailbox) -> Vec<Finding> {
+        try_out(self, mailbox, SELF_TEST_DATE).await
     }
 }

@@ -1,7 +1,6 @@
 //! The Microsoft clouds: where to sign in, where Graph is, and what a token is for.
 
 use std::fmt;
-use std::str::FromStr;
 
 use reqwest::Url;
 
@@ -49,7 +48,8 @@ impl Cloud {
         }
     }
 
-    fn login(self) -> &'static str {
+    /// The origin that users and applications log in at.
+    pub fn login(self) -> &'static str {
         match self {
             Self::Global => "https://login.microsoftonline.com",
             Self::UsGovHigh | Self::UsGovDod => "https://login.microsoftonline.us",
@@ -57,7 +57,8 @@ impl Cloud {
         }
     }
 
-    fn graph(self) -> &'static str {
+    /// The origin of Microsoft Graph.
+    pub fn graph(self) -> &'static str {
         match self {
             Self::Global => "https://graph.microsoft.com",
             Self::UsGovHigh => "https://graph.microsoft.us",
@@ -79,19 +80,6 @@ impl Cloud {
 impl fmt::Display for Cloud {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
-    }
-}
-
-/// Not the name of a cloud.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not a Microsoft cloud: global, us-gov-high, us-gov-dod or china is expected")]
-pub struct UnknownCloud;
-
-impl FromStr for Cloud {
-    type Err = UnknownCloud;
-
-    fn from_str(name: &str) -> Result<Self, UnknownCloud> {
-        Self::ALL.into_iter().find(|cloud| cloud.name() == name).ok_or(UnknownCloud)
     }
 }
 
@@ -173,11 +161,6 @@ impl Endpoints {
     /// Graph's origin.
     pub fn graph(&self) -> &Url {
         &self.graph
-    }
-
-    /// The log-in origin.
-    pub fn login(&self) -> &Url {
-        &self.login
     }
 
     /// The scope of tokens for `audience`.

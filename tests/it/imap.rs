@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use whatsapp_archiver::mailbox::imap::{ImapSettings, TlsMode};
+use whatsapp_archiver::mailbox::self_test::{Finding, SelfTest as _};
 use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
 
@@ -114,14 +115,14 @@ async fn what_fits_into_a_full_mailbox_arrives() {
     let ana = mailbox("ana");
     let sent = [message(1), large_message(), message(2)];
     let results = harness.door.import(&ana, &sent, &SendPermit::always()).await;
-    assert!(matches!(results[..], [Ok(_), Err(ImportError::Unavailable(_)), Ok(_)]), "{results:?}");
+    assert!(matches!(results[..], [Ok(_), Err(ImportError::Forbidden(_)), Ok(_)]), "{results:?}");
     assert_archived(&harness, &ana, &[message(1), message(2)]).await;
 
     // Together they don't fit; one by one some do, and each has its own outcome.
     let results = harness.door.import(&ana, &messages(200)[2..], &SendPermit::always()).await;
     let arrived = results.iter().filter(|result| result.is_ok()).count();
     assert!((1..198).contains(&arrived), "{arrived}");
-    assert!(results.iter().all(|result| matches!(result, Ok(_) | Err(ImportError::Unavailable(_)))), "{results:?}");
+    assert!(results.iter().all(|result| matches!(result, Ok(_) | Err(ImportError::Forbidden(_)))), "{results:?}");
     assert_eq!(harness.archived(&ana).await.len(), arrived + 2);
 }
 
@@ -171,4 +172,19 @@ async fn a_folder_that_is_there_already_is_used() {
     let manifests: Vec<_> = messages(2).iter().map(|message| manifest(message)).collect();
     assert_eq!(harness.door.verify(&ana, &manifests).await.unwrap(), [Verdict::Intact, Verdict::Intact]);
     assert_eq!(harness.door.inventory(&ana).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_mailbox_is_tried_out_and_left_clean() {
+    let harness = ImapHarness::dovecot(DovecotOptions::default()).await;
+    let ana = harness.make_mailbox("ana").await;
+    import_all(&harness, &ana, &messages(2)).await;
+    let mut person = harness.person(&ana);
+    person.command("SELECT \"WhatsApp Archiver\"").unwrap();
+    person.command("STORE 1 +FLAGS (\\Deleted)").unwrap();
+    let findings = harness.door.self_test(&ana).await;
+    assert_eq!(findings.len(), 4);
+    assert!(findings.iter().all(Finding::is_good), "{findings:#?}");
+    // What a person has marked is the person's own.
+    assert_archived(&harness, &ana, &messages(2)).await;
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use whatsapp_archiver::convert::Message;
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::maildir::Maildirs;
+use whatsapp_archiver::mailbox::self_test::{Finding, SelfTest as _};
 use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, SendPermit, Verdict};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 
@@ -281,4 +282,15 @@ for key, message in folder.iteritems():
     let mut expected: Vec<String> = messages(3).iter().map(line).collect();
     expected.sort();
     assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn a_mailbox_is_tried_out_and_left_clean() {
+    let harness = start().await;
+    let ana = harness.make_mailbox("ana").await;
+    import_all(&harness, &ana, &messages(2)).await;
+    let findings = harness.door.self_test(&ana).await;
+    assert_eq!(findings.len(), 4);
+    assert!(findings.iter().all(Finding::is_good), "{findings:#?}");
+    assert_archived(&harness, &ana, &messages(2)).await;
 }

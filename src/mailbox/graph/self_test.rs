@@ -3,9 +3,9 @@
 //!
 //! It makes the archive folder where that is missing, and leaves nothing else behind.
 
-use std::fmt;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::{SubsecRound as _, TimeDelta};
 
 use super::copies::Copy;
@@ -13,64 +13,21 @@ use super::properties::{MESSAGE_CLASS, Property};
 use super::{GraphDoor, Method, PERMISSION, Sent, created, fault};
 use crate::convert::{Message, body_text};
 use crate::graph::{Call, CallError, literal};
+use crate::mailbox::self_test::{SelfTest, sample};
 use crate::mailbox::{ImportError, MailboxDoor as _, RemoteId, SendPermit};
 use crate::resolve::{Mailbox, MailboxId};
 
 mod permissions;
-mod sample;
 
-pub use permissions::check_permissions;
+pub use crate::mailbox::self_test::Finding;
+pub use permissions::{check_imap_permission, check_permissions};
 
 /// How often a new message is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// One line of a self-test.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What was tried.
-    pub what: String,
-    /// What was seen, or what is wrong.
-    pub result: Result<String, Problem>,
-}
-
-/// What is wrong, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// What is wrong.
-    pub problem: String,
-    /// What to do.
-    pub remedy: String,
-}
-
-impl Finding {
-    /// Something that is as it should be.
-    pub fn good(what: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self { what: what.into(), result: Ok(seen.into()) }
-    }
-
-    /// Something that is not.
-    pub fn bad(what: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), result: Err(Problem { problem: problem.into(), remedy: remedy.into() }) }
-    }
-
-    /// Whether it is as it should be.
-    pub fn is_good(&self) -> bool {
-        self.result.is_ok()
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.result {
-            Ok(seen) => write!(f, "ok: {}: {seen}", self.what),
-            Err(Problem { problem, remedy }) => write!(f, "wrong: {}: {problem}. {remedy}", self.what),
-        }
-    }
-}
-
-impl GraphDoor {
-    /// Tries the door out on a mailbox.
-    pub async fn self_test(&self, mailbox: &Mailbox) -> Vec<Finding> {
+#[async_trait]
+impl SelfTest for GraphDoor {
+    async fn self_test(&self, mailbox: &Mailbox) -> Vec<Finding> {
         let date = (self.calls.graph().clock().now() - TimeDelta::days(400)).trunc_subsecs(0);
         let mut findings = Vec::new();
         // The large one may take another way in, so that the method itself is shown by a small one.
@@ -97,7 +54,9 @@ impl GraphDoor {
         findings.push(self.delete(&mailbox.id, id).await);
         findings
     }
+}
 
+impl GraphDoor {
     /// A message that the configured method takes whole.
     async fn try_small(&self, mailbox: &Mailbox, message: &Message) -> Vec<Finding> {
         let configured = self.settings.method;
@@ -161,7 +120,7 @@ impl GraphDoor {
         let select = format!("{},subject,body", created::FIELDS);
         let copy = match self.read_copy(mailbox, id, &[("$select", &select)]).await {
             Ok(copy) => copy,
-            Err(error) => return vec![self.failed("read back", &error)],
+            Err(error) => return vec![Self::failed("read back", &error)],
         };
         let form = match copy.created.mismatch(message.mail.message_id.as_str(), message.mail.date) {
             None => Finding::good("form", "no draft, with its own dates and Message-ID"),
@@ -194,7 +153,7 @@ impl GraphDoor {
         let copy = match self.read_copy(mailbox, &sent.id, &[("$select", created::FIELDS), ("$expand", &expand)]).await
         {
             Ok(copy) => copy,
-            Err(error) => return self.failed(what, &error),
+            Err(error) => return Self::failed(what, &error),
         };
         match copy.property(MESSAGE_CLASS) {
             Some(Property { value, .. }) if value.eq_ignore_ascii_case(wanted) => Finding::good(what, value.clone()),
@@ -225,7 +184,7 @@ impl GraphDoor {
                 format!("{} attachments are there, not the one that was sent", digests.len()),
                 "Use mailbox.kind = \"imap\" for this tenant",
             ),
-            Err(error) => self.failed(what, &error),
+            Err(error) => Self::failed(what, &error),
         }
     }
 
@@ -249,7 +208,7 @@ impl GraphDoor {
                     return Finding::bad(what, problem, "Raise mailbox.settle, or copies may be doubled after a crash");
                 }
                 Ok(_) => clock.sleep(LOOK_EVERY).await,
-                Err(error) => return self.failed(what, &error),
+                Err(error) => return Self::failed(what, &error),
             }
         }
     }
@@ -269,7 +228,7 @@ impl GraphDoor {
         self.calls.json(mailbox, &Call::get(url)).await
     }
 
-    fn failed(&self, what: &str, error: &CallError) -> Finding {
+    fn failed(what: &str, error: &CallError) -> Finding {
         let error = fault::of_read(error, PERMISSION);
         Finding::bad(what, error.to_string(), "Mend this and try again")
     }

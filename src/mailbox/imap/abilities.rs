@@ -49,6 +49,11 @@ impl Abilities {
         self.0.contains("AUTH=PLAIN")
     }
 
+    /// Single messages can be expunged (RFC 4315).
+    pub(super) fn uid_plus(&self) -> bool {
+        self.0.contains("UIDPLUS")
+    }
+
     /// The largest message, in bytes (RFC 7889).
     pub(super) fn append_limit(&self) -> Option<u64> {
         self.0.iter().find_map(|name| name.strip_prefix("APPENDLIMIT=")?.parse().ok())

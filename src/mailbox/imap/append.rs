@@ -16,10 +16,13 @@ use super::abilities::Abilities;
 use super::batch::LARGE;
 use super::connection::{Lost, Received};
 use super::folder::{Layout, name_of};
-use super::refusal::Refusal;
+use super::refusal::{Meaning, Refusal};
 use super::session::Session;
 use crate::convert::Message;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
+
+/// A smaller message may fit where one doesn't; after so many in a row the mailbox counts as full.
+const MOST_TOO_FULL: usize = 3;
 
 /// What became of the messages of one command: the same for all of them.
 #[derive(Debug)]
@@ -64,6 +67,7 @@ pub(super) async fn append(
         waiting: groups.into_iter().collect(),
         under_way: VecDeque::new(),
         stopped: None,
+        too_full: 0,
         permit,
         done: Appended::default(),
     };
@@ -79,6 +83,8 @@ struct Appending<'a> {
     /// Only the last of them can have pieces left.
     under_way: VecDeque<Command>,
     stopped: Option<Refusal>,
+    /// Messages in a row that a full mailbox had no room for, each sent alone.
+    too_full: usize,
     permit: &'a SendPermit,
     done: Appended,
 }
@@ -194,10 +200,8 @@ impl Appending<'_> {
             Some(refusal) => {
                 self.session.window.narrow();
                 self.done.doubtful |= refusal.is_bad();
-                let goes_on = match command.group.len() {
-                    1 => refusal.is_about_the_message(),
-                    _ => refusal.is_about_one_of_several(),
-                };
+                self.too_full += usize::from(refusal.meaning() == Meaning::Full && command.group.len() == 1);
+                let goes_on = refusal.is_about_one_of_several() && self.too_full < MOST_TOO_FULL;
                 if !goes_on && self.stopped.is_none() {
                     self.stopped = Some(refusal.clone());
                 }
@@ -205,6 +209,7 @@ impl Appending<'_> {
             }
             None if command.pieces.is_empty() => {
                 self.session.window.widen();
+                self.too_full = 0;
                 Outcome::Arrived(self.ids(&command.group, tagged.body.code.as_ref()))
             }
             None => {

@@ -112,7 +112,8 @@ fn by_message_id(sought: &str) -> Result<SearchKey<'static>, ImportError> {
     Ok(SearchKey::Header(name, AString::try_from(sought.to_owned()).map_err(unfit)?))
 }
 
-async fn search_by(session: &mut Session, key: SearchKey<'static>) -> Result<Vec<NonZeroU32>, ImportError> {
+/// The UIDs of the messages in the open folder that a key fits.
+pub(super) async fn search_by(session: &mut Session, key: SearchKey<'static>) -> Result<Vec<NonZeroU32>, ImportError> {
     let criteria = Vec1::from(key);
     let mut found = None;
     session

@@ -71,6 +71,10 @@ impl Pool {
         &self.settings
     }
 
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     /// The server's address, for messages.
     pub(super) fn server(&self) -> String {
         self.endpoint.name()

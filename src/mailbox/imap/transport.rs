@@ -2,6 +2,7 @@
 //!
 //! Guarantees: without TLS only a loopback address is spoken to, and never because a server offers none.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustls_platform_verifier::Verifier;
@@ -56,16 +57,20 @@ impl Endpoint {
             .map_err(|error| ImportError::Unavailable(format!("no connection to {}: {error}", self.name())))?;
         let unavailable = |error: std::io::Error| ImportError::Unavailable(format!("{}: {error}", self.name()));
         let peer = stream.peer_addr().map_err(unavailable)?;
-        if self.mode == TlsMode::None && !peer.ip().to_canonical().is_loopback() {
-            return Err(ImportError::Forbidden(format!(
-                "mailbox.tls = \"none\" is for this machine alone, and {} is {peer}",
-                self.host
-            )));
-        }
+        self.check_clear_text(peer)?;
         // Commands go out whole; waiting for more would only delay them.
         stream.set_nodelay(true).map_err(unavailable)?;
         let stream: Box<dyn Transport> = Box::new(stream);
         if self.mode == TlsMode::Implicit { self.secure(stream).await } else { Ok(stream) }
+    }
+
+    /// A host's name may lead anywhere: what counts is where the connection ends.
+    fn check_clear_text(&self, peer: SocketAddr) -> Result<(), ImportError> {
+        if self.mode != TlsMode::None || peer.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        let host = &self.host;
+        Err(ImportError::Forbidden(format!("mailbox.tls = \"none\" is for this machine alone, and {host} is {peer}")))
     }
 
     /// Begins TLS on a stream.
@@ -94,4 +99,32 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, SettingsErro
         return Err(SettingsError::Roots { detail: "the CA file holds no certificate".to_owned() });
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_tls_only_this_machine_is_spoken_to() {
+        let endpoint = |mode| Endpoint { host: "imap.example".to_owned(), port: 143, mode, tls: None };
+        for (peer, is_here) in [
+            ("127.0.0.1:143", true),
+            ("127.3.2.1:143", true),
+            ("[::1]:143", true),
+            ("[::ffff:127.0.0.1]:143", true),
+            ("10.0.0.1:143", false),
+            ("192.0.2.1:143", false),
+            ("0.0.0.0:143", false),
+            ("[::]:143", false),
+            ("[2001:db8::1]:143", false),
+            ("[::ffff:192.0.2.1]:143", false),
+        ] {
+            let peer = peer.parse().unwrap();
+            let checked = endpoint(TlsMode::None).check_clear_text(peer);
+            assert_eq!(checked.is_ok(), is_here, "{peer}");
+            assert!(is_here || matches!(checked, Err(ImportError::Forbidden(_))));
+            assert!(endpoint(TlsMode::StartTls).check_clear_text(peer).is_ok());
+        }
+    }
 }

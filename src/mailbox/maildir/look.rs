@@ -51,6 +51,23 @@ pub(super) fn absent(layout: &Layout, address: &str, ids: Vec<MessageId>) -> io:
     Ok(absent)
 }
 
+/// Removes a message of ours from the archive folder: for a self-test's own alone.
+pub(super) fn remove(layout: &Layout, address: &str, id: &MessageId) -> io::Result<()> {
+    let archive = layout.archive(address);
+    let mut found = Vec::new();
+    visit(std::slice::from_ref(&archive), |seen, path| {
+        if seen == *id {
+            found.push(path.to_owned());
+        }
+        true
+    })?;
+    for path in found {
+        fs::remove_file(&path)?;
+        made_durable(&path)?;
+    }
+    remove_unfinished(&archive.join("tmp"), &HashSet::from([id.clone()]))
+}
+
 /// The Message-IDs of ours in the archive folder, as often as they are there.
 pub(super) fn inventory(layout: &Layout, address: &str) -> io::Result<Vec<MessageId>> {
     let mut ids = Vec::new();

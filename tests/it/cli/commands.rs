@@ -41,6 +41,10 @@ fn check_tells_line_by_line() {
     for part in ["source", "staging", "directory"] {
         assert!(online.lines().any(|line| line.starts_with(part) && line.contains(" ok ")), "{part} in {online}");
     }
+    let tried = trial.prints(&["check", "--mailbox", "ana.berg@contoso.example"]);
+    for part in ["import", "read back", "look-up by Message-ID", "clean up"] {
+        assert!(tried.lines().any(|line| line.starts_with(part) && line.contains(" ok ")), "{part} in {tried}");
+    }
     let stranger = trial.run(&["check", "--mailbox", "nobody@contoso.example"]);
     assert_eq!(stranger.code, Some(1));
     assert!(stranger.out.contains("WRONG") && stranger.out.contains("to do"), "{}", stranger.out);

@@ -1,8 +1,9 @@
 //! The live self-test and the check of permissions: what is right, what is wrong, what to do.
 
 use chrono::TimeDelta;
-use whatsapp_archiver::mailbox::graph::self_test::{Finding, check_permissions};
+use whatsapp_archiver::mailbox::graph::self_test::{check_imap_permission, check_permissions};
 use whatsapp_archiver::mailbox::graph::{GraphDoorSettings, Method};
+use whatsapp_archiver::mailbox::self_test::{Finding, SelfTest as _};
 
 use crate::servers::graph::client::Connection;
 use crate::servers::graph::{Act, Fault};
@@ -23,10 +24,10 @@ async fn a_good_mailbox_passes_and_is_left_clean() {
         assert_eq!(wrong(&findings), Vec::<String>::new());
         let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
         assert!(lines.iter().any(|line| line.contains("after 8 s")), "{lines:#?}");
-        // The large file is too large for import-mime: what that does is shown by a message without it.
+        // What import-mime does is shown by a message that is small enough for it, whatever becomes of the large file.
         let small = lines.iter().filter(|line| line.contains("small message by import-mime: imported")).count();
         assert_eq!(small, usize::from(method == Method::ImportMime));
-        assert!(lines.contains(&"ok: import: by create-message".to_owned()), "{lines:#?}");
+        assert!(lines.contains(&format!("ok: import: by {}", method.name())), "{lines:#?}");
         assert_eq!(findings.len(), 7 + 4 * small);
         assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
     }
@@ -132,4 +133,27 @@ async fn what_a_lost_answer_leaves_behind_is_deleted() {
         assert!(wrong(&findings)[0].contains(left), "{findings:?}");
         assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
     }
+}
+
+#[tokio::test]
+async fn the_permission_for_imap_is_looked_for() {
+    let connection = Connection::new();
+    let findings = check_imap_permission(&connection.sign_in()).await;
+    assert!(wrong(&findings)[0].contains("IMAP.AccessAsApp"), "{findings:?}");
+    connection.server.with(|world| world.login.roles.push("IMAP.AccessAsApp"));
+    assert_eq!(wrong(&check_imap_permission(&connection.sign_in()).await), Vec::<String>::new());
+    connection.server.with(|world| world.login.secrets.clear());
+    let findings = check_imap_permission(&connection.sign_in()).await;
+    assert!(wrong(&findings)[0].contains("AADSTS7000215"), "{findings:?}");
+}
+
+#[tokio::test]
+async fn the_method_that_was_used_is_told() {
+    let settings = GraphDoorSettings { method: Method::ImportMime, ..GraphDoorSettings::default() };
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    connection.server.fail(Fault::always("importMime", Act::reply(413, "ErrorRequestTooLarge")));
+    let findings = connection.door_with(settings).self_test(&mailbox).await;
+    assert!(wrong(&findings)[0].contains("create-message was used in its stead"), "{findings:#?}");
+    assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
 }

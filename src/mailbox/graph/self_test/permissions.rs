@@ -5,7 +5,7 @@ use crate::graph::{Call, Graph, Version};
 use crate::http::Remote;
 use crate::mailbox::graph::{Method, fault};
 use crate::resolve::Mailbox;
-use crate::sign_in::{Audience, SignInError};
+use crate::sign_in::{Audience, SignIn, SignInError};
 
 /// Any of these lets the application look users up.
 const USERS: [&str; 4] = ["User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
@@ -39,6 +39,21 @@ pub async fn check_permissions(
     // Folders and look-ups need it whatever the method.
     findings.push(if has("Mail.ReadWrite") { granted("Mail.ReadWrite") } else { by_rbac(graph, probe).await });
     findings
+}
+
+/// Signs in for IMAP, and looks whether the application may open mailboxes with it.
+pub async fn check_imap_permission(sign_in: &SignIn) -> Vec<Finding> {
+    const PERMISSION: &str = "IMAP.AccessAsApp";
+    let token = match sign_in.token_for(Audience::Outlook).await {
+        Ok(token) => token,
+        Err(error) => return vec![signed_out(error)],
+    };
+    let more = " (it is one of Office 365 Exchange Online), and give its service principal FullAccess to the mailboxes";
+    let is_granted = token.roles().iter().any(|role| role == PERMISSION);
+    vec![
+        Finding::good("sign in for IMAP", format!("until {}", token.expires().to_rfc3339())),
+        if is_granted { granted(PERMISSION) } else { missing(PERMISSION, more) },
+    ]
 }
 
 fn granted(permission: &str) -> Finding {

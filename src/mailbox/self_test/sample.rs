@@ -11,13 +11,13 @@ use crate::identity::Identity;
 const FILE: usize = 3_500_000;
 
 /// A message of this date without a file, another one each time.
-pub(super) fn small(date: DateTime<Utc>) -> Message {
+pub(in crate::mailbox) fn small(date: DateTime<Utc>) -> Message {
     let mail = message(date).mail;
     Message::new(Mail { attachments: Vec::new(), ..mail })
 }
 
 /// A message of this date, another one each time.
-pub(super) fn message(date: DateTime<Utc>) -> Message {
+pub(in crate::mailbox) fn message(date: DateTime<Utc>) -> Message {
     let once = uuid::Uuid::now_v7();
     let message_id = Identity(Digest::of(once.as_bytes())).message_id();
     let bytes = noise(once.as_u128());
