@@ -5,12 +5,13 @@
 //! | Fault | Its copy |
 //! |---|---|
 //! | `Retry` | goes back to the ledger; the mailbox, and no other, waits. After `retry.attempts` in a row the rest is left pending |
-//! | `LookUp` | is `unknown`: looked up when the door has settled, sent again only where it is absent |
+//! | `LookUp` | is `unknown`: looked up when the door has settled, sent again only where it is absent, in one run as often as `retry.attempts` says. After more batches in a row of which nothing is known to have arrived the rest is left pending |
 //! | `Hold` | is left pending; after a few in a row the rest is too |
 //! | `Reject` | has failed |
 //!
 //! A mailbox that waits takes up nothing: no memory, and none of the places that the door has.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use super::settle::Settler;
 use super::{Pipeline, RunError};
 use crate::failpoint;
 use crate::fault::Fault;
-use crate::ledger::{DeliveryState, LedgerError, RunId};
+use crate::ledger::{DeliveryState, ItemNo, LedgerError, RunId};
 use crate::mailbox::ImportError;
 use crate::resolve::Mailbox;
 
@@ -60,6 +61,10 @@ struct Visit<'a> {
     failures: u32,
     /// Copies that were held, in a row.
     holds: u32,
+    /// Batches of unknown outcome, in a row.
+    doubts: u32,
+    /// How often a copy was sent without a known outcome.
+    unanswered: HashMap<ItemNo, u32>,
     /// The pauses after failures.
     pauses: Box<dyn Iterator<Item = Duration> + Send>,
     /// The place that it takes up.
@@ -71,6 +76,13 @@ struct Visit<'a> {
 enum Next {
     GoOn,
     LeaveIt,
+}
+
+impl Visit<'_> {
+    /// The mailbox works: what failed before counts no more.
+    fn goes_well(&mut self) {
+        (self.failures, self.holds, self.doubts) = (0, 0, 0);
+    }
 }
 
 impl Deliverer {
@@ -118,7 +130,8 @@ impl Deliverer {
         let door = &self.pipeline.parts.door;
         let limits = door.limits();
         let pauses = Box::new(self.pipeline.settings.retry.pauses());
-        let mut visit = Visit { mailbox, failures: 0, holds: 0, pauses, place: Some(place) };
+        let unanswered = HashMap::new();
+        let mut visit = Visit { mailbox, failures: 0, holds: 0, doubts: 0, unanswered, pauses, place: Some(place) };
         loop {
             if self.pipeline.stop.is_cancelled() {
                 return self.put_back(mailbox).await;
@@ -158,11 +171,13 @@ impl Deliverer {
         let results = door.import(mailbox, &messages).await;
         failpoint::pass(failpoint::BATCH_IMPORTED);
         let mut again = Vec::new();
+        let (mut any_imported, mut any_unknown) = (false, false);
         let mut pause: Option<(Option<Duration>, ImportError)> = None;
         for (job, result) in jobs.into_iter().zip(results) {
             match result {
                 Ok(remote) => {
-                    (visit.failures, visit.holds) = (0, 0);
+                    visit.goes_well();
+                    any_imported = true;
                     self.imported(mailbox, &job, remote, 1).await;
                 }
                 Err(error) => match Fault::from(&error) {
@@ -170,7 +185,11 @@ impl Deliverer {
                         pause = Some((after, error));
                         again.push(job);
                     }
-                    Fault::LookUp => self.unknown(mailbox, &job, &error).await,
+                    Fault::LookUp => {
+                        any_unknown = true;
+                        *visit.unanswered.entry(job.no).or_default() += 1;
+                        self.unknown(mailbox, &job, &error).await;
+                    }
                     Fault::Hold | Fault::Fatal => {
                         visit.holds += 1;
                         self.held(mailbox, &job, &error).await;
@@ -179,8 +198,10 @@ impl Deliverer {
                 },
             }
         }
-        if visit.holds >= HOLDS {
-            let detail = "the mailbox refused several copies in a row; see the log";
+        visit.doubts += u32::from(any_unknown && !any_imported);
+        // A single copy without answers is held before it comes to this.
+        if visit.holds >= HOLDS || visit.doubts > self.pipeline.settings.retry.attempts {
+            let detail = "the mailbox refused several copies in a row, or gave no answers; see the log";
             self.unsent(mailbox, again, DeliveryState::Pending, Some(detail)).await;
             return Ok(Next::LeaveIt);
         }

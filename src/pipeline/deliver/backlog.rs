@@ -68,6 +68,7 @@ impl Deliverer {
                 }
                 match self.look_up_one(visit, job).await {
                     LookedUp::Found => {}
+                    LookedUp::Absent(job) if self.is_sent_enough(visit, &job) => self.unanswered(mailbox, &job).await,
                     LookedUp::Absent(job) => absent.push(job),
                     LookedUp::NoAnswer(error) => {
                         trouble = Some(error);
@@ -90,7 +91,7 @@ impl Deliverer {
         match self.pipeline.parts.door.recover(mailbox, &job.message).await {
             Ok(Some(remote)) => {
                 tracing::info!(event = "copy_found", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome is there");
-                (visit.failures, visit.holds) = (0, 0);
+                visit.goes_well();
                 self.imported(mailbox, &job, remote, 0).await;
                 LookedUp::Found
             }
@@ -100,6 +101,12 @@ impl Deliverer {
                 LookedUp::NoAnswer(error)
             }
         }
+    }
+
+    /// Whether a copy was sent in vain as often as a run tries.
+    fn is_sent_enough(&self, visit: &Visit<'_>, job: &Job) -> bool {
+        let sent = visit.unanswered.get(&job.no).copied().unwrap_or_default();
+        sent >= self.pipeline.settings.retry.attempts
     }
 
     /// A mailbox that doesn't answer is asked again after a pause; one that refuses to is left alone.

@@ -40,6 +40,14 @@ impl Deliverer {
         self.settler.tell(Outcome { detail: Some(error.to_string()), ..outcome }, Some(Arc::clone(&job.space))).await;
     }
 
+    /// A copy that was sent again and again, never with an answer, and is certainly not there.
+    pub(super) async fn unanswered(&self, mailbox: &Mailbox, job: &Job) {
+        tracing::error!(event = "delivery_held", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy was sent several times without an answer, and is not there; it is pending until a later run");
+        let detail = Some("sent several times without an answer, and not there; see the log".to_owned());
+        let outcome = settled(job.no, mailbox, DeliveryState::Pending, 0);
+        self.settler.tell(Outcome { detail, ..outcome }, Some(Arc::clone(&job.space))).await;
+    }
+
     pub(super) async fn rejected(&self, mailbox: &Mailbox, job: &Job, reason: &'static str, error: &ImportError) {
         tracing::error!(event = "delivery_failed", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, reason, error = %error, "a mailbox rejects a copy for good; the item stays held");
         let outcome = settled(job.no, mailbox, DeliveryState::Failed, 1);

@@ -71,6 +71,8 @@ struct State {
     once: BTreeMap<String, VecDeque<Act>>,
     always: BTreeMap<String, Act>,
     no_look_ups: Option<Act>,
+    /// A message with this in it never arrives.
+    poison: Option<String>,
     closed: BTreeMap<String, DateTime<Utc>>,
     calls: Vec<Call>,
     at_work: usize,
@@ -102,6 +104,11 @@ impl ScriptedDoor {
     /// What a mailbox does with the next message that it isn't told about yet.
     pub(crate) fn next(&self, mailbox: &str, act: Act) {
         self.state().once.entry(mailbox.to_owned()).or_default().push_back(act);
+    }
+
+    /// Loses each message that has this in it, until `None` ends that.
+    pub(crate) fn set_poison(&self, text: Option<&str>) {
+        self.state().poison = text.map(str::to_owned);
     }
 
     /// What a mailbox does with every message, until `None` ends that.
@@ -195,7 +202,9 @@ impl ScriptedDoor {
 impl State {
     fn take(&mut self, mailbox: &str, message: &Message) -> Result<RemoteId, ImportError> {
         let once = self.once.get_mut(mailbox).and_then(VecDeque::pop_front);
-        let act = once.or_else(|| self.always.get(mailbox).cloned());
+        let is_poison = |text: &String| String::from_utf8_lossy(message.mime()).contains(text.as_str());
+        let poison = self.poison.as_ref().filter(|text| is_poison(text)).map(|_| Act::LoseTheRequest);
+        let act = once.or_else(|| self.always.get(mailbox).cloned()).or(poison);
         if matches!(act, None | Some(Act::TakeAndLoseTheAnswer)) {
             let held = self.held.entry(mailbox.to_owned()).or_default();
             held.push((message.mail.message_id.clone(), message.mime().to_vec()));

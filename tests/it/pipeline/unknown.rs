@@ -6,7 +6,9 @@ use whatsapp_archiver::pipeline::Order;
 use whatsapp_archiver::window::Window;
 
 use super::door::{Act, Asked};
-use super::world::{ANA, BEN, World, counts, in_window, message, start, to_ana, to_ana_at, whatsapp_ids};
+use super::world::{
+    ANA, BEN, World, counts, in_window, message, start, to_ana, to_ana_at, to_ben, whatsapp_id, whatsapp_ids,
+};
 
 #[tokio::test]
 async fn a_copy_whose_answer_was_lost_is_found_and_not_sent_again() {
@@ -100,4 +102,36 @@ async fn a_backfill_of_time_before_the_ledger_looks_up_every_send() {
     let report = world.order(Order::Backfill(Window { from: start() - day, to: start() })).await.report;
     assert_eq!(report.deliveries.imported, 1);
     assert_eq!(world.door.look_ups(), 6);
+}
+
+/// Neither a message that kills the server that takes it, nor a mailbox that never answers, keeps a run from its end.
+#[tokio::test]
+async fn a_copy_that_never_gets_an_answer_is_left_pending() {
+    let world = World::new().await;
+    world.server.add([to_ana(1), to_ana(2), to_ana(3)]);
+    world.door.set_poison(Some(&whatsapp_id(2)));
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 0, 1], "incomplete"));
+    assert_eq!(world.held(ANA), whatsapp_ids([1, 3]));
+    assert_eq!(world.door.sent_to(ANA), 2 + 4, "as often as retry.attempts says");
+
+    world.door.set_poison(None);
+    let report = world.run_next_day().await;
+    assert_eq!(counts(&report), [1, 0, 0, 0, 0]);
+    assert_eq!(world.held(ANA), whatsapp_ids([1, 2, 3]));
+}
+
+#[tokio::test]
+async fn a_mailbox_that_never_answers_is_left_alone() {
+    let world = World::new().await;
+    world.server.add((1..=60).map(to_ana).chain([to_ben(61)]));
+    world.door.always(ANA, Some(Act::LoseTheRequest));
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.status.name()), ([1, 0, 0, 0, 60], "incomplete"));
+    assert!(world.door.sent_to(ANA) <= 5 * 4, "no more than a few batches: {}", world.door.sent_to(ANA));
+
+    world.door.always(ANA, None);
+    let report = world.run_next_day().await;
+    assert_eq!(counts(&report), [60, 0, 0, 0, 0]);
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=60));
 }
