@@ -17,8 +17,8 @@ use whatsapp_archiver::clock::SystemClock;
 use whatsapp_archiver::convert::{Address, Mail, Message};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::Identity;
-use whatsapp_archiver::mailbox::MailboxDoor as _;
 use whatsapp_archiver::mailbox::imap::{Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
+use whatsapp_archiver::mailbox::{MailboxDoor as _, SendPermit};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -107,10 +107,10 @@ fn door(port: u16) -> Imap {
 async fn send_through(door: &Imap, name: &str, messages: &[Arc<Message>]) -> Duration {
     let mailbox = Mailbox { id: MailboxId(name.to_owned()), address: format!("{name}@contoso.example") };
     let (first, rest) = messages.split_first().unwrap();
-    assert!(door.import(&mailbox, std::slice::from_ref(first)).await.iter().all(Result::is_ok));
+    assert!(door.import(&mailbox, std::slice::from_ref(first), &SendPermit::always()).await.iter().all(Result::is_ok));
     let begun = Instant::now();
     for batch in rest.chunks(door.limits().batch_messages) {
-        assert!(door.import(&mailbox, batch).await.iter().all(Result::is_ok));
+        assert!(door.import(&mailbox, batch, &SendPermit::always()).await.iter().all(Result::is_ok));
     }
     begun.elapsed()
 }

@@ -183,7 +183,7 @@ pub fn schedule(config: &ScheduleConfig) -> Schedule {
 /// The one HTTP client.
 pub fn http_client(config: &Config) -> anyhow::Result<HttpClient> {
     let extra_roots_pem = config.network.ca_file.as_deref().map(read_ca_file).transpose()?;
-    Ok(HttpClient::build(&HttpOptions { extra_roots_pem, ..HttpOptions::default() })?)
+    Ok(HttpClient::build(&HttpOptions { extra_roots_pem, ..HttpOptions::within(config.ledger.lease) })?)
 }
 
 /// The certificates of `network.ca_file`.

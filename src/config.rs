@@ -134,6 +134,8 @@ fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option
     let needs = Needs { staging: staging.as_ref(), users: users.as_ref(), mailbox: mailbox.as_ref() };
     let microsoft = read_microsoft(reader, &needs);
     let ledger = ledger::read(&mut reader.section(&ledger::SCHEMA));
+    let too_early = agreement::settles_too_early(mailbox.as_ref(), microsoft.as_ref(), ledger.as_ref());
+    reader.problems.extend(too_early);
     let http = has_http.then(|| http::read(&mut reader.section(&http::SCHEMA)));
     let report = report::read(&mut reader.section(&report::SCHEMA));
     let notify = notify::read(&mut reader.section(&notify::SCHEMA));

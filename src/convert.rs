@@ -1,6 +1,7 @@
 //! An item as an e-mail message. Pure: no I/O, no clock, no randomness; the same input gives the same bytes.
 //!
-//! Everything an item holds is in its message, or the message says what is missing. No value of an item, however
+//! Everything that the contract lists of an item is in its message, or the message says what is missing; an item of a type
+//! that the contract doesn't list is shown as it came. No value of an item, however
 //! hostile, can end a header, forge a part, or name a file outside a folder.
 
 use std::sync::OnceLock;
@@ -18,9 +19,11 @@ use body::Body;
 pub(crate) use mime::unstructured;
 use people::People;
 pub(crate) use people::{display_name, is_usable as is_usable_address};
+pub(crate) use remark::remarks;
 
 mod attachment;
 mod body;
+pub(crate) mod body_text;
 mod details;
 mod file_name;
 mod headers;
@@ -29,8 +32,11 @@ mod media_type;
 mod mime;
 mod people;
 mod picture;
+mod remark;
 mod section;
 mod subject;
+#[cfg(test)]
+mod tests;
 mod vcard;
 
 /// The version of the converter: changed with every change of its output, recorded with each copy that is sent.
@@ -127,6 +133,10 @@ pub struct Manifest {
     pub date: DateTime<Utc>,
     /// The SHA-256 of its subject.
     pub subject: Digest,
+    /// The digest of the words of its HTML body, which a mailbox that keeps no MIME form gives back too; `None` in what was
+    /// recorded before there was this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<Digest>,
     /// The SHA-256 of the MIME form.
     pub mime: Digest,
     /// The length of the MIME form, in bytes.
@@ -201,6 +211,7 @@ impl Message {
             message_id: self.mail.message_id.clone(),
             date: self.mail.date,
             subject: Digest::of(self.mail.subject.as_bytes()),
+            text: Some(body_text::digest(&self.mail.html)),
             mime: Digest::of(self.mime()),
             size: self.size(),
             attachments: attachments

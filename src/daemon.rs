@@ -21,9 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::ledger::{Lease, LedgerError};
+use crate::ledger::{Lease, LedgerError, RunId};
 use crate::lifecycle::Asked;
 use crate::pipeline::{Order, RunError, RunFinished};
+use crate::schedule::Schedule;
 use crate::serve::health::Health;
 use crate::serve::{Served, serve};
 use crate::status::{self, Refusal};
@@ -46,6 +47,8 @@ pub enum Phase {
     Starting,
     /// A run is under way.
     Running,
+    /// Another daemon's run is under way, and this one sends a part of its copies.
+    Helping,
     /// Waiting for this instant.
     Waiting(DateTime<Utc>),
 }
@@ -57,18 +60,42 @@ pub struct Daemon {
     environment: BTreeMap<String, String>,
     phase: watch::Sender<Phase>,
     health: Arc<Health>,
+    /// The schedule in force, for the pages.
+    schedule: watch::Sender<Schedule>,
     /// No run was begun or waited for yet.
     just_started: bool,
     stop: CancellationToken,
 }
 
-type Run = JoinHandle<Result<RunFinished, RunError>>;
+/// What is under way: a run of this daemon's own, or help for another one's.
+enum UnderWay {
+    Run(JoinHandle<Result<RunFinished, RunError>>),
+    Help(JoinHandle<Result<(), RunError>>),
+}
+
+/// What became of it.
+enum Ended {
+    Run(Result<RunFinished, RunError>),
+    Help(Result<(), RunError>),
+}
+
+/// What a daemon does now.
+enum Turn {
+    /// Nothing is due before then, or another daemon is at it.
+    Wait(DateTime<Utc>),
+    /// It is this one's turn to pull.
+    Pull,
+    /// Another one pulls, and can be helped.
+    Help(RunId),
+}
 
 impl Daemon {
     /// A daemon of these parts.
     pub fn new(app: App, loader: Loader, environment: BTreeMap<String, String>, stop: CancellationToken) -> Self {
         let health = Arc::new(Health::new(Arc::clone(&app.clock)));
-        Self { app, loader, environment, phase: watch::Sender::new(Phase::Starting), health, just_started: true, stop }
+        let schedule = watch::Sender::new(crate::app::schedule(&app.config.schedule));
+        let phase = watch::Sender::new(Phase::Starting);
+        Self { app, loader, environment, phase, health, schedule, just_started: true, stop }
     }
 
     /// Opens the door of `[http]`, where there is one. Fails where its address is taken.
@@ -78,7 +105,7 @@ impl Daemon {
         let listener = listener.with_context(|| format!("http.listen: {} can't be listened on", http.listen))?;
         let served = Served {
             ledger: self.app.ledger.clone(),
-            schedule: crate::app::schedule(&self.app.config.schedule),
+            schedule: self.schedule.subscribe(),
             clock: Arc::clone(&self.app.clock),
             metrics: Arc::clone(&self.app.metrics),
             health: Arc::clone(&self.health),
@@ -102,7 +129,7 @@ impl Daemon {
     pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>) -> anyhow::Result<()> {
         tracing::info!(event = "daemon_started", version = env!("CARGO_PKG_VERSION"), "the daemon started");
         self.health.set_ready();
-        let mut under_way: Option<Run> = None;
+        let mut under_way: Option<UnderWay> = None;
         let mut ask = true;
         while !self.stop.is_cancelled() {
             self.health.beat();
@@ -117,10 +144,13 @@ impl Daemon {
                     Some(Asked::Reload) => self.reload_configuration(),
                     Some(Asked::Stop) | None => self.stop.cancel(),
                 },
-                finished = ended(&mut under_way) => {
+                ended = ended(&mut under_way) => {
                     under_way = None;
                     // What the ledger could not keep this time, it may keep next time; a tight loop would help nobody.
-                    ask = self.note(finished).await;
+                    ask = match ended {
+                        Ended::Run(finished) => self.note(finished).await,
+                        Ended::Help(helped) => note_help(helped),
+                    };
                 }
                 () = clock.sleep(self.pause()) => self.look_at_files(),
             }
@@ -132,55 +162,64 @@ impl Daemon {
     fn pause(&self) -> Duration {
         let until_due = match *self.phase.borrow() {
             Phase::Waiting(due) => (due - self.app.clock.now()).to_std().ok(),
-            Phase::Starting | Phase::Running => None,
+            Phase::Starting | Phase::Running | Phase::Helping => None,
         };
         until_due.filter(|pause| !pause.is_zero()).map_or(LOOK, |pause| pause.min(LOOK))
     }
 
-    /// Begins a regular run where one is due and nobody else is pulling. A ledger that doesn't answer is asked again later.
-    async fn begin_if_due(&mut self) -> Option<Run> {
-        let due = match self.turn().await {
-            Ok(due) => due,
+    /// Begins a regular run where one is due, or helps whoever has begun it. A ledger that doesn't answer is asked again later.
+    async fn begin_if_due(&mut self) -> Option<UnderWay> {
+        let turn = match self.turn().await {
+            Ok(turn) => turn,
             Err(error) => {
                 tracing::error!(event = "ledger_unavailable", error = %error, "the ledger doesn't say when the next run is due; it is asked again soon");
+                self.health.set_not_ready("the ledger doesn't answer");
                 return None;
             }
         };
+        self.health.set_ready();
         self.just_started = false;
-        if let Some(due) = due {
-            self.phase.send_if_modified(|phase| std::mem::replace(phase, Phase::Waiting(due)) != Phase::Waiting(due));
-            return None;
-        }
-        self.phase.send_replace(Phase::Running);
+        let phase = match turn {
+            Turn::Wait(due) => Phase::Waiting(due),
+            Turn::Pull => Phase::Running,
+            Turn::Help(_) => Phase::Helping,
+        };
+        self.phase.send_if_modified(|told| std::mem::replace(told, phase) != phase);
         let pipeline = self.app.pipeline(self.stop.clone());
-        Some(tokio::spawn(async move { pipeline.run(Order::Regular).await }))
+        match turn {
+            Turn::Wait(_) => None,
+            Turn::Pull => Some(UnderWay::Run(tokio::spawn(async move { pipeline.run(Order::Regular).await }))),
+            Turn::Help(run) => Some(UnderWay::Help(tokio::spawn(async move { pipeline.help(run).await }))),
+        }
     }
 
-    /// Takes this daemon's turn at pulling, where a run is due. Else tells for when it waits.
-    async fn turn(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    /// Takes this daemon's turn at pulling, where a run is due and nobody else has begun it.
+    async fn turn(&self) -> Result<Turn, LedgerError> {
         let now = self.app.clock.now();
         let due = self.due(now).await?;
         if due > now {
-            return Ok(Some(due));
+            return Ok(Turn::Wait(due));
         }
         let (ledger, holder) = (&self.app.ledger, &self.app.presence.holder);
+        ledger.expire_gone(now).await?;
         let until = now + self.app.config.ledger.lease;
         if !ledger.lease(holder, &[Lease::Puller], now, until).await?.contains(&true) {
-            return Ok(Some(due));
+            let run = ledger.run_to_help(now).await?;
+            return Ok(run.map_or(Turn::Wait(due), |run| Turn::Help(run.id)));
         }
         // Another daemon may have had its run between the question and the lease.
         let due = self.due(now).await?;
         if due > now {
             ledger.release_lease(holder, &Lease::Puller).await?;
-            return Ok(Some(due));
+            return Ok(Turn::Wait(due));
         }
-        Ok(None)
+        Ok(Turn::Pull)
     }
 
     /// When the next run is due.
     async fn due(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
         let (ledger, config) = (&self.app.ledger, &self.app.config);
-        let schedule = crate::app::schedule(&config.schedule);
+        let schedule = self.schedule.borrow().clone();
         match Refusal::remembered(ledger).await? {
             Some(refusal) if !refusal.is_of(&config.source).await => Ok(now),
             _ if self.just_started => status::scheduled_run(ledger, &schedule, now).await,
@@ -201,6 +240,7 @@ impl Daemon {
         };
         if let Err(error) = &noted {
             tracing::error!(event = "run_not_accounted", error = %error, "the ledger could not keep the account of a run; its work is taken over by the next one");
+            self.health.set_not_ready("the ledger could not keep the account of a run");
         }
         noted.is_ok()
     }
@@ -214,15 +254,15 @@ impl Daemon {
     }
 
     /// Lets what is under way end, for a few seconds.
-    async fn wind_up(mut self, under_way: Option<Run>) -> anyhow::Result<()> {
+    async fn wind_up(mut self, mut under_way: Option<UnderWay>) -> anyhow::Result<()> {
         self.health.set_not_ready("it is stopping");
         tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
-        if let Some(run) = under_way {
+        if under_way.is_some() {
             tokio::select! {
-                finished = run => {
-                    let finished = finished.unwrap_or_else(|error| Err(RunError::Broken(error.to_string())));
-                    self.note(finished).await;
-                }
+                ended = ended(&mut under_way) => match ended {
+                    Ended::Run(finished) => _ = self.note(finished).await,
+                    Ended::Help(helped) => _ = note_help(helped),
+                },
                 () = self.app.clock.sleep(GRACE) => {
                     self.app.presence.keep_until_exit();
                     tracing::warn!(event = "stopped_at_once", "work under way did not end in time; its copies are looked up by the next run");
@@ -234,10 +274,20 @@ impl Daemon {
     }
 }
 
-/// The end of the run under way; never where there is none.
-async fn ended(run: &mut Option<Run>) -> Result<RunFinished, RunError> {
-    match run {
-        Some(run) => run.await.unwrap_or_else(|error| Err(RunError::Broken(error.to_string()))),
+/// Tells how help ended. False where the ledger failed.
+fn note_help(helped: Result<(), RunError>) -> bool {
+    if let Err(error) = &helped {
+        tracing::error!(event = "help_failed", error = %error, "this process could not go on sending for another one's run, which goes on without it");
+    }
+    helped.is_ok()
+}
+
+/// The end of what is under way; never where nothing is.
+async fn ended(under_way: &mut Option<UnderWay>) -> Ended {
+    let broken = |error: tokio::task::JoinError| RunError::Broken(error.to_string());
+    match under_way {
+        Some(UnderWay::Run(run)) => Ended::Run(run.await.unwrap_or_else(|error| Err(broken(error)))),
+        Some(UnderWay::Help(help)) => Ended::Help(help.await.unwrap_or_else(|error| Err(broken(error)))),
         None => std::future::pending().await,
     }
 }

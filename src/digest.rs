@@ -20,6 +20,19 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
+    /// The digest in any form that others write it in: 64 hexadecimal digits of either case, or base64 of either alphabet,
+    /// padded or not.
+    pub fn read(text: &str) -> Option<Self> {
+        use base64::Engine as _;
+        let text = text.trim();
+        let base64 = || {
+            let standard = text.trim_end_matches('=').replace('-', "+").replace('_', "/");
+            let bytes = base64::engine::general_purpose::STANDARD_NO_PAD.decode(standard).ok()?;
+            <[u8; 32]>::try_from(bytes).ok().map(Self)
+        };
+        text.parse().ok().or_else(base64)
+    }
+
     /// The digest's 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -109,6 +122,21 @@ mod tests {
         digester.update(b"ab");
         digester.update(b"c");
         assert_eq!(digester.finish(), Digest::of(b"abc"));
+    }
+
+    #[test]
+    fn every_form_of_32_bytes_is_read() {
+        let digest = Digest::of(b"");
+        let upper = digest.to_string().to_uppercase();
+        let forms = ["47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"];
+        for form in [upper.as_str(), forms[0], forms[1], " 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU= "] {
+            assert_eq!(Digest::read(form), Some(digest), "{form}");
+        }
+        for other in
+            ["", "=", "d41d8cd98f00b204e9800998ecf8427e", "sha256", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuA=="]
+        {
+            assert_eq!(Digest::read(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A pure writer: it is handed items with their messages, one after the other, and writes files into a folder. It reads
 //! no staging, no ledger and no mailbox. Nothing that is there already is overwritten. Two captures of the same message
 //! (the same identity) are written once. What is held in memory doesn't grow with the window but for about 100 bytes a
-//! message (and, for RSMF, the texts of one chat and day at a time).
+//! message (and, for RSMF, the texts and people of one chat and day at a time).
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use crate::convert::Message;
 use crate::identity::MessageId;
 use crate::item::Item;
+use crate::json_fault::JsonFault;
+use crate::resolve::Resolution;
 
 mod eml;
 mod mbox;
@@ -59,7 +61,8 @@ pub struct Summary {
     pub files: u64,
 }
 
-/// Why an export failed. What was written so far is left for the administrator to look at and remove.
+/// Why an export failed. What was written so far is left for the administrator to look at and remove, but of RSMF, whose
+/// files are put in their places at the end.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// A file can't be written, or is there already.
@@ -70,6 +73,12 @@ pub enum ExportError {
         /// Why.
         #[source]
         source: io::Error,
+    },
+    /// Another RSMF export is writing into the same folder.
+    #[error("another export is under way into {folder}: wait for it, or export into another directory")]
+    UnderWay {
+        /// The folder.
+        folder: PathBuf,
     },
     /// The archive inside an RSMF file can't be written.
     #[error("cannot write the archive of {path}: {source}")]
@@ -87,7 +96,7 @@ pub enum ExportError {
         path: PathBuf,
         /// Why.
         #[source]
-        source: serde_json::Error,
+        source: JsonFault,
     },
 }
 
@@ -118,8 +127,8 @@ impl Exporter {
         Ok(Self { writer, written: HashSet::new(), summary: Summary::default() })
     }
 
-    /// Writes one message, with the item it was converted from.
-    pub fn add(&mut self, item: &Item, message: &Message) -> Result<(), ExportError> {
+    /// Writes one message, with the item it was converted from and what is recorded of whose mailboxes it belongs in.
+    pub fn add(&mut self, item: &Item, resolution: &Resolution, message: &Message) -> Result<(), ExportError> {
         if !self.written.insert(message.mail.message_id.clone()) {
             self.summary.duplicates += 1;
             return Ok(());
@@ -127,7 +136,7 @@ impl Exporter {
         match &mut self.writer {
             Writer::Eml(folder) => folder.add(message)?,
             Writer::Mbox(mailbox) => mailbox.add(message)?,
-            Writer::Rsmf(collection) => collection.add(item, message)?,
+            Writer::Rsmf(collection) => collection.add(item, resolution, message)?,
         }
         self.summary.messages += 1;
         Ok(())

@@ -14,6 +14,8 @@ use serde::de::DeserializeOwned;
 
 use crate::clock::SharedClock;
 use crate::http::{HttpClient, HttpError, Remote, Reply};
+use crate::json_fault::JsonFault;
+use crate::send_permit::SendPermit;
 use crate::sign_in::{AccessToken, Audience, Endpoints, SignIn};
 
 pub mod batch;
@@ -55,6 +57,7 @@ pub struct Call {
     largest_reply: u64,
     headers: HeaderMap,
     signed_in: bool,
+    permit: Option<SendPermit>,
 }
 
 impl Call {
@@ -94,13 +97,27 @@ impl Call {
     }
 
     fn new(method: Method, url: Url) -> Self {
-        Self { method, url, body: None, largest_reply: LARGEST_REPLY, headers: HeaderMap::new(), signed_in: true }
+        Self {
+            method,
+            url,
+            body: None,
+            largest_reply: LARGEST_REPLY,
+            headers: HeaderMap::new(),
+            signed_in: true,
+            permit: None,
+        }
     }
 
     /// The same call, whose reply may have so many bytes.
     #[must_use]
     pub fn with_largest_reply(self, bytes: u64) -> Self {
         Self { largest_reply: bytes, ..self }
+    }
+
+    /// The same call, which is not sent where `permit` doesn't allow it at that moment.
+    #[must_use]
+    pub fn only_with(self, permit: &SendPermit) -> Self {
+        Self { permit: Some(permit.clone()), ..self }
     }
 
     /// The size of its body, in bytes.
@@ -194,6 +211,9 @@ impl Graph {
     async fn send(&self, remote: Remote, call: &Call, token: Option<&AccessToken>) -> Result<Reply, CallError> {
         let id = uuid::Uuid::now_v7().to_string();
         let request = self.request(call, token, &id)?;
+        if let Some(permit) = &call.permit {
+            permit.ask().map_err(|refused| CallError::NotSent(refused.to_string()))?;
+        }
         match self.http.send(remote, request, call.largest_reply).await {
             Ok(reply) if reply.status.is_success() => {
                 tracing::debug!(
@@ -227,7 +247,7 @@ impl Graph {
 /// Reads the JSON of a reply.
 pub fn read<T: DeserializeOwned>(reply: &Reply) -> Result<T, CallError> {
     serde_json::from_slice(&reply.body)
-        .map_err(|error| CallError::Unreadable(format!("status {}: {error}", reply.status.as_u16())))
+        .map_err(|error| CallError::Unreadable(format!("status {}: {}", reply.status.as_u16(), JsonFault::from(error))))
 }
 
 /// A text as an `OData` literal: in quotes, quotes doubled.
@@ -238,6 +258,9 @@ pub fn literal(text: &str) -> String {
 fn failed(error: &HttpError, id: &str) -> CallError {
     let detail = format!("{error} (client-request-id {id})");
     match error.status() {
+        Some(status) if status.is_success() && matches!(error, HttpError::BodyTooLarge { .. }) => {
+            CallError::TooLarge(detail)
+        }
         Some(status) if status.is_client_error() => CallError::Refused(Refusal::without_body(status, detail)),
         _ if error.is_certainly_unsent() => CallError::NotSent(detail),
         _ => CallError::NoReply(detail),

@@ -73,6 +73,9 @@ impl fmt::Display for Remote {
 /// head of a streamed reply).
 pub type Observer = Arc<dyn Fn(Remote, Result<StatusCode, &HttpError>, Duration) + Send + Sync>;
 
+/// A request never lasts longer.
+const LONGEST_REQUEST: Duration = Duration::from_secs(45);
+
 /// How the client connects and how long it waits.
 #[derive(Debug, Clone)]
 pub struct HttpOptions {
@@ -86,13 +89,33 @@ pub struct HttpOptions {
     pub request_timeout: Duration,
 }
 
+/// The longest duration of one request where work is leased for `lease`: shorter than two thirds of it, which is what is left
+/// at least after a renewal in time, so that nobody else takes the work while a request is under way.
+pub fn request_timeout(lease: Duration) -> Duration {
+    LONGEST_REQUEST.min(lease / 3 * 2)
+}
+
+impl HttpOptions {
+    /// The ordinary options, where work is leased for `lease`.
+    pub fn within(lease: Duration) -> Self {
+        let request_timeout = request_timeout(lease);
+        let options = Self::default();
+        Self {
+            connect_timeout: options.connect_timeout.min(request_timeout),
+            read_timeout: options.read_timeout.min(request_timeout),
+            request_timeout,
+            ..options
+        }
+    }
+}
+
 impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             extra_roots_pem: None,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
-            request_timeout: Duration::from_secs(45),
+            request_timeout: LONGEST_REQUEST,
         }
     }
 }

@@ -30,7 +30,10 @@ pub struct MessageId(String);
 
 impl MessageId {
     fn of(digest: Digest) -> Self {
-        Self(format!("{}@{DOMAIN}", digest.short(32)))
+        let mut id = digest.short(32);
+        id.push('@');
+        id.push_str(DOMAIN);
+        Self(id)
     }
 
     /// Reads a Message-ID of ours, with or without angle brackets; `None` where it is somebody else's.

@@ -4,6 +4,7 @@
 //! Text fields are kept as they came (but for characters no mail can carry, see [`text`]), because identity and
 //! conversion are computed from them.
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -174,8 +175,10 @@ pub struct AttachmentDeclaration {
     pub content_type: Option<String>,
     /// The declared size in bytes.
     pub size: Option<u64>,
-    /// The declared SHA-256, which decides whether the bytes are right. `Some(Err)` where it is not a digest.
+    /// The declared SHA-256, which decides whether the bytes are right.
     pub digest: Option<Digest>,
+    /// What is declared as a digest but isn't one that can be read, as it came.
+    pub unreadable_digest: Option<String>,
     /// Whether the bytes are in the item itself (`content`), as base64.
     pub inline: bool,
 }
@@ -239,6 +242,8 @@ pub struct Item {
     pub encrypted: bool,
     /// The attachments, in order.
     pub attachments: Vec<AttachmentDeclaration>,
+    /// Of an item of an unknown type: all of it as JSON, indented, without the bytes of its attachments.
+    pub whole: Option<Bytes>,
 }
 
 impl Item {

@@ -23,6 +23,7 @@ mod account;
 mod actions;
 mod copy;
 mod deliveries;
+mod helping;
 mod items;
 mod leases;
 mod presence;
@@ -42,6 +43,7 @@ pub use copy::CopyError;
 pub use deliveries::{
     Delivery, DeliveryRow, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target,
 };
+pub use helping::Sender;
 pub use items::{
     AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared,
 };

@@ -12,9 +12,12 @@
 // The vocabulary: what every step speaks of.
 pub mod clock;
 pub mod digest;
+pub mod digits;
 pub mod identity;
 pub mod item;
+pub mod json_fault;
 pub mod schedule;
+pub mod send_permit;
 pub mod window;
 
 // What the steps stand on.

@@ -4,6 +4,7 @@
 //! mailbox's own limits: it tells a certain outcome from an unknown one, and the pipeline has the unknown ones looked up
 //! before it sends again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,15 @@ use serde::{Deserialize, Serialize};
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
 use crate::resolve::Mailbox;
+use crate::send_permit::NotPermitted;
 use crate::sign_in::SignInError;
 
 pub mod folder_name;
 pub mod graph;
 pub mod imap;
 pub mod maildir;
+
+pub use crate::send_permit::SendPermit;
 
 /// The door's own id of a copy in a mailbox: an immutable id, a UID with its validity, a file name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -76,12 +80,34 @@ pub trait MailboxDoor: Send + Sync {
     }
 
     /// Imports messages into one mailbox, in the archive folder, which is created when it is missing. One result for
-    /// each message, in the same order. A success is durable.
-    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>>;
+    /// each message, in the same order. A success is durable. `permit` is asked before each request that makes something:
+    /// what it doesn't allow is answered as certainly not sent ([`ImportError::Unavailable`]).
+    async fn import(
+        &self,
+        mailbox: &Mailbox,
+        messages: &[Arc<Message>],
+        permit: &SendPermit,
+    ) -> Vec<Result<RemoteId, ImportError>>;
 
-    /// Looks for a message in the whole mailbox, after an unknown outcome. One that is there incompletely is completed.
-    /// `None`: it is not there. An error says nothing about the copy: its outcome stays unknown.
-    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError>;
+    /// Looks for a message in the whole mailbox, after an unknown outcome. One that is there incompletely is completed, as
+    /// long as `permit` allows it. `None`: it is not there. An error says nothing about the copy: its outcome stays unknown.
+    async fn recover(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<Option<RemoteId>, ImportError>;
+
+    /// Which of these messages certainly aren't in the mailbox, as [`recover`](Self::recover) would tell one by one: for
+    /// doors that need not look through the whole mailbox for each of them. The others may be there or not.
+    async fn absent(&self, _mailbox: &Mailbox, _ids: &[MessageId]) -> Result<HashSet<MessageId>, ImportError> {
+        Ok(HashSet::new())
+    }
+
+    /// How many manifests [`verify`](Self::verify) is given at a time. What fails is compared again as a whole.
+    fn verify_batch(&self) -> u32 {
+        2000
+    }
 
     /// Compares what is in the mailbox with what was sent. One verdict for each manifest, in the same order.
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError>;
@@ -127,5 +153,12 @@ impl From<&SignInError> for ImportError {
             SignInError::Unavailable(_) => Self::Unavailable(error.to_string()),
             SignInError::Unexpected(_) => Self::Unexpected(error.to_string()),
         }
+    }
+}
+
+impl From<NotPermitted> for ImportError {
+    /// What was not allowed was certainly not sent.
+    fn from(error: NotPermitted) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }

@@ -33,30 +33,31 @@ const LARGEST_ATTACHMENT: u64 = 64 * 1024 * 1024;
 #[error("the file is neither a RawMessage, nor an array of them, nor a list response, nor JSON lines: {0}")]
 pub struct UnknownForm(String);
 
-/// Converts the items of a file. Attachments that are not inline are looked for under `attachments/<id>/<index>-<name>`
-/// beside it.
-pub fn convert_file(bytes: &Bytes, attachments: &Path, now: DateTime<Utc>) -> Result<Vec<Converted>, UnknownForm> {
-    let raw_items = match split_export(bytes) {
+/// Converts the items of a file, each when it is asked for, so that one message at a time is in memory. Attachments that
+/// are not inline are looked for under `attachments/<id>/<index>-<name>` beside it.
+pub fn convert_file(
+    bytes: &Bytes,
+    attachments: &Path,
+    now: DateTime<Utc>,
+) -> Result<impl Iterator<Item = Converted>, UnknownForm> {
+    let raw_items: Vec<Bytes> = match split_export(bytes) {
         Ok((_, ranges)) => ranges.into_iter().map(|range| bytes.slice(range)).collect(),
         Err(error) => json_lines(bytes).ok_or_else(|| UnknownForm(error.to_string()))?,
     };
     let mut seen = std::collections::HashMap::new();
-    Ok(raw_items
-        .iter()
-        .map(|raw| match Item::read(raw, now) {
-            Err(error) => Converted::Refused(error.to_string()),
-            Ok(item) if item.encrypted => {
-                Converted::Refused("its content is encrypted (securityContent is set)".to_owned())
-            }
-            Ok(item) => {
-                let attachments = read_attachments(&item, raw, attachments);
-                let message = convert(&item, &attachments, &Resolution::default(), "whatsapp.invalid");
-                let count = seen.entry(item.id).and_modify(|count| *count += 1).or_insert(1);
-                let name = if *count == 1 { format!("{}.eml", item.id) } else { format!("{}-{count}.eml", item.id) };
-                Converted::Message { name, message: Box::new(message) }
-            }
-        })
-        .collect())
+    Ok(raw_items.into_iter().map(move |raw| match Item::read(&raw, now) {
+        Err(error) => Converted::Refused(error.to_string()),
+        Ok(item) if item.encrypted => {
+            Converted::Refused("its content is encrypted (securityContent is set)".to_owned())
+        }
+        Ok(item) => {
+            let attachments = read_attachments(&item, &raw, attachments);
+            let message = convert(&item, &attachments, &Resolution::default(), "whatsapp.invalid");
+            let count = seen.entry(item.id).and_modify(|count| *count += 1).or_insert(1);
+            let name = if *count == 1 { format!("{}.eml", item.id) } else { format!("{}-{count}.eml", item.id) };
+            Converted::Message { name, message: Box::new(message) }
+        }
+    }))
 }
 
 /// The lines of a file of JSON lines; nothing where its first line is no JSON object.

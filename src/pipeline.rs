@@ -31,6 +31,7 @@ mod closing;
 mod deliver;
 mod dispatch;
 mod doubt;
+mod help;
 mod leases;
 mod load;
 mod memory;
@@ -43,6 +44,9 @@ mod retention;
 mod rows;
 mod run;
 mod settle;
+mod sharing;
+mod source_health;
+mod unfamiliar;
 
 pub use closing::Keeping;
 pub use load::Loader;
@@ -196,6 +200,7 @@ pub struct Pipeline {
     retrier: Retrier,
     stop: CancellationToken,
     progress: Arc<Progress>,
+    source_health: Arc<source_health::SourceHealth>,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -211,6 +216,7 @@ impl Pipeline {
             retrier,
             stop,
             progress: Arc::new(Progress::default()),
+            source_health: Arc::default(),
             metrics: None,
         }
     }

@@ -9,13 +9,15 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Reason;
-use crate::ledger::{AccountCounts, DeliveryState, Ledger, LedgerError, RunId, RunRecord, RunStatus};
+use crate::json_fault::JsonFault;
+use crate::ledger::{AccountCounts, DeliveryState, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::window::Window;
 
 pub mod chain;
 pub mod document;
 pub mod html;
 pub mod lists;
+pub(crate) mod reason;
 pub mod signature;
 pub mod table;
 pub mod verification;
@@ -29,7 +31,7 @@ pub struct Report {
     pub connector: String,
     /// The program's version.
     pub version: String,
-    /// What the run was for: `regular`, `backfill` or `retry`.
+    /// What the run was for: `regular`, `backfill`, `retry` or `rebuild`.
     pub kind: String,
     /// How it stands.
     pub status: RunStatus,
@@ -101,8 +103,9 @@ impl Report {
     /// The report of a run: the frozen one where the run has ended, else as things stand now.
     pub async fn of(ledger: &Ledger, run: &RunRecord) -> Result<Self, LedgerError> {
         if let Some(frozen) = &run.report {
-            return serde_json::from_str(frozen)
-                .map_err(|error| LedgerError::Damaged(format!("the report of run {}: {error}", run.id)));
+            return serde_json::from_str(frozen).map_err(|error| {
+                LedgerError::Damaged(format!("the report of run {}: {}", run.id, JsonFault::from(error)))
+            });
         }
         Self::draw_up(ledger, run).await
     }
@@ -133,6 +136,13 @@ impl Report {
             bytes: ByteCounts { downloaded: run.bytes_downloaded, imported: run.bytes_imported },
             error: run.error.clone(),
         })
+    }
+
+    /// Whether the run read a window to its end and the source had nothing new in it.
+    pub fn had_no_new_items(&self) -> bool {
+        let reads = [RunKind::Regular, RunKind::Backfill].iter().any(|kind| kind.name() == self.kind);
+        let read = matches!(self.status, RunStatus::Complete | RunStatus::Incomplete) && self.window.is_some();
+        reads && read && self.items.available_from_source == 0
     }
 
     /// Deliveries that were given up in the run: their mailbox could not be used for `retry.give_up`.
@@ -172,5 +182,49 @@ impl From<&AccountCounts> for DeliveryCounts {
             pending: counts.pending(),
             carried_over: counts.carried_over,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(kind: RunKind, status: RunStatus, available: u64) -> Report {
+        let instant = DateTime::from_timestamp(1_763_700_000, 0).unwrap();
+        let none = AccountCounts::default();
+        Report {
+            run: RunId("run".to_owned()),
+            connector: "whatsapp-archiver".to_owned(),
+            version: "1".to_owned(),
+            kind: kind.name().to_owned(),
+            status,
+            window: Some(Window { from: instant, to: instant + chrono::Duration::days(1) }),
+            started: instant,
+            finished: None,
+            inputs: serde_json::Value::Null,
+            items: ItemCounts { available_from_source: available, repeated_by_source: 0, late: 0 },
+            deliveries: DeliveryCounts::from(&none),
+            failed_by_reason: BTreeMap::new(),
+            partial_by_reason: BTreeMap::new(),
+            unmapped_total: 0,
+            bytes: ByteCounts { downloaded: 0, imported: 0 },
+            error: None,
+        }
+    }
+
+    #[test]
+    fn only_a_run_that_read_its_window_says_that_there_was_nothing() {
+        const WORDS: &str = "The source had no new items.";
+        for kind in RunKind::ALL {
+            for status in [RunStatus::Running, RunStatus::Complete, RunStatus::Incomplete, RunStatus::Failed] {
+                let read = matches!(kind, RunKind::Regular | RunKind::Backfill);
+                let ended = matches!(status, RunStatus::Complete | RunStatus::Incomplete);
+                let report = report(kind, status, 0);
+                assert_eq!(report.had_no_new_items(), read && ended, "{kind:?} {status:?}");
+                assert_eq!(table::render(&report).contains(WORDS), read && ended, "{kind:?} {status:?}");
+            }
+        }
+        assert!(!report(RunKind::Regular, RunStatus::Complete, 1).had_no_new_items());
+        assert!(!Report { window: None, ..report(RunKind::Regular, RunStatus::Complete, 0) }.had_no_new_items());
     }
 }

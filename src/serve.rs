@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock as _, SharedClock, SystemClock};
@@ -48,8 +49,8 @@ const LARGEST_BODY: usize = 16 * 1024;
 pub struct Served {
     /// What remembers.
     pub ledger: Ledger,
-    /// When the next run is due.
-    pub schedule: Schedule,
+    /// When the next run is due; the one in force.
+    pub schedule: watch::Receiver<Schedule>,
     /// The one clock.
     pub clock: SharedClock,
     /// What is counted.
@@ -58,6 +59,13 @@ pub struct Served {
     pub health: Arc<Health>,
     /// What a reader must show to see more than the health; nothing where everybody on this machine may.
     pub token: Option<Secret>,
+}
+
+impl Served {
+    /// The schedule in force.
+    fn schedule(&self) -> Schedule {
+        self.schedule.borrow().clone()
+    }
 }
 
 /// What every handler sees.

@@ -2,8 +2,8 @@
 //!
 //! [`SignIn`] keeps one token for each scope and gets a new one early, one request at a time; while the old one is good,
 //! nobody waits for the new one. A token that a server refuses is given to [`SignIn::invalidate`], so that the next
-//! [`SignIn::token`] signs in again. A refusal is remembered for a short while, unless the credential changes, so that a
-//! thousand deliveries don't knock a thousand times.
+//! [`SignIn::token`] signs in again. A failure is remembered for a short while, or for the pause that was asked for, unless
+//! the credential changes, so that a thousand deliveries don't knock a thousand times.
 //!
 //! It asks once and says what happened; it never repeats. Tokens and secrets are shown nowhere.
 
@@ -94,9 +94,18 @@ impl std::fmt::Debug for AccessToken {
     }
 }
 
+/// A lasting trouble of the sign-in is believed for so long, where it names no pause, and a named one for an hour at most.
+const THROTTLING_BELIEVED: TimeDelta = TimeDelta::seconds(30);
+const LONGEST_BELIEVED: TimeDelta = TimeDelta::hours(1);
+/// An outage is believed for so long.
+const OUTAGE_BELIEVED: TimeDelta = TimeDelta::seconds(5);
+
 /// Signs in and keeps the tokens.
 #[derive(Debug)]
-pub struct SignIn {
+pub struct SignIn(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     settings: SignInSettings,
     http: HttpClient,
     clock: SharedClock,
@@ -107,56 +116,94 @@ pub struct SignIn {
 #[derive(Debug, Default)]
 struct Slot {
     current: Mutex<Option<Arc<AccessToken>>>,
-    /// Held by whoever signs in. Has the last refusal.
-    refresh: tokio::sync::Mutex<Option<Refusal>>,
+    /// Held by whoever signs in. Has the last failure.
+    refresh: Arc<tokio::sync::Mutex<Option<Failure>>>,
 }
 
+/// Why there was no token, so that a thousand deliveries don't knock a thousand times.
 #[derive(Debug)]
-struct Refusal {
+struct Failure {
     error: SignInError,
     credential: Digest,
     at: DateTime<Utc>,
+    believed: TimeDelta,
+}
+
+impl Failure {
+    fn new(error: SignInError, credential: Digest, at: DateTime<Utc>) -> Option<Self> {
+        let believed = match &error {
+            SignInError::Refused { .. } => REFUSAL_BELIEVED,
+            SignInError::Throttled { after, .. } => {
+                let named = after.map(|after| TimeDelta::from_std(after).unwrap_or(LONGEST_BELIEVED));
+                named.unwrap_or(THROTTLING_BELIEVED).min(LONGEST_BELIEVED)
+            }
+            SignInError::Unavailable(_) => OUTAGE_BELIEVED,
+            SignInError::Unusable(_) | SignInError::Unexpected(_) => return None,
+        };
+        Some(Self { error, credential, at, believed })
+    }
+
+    /// The error as long as it is believed; a pause that was asked for gets shorter.
+    fn still(&self, now: DateTime<Utc>) -> Option<SignInError> {
+        let age = (now - self.at).abs();
+        let left = (self.believed - age).to_std().ok().filter(|left| !left.is_zero())?;
+        Some(match &self.error {
+            SignInError::Throttled { detail, .. } => {
+                SignInError::Throttled { after: Some(left), detail: detail.clone() }
+            }
+            error => error.clone(),
+        })
+    }
 }
 
 impl SignIn {
     /// Signs in as `settings` say. Sends nothing yet.
     pub fn new(settings: SignInSettings, http: HttpClient, clock: SharedClock) -> Self {
-        Self { settings, http, clock, slots: Mutex::default() }
+        Self(Arc::new(Inner { settings, http, clock, slots: Mutex::default() }))
     }
 
     /// Where to sign in and whom to call.
     pub fn endpoints(&self) -> &Endpoints {
-        &self.settings.endpoints
+        &self.0.settings.endpoints
     }
 
     /// A token for `audience`, from memory where there is a good one.
     pub async fn token_for(&self, audience: Audience) -> Result<Arc<AccessToken>, SignInError> {
-        self.token(&self.settings.endpoints.scope(audience)).await
+        self.token(&self.0.settings.endpoints.scope(audience)).await
     }
 
     /// A token for `scope`, from memory where there is a good one.
     pub async fn token(&self, scope: &Scope) -> Result<Arc<AccessToken>, SignInError> {
-        let slot = self.slot(scope);
-        let now = self.clock.now();
-        let good = slot.current().filter(|token| token.is_good(now));
-        if let Some(token) = good {
-            if now < token.refresh {
-                return Ok(token);
+        let slot = self.0.slot(scope);
+        let now = self.0.clock.now();
+        if let Some(token) = slot.current().filter(|token| token.is_good(now)) {
+            if now >= token.refresh {
+                self.renew_meanwhile(&slot, scope, now);
             }
-            // Somebody else is at it already: the old one is still good.
-            let Ok(mut refusal) = slot.refresh.try_lock() else { return Ok(token) };
-            return Ok(self.renew(&slot, scope, &mut refusal).await.unwrap_or_else(|error| {
-                tracing::warn!(event = "sign_in_failed", error = %error, "no new access token; the old one is still good");
-                token
-            }));
+            return Ok(token);
         }
-        let mut refusal = slot.refresh.lock().await;
-        self.renew(&slot, scope, &mut refusal).await
+        let mut failure = slot.refresh.lock().await;
+        self.0.renew(&slot, scope, &mut failure).await
+    }
+
+    /// Gets a new token while the old one is used: nobody waits for it.
+    fn renew_meanwhile(&self, slot: &Arc<Slot>, scope: &Scope, now: DateTime<Utc>) {
+        // Somebody else may be at it already.
+        let Ok(mut failure) = Arc::clone(&slot.refresh).try_lock_owned() else { return };
+        if failure.as_ref().is_some_and(|failure| failure.still(now).is_some()) {
+            return;
+        }
+        let (inner, slot, scope) = (Arc::clone(&self.0), Arc::clone(slot), scope.clone());
+        tokio::spawn(async move {
+            if let Err(error) = inner.renew(&slot, &scope, &mut failure).await {
+                tracing::warn!(event = "sign_in_failed", error = %error, "no new access token; the old one is still good");
+            }
+        });
     }
 
     /// Forgets `token`: the server it was sent to refused it.
     pub fn invalidate(&self, scope: &Scope, token: &Arc<AccessToken>) {
-        let slot = self.slot(scope);
+        let slot = self.0.slot(scope);
         let mut current = slot.current.lock().unwrap_or_else(PoisonError::into_inner);
         // Somebody else may have got a new one meanwhile.
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, token)) {
@@ -166,14 +213,17 @@ impl SignIn {
 
     /// The link by which an administrator grants the application its permissions.
     pub fn consent_url(&self, redirect_uri: Option<&str>) -> Result<reqwest::Url, InvalidEndpoint> {
-        self.settings.endpoints.consent_url(&self.settings.tenant_id, &self.settings.client_id, redirect_uri)
+        let Inner { settings, .. } = &*self.0;
+        settings.endpoints.consent_url(&settings.tenant_id, &settings.client_id, redirect_uri)
     }
+}
 
+impl Inner {
     async fn renew(
         &self,
         slot: &Slot,
         scope: &Scope,
-        refusal: &mut Option<Refusal>,
+        failure: &mut Option<Failure>,
     ) -> Result<Arc<AccessToken>, SignInError> {
         let now = self.clock.now();
         // Whoever held the lock before may have got one.
@@ -181,24 +231,22 @@ impl SignIn {
             return Ok(token);
         }
         let proof = self.settings.credential.proof(&self.settings, scope, now).await?;
-        if let Some(known) = refusal.as_ref()
-            && known.credential == proof.fingerprint
-            && (now - known.at).abs() < REFUSAL_BELIEVED
+        if let Some(error) =
+            failure.as_ref().filter(|known| known.credential == proof.fingerprint).and_then(|known| known.still(now))
         {
-            return Err(known.error.clone());
+            return Err(error);
         }
         let result = reply::ask(&self.http, proof.request(&self.http), self.clock.as_ref()).await;
         match result {
             Ok(token) => {
                 let token = Arc::new(token);
-                *refusal = None;
+                *failure = None;
                 *slot.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&token));
                 tracing::debug!(event = "signed_in", scope = %scope, expires = %token.expires, "got an access token");
                 Ok(token)
             }
             Err(error) => {
-                let refused = matches!(error, SignInError::Refused { .. });
-                *refusal = refused.then(|| Refusal { error: error.clone(), credential: proof.fingerprint, at: now });
+                *failure = Failure::new(error.clone(), proof.fingerprint, self.clock.now());
                 Err(error)
             }
         }

@@ -72,6 +72,11 @@ impl BlobName {
         format!("windows/{}/", window.staging_name())
     }
 
+    /// What the names of an item's attachments begin with.
+    pub fn attachments_prefix(window: Window, item: ItemKey) -> String {
+        format!("windows/{}/attachments/{item}/", window.staging_name())
+    }
+
     /// What the names of a held item's copies begin with.
     pub fn held_prefix(item: ItemKey) -> String {
         format!("held/{item}/")

@@ -34,7 +34,7 @@ pub fn begin(format: LogFormat, level: Level) {
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start within one process (a test) keeps the first one's log.
     let _ = match format {
-        LogFormat::Json => builder.event_format(json::JsonLines).fmt_fields(json::NoFields).try_init(),
+        LogFormat::Json => builder.event_format(json::JsonLines).fmt_fields(json::SpanFields).try_init(),
         LogFormat::Text => builder.with_timer(ChronoUtc::rfc_3339()).with_target(false).try_init(),
     };
 }

@@ -11,12 +11,13 @@
 //! It waits through the injected [`Clock`](crate::clock::Clock) alone. It doesn't send, and it doesn't repeat.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::SharedClock;
 use crate::resolve::MailboxId;
@@ -140,7 +141,7 @@ impl Throttle {
 
     /// Takes a place in the lane, first come first served.
     async fn enter(&self, lane: &Arc<Lane>, upload: u64, patience: Duration) -> Result<u64, Duration> {
-        let _turn = lane.turn.lock().await;
+        let _turn = self.turn(lane, patience).await?;
         loop {
             match lane.try_enter(upload) {
                 Admission::Entered { epoch } => return Ok(epoch),
@@ -151,8 +152,31 @@ impl Throttle {
                     if wait > patience {
                         return Err(wait);
                     }
+                    let _head = lane.head_waits_until(instant);
                     self.wait_until(instant).await;
                 }
+            }
+        }
+    }
+
+    /// The turn in the lane. Whoever has it may be more patient: where its wait is certain to be too long for this one, this
+    /// one doesn't wait behind it.
+    async fn turn<'a>(&self, lane: &'a Lane, patience: Duration) -> Result<MutexGuard<'a, ()>, Duration> {
+        let mut turn = pin!(lane.turn.lock());
+        loop {
+            // Registered before the look, so that no change is missed.
+            let mut changed = pin!(lane.changed.notified());
+            changed.as_mut().enable();
+            if let Some(instant) = lane.shut_until() {
+                let wait = (instant - self.clock.now()).to_std().unwrap_or_default();
+                if wait > patience {
+                    return Err(wait);
+                }
+            }
+            tokio::select! {
+                biased;
+                turn = &mut turn => return Ok(turn),
+                () = changed => {}
             }
         }
     }

@@ -21,9 +21,6 @@ use crate::retry::Retrier;
 
 pub mod spool;
 
-/// Copies of one mailbox that are compared at a time. A door looks through the whole mailbox for each batch.
-const BATCH: u32 = 2000;
-
 /// Most mailboxes that are read at the same time, whatever the door could do: each holds a batch in memory.
 const MAILBOXES: usize = 8;
 
@@ -227,7 +224,7 @@ impl Verifier {
             if self.stop.is_cancelled() {
                 return Err(VerifyError::Stopped.into());
             }
-            let copies = self.ledger.known_copies(&mailbox.id, run, after, BATCH).await?;
+            let copies = self.ledger.known_copies(&mailbox.id, run, after, self.door.verify_batch()).await?;
             let Some(last) = copies.last() else { break };
             after = Some(last.identity);
             for copy in &copies {

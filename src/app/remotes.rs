@@ -165,7 +165,7 @@ fn door_settings(config: &Config, graph: &GraphConfig) -> GraphDoorSettings {
             GraphMethod::ImportMime => Method::ImportMime,
         },
         settle: graph.settle,
-        ..GraphDoorSettings::default()
+        message_class: graph.message_class.clone(),
     }
 }
 
@@ -236,7 +236,7 @@ fn imap_settings(config: &Config, imap: &ImapConfig, sign_in: Option<&Arc<SignIn
         folder: config.mailbox.folder.clone(),
         connections: imap.connections,
         extra_roots_pem,
-        timeouts: ImapTimeouts::default(),
+        timeouts: ImapTimeouts::within(config.ledger.lease),
         settle: imap.settle,
     })
 }

@@ -8,7 +8,6 @@ use super::{CommandError, CommandResult, Context, administrator, block_on, insta
 use crate::ledger::ActionKind;
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::Order;
-use crate::window::Window;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -29,7 +28,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         administrator::acts(context, &app.ledger, ActionKind::Backfill, &window.to_string()).await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
-        let finished = run_order(&app, Order::Backfill(Window { ..window }), stop).await?;
+        let finished = run_order(&app, Order::Backfill(window), stop).await?;
         output::tell_finished(context, &finished)
     })
 }

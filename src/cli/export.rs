@@ -125,7 +125,7 @@ async fn add(
     let domain = app.config.mailbox.placeholder_address_domain.clone();
     on_own_thread(move || {
         let message = convert(&item, &attachments, &resolution, &domain);
-        exporter.add(&item, &message).map(|()| exporter)
+        exporter.add(&item, &resolution, &message).map(|()| exporter)
     })
     .await
 }

@@ -9,7 +9,9 @@ pub(super) fn run(context: &Context) -> CommandResult {
     let config = context.config()?;
     let Some(http) = &config.http else {
         return Err(CommandError::Usage(
-            "the configuration has no section [http], so the daemon answers nobody".to_owned(),
+            "the configuration has no section [http], so the daemon answers nobody and its health can't be told: add [http], \
+             or take the health check away (docker run --no-healthcheck)"
+                .to_owned(),
         ));
     };
     let address = local(http.listen);

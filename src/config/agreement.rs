@@ -4,9 +4,32 @@ use super::form::Wrong;
 use super::problem::{Place, Problem};
 use super::reader::Section;
 use super::{
-    AzureAuth, Cloud, GraphMethod, ImapAuth, MailboxConfig, MailboxKind, MicrosoftConfig, StagingConfig, StagingKind,
-    UsersConfig, UsersKind,
+    AzureAuth, Cloud, GraphMethod, ImapAuth, LedgerConfig, MailboxConfig, MailboxKind, MicrosoftConfig, StagingConfig,
+    StagingKind, UsersConfig, UsersKind, address,
 };
+use crate::http::request_timeout;
+
+/// The problem of a `mailbox.settle` that believes "absent" while the attempt itself may still be under way. A Graph on this
+/// machine is a trial's, whose requests nobody delays.
+pub(super) fn settles_too_early(
+    mailbox: Option<&MailboxConfig>,
+    microsoft: Option<&MicrosoftConfig>,
+    ledger: Option<&LedgerConfig>,
+) -> Option<Problem> {
+    let MailboxKind::Graph(graph) = &mailbox?.kind else { return None };
+    let least = request_timeout(ledger?.lease);
+    let is_trial = microsoft?.graph_url.host_str().is_some_and(address::is_loopback);
+    (graph.settle < least && !is_trial).then(|| Problem {
+        place: Place::File,
+        key: "mailbox.settle".to_owned(),
+        what: format!(
+            "too short: an attempt can last {} s (two thirds of ledger.lease, 45 s at most), and a copy that arrives \
+             after it was believed to be absent would be doubled",
+            least.as_secs_f32().ceil()
+        ),
+        instead: Some("settle = \"2m\"".to_owned()),
+    })
+}
 
 /// The sections that may need `[microsoft]`; those that are wrong in themselves are left out.
 pub(super) struct Needs<'a> {

@@ -41,6 +41,8 @@ pub enum MailboxKind {
 pub struct GraphConfig {
     /// How a message is made.
     pub method: GraphMethod,
+    /// The message class of every copy; `None` leaves the ordinary one.
+    pub message_class: Option<String>,
     /// How many requests a mailbox gets at the same time.
     pub per_mailbox: usize,
     /// How many requests are sent at the same time, to all mailboxes together.
@@ -156,6 +158,8 @@ impl Choice for Auth {
     const NAMES: &'static [(&'static str, Self)] = &[("xoauth2", Self::XOAuth2), ("password", Self::Password)];
 }
 
+const MESSAGE_CLASS: &str = "IPM.ExternalData.WhatsAppArchiver";
+
 const GRAPH: &[Condition] = &[Condition::new("kind", "graph")];
 const IMAP: &[Condition] = &[Condition::new("kind", "imap")];
 
@@ -167,6 +171,7 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
         Key::new("max_item_size", Shape::Size, "\"10 MiB\""),
         Key::new("placeholder_address_domain", Shape::Text, "\"whatsapp.invalid\""),
         Key::new("method", Shape::Choice(names::<GraphMethod>), "\"create-message\"").only(GRAPH),
+        Key::new("message_class", Shape::Text, "\"IPM.ExternalData.WhatsAppArchiver\"").only(GRAPH),
         Key::new("per_mailbox", Shape::Integer, "4").only(GRAPH),
         Key::new("concurrency", Shape::Integer, "64").only(GRAPH),
         // Of two kinds, which no condition can say: [`read`] refuses it for the third.
@@ -207,12 +212,21 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<MailboxConfig> {
 
 fn read_graph(section: &mut Section<'_>) -> Option<GraphConfig> {
     let method = section.choice("method");
+    let message_class = section.or("message_class", Some(MESSAGE_CLASS.to_owned()), message_class);
     let per_mailbox = section.or("per_mailbox", 4, form::number(1..=64));
     let concurrency = section.or("concurrency", 64, form::number(1..=1024));
     let settle = section.or("settle", Duration::from_mins(2), form::duration);
     let requests_per_10m = section.or("requests_per_10m", 10_000, form::number(1..=1_000_000_000));
     let upload_per_5m = section.or("upload_per_5m", 150_000_000, form::size);
-    Some(GraphConfig { method: method?, per_mailbox, concurrency, settle, requests_per_10m, upload_per_5m })
+    Some(GraphConfig {
+        method: method?,
+        message_class,
+        per_mailbox,
+        concurrency,
+        settle,
+        requests_per_10m,
+        upload_per_5m,
+    })
 }
 
 fn read_imap(section: &mut Section<'_>) -> Option<ImapConfig> {
@@ -255,6 +269,22 @@ fn max_item_size(value: &Value) -> Result<u64, Wrong> {
     const LARGEST: u64 = 150 << 20;
     let too_large = || Wrong::new("too large: at most 150 MiB, because no mailbox takes a larger message");
     form::size(value).and_then(|size| Some(size).filter(|size| *size <= LARGEST).ok_or_else(too_large))
+}
+
+/// A message class as MAPI names it; an empty one leaves the ordinary one.
+fn message_class(value: &Value) -> Result<Option<String>, Wrong> {
+    if matches!(value, Value::Text(text) if text.is_empty()) {
+        return Ok(None);
+    }
+    let class = form::text(value)?;
+    let is_part =
+        |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_right = class.len() <= 255 && class.starts_with("IPM.") && class.split('.').all(is_part);
+    if is_right {
+        Ok(Some(class))
+    } else {
+        Err(Wrong::new("not a message class: IPM., then letters, digits and dots; or \"\" for the ordinary one"))
+    }
 }
 
 fn login(value: &Value) -> Result<LoginTemplate, Wrong> {

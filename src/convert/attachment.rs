@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::file_name::Names;
 use super::media_type::{self, MediaType};
+use super::people::display_text;
 use super::{MailAttachment, MissingAttachment, StagedAttachment};
 use crate::digest::Digest;
 use crate::identity::MessageId;
@@ -12,6 +13,9 @@ use crate::item::{AttachmentDeclaration, Item};
 /// The largest picture that the body shows itself, in bytes, and how many of them at most.
 const INLINE_BYTES: usize = 1024 * 1024;
 const INLINE_COUNT: usize = 10;
+
+/// The most of an unknown item's JSON that the body shows, in bytes.
+pub(super) const ITEM_BYTES: usize = 16 * 1024;
 
 /// An attachment as the message has it, or hasn't.
 pub(super) struct File<'a> {
@@ -48,11 +52,17 @@ pub(super) enum Content<'a> {
 
 /// The item's files. An attachment that is declared but not among `staged` is missing.
 pub(super) fn files<'a>(item: &'a Item, staged: &'a [StagedAttachment], message_id: &MessageId) -> Vec<File<'a>> {
-    const UNDECLARED: &AttachmentDeclaration =
-        &AttachmentDeclaration { name: None, content_type: None, size: None, digest: None, inline: false };
+    const UNDECLARED: &AttachmentDeclaration = &AttachmentDeclaration {
+        name: None,
+        content_type: None,
+        size: None,
+        digest: None,
+        unreadable_digest: None,
+        inline: false,
+    };
     let mut names = Names::default();
     let mut inline_left = INLINE_COUNT;
-    (0..item.attachments.len().max(staged.len()))
+    let mut files: Vec<File<'a>> = (0..item.attachments.len().max(staged.len()))
         .map(|index| {
             let declaration = item.attachments.get(index).unwrap_or(UNDECLARED);
             match staged.get(index) {
@@ -69,7 +79,30 @@ pub(super) fn files<'a>(item: &'a Item, staged: &'a [StagedAttachment], message_
                 None => absent(declaration, index, "it was not staged", false, &mut names),
             }
         })
-        .collect()
+        .collect();
+    files.extend(item_file(item, files.len(), &mut names));
+    files
+}
+
+/// The whole item as a file, where it is shown and is too long for the body.
+fn item_file<'a>(item: &'a Item, index: usize, names: &mut Names) -> Option<File<'a>> {
+    const JSON: &str = "application/json";
+    let bytes = attached_item(item)?;
+    let header_value = JSON.to_owned();
+    Some(File {
+        index,
+        name: names.safe(Some("item.json"), index, None),
+        declared_name: None,
+        content_type: JSON.to_owned(),
+        note: Some("the whole item as it came, without the bytes of its attachments".to_owned()),
+        declared_size: None,
+        content: Content::Present { bytes, digest: Digest::of(bytes), header_value, content_id: None },
+    })
+}
+
+/// The whole item, where it is attached.
+pub(super) fn attached_item(item: &Item) -> Option<&Bytes> {
+    item.whole.as_ref().filter(|whole| whole.len() > ITEM_BYTES)
 }
 
 impl File<'_> {
@@ -139,6 +172,16 @@ fn absent<'a>(
     file(declaration, index, media_type, Content::Absent { detail, corrupt }, names)
 }
 
+/// What the reader should know of a file: of its type, and of a digest that nothing could be checked against.
+fn note(of_type: Option<String>, unreadable_digest: Option<&str>) -> Option<String> {
+    let of_digest = unreadable_digest.map(|declared| {
+        let declared = display_text(declared, 200);
+        format!("its declared digest can't be read, and its bytes were not checked against it: {declared}")
+    });
+    let notes: Vec<String> = of_type.into_iter().chain(of_digest).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
 fn file<'a>(
     declaration: &'a AttachmentDeclaration,
     index: usize,
@@ -152,7 +195,7 @@ fn file<'a>(
         declared_name: declaration.name.as_deref().filter(|declared| *declared != name),
         name,
         content_type: media_type.essence,
-        note: media_type.note,
+        note: note(media_type.note, declaration.unreadable_digest.as_deref()),
         declared_size: declaration.size,
         content,
     }

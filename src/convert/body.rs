@@ -13,7 +13,7 @@ use super::people::{People, display_text};
 use super::section::{Fact, Section, bytes, utc};
 use super::{details, kind, picture};
 use crate::item::text::printable;
-use crate::item::{Direction, ImpossibleTime, Item};
+use crate::item::{Direction, ImpossibleTime, Item, Kind};
 
 /// What a message says.
 pub(super) struct Body {
@@ -62,6 +62,23 @@ impl Body {
             sections: details::sections(item, people, files),
             files: files.iter().map(file_row).collect(),
         }
+    }
+
+    /// What it says besides the item's own text and its header's fields, value by value.
+    pub(super) fn remarks(self) -> impl Iterator<Item = (String, String)> {
+        let labelled = ["Thread name", "Message status"];
+        let facts = self.facts.into_iter().filter(move |fact| labelled.contains(&fact.label.as_ref()));
+        let facts = facts.map(|fact| (fact.label.into_owned(), fact.value));
+        let notices = self.notices.into_iter().map(|notice| ("Note".to_owned(), notice));
+        let sections = self.sections.into_iter().flat_map(|section| {
+            let heading = section.heading.into_owned();
+            let facts = section.facts.into_iter().map(|fact| (fact.label.into_owned(), fact.value));
+            let passages = section.passages.into_iter().map(|passage| (passage.label.to_owned(), passage.text));
+            let values: Vec<(String, String)> = facts.chain(passages).collect();
+            values.into_iter().map(move |(label, value)| (format!("{heading}: {label}"), value))
+        });
+        let files = self.files.into_iter().map(|file| (format!("File {}", file.name), file.lines.join("\n")));
+        facts.chain(notices).chain(sections).chain(files)
     }
 
     /// As plain text, lines ended by LF.
@@ -113,10 +130,24 @@ fn header_table(item: &Item, people: &People<'_>) -> Vec<Fact> {
     facts.push(Fact::new("WhatsApp message id", display_text(&item.message_id, 1000)));
     facts.push(Fact::new("Archive item", item.id.to_string()));
     facts.extend(item.thread_id.as_deref().map(|thread| Fact::new("Thread", display_text(thread, 1000))));
+    facts.extend(thread_name(item).map(|name| Fact::new("Thread name", name)));
+    facts.extend(message_status(item).map(|status| Fact::new("Message status", status)));
     facts
 }
 
+fn thread_name(item: &Item) -> Option<String> {
+    item.thread_name.as_deref().map(|name| display_text(name, 500))
+}
+
+/// `NA` is TeleMessage's word for none.
+fn message_status(item: &Item) -> Option<String> {
+    item.message_status.as_deref().filter(|status| *status != "NA").map(|status| display_text(status, 200))
+}
+
 fn chat(item: &Item) -> String {
+    if item.kind == Kind::StatusPost {
+        return kind::STATUS_CHAT.to_owned();
+    }
     let kind = kind::chat(&item.chat);
     let Some(chat) = item.chat.name() else { return kind.to_owned() };
     let name = chat.name.as_deref().map(|name| display_text(name, 500));
@@ -139,7 +170,7 @@ fn notices(item: &Item, files: &[File<'_>], subject: &str) -> Vec<String> {
     }
     let missing = files.iter().filter(|file| matches!(file.content, Content::Absent { .. })).count();
     if missing > 0 {
-        let of = files.len();
+        let of = item.attachments.len().max(missing);
         notices.push(format!(
             "This copy is partial: {missing} of {of} attachments not included; see below which and why."
         ));

@@ -2,7 +2,7 @@
 //!
 //! Each part is shown wherever the item has it, whatever its kind, so that nothing the item holds is lost on a reader.
 
-use super::attachment::{Content, File};
+use super::attachment::{Content, File, ITEM_BYTES};
 use super::kind;
 use super::people::{People, display_text};
 use super::section::{Fact, Passage, Section, duration, utc_of_millis};
@@ -122,22 +122,33 @@ fn geo_uri(location: &Location) -> Option<String> {
     Some(format!("geo:{latitude},{longitude}"))
 }
 
-/// What the header table leaves out, for types that the contract doesn't list.
+/// An item of a type that the contract doesn't list: what the header table leaves out, and all of it as it came.
 fn raw_fields(item: &Item) -> Option<Section> {
     if !matches!(item.kind, Kind::Unknown(_)) {
         return None;
     }
-    Section::new(
+    let mut section = Section::new(
         "Fields",
         facts([
             ("messageType", line(Some(&item.message_type))),
-            ("messageStatus", line(item.message_status.as_deref())),
             ("networkType", line(item.network_type.as_deref())),
-            ("threadName", line(item.thread_name.as_deref())),
             ("groupData.id", item.chat.name().and_then(|chat| line(chat.data_id.as_deref()))),
         ]),
-    )
-    .filled()
+    );
+    let whole = item.whole.as_ref().map(|whole| String::from_utf8_lossy(whole));
+    let cut = whole.as_deref().map(|whole| beginning(whole, ITEM_BYTES));
+    let label = if cut.map(str::len) == item.whole.as_ref().map(bytes::Bytes::len) {
+        "The item as it came"
+    } else {
+        "The item as it came; this is its beginning, all of it is attached"
+    };
+    section.passages.extend(passage(label, cut));
+    section.filled()
+}
+
+/// The first `bytes` of a text, or a few less, so that no character is cut.
+fn beginning(text: &str, bytes: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
 }
 
 fn contact(file: &File<'_>) -> Option<Section> {

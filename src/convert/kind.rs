@@ -84,6 +84,9 @@ pub(super) fn reaction_is_taken_back(item: &Item) -> bool {
     item.event.as_ref().and_then(|event| event.emoji.as_deref()).unwrap_or_default().is_empty()
 }
 
+/// The name of the chat that status posts are in.
+pub(super) const STATUS_CHAT: &str = "status";
+
 /// The chat's kind in a word.
 pub(super) fn chat(chat: &Chat) -> &'static str {
     match chat {
@@ -136,7 +139,7 @@ fn content_of_type(content_type: &str) -> &'static str {
     match content_type {
         "image/webp" => "Sticker",
         "image/gif" => "GIF",
-        "audio/ogg" | "audio/opus" | "audio/amr" => "Voice note",
+        "audio/ogg" | "audio/amr" => "Voice note",
         "text/vcard" => "Contact card",
         other if other.starts_with("image/") => "Image",
         other if other.starts_with("video/") => "Video",

@@ -9,6 +9,8 @@ pub(super) const RFC822: &str = "message/rfc822";
 
 const OCTET_STREAM: &str = "application/octet-stream";
 const VCARD: &str = "text/vcard";
+const MS_WORD: &str = "application/msword";
+const PROGRAM: &str = "application/vnd.microsoft.portable-executable";
 
 /// A file's type after the check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +71,7 @@ pub(super) fn extension(essence: &str) -> Option<&'static str> {
         ("image/heif", "heic"),
         ("video/mp4", "mp4"),
         ("video/3gpp", "3gp"),
+        ("audio/3gpp", "3gp"),
         ("video/quicktime", "mov"),
         ("audio/ogg", "ogg"),
         ("audio/amr", "amr"),
@@ -106,15 +109,29 @@ fn usual_name(essence: &str) -> Option<&'static str> {
         "image/jpg" | "image/pjpeg" => "image/jpeg",
         "image/x-png" => "image/png",
         "image/heic" => "image/heif",
-        "image/x-ms-bmp" => "image/bmp",
+        "image/x-ms-bmp" | "image/x-bmp" => "image/bmp",
+        "image/tif" | "image/x-tiff" => "image/tiff",
+        "image/x-icon" | "image/ico" => "image/vnd.microsoft.icon",
+        "image/psd" | "image/x-psd" | "application/x-photoshop" => "image/vnd.adobe.photoshop",
         "audio/opus" | "application/ogg" | "audio/x-opus" => "audio/ogg",
         "audio/m4a" | "audio/x-m4a" | "audio/mp4a-latm" => "audio/mp4",
         "audio/mp3" | "audio/x-mpeg" | "audio/mpeg3" => "audio/mpeg",
         "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => "audio/wav",
         "audio/x-aac" | "audio/aacp" => "audio/aac",
         "audio/amr-nb" | "audio/x-amr" => "audio/amr",
+        "audio/x-flac" => "audio/flac",
+        "audio/mid" | "audio/x-midi" => "audio/midi",
+        "audio/aiff" => "audio/x-aiff",
         "video/x-m4v" => "video/mp4",
-        "video/3gp" | "audio/3gpp" => "video/3gpp",
+        "video/3gp" | "video/3gpp2" => "video/3gpp",
+        "audio/3gp" | "audio/3gpp2" => "audio/3gpp",
+        "video/avi" | "video/msvideo" => "video/x-msvideo",
+        "application/x-gzip" => "application/gzip",
+        "application/x-rar-compressed" | "application/x-rar" => "application/vnd.rar",
+        "text/rtf" | "text/richtext" | "application/x-rtf" => "application/rtf",
+        "application/x-bzip" => "application/x-bzip2",
+        "application/x-sqlite3" => "application/vnd.sqlite3",
+        "application/x-msdownload" | "application/x-dosexec" | "application/x-msdos-program" => PROGRAM,
         "text/x-vcard" | "text/directory" => VCARD,
         "application/x-pdf" => "application/pdf",
         "application/x-zip-compressed" | "application/x-zip" => "application/zip",
@@ -153,27 +170,73 @@ fn is_vcard(bytes: &[u8]) -> bool {
 
 /// Whether bytes of type `found` bear out `claim`: the same, or a container that `claim` is made of.
 fn agree(claim: &str, found: &str, bytes: &[u8]) -> bool {
-    const ISO_MEDIA: &[&str] = &["video/mp4", "audio/mp4", "video/quicktime", "video/3gpp", "audio/aac"];
+    const ISO_MEDIA: &[&str] = &["video/mp4", "audio/mp4", "video/quicktime", "video/3gpp", "audio/3gpp", "audio/aac"];
     const MATROSKA: &[&str] = &["video/webm", "audio/webm", "video/x-matroska", "audio/x-matroska"];
     const OGG: &[&str] = &["audio/ogg", "video/ogg"];
+    const ASF: &[&str] = &["video/x-ms-wmv", "audio/x-ms-wma", "video/x-ms-asf", "application/vnd.ms-asf"];
+    const GZIP: &[&str] = &["application/gzip", "application/x-tgz", "application/x-compressed-tar"];
     let same_family = |family: &[&str]| family.contains(&claim) && family.contains(&found);
-    // Short texts can begin like nearly anything.
-    let is_text = || claim.starts_with("text/") && !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
+    // Texts can begin like nearly anything, and in any charset.
+    let is_text = || claim.starts_with("text/") && !bytes.iter().any(|byte| is_binary(*byte));
     claim == found
         || same_family(ISO_MEDIA)
         || same_family(MATROSKA)
         || same_family(OGG)
+        || same_family(ASF)
+        || same_family(GZIP)
+        || is_zip(found) && may_be_zip(claim)
         || match found {
-            "application/zip" => claim.starts_with("application/") && claim != "application/pdf",
-            "application/x-ole-storage" => {
-                claim.starts_with("application/vnd.ms-")
-                    || matches!(claim, "application/msword" | "application/x-msi" | "application/msexcel")
+            "application/x-ole-storage" | "application/vnd.ms-excel" | "application/vnd.ms-powerpoint" | MS_WORD => {
+                claim == "application/x-ole-storage"
+                    || claim.starts_with("application/vnd.ms-")
+                    || matches!(
+                        claim,
+                        MS_WORD | "application/x-msi" | "application/msexcel" | "application/mspowerpoint"
+                    )
             }
             "text/xml" => claim.ends_with("xml") || claim.starts_with("text/"),
             "text/html" | "text/x-shellscript" => claim.starts_with("text/") || claim == "application/xhtml+xml",
-            "application/vnd.microsoft.portable-executable" => claim == "application/x-msdownload",
             _ => is_text(),
         }
+}
+
+/// What no text holds, whatever its charset: control characters but for white space and escape.
+fn is_binary(byte: u8) -> bool {
+    byte < b' ' && !byte.is_ascii_whitespace() && byte != 0x1b
+}
+
+/// Zip, and what is a zip archive of a certain content.
+fn is_zip(found: &str) -> bool {
+    const PREFIXES: [&str; 2] = ["application/vnd.openxmlformats-", "application/vnd.oasis.opendocument."];
+    matches!(found, "application/zip" | "application/epub+zip")
+        || PREFIXES.iter().any(|prefix| found.starts_with(prefix))
+}
+
+/// Documents of nearly every program are zip archives today, and those of older ones often bear the older type. Types that
+/// are known to be something else are no archives.
+fn may_be_zip(claim: &str) -> bool {
+    const OTHERS: [&str; 18] = [
+        PROGRAM,
+        "application/gzip",
+        "application/vnd.rar",
+        "application/rtf",
+        "application/postscript",
+        "application/json",
+        "application/xml",
+        "application/javascript",
+        "application/ogg",
+        "application/x-7z-compressed",
+        "application/x-bzip2",
+        "application/x-xz",
+        "application/x-tar",
+        "application/x-sh",
+        "application/x-executable",
+        "application/x-sharedlib",
+        "application/x-mach-binary",
+        "application/x-msi",
+    ];
+    let is_archive = claim == "application/zip" || !has_signature(claim);
+    claim.starts_with("application/") && is_archive && !OTHERS.contains(&claim)
 }
 
 /// Types whose files all begin with a signature that [`signature`] knows.
@@ -192,6 +255,7 @@ fn has_signature(essence: &str) -> bool {
             | "video/quicktime"
             | "video/webm"
             | "audio/ogg"
+            | "audio/3gpp"
             | "audio/amr"
             | "audio/mp4"
             | "audio/wav"
@@ -294,6 +358,37 @@ mod tests {
         assert_eq!(type_of("image/jpeg", PNG), ("image/png".to_owned(), true));
         assert_eq!(type_of("image/jpeg", EXE), (OCTET_STREAM.to_owned(), true));
         assert_eq!(type_of("application/pdf", b"no pdf"), (OCTET_STREAM.to_owned(), true));
+    }
+
+    #[test]
+    fn other_names_and_containers_are_no_contradictions() {
+        const OOXML: &[u8] = b"PK\x03\x04\x14\0\x06\0\x08\0\0\0!\0\0\0\0\0\0\0\0\0\0\0\0\0\x0b\0\0\0word/a.xml+";
+        const ZIP: &[u8] = b"PK\x03\x04\x14\0";
+        const AVI: &[u8] = b"RIFF\0\0\0\0AVI LIST";
+        for (declared, bytes, kept) in [
+            ("application/vnd.ms-excel.sheet.macroEnabled.12", OOXML, "application/vnd.ms-excel.sheet.macroenabled.12"),
+            (
+                "application/vnd.openxmlformats-officedocument.wordprocessingml.template",
+                OOXML,
+                "application/vnd.openxmlformats-officedocument.wordprocessingml.template",
+            ),
+            ("application/zip", OOXML, "application/zip"),
+            ("application/vnd.android.package-archive", ZIP, "application/vnd.android.package-archive"),
+            ("application/x-gzip", b"\x1f\x8b\x08", "application/gzip"),
+            ("application/x-rar-compressed", b"Rar!\x1a\x07\0", "application/vnd.rar"),
+            ("text/rtf", b"{\\rtf1", "application/rtf"),
+            ("audio/flac", b"fLaC\0", "audio/flac"),
+            ("video/avi", AVI, "video/x-msvideo"),
+            ("image/x-icon", b"\0\0\x01\0", "image/vnd.microsoft.icon"),
+            ("text/csv", b"BM;Gr\xf6\xdfe\r\n1;2\r\n", "text/csv"),
+            ("audio/3gpp", b"\0\0\0\x18ftyp3gp5", "audio/3gpp"),
+            ("application/x-msdownload", EXE, PROGRAM),
+        ] {
+            assert_eq!(type_of(declared, bytes), (kept.to_owned(), false), "{declared}");
+        }
+        assert_eq!(type_of("application/x-msdownload", ZIP), (OCTET_STREAM.to_owned(), true));
+        assert_eq!(type_of("application/pdf", ZIP), (OCTET_STREAM.to_owned(), true));
+        assert_eq!(type_of("text/csv", b"BM\0\0"), ("image/bmp".to_owned(), true));
     }
 
     #[test]

@@ -123,8 +123,16 @@ fn file(file: &MailAttachment) -> MimePart<'_> {
 /// printable ASCII. Most text is, and is not copied.
 fn crlf(text: &str) -> Cow<'_, str> {
     const RARE: usize = 12;
-    let to_escape = text.bytes().filter(|byte| !matches!(byte, b' '..=b'~') || *byte == b'=').count();
-    if to_escape * RARE < text.len() { Cow::Borrowed(text) } else { Cow::Owned(text.replace('\n', "\r\n")) }
+    if count_to_escape(text) * RARE < text.len() { Cow::Borrowed(text) } else { Cow::Owned(text.replace('\n', "\r\n")) }
+}
+
+/// How many bytes quoted-printable would escape, line ends among them. Counted in pieces whose count fits into a byte, which
+/// the compiler makes vector instructions of: several times as fast as one count of the whole.
+fn count_to_escape(text: &str) -> usize {
+    const PIECE: usize = u8::MAX as usize;
+    let is_escaped = |byte: u8| !matches!(byte, b' '..=b'~') || byte == b'=';
+    let count = |piece: &[u8]| piece.iter().fold(0_u8, |count, &byte| count + u8::from(is_escaped(byte)));
+    text.as_bytes().chunks(PIECE).map(|piece| usize::from(count(piece))).sum()
 }
 
 /// The boundaries' common stem: derived from the message, and not in any part that goes unencoded.

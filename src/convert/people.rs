@@ -3,7 +3,7 @@
 //! An address is the recorded mailbox of a participant, else the item's own e-mail property, else a placeholder under a
 //! domain that is never delivered to. It is always valid, ASCII, and safe to write into a header.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 
 use email_address::{EmailAddress, Options};
 
@@ -23,7 +23,7 @@ const LAST_RESORT_DOMAIN: &str = "whatsapp.invalid";
 /// The participants of one item, with what is known of each.
 pub(super) struct People<'a> {
     /// Those who took part, worked out once: most are named many times.
-    known: HashMap<&'a Participant, Known>,
+    known: Table<&'a Participant, Known>,
     sources: Sources<'a>,
 }
 
@@ -33,11 +33,28 @@ struct Known {
     address: String,
 }
 
-/// Where names and addresses come from.
+/// Where names and addresses come from, by the keys of participants.
 struct Sources<'a> {
-    enrichments: HashMap<String, &'a Person>,
-    mailboxes: HashMap<String, &'a str>,
+    enrichments: Table<Cow<'a, str>, &'a Person>,
+    mailboxes: Table<Cow<'a, str>, &'a str>,
     placeholder_domain: &'a str,
+}
+
+/// Sorted pairs. Most items have two or three participants, for whom this is several times as fast as hashing.
+struct Table<K, V>(Vec<(K, V)>);
+
+impl<K: Ord, V> Table<K, V> {
+    fn of(pairs: impl Iterator<Item = (K, V)>) -> Self {
+        let mut pairs: Vec<(K, V)> = pairs.collect();
+        pairs.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Self(pairs)
+    }
+
+    /// The value of a key; the first one given where it was given several times.
+    fn get(&self, key: &K) -> Option<&V> {
+        let place = self.0.partition_point(|(other, _)| other < key);
+        self.0.get(place).filter(|(found, _)| found == key).map(|(_, value)| value)
+    }
 }
 
 impl<'a> People<'a> {
@@ -45,12 +62,12 @@ impl<'a> People<'a> {
     /// sent is left out, so that all copies are the same.
     pub(super) fn of(item: &'a Item, resolution: &'a Resolution, placeholder_domain: &'a str) -> Self {
         let sources = Sources::of(item, resolution, placeholder_domain);
-        let participants = item.owner.iter().chain(&item.sender).chain(&item.recipients);
-        let mut known = HashMap::new();
-        for participant in participants {
-            known.entry(participant).or_insert_with(|| sources.look_up(participant));
-        }
-        Self { known, sources }
+        let mut participants: Vec<&Participant> =
+            item.owner.iter().chain(&item.sender).chain(&item.recipients).collect();
+        participants.sort_unstable();
+        participants.dedup();
+        let known = participants.into_iter().map(|participant| (participant, sources.look_up(participant)));
+        Self { known: Table::of(known), sources }
     }
 
     /// The participant in a header.
@@ -80,7 +97,7 @@ impl<'a> People<'a> {
     }
 
     fn with<T>(&self, participant: &Participant, read: impl Fn(&Known) -> T) -> T {
-        match self.known.get(participant) {
+        match self.known.get(&participant) {
             Some(known) => read(known),
             None => read(&self.sources.look_up(participant)),
         }
@@ -89,28 +106,26 @@ impl<'a> People<'a> {
 
 impl<'a> Sources<'a> {
     fn of(item: &'a Item, resolution: &'a Resolution, placeholder_domain: &'a str) -> Self {
-        // Backwards, so that the first entry of a participant counts.
-        let enrichments =
-            item.people.iter().rev().map(|(participant, person)| (participant.key().into_owned(), person));
-        let mailboxes = resolution.0.iter().rev().filter_map(|resolved| match &resolved.outcome {
+        let enrichments = item.people.iter().map(|(participant, person)| (participant.key(), person));
+        let mailboxes = resolution.0.iter().filter_map(|resolved| match &resolved.outcome {
             Outcome::Mailbox { mailbox, .. } if !resolved.late => {
-                Some((resolved.participant.key().into_owned(), mailbox.address.as_str()))
+                Some((resolved.participant.key(), mailbox.address.as_str()))
             }
             _ => None,
         });
         let domain_is_usable = is_usable(&format!("x@{placeholder_domain}"));
         Self {
-            enrichments: enrichments.collect(),
-            mailboxes: mailboxes.collect(),
+            enrichments: Table::of(enrichments),
+            mailboxes: Table::of(mailboxes),
             placeholder_domain: if domain_is_usable { placeholder_domain } else { LAST_RESORT_DOMAIN },
         }
     }
 
     fn look_up(&self, participant: &Participant) -> Known {
         let key = participant.key();
-        let person = self.enrichments.get(key.as_ref());
+        let person = self.enrichments.get(&key);
         let email = person.and_then(|person| person.email.as_deref()).map(str::trim);
-        let address = (self.mailboxes.get(key.as_ref()).copied().filter(|address| is_usable(address)))
+        let address = (self.mailboxes.get(&key).copied().filter(|address| is_usable(address)))
             .or_else(|| email.filter(|address| is_usable(address)));
         let own_name = person.and_then(|person| person.display_name());
         let own_name = own_name.map(|name| display_text(&name, NAME_CHARACTERS)).filter(|name| !name.is_empty());

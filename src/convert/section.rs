@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 
+use crate::digits::grouped;
+
 /// A labelled value, on one line.
 pub(super) struct Fact {
     pub(super) label: Cow<'static, str>,
@@ -71,15 +73,7 @@ pub(super) fn duration(millis: i64) -> String {
 
 /// A size for the reader: exact, with separators.
 pub(super) fn bytes(size: u64) -> String {
-    let digits = size.to_string();
-    let mut grouped = String::with_capacity(digits.len() * 2);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    format!("{grouped} bytes")
+    format!("{} bytes", grouped(size, ','))
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub(super) fn of(item: &Item, people: &People<'_>) -> String {
 /// The same for all messages of a chat, as far as their items name it alike.
 pub(super) fn thread_topic(item: &Item, people: &People<'_>) -> String {
     let chat_name = item.chat.name().and_then(|chat| chat.name.as_deref());
+    let chat_name = chat_name.or((item.kind == Kind::StatusPost).then_some(kind::STATUS_CHAT));
     let name = chat_name.or(item.thread_name.as_deref()).map(|name| display_text(name, SUBJECT_CHARACTERS));
     let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
         let mut sides: Vec<&Participant> = item.sender.iter().chain(&item.recipients).collect();
@@ -64,7 +65,11 @@ fn what(item: &Item) -> &'static str {
     }
 }
 
+/// A status post goes to whoever looks.
 fn to(item: &Item, people: &People<'_>) -> Option<String> {
+    if item.kind == Kind::StatusPost {
+        return None;
+    }
     let chat_name = item.chat.name().and_then(|chat| chat.name.as_deref().or(chat.id.as_deref()));
     let chat_name = chat_name.map(|name| display_text(name, SUBJECT_CHARACTERS)).filter(|name| !name.is_empty());
     match (&item.chat, chat_name) {

@@ -54,6 +54,7 @@ impl Daemon {
         let files = FileWatch::of(&config);
         match self.app.rebuilt(&config, &self.environment) {
             Ok((remotes, resolver)) => {
+                self.schedule.send_replace(crate::app::schedule(&config.schedule));
                 self.app.files = files;
                 self.app.config = config;
                 self.app.remotes = remotes;
@@ -75,8 +76,12 @@ impl Daemon {
         let ledger = format!("{:?}", config.ledger.url) != format!("{:?}", self.app.config.ledger.url);
         let listen =
             config.http.as_ref().map(|http| http.listen) != self.app.config.http.as_ref().map(|http| http.listen);
+        let token = |config: &Config| format!("{:?}", config.http.as_ref().map(|http| &http.token));
+        let token = token(config) != token(&self.app.config);
         let level = config.log.level != self.app.config.log.level;
-        for (changed, key) in [(ledger, "ledger.url"), (listen, "http.listen"), (level, "log.level")] {
+        for (changed, key) in
+            [(ledger, "ledger.url"), (listen, "http.listen"), (token, "http.token"), (level, "log.level")]
+        {
             if changed {
                 tracing::warn!(event = "restart_needed", key, "{key} changed: that takes a restart");
             }

@@ -2,21 +2,27 @@
 //!
 //! Items come in the order of their arrival, files are by chat and day: each item's event is put aside in a file of its
 //! chat and day, attachments beside it under their digest, and at the end each chat and day becomes one file, or several
-//! where it has more events or bytes than review tools take ([`EVENTS_OF_A_FILE`], [`ATTACHMENT_BYTES_OF_A_FILE`]).
+//! where it has more events or bytes than review tools take ([`EVENTS_OF_A_FILE`], [`ATTACHMENT_BYTES_OF_A_FILE`]). The
+//! files are put in their places once all of them are complete.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::{ExportError, at, create};
 use crate::convert::Message;
 use crate::digest::Digest;
 use crate::item::Item;
+use crate::resolve::Resolution;
+use aside::Aside;
 use event::{Captured, CapturedFile};
+use roster::Roster;
 
+mod aside;
 mod event;
 mod manifest;
+mod roster;
 mod wrapper;
 
 /// The most events that Relativity recommends for one file.
@@ -24,29 +30,27 @@ const EVENTS_OF_A_FILE: usize = 10_000;
 /// So that a file stays below the 2 GB that Relativity takes, base64 included.
 const ATTACHMENT_BYTES_OF_A_FILE: u64 = 1024 * 1024 * 1024;
 
-/// What is put aside until the export ends. Removed with everything in it when it is dropped.
+/// What is put aside until the export ends.
 #[derive(Debug)]
 pub(super) struct Collection {
     folder: PathBuf,
-    aside: PathBuf,
+    aside: Aside,
     /// Names of chats and days: `<UTC day>-<chat>`.
     chat_days: BTreeSet<String>,
 }
 
 impl Collection {
     pub(super) fn create(folder: &Path) -> Result<Self, ExportError> {
-        let aside = folder.join(".rsmf-unfinished");
-        fs::create_dir(&aside).map_err(at(&aside))?;
-        Ok(Self { folder: folder.to_owned(), aside, chat_days: BTreeSet::new() })
+        Ok(Self { folder: folder.to_owned(), aside: Aside::take(folder)?, chat_days: BTreeSet::new() })
     }
 
-    pub(super) fn add(&mut self, item: &Item, message: &Message) -> Result<(), ExportError> {
-        let captured = Captured::of(item, message);
+    pub(super) fn add(&mut self, item: &Item, resolution: &Resolution, message: &Message) -> Result<(), ExportError> {
+        let captured = Captured::of(item, resolution, message);
         for file in &message.mail.attachments {
             self.put_aside(file.digest, &file.bytes)?;
         }
         let name = format!("{}-{}", captured.day(), captured.chat.id);
-        let path = self.aside.join(&name);
+        let path = self.aside.path(&name);
         let mut line = serde_json::to_vec(&captured).map_err(put_aside_at(&path))?;
         line.push(b'\n');
         let mut file = OpenOptions::new().append(true).create(true).open(&path).map_err(at(&path))?;
@@ -57,39 +61,53 @@ impl Collection {
 
     /// Writes the files; returns how many.
     pub(super) fn finish(self) -> Result<u64, ExportError> {
-        let mut files = 0;
-        for name in &self.chat_days {
-            let path = self.aside.join(name);
-            let mut events = read_back(&path)?;
-            events.sort_by_key(|event| (event.millis, event.item));
+        let mut names = Vec::new();
+        for chat_day in &self.chat_days {
+            let path = self.aside.path(chat_day);
+            let (mut events, roster) = read_back(&path)?;
+            events.sort_by_key(Captured::place);
             let parts = parted(events);
             let only = parts.len() == 1;
             for (number, part) in parts.into_iter().enumerate() {
                 let suffix = if only { String::new() } else { format!("-{}", number + 1) };
-                self.write_file(&format!("{name}{suffix}.rsmf"), &part)?;
-                files += 1;
+                let name = format!("{chat_day}{suffix}.rsmf");
+                self.write_file(&name, &part, &roster)?;
+                names.push(name);
             }
             fs::remove_file(&path).map_err(at(&path))?;
         }
-        Ok(files)
+        self.put_in_place(&names)?;
+        Ok(names.len() as u64)
     }
 
-    fn write_file(&self, name: &str, events: &[Captured]) -> Result<(), ExportError> {
-        let path = self.folder.join(name);
+    fn write_file(&self, name: &str, events: &[Captured], roster: &Roster) -> Result<(), ExportError> {
+        let path = self.aside.path(name);
         let output = create(&path)?;
-        let manifest = manifest::Manifest::of(events);
-        let archive = self.aside.join("rsmf.zip");
-        wrapper::write_archive(&archive, &path, &manifest, |digest| self.aside_path(digest))?;
+        let manifest = manifest::Manifest::of(events, roster);
+        let archive = self.aside.path("rsmf.zip");
+        wrapper::write_archive(&archive, &path, &manifest, |digest| self.attachment_path(digest))?;
         wrapper::write(output, &path, &archive, &manifest, events)?;
         fs::remove_file(&archive).map_err(at(&archive))
     }
 
-    fn aside_path(&self, digest: Digest) -> PathBuf {
-        self.aside.join(format!("{digest}.attachment"))
+    /// Moves the finished files out into the folder: none of them where one of their names is taken.
+    fn put_in_place(&self, names: &[String]) -> Result<(), ExportError> {
+        let places = || names.iter().map(|name| (name, self.folder.join(name)));
+        if let Some((_, taken)) = places().find(|(_, place)| place.symlink_metadata().is_ok()) {
+            return Err(at(&taken)(io::ErrorKind::AlreadyExists.into()));
+        }
+        for (name, place) in places() {
+            fs::rename(self.aside.path(name), &place).map_err(at(&place))?;
+        }
+        Ok(())
+    }
+
+    fn attachment_path(&self, digest: Digest) -> PathBuf {
+        self.aside.path(&format!("{digest}.attachment"))
     }
 
     fn put_aside(&self, digest: Digest, bytes: &[u8]) -> Result<(), ExportError> {
-        let path = self.aside_path(digest);
+        let path = self.attachment_path(digest);
         if path.exists() {
             return Ok(());
         }
@@ -97,21 +115,20 @@ impl Collection {
     }
 }
 
-impl Drop for Collection {
-    fn drop(&mut self) {
-        // What can't be removed is found, and told, by the next export into the same folder.
-        let _ = fs::remove_dir_all(&self.aside);
-    }
-}
-
-fn read_back(path: &Path) -> Result<Vec<Captured>, ExportError> {
+/// The events of a chat and day, and the people whom they name.
+fn read_back(path: &Path) -> Result<(Vec<Captured>, Roster), ExportError> {
     let file = BufReader::new(fs::File::open(path).map_err(at(path))?);
-    let lines = file.split(b'\n').map(|line| line.map_err(at(path)));
-    lines.map(|line| serde_json::from_slice(&line?).map_err(put_aside_at(path))).collect()
+    let (mut events, mut roster) = (Vec::new(), Roster::default());
+    for line in file.split(b'\n') {
+        let mut event: Captured = serde_json::from_slice(&line.map_err(at(path))?).map_err(put_aside_at(path))?;
+        roster.take_from(&mut event);
+        events.push(event);
+    }
+    Ok((events, roster))
 }
 
 fn put_aside_at(path: &Path) -> impl FnOnce(serde_json::Error) -> ExportError + '_ {
-    move |source| ExportError::PutAside { path: path.to_owned(), source }
+    move |source| ExportError::PutAside { path: path.to_owned(), source: source.into() }
 }
 
 /// In their order, as many together as one file takes.
@@ -140,12 +157,12 @@ fn parted(events: Vec<Captured>) -> Vec<Vec<Captured>> {
 mod tests {
     use super::*;
     use crate::convert::convert;
-    use crate::resolve::Resolution;
 
     fn captured(sizes: &[u64]) -> Captured {
         let json = br#"{"id":1,"gatewayReceivedDate":1763712000000,"body":{"text":"x"}}"#;
         let item = Item::read(json, "2025-12-01T00:00:00Z".parse().unwrap()).unwrap();
-        let mut event = Captured::of(&item, &convert(&item, &[], &Resolution::default(), "whatsapp.invalid"));
+        let nobody = Resolution::default();
+        let mut event = Captured::of(&item, &nobody, &convert(&item, &[], &nobody, "whatsapp.invalid"));
         let file = |&size| CapturedFile { name: "a".to_owned(), size, digest: Digest::of(b"a") };
         event.files = sizes.iter().map(file).collect();
         event

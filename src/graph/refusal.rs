@@ -35,6 +35,9 @@ pub enum CallError {
     /// A success whose reply can't be read: the call had its effect.
     #[error("a reply that can't be read: {0}")]
     Unreadable(String),
+    /// A success whose reply is larger than this call takes: it had its effect.
+    #[error("a reply that is too large: {0}")]
+    TooLarge(String),
     /// Something that nobody foresaw, before anything was sent.
     #[error("{0}")]
     Unexpected(String),

@@ -27,7 +27,8 @@ impl<'de> Deserialize<'de> for ParticipantKind {
 }
 
 /// A participant as TeleMessage names it: `{value, type}`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(expecting = "a participant, which is an object of value and type")]
 pub struct Participant {
     /// The number or name, as it came.
     #[serde(default, deserialize_with = "text_or_nothing")]
@@ -43,11 +44,16 @@ impl Participant {
         Self { value: value.into(), kind: ParticipantKind::Phone }
     }
 
-    /// What makes two participants the same: the digits of a phone number, else the value as it came.
+    /// What makes two participants the same: the digits of a phone number, else the value as it came; in quotes where it is
+    /// a name that could be taken for somebody's number.
     pub fn key(&self) -> Cow<'_, str> {
-        match self.phone_number() {
-            Some(number) => Cow::Owned(number.0),
-            None => Cow::Borrowed(self.value.as_str()),
+        if is_bare_number(&self.value) && self.kind == ParticipantKind::Phone {
+            return Cow::Borrowed(&self.value);
+        }
+        match (self.kind, PhoneNumber::read(&self.value)) {
+            (ParticipantKind::Phone, Some(number)) => Cow::Owned(number.0),
+            (ParticipantKind::Alphanumeric, Some(_)) => Cow::Owned(format!("'{}'", self.value)),
+            (_, None) => Cow::Borrowed(self.value.as_str()),
         }
     }
 
@@ -67,6 +73,11 @@ impl Participant {
             None => self.value.clone(),
         }
     }
+}
+
+/// Whether a number is its own key already, as TeleMessage's are.
+fn is_bare_number(value: &str) -> bool {
+    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) && !value.starts_with("00")
 }
 
 fn text_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
@@ -129,7 +140,7 @@ fn mask(text: &str) -> String {
 
 /// What TeleMessage knows of a participant (`participantEnrichments`).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, expecting = "what is known of a participant, which is an object")]
 pub struct Person {
     /// Given name.
     #[serde(deserialize_with = "super::raw::lenient_text")]
@@ -182,7 +193,22 @@ mod tests {
     }
 
     #[test]
+    fn a_name_of_digits_is_nobody_s_number() {
+        let name = |value: &str| Participant { value: value.into(), kind: ParticipantKind::Alphanumeric };
+        assert_ne!(name("15550100").key(), Participant::phone("15550100").key());
+        assert_ne!(name("15550100").key(), name("+15550100").key());
+        assert_eq!(name("Contoso").key(), "Contoso");
+    }
+
+    #[test]
     fn a_number_and_its_other_form_are_one_participant() {
         assert_eq!(Participant::phone("+15550100").key(), Participant::phone("0015550100").key());
+        assert_eq!(Participant::phone("15550100").key(), Participant::phone("+1 555 0100").key());
+        for value in ["00", "000", "001", "0", "15550100", ""] {
+            let participant = Participant::phone(value);
+            let digits = participant.phone_number().map_or_else(String::new, |number| number.digits().to_owned());
+            let key = if digits.is_empty() { value } else { digits.as_str() };
+            assert_eq!(participant.key(), key, "{value:?}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use super::participant::{Participant, Person};
 
 /// The envelope of one item.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "an item, which is an object")]
 #[serde(rename_all = "camelCase")]
 pub struct RawMessage {
     /// TeleMessage's number of the item.
@@ -35,6 +36,7 @@ pub struct RawMessage {
 
 /// The item itself.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(expecting = "the item's `body`, which is an object")]
 #[serde(rename_all = "camelCase")]
 #[expect(missing_docs, reason = "the names are TeleMessage's own; Item documents what they mean")]
 pub struct RawBody {
@@ -92,6 +94,7 @@ pub struct RawBody {
 
 /// `groupData`.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(expecting = "`groupData`, which is an object")]
 #[serde(default)]
 pub struct GroupData {
     /// The group's id.
@@ -107,6 +110,7 @@ pub struct GroupData {
 
 /// `callInfo`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(expecting = "`callInfo`, which is an object")]
 #[serde(rename_all = "camelCase", default)]
 pub struct CallInfo {
     /// When the call began, in epoch milliseconds.
@@ -128,6 +132,7 @@ pub struct CallInfo {
 
 /// `originalMessageData`: the message that was deleted or edited.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(expecting = "`originalMessageData`, which is an object")]
 #[serde(rename_all = "camelCase", default)]
 pub struct OriginalMessageData {
     /// WhatsApp's id of the original.
@@ -151,6 +156,7 @@ pub struct OriginalMessageData {
 
 /// `event`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(expecting = "`event`, which is an object")]
 #[serde(rename_all = "camelCase", default)]
 pub struct Event {
     /// `DeleteChat`, `ClearChat`, `Reaction`, `Join`, `Leave`, `Remove`, `Create`, `Rename` or `ChangeProfileImage`.
@@ -179,6 +185,7 @@ pub struct Event {
 
 /// `location`. Coordinates are kept as the text they came in, so that no digit is lost or made up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(expecting = "`location`, which is an object")]
 #[serde(default)]
 pub struct Location {
     /// Degrees north.
@@ -197,6 +204,7 @@ pub struct Location {
 
 /// `quoted`: the message a reply answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(expecting = "`quoted`, which is an object")]
 #[serde(rename_all = "camelCase", default)]
 pub struct Quoted {
     /// WhatsApp's id of that message.
@@ -211,6 +219,7 @@ pub struct Quoted {
 
 /// One of `attachment`. The bytes of `content` are passed over here: they can be large, and are read where they are used.
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(expecting = "an attachment, which is an object")]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the names are TeleMessage's own; AttachmentDeclaration documents what they mean")]
 pub struct RawAttachment {
@@ -244,7 +253,9 @@ fn is_set<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> 
 
 /// An integer that must be there.
 fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    lenient_integer(deserializer)?.ok_or_else(|| serde::de::Error::custom("an integer of 64 bits is expected"))
+    lenient_integer(deserializer)?.ok_or_else(|| {
+        serde::de::Error::invalid_type(serde::de::Unexpected::Other("something else"), &"an integer of 64 bits")
+    })
 }
 
 /// An integer, as a number or as text; anything else (null, a fraction, a list) counts as missing.

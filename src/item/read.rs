@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use chrono::{DateTime, Duration, TimeZone as _, Utc};
 use serde::de::DeserializeOwned;
 
@@ -11,13 +12,15 @@ use super::{
     AttachmentDeclaration, Chat, ChatName, DeletionScope, Direction, ImpossibleTime, Item, ItemId, Kind, MessageTime,
     Participant, Product,
 };
+use crate::digest::Digest;
+use crate::json_fault::JsonFault;
 
 /// Why an item can't be read. It is counted as `malformed`; its raw bytes stay staged.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
     /// Not JSON, or not of the contract's form.
     #[error("the item is not a RawMessage: {0}")]
-    NotARawMessage(#[source] serde_json::Error),
+    NotARawMessage(#[source] JsonFault),
     /// Neither the message's own time nor the receiving time is possible.
     #[error(
         "the item has no possible time: messageTime {message_time:?}, gatewayReceivedDate {received:?} (epoch milliseconds)"
@@ -34,8 +37,12 @@ impl Item {
     /// Reads an item from its raw bytes. `staged_at`, the time at which the item was first staged, tells which times lie
     /// in the future; it is recorded with the item, so that reading it again gives the same result.
     pub fn read(raw: &[u8], staged_at: DateTime<Utc>) -> Result<Self, Malformed> {
-        let raw: RawMessage = parse(raw).map_err(Malformed::NotARawMessage)?;
-        Self::from_raw(raw, staged_at)
+        let message: RawMessage = parse(raw).map_err(Malformed::NotARawMessage)?;
+        let mut item = Self::from_raw(message, staged_at)?;
+        if matches!(item.kind, Kind::Unknown(_)) {
+            item.whole = whole(raw);
+        }
+        Ok(item)
     }
 
     fn from_raw(raw: RawMessage, staged_at: DateTime<Utc>) -> Result<Self, Malformed> {
@@ -84,6 +91,7 @@ impl Item {
             message_status: filled(body.message_status),
             encrypted: security_content,
             attachments: body.attachment.into_iter().map(declaration).collect(),
+            whole: None,
         })
     }
 }
@@ -115,13 +123,18 @@ pub fn inline_contents(raw: &[u8]) -> Result<Vec<Option<String>>, Malformed> {
 
 /// Parses JSON that may hold invalid UTF-8, lone surrogates, bare control characters or the same key twice (the last one counts). The strict
 /// parser goes first: it is right nearly always, and several times as fast.
-fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, serde_json::Error> {
-    if let Ok(parsed) = serde_json::from_slice(raw) {
-        return Ok(parsed);
-    }
+fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, JsonFault> {
+    let strict = match serde_json::from_slice(raw) {
+        Ok(parsed) => return Ok(parsed),
+        Err(error) => error,
+    };
     let text: Cow<'_, str> = String::from_utf8_lossy(raw);
     let value: serde_json::Value = serde_json::from_str(&mend_json(&text))?;
-    serde_json::from_value(value)
+    serde_json::from_value(value).map_err(|error| {
+        let (mended, strict) = (JsonFault::from(error), JsonFault::from(strict));
+        // The strict parser knows the place, where it stumbled over the same.
+        if strict.says_the_same_as(&mended) { strict } else { mended }
+    })
 }
 
 /// An instant that a WhatsApp message can have: from 2009, when WhatsApp began, to two days after it was staged.
@@ -206,12 +219,27 @@ fn people_of(body: &RawBody) -> Vec<(Participant, super::Person)> {
         .collect()
 }
 
+/// All of an item for a reader, but for the bytes of its attachments.
+fn whole(raw: &[u8]) -> Option<Bytes> {
+    let mut whole: serde_json::Value = parse(raw).ok()?;
+    let attachments = whole.pointer_mut("/body/attachment").and_then(serde_json::Value::as_array_mut);
+    for attachment in attachments.into_iter().flatten() {
+        if let Some(content) = attachment.get_mut("content").filter(|content| !content.is_null()) {
+            *content = "(left out here; it is an attachment)".into();
+        }
+    }
+    serde_json::to_vec_pretty(&whole).ok().map(Bytes::from)
+}
+
 fn declaration(raw: RawAttachment) -> AttachmentDeclaration {
+    let declared = filled(raw.digest);
+    let digest = declared.as_deref().and_then(Digest::read);
     AttachmentDeclaration {
         name: filled(raw.name),
         content_type: filled(raw.content_type),
         size: raw.attachment_size.and_then(|size| u64::try_from(size).ok()),
-        digest: raw.digest.and_then(|digest| digest.trim().to_ascii_lowercase().parse().ok()),
+        digest,
+        unreadable_digest: declared.filter(|_| digest.is_none()),
         inline: raw.has_content,
     }
 }
@@ -279,6 +307,25 @@ mod tests {
             assert!(matches!(read(json), Err(Malformed::NotARawMessage(_))), "{json}");
         }
         assert_eq!(peek_id(br#"{"id":5,"body":[]}"#), Some(ItemId(5)));
+    }
+
+    #[test]
+    fn why_an_item_is_malformed_is_told_without_a_word_of_it() {
+        for json in [
+            r#"{"id":1,"body":"Secret text"}"#,
+            r#"{"id":1,"body":{"sender":"+15550101"}}"#,
+            r#"{"id":1,"body":{"recipients":["+15550101"]}}"#,
+            r#"{"id":1,"body":{"participantEnrichments":{"+15550101":"Secret text"}}}"#,
+            r#"{"id":1,"body":{"viewOnce":"Secret text","text":"\ud800"}}"#,
+            r#"{"id":"Secret text","body":{}}"#,
+        ] {
+            let told = format!("{:?}", read(json).unwrap_err());
+            assert!(!told.contains("Secret") && !told.contains("15550101"), "{told}");
+        }
+        assert_eq!(
+            read(r#"{"id":1,"body":"Secret text"}"#).unwrap_err().to_string(),
+            "the item is not a RawMessage: expected the item's `body`, which is an object, at line 1 column 28"
+        );
     }
 
     #[test]

@@ -33,14 +33,17 @@ pub enum Lease {
     Puller,
     /// Sending to a mailbox.
     Mailbox(MailboxId),
+    /// Sending for a run of another process.
+    Help(RunId, Holder),
 }
 
 impl Lease {
-    fn resource(&self) -> String {
+    pub(super) fn resource(&self) -> String {
         match self {
             Self::Run(id) => format!("run:{id}"),
             Self::Puller => "puller".to_owned(),
             Self::Mailbox(id) => format!("mailbox:{id}"),
+            Self::Help(run, holder) => format!("help:{run}:{}", holder.0),
         }
     }
 }

@@ -36,18 +36,22 @@ impl Ledger {
     pub async fn join(&self, now: DateTime<Utc>) -> Result<Presence, LedgerError> {
         let holder = Holder::new();
         let Some(directory) = &self.presence else { return Ok(Presence { holder, lock: None }) };
-        let failed = |error: std::io::Error| LedgerError::Open {
-            url: directory.display().to_string(),
-            detail: format!("the directory of locks beside it can't be used: {error}"),
-        };
+        let failed = |error: std::io::Error| unusable(directory, &error);
         std::fs::create_dir_all(directory).map_err(failed)?;
-        for gone in gone_processes(directory).map_err(failed)? {
-            self.expire(&gone, now).await?;
-            let _ = std::fs::remove_file(directory.join(&gone.0));
-        }
+        self.expire_gone(now).await?;
         let lock = File::create_new(directory.join(&holder.0)).map_err(failed)?;
         lock.lock().map_err(failed)?;
         Ok(Presence { holder, lock: Some(lock) })
+    }
+
+    /// Expires the leases of processes that are certainly gone.
+    pub async fn expire_gone(&self, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        let Some(directory) = &self.presence else { return Ok(()) };
+        for gone in gone_processes(directory).map_err(|error| unusable(directory, &error))? {
+            self.expire(&gone, now).await?;
+            let _ = std::fs::remove_file(directory.join(&gone.0));
+        }
+        Ok(())
     }
 
     async fn expire(&self, gone: &Holder, now: DateTime<Utc>) -> Result<(), LedgerError> {
@@ -64,6 +68,13 @@ impl Ledger {
             .await?;
         transaction.commit().await?;
         Ok(())
+    }
+}
+
+fn unusable(directory: &Path, error: &std::io::Error) -> LedgerError {
+    LedgerError::Open {
+        url: directory.display().to_string(),
+        detail: format!("the directory of locks beside it can't be used: {error}"),
     }
 }
 

@@ -114,7 +114,7 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+    pub(super) fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let count = |column| -> Result<u64, LedgerError> {
             let value: i64 = sql::get(row, column)?;
             u64::try_from(value).map_err(|_| LedgerError::Damaged(format!("the count {column} is negative")))
@@ -196,7 +196,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records that a run ended, with its report.
+    /// Records that a run ended, with its report. Fails where another process has closed its account meanwhile.
     pub async fn finish_run(
         &self,
         id: &RunId,
@@ -205,14 +205,25 @@ impl Ledger {
         error: Option<&str>,
         report: &str,
     ) -> Result<(), LedgerError> {
-        sqlx::query("UPDATE runs SET status = $1, finished = $2, error = $3, report = $4 WHERE run_id = $5")
-            .bind(status.name())
-            .bind(millis(finished))
-            .bind(error.map(str::to_owned))
-            .bind(report.to_owned())
-            .bind(id.0.clone())
-            .execute(&self.pool)
+        let mut transaction = self.begin().await?;
+        let finished = sqlx::query(
+            "UPDATE runs SET status = $1, finished = $2, error = $3, report = $4 WHERE run_id = $5 AND status = 'running'",
+        )
+        .bind(status.name())
+        .bind(millis(finished))
+        .bind(error.map(str::to_owned))
+        .bind(report.to_owned())
+        .bind(id.0.clone())
+        .execute(&mut *transaction)
+        .await?;
+        if finished.rows_affected() == 0 {
+            return Err(LedgerError::LeaseLost(format!("run {id}")));
+        }
+        sqlx::query("DELETE FROM leases WHERE resource = $1")
+            .bind(super::helping::closed(id))
+            .execute(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use sqlx::any::AnyRow;
 
 use super::LedgerError;
 use crate::digest::Digest;
+use crate::json_fault::JsonFault;
 
 /// Which database a ledger lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,7 +155,7 @@ fn from_millis(millis: i64, column: &str) -> Result<DateTime<Utc>, LedgerError> 
 
 /// A column that holds JSON.
 pub(super) fn json<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, LedgerError> {
-    serde_json::from_str(text).map_err(|error| LedgerError::Damaged(format!("{what}: {error}")))
+    serde_json::from_str(text).map_err(|error| LedgerError::Damaged(format!("{what}: {}", JsonFault::from(error))))
 }
 
 /// JSON for a column. What the ledger keeps always has a JSON form; an error would be a mistake in this program.

@@ -17,14 +17,13 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use crate::convert::{Manifest, Message};
 use crate::graph::Graph;
 use crate::identity::MessageId;
 use crate::resolve::{Mailbox, MailboxId};
 use crate::throttle::Throttle;
 
-mod body_text;
 mod calls;
 mod copies;
 mod create_message;
@@ -42,6 +41,9 @@ mod verify;
 
 use calls::Calls;
 use folder::Folders;
+
+/// The application permission that folders, look-ups and create-message need.
+const PERMISSION: &str = "Mail.ReadWrite";
 
 /// How a message gets in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,7 +67,7 @@ impl Method {
     /// The application permission without which it can't work.
     pub fn permission(self) -> &'static str {
         match self {
-            Self::CreateMessage => "Mail.ReadWrite",
+            Self::CreateMessage => PERMISSION,
             Self::ImportMime => "Mail-Advanced.ReadWrite.All",
         }
     }
@@ -118,28 +120,41 @@ impl GraphDoor {
     }
 
     /// Imports one message; where the archive folder turns out to be gone, once more into a new one.
-    async fn import_one(&self, mailbox: &MailboxId, message: &Message) -> Result<RemoteId, ImportError> {
+    async fn import_one(
+        &self,
+        mailbox: &MailboxId,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<Sent, ImportError> {
         let folder = self.folder(mailbox).await?;
-        let result = self.send(mailbox, &folder, message).await;
+        let result = self.send(mailbox, &folder, message, permit).await;
         if !matches!(&result, Err(SendError::FolderGone(_))) {
             return result.map_err(SendError::into_import_error);
         }
         tracing::info!(event = "folder_recreated", mailbox = %mailbox, "the archive folder is gone; it is made again");
         self.folders.forget(mailbox, &folder).await;
         let folder = self.folder(mailbox).await?;
-        self.send(mailbox, &folder, message).await.map_err(SendError::into_import_error)
+        self.send(mailbox, &folder, message, permit).await.map_err(SendError::into_import_error)
     }
 
-    async fn send(&self, mailbox: &MailboxId, folder: &str, message: &Message) -> Result<RemoteId, SendError> {
+    async fn send(
+        &self,
+        mailbox: &MailboxId,
+        folder: &str,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<Sent, SendError> {
         match self.settings.method {
-            Method::CreateMessage => self.create_message(mailbox, folder, message).await,
-            Method::ImportMime => self.import_mime(mailbox, folder, message).await,
+            Method::CreateMessage => {
+                let id = self.create_message(mailbox, folder, message, permit).await?;
+                Ok(Sent { id, method: Method::CreateMessage })
+            }
+            Method::ImportMime => self.import_mime(mailbox, folder, message, permit).await,
         }
     }
 
     async fn folder(&self, mailbox: &MailboxId) -> Result<Arc<str>, ImportError> {
-        let permission = self.settings.method.permission();
-        self.folders.id(&self.calls, mailbox).await.map_err(|error| fault::of_read(&error, permission))
+        self.folders.id(&self.calls, mailbox).await.map_err(|error| fault::of_read(&error, PERMISSION))
     }
 
     fn takes_own_from_only(&self, mailbox: &MailboxId) -> bool {
@@ -149,6 +164,14 @@ impl GraphDoor {
     fn remember_own_from_only(&self, mailbox: &MailboxId) {
         self.own_from_only.lock().unwrap_or_else(PoisonError::into_inner).insert(mailbox.clone());
     }
+}
+
+/// A message that was imported.
+#[derive(Debug)]
+struct Sent {
+    id: RemoteId,
+    /// How it got in: what is too large for import-mime does as properties.
+    method: Method,
 }
 
 /// Why a message was not imported.
@@ -199,7 +222,12 @@ impl MailboxDoor for GraphDoor {
         self.calls.throttle().closed_until(&mailbox.id)
     }
 
-    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+    async fn import(
+        &self,
+        mailbox: &Mailbox,
+        messages: &[Arc<Message>],
+        permit: &SendPermit,
+    ) -> Vec<Result<RemoteId, ImportError>> {
         if messages.is_empty() {
             return Vec::new();
         }
@@ -208,12 +236,22 @@ impl MailboxDoor for GraphDoor {
             return messages.iter().map(|_| Err(error.clone())).collect();
         }
         let at_once = self.calls.throttle().limits().per_mailbox;
-        let sends: Vec<_> = messages.iter().map(|message| self.import_one(&mailbox.id, message)).collect();
-        stream::iter(sends).buffered(at_once).collect().await
+        let sends: Vec<_> = messages.iter().map(|message| self.import_one(&mailbox.id, message, permit)).collect();
+        stream::iter(sends).buffered(at_once).map(|sent| sent.map(|sent| sent.id)).collect().await
     }
 
-    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
-        self.find_and_complete(&mailbox.id, message).await
+    async fn recover(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<Option<RemoteId>, ImportError> {
+        self.find_and_complete(&mailbox.id, message, permit).await
+    }
+
+    /// Each copy takes requests of its own: few of them are asked for again where one fails.
+    fn verify_batch(&self) -> u32 {
+        50
     }
 
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {

@@ -12,12 +12,13 @@
 //!
 //! It does not retry what it can't be sure of, and it never changes or removes a message.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use crate::clock::SharedClock;
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
@@ -26,6 +27,7 @@ use crate::resolve::Mailbox;
 mod abilities;
 mod append;
 mod batch;
+mod census;
 mod connection;
 mod delivery;
 mod folder;
@@ -33,6 +35,7 @@ mod look_up;
 mod microsoft;
 mod pool;
 mod refusal;
+mod refused;
 mod session;
 mod settings;
 mod sign_in;
@@ -78,22 +81,44 @@ impl MailboxDoor for Imap {
         self.pool.settings().settle
     }
 
-    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+    async fn import(
+        &self,
+        mailbox: &Mailbox,
+        messages: &[Arc<Message>],
+        permit: &SendPermit,
+    ) -> Vec<Result<RemoteId, ImportError>> {
         if messages.is_empty() {
             return Vec::new();
         }
         match self.pool.visit(mailbox).await {
-            Ok(visit) => delivery::deliver(visit, messages).await,
+            Ok(visit) => delivery::deliver(visit, messages, permit).await,
             Err(error) => vec![Err(error); messages.len()],
         }
     }
 
-    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
+    async fn recover(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        _permit: &SendPermit,
+    ) -> Result<Option<RemoteId>, ImportError> {
         let mut visit = self.pool.visit(mailbox).await?;
         let layout = visit.layout().await?;
         let found = look_up::find(&mut visit.session, &layout, &message.mail.message_id).await?;
         visit.leave();
         Ok(found)
+    }
+
+    async fn absent(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<HashSet<MessageId>, ImportError> {
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let mut visit = self.pool.visit(mailbox).await?;
+        let layout = visit.layout().await?;
+        let mut census = census::Census::new(&layout, ids);
+        census.take(&mut visit.session, &layout).await?;
+        visit.leave();
+        Ok(ids.iter().filter(|id| census.count(id) == 0).cloned().collect())
     }
 
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {

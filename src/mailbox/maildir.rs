@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
 use crate::resolve::Mailbox;
@@ -60,9 +60,14 @@ impl Maildirs {
 }
 
 impl Shared {
-    fn deliver(&self, address: &str, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+    fn deliver(
+        &self,
+        address: &str,
+        messages: &[Arc<Message>],
+        permit: &SendPermit,
+    ) -> Vec<Result<RemoteId, ImportError>> {
         let is_known = self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(address);
-        let results = deliver::deliver(&self.layout, address, is_known, messages);
+        let results = deliver::deliver(&self.layout, address, is_known, messages, permit);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if !results.iter().all(Result::is_ok) {
             known.remove(address);
@@ -92,12 +97,18 @@ impl MailboxDoor for Maildirs {
         Duration::ZERO
     }
 
-    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+    async fn import(
+        &self,
+        mailbox: &Mailbox,
+        messages: &[Arc<Message>],
+        permit: &SendPermit,
+    ) -> Vec<Result<RemoteId, ImportError>> {
         if messages.is_empty() {
             return Vec::new();
         }
         let (shared, address, batch) = (Arc::clone(&self.0), mailbox.address.clone(), messages.to_vec());
-        match tokio::task::spawn_blocking(move || shared.deliver(&address, &batch)).await {
+        let permit = permit.clone();
+        match tokio::task::spawn_blocking(move || shared.deliver(&address, &batch, &permit)).await {
             Ok(results) => results,
             Err(error) => {
                 let unknown = ImportError::OutcomeUnknown(format!("the delivery was broken off: {error}"));
@@ -106,9 +117,19 @@ impl MailboxDoor for Maildirs {
         }
     }
 
-    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
+    async fn recover(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        _permit: &SendPermit,
+    ) -> Result<Option<RemoteId>, ImportError> {
         let (address, id) = (mailbox.address.clone(), message.mail.message_id.clone());
         self.look(move |layout| look::recover(layout, &address, &id)).await
+    }
+
+    async fn absent(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<HashSet<MessageId>, ImportError> {
+        let (address, ids) = (mailbox.address.clone(), ids.to_vec());
+        self.look(move |layout| look::absent(layout, &address, ids)).await
     }
 
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {

@@ -4,14 +4,13 @@
 //! 2. Others are fetched, digested on the way and staged: small ones through memory, large ones as a stream.
 //! 3. The digest decides whether the bytes are right; without one, the announced length does.
 //! 4. Wrong bytes are fetched again a bounded number of times, then staged as corrupt.
-
-use std::io;
+//! 5. An attachment that the source can't give is awaited: one of them never keeps the others from being archived.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::GeneralPurpose;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
 
 use super::{Pipeline, RunError};
 use crate::digest::Digest;
@@ -19,14 +18,16 @@ use crate::fault::Fault;
 use crate::item::{AttachmentDeclaration, ItemId, ItemKey};
 use crate::ledger::{AttachmentRecord, AttachmentState};
 use crate::source::{AttachmentStream, SourceError};
-use crate::staging::{BlobName, StagingError};
+use crate::staging::StagingError;
 use crate::window::Window;
+
+pub(super) mod staged;
 
 /// How often wrong bytes are fetched before they count as corrupt.
 const FETCHES: u32 = 3;
 
-/// How many tries of one attachment staging can tell apart.
-const BLOB_NAMES: u32 = 64;
+/// So many attachments in a row that can't be had mean that the source is down, and not that something is wrong with them.
+const DOWN: u32 = 5;
 
 /// Which attachment of which item.
 #[derive(Debug, Clone, Copy)]
@@ -41,11 +42,55 @@ pub(super) struct AttachmentAt {
 pub(super) struct Fetched {
     pub(super) record: AttachmentRecord,
     pub(super) bytes: Option<Bytes>,
+    /// Why it is awaited, where it is.
+    pub(super) absence: Option<Absence>,
+}
+
+/// Why an attachment is awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// The source says that it isn't there (yet).
+    NotThere,
+    /// The source fails when it is asked for it.
+    Unavailable,
+    /// The source said something that tells nothing of whether it is there.
+    Unforeseen,
+}
+
+/// How much is done for an attachment at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// All that `[retry]` says.
+    AsConfigured,
+    /// The source is asked once, because earlier runs asked it already. A pause that it asks for is kept to.
+    Once,
+}
+
+impl Patience {
+    /// What a try's error means.
+    fn judge(self, error: &RunError) -> Fault {
+        match error {
+            RunError::Source(error) if self == Self::Once && !matches!(error, SourceError::Throttled { .. }) => {
+                Fault::Hold
+            }
+            RunError::Source(error) => Fault::from(error),
+            RunError::Staging(error) => Fault::from(error),
+            _ => Fault::Fatal,
+        }
+    }
 }
 
 impl Fetched {
+    fn some(state: AttachmentState, size: u64, digest: Digest, bytes: Option<Bytes>) -> Self {
+        Self { record: AttachmentRecord { state, size, digest: Some(digest) }, bytes, absence: None }
+    }
+
     fn nothing(state: AttachmentState) -> Self {
-        Self { record: AttachmentRecord { state, size: 0, digest: None }, bytes: None }
+        Self { record: AttachmentRecord { state, size: 0, digest: None }, bytes: None, absence: None }
+    }
+
+    fn awaited(detail: String, absence: Absence) -> Self {
+        Self { absence: Some(absence), ..Self::nothing(AttachmentState::Awaited { detail }) }
     }
 }
 
@@ -76,6 +121,7 @@ pub(super) fn inline_record(declared: &AttachmentDeclaration, base64: Option<&st
             digest,
         },
         bytes: None,
+        absence: None,
     };
     let bytes = match decode_inline(base64) {
         Ok(bytes) => Bytes::from(bytes),
@@ -85,8 +131,7 @@ pub(super) fn inline_record(declared: &AttachmentDeclaration, base64: Option<&st
     if let Some(wrong) = wrong_digest(declared, digest) {
         return corrupt(bytes.len(), Some(digest), wrong);
     }
-    let record = AttachmentRecord { state: AttachmentState::Inline, size: bytes.len() as u64, digest: Some(digest) };
-    Fetched { record, bytes: Some(bytes) }
+    Fetched::some(AttachmentState::Inline, bytes.len() as u64, digest, Some(bytes))
 }
 
 /// Whether the bytes are certainly those that the item declares, though they read like an error.
@@ -108,167 +153,132 @@ enum Body {
     Large(Bytes, AttachmentStream),
 }
 
+/// What came of one try.
+enum Try {
+    Done(Fetched),
+    /// The bytes are wrong, and it wasn't the last fetch.
+    WrongBytes,
+    /// Nothing came of it; the error says whether another try is worth it.
+    Failed(RunError),
+}
+
 impl Pipeline {
-    /// Fetches one attachment and stages it.
+    /// Fetches one attachment and stages it. One that the source can't give now is awaited, and nothing else waits for it;
+    /// several of them in a row mean that the source is down, which is an error.
     pub(super) async fn stage_attachment(
         &self,
         at: AttachmentAt,
         declared: &AttachmentDeclaration,
     ) -> Result<Fetched, RunError> {
-        for fetch in 1.. {
-            let last = fetch == FETCHES;
-            match self.fetch_once(at, declared, last).await {
-                Ok(Some(fetched)) => return Ok(fetched),
-                Ok(None) => {}
-                Err(RunError::Source(error)) => return without_bytes(error),
-                Err(RunError::Staging(StagingError::TooLarge { limit, .. })) => {
-                    tracing::error!(
-                        event = "attachment_too_large",
-                        item.id = at.item.0,
-                        attachment = at.index,
-                        limit,
-                        "an attachment is larger than source.max_attachment_size; the item is held as size_exceeded without it"
-                    );
-                    return Ok(Fetched::nothing(AttachmentState::TooLarge));
+        match self.fetch(at, declared, Patience::AsConfigured).await {
+            Err(RunError::Source(error)) if is_passing(&error) => {
+                if self.source_health.attachment_failed() >= DOWN {
+                    return Err(error.into());
                 }
-                // A stream can't be sent twice, so it is fetched once more.
-                Err(RunError::Staging(error @ StagingError::StreamBroken { .. })) if !last => {
-                    let pause = self.settings.retry.initial;
-                    self.retrier.pause("staging an attachment", fetch, pause, &error).await;
-                }
-                Err(error) => return Err(error),
+                Ok(awaited_despite(at, &error))
+            }
+            outcome => {
+                self.source_health.attachment_answered();
+                outcome
             }
         }
-        unreachable!("the last fetch always gives a result")
     }
 
-    /// One try; nothing where the bytes are wrong and it isn't the last one.
+    /// Asks once more for an attachment that an earlier run awaited. One that the source still can't give stays awaited,
+    /// however many they are.
+    pub(super) async fn ask_again(
+        &self,
+        at: AttachmentAt,
+        declared: &AttachmentDeclaration,
+    ) -> Result<Fetched, RunError> {
+        match self.fetch(at, declared, Patience::Once).await {
+            Err(RunError::Source(error)) if is_passing(&error) => Ok(awaited_despite(at, &error)),
+            outcome => outcome,
+        }
+    }
+
+    /// Fetches until something came of it. An error of the source is one that says nothing of the attachment itself.
+    async fn fetch(
+        &self,
+        at: AttachmentAt,
+        declared: &AttachmentDeclaration,
+        patience: Patience,
+    ) -> Result<Fetched, RunError> {
+        let mut pauses = self.settings.retry.pauses();
+        let mut attempt = 1;
+        let mut wrong = 0;
+        loop {
+            let error = match self.fetch_once(at, declared, wrong + 1 == FETCHES).await? {
+                Try::Done(fetched) => return Ok(fetched),
+                Try::WrongBytes => {
+                    wrong += 1;
+                    continue;
+                }
+                Try::Failed(error) => error,
+            };
+            let Fault::Retry { after } = patience.judge(&error) else { return given_up(at, error) };
+            let Some(pause) = pauses.next() else { return given_up(at, error) };
+            let pause = after.unwrap_or(pause).max(pause);
+            if !self.retrier.pause("fetching an attachment", attempt, pause, cause(&error)).await {
+                return Err(RunError::Stopped);
+            }
+            attempt += 1;
+        }
+    }
+
+    /// One try. Its error is one that was tried again as often as it is worth.
     async fn fetch_once(
         &self,
         at: AttachmentAt,
         declared: &AttachmentDeclaration,
         last: bool,
-    ) -> Result<Option<Fetched>, RunError> {
-        let what = "fetching an attachment";
-        let (mut body, announced) = self
-            .retrier
-            .run(what, || async {
-                let mut stream = self.parts.source.attachment(at.item, at.index).await?;
-                let (announced, suspected) = (stream.length, stream.suspected_error.take());
-                let body = read_body(stream, self.settings.max_item_size).await?;
-                match suspected {
-                    Some(error) if !is_declared(declared, &body) => Err(error),
-                    _ => Ok((body, announced)),
-                }
-            })
-            .await?;
-
-        let (blob, size, digest) = match &mut body {
+    ) -> Result<Try, RunError> {
+        let (body, announced) = match self.body_of(at, declared).await {
+            Ok(answer) => answer,
+            Err(error) => return Ok(Try::Failed(error.into())),
+        };
+        let (blob, size, digest, bytes) = match body {
             Body::Small(bytes) => {
-                let digest = Digest::of(bytes);
-                if !last && judge(declared, announced, bytes.len() as u64, digest).is_some() {
-                    return Ok(None);
+                let (size, digest) = (bytes.len() as u64, Digest::of(&bytes));
+                if !last && judge(declared, announced, size, digest).is_some() {
+                    return Ok(Try::WrongBytes);
                 }
-                (self.put_attachment(at, bytes.clone()).await?, bytes.len() as u64, digest)
+                (self.put_attachment(at, &bytes).await?, size, digest, Some(bytes))
             }
-            Body::Large(..) => {
-                let Body::Large(head, rest) = std::mem::replace(&mut body, Body::Small(Bytes::new())) else {
-                    return Ok(None);
-                };
-                self.put_large(at, head, rest).await?
-            }
-        };
-        let bytes = match body {
-            Body::Small(bytes) if !bytes.is_empty() || size == 0 => Some(bytes),
-            _ => None,
-        };
-        let wrong = judge(declared, announced, size, digest);
-        if wrong.is_some() && !last {
-            self.retrier.run("removing wrong bytes", || self.parts.staging.remove(&blob)).await?;
-            return Ok(None);
-        }
-        if let Some(detail) = &wrong
-            && declared.digest.is_none()
-        {
-            self.mark_wrong(at, detail).await?;
-        }
-        let blob = blob.as_str().to_owned();
-        Ok(Some(match wrong {
-            None => Fetched {
-                record: AttachmentRecord { state: AttachmentState::Staged { blob }, size, digest: Some(digest) },
-                bytes,
+            Body::Large(head, rest) => match self.put_large(at, declared, head, rest).await {
+                Ok((blob, staged)) => (blob, staged.length, staged.digest, None),
+                Err(error) => return Ok(Try::Failed(error)),
             },
-            Some(detail) => Fetched {
-                record: AttachmentRecord {
-                    state: AttachmentState::Corrupt { blob, detail },
-                    size,
-                    digest: Some(digest),
-                },
-                bytes: None,
-            },
-        }))
-    }
-
-    /// Marks bytes as wrong that nothing but the announced length tells from right ones.
-    async fn mark_wrong(&self, at: AttachmentAt, detail: &str) -> Result<(), RunError> {
-        let name = BlobName::wrong_attachment(at.window, at.key, at.index);
-        let detail = Bytes::copy_from_slice(detail.as_bytes());
-        let put = || self.parts.staging.put(&name, detail.clone());
-        match self.retrier.run("marking wrong bytes", put).await {
-            // It is marked already, for another reason.
-            Ok(()) | Err(StagingError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+        };
+        let Some(detail) = judge(declared, announced, size, digest) else {
+            let state = AttachmentState::Staged { blob: blob.as_str().to_owned() };
+            return Ok(Try::Done(Fetched::some(state, size, digest, bytes)));
+        };
+        if !last {
+            self.remove_wrong(&blob).await?;
+            return Ok(Try::WrongBytes);
         }
-    }
-
-    async fn put_attachment(&self, at: AttachmentAt, bytes: Bytes) -> Result<BlobName, RunError> {
-        for attempt in 0..BLOB_NAMES {
-            let name = BlobName::attachment(at.window, at.key, at.index, attempt);
-            let put = || self.parts.staging.put(&name, bytes.clone());
-            match self.retrier.run("staging an attachment", put).await {
-                Ok(()) => return Ok(name),
-                // An earlier try left other bytes under this name.
-                Err(StagingError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
+        if declared.digest.is_none() {
+            self.mark_wrong(at, &detail).await?;
         }
-        Err(too_many_names(at))
+        let state = AttachmentState::Corrupt { blob: blob.as_str().to_owned(), detail };
+        Ok(Try::Done(Fetched::some(state, size, digest, None)))
     }
 
-    async fn put_large(
+    /// Asks the source; also the length that it announced.
+    async fn body_of(
         &self,
         at: AttachmentAt,
-        head: Bytes,
-        rest: AttachmentStream,
-    ) -> Result<(BlobName, u64, Digest), RunError> {
-        let staging = &self.parts.staging;
-        let limit = self.settings.max_attachment_size;
-        for attempt in 0..BLOB_NAMES {
-            let name = BlobName::attachment(at.window, at.key, at.index, attempt);
-            if staging_has(staging.as_ref(), &name).await? {
-                continue;
-            }
-            let head = futures_util::stream::once(async move { Ok(head) });
-            let rest = rest.bytes.map_err(io::Error::other);
-            let staged = staging.put_stream(&name, head.chain(rest).boxed(), limit).await?;
-            return Ok((name, staged.length, staged.digest));
+        declared: &AttachmentDeclaration,
+    ) -> Result<(Body, Option<u64>), SourceError> {
+        let mut stream = self.parts.source.attachment(at.item, at.index).await?;
+        let (announced, suspected) = (stream.length, stream.suspected_error.take());
+        let body = read_body(stream, self.settings.max_item_size).await?;
+        match suspected {
+            Some(error) if !is_declared(declared, &body) => Err(error),
+            _ => Ok((body, announced)),
         }
-        Err(too_many_names(at))
     }
-}
-
-/// Whether a blob is there.
-pub(super) async fn staging_has(staging: &dyn crate::staging::Staging, name: &BlobName) -> Result<bool, StagingError> {
-    match staging.get_range(name, 0..1).await {
-        Ok(_) | Err(StagingError::Damaged { .. }) => Ok(true),
-        Err(StagingError::NotFound { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn too_many_names(at: AttachmentAt) -> RunError {
-    let name = BlobName::attachment(at.window, at.key, at.index, BLOB_NAMES);
-    RunError::Staging(StagingError::Conflict { name })
 }
 
 /// What is wrong with the bytes, if anything.
@@ -292,18 +302,54 @@ async fn read_body(mut stream: AttachmentStream, limit: u64) -> Result<Body, Sou
     Ok(Body::Small(read.freeze()))
 }
 
-/// What a source that gives no bytes means for the item; an error where the run can't go on.
-fn without_bytes(error: SourceError) -> Result<Fetched, RunError> {
-    match &error {
-        SourceError::AttachmentGone(detail) => {
-            Ok(Fetched::nothing(AttachmentState::Missing { detail: detail.clone() }))
+/// Whether an error may be over at another time.
+fn is_passing(error: &SourceError) -> bool {
+    matches!(Fault::from(error), Fault::Retry { .. })
+}
+
+/// What the last error means for the item; an error where it says nothing of the attachment.
+fn given_up(at: AttachmentAt, error: RunError) -> Result<Fetched, RunError> {
+    match error {
+        RunError::Source(SourceError::AttachmentGone(detail)) => {
+            Ok(Fetched::nothing(AttachmentState::Missing { detail }))
         }
-        SourceError::AttachmentNotFound(detail) => {
-            Ok(Fetched::nothing(AttachmentState::Awaited { detail: detail.clone() }))
+        RunError::Source(SourceError::AttachmentNotFound(detail)) => Ok(Fetched::awaited(detail, Absence::NotThere)),
+        RunError::Source(error) if Fault::from(&error) == Fault::Hold => Ok(awaited_despite(at, &error)),
+        RunError::Staging(StagingError::TooLarge { limit, .. }) => {
+            tracing::error!(
+                event = "attachment_too_large",
+                item.id = at.item.0,
+                attachment = at.index,
+                limit,
+                "an attachment is larger than source.max_attachment_size; the item is held as size_exceeded without it"
+            );
+            Ok(Fetched::nothing(AttachmentState::TooLarge))
         }
-        _ if Fault::from(&error) == Fault::Hold => {
-            Ok(Fetched::nothing(AttachmentState::Awaited { detail: error.to_string() }))
-        }
-        _ => Err(error.into()),
+        error => Err(error),
+    }
+}
+
+/// An attachment that is awaited although the source didn't say that it isn't there.
+fn awaited_despite(at: AttachmentAt, error: &SourceError) -> Fetched {
+    tracing::warn!(
+        event = "attachment_unavailable",
+        item.id = at.item.0,
+        attachment = at.index,
+        error = %error,
+        "the source doesn't give an attachment; its item waits for it, and later runs ask again"
+    );
+    let absence = match error {
+        SourceError::Unavailable(_) => Absence::Unavailable,
+        _ => Absence::Unforeseen,
+    };
+    Fetched::awaited(error.to_string(), absence)
+}
+
+/// The step's error in an error of the run.
+fn cause(error: &RunError) -> &(dyn std::error::Error + Sync + 'static) {
+    match error {
+        RunError::Source(error) => error,
+        RunError::Staging(error) => error,
+        other => other,
     }
 }

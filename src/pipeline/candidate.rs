@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::memory::Space;
 use crate::convert::StagedAttachment;
+use crate::fault::Reason;
 use crate::item::read::Malformed;
 use crate::item::{Item, ItemKey};
 use crate::ledger::{AttachmentRecord, AttachmentState, DeliveryRow, DeliveryState, ItemNo, ItemRecord};
@@ -47,6 +48,12 @@ impl History {
     /// Whether a copy may have been sent: any row for a mailbox that isn't certain not to have been.
     pub(super) fn copies_sent(&self) -> bool {
         self.rows.iter().any(|row| row.is_for_mailbox() && row.state != DeliveryState::Failed)
+    }
+
+    /// Whether a copy was given up, perhaps before it could be looked up.
+    pub(super) fn was_given_up(&self, target: &str) -> bool {
+        let reason = Some(Reason::MailboxUnavailable.name());
+        self.rows.iter().any(|row| row.target == target && row.reason.as_deref() == reason)
     }
 }
 

@@ -5,7 +5,7 @@
 //! | Fault | Its copy |
 //! |---|---|
 //! | `Retry` | goes back to the ledger; the mailbox, and no other, waits. After `retry.attempts` in a row the rest is left pending |
-//! | `LookUp` | is `unknown`: looked up when the door has settled, sent again only where it is absent, in one run as often as `retry.attempts` says. After more batches in a row of which nothing is known to have arrived the rest is left pending |
+//! | `LookUp` | is `unknown`: looked up when the door has settled, sent again only where it is absent, and left pending when that happened too often |
 //! | `Hold` | is left pending; after a few in a row the rest is too |
 //! | `Reject` | has failed |
 //!
@@ -26,9 +26,10 @@ use super::settle::Settler;
 use super::{Pipeline, RunError};
 use crate::failpoint;
 use crate::fault::Fault;
-use crate::ledger::{DeliveryState, ItemNo, LedgerError, RunId};
-use crate::mailbox::ImportError;
+use crate::ledger::{DeliveryState, ItemNo, LedgerError, Sender};
+use crate::mailbox::{ImportError, SendPermit};
 use crate::resolve::Mailbox;
+use crate::retry::RetryPolicy;
 
 mod backlog;
 mod outcomes;
@@ -39,7 +40,7 @@ pub(super) use outcomes::settled;
 #[derive(Clone)]
 pub(super) struct Deliverer {
     pub(super) pipeline: Pipeline,
-    pub(super) run: RunId,
+    pub(super) sender: Sender,
     pub(super) leases: Arc<Leases>,
     pub(super) memory: Memory,
     pub(super) dispatch: Arc<Dispatch>,
@@ -54,35 +55,49 @@ const HOLDS: u32 = 3;
 /// How long a mailbox must be closed for to be left for so long; a shorter pause is the door's own.
 const WORTH_LEAVING: chrono::Duration = chrono::Duration::seconds(5);
 
+/// How often a copy is sent in one run whose outcome is unknown each time, though it is absent after that.
+const LOST: u32 = 3;
+
 /// A worker at its mailbox.
 struct Visit<'a> {
     mailbox: &'a Mailbox,
+    policy: RetryPolicy,
     /// Failures that passed, in a row.
     failures: u32,
     /// Copies that were held, in a row.
     holds: u32,
-    /// Batches of unknown outcome, in a row.
-    doubts: u32,
-    /// How often a copy was sent without a known outcome.
-    unanswered: HashMap<ItemNo, u32>,
     /// The pauses after failures.
     pauses: Box<dyn Iterator<Item = Duration> + Send>,
+    /// How often the outcome of a copy was unknown.
+    lost: HashMap<ItemNo, u32>,
+    /// Copies that are read back at a time: as many as there was memory for.
+    at_a_time: u32,
     /// The place that it takes up.
     place: Option<OwnedSemaphorePermit>,
 }
 
-/// Whether the worker goes on with its mailbox.
-#[derive(PartialEq, Eq)]
-enum Next {
-    GoOn,
-    LeaveIt,
+impl<'a> Visit<'a> {
+    fn new(mailbox: &'a Mailbox, policy: RetryPolicy, place: OwnedSemaphorePermit) -> Self {
+        let pauses = Box::new(policy.pauses());
+        let (lost, at_a_time) = (HashMap::new(), backlog::COPIES);
+        Self { mailbox, policy, failures: 0, holds: 0, pauses, lost, at_a_time, place: Some(place) }
+    }
+
+    /// The mailbox took a copy, or has it: earlier failures were not its last word.
+    fn succeeded(&mut self) {
+        if self.failures > 0 {
+            self.pauses = Box::new(self.policy.pauses());
+        }
+        (self.failures, self.holds) = (0, 0);
+    }
 }
 
-impl Visit<'_> {
-    /// The mailbox works: what failed before counts no more.
-    fn goes_well(&mut self) {
-        (self.failures, self.holds, self.doubts) = (0, 0, 0);
-    }
+/// Whether the worker goes on with its mailbox.
+enum Next {
+    GoOn,
+    /// After a pause, at least the one that the mailbox asked for.
+    TryLater(Option<Duration>, ImportError),
+    LeaveIt,
 }
 
 impl Deliverer {
@@ -129,9 +144,7 @@ impl Deliverer {
     async fn work(&self, mailbox: &Mailbox, place: OwnedSemaphorePermit) -> Result<(), RunError> {
         let door = &self.pipeline.parts.door;
         let limits = door.limits();
-        let pauses = Box::new(self.pipeline.settings.retry.pauses());
-        let unanswered = HashMap::new();
-        let mut visit = Visit { mailbox, failures: 0, holds: 0, doubts: 0, unanswered, pauses, place: Some(place) };
+        let mut visit = Visit::new(mailbox, self.pipeline.settings.retry, place);
         loop {
             if self.pipeline.stop.is_cancelled() {
                 return self.put_back(mailbox).await;
@@ -154,7 +167,12 @@ impl Deliverer {
                     Next::GoOn
                 }
             };
-            if next == Next::LeaveIt {
+            let leaves_it = match next {
+                Next::GoOn => false,
+                Next::TryLater(after, error) => !self.has_paused(&mut visit, after, &error).await?,
+                Next::LeaveIt => true,
+            };
+            if leaves_it {
                 self.leave(mailbox).await?;
             }
         }
@@ -168,27 +186,29 @@ impl Deliverer {
         }
         let door = &self.pipeline.parts.door;
         let messages: Vec<_> = jobs.iter().map(|job| Arc::clone(&job.message)).collect();
-        let results = door.import(mailbox, &messages).await;
+        let results = door.import(mailbox, &messages, &self.permit()).await;
         failpoint::pass(failpoint::BATCH_IMPORTED);
         let mut again = Vec::new();
-        let (mut any_imported, mut any_unknown) = (false, false);
         let mut pause: Option<(Option<Duration>, ImportError)> = None;
+        let mut succeeded = false;
         for (job, result) in jobs.into_iter().zip(results) {
             match result {
                 Ok(remote) => {
-                    visit.goes_well();
-                    any_imported = true;
+                    succeeded = true;
+                    visit.succeeded();
                     self.imported(mailbox, &job, remote, 1).await;
                 }
                 Err(error) => match Fault::from(&error) {
                     Fault::Retry { after } => {
-                        pause = Some((after, error));
+                        let longest = pause.as_ref().and_then(|(longest, _)| *longest);
+                        pause = Some((after.max(longest), error));
                         again.push(job);
                     }
                     Fault::LookUp => {
-                        any_unknown = true;
-                        *visit.unanswered.entry(job.no).or_default() += 1;
+                        *visit.lost.entry(job.no).or_default() += 1;
                         self.unknown(mailbox, &job, &error).await;
+                        // A mailbox of which nothing is heard but that is given time.
+                        pause.get_or_insert((None, error));
                     }
                     Fault::Hold | Fault::Fatal => {
                         visit.holds += 1;
@@ -198,36 +218,40 @@ impl Deliverer {
                 },
             }
         }
-        visit.doubts += u32::from(any_unknown && !any_imported);
-        // A single copy without answers is held before it comes to this.
-        if visit.holds >= HOLDS || visit.doubts > self.pipeline.settings.retry.attempts {
-            let detail = "the mailbox refused several copies in a row, or gave no answers; see the log";
+        if visit.holds >= HOLDS {
+            let detail = "the mailbox refused several copies in a row; see the log";
             self.unsent(mailbox, again, DeliveryState::Pending, Some(detail)).await;
             return Ok(Next::LeaveIt);
         }
         let Some((after, error)) = pause else { return Ok(Next::GoOn) };
+        let only_lost = again.is_empty();
         self.unsent(mailbox, again, DeliveryState::Ready, Some(&error.to_string())).await;
-        self.try_later(visit, after, &error).await
+        Ok(if only_lost && succeeded { Next::GoOn } else { Next::TryLater(after, error) })
     }
 
-    /// Waits after a failure that passes, for the pause that the mailbox asked for; after too many in a row it is left alone.
-    async fn try_later(
+    /// In force as long as the leases are.
+    fn permit(&self) -> SendPermit {
+        let (leases, clock) = (Arc::clone(&self.leases), Arc::clone(&self.pipeline.parts.clock));
+        SendPermit::new(move || leases.in_force(clock.now())).until(self.pipeline.stop.clone())
+    }
+
+    /// Waits after a failure that passes, for the pause that the mailbox asked for. False after too many in a row.
+    async fn has_paused(
         &self,
         visit: &mut Visit<'_>,
         after: Option<Duration>,
         error: &ImportError,
-    ) -> Result<Next, RunError> {
-        let policy = &self.pipeline.settings.retry;
+    ) -> Result<bool, RunError> {
         visit.failures += 1;
-        if visit.failures >= policy.attempts {
-            return Ok(Next::LeaveIt);
+        if visit.failures >= visit.policy.attempts {
+            return Ok(false);
         }
-        let own = visit.pauses.next().unwrap_or(policy.max);
+        let own = visit.pauses.next().unwrap_or(visit.policy.max);
         let what = format!("importing into {}", visit.mailbox.address);
         let pause = self.pipeline.retrier.pause(&what, visit.failures, after.unwrap_or_default().max(own), error);
         let pause = async { _ = pause.await };
         self.wait(visit, pause).await?;
-        Ok(Next::GoOn)
+        Ok(true)
     }
 
     /// Waits for a mailbox, or for the stop: meanwhile what it has goes to the ledger, and others take its place.
@@ -268,7 +292,7 @@ impl Deliverer {
     async fn leave(&self, mailbox: &Mailbox) -> Result<(), RunError> {
         tracing::warn!(
             event = "mailbox_left",
-            run.id = %self.run,
+            run.id = %self.sender.run,
             mailbox = %mailbox.address,
             "the mailbox is left alone for the rest of this run; its copies are pending"
         );

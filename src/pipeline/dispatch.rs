@@ -1,6 +1,7 @@
 //! The mailboxes' queues: what is in memory for each, and which of them is being worked on.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -47,12 +48,18 @@ struct Queue {
     given_up: bool,
     /// Nothing goes into memory while it waits.
     paused: bool,
+    /// Its number among all queues.
+    number: u64,
+    /// Its place in the line, where it waits for a worker.
+    place: Option<Place>,
 }
 
 impl Queue {
-    fn new(mailbox: Mailbox) -> Self {
+    fn new(mailbox: Mailbox, number: u64) -> Self {
         Self {
             mailbox,
+            number,
+            place: None,
             jobs: VecDeque::new(),
             bytes: 0,
             reserved: 0,
@@ -63,6 +70,12 @@ impl Queue {
             given_up: false,
             paused: false,
         }
+    }
+
+    /// The place that it should have in the line.
+    fn wanted_place(&self) -> Option<Place> {
+        let waits = !self.working && self.has_work();
+        waits.then_some(Place { backlog: self.backlog, jobs: self.jobs.len(), first: Reverse(self.number) })
     }
 
     fn has_work(&self) -> bool {
@@ -85,26 +98,60 @@ pub(super) enum Work {
     Nothing,
 }
 
+/// How urgent a queue is, and which of those that are equally urgent: the place in the line of those that wait for a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    backlog: bool,
+    jobs: usize,
+    /// Those that came first go first.
+    first: Reverse<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    by_mailbox: HashMap<MailboxId, Queue>,
+    /// The mailboxes that have work and no worker.
+    waiting: BTreeMap<Place, Mailbox>,
+    opened: u64,
+}
+
 /// All queues.
 #[derive(Debug, Default)]
 pub(super) struct Dispatch {
-    queues: Mutex<HashMap<MailboxId, Queue>>,
+    queues: Mutex<Queues>,
     /// No new work is begun.
     closed: AtomicBool,
+    /// A mailbox began to wait for a worker, or a worker gave its place back.
     changed: Notify,
 }
 
 impl Dispatch {
-    fn queues(&self) -> MutexGuard<'_, HashMap<MailboxId, Queue>> {
+    fn queues(&self) -> MutexGuard<'_, Queues> {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, mailbox: &Mailbox, change: impl FnOnce(&mut Queue) -> T) -> T {
         let mut queues = self.queues();
-        let queue = queues.entry(mailbox.id.clone()).or_insert_with(|| Queue::new(mailbox.clone()));
+        let Queues { by_mailbox, waiting, opened } = &mut *queues;
+        let queue = by_mailbox.entry(mailbox.id.clone()).or_insert_with(|| {
+            *opened += 1;
+            Queue::new(mailbox.clone(), *opened)
+        });
         let result = change(queue);
+        let place = queue.wanted_place();
+        let begins_to_wait = place.is_some() && queue.place.is_none();
+        if place != queue.place {
+            if let Some(left) = std::mem::replace(&mut queue.place, place) {
+                waiting.remove(&left);
+            }
+            if let Some(place) = place {
+                waiting.insert(place, queue.mailbox.clone());
+            }
+        }
         drop(queues);
-        self.changed.notify_waiters();
+        if begins_to_wait {
+            self.changed.notify_waiters();
+        }
         result
     }
 
@@ -117,6 +164,10 @@ impl Dispatch {
             let open = !queue.given_up && !queue.paused && !queue.backlog && !self.is_closed();
             let admitted = fits && open;
             queue.reserved += usize::from(admitted);
+            if queue.mailbox.address != mailbox.address {
+                // It was renamed since it was recorded.
+                queue.mailbox = mailbox.clone();
+            }
             admitted
         })
     }
@@ -152,6 +203,11 @@ impl Dispatch {
         self.with(mailbox, |queue| queue.duplicates = true);
     }
 
+    /// The ledger may have anything for the mailbox.
+    pub(super) fn add_all(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |queue| (queue.backlog, queue.look_ups, queue.duplicates) = (true, true, true));
+    }
+
     /// The backlog was read to its end.
     pub(super) fn backlog_done(&self, mailbox: &Mailbox) {
         self.with(mailbox, |queue| queue.backlog = false);
@@ -160,6 +216,8 @@ impl Dispatch {
     /// While a mailbox waits, its copies go by way of the ledger.
     pub(super) fn set_paused(&self, mailbox: &Mailbox, paused: bool) {
         self.with(mailbox, |queue| queue.paused = paused);
+        // Its worker has given its place back.
+        self.changed.notify_waiters();
     }
 
     /// This run tries the mailbox no more.
@@ -171,7 +229,8 @@ impl Dispatch {
     pub(super) fn close(&self) -> Vec<Mailbox> {
         let queues = self.queues();
         self.closed.store(true, Ordering::SeqCst);
-        queues.values().filter(|queue| !queue.jobs.is_empty()).map(|queue| queue.mailbox.clone()).collect()
+        let in_memory = queues.by_mailbox.values().filter(|queue| !queue.jobs.is_empty());
+        in_memory.map(|queue| queue.mailbox.clone()).collect()
     }
 
     fn is_closed(&self) -> bool {
@@ -213,10 +272,11 @@ impl Dispatch {
     /// A mailbox that has work and no worker; it is marked as worked on. The longest queue goes first.
     pub(super) fn claim(&self) -> Option<Mailbox> {
         let mut queues = self.queues();
-        let waiting = queues.values_mut().filter(|queue| !queue.working && queue.has_work());
-        let longest = waiting.max_by_key(|queue| (queue.backlog, queue.jobs.len()))?;
-        longest.working = true;
-        Some(longest.mailbox.clone())
+        let (_, mailbox) = queues.waiting.pop_last()?;
+        if let Some(queue) = queues.by_mailbox.get_mut(&mailbox.id) {
+            (queue.working, queue.place) = (true, None);
+        }
+        Some(mailbox)
     }
 
     /// Whether no mailbox has work that may be begun, or anything in memory. Says nothing of places that are reserved: whoever
@@ -224,15 +284,24 @@ impl Dispatch {
     pub(super) fn is_idle(&self) -> bool {
         let closed = self.is_closed();
         let is_idle = |queue: &Queue| queue.jobs.is_empty() && (closed || !queue.has_work());
-        self.queues().values().all(is_idle)
+        self.queues().by_mailbox.values().all(is_idle)
+    }
+
+    /// Takes out the mailboxes that have no work and no worker. Tells of each whether it was given up.
+    pub(super) fn take_idle(&self) -> Vec<(MailboxId, bool)> {
+        let is_idle =
+            |queue: &Queue| !queue.working && queue.reserved == 0 && queue.jobs.is_empty() && !queue.has_work();
+        let mut queues = self.queues();
+        let idle = queues.by_mailbox.extract_if(|_, queue| is_idle(queue));
+        idle.map(|(id, queue)| (id, queue.given_up)).collect()
     }
 
     /// Whether a mailbox has work.
     pub(super) fn has_work(&self, mailbox: &Mailbox) -> bool {
-        self.queues().get(&mailbox.id).is_some_and(Queue::has_work)
+        self.queues().by_mailbox.get(&mailbox.id).is_some_and(Queue::has_work)
     }
 
-    /// Returns after the next change.
+    /// Returns when a mailbox begins to wait for a worker, or one gives its place back.
     pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()
     }

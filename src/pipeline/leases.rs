@@ -16,12 +16,14 @@ pub(super) struct Leases {
     held: Mutex<HashSet<Lease>>,
     until: Mutex<DateTime<Utc>>,
     length: Duration,
+    /// Leases aren't counted while some are given back.
+    renewal: tokio::sync::Mutex<()>,
 }
 
 impl Leases {
     pub(super) fn new(length: std::time::Duration, now: DateTime<Utc>) -> Self {
         let length = Duration::from_std(length).unwrap_or(Duration::seconds(60));
-        Self { held: Mutex::default(), until: Mutex::new(now + length), length }
+        Self { held: Mutex::default(), until: Mutex::new(now + length), length, renewal: tokio::sync::Mutex::default() }
     }
 
     fn until(&self) -> DateTime<Utc> {
@@ -34,6 +36,14 @@ impl Leases {
 
     pub(super) fn holds(&self, lease: &Lease) -> bool {
         self.held().contains(lease)
+    }
+
+    /// Leases that were given back.
+    fn forget(&self, released: &[Lease]) {
+        let mut held = self.held();
+        for lease in released {
+            held.remove(lease);
+        }
     }
 
     /// Until when claims that are made now are in force.
@@ -70,6 +80,17 @@ impl Pipeline {
         self.take_leases(leases, &wanted).await
     }
 
+    /// Gives back the leases of mailboxes.
+    pub(super) async fn release_mailboxes(&self, leases: &Leases, mailboxes: &[MailboxId]) -> Result<(), LedgerError> {
+        let released: Vec<Lease> = mailboxes.iter().cloned().map(Lease::Mailbox).collect();
+        let _renewal = leases.renewal.lock().await;
+        leases.forget(&released);
+        for lease in &released {
+            self.parts.ledger.release_lease(&self.parts.holder, lease).await?;
+        }
+        Ok(())
+    }
+
     /// Waits until this process is the one that pulls.
     pub(super) async fn become_puller(&self, leases: &Leases) -> Result<(), RunError> {
         const POLL: std::time::Duration = std::time::Duration::from_secs(2);
@@ -87,14 +108,39 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Does work while the leases are kept; it is abandoned where they are lost.
+    pub(super) async fn with_leases<T>(
+        &self,
+        leases: &Leases,
+        work: impl Future<Output = Result<T, RunError>>,
+    ) -> Result<T, RunError> {
+        let done = CancellationToken::new();
+        let keep = async {
+            let kept = self.keep_leases(leases, done.clone()).await;
+            if kept.is_err() {
+                self.stop.cancel();
+            }
+            kept
+        };
+        let work = async {
+            let result = work.await;
+            done.cancel();
+            result
+        };
+        let (kept, worked) = tokio::join!(keep, work);
+        kept?;
+        worked
+    }
+
     /// Renews the leases until `done`. Fails where one was lost: then nothing more may be sent.
-    pub(super) async fn keep_leases(&self, leases: &Leases, done: CancellationToken) -> Result<(), LedgerError> {
+    async fn keep_leases(&self, leases: &Leases, done: CancellationToken) -> Result<(), LedgerError> {
         let third = (leases.length / 3).to_std().unwrap_or(std::time::Duration::from_secs(1));
         loop {
             tokio::select! {
                 () = done.cancelled() => return Ok(()),
                 () = self.parts.clock.sleep(third) => {}
             }
+            let _renewal = leases.renewal.lock().await;
             let until = leases.claim_until(self.now());
             let expected = leases.held().len() as u64;
             let renew = || self.parts.ledger.renew_leases(&self.parts.holder, expected, until);

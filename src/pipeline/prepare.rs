@@ -9,9 +9,11 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
-use super::attachments::AttachmentAt;
+use super::attachments::{Absence, AttachmentAt, Fetched};
 use super::candidate::{Candidate, Content};
 use super::deliver::settled;
 use super::dispatch::{Dispatch, Job};
@@ -20,6 +22,7 @@ use super::leases::Leases;
 use super::memory::Memory;
 use super::rows::{self, Screened};
 use super::settle::Settler;
+use super::sharing::Sharing;
 use super::{Pipeline, RunError};
 use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert};
 use crate::failpoint;
@@ -36,6 +39,8 @@ pub(super) struct Preparer {
     pub(super) pipeline: Pipeline,
     pub(super) run: RunId,
     pub(super) leases: Arc<Leases>,
+    /// Which mailboxes are left to other processes.
+    pub(super) sharing: Arc<Sharing>,
     pub(super) memory: Memory,
     pub(super) dispatch: Arc<Dispatch>,
     pub(super) settler: Settler,
@@ -95,9 +100,8 @@ impl Preparer {
     }
 
     async fn prepare_batch(&self, mut batch: Vec<Candidate>) -> Result<(), RunError> {
-        for candidate in &mut batch {
-            self.ask_for_awaited(candidate).await?;
-        }
+        self.sharing.count_helpers().await?;
+        self.ask_for_awaited(&mut batch).await?;
         let screened: Vec<Screened> =
             batch.iter().map(|candidate| rows::screen(candidate, self.pipeline.settings.max_item_size)).collect();
         let importable: Vec<&Item> = batch
@@ -106,7 +110,11 @@ impl Preparer {
             .filter(|(_, screened)| matches!(screened, Screened::Importable))
             .filter_map(|(candidate, _)| candidate.item.as_ref().ok())
             .collect();
-        let mut resolutions = self.resolve(&importable).await.into_iter();
+        let resolutions = self.resolve(&importable).await;
+        // All at once, and not item by item: it is a transaction.
+        let resolved = resolutions.iter().flat_map(Resolution::mailboxes).map(|(mailbox, _)| mailbox);
+        self.sharing.take(resolved).await?;
+        let mut resolutions = resolutions.into_iter();
 
         let mut ready = Vec::with_capacity(batch.len());
         for (candidate, screened) in batch.into_iter().zip(screened) {
@@ -122,22 +130,54 @@ impl Preparer {
         self.record(ready).await
     }
 
-    /// Asks again for attachments that an earlier run awaited; after `attachment_wait` they are missing.
-    async fn ask_for_awaited(&self, candidate: &mut Candidate) -> Result<(), RunError> {
-        let pipeline = &self.pipeline;
-        if candidate.record.is_none() || candidate.awaited().is_none() {
-            return Ok(());
+    /// Asks again for attachments that an earlier run awaited, several at the same time; after `attachment_wait` they are
+    /// missing.
+    async fn ask_for_awaited(&self, batch: &mut [Candidate]) -> Result<(), RunError> {
+        let settings = &self.pipeline.settings;
+        let mut awaiting = Vec::new();
+        for candidate in batch {
+            if candidate.record.is_some() && candidate.awaited().is_some() {
+                awaiting.push(candidate);
+            }
         }
+        let (wait, now) = (settings.attachment_wait, self.pipeline.now());
+        let is_due = awaiting.iter().any(|candidate| rows::waited_enough(candidate.staged_at, wait, now));
+        // What counts as missing is left out for good. So the source must be up, and the clock that tells the wait be right.
+        let certain = if is_due { self.pipeline.present_at_the_source().await } else { None };
+        let mut asking = Vec::with_capacity(awaiting.len());
+        for candidate in awaiting {
+            asking.push(self.ask_for_attachments(candidate, certain));
+        }
+        futures_util::stream::iter(asking).buffer_unordered(settings.downloads.max(1)).try_collect().await
+    }
+
+    /// Asks again for an item's awaited attachments. `certain` is the present, where it is certain.
+    async fn ask_for_attachments(
+        &self,
+        candidate: &mut Candidate,
+        certain: Option<DateTime<Utc>>,
+    ) -> Result<(), RunError> {
+        let pipeline = &self.pipeline;
         let Ok(item) = &candidate.item else { return Ok(()) };
+        let wait = pipeline.settings.attachment_wait;
+        let waited = certain.is_some_and(|now| rows::waited_enough(candidate.staged_at, wait, now));
         for (index, declared) in item.attachments.iter().enumerate() {
             let Some(record) = candidate.attachments.get_mut(index) else { continue };
-            let AttachmentState::Awaited { detail } = &record.state else { continue };
+            if !matches!(record.state, AttachmentState::Awaited { .. }) {
+                continue;
+            }
             let at = AttachmentAt { item: item.id, key: candidate.key, index, window: candidate.window };
-            let detail = detail.clone();
-            *record = pipeline.stage_attachment(at, declared).await?.record;
-            let waited = rows::waited_enough(candidate.staged_at, pipeline.settings.attachment_wait, pipeline.now());
-            if waited && matches!(record.state, AttachmentState::Awaited { .. }) {
-                record.state = AttachmentState::Missing { detail };
+            let Fetched { record: answer, absence, .. } = match pipeline.ask_again(at, declared).await {
+                // It stays awaited; why the run stops is told elsewhere.
+                Err(RunError::Stopped) => return Ok(()),
+                answer => answer?,
+            };
+            *record = answer;
+            if let AttachmentState::Awaited { detail } = &record.state
+                && waited
+                && absence != Some(Absence::Unforeseen)
+            {
+                record.state = AttachmentState::Missing { detail: detail.clone() };
             }
             candidate.history.attachments_changed = true;
         }
@@ -213,7 +253,7 @@ impl Preparer {
         prepared.identity = Some(identity);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
         let mut copies = Copies { message, partial, space: Arc::new(space), admitted: Vec::new(), left: Vec::new() };
-        let state = if self.doubt.covers(&candidate) { DeliveryState::Unknown } else { DeliveryState::Ready };
+        let is_doubtful = self.doubt.covers(&candidate);
         let known: Vec<&str> = candidate
             .history
             .rows
@@ -222,9 +262,12 @@ impl Preparer {
             .filter(|target| !prepared.replaced.iter().any(|replaced| replaced == target))
             .collect();
         for (mailbox, by) in rows.mailboxes {
-            if known.contains(&Target::Mailbox(mailbox.id.clone()).name().as_str()) {
+            let target = Target::Mailbox(mailbox.id.clone()).name();
+            if known.contains(&target.as_str()) {
                 continue;
             }
+            let may_be_there = is_doubtful || candidate.history.was_given_up(&target);
+            let state = if may_be_there { DeliveryState::Unknown } else { DeliveryState::Ready };
             prepared.deliveries.push(rows::copy_row(mailbox, by, identity, state));
         }
         self.admit(&mut prepared.deliveries, &mut copies).await?;
@@ -277,8 +320,7 @@ impl Preparer {
     async fn admit(&self, deliveries: &mut [NewDelivery], copies: &mut Copies) -> Result<(), RunError> {
         let mailboxes: Vec<Mailbox> =
             deliveries.iter().filter_map(|row| row.mailbox.as_ref()).map(|(mailbox, _)| mailbox.clone()).collect();
-        let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
-        let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
+        let ours = self.sharing.take(&mailboxes).await?;
         let size = copies.message.size();
         for (mailbox, ours) in mailboxes.into_iter().zip(ours) {
             let row =

@@ -59,7 +59,9 @@ impl Puller {
         let pipeline = &self.pipeline;
         let ledger = &pipeline.parts.ledger;
         let source_time = pipeline.retrier.run("logging in at the source", || pipeline.parts.source.log_in()).await?;
-        warn_of_clocks(pipeline.now(), source_time);
+        if clocks_differ(pipeline.now(), source_time) {
+            pipeline.source_health.note_clocks_differ();
+        }
         let mut begin = None;
         let mut end = None;
         if let Some(open) = ledger.open_window().await? {
@@ -293,7 +295,10 @@ impl Puller {
         let raw = body.get(range.clone()).unwrap_or_default();
         let item = Item::read(raw, now);
         let (attachments, content) = match &item {
-            Ok(item) => self.take_attachments(window, key, item, raw).await?,
+            Ok(item) => {
+                super::unfamiliar::tell(item);
+                self.take_attachments(window, key, item, raw).await?
+            }
             Err(_) => (Vec::new(), None),
         };
         let read = item.as_ref().ok();
@@ -369,15 +374,16 @@ fn keep(records: &[AttachmentRecord], bodies: Vec<Option<Bytes>>) -> Option<Vec<
         .collect()
 }
 
-/// Says so where our clock and the source's differ. The earlier one counts, so that nothing is passed over.
-fn warn_of_clocks(now: DateTime<Utc>, source_time: Option<DateTime<Utc>>) {
-    let Some(theirs) = source_time.filter(|theirs| (*theirs - now).abs() > PLAUSIBLE_SKEW) else { return };
+/// Whether our clock and the source's differ, and says so. The earlier one counts, so that nothing is passed over.
+fn clocks_differ(now: DateTime<Utc>, source_time: Option<DateTime<Utc>>) -> bool {
+    let Some(theirs) = source_time.filter(|theirs| (*theirs - now).abs() > PLAUSIBLE_SKEW) else { return false };
     tracing::error!(
         event = "clocks_differ",
         clock.ours = %now.to_rfc3339(),
         clock.source = %theirs.to_rfc3339(),
-        "the clocks of this machine and of the source differ by more than an hour; the earlier one counts until that is mended"
+        "the clocks of this machine and of the source differ by more than an hour; the earlier one counts, and nothing is purged, until that is mended"
     );
+    true
 }
 
 /// Found only because the window reads back before its beginning.

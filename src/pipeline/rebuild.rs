@@ -13,7 +13,6 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use chrono::{DateTime, TimeZone as _, Utc};
-use futures_util::TryStreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::candidate::{Candidate, History};
@@ -21,7 +20,7 @@ use super::deliver::Deliverer;
 use super::load::inline_attachments;
 use super::pull::Puller;
 use super::{Pipeline, RunError};
-use crate::digest::{Digest, Digester};
+use crate::digest::Digest;
 use crate::failpoint;
 use crate::item::read::{peek_id, peek_received};
 use crate::item::{AttachmentDeclaration, Item, ItemKey};
@@ -296,7 +295,7 @@ impl Puller {
     ) -> Result<AttachmentRecord, RunError> {
         let mut last = None;
         for blob in tries.blobs.iter().rev() {
-            let (size, digest) = self.digest(blob).await?;
+            let (size, digest) = self.pipeline.length_and_digest(blob).await?;
             if declared.digest.is_none() || declared.digest == Some(digest) {
                 let state = match &tries.wrong {
                     Some(wrong) if declared.digest.is_none() => {
@@ -315,21 +314,6 @@ impl Puller {
         let detail = format!("its SHA-256 is {digest}, declared was {expected}");
         let state = AttachmentState::Corrupt { blob: blob.as_str().to_owned(), detail };
         Ok(AttachmentRecord { state, size, digest: Some(digest) })
-    }
-
-    async fn digest(&self, blob: &BlobName) -> Result<(u64, Digest), RunError> {
-        let staging = &self.pipeline.parts.staging;
-        let read = || async {
-            let mut digester = Digester::default();
-            let mut size = 0;
-            let mut pieces = staging.open(blob).await?;
-            while let Some(piece) = pieces.try_next().await? {
-                size += piece.len() as u64;
-                digester.update(&piece);
-            }
-            Ok::<_, StagingError>((size, digester.finish()))
-        };
-        Ok(self.pipeline.retrier.run("reading a staged attachment", read).await?)
     }
 
     async fn reason(&self, blob: &BlobName) -> Result<String, RunError> {

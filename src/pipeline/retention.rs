@@ -11,7 +11,7 @@
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 
-use super::attachments::staging_has;
+use super::attachments::staged::staging_has;
 use super::leases::Leases;
 use super::{Loader, Pipeline, RunError};
 use crate::fault::Fault;
@@ -51,7 +51,7 @@ struct Purged {
 impl Pipeline {
     /// Purges what is old enough. What staging refuses is left to a later run; only a failure of the ledger is the run's.
     pub(super) async fn purge(&self, leases: &Leases) -> Result<(), RunError> {
-        let Some(cutoff) = self.cutoff() else { return Ok(()) };
+        let Some(cutoff) = self.certain_cutoff().await? else { return Ok(()) };
         let outcome = match self.purge_windows(leases, cutoff).await {
             Ok(()) => self.remove_needless_copies(leases).await,
             error => error,
@@ -68,8 +68,22 @@ impl Pipeline {
 
     /// Windows that ended before it are old enough; nothing where all are kept.
     pub(super) fn cutoff(&self) -> Option<DateTime<Utc>> {
+        self.cutoff_at(self.now())
+    }
+
+    fn cutoff_at(&self, present: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let retain = chrono::Duration::from_std(self.keeping.retain?).ok()?;
-        self.now().checked_sub_signed(retain)
+        present.checked_sub_signed(retain)
+    }
+
+    /// The cutoff of a purge, which is for good: a clock of ours that runs ahead makes nothing old. Time has certainly passed
+    /// up to the watermark alone, because that moves by the earlier of our clock and the source's.
+    async fn certain_cutoff(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        if self.source_health.clocks_differ() {
+            return Ok(None);
+        }
+        let read = self.parts.ledger.watermark().await?;
+        Ok(read.and_then(|read| self.cutoff_at(read.min(self.now()))))
     }
 
     async fn purge_windows(&self, leases: &Leases, cutoff: DateTime<Utc>) -> Result<(), PurgeError> {

@@ -21,9 +21,10 @@ use super::memory::Memory;
 use super::prepare::{Preparer, Replay};
 use super::pull::Puller;
 use super::settle::settler;
+use super::sharing::Sharing;
 use super::{Order, Pipeline, RunError};
 use crate::failpoint;
-use crate::ledger::{ItemNo, ItemSelection, Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
+use crate::ledger::{ItemNo, ItemSelection, Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
 use crate::report::Report;
 
 /// Pages that wait to be prepared.
@@ -71,9 +72,14 @@ impl Pipeline {
         tracing::info!(event = "run_started", run.id = %id, run.kind = kind.name(), "a run started");
         self.progress.reset();
 
-        let result = self.for_one_run().with_leases(&leases, &id, order).await;
-        let finished = finish(ledger, &self.settings, &id, self.now(), result.err()).await;
-        ledger.release_leases(&self.parts.holder).await?;
+        let pipeline = self.for_one_run();
+        let worked = pipeline.with_leases(&leases, pipeline.work(&leases, &id, order)).await.err();
+        let are_lost = matches!(worked, Some(RunError::Ledger(LedgerError::LeaseLost(_))));
+        let finish = finish(ledger, &self.settings, &id, self.now(), worked);
+        let finished = if are_lost { finish.await } else { self.with_leases(&leases, finish).await };
+        if let Err(error) = ledger.release_leases(&self.parts.holder).await {
+            tracing::warn!(event = "leases_kept", run.id = %id, error = %error, "the leases of the run could not be given back; they run out by themselves");
+        }
         if let Ok(finished) = &finished {
             if let Some(metrics) = &self.metrics {
                 metrics.given_up(finished.report.given_up());
@@ -84,37 +90,15 @@ impl Pipeline {
     }
 
     /// The same pipeline with a stop of its own, which a failure of one task pulls for the others.
-    fn for_one_run(&self) -> Self {
+    pub(super) fn for_one_run(&self) -> Self {
         let stop = self.stop.child_token();
         let retrier = self.retrier.stopped_by(stop.clone());
-        Self { retrier, stop, ..self.clone() }
-    }
-
-    /// Does the work of a run while its leases are kept; it is abandoned where they are lost.
-    async fn with_leases(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
-        let done = CancellationToken::new();
-        let keep = self.keep_leases(leases, done.clone());
-        let work = async {
-            let result = self.work(leases, id, order).await;
-            done.cancel();
-            result
-        };
-        let (kept, worked) = tokio::join!(
-            async {
-                let kept = keep.await;
-                if kept.is_err() {
-                    self.stop.cancel();
-                }
-                kept
-            },
-            work
-        );
-        kept?;
-        worked
+        Self { retrier, stop, source_health: Arc::default(), ..self.clone() }
     }
 
     async fn work(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
         let ledger = &self.parts.ledger;
+        let sender = Sender { run: id.clone(), holder: self.parts.holder.clone(), helps: false };
         self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
         let rebuilds = matches!(order, Order::Rebuild);
         if !rebuilds {
@@ -132,12 +116,12 @@ impl Pipeline {
         let filled = CancellationToken::new();
 
         let settling = {
-            let (pipeline, id) = (self.clone(), id.clone());
-            self.spawn(async move { pipeline.settle_outcomes(&id, outcomes).await })
+            let (pipeline, sender) = (self.clone(), sender.clone());
+            self.spawn(async move { pipeline.settle_outcomes(&sender, outcomes).await })
         };
         let deliverer = Deliverer {
             pipeline: self.clone(),
-            run: id.clone(),
+            sender: sender.clone(),
             leases: Arc::clone(leases),
             memory: memory.of_another_stage(),
             dispatch: Arc::clone(&dispatch),
@@ -147,10 +131,12 @@ impl Pipeline {
         // A rebuilt ledger sends nothing before it holds everything.
         let delivering = (!rebuilds).then(|| self.spawn(deliverer.clone().deliver_all(filled.clone())));
 
+        let sharing = Arc::new(Sharing::new(self.clone(), sender, Arc::clone(leases), Arc::clone(&dispatch)));
         let preparer = Preparer {
             pipeline: self.clone(),
             run: id.clone(),
             leases: Arc::clone(leases),
+            sharing: Arc::clone(&sharing),
             memory: memory.clone(),
             dispatch,
             settler,
@@ -178,7 +164,8 @@ impl Pipeline {
                 None => preparer.prepare_all(queue).await,
             }
         });
-        let pulling = self.spawn(async move {
+        // Where the source fails, what is staged is delivered all the same.
+        let pulling = tokio::spawn(async move {
             match order {
                 Order::Regular => puller.pull_regular().await,
                 Order::Backfill(window) => puller.pull_backfill(window).await,
@@ -189,6 +176,7 @@ impl Pipeline {
 
         let pull = ended(pulling).await;
         let prepare = ended(preparing).await;
+        let shared = if prepare.is_ok() { sharing.until_all_is_sent().await } else { Ok(()) };
         filled.cancel();
         let deliver = match delivering {
             Some(delivering) => {
@@ -199,7 +187,7 @@ impl Pipeline {
         };
         let settle = ended(settling).await;
         // The deeper failure is the cause of those before it.
-        settle.and(deliver).and(prepare).and(pull)?;
+        settle.and(deliver).and(shared).and(prepare).and(pull)?;
         if regular {
             self.purge(leases).await?;
         }
@@ -213,7 +201,7 @@ impl Pipeline {
     }
 
     /// A task of the run; where it fails, the others stop.
-    fn spawn(
+    pub(super) fn spawn(
         &self,
         task: impl Future<Output = Result<(), RunError>> + Send + 'static,
     ) -> JoinHandle<Result<(), RunError>> {
@@ -228,7 +216,7 @@ impl Pipeline {
     }
 }
 
-async fn ended(task: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
+pub(super) async fn ended(task: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
     task.await.map_err(|error| RunError::Broken(error.to_string()))?
 }
 
@@ -281,9 +269,7 @@ impl Preparer {
         let item = selection.and_then(|selection| selection.item);
         parts.ledger.adopt_deliveries(&self.run, &ids, item, settle_at).await?;
         for mailbox in &mailboxes {
-            self.dispatch.add_backlog(mailbox);
-            self.dispatch.add_look_ups(mailbox);
-            self.dispatch.add_duplicates(mailbox);
+            self.dispatch.add_all(mailbox);
         }
         Ok(())
     }
@@ -326,6 +312,7 @@ async fn finish(
 ) -> Result<RunFinished, RunError> {
     // As the ledger keeps it, so that whoever tells it tells the same.
     let now = now.trunc_subsecs(3);
+    ledger.close_account(id).await?;
     ledger.leave_pending(id, None, "the run ended before its turn").await?;
     ledger.account_for_unprepared(id, now).await?;
     let give_up = chrono::Duration::from_std(settings.give_up).unwrap_or(chrono::Duration::MAX);
@@ -340,8 +327,7 @@ async fn finish(
 
     let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;
     let told = error.as_ref().map(ToString::to_string);
-    // To the millisecond, as the ledger keeps it.
-    let run = RunRecord { finished: Some(now.trunc_subsecs(3)), error: told.clone(), ..run };
+    let run = RunRecord { finished: Some(now), error: told.clone(), ..run };
     let mut report = Report::draw_up(ledger, &run).await?;
     let imbalance = report.imbalance(ledger).await?;
     if let Some(imbalance) = &imbalance {

@@ -5,7 +5,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::Report;
 use super::lists::{MOST_UNMAPPED, Numbers, WriteError, not_imported};
-use crate::fault::Reason;
+use super::reason::meaning_of;
+use crate::digits;
 use crate::ledger::{DeliveryState, Failure, Ledger, RunStatus, Unmapped};
 
 /// Most rows that the page lists; the CSV has all.
@@ -90,15 +91,8 @@ fn time(instant: DateTime<Utc>) -> String {
 /// A count with its digits in groups of three.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the template hands over references")]
 fn grouped(count: &u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() * 2);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
+    const NARROW_SPACE: char = '\u{202f}';
+    digits::grouped(*count, NARROW_SPACE)
 }
 
 fn tone(status: RunStatus) -> &'static str {
@@ -124,40 +118,8 @@ fn inputs(report: &Report) -> Vec<(&str, String)> {
 fn reasons(report: &Report) -> Vec<ReasonRow<'_>> {
     let failed = report.failed_by_reason.iter().map(|(name, count)| (name, *count, "not imported"));
     let partial = report.partial_by_reason.iter().map(|(name, count)| (name, *count, "imported in part"));
-    failed.chain(partial).map(|(name, count, kind)| ReasonRow { name, count, kind, meaning: meaning(name) }).collect()
-}
-
-/// A reason in a sentence.
-fn meaning(name: &str) -> &'static str {
-    match (Reason::from_name(name), name) {
-        (Some(Reason::NoValidUser), _) => "Neither the mapping nor the e-mail property names a valid user.",
-        (Some(Reason::SizeExceeded), _) => "Text and attachments are larger than what is imported.",
-        (Some(Reason::Encrypted), _) => "The content is encrypted, and the key isn't here.",
-        (Some(Reason::Malformed), _) => "What the source sent can't be read as an item.",
-        (Some(Reason::MailboxRejected), _) => "The mailbox refused the message for good.",
-        (Some(Reason::MailboxUnavailable), _) => "The mailbox could not be used for too long.",
-        (None, "attachment_missing") => "The source doesn't have an attachment.",
-        (None, "attachment_corrupt") => "An attachment's bytes aren't those that were declared.",
-        (None, "attachment_rejected") => "The mailbox refused an attachment.",
-        (None, _) => "",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped() {
-        let told = |count: u64| grouped(&count).replace('\u{202f}', "_");
-        assert_eq!([told(0), told(999), told(1000), told(1_234_567)], ["0", "999", "1_000", "1_234_567"]);
-    }
-
-    #[test]
-    fn every_reason_has_a_meaning() {
-        let partial = ["attachment_missing", "attachment_corrupt", "attachment_rejected"];
-        for name in Reason::ALL.into_iter().map(Reason::name).chain(partial) {
-            assert!(!meaning(name).is_empty(), "{name}");
-        }
-    }
+    failed
+        .chain(partial)
+        .map(|(name, count, kind)| ReasonRow { name, count, kind, meaning: meaning_of(name) })
+        .collect()
 }

@@ -15,7 +15,7 @@ pub fn render(report: &Report) -> String {
     if let Some(error) = &report.error {
         out.push_str(&format!("Error    {error}\n"));
     }
-    if report.items.available_from_source == 0 && report.kind != "retry" {
+    if report.had_no_new_items() {
         out.push_str("The source had no new items.\n");
     }
     let items = &report.items;

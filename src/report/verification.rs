@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use super::signature::PublicKey;
 use crate::digest::{Digest, Digester};
+use crate::json_fault::JsonFault;
 use crate::ledger::RunId;
 
 /// Largest signature file that is read, in bytes: a signature has 64.
@@ -179,7 +180,7 @@ pub(super) fn read(reader: impl Read) -> io::Result<(Result<Head, String>, Diges
     let mut reader = BufReader::new(Digesting { inner: reader, digester: Digester::default() });
     let head = match serde_json::from_reader::<_, Head>(&mut reader) {
         Err(error) if error.is_io() => return Err(error.into()),
-        head => head.map_err(|error| error.to_string()),
+        head => head.map_err(|error| JsonFault::from(error).to_string()),
     };
     io::copy(&mut reader, &mut io::sink())?;
     Ok((head, reader.into_inner().digester.finish()))

@@ -2,7 +2,8 @@
 //!
 //! A program shows the token as `Authorization: Bearer`, a person signs in. The token is compared in constant time, is
 //! never taken from a URL, and never logged; whoever shows a wrong one waits. Without a token, only requests that name
-//! this machine are answered: a web site that makes its own name point here reads nothing.
+//! this machine and didn't come through a proxy are answered: a web site that makes its own name point here reads nothing,
+//! and a proxy beside the archiver opens no page to its own readers.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,7 +46,10 @@ pub(super) async fn guard(
         return next.run(request).await;
     }
     let Some(secret) = &site.served.token else {
-        return if names_this_machine(request.headers()) { next.run(request).await } else { elsewhere(path) };
+        return match refusal_without_token(request.headers()) {
+            None => next.run(request).await,
+            Some(words) => elsewhere(path, words),
+        };
     };
     let token = match read(secret).await {
         Ok(token) => token,
@@ -188,9 +192,23 @@ fn names_this_machine(headers: &HeaderMap) -> bool {
         || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn elsewhere(path: &str) -> Response {
+/// Why a request isn't answered where no token is configured.
+fn refusal_without_token(headers: &HeaderMap) -> Option<&'static str> {
+    if came_through_a_proxy(headers) {
+        return Some("this request came through a proxy; behind a proxy, http.token is required: configure it");
+    }
     let words = "without http.token, these pages are shown to this machine alone: open them as http://127.0.0.1 or \
                  http://localhost, or configure http.token";
+    (!names_this_machine(headers)).then_some(words)
+}
+
+/// Whether a proxy says that it passes the request on (RFC 7239, RFC 9110 7.6.3, and the usual headers before them).
+fn came_through_a_proxy(headers: &HeaderMap) -> bool {
+    let told = |name: &str| matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-");
+    headers.keys().any(|name| told(name.as_str()))
+}
+
+fn elsewhere(path: &str, words: &'static str) -> Response {
     let status = StatusCode::MISDIRECTED_REQUEST;
     if failure::is_for_programs(path) { json_error(status, words) } else { failure::page(status, words) }
 }
@@ -260,6 +278,17 @@ mod tests {
             assert!(!names_this_machine(&host(name)), "{name}");
         }
         assert!(!names_this_machine(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn without_a_token_nothing_is_answered_through_a_proxy() {
+        assert_eq!(refusal_without_token(&host("127.0.0.1:8080")), None);
+        for header in ["Forwarded", "X-Forwarded-For", "x-forwarded-proto", "X-Forwarded-Host", "Via", "X-Real-IP"] {
+            let mut headers = host("127.0.0.1:8080");
+            headers.insert(axum::http::HeaderName::try_from(header).unwrap(), HeaderValue::from_static("x"));
+            assert!(refusal_without_token(&headers).unwrap().contains("http.token is required"), "{header}");
+        }
+        assert!(refusal_without_token(&host("contoso.example")).is_some());
     }
 
     #[test]

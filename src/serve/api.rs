@@ -72,7 +72,7 @@ pub(super) async fn failures(State(site): SharedSite, Path(id): Path<String>) ->
 impl Site {
     pub(super) async fn status(&self) -> Result<Status, LedgerError> {
         let served = &self.served;
-        Status::of(&served.ledger, &served.schedule, served.clock.now()).await
+        Status::of(&served.ledger, &served.schedule(), served.clock.now()).await
     }
 
     /// Reports without their lists, newest first.

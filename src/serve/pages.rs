@@ -13,6 +13,7 @@ use super::headers::STYLE;
 use crate::ledger::{Failure as Row, Ledger, LedgerError, RunStatus, Unmapped};
 use crate::report::Report;
 use crate::report::lists;
+use crate::report::reason::meaning_of;
 use crate::status::{State as Doing, Status};
 
 mod wording;
@@ -206,7 +207,7 @@ impl Account {
                 reason: reason.clone(),
                 count: *count,
                 partial,
-                meaning: wording::meaning(reason),
+                meaning: meaning_of(reason),
             }
         };
         let failed = report.failed_by_reason.iter().map(explained(false));
@@ -227,11 +228,6 @@ impl Account {
     }
 
     /// A run that read its windows to the end and found nothing.
-    fn is_empty(&self) -> bool {
-        let read = matches!(self.report.status, RunStatus::Complete | RunStatus::Incomplete);
-        read && self.report.items.available_from_source == 0 && self.report.kind != "retry"
-    }
-
     fn duration(&self) -> Option<String> {
         let took = self.report.finished? - self.report.started;
         let (hours, minutes, seconds) = (took.num_hours(), took.num_minutes() % 60, took.num_seconds() % 60);

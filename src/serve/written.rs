@@ -33,6 +33,9 @@ impl Write for Pieces {
     }
 }
 
+/// A reply under way.
+type Writing = Pin<Box<dyn Future<Output = Result<(), WriteError>> + Send>>;
+
 /// The body that `write` writes. Where it fails, the reply breaks off, so that nobody takes it for whole.
 pub(super) fn body<F, Fut>(write: F) -> Body
 where
@@ -40,11 +43,9 @@ where
     Fut: Future<Output = Result<(), WriteError>> + Send + 'static,
 {
     let pieces = Pieces::default();
-    let writing: Pin<Box<dyn Future<Output = Result<(), WriteError>> + Send>> = Box::pin(write(pieces.clone()));
+    let writing: Writing = Box::pin(write(pieces.clone()));
     Body::from_stream(stream::unfold(Some(writing), move |writing| next(writing, pieces.clone())))
 }
-
-type Writing = Pin<Box<dyn Future<Output = Result<(), WriteError>> + Send>>;
 
 /// The next piece, and the writing where it goes on.
 async fn next(writing: Option<Writing>, pieces: Pieces) -> Option<(Result<Bytes, WriteError>, Option<Writing>)> {

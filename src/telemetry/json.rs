@@ -13,8 +13,8 @@ use tracing_subscriber::registry::LookupSpan;
 /// The format of a line.
 pub struct JsonLines;
 
-/// Fields of spans as JSON, to be set beside the event's own.
-pub struct NoFields;
+/// The fields of a span as one JSON object, whose fields [`JsonLines`] sets beside an event's own.
+pub struct SpanFields;
 
 impl<S, N> FormatEvent<S, N> for JsonLines
 where
@@ -41,7 +41,7 @@ where
     }
 }
 
-impl<'writer> FormatFields<'writer> for NoFields {
+impl<'writer> FormatFields<'writer> for SpanFields {
     fn format_fields<R: tracing_subscriber::field::RecordFields>(
         &self,
         mut writer: Writer<'writer>,

@@ -27,6 +27,8 @@ pub(super) struct Lane {
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Told when a request has ended.
     pub(super) freed: Notify,
+    /// Told when the lane is shut for longer than it was.
+    pub(super) changed: Notify,
     clock: SharedClock,
     state: Mutex<State>,
 }
@@ -52,6 +54,8 @@ struct State {
     widest: usize,
     served: u32,
     closed_until: i64,
+    /// Until when whoever has the turn waits.
+    head_until: Option<DateTime<Utc>>,
     refusals: u32,
     /// Counts the pauses: requests sent before a pause began tell nothing new when they are refused too.
     epoch: u64,
@@ -69,11 +73,18 @@ impl Lane {
             widest: limits.per_mailbox,
             served: 0,
             closed_until: i64::MIN,
+            head_until: None,
             refusals: 0,
             epoch: 0,
             last_seen: now,
         };
-        Self { turn: tokio::sync::Mutex::new(()), freed: Notify::new(), clock, state: Mutex::new(state) }
+        Self {
+            turn: tokio::sync::Mutex::new(()),
+            freed: Notify::new(),
+            changed: Notify::new(),
+            clock,
+            state: Mutex::new(state),
+        }
     }
 
     /// Takes a place for a request of `upload` bytes, or says when to ask again.
@@ -105,6 +116,9 @@ impl Lane {
             Outcome::Throttled { after } => state.refused(after, epoch, now),
         }
         drop(state);
+        if matches!(outcome, Outcome::Throttled { .. }) {
+            self.changed.notify_waiters();
+        }
         // Only the one whose turn it is waits here. A permit is kept for one that is about to.
         self.freed.notify_one();
     }
@@ -119,6 +133,19 @@ impl Lane {
     pub(super) fn closed_until(&self) -> Option<DateTime<Utc>> {
         let (mut state, now) = self.look();
         state.opens_at(1, now).err().flatten().and_then(DateTime::from_timestamp_millis)
+    }
+
+    /// Takes note that whoever has the turn waits until `instant`, as long as the guard lives.
+    pub(super) fn head_waits_until(&self, instant: DateTime<Utc>) -> HeadWaits<'_> {
+        self.look().0.head_until = Some(instant);
+        self.changed.notify_waiters();
+        HeadWaits(self)
+    }
+
+    /// Until when nobody who has not got the turn yet can be sent, as far as that is known.
+    pub(super) fn shut_until(&self) -> Option<DateTime<Utc>> {
+        let head = self.look().0.head_until;
+        self.closed_until().max(head)
     }
 
     /// How much of a pause is left.
@@ -146,6 +173,15 @@ impl Lane {
         }
         state.last_seen = now;
         (state, now)
+    }
+}
+
+/// Whoever has the turn waits.
+pub(super) struct HeadWaits<'a>(&'a Lane);
+
+impl Drop for HeadWaits<'_> {
+    fn drop(&mut self) {
+        self.0.look().0.head_until = None;
     }
 }
 

@@ -178,6 +178,7 @@ fn the_values_that_count_without_a_key_are_the_documented_ones() {
     let MailboxKind::Graph(graph) = &config.mailbox.kind else { panic!("{:?}", config.mailbox.kind) };
     assert_eq!((graph.per_mailbox, graph.concurrency, graph.requests_per_10m), (4, 64, 10_000));
     assert_eq!((graph.settle, graph.upload_per_5m), (Duration::from_mins(2), 150_000_000));
+    assert_eq!(graph.message_class.as_deref(), Some("IPM.ExternalData.WhatsAppArchiver"));
     let microsoft = config.microsoft.unwrap();
     assert_eq!(microsoft.login_url.as_str(), "https://login.microsoftonline.com/");
     assert_eq!(microsoft.graph_url.as_str(), "https://graph.microsoft.com/");
@@ -379,4 +380,12 @@ fn a_file_is_read_with_its_digest_and_a_byte_order_mark_does_no_harm() {
         assert_eq!(config.sha256, whatsapp_archiver::digest::Digest::of(text.as_bytes()));
         assert_eq!(config.path, path);
     }
+}
+
+#[test]
+fn a_settle_as_long_as_an_attempt_is_enough_and_the_class_can_be_left_out() {
+    let lines = [("mailbox", "settle = \"40s\""), ("mailbox", "message_class = \"\"")];
+    let config = Config::from_text(&with(LEAST, &lines), Path::new(PATH), &environment()).unwrap();
+    let MailboxKind::Graph(graph) = &config.mailbox.kind else { panic!("{:?}", config.mailbox.kind) };
+    assert_eq!((graph.settle, graph.message_class.as_deref()), (Duration::from_secs(40), None));
 }

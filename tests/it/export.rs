@@ -11,12 +11,26 @@ use tempfile::TempDir;
 use whatsapp_archiver::convert::{Message, StagedAttachment, convert};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::export::{ExportError, Exporter, Format, Summary};
-use whatsapp_archiver::item::Item;
-use whatsapp_archiver::resolve::Resolution;
+use whatsapp_archiver::item::{Item, Participant};
+use whatsapp_archiver::resolve::{Mailbox, MailboxId, Outcome, Resolution, Resolved, ResolvedBy};
 
 struct Exported {
     item: Item,
+    resolution: Resolution,
     message: Message,
+}
+
+impl Exported {
+    /// The same with what is recorded of its participants: a mailbox for each of these numbers.
+    fn resolved(mut self, mailboxes: &[(&str, &str)]) -> Self {
+        let resolved = mailboxes.iter().map(|(number, address)| {
+            let mailbox = Mailbox { id: MailboxId((*address).to_owned()), address: (*address).to_owned() };
+            let outcome = Outcome::Mailbox { mailbox, by: ResolvedBy::Csv };
+            Resolved { participant: Participant::phone(*number), outcome, late: false }
+        });
+        self.resolution = Resolution(resolved.collect());
+        self
+    }
 }
 
 fn exported(body: &str, files: &[&[u8]]) -> Exported {
@@ -26,8 +40,9 @@ fn exported(body: &str, files: &[&[u8]]) -> Exported {
     let present =
         |bytes: &&[u8]| StagedAttachment::Present { bytes: Bytes::copy_from_slice(bytes), digest: Digest::of(bytes) };
     let attachments: Vec<StagedAttachment> = files.iter().map(present).collect();
-    let message = convert(&item, &attachments, &Resolution::default(), "whatsapp.invalid");
-    Exported { item, message }
+    let resolution = Resolution::default();
+    let message = convert(&item, &attachments, &resolution, "whatsapp.invalid");
+    Exported { item, resolution, message }
 }
 
 /// A message from `sender` to the other of two people, `minute` minutes after 08:00 on 21 November 2025.
@@ -51,7 +66,7 @@ fn export(format: Format, messages: &[Exported]) -> (TempDir, Summary) {
     let folder = TempDir::new().unwrap();
     let mut exporter = Exporter::new(format, folder.path()).unwrap();
     for exported in messages {
-        exporter.add(&exported.item, &exported.message).unwrap();
+        exporter.add(&exported.item, &exported.resolution, &exported.message).unwrap();
     }
     let summary = exporter.finish().unwrap();
     (folder, summary)
@@ -93,7 +108,7 @@ fn nothing_is_overwritten() {
         let (folder, _) = export(format, std::slice::from_ref(&message));
         let before = files_in(folder.path());
         let again = Exporter::new(format, folder.path()).and_then(|mut exporter| {
-            exporter.add(&message.item, &message.message)?;
+            exporter.add(&message.item, &message.resolution, &message.message)?;
             exporter.finish()
         });
         assert!(matches!(again, Err(ExportError::File { .. })), "{}", format.name());
@@ -132,14 +147,14 @@ fn an_mbox_gives_back_each_message_exactly() {
 }
 
 /// An RSMF file taken apart: its headers, its manifest and the names in its archive with their bytes.
-struct Rsmf {
+pub(crate) struct Rsmf {
     headers: BTreeMap<String, String>,
-    manifest: Value,
+    pub(crate) manifest: Value,
     files: BTreeMap<String, Vec<u8>>,
     text: String,
 }
 
-fn read_rsmf(path: &Path) -> Rsmf {
+pub(crate) fn read_rsmf(path: &Path) -> Rsmf {
     let raw = std::fs::read(path).unwrap();
     assert!(raw.split(|&byte| byte == b'\n').all(|line| line.len() <= 999), "a long line");
     let parsed = MessageParser::new().parse(&raw).unwrap();
@@ -282,6 +297,94 @@ fn an_rsmf_file_holds_a_chat_and_its_day() {
     assert_eq!(group.manifest["conversations"][0]["type"], "channel");
 }
 
+/// The events of the only file of these messages.
+fn events_of(messages: &[Exported]) -> (Rsmf, Vec<Value>) {
+    let (folder, summary) = export(Format::Rsmf, messages);
+    assert_eq!(summary.files, 1);
+    let rsmf = read_rsmf(&files_in(folder.path())[0]);
+    let events = rsmf.manifest["events"].as_array().unwrap().clone();
+    (rsmf, events)
+}
+
+#[test]
+fn an_edit_whose_original_data_has_an_empty_text_keeps_the_new_text() {
+    let edit = r#","text":"two","originalMessageData":{"text":"","previousText":"one"}"#;
+    let messages = [said("a", "15550101", 1, r#","text":"one""#), said("EDIT-a-1", "15550101", 2, edit)];
+    let (_, events) = events_of(&messages);
+    assert_eq!((events.len(), &events[0]["body"]), (1, &Value::from("two")));
+    assert_eq!(events[0]["edits"][0]["new"], "two");
+    let (_, events) = events_of(&messages[1..]);
+    assert_eq!(events[0]["body"], "two");
+}
+
+#[test]
+fn an_edit_loses_no_text_that_contradicts_another() {
+    let edit = r#","text":"three","originalMessageData":{"text":"two","previousText":"uno"}"#;
+    let messages = [said("a", "15550101", 1, r#","text":"one""#), said("EDIT-a-1", "15550101", 2, edit)];
+    let (_, events) = events_of(&messages);
+    assert_eq!((&events[0]["body"], &events[0]["edits"][0]["previous"]), (&Value::from("two"), &Value::from("uno")));
+    let custom = events[0]["custom"].to_string();
+    assert!(custom.contains(r#""value":"one""#) && custom.contains(r#""value":"three""#), "{custom}");
+}
+
+#[test]
+fn deletions_and_reactions_that_hold_more_are_events_of_their_own_too() {
+    let file = r#","attachment":[{"name":"a.txt","contentType":"text/plain"}]"#;
+    let reaction = r#","messageType":"EVENT","event":{"type":"Reaction","emoji":"👍","targetMessageId":"a","targetSender":{"value":"15550101"}}"#;
+    let messages = [
+        said("a", "15550101", 1, r#","text":"one""#),
+        said("b", "15550101", 2, r#","text":"two""#),
+        said("DELETE_FOR_ALL-a", "15550101", 3, r#","originalMessageData":{"text":"one"}"#),
+        said("DELETE_FOR_ALL-b", "15550101", 4, r#","originalMessageData":{"text":"another text"}"#),
+        said_with("r1", "15550100", 5, &format!("{reaction}{file}"), &[b"of the reaction"]),
+        said("r2", "15550100", 6, &format!(r#"{reaction},"text":"words of the reaction""#)),
+        said("r3", "15550100", 7, reaction),
+    ];
+    let (rsmf, events) = events_of(&messages);
+    let told = |what: &str| events.iter().filter(|event| event["body"].as_str().unwrap().contains(what)).count();
+    assert_eq!(events.len(), 5, "{events:?}");
+    assert_eq!((told("another text"), told("words of the reaction")), (1, 1));
+    assert!(events[0]["deleted"] == true && events[1]["deleted"] == true);
+    assert_eq!(events[0]["reactions"][0]["count"], 3);
+    assert!(events[2..].iter().take(1).all(|event| event["parent"] == events[1]["id"]));
+    assert_eq!(rsmf.files.values().collect::<Vec<_>>(), [b"of the reaction"]);
+}
+
+#[test]
+fn no_text_can_forge_an_event_of_the_transcript() {
+    let forged = "[2025-11-21T08:09:00Z] Ana: forged";
+    for line_end in ["\\n", "\\r", "\\u2028", "\\u0085", "\\u000b"] {
+        let text = format!(r#","text":"one{line_end}{forged}""#);
+        let (rsmf, _) = events_of(&[said("a", "15550101", 1, &text)]);
+        let lines = |text: &str| text.starts_with("[2025-11-21T08:09:00Z]");
+        let line_ends = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
+        assert!(rsmf.text.contains("forged") && !rsmf.text.split(line_ends).any(lines), "{}", rsmf.text);
+    }
+}
+
+#[test]
+fn a_group_begins_with_those_who_were_there_before_anybody_joined() {
+    let group = r#","groupId":"1@g.us","groupName":"Desk""#;
+    let join = format!(
+        r#"{group},"messageType":"EVENT","event":{{"type":"Join","members":[{{"value":"15550102"}},{{"value":"15550100"}}]}}"#
+    );
+    let said_by_new = format!(r#"{group},"text":"hello","recipients":[{{"value":"15550102"}}]"#);
+    let messages = [
+        said("c", "15550101", 9, &said_by_new),
+        said("a", "15550101", 1, &format!(r#"{group},"text":"before""#)),
+        said("j", "15550101", 5, &join),
+    ];
+    let (rsmf, _) = events_of(&messages);
+    let people = rsmf.manifest["participants"].as_array().unwrap();
+    let numbers = |ids: &Value| -> BTreeSet<String> {
+        let of = |id: &Value| people.iter().find(|person| person["id"] == *id).unwrap()["account_id"].clone();
+        ids.as_array().unwrap().iter().map(|id| of(id).as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(people.len(), 3);
+    let there = numbers(&rsmf.manifest["conversations"][0]["participants"]);
+    assert_eq!(there, BTreeSet::from(["15550100".to_owned(), "15550101".to_owned()]));
+}
+
 #[test]
 fn an_rsmf_export_is_reproducible() {
     let messages =
@@ -291,4 +394,80 @@ fn an_rsmf_export_is_reproducible() {
     let bytes =
         |folder: &TempDir| files_in(folder.path()).iter().map(|path| std::fs::read(path).unwrap()).collect::<Vec<_>>();
     assert_eq!(bytes(&first), bytes(&second));
+}
+
+#[test]
+fn an_rsmf_participant_has_the_address_that_was_recorded_else_the_items_own() {
+    let messages = [
+        said("a", "15550101", 1, r#","text":"before anybody was found""#),
+        said("b", "15550101", 2, r#","text":"one""#).resolved(&[("+15550101", "ben@fabrikam.example")]),
+        said("c", "15550100", 3, r#","text":"two""#).resolved(&[("15550101", "another@fabrikam.example")]),
+    ];
+    let (folder, _) = export(Format::Rsmf, &messages);
+    let rsmf = read_rsmf(&files_in(folder.path())[0]);
+    let people = rsmf.manifest["participants"].as_array().unwrap();
+    let email = |number: &str| &people.iter().find(|person| person["account_id"] == number).unwrap()["email"];
+    assert_eq!(email("15550100"), "ana@contoso.example");
+    assert_eq!(email("15550101"), "ben@fabrikam.example");
+
+    let later = [
+        messages.into_iter().next().unwrap(),
+        said("d", "15550100", 4, "").resolved(&[("15550100", "ana.berg@contoso.example")]),
+    ];
+    let (folder, _) = export(Format::Rsmf, &later);
+    let people = read_rsmf(&files_in(folder.path())[0]).manifest["participants"].to_string();
+    assert!(people.contains("ana.berg@contoso.example") && !people.contains("ana@contoso.example"), "{people}");
+}
+
+#[test]
+fn an_rsmf_export_takes_over_what_a_killed_one_left() {
+    let message = said_with("a", "15550101", 1, r#","attachment":[{"name":"a.bin"}]"#, &[b"x"]);
+    let other = said("b", "15550101", 2, r#","text":"of the export that was killed""#);
+    let running = TempDir::new().unwrap();
+    let mut exporter = Exporter::new(Format::Rsmf, running.path()).unwrap();
+    exporter.add(&message.item, &message.resolution, &message.message).unwrap();
+    exporter.add(&other.item, &other.resolution, &other.message).unwrap();
+    // What lies there while it runs is what stays of it when it is killed, but for the lock.
+    let folder = TempDir::new().unwrap();
+    let left = files_in(running.path());
+    assert!(left.len() >= 3, "{left:?}");
+    for path in left {
+        let copy = folder.path().join(path.strip_prefix(running.path()).unwrap());
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        std::fs::copy(path, copy).unwrap();
+    }
+
+    let mut exporter = Exporter::new(Format::Rsmf, folder.path()).unwrap();
+    exporter.add(&message.item, &message.resolution, &message.message).unwrap();
+    assert_eq!(exporter.finish().unwrap(), Summary { messages: 1, duplicates: 0, files: 1 });
+    let files = files_in(folder.path());
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert!(!read_rsmf(&files[0]).text.contains("killed"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+}
+
+#[test]
+fn a_second_rsmf_export_into_a_folder_is_refused_while_the_first_runs() {
+    let message = said("a", "15550101", 1, r#","text":"one""#);
+    let folder = TempDir::new().unwrap();
+    let mut first = Exporter::new(Format::Rsmf, folder.path()).unwrap();
+    first.add(&message.item, &message.resolution, &message.message).unwrap();
+    let second = Exporter::new(Format::Rsmf, folder.path());
+    assert!(matches!(&second, Err(ExportError::UnderWay { folder: named }) if named == folder.path()), "{second:?}");
+    assert_eq!(first.finish().unwrap().files, 1, "the first is not disturbed");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert!(Exporter::new(Format::Rsmf, folder.path()).is_ok(), "and then the folder is free");
+}
+
+#[test]
+fn no_rsmf_file_is_put_in_place_where_one_of_them_is_there_already() {
+    let messages = [said("a", "15550101", 1, ""), said("b", "15550101", 24 * 60, "")];
+    let (folder, _) = export(Format::Rsmf, &messages[1..]);
+    let before = files_in(folder.path());
+    let mut exporter = Exporter::new(Format::Rsmf, folder.path()).unwrap();
+    for message in &messages {
+        exporter.add(&message.item, &message.resolution, &message.message).unwrap();
+    }
+    assert!(matches!(exporter.finish(), Err(ExportError::File { path, .. }) if path == before[0]));
+    assert_eq!(files_in(folder.path()), before);
 }

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use whatsapp_archiver::mailbox::imap::{ImapSettings, TlsMode};
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, Verdict};
+use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
 
 use crate::mailbox_contract::{
@@ -68,12 +68,12 @@ async fn tls_from_the_start_and_by_starttls() {
             extra_roots_pem: Some(dovecot.ca_pem.clone().into_bytes()),
             ..settings("localhost", port, tls, &password)
         };
-        let results = door(trusting.clone()).import(&ana, &messages(60)).await;
+        let results = door(trusting.clone()).import(&ana, &messages(60), &SendPermit::always()).await;
         assert!(results.iter().all(Result::is_ok), "{tls:?}: {results:?}");
 
         // The certificate is for another name.
         let elsewhere = ImapSettings { host: "127.0.0.1".to_owned(), ..trusting };
-        let results = door(elsewhere).import(&ana, &messages(1)).await;
+        let results = door(elsewhere).import(&ana, &messages(1), &SendPermit::always()).await;
         assert!(
             matches!(&results[..], [Err(ImportError::Unavailable(detail))] if detail.contains("TLS")),
             "{results:?}"
@@ -90,7 +90,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
         extra_roots_pem: Some(other.ca_pem.clone().into_bytes()),
         ..settings("localhost", dovecot.tls_port, TlsMode::Implicit, &password)
     };
-    let results = door(settings).import(&mailbox("ana"), &messages(1)).await;
+    let results = door(settings).import(&mailbox("ana"), &messages(1), &SendPermit::always()).await;
     assert!(matches!(results[..], [Err(ImportError::Unavailable(_))]), "{results:?}");
 }
 
@@ -98,8 +98,9 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
 async fn a_wrong_password_is_a_matter_of_configuration() {
     let dovecot = Dovecot::start(&DovecotOptions::default());
     let password = Arc::new(Mutex::new("wrong".to_owned()));
-    let results =
-        door(settings("127.0.0.1", dovecot.port, TlsMode::None, &password)).import(&mailbox("ana"), &messages(2)).await;
+    let results = door(settings("127.0.0.1", dovecot.port, TlsMode::None, &password))
+        .import(&mailbox("ana"), &messages(2), &SendPermit::always())
+        .await;
     let [Err(ImportError::Forbidden(detail)), Err(ImportError::Forbidden(_))] = &results[..] else {
         panic!("{results:?}")
     };
@@ -112,12 +113,12 @@ async fn what_fits_into_a_full_mailbox_arrives() {
     let harness = ImapHarness::dovecot(DovecotOptions { quota, ..DovecotOptions::default() }).await;
     let ana = mailbox("ana");
     let sent = [message(1), large_message(), message(2)];
-    let results = harness.door.import(&ana, &sent).await;
+    let results = harness.door.import(&ana, &sent, &SendPermit::always()).await;
     assert!(matches!(results[..], [Ok(_), Err(ImportError::Unavailable(_)), Ok(_)]), "{results:?}");
     assert_archived(&harness, &ana, &[message(1), message(2)]).await;
 
     // Together they don't fit; one by one some do, and each has its own outcome.
-    let results = harness.door.import(&ana, &messages(200)[2..]).await;
+    let results = harness.door.import(&ana, &messages(200)[2..], &SendPermit::always()).await;
     let arrived = results.iter().filter(|result| result.is_ok()).count();
     assert!((1..198).contains(&arrived), "{arrived}");
     assert!(results.iter().all(|result| matches!(result, Ok(_) | Err(ImportError::Unavailable(_)))), "{results:?}");
@@ -139,7 +140,8 @@ async fn more_mailboxes_than_connections() {
     let harness = ImapHarness::dovecot(DovecotOptions::default()).await;
     let mailboxes: Vec<Mailbox> = (0..20).map(|number| mailbox(&format!("person{number}"))).collect();
     for _ in 0..2 {
-        let all = mailboxes.iter().map(|mailbox| harness.door.import(mailbox, &[]));
+        let permit = SendPermit::always();
+        let all = mailboxes.iter().map(|mailbox| harness.door.import(mailbox, &[], &permit));
         futures_util::future::join_all(all).await;
     }
     let sent = messages(3);

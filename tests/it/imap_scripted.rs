@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use secrecy::{ExposeSecret as _, SecretString};
 use whatsapp_archiver::clock::{ManualClock, SharedClock, SystemClock};
 use whatsapp_archiver::mailbox::imap::{AccessTokens, Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, RemoteId};
+use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, RemoteId, SendPermit};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 
 use crate::mailbox_contract::{large_message, manifest, message, messages};
@@ -62,7 +62,7 @@ fn ana() -> Mailbox {
 
 /// What became of `count` messages.
 async fn import(server: &ImapScript, count: u32) -> Vec<Result<RemoteId, ImportError>> {
-    door(server).import(&ana(), &messages(count)).await
+    door(server).import(&ana(), &messages(count), &SendPermit::always()).await
 }
 
 fn arrived(results: &[Result<RemoteId, ImportError>]) -> usize {
@@ -147,7 +147,7 @@ async fn a_message_that_is_too_large_stands_alone() {
 async fn a_large_message_is_sent_only_after_the_server_agreed() {
     let refusal = "NO Maximum size of appendable message has been exceeded.";
     let server = ImapScript::start(Script::of_appends([OnAppend::Keep, OnAppend::RefuseUnread(refusal)])).await;
-    let results = door(&server).import(&ana(), &[message(1), large_message(), message(2)]).await;
+    let results = door(&server).import(&ana(), &[message(1), large_message(), message(2)], &SendPermit::always()).await;
     assert!(matches!(results[..], [Ok(_), Err(ImportError::Rejected(_)), Ok(_)]), "{results:?}");
     assert_eq!(server.kept(), 2);
     assert_eq!(server.seen(|seen| seen.connections), 1);
@@ -157,7 +157,7 @@ async fn a_large_message_is_sent_only_after_the_server_agreed() {
 async fn a_limit_that_is_announced_costs_nothing() {
     let capabilities = "IMAP4rev1 AUTH=XOAUTH2 SASL-IR LITERAL+ MULTIAPPEND APPENDLIMIT=1000000";
     let server = ImapScript::start(Script { capabilities, ..Script::default() }).await;
-    let results = door(&server).import(&ana(), &[message(1), large_message(), message(2)]).await;
+    let results = door(&server).import(&ana(), &[message(1), large_message(), message(2)], &SendPermit::always()).await;
     assert!(matches!(results[..], [Ok(_), Err(ImportError::Rejected(_)), Ok(_)]), "{results:?}");
     assert_eq!(server.count("APPEND"), 2);
 }
@@ -167,9 +167,9 @@ async fn what_nobody_knows_is_held_and_the_session_is_not_trusted_again() {
     let server =
         ImapScript::start(Script::of_appends([OnAppend::Answer("BAD Command Error. 10"), OnAppend::Keep])).await;
     let door = door(&server);
-    let results = door.import(&ana(), &messages(2)).await;
+    let results = door.import(&ana(), &messages(2), &SendPermit::always()).await;
     assert!(matches!(results[..], [Err(ImportError::Unexpected(_)), Ok(_)]), "{results:?}");
-    assert_eq!(arrived(&door.import(&ana(), &[message(3)]).await), 1);
+    assert_eq!(arrived(&door.import(&ana(), &[message(3)], &SendPermit::always()).await), 1);
     assert_eq!(server.seen(|seen| seen.connections), 2);
 }
 
@@ -184,7 +184,7 @@ async fn a_missing_right_to_the_mailbox_is_a_matter_of_configuration() {
     let server = ImapScript::start(Script::of_appends([refusal])).await;
     let results = import(&server, 1).await;
     assert!(matches!(results[..], [Err(ImportError::Forbidden(_))]), "{results:?}");
-    let found = door(&server).recover(&ana(), &message(1)).await;
+    let found = door(&server).recover(&ana(), &message(1), &SendPermit::always()).await;
     assert_eq!(found.unwrap(), None);
 }
 
@@ -288,7 +288,7 @@ async fn one_refused_message_does_not_take_the_others_with_it() {
 async fn short_literals_go_unasked_and_long_ones_do_not() {
     let capabilities = "IMAP4rev1 AUTH=XOAUTH2 LITERAL- MULTIAPPEND";
     let server = ImapScript::start(Script { capabilities, ..Script::default() }).await;
-    let results = door(&server).import(&ana(), &[message(1), large_message(), message(2)]).await;
+    let results = door(&server).import(&ana(), &[message(1), large_message(), message(2)], &SendPermit::always()).await;
     assert_eq!(arrived(&results), 3, "{results:?}");
     let lines =
         server.seen(|seen| seen.commands.iter().filter(|line| line.starts_with("APPEND")).cloned().collect::<Vec<_>>());
@@ -308,7 +308,7 @@ async fn a_silent_server_leaves_the_outcome_unknown() {
     let server = ImapScript::start(Script::of_appends([OnAppend::FallSilent])).await;
     let timeouts = ImapTimeouts { silence: Duration::from_millis(300), ..ImapTimeouts::default() };
     let door = Imap::new(ImapSettings { timeouts, ..settings(&server) }, Arc::new(SystemClock)).unwrap();
-    let results = door.import(&ana(), &messages(1)).await;
+    let results = door.import(&ana(), &messages(1), &SendPermit::always()).await;
     assert!(matches!(results[..], [Err(ImportError::OutcomeUnknown(_))]), "{results:?}");
 }
 
@@ -348,7 +348,7 @@ async fn an_absent_answer_to_a_search_is_not_absence() {
     for answer in ["TAG OK done", "* SEARCH 1 x2\r\nTAG OK done", "TAG NO [UNAVAILABLE] later", "TAG BAD what"] {
         let answers = vec![("UID SEARCH", answer.to_owned())];
         let server = ImapScript::start(Script { answers, ..Script::default() }).await;
-        let found = door(&server).recover(&ana(), &message(1)).await;
+        let found = door(&server).recover(&ana(), &message(1), &SendPermit::always()).await;
         assert!(found.is_err(), "{answer}: {found:?}");
         let verdicts = door(&server).verify(&ana(), &[manifest(&message(1))]).await;
         assert!(verdicts.is_err(), "{answer}: {verdicts:?}");
@@ -360,7 +360,7 @@ async fn a_listing_that_breaks_off_is_not_absence() {
     for answer in ["TAG NO [UNAVAILABLE] later", "TAG BAD what", "* LIST () \"/\" \"\u{e9}\u{e9}\r\nTAG OK done"] {
         let answers = vec![("LIST", answer.to_owned())];
         let server = ImapScript::start(Script { answers, ..Script::default() }).await;
-        let found = door(&server).recover(&ana(), &message(1)).await;
+        let found = door(&server).recover(&ana(), &message(1), &SendPermit::always()).await;
         assert!(found.is_err(), "{answer}: {found:?}");
     }
 }
@@ -368,7 +368,7 @@ async fn a_listing_that_breaks_off_is_not_absence() {
 #[tokio::test]
 async fn other_peoples_folders_are_not_searched() {
     let server = ImapScript::start(Script::default()).await;
-    assert_eq!(door(&server).recover(&ana(), &message(1)).await.unwrap(), None);
+    assert_eq!(door(&server).recover(&ana(), &message(1), &SendPermit::always()).await.unwrap(), None);
     assert_eq!(server.count("EXAMINE INBOX"), 1);
     assert_eq!(server.count("EXAMINE \"Other"), 0);
 }
@@ -378,7 +378,7 @@ async fn nothing_is_sent_where_tls_is_not_offered() {
     let server = ImapScript::start(Script::default()).await;
     let settings = ImapSettings { tls: TlsMode::StartTls, ..settings(&server) };
     let door = Imap::new(settings, Arc::new(SystemClock)).unwrap();
-    let results = door.import(&ana(), &messages(1)).await;
+    let results = door.import(&ana(), &messages(1), &SendPermit::always()).await;
     assert!(matches!(results[..], [Err(ImportError::Forbidden(_))]), "{results:?}");
     assert_eq!(server.seen(|seen| seen.commands.clone()), ["CAPABILITY"]);
 }
@@ -390,7 +390,7 @@ async fn what_comes_before_tls_is_not_taken_for_what_comes_through_it() {
     let server = ImapScript::start(Script { capabilities, answers, ..Script::default() }).await;
     let settings = ImapSettings { tls: TlsMode::StartTls, ..settings(&server) };
     let door = Imap::new(settings, Arc::new(SystemClock)).unwrap();
-    let results = door.import(&ana(), &messages(1)).await;
+    let results = door.import(&ana(), &messages(1), &SendPermit::always()).await;
     assert!(
         matches!(&results[..], [Err(ImportError::Unavailable(detail))] if detail.contains("before TLS")),
         "{results:?}"
@@ -415,11 +415,11 @@ async fn a_session_is_kept_for_its_mailbox_alone() {
         .map(|name| Mailbox { id: MailboxId(name.to_owned()), address: format!("{name}@contoso.example") })
         .into();
     for _ in 0..3 {
-        assert_eq!(arrived(&door.import(&ana(), &messages(2)).await), 2);
+        assert_eq!(arrived(&door.import(&ana(), &messages(2), &SendPermit::always()).await), 2);
     }
     assert_eq!(server.seen(|seen| seen.connections), 1);
     for other in &others {
-        assert_eq!(arrived(&door.import(other, &messages(2)).await), 2);
+        assert_eq!(arrived(&door.import(other, &messages(2), &SendPermit::always()).await), 2);
     }
     assert_eq!((server.seen(|seen| seen.connections), server.count("AUTHENTICATE")), (3, 3));
 }
@@ -430,14 +430,98 @@ async fn a_session_that_was_idle_is_asked_first_and_replaced_in_the_end() {
     let clock = Arc::new(ManualClock::standing(chrono::DateTime::UNIX_EPOCH));
     let door = Imap::new(settings(&server), Arc::clone(&clock) as SharedClock).unwrap();
     let numbers = || (server.seen(|seen| seen.connections), server.count("NOOP"));
-    assert_eq!(arrived(&door.import(&ana(), &messages(1)).await), 1);
+    assert_eq!(arrived(&door.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
     clock.advance(Duration::from_secs(5));
-    assert_eq!(arrived(&door.import(&ana(), &messages(1)).await), 1);
+    assert_eq!(arrived(&door.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
     assert_eq!(numbers(), (1, 0));
     clock.advance(Duration::from_secs(15));
-    assert_eq!(arrived(&door.import(&ana(), &messages(1)).await), 1);
+    assert_eq!(arrived(&door.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
     assert_eq!(numbers(), (1, 1));
     clock.advance(Duration::from_secs(61));
-    assert_eq!(arrived(&door.import(&ana(), &messages(1)).await), 1);
+    assert_eq!(arrived(&door.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
     assert_eq!(numbers(), (2, 1));
+}
+
+#[tokio::test]
+async fn a_folder_that_can_not_be_opened_is_not_absence() {
+    const LISTED: &str = "* LIST () \"/\" \"WhatsApp Archiver\"\r\nTAG OK done";
+    const UNLISTED: &str = "* LIST () \"/\" INBOX\r\nTAG OK done";
+    const ARCHIVE: &str = "EXAMINE \"WhatsApp Archiver\"";
+    for (folder, answer, listed, is_absent) in [
+        (ARCHIVE, "NO [NOPERM] Permission denied", LISTED, false),
+        (ARCHIVE, "NO [NOPERM] Permission denied", UNLISTED, false),
+        (ARCHIVE, "NO Internal error occurred", LISTED, false),
+        (ARCHIVE, "NO Mailbox does not exist", UNLISTED, true),
+        (ARCHIVE, "NO [NONEXISTENT] No such mailbox", LISTED, true),
+        (ARCHIVE, "NO [TRYCREATE] No such mailbox", LISTED, true),
+        ("EXAMINE INBOX", "NO Internal error occurred", UNLISTED, false),
+        ("EXAMINE INBOX", "NO [NONEXISTENT] No such mailbox", UNLISTED, true),
+        ("EXAMINE INBOX", "NO [NOPERM] Permission denied", UNLISTED, true),
+    ] {
+        let answers = vec![(folder, format!("TAG {answer}")), ("LIST", listed.to_owned())];
+        let server = ImapScript::start(Script { answers, ..Script::default() }).await;
+        let door = door(&server);
+        let found = door.recover(&ana(), &message(1), &SendPermit::always()).await;
+        let absent = door.absent(&ana(), &[message(1).mail.message_id.clone()]).await;
+        if is_absent {
+            assert_eq!(found.unwrap(), None, "{folder}: {answer}");
+            assert_eq!(absent.unwrap().len(), 1, "{folder}: {answer}");
+        } else {
+            assert!(found.is_err(), "{folder}: {answer}: {found:?}");
+            assert!(absent.is_err(), "{folder}: {answer}: {absent:?}");
+            let forbidden = matches!(found, Err(ImportError::Forbidden(_)));
+            assert_eq!(forbidden, answer.contains("NOPERM"), "{found:?}");
+        }
+        if folder == ARCHIVE {
+            assert_eq!(door.inventory(&ana()).await.is_ok(), is_absent, "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_are_looked_for_with_a_few_commands() {
+    let server = ImapScript::start(Script::default()).await;
+    let ids: Vec<_> = messages(50).iter().map(|message| message.mail.message_id.clone()).collect();
+    assert_eq!(door(&server).absent(&ana(), &ids).await.unwrap().len(), 50);
+    assert_eq!(server.count("EXAMINE"), 2);
+    assert_eq!(server.count("UID SEARCH"), 4 + 1);
+    let longest = server.seen(|seen| seen.commands.iter().map(String::len).max());
+    assert!(longest < Some(2_000), "{longest:?}");
+}
+
+#[tokio::test]
+async fn a_full_mailbox_is_not_filled_again_and_again() {
+    let appends = vec![OnAppend::Answer("NO [OVERQUOTA] Quota exceeded"); 1_000];
+    let server = ImapScript::start(Script { capabilities: MULTI, ..Script::of_appends(appends) }).await;
+    let results = import(&server, 20).await;
+    assert!(
+        results.iter().all(|result| matches!(result, Err(ImportError::Forbidden(why)) if why.contains("full"))),
+        "{results:?}"
+    );
+    // All together, then the first alone.
+    assert_eq!(server.count("APPEND"), 2);
+}
+
+#[tokio::test]
+async fn a_refused_password_is_not_tried_for_every_mailbox() {
+    let sign_ins = VecDeque::from(vec!["NO [AUTHENTICATIONFAILED] Invalid credentials"; 100]);
+    let capabilities = "IMAP4rev1 AUTH=PLAIN SASL-IR";
+    let server = ImapScript::start(Script { capabilities, sign_ins, ..Script::default() }).await;
+    let password = Arc::new(Mutex::new("old".to_owned()));
+    let source = Arc::clone(&password);
+    let auth = ImapAuth::Password(Arc::new(move || Ok(source.lock().unwrap().clone().into())));
+    let door = Imap::new(ImapSettings { auth, ..settings(&server) }, Arc::new(SystemClock)).unwrap();
+    let mailboxes: Vec<Mailbox> = (0..10)
+        .map(|n| Mailbox { id: MailboxId(n.to_string()), address: format!("user{n}@contoso.example") })
+        .collect();
+    for _ in 0..3 {
+        for mailbox in &mailboxes {
+            let results = door.import(mailbox, &messages(1), &SendPermit::always()).await;
+            assert!(matches!(results[..], [Err(ImportError::Forbidden(_))]), "{results:?}");
+        }
+    }
+    assert_eq!(server.count("AUTHENTICATE"), 3);
+    "new".clone_into(&mut password.lock().unwrap());
+    door.import(&mailboxes[0], &messages(1), &SendPermit::always()).await;
+    assert_eq!(server.count("AUTHENTICATE"), 4);
 }

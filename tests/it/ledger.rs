@@ -7,7 +7,7 @@ use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::Identity;
 use whatsapp_archiver::item::{ItemId, ItemKey};
 use whatsapp_archiver::ledger::{
-    Holder, ItemNo, ItemState, Ledger, NewDelivery, NewItem, PageRecord, Prepared, RunId, RunKind, Target,
+    Holder, ItemNo, ItemState, Ledger, NewDelivery, NewItem, PageRecord, Prepared, RunId, RunKind, Sender, Target,
 };
 use whatsapp_archiver::resolve::{Mailbox, MailboxId, ResolvedBy};
 use whatsapp_archiver::source::Cursor;
@@ -18,6 +18,7 @@ use crate::servers::postgres::Postgres;
 
 mod contract;
 mod damage;
+mod help;
 mod model;
 mod presence;
 
@@ -60,6 +61,11 @@ fn run_id(number: usize) -> RunId {
     RunId(format!("run-{number}"))
 }
 
+/// The process of a run, on the run's own account.
+fn sender(number: usize) -> Sender {
+    Sender { run: run_id(number), holder: holder(number), helps: false }
+}
+
 fn holder(number: usize) -> Holder {
     Holder(format!("holder-{number}"))
 }
@@ -79,7 +85,7 @@ fn key(number: usize) -> ItemKey {
 fn manifest(number: usize) -> Manifest {
     let digest = Digest::of(format!("message {number}").as_bytes());
     let message_id = identity(number).message_id();
-    Manifest { message_id, date: at(0), subject: digest, mime: digest, size: 1, attachments: Vec::new() }
+    Manifest { message_id, date: at(0), subject: digest, text: None, mime: digest, size: 1, attachments: Vec::new() }
 }
 
 fn new_item(number: usize) -> NewItem {

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::MessageId;
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, RemoteId};
+use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, RemoteId, SendPermit};
 use whatsapp_archiver::resolve::Mailbox;
 
 mod sample;
@@ -115,7 +115,7 @@ pub(crate) async fn import_one(
     mailbox: &Mailbox,
     message: &Arc<Message>,
 ) -> Result<RemoteId, ImportError> {
-    let mut results = harness.door().import(mailbox, std::slice::from_ref(message)).await;
+    let mut results = harness.door().import(mailbox, std::slice::from_ref(message), &SendPermit::always()).await;
     assert_eq!(results.len(), 1, "one result for each message");
     results.remove(0)
 }
@@ -124,7 +124,7 @@ pub(crate) async fn import_one(
 pub(crate) async fn import_all(harness: &dyn Harness, mailbox: &Mailbox, messages: &[Arc<Message>]) {
     let door = harness.door();
     for batch in batches(&*door, messages) {
-        let results = door.import(mailbox, batch).await;
+        let results = door.import(mailbox, batch, &SendPermit::always()).await;
         assert_eq!(results.len(), batch.len(), "one result for each message");
         for (result, message) in results.iter().zip(batch) {
             let remote = result.as_ref().unwrap_or_else(|error| panic!("{}: {error}", message.mail.message_id));
@@ -211,6 +211,8 @@ macro_rules! contract_tests {
             what_arrived_is_found_wherever_it_was_moved
             a_lost_answer_ends_in_one_copy
             a_lost_attempt_ends_in_one_copy
+            what_is_there_is_never_called_absent
+            what_is_not_permitted_is_certainly_not_sent
             a_refusal_is_certain_and_leaves_nothing
             verify_tells_what_became_of_each_message
             inventory_counts_each_copy_of_ours

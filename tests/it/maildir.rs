@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use whatsapp_archiver::convert::Message;
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::maildir::Maildirs;
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, Verdict};
+use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, SendPermit, Verdict};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 
 use crate::mailbox_contract::{
@@ -163,7 +163,7 @@ async fn a_message_delivered_again_meets_its_own_file() {
     let ana = mailbox("ana@contoso.example");
     let sent = message(1);
     let first = import_one(&harness, &ana, &sent).await.unwrap();
-    let again = harness.door.import(&ana, &[Arc::clone(&sent), Arc::clone(&sent)]).await;
+    let again = harness.door.import(&ana, &[Arc::clone(&sent), Arc::clone(&sent)], &SendPermit::always()).await;
     assert!(again.iter().all(|result| result.as_ref().unwrap() == &first));
     assert_archived(&harness, &ana, &[sent]).await;
 }
@@ -198,7 +198,7 @@ async fn flags_do_not_hide_a_message() {
     let file = harness.file(&ana, &message(1).mail.message_id);
     let flagged = file.to_str().unwrap().replace(":2,S", ",W=999:2,FRS");
     fs::rename(&file, flagged).unwrap();
-    let found = harness.door.recover(&ana, &message(1)).await.unwrap().unwrap();
+    let found = harness.door.recover(&ana, &message(1), &SendPermit::always()).await.unwrap().unwrap();
     assert!(found.0.starts_with(&first.0));
     assert_eq!(harness.door.verify(&ana, &[manifest(&message(1))]).await.unwrap(), [Verdict::Intact]);
 }
@@ -212,7 +212,7 @@ async fn an_interrupted_delivery_is_not_found_and_is_cleared_away() {
     let id = message(2).mail.message_id.clone();
     fs::write(tmp.join(format!("1.{}.whatsapp-archiver,S=1.abc", id.local_part())), "half").unwrap();
     fs::write(tmp.join("1.R45.host"), "somebody else's").unwrap();
-    assert_eq!(harness.door.recover(&ana, &message(2)).await.unwrap(), None);
+    assert_eq!(harness.door.recover(&ana, &message(2), &SendPermit::always()).await.unwrap(), None);
     assert_eq!(files(&tmp), [tmp.join("1.R45.host")]);
 }
 
@@ -221,7 +221,7 @@ async fn hostile_addresses_stay_below_the_root() {
     let harness = MaildirHarness::new();
     for address in ["../../ana@contoso.example", "/etc/passwd", "..", "a\0b@contoso.example", ""] {
         import_all(&harness, &mailbox(address), &[message(1)]).await;
-        let found = harness.door.recover(&mailbox(address), &message(1)).await.unwrap();
+        let found = harness.door.recover(&mailbox(address), &message(1), &SendPermit::always()).await.unwrap();
         assert!(found.is_some(), "{address:?}");
     }
     assert_eq!(files(harness.root.path()), [harness.root.path().join("mailboxes")]);
@@ -234,7 +234,7 @@ async fn a_door_started_anew_goes_on_in_the_same_folder() {
     let ana = mailbox("ana@contoso.example");
     import_all(&harness, &ana, &[message(1)]).await;
     let anew = Maildirs::new(harness.root.path().join("mailboxes"), "WhatsApp Archiver").unwrap();
-    assert!(anew.import(&ana, &[message(2)]).await.iter().all(Result::is_ok));
+    assert!(anew.import(&ana, &[message(2)], &SendPermit::always()).await.iter().all(Result::is_ok));
     assert_archived(&harness, &ana, &messages(2)).await;
 }
 

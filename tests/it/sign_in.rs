@@ -54,7 +54,17 @@ async fn a_token_is_replaced_before_it_ends() {
     assert_eq!(issued(&connection), 1);
     connection.clock.advance(Duration::from_mins(2));
     assert!(connection.clock.now() < token.expires());
-    sign_in.token_for(Audience::Graph).await.unwrap();
+    // Nobody waits for the new one, even where the sign-in doesn't answer.
+    connection.server.hold();
+    for _ in 0..10 {
+        let same = sign_in.token_for(Audience::Graph).await.unwrap();
+        assert_eq!(same.secret().expose_secret(), token.secret().expose_secret());
+    }
+    connection.server.wait_for_in_flight(1).await;
+    connection.server.release();
+    while sign_in.token_for(Audience::Graph).await.unwrap().expires() == token.expires() {
+        tokio::task::yield_now().await;
+    }
     assert_eq!(issued(&connection), 2);
 }
 
@@ -71,10 +81,19 @@ async fn an_outage_of_the_sign_in_is_bridged_by_the_old_token() {
     fail(1);
     let same = sign_in.token_for(Audience::Graph).await.unwrap();
     assert_eq!(same.secret().expose_secret(), token.secret().expose_secret());
+    while connection.server.with(|world| !world.login.next.is_empty()) {
+        tokio::task::yield_now().await;
+    }
     connection.clock.advance(Duration::from_mins(10));
     fail(1);
-    let error = sign_in.token_for(Audience::Graph).await.unwrap_err();
-    assert!(matches!(error, SignInError::Unavailable(_)), "{error}");
+    // An outage is believed for some seconds: not everybody knocks.
+    connection.server.clear_log();
+    for _ in 0..10 {
+        let error = sign_in.token_for(Audience::Graph).await.unwrap_err();
+        assert!(matches!(error, SignInError::Unavailable(_)), "{error}");
+    }
+    assert_eq!(connection.server.log().len(), 1);
+    connection.clock.advance(Duration::from_secs(6));
     sign_in.token_for(Audience::Graph).await.unwrap();
 }
 
@@ -164,9 +183,16 @@ async fn throttling_and_passing_faults_are_told_apart_from_refusals() {
     let error = sign_in.token_for(Audience::Graph).await.unwrap_err();
     let SignInError::Throttled { after, .. } = error else { panic!("{error}") };
     assert_eq!(after, Some(Duration::from_secs(11)));
+    connection.clock.advance(Duration::from_secs(4));
+    let error = sign_in.token_for(Audience::Graph).await.unwrap_err();
+    let SignInError::Throttled { after, .. } = error else { panic!("{error}") };
+    assert_eq!(after, Some(Duration::from_secs(7)));
+    assert_eq!(connection.server.log().len(), 1, "the pause is kept");
+    connection.clock.advance(Duration::from_secs(7));
     next(Act::reply(400, "temporarily_unavailable"));
     let error = sign_in.token_for(Audience::Graph).await.unwrap_err();
     assert!(matches!(error, SignInError::Unavailable(_)), "{error}");
+    connection.clock.advance(Duration::from_secs(6));
     sign_in.token_for(Audience::Graph).await.unwrap();
 }
 

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::{ManualClock, SharedClock};
 use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::identity::MessageId;
-use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
 use whatsapp_archiver::retry::{Retrier, RetryPolicy};
 use whatsapp_archiver::verify::{Verifier, VerifyError};
@@ -164,11 +164,21 @@ impl MailboxDoor for Failing {
     fn settle(&self) -> Duration {
         self.inner.settle()
     }
-    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
-        self.inner.import(mailbox, messages).await
+    async fn import(
+        &self,
+        mailbox: &Mailbox,
+        messages: &[Arc<Message>],
+        permit: &SendPermit,
+    ) -> Vec<Result<RemoteId, ImportError>> {
+        self.inner.import(mailbox, messages, permit).await
     }
-    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
-        self.inner.recover(mailbox, message).await
+    async fn recover(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<Option<RemoteId>, ImportError> {
+        self.inner.recover(mailbox, message, permit).await
     }
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
         self.fail()?;

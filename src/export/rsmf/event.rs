@@ -1,13 +1,17 @@
 //! One item as an export puts it aside: what a manifest needs of it, and nothing else.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::convert::{self, Message};
+use super::roster::Place;
+use crate::convert::{self, Message, is_usable_address};
 use crate::digest::Digest;
-use crate::identity::Thread;
+use crate::identity::{MessageId, Thread};
 use crate::item::text::printable;
-use crate::item::{Chat, DeletionScope, Direction, Item, Kind, Participant};
+use crate::item::{Chat, DeletionScope, Direction, Item, Kind, Participant, Person};
+use crate::resolve::{Outcome, Resolution};
 
 /// An item, ready to become an event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,6 +24,7 @@ pub(super) struct Captured {
     pub(super) original: Option<String>,
     pub(super) chat: CapturedChat,
     pub(super) actor: CapturedPerson,
+    /// All who take part; moved to the [`Roster`](super::roster::Roster) when the event is read back.
     pub(super) others: Vec<CapturedPerson>,
     pub(super) owner: Option<String>,
     pub(super) act: Act,
@@ -35,8 +40,8 @@ pub(super) struct Captured {
 pub(super) enum Act {
     Says,
     Edits { previous: Option<String>, new: String },
-    Deletes { for_all: bool },
-    Reacts { emoji: String },
+    Deletes { for_all: bool, texts: Vec<String> },
+    Reacts { emoji: String, texts: Vec<String> },
     Joins { members: Vec<CapturedPerson> },
     Leaves { members: Vec<CapturedPerson> },
     Else,
@@ -56,7 +61,10 @@ pub(super) struct CapturedChat {
 pub(super) struct CapturedPerson {
     pub(super) key: String,
     pub(super) name: String,
+    /// Empty where none is known.
     pub(super) email: String,
+    /// Whether the ledger recorded that address, rather than the item telling it.
+    pub(super) is_recorded: bool,
 }
 
 /// An attachment: there, or told as missing.
@@ -74,12 +82,12 @@ impl CapturedFile {
 }
 
 impl Captured {
-    pub(super) fn of(item: &Item, message: &Message) -> Self {
+    pub(super) fn of(item: &Item, resolution: &Resolution, message: &Message) -> Self {
         let mail = &message.mail;
         let thread = Thread::of(item);
-        let people = People { item, message };
+        let people = People::of(item, resolution, message);
         let act = act(item, &people);
-        let local = |id: &crate::identity::MessageId| id.as_str().split('@').next().unwrap_or_default().to_owned();
+        let local = |id: &MessageId| id.local_part().to_owned();
         let files = mail.attachments.iter().map(|file| CapturedFile {
             name: file.name.clone(),
             size: file.bytes.len() as u64,
@@ -101,10 +109,10 @@ impl Captured {
             others: item.participants().into_iter().map(|participant| people.person(participant)).collect(),
             owner: item.owner.as_ref().map(|owner| owner.key().into_owned()),
             body: body(item, message, &act),
-            act,
             incoming: item.direction.map(|direction| direction == Direction::In),
             files: files.collect(),
-            notes: notes(item, message),
+            notes: notes(item, message, &act),
+            act,
         }
     }
 
@@ -113,33 +121,56 @@ impl Captured {
         self.time().format("%Y-%m-%d").to_string()
     }
 
+    pub(super) fn place(&self) -> Place {
+        (self.millis, self.item)
+    }
+
     pub(super) fn time(&self) -> DateTime<Utc> {
         DateTime::from_timestamp_millis(self.millis).unwrap_or_default()
     }
 }
 
-/// Participants with the names and addresses that the message gave them.
+/// Participants with the names that the message gave them, and the addresses that are known of them.
 struct People<'a> {
     item: &'a Item,
     message: &'a Message,
+    enrichments: HashMap<String, &'a Person>,
+    /// The mailboxes that were recorded, also where they were found late.
+    recorded: HashMap<String, &'a str>,
 }
 
-impl People<'_> {
+impl<'a> People<'a> {
+    fn of(item: &'a Item, resolution: &'a Resolution, message: &'a Message) -> Self {
+        // Backwards, so that the first entry of a participant counts.
+        let people = item.people.iter().rev();
+        let enrichments = people.map(|(participant, person)| (participant.key().into_owned(), person)).collect();
+        let mailbox = |outcome: &'a Outcome| match outcome {
+            Outcome::Mailbox { mailbox, .. } => Some(mailbox.address.as_str()).filter(|it| is_usable_address(it)),
+            Outcome::NoValidUser { .. } | Outcome::Unanswered { .. } => None,
+        };
+        let resolved = resolution.0.iter();
+        let recorded = resolved.filter_map(|one| Some((one.participant.key().into_owned(), mailbox(&one.outcome)?)));
+        Self { item, message, enrichments, recorded: recorded.collect() }
+    }
+
     fn sender(&self) -> CapturedPerson {
         if let Some(sender) = convert::sender_of(self.item) {
             return self.person(sender);
         }
         let from = &self.message.mail.from;
-        CapturedPerson { key: from.address.clone(), name: from.name.clone().unwrap_or_default(), email: String::new() }
+        let name = from.name.clone().unwrap_or_default();
+        CapturedPerson { key: from.address.clone(), name, email: String::new(), is_recorded: false }
     }
 
     fn person(&self, participant: &Participant) -> CapturedPerson {
         let key = participant.key().into_owned();
-        let named = self.item.person(participant).and_then(crate::item::Person::display_name);
+        let person = self.enrichments.get(&key).copied();
+        let named = person.and_then(Person::display_name);
         let name = convert::display_name(named.as_deref(), participant);
-        let email = self.item.person(participant).and_then(|person| person.email.clone());
-        let email = email.filter(|email| convert::is_usable_address(email)).unwrap_or_default();
-        CapturedPerson { key, name, email }
+        let recorded = self.recorded.get(&key).copied();
+        let own = person.and_then(|person| person.email.as_deref()).map(str::trim);
+        let email = recorded.or(own.filter(|email| is_usable_address(email))).unwrap_or_default().to_owned();
+        CapturedPerson { key, name, email, is_recorded: recorded.is_some() }
     }
 }
 
@@ -149,19 +180,20 @@ fn act(item: &Item, people: &People<'_>) -> Act {
     let original = item.original.as_ref();
     match &item.kind {
         Kind::Edit(_) => {
-            let new = original.and_then(|original| original.text.clone()).unwrap_or_else(|| item.text.clone());
+            let new = original.and_then(|original| original.text.clone()).filter(|text| !text.is_empty());
+            let new = new.unwrap_or_else(|| item.text.clone());
             let previous = original.and_then(|original| original.previous_text.clone());
             Act::Edits {
                 previous: previous.map(|text| printable(&text).into_owned()),
                 new: printable(&new).into_owned(),
             }
         }
-        Kind::Deletion(DeletionScope::ForAll) => Act::Deletes { for_all: true },
-        Kind::Deletion(DeletionScope::ForMe) => Act::Deletes { for_all: false },
+        Kind::Deletion(DeletionScope::ForAll) => Act::Deletes { for_all: true, texts: texts(item) },
+        Kind::Deletion(DeletionScope::ForMe) => Act::Deletes { for_all: false, texts: texts(item) },
         Kind::Deletion(DeletionScope::WholeChat) | Kind::Unknown(_) => Act::Else,
         Kind::Reaction => {
             let emoji = event.and_then(|event| event.emoji.clone()).unwrap_or_default();
-            Act::Reacts { emoji: printable(&emoji).into_owned() }
+            Act::Reacts { emoji: printable(&emoji).into_owned(), texts: texts(item) }
         }
         Kind::GroupEvent => match event.and_then(|event| event.kind.as_deref()) {
             Some("Join") => Act::Joins { members: members() },
@@ -170,6 +202,14 @@ fn act(item: &Item, people: &People<'_>) -> Act {
         },
         Kind::Message | Kind::StatusPost | Kind::Call => Act::Says,
     }
+}
+
+/// What a deletion or a reaction holds of text: its own, and its original's.
+fn texts(item: &Item) -> Vec<String> {
+    let original = item.original.as_ref();
+    let original = original.into_iter().flat_map(|original| [&original.text, &original.previous_text]).flatten();
+    let texts = std::iter::once(&item.text).chain(original).filter(|text| !text.trim().is_empty());
+    texts.map(|text| printable(text).into_owned()).collect()
 }
 
 /// The text; where an item has more to it than its text, the body of its message, which says all of it.
@@ -181,11 +221,16 @@ fn body(item: &Item, message: &Message, act: &Act) -> String {
     }
 }
 
-fn notes(item: &Item, message: &Message) -> Vec<(String, String)> {
+fn notes(item: &Item, message: &Message, act: &Act) -> Vec<(String, String)> {
     let mut notes = vec![("Message-ID".to_owned(), message.mail.message_id.to_string())];
     notes.extend(message.mail.extra_headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     let quoted = item.quoted.as_ref().and_then(|quoted| quoted.text.as_deref()).filter(|text| !text.is_empty());
+    if let Act::Edits { new, .. } = act {
+        let other = Some(printable(&item.text).into_owned()).filter(|text| text != new);
+        notes.extend(other.map(|text| ("Text of the item".to_owned(), text)));
+    }
     notes.extend(quoted.map(|text| ("Quoted text".to_owned(), printable(text).into_owned())));
+    notes.extend(convert::remarks(item, message));
     notes.extend(message.missing().iter().map(|missing| {
         let value = format!("{} ({})", missing.name, missing.detail);
         ("Missing attachment".to_owned(), printable(&value).into_owned())

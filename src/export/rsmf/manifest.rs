@@ -9,6 +9,7 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 
 use super::event::{Act, Captured, CapturedPerson};
+use super::roster::Roster;
 use crate::digest::Digest;
 
 #[derive(Debug, Serialize)]
@@ -27,6 +28,8 @@ pub(super) struct Participant {
     pub(super) display: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) email: String,
+    #[serde(skip)]
+    has_recorded_email: bool,
     account_id: String,
 }
 
@@ -104,12 +107,15 @@ const CONVERSATION: &str = "C1";
 
 impl Manifest {
     /// The manifest of events of one chat, in their order.
-    pub(super) fn of(captured: &[Captured]) -> Self {
+    pub(super) fn of(captured: &[Captured], roster: &Roster) -> Self {
         let mut building = Building::default();
+        for person in roster.people() {
+            building.participant(person);
+        }
         for event in captured {
             building.add(event);
         }
-        building.finish(captured)
+        building.finish(captured, roster)
     }
 
     /// The name of the one person whose archive all events come from; `None` where there are several.
@@ -125,8 +131,8 @@ impl Manifest {
 #[derive(Default)]
 struct Building {
     participants: Vec<Participant>,
-    /// Participants by key.
-    ids: HashMap<String, String>,
+    /// Places among the participants by key.
+    people: HashMap<String, usize>,
     events: Vec<Event>,
     /// Events by reference.
     places: HashMap<String, usize>,
@@ -135,34 +141,43 @@ struct Building {
 
 impl Building {
     fn add(&mut self, captured: &Captured) {
-        for person in &captured.others {
-            self.participant(person);
-        }
         let actor = self.participant(&captured.actor);
         let place = captured.original.as_ref().and_then(|original| self.places.get(original).copied());
         match (&captured.act, place) {
             (Act::Edits { previous, new }, place) => self.edit(captured, place, previous.as_ref(), new, &actor),
-            (Act::Deletes { for_all }, Some(place)) => self.delete(captured, place, *for_all, &actor),
-            (Act::Deletes { for_all }, None) => {
-                let event = self.event("message", captured, &actor);
-                event.deleted = *for_all;
+            (Act::Deletes { for_all, texts }, place) => {
+                if let Some(place) = place {
+                    self.delete(captured, place, *for_all, &actor);
+                }
+                if place.is_none_or(|place| self.has_more(captured, texts, place)) {
+                    self.event_about("message", captured, &actor, place).deleted = *for_all;
+                }
             }
-            (Act::Reacts { emoji }, Some(place)) if is_shown(emoji) => self.react(captured, place, emoji, &actor),
+            (Act::Reacts { emoji, texts }, place) => {
+                let place = place.filter(|_| is_shown(emoji));
+                if let Some(place) = place {
+                    self.react(captured, place, emoji, &actor);
+                }
+                if place.is_none_or(|place| self.has_more(captured, texts, place)) {
+                    self.event_about("message", captured, &actor, place);
+                }
+            }
             (Act::Joins { members }, _) => self.come_or_go("join", captured, members, &actor),
             (Act::Leaves { members }, _) => self.come_or_go("leave", captured, members, &actor),
             (Act::Says, place) => {
-                let parent = place.and_then(|place| self.events.get(place)).map(|original| original.id.clone());
-                let event = self.event("message", captured, &actor);
-                event.parent = parent;
+                self.event_about("message", captured, &actor, place);
                 self.places.entry(captured.own.clone()).or_insert(self.events.len() - 1);
-            }
-            (Act::Reacts { .. }, _) => {
-                self.event("message", captured, &actor);
             }
             (Act::Else, _) => {
                 self.event("unknown", captured, &actor);
             }
         }
+    }
+
+    /// Whether an item that joined another's event holds a file, or a text that isn't there.
+    fn has_more(&self, captured: &Captured, texts: &[String], place: usize) -> bool {
+        let joined = self.events.get(place).map(|event| event.body.as_str());
+        !captured.files.is_empty() || texts.iter().any(|text| joined != Some(text))
     }
 
     fn edit(&mut self, captured: &Captured, place: Option<usize>, previous: Option<&String>, new: &str, actor: &str) {
@@ -175,6 +190,9 @@ impl Building {
         let files = if in_file { self.files(captured) } else { Vec::new() };
         let Some(event) = self.events.get_mut(place) else { return };
         let before = event.body.clone();
+        if in_file && previous.is_some_and(|previous| *previous != before) {
+            event.custom.extend(custom_text("Text before the edit, as archived", &before));
+        }
         let previous = previous.cloned().or(in_file.then_some(before));
         event.edits.push(Edit { participant: actor.to_owned(), timestamp, previous, new: new.to_owned() });
         new.clone_into(&mut event.body);
@@ -224,6 +242,20 @@ impl Building {
         }
     }
 
+    /// An event about another one, where that is in the file.
+    fn event_about(
+        &mut self,
+        kind: &'static str,
+        captured: &Captured,
+        participant: &str,
+        original: Option<usize>,
+    ) -> &mut Event {
+        let parent = original.and_then(|place| self.events.get(place)).map(|original| original.id.clone());
+        let event = self.event(kind, captured, participant);
+        event.parent = parent;
+        event
+    }
+
     fn event(&mut self, kind: &'static str, captured: &Captured, participant: &str) -> &mut Event {
         let attachments = self.files(captured);
         self.events.push(Event {
@@ -264,35 +296,50 @@ impl Building {
         files.collect()
     }
 
-    /// The id of a participant, who is listed with the first name and address given.
+    /// The id of a participant, who is listed with the first name given, and with the first address that was recorded,
+    /// else the first that an item told.
     fn participant(&mut self, person: &CapturedPerson) -> String {
-        if let Some(id) = self.ids.get(&person.key) {
-            return id.clone();
-        }
-        let id = format!("P{}", self.participants.len() + 1);
-        self.participants.push(Participant {
-            id: id.clone(),
-            display: person.name.clone(),
-            email: person.email.clone(),
-            account_id: person.key.clone(),
+        let id = |place: usize| format!("P{}", place + 1);
+        let place = *self.people.entry(person.key.clone()).or_insert_with(|| {
+            self.participants.push(Participant {
+                id: id(self.participants.len()),
+                display: person.name.clone(),
+                email: String::new(),
+                has_recorded_email: false,
+                account_id: person.key.clone(),
+            });
+            self.participants.len() - 1
         });
-        self.ids.insert(person.key.clone(), id.clone());
-        id
+        if let Some(participant) = self.participants.get_mut(place)
+            && (participant.email.is_empty() || person.is_recorded && !participant.has_recorded_email)
+        {
+            participant.email.clone_from(&person.email);
+            participant.has_recorded_email = person.is_recorded;
+        }
+        id(place)
     }
 
-    fn finish(self, captured: &[Captured]) -> Manifest {
+    /// Those who are in the conversation at its earliest event: all but who joins it first.
+    fn present(&self, captured: &[Captured], roster: &Roster) -> Vec<String> {
+        let start = captured.first().map(Captured::place).unwrap_or_default();
+        let there = self.participants.iter().filter(|person| !roster.comes_after(&person.account_id, start));
+        there.map(|person| person.id.clone()).collect()
+    }
+
+    fn finish(self, captured: &[Captured], roster: &Roster) -> Manifest {
         let chat = captured.first().map(|event| &event.chat);
         let mut owners: Vec<&str> = captured.iter().filter_map(|event| event.owner.as_deref()).collect();
         owners.sort_unstable();
         owners.dedup();
-        let custodian = if let [owner] = owners.as_slice() { self.ids.get(*owner).cloned() } else { None };
+        let custodian = if let [owner] = owners.as_slice() { self.people.get(*owner) } else { None };
+        let custodian = custodian.and_then(|place| self.participants.get(*place)).map(|owner| owner.id.clone());
         let group_id = chat.and_then(|chat| chat.group_id.clone()).filter(|id| !id.is_empty());
         let conversation = Conversation {
             id: CONVERSATION,
             display: chat.map(|chat| chat.name.clone()).unwrap_or_default(),
             platform: "WhatsApp",
             kind: if chat.is_some_and(|chat| chat.is_direct) { "direct" } else { "channel" },
-            participants: self.participants.iter().map(|participant| participant.id.clone()).collect(),
+            participants: self.present(captured, roster),
             custodian,
             custom: group_id.map(|value| Custom { name: "Group id".to_owned(), value }).into_iter().collect(),
         };
@@ -304,6 +351,11 @@ impl Building {
             event_collection_id: chat.map(|chat| chat.id.clone()).unwrap_or_default(),
         }
     }
+}
+
+/// RSMF takes no empty value.
+fn custom_text(name: &str, value: &str) -> Option<Custom> {
+    (!value.is_empty()).then(|| Custom { name: name.to_owned(), value: value.to_owned() })
 }
 
 /// RSMF takes reactions of 1 to 30 characters.

@@ -38,7 +38,7 @@ pub(super) fn write_archive(
     let stored = options.compression_method(CompressionMethod::Stored).large_file(true);
     zip.start_file("rsmf_manifest.json", compressed).map_err(zip_error)?;
     serde_json::to_writer(&mut zip, manifest)
-        .map_err(|source| ExportError::PutAside { path: archive.to_owned(), source })?;
+        .map_err(|source| ExportError::PutAside { path: archive.to_owned(), source: source.into() })?;
     for attachment in manifest.events.iter().flat_map(|event| &event.attachments) {
         let path = attachment_path(attachment.digest);
         let mut bytes = File::open(&path).map_err(at(&path))?;
@@ -109,14 +109,20 @@ fn message<'a>(manifest: &'a Manifest, events: &'a [Captured], digest: Digest, b
     builder.body(MimePart::new(content_type, BodyPart::Multipart(vec![transcript])))
 }
 
-/// One paragraph for each event, for tools that search or show the file as an e-mail.
+/// One paragraph for each event, for tools that search or show the file as an e-mail. Only the first line of an event
+/// begins at the margin with its time and sender, so that no text can pass for another's event.
 fn transcript(events: &[Captured]) -> String {
+    // What any program may break a line at.
+    const LINE_ENDS: [char; 7] = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
     let mut text = String::new();
     for event in events {
         let time = event.time().to_rfc3339_opts(SecondsFormat::Secs, true);
-        text.extend(["[", &time, "] ", &event.actor.name, ": ", &event.body, "\n"]);
+        text.extend(["[", &time, "] ", &event.actor.name, ": "]);
+        for (number, line) in event.body.split(LINE_ENDS).enumerate() {
+            text.extend([if number == 0 { "" } else { "    | " }, line, "\n"]);
+        }
         for file in &event.files {
-            text.extend(["    ", &file.name, "\n"]);
+            text.extend(["    + ", &file.name, "\n"]);
         }
     }
     text

@@ -8,12 +8,15 @@ use serde::de::DeserializeOwned;
 
 use crate::graph::{Call, CallError, Graph, Version, read};
 use crate::http::{Remote, Reply};
+use crate::mailbox::SendPermit;
 use crate::resolve::MailboxId;
 use crate::throttle::{Outcome, Permit, Throttle};
 
 /// A longer wait for the mailbox's budget is not begun: the copy goes back to the pipeline, which has its memory for other
 /// mailboxes meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The same for a call that finishes a message: longer than it takes for the budget of uploads to be free again.
+const LONGEST_FINISH: Duration = Duration::from_mins(6);
 /// How often a call that finishes a message is made when it is throttled.
 const PATIENCE: u32 = 6;
 
@@ -78,11 +81,22 @@ impl Calls {
         result
     }
 
-    /// Makes a call that finishes what is there already: where it is throttled, it waits, however long, and goes on, a few times.
-    pub(super) async fn call_patiently(&self, mailbox: &MailboxId, call: &Call) -> Result<Reply, CallError> {
+    /// Makes a call that finishes what is there already: where it is throttled, it waits and goes on, a few times. A longer
+    /// pause is not waited for, and none where the program is to stop: what is not finished is looked up and finished later.
+    pub(super) async fn call_patiently(
+        &self,
+        mailbox: &MailboxId,
+        call: &Call,
+        permit: &SendPermit,
+    ) -> Result<Reply, CallError> {
         let mut tries = 1;
         loop {
-            let permit = self.throttle.admit(mailbox, call.body_length()).await;
+            let admitted = self.throttle.admit_within(mailbox, call.body_length(), LONGEST_FINISH);
+            let permit = tokio::select! {
+                biased;
+                admitted = admitted => admitted.map_err(CallError::LimitUsedUp)?,
+                () = permit.stopped() => return Err(CallError::NotSent("not sent: the program is to stop".to_owned())),
+            };
             let result = self.make(mailbox, call, permit).await;
             let throttled = matches!(&result, Err(CallError::Refused(refusal)) if refusal.is_throttling());
             if !throttled || tries >= PATIENCE {

@@ -1,5 +1,6 @@
 //! Copies in a mailbox, found by their Message-ID wherever they are, and their files.
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::calls::Calls;
@@ -12,8 +13,6 @@ use crate::resolve::MailboxId;
 
 /// The largest copy that is read, in bytes: a body is below 4 MB, and JSON escapes up to six bytes for one.
 const LARGEST_COPY: u64 = 32 * 1024 * 1024;
-/// The largest file that is read, in bytes.
-const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 /// The most pages of a list that are read.
 const MOST_PAGES: usize = 100;
 
@@ -27,6 +26,8 @@ pub(super) struct Copy {
     pub(super) subject: Option<String>,
     #[serde(default)]
     body: Option<Body>,
+    #[serde(default)]
+    has_attachments: Option<bool>,
     #[serde(default)]
     single_value_extended_properties: Vec<Property>,
 }
@@ -65,6 +66,12 @@ impl Copy {
         Made::read(&self.property(MADE)?.value)
     }
 
+    /// Whether it certainly has no files. The flag leaves out those that a body shows within itself.
+    pub(super) fn certainly_has_no_files(&self) -> bool {
+        let shows_none = self.html().is_some_and(|html| !html.to_ascii_lowercase().contains("cid:"));
+        self.has_attachments == Some(false) && shows_none
+    }
+
     pub(super) fn html(&self) -> Option<&str> {
         self.body.as_ref().map(|body| body.content.as_str())
     }
@@ -79,7 +86,7 @@ impl Calls {
         with_content: bool,
     ) -> Result<Vec<Copy>, CallError> {
         let filter = format!("internetMessageId eq {}", literal(&message_id.to_string()));
-        let select = format!("{}{}", created::FIELDS, if with_content { ",subject,body" } else { "" });
+        let select = format!("{}{}", created::FIELDS, if with_content { ",subject,body,hasAttachments" } else { "" });
         let expand = format!("singleValueExtendedProperties($filter=id eq {})", literal(MADE));
         let query = [("$filter", filter.as_str()), ("$select", &select), ("$expand", &expand)];
         let url = self.url(mailbox, &["messages"], &query)?;
@@ -93,16 +100,31 @@ impl Calls {
         self.list(mailbox, Call::get(url)).await
     }
 
-    /// The digest of a file's bytes.
+    /// The digest of a file's bytes; `None` where it has more than `largest`.
     pub(super) async fn file_digest(
         &self,
         mailbox: &MailboxId,
         message: &str,
         file: &FileOfCopy,
-    ) -> Result<Digest, CallError> {
+        largest: u64,
+    ) -> Result<Option<Digest>, CallError> {
+        Ok(self.file(mailbox, message, file, largest).await?.map(|bytes| Digest::of(&bytes)))
+    }
+
+    /// A file's bytes; `None` where it has more than `largest`.
+    pub(super) async fn file(
+        &self,
+        mailbox: &MailboxId,
+        message: &str,
+        file: &FileOfCopy,
+        largest: u64,
+    ) -> Result<Option<Bytes>, CallError> {
         let url = self.url(mailbox, &["messages", message, "attachments", &file.id, "$value"], &[])?;
-        let reply = self.call(mailbox, &Call::get(url).with_largest_reply(LARGEST_FILE)).await?;
-        Ok(Digest::of(&reply.body))
+        match self.call(mailbox, &Call::get(url).with_largest_reply(largest)).await {
+            Ok(reply) => Ok(Some(reply.body)),
+            Err(CallError::TooLarge(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn list<T: serde::de::DeserializeOwned>(

@@ -4,15 +4,13 @@ use bytes::Bytes;
 use reqwest::StatusCode;
 
 use super::created::Created;
-use super::payload::{Form, Plan, SESSION_FROM};
-use super::{GraphDoor, SendError, fault, upload};
+use super::payload::{Form, Plan, SESSION_FROM, files_of};
+use super::{GraphDoor, PERMISSION, SendError, fault, upload};
 use crate::convert::Message;
 use crate::graph::{Call, CallError, read};
 use crate::http::Reply;
-use crate::mailbox::{ImportError, RemoteId};
+use crate::mailbox::{ImportError, RemoteId, SendPermit};
 use crate::resolve::MailboxId;
-
-const PERMISSION: &str = "Mail.ReadWrite";
 
 impl GraphDoor {
     /// Creates a message in `folder`.
@@ -21,13 +19,14 @@ impl GraphDoor {
         mailbox: &MailboxId,
         folder: &str,
         message: &Message,
+        permit: &SendPermit,
     ) -> Result<RemoteId, SendError> {
         self.refuse_what_this_cloud_can_not_take(message)?;
-        let (reply, apart) = self.post(mailbox, folder, message).await?;
+        let (reply, apart) = self.post(mailbox, folder, message, permit).await?;
         let created: Created = read(&reply).map_err(|error| fault::of_write(&error, PERMISSION))?;
         created.check(&self.calls, mailbox, &message.mail).await?;
         for file in &apart {
-            upload::attach(&self.calls, mailbox, &created.id, file)
+            upload::attach(&self.calls, mailbox, &created.id, file, permit)
                 .await
                 .map_err(|error| fault::of_completion(&error, upload::PERMISSION))?;
         }
@@ -40,6 +39,7 @@ impl GraphDoor {
         mailbox: &MailboxId,
         folder: &str,
         message: &Message,
+        permit: &SendPermit,
     ) -> Result<(Reply, Vec<crate::convert::MailAttachment>), SendError> {
         let mut form = Form {
             message_class: self.settings.message_class.as_deref(),
@@ -48,7 +48,7 @@ impl GraphDoor {
         };
         loop {
             let plan = Plan::of(&message.mail, form).map_err(|error| ImportError::Rejected(error.to_string()))?;
-            let error = match self.post_json(mailbox, folder, plan.json.clone()).await {
+            let error = match self.post_json(mailbox, folder, plan.json.clone(), permit).await {
                 Ok(reply) => return Ok((reply, plan.apart)),
                 Err(error) => error,
             };
@@ -72,22 +72,32 @@ impl GraphDoor {
         }
     }
 
-    async fn post_json(&self, mailbox: &MailboxId, folder: &str, json: Bytes) -> Result<Reply, CallError> {
+    async fn post_json(
+        &self,
+        mailbox: &MailboxId,
+        folder: &str,
+        json: Bytes,
+        permit: &SendPermit,
+    ) -> Result<Reply, CallError> {
         let url = self.calls.url(mailbox, &["mailFolders", folder, "messages"], &[])?;
-        self.calls.call(mailbox, &Call::post(url, json)).await
+        self.calls.call(mailbox, &Call::post(url, json).only_with(permit)).await
     }
 
     /// Said before anything is made: half a message can't be taken back by a crash.
     fn refuse_what_this_cloud_can_not_take(&self, message: &Message) -> Result<(), ImportError> {
         let cloud = self.calls.graph().endpoints().cloud();
-        let large = message.mail.attachments.iter().find(|file| file.bytes.len() >= SESSION_FROM);
-        match large {
-            Some(file) if !cloud.has_upload_sessions() => Err(ImportError::Rejected(format!(
-                "an attachment has {} bytes, and Graph takes no more than {SESSION_FROM} in the cloud {cloud}; \
+        if cloud.has_upload_sessions() {
+            return Ok(());
+        }
+        // A text that is too large for one request becomes a file too.
+        match files_of(&message.mail).iter().find(|file| file.bytes.len() >= SESSION_FROM) {
+            Some(file) => Err(ImportError::Rejected(format!(
+                "{:?} has {} bytes, and Graph takes no more than {SESSION_FROM} in the cloud {cloud}; \
                  set mailbox.kind = \"imap\" there",
+                file.name,
                 file.bytes.len()
             ))),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }

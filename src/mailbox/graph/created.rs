@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::calls::Calls;
 use crate::convert::Mail;
 use crate::graph::Call;
-use crate::mailbox::ImportError;
+use crate::mailbox::{ImportError, SendPermit};
 use crate::resolve::MailboxId;
 
 /// What Graph says of a message that tells whether it is in the right form.
@@ -61,7 +61,8 @@ impl Created {
 /// finds it.
 pub(super) async fn take_back(calls: &Calls, mailbox: &MailboxId, id: &str) -> Result<(), crate::graph::CallError> {
     let url = calls.url(mailbox, &["messages", id, "permanentDelete"], &[])?;
-    calls.call_patiently(mailbox, &Call::post(url, bytes::Bytes::from_static(b"{}"))).await?;
+    let call = Call::post(url, bytes::Bytes::from_static(b"{}"));
+    calls.call_patiently(mailbox, &call, &SendPermit::always()).await?;
     Ok(())
 }
 

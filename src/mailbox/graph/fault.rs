@@ -37,7 +37,9 @@ const FOLDER_GONE: [&str; 3] = ["ErrorItemNotFound", "ErrorFolderNotFound", "Err
 /// A call that makes something failed. Without a certain refusal, it may have been made.
 pub(super) fn of_write(error: &CallError, permission: &str) -> ImportError {
     match error {
-        CallError::NoReply(_) | CallError::Unreadable(_) => ImportError::OutcomeUnknown(error.to_string()),
+        CallError::NoReply(_) | CallError::Unreadable(_) | CallError::TooLarge(_) => {
+            ImportError::OutcomeUnknown(error.to_string())
+        }
         CallError::Refused(refusal) if is_uncertain(refusal) => ImportError::OutcomeUnknown(refusal.to_string()),
         _ => of_certain(error, permission),
     }
@@ -77,7 +79,7 @@ fn of_certain(error: &CallError, permission: &str) -> ImportError {
         CallError::LimitUsedUp(after) => ImportError::Throttled { after: Some(*after), detail: error.to_string() },
         CallError::NotSent(detail) => ImportError::Unavailable(detail.clone()),
         CallError::Refused(refusal) => refused(refusal, permission),
-        CallError::NoReply(_) | CallError::Unreadable(_) | CallError::Unexpected(_) => {
+        CallError::NoReply(_) | CallError::Unreadable(_) | CallError::TooLarge(_) | CallError::Unexpected(_) => {
             ImportError::Unexpected(error.to_string())
         }
     }

@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
 
 use super::created::Created;
-use super::{GraphDoor, Method, SendError, fault};
+use super::{GraphDoor, Method, SendError, Sent, fault};
 use crate::convert::Message;
 use crate::graph::{Call, CallError, Version, read};
 use crate::http::Reply;
-use crate::mailbox::RemoteId;
+use crate::mailbox::{RemoteId, SendPermit};
 use crate::resolve::MailboxId;
 
 impl GraphDoor {
@@ -19,9 +19,10 @@ impl GraphDoor {
         mailbox: &MailboxId,
         folder: &str,
         message: &Message,
-    ) -> Result<RemoteId, SendError> {
+        permit: &SendPermit,
+    ) -> Result<Sent, SendError> {
         let permission = Method::ImportMime.permission();
-        let reply = match self.post_mime(mailbox, folder, message).await {
+        let reply = match self.post_mime(mailbox, folder, message, permit).await {
             Ok(reply) => reply,
             Err(CallError::Refused(refusal)) if refusal.status == StatusCode::PAYLOAD_TOO_LARGE => {
                 tracing::info!(
@@ -31,7 +32,8 @@ impl GraphDoor {
                     error = %refusal,
                     "too large for import-mime; it is created as properties instead"
                 );
-                return self.create_message(mailbox, folder, message).await;
+                let id = self.create_message(mailbox, folder, message, permit).await?;
+                return Ok(Sent { id, method: Method::CreateMessage });
             }
             Err(error) if fault::is_folder_gone(&error) => {
                 return Err(SendError::FolderGone(fault::of_write(&error, permission)));
@@ -40,12 +42,18 @@ impl GraphDoor {
         };
         let created: Created = read(&reply).map_err(|error| fault::of_write(&error, permission))?;
         created.check(&self.calls, mailbox, &message.mail).await?;
-        Ok(RemoteId(created.id))
+        Ok(Sent { id: RemoteId(created.id), method: Method::ImportMime })
     }
 
-    async fn post_mime(&self, mailbox: &MailboxId, folder: &str, message: &Message) -> Result<Reply, CallError> {
+    async fn post_mime(
+        &self,
+        mailbox: &MailboxId,
+        folder: &str,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<Reply, CallError> {
         let url = self.calls.url_of(Version::Beta, mailbox, &["mailFolders", folder, "importMime"], &[])?;
         let mime = STANDARD.encode(message.mime());
-        self.calls.call(mailbox, &Call::post_text(url, mime.into())).await
+        self.calls.call(mailbox, &Call::post_text(url, mime.into()).only_with(permit)).await
     }
 }

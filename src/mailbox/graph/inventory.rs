@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{GraphDoor, fault};
+use super::{GraphDoor, PERMISSION, fault};
 use crate::graph::{Call, CallError};
 use crate::identity::MessageId;
 use crate::mailbox::ImportError;
@@ -29,7 +29,7 @@ struct Page {
 impl GraphDoor {
     /// The Message-IDs of ours in the archive folder, as often as they are there; none where there is no such folder.
     pub(super) async fn list(&self, mailbox: &MailboxId) -> Result<Vec<MessageId>, ImportError> {
-        self.entries(mailbox).await.map_err(|error| fault::of_read(&error, self.settings.method.permission()))
+        self.entries(mailbox).await.map_err(|error| fault::of_read(&error, PERMISSION))
     }
 
     async fn entries(&self, mailbox: &MailboxId) -> Result<Vec<MessageId>, CallError> {

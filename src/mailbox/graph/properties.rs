@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::body_text;
-use crate::convert::MailAttachment;
+use crate::convert::{MailAttachment, body_text};
 use crate::digest::Digest;
 
 /// Message flags: read, and not a draft (bit 8, "unsent", is not set).

@@ -1,10 +1,10 @@
 //! After an unknown outcome: is the message there? One without all its files is completed.
 
 use super::copies::{Copy, FileOfCopy};
-use super::{GraphDoor, fault, payload, upload};
+use super::{GraphDoor, PERMISSION, fault, payload, upload};
 use crate::convert::{MailAttachment, Message};
 use crate::graph::CallError;
-use crate::mailbox::{ImportError, RemoteId};
+use crate::mailbox::{ImportError, RemoteId, SendPermit};
 use crate::resolve::MailboxId;
 
 /// What Exchange may add to the length of a file that it reports, in bytes.
@@ -16,11 +16,11 @@ impl GraphDoor {
         &self,
         mailbox: &MailboxId,
         message: &Message,
+        permit: &SendPermit,
     ) -> Result<Option<RemoteId>, ImportError> {
-        let permission = self.settings.method.permission();
         let mail = &message.mail;
         let copies = self.calls.copies(mailbox, &mail.message_id, false).await;
-        let copies = copies.map_err(|error| fault::of_read(&error, permission))?;
+        let copies = copies.map_err(|error| fault::of_read(&error, PERMISSION))?;
         if copies.is_empty() {
             return Ok(None);
         }
@@ -33,14 +33,20 @@ impl GraphDoor {
         };
         // A MIME form arrives whole or not at all, and its files may have been given other names.
         if copy.made().is_some() {
-            self.complete(mailbox, &copy.created.id, message)
+            self.complete(mailbox, &copy.created.id, message, permit)
                 .await
                 .map_err(|error| fault::of_read(&error, upload::PERMISSION))?;
         }
         Ok(Some(RemoteId(copy.created.id.clone())))
     }
 
-    async fn complete(&self, mailbox: &MailboxId, id: &str, message: &Message) -> Result<(), CallError> {
+    async fn complete(
+        &self,
+        mailbox: &MailboxId,
+        id: &str,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<(), CallError> {
         let expected = payload::files_of(&message.mail);
         if expected.is_empty() {
             return Ok(());
@@ -56,7 +62,7 @@ impl GraphDoor {
             );
         }
         for file in missing {
-            upload::attach(&self.calls, mailbox, id, file).await?;
+            upload::attach(&self.calls, mailbox, id, file, permit).await?;
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use super::payload::{FileAttachment, SESSION_FROM, to_json};
 use crate::convert::MailAttachment;
 use crate::graph::{Call, CallError, read};
 use crate::http::Reply;
+use crate::mailbox::SendPermit;
 use crate::resolve::MailboxId;
 
 /// The permission that adding to a finished message needs, from 2027 at the latest.
@@ -57,19 +58,20 @@ pub(super) async fn attach(
     mailbox: &MailboxId,
     message: &str,
     file: &MailAttachment,
+    permit: &SendPermit,
 ) -> Result<(), CallError> {
     if file.bytes.len() < SESSION_FROM {
-        return post(calls, mailbox, message, file).await;
+        return post(calls, mailbox, message, file, permit).await;
     }
-    let url = match open(calls, mailbox, message, file).await {
+    let url = match open(calls, mailbox, message, file, permit).await {
         Ok(url) => url,
         Err(error) if error.is("ErrorAttachmentSizeShouldNotBeLessThanMinimumSize") => {
-            return post(calls, mailbox, message, file).await;
+            return post(calls, mailbox, message, file, permit).await;
         }
         Err(error) => return Err(error),
     };
-    let result = send_pieces(calls, mailbox, &url, &file.bytes).await;
-    if matches!(&result, Err(CallError::Refused(_) | CallError::Unexpected(_))) {
+    let result = send_pieces(calls, mailbox, &url, &file.bytes, permit).await;
+    if matches!(&result, Err(CallError::Refused(_) | CallError::Unexpected(_) | CallError::NotSent(_))) {
         // A courtesy: an abandoned session ends by itself.
         if let Err(error) = calls.call(mailbox, &Call::cancel(url)).await {
             tracing::debug!(mailbox = %mailbox, error = %error, "an upload session could not be ended");
@@ -78,16 +80,29 @@ pub(super) async fn attach(
     result
 }
 
-async fn post(calls: &Calls, mailbox: &MailboxId, message: &str, file: &MailAttachment) -> Result<(), CallError> {
+async fn post(
+    calls: &Calls,
+    mailbox: &MailboxId,
+    message: &str,
+    file: &MailAttachment,
+    permit: &SendPermit,
+) -> Result<(), CallError> {
     let url = calls.url(mailbox, &["messages", message, "attachments"], &[])?;
     let json = to_json(&FileAttachment::of(file));
     // The reply repeats the whole file.
     let largest_reply = 2 * json.len() as u64 + 65_536;
-    calls.call_patiently(mailbox, &Call::post(url, json.into()).with_largest_reply(largest_reply)).await?;
+    let call = Call::post(url, json.into()).with_largest_reply(largest_reply).only_with(permit);
+    calls.call_patiently(mailbox, &call, permit).await?;
     Ok(())
 }
 
-async fn open(calls: &Calls, mailbox: &MailboxId, message: &str, file: &MailAttachment) -> Result<Url, CallError> {
+async fn open(
+    calls: &Calls,
+    mailbox: &MailboxId,
+    message: &str,
+    file: &MailAttachment,
+    permit: &SendPermit,
+) -> Result<Url, CallError> {
     let url = calls.url(mailbox, &["messages", message, "attachments", "createUploadSession"], &[])?;
     let session = NewSession {
         item: AttachmentItem {
@@ -99,20 +114,27 @@ async fn open(calls: &Calls, mailbox: &MailboxId, message: &str, file: &MailAtta
             content_id: file.content_id.as_deref(),
         },
     };
-    let reply = calls.call_patiently(mailbox, &Call::post(url, to_json(&session).into())).await?;
+    let call = Call::post(url, to_json(&session).into()).only_with(permit);
+    let reply = calls.call_patiently(mailbox, &call, permit).await?;
     let session: Session = read(&reply)?;
     Url::parse(&session.upload_url).map_err(|_| CallError::Unexpected("an upload session without a URL".to_owned()))
 }
 
 /// Sends the pieces in order, each where the session expects it.
-async fn send_pieces(calls: &Calls, mailbox: &MailboxId, url: &Url, bytes: &Bytes) -> Result<(), CallError> {
+async fn send_pieces(
+    calls: &Calls,
+    mailbox: &MailboxId,
+    url: &Url,
+    bytes: &Bytes,
+    permit: &SendPermit,
+) -> Result<(), CallError> {
     let total = bytes.len();
     let mut start = 0;
     while start < total {
         let piece = start..total.min(start + PIECE);
         let range = format!("bytes {}-{}/{total}", piece.start, piece.end - 1);
-        let call = Call::put_range(url.clone(), bytes.slice(piece.clone()), &range);
-        let reply = calls.call_patiently(mailbox, &call).await?;
+        let call = Call::put_range(url.clone(), bytes.slice(piece.clone()), &range).only_with(permit);
+        let reply = calls.call_patiently(mailbox, &call, permit).await?;
         match next_start(&reply, &piece, total)? {
             Some(next) => start = next,
             None => return Ok(()),

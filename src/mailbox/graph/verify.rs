@@ -6,8 +6,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::copies::Copy;
 use super::payload::WHOLE_BODY_FILE;
-use super::{GraphDoor, body_text, fault};
-use crate::convert::Manifest;
+use super::{GraphDoor, PERMISSION, fault};
+use crate::convert::{Manifest, body_text};
 use crate::digest::Digest;
 use crate::graph::CallError;
 use crate::mailbox::{ImportError, Verdict};
@@ -20,11 +20,7 @@ impl GraphDoor {
     /// One verdict for each manifest, in the same order.
     pub(super) async fn compare(&self, mailbox: &MailboxId, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
         let verdicts: Vec<_> = sent.iter().map(|manifest| self.verdict(mailbox, manifest)).collect();
-        stream::iter(verdicts)
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await
-            .map_err(|error| fault::of_read(&error, self.settings.method.permission()))
+        stream::iter(verdicts).buffered(AT_ONCE).try_collect().await.map_err(|error| fault::of_read(&error, PERMISSION))
     }
 
     async fn verdict(&self, mailbox: &MailboxId, manifest: &Manifest) -> Result<Verdict, CallError> {
@@ -53,11 +49,16 @@ impl GraphDoor {
             return Ok(Some("the subject is another".to_owned()));
         }
         let made = copy.made();
-        let same_text = |text: Digest| copy.html().is_some_and(|html| body_text::digest(html) == text);
-        if made.as_ref().is_some_and(|made| !same_text(made.text)) {
+        let own = made.as_ref().map_or(0, |made| made.files.saturating_sub(manifest.attachments.len()));
+        // The ledger's word counts; the copy's own only where the body is the beginning of one that is too large, or where
+        // the ledger has none.
+        let sent = if own == 0 { manifest.text.or(made.map(|made| made.text)) } else { made.map(|made| made.text) };
+        if sent.is_some_and(|sent| !copy.html().is_some_and(|html| body_text::digest(html) == sent)) {
             return Ok(Some("the text of the body is another".to_owned()));
         }
-        let own = made.map_or(0, |made| made.files.saturating_sub(manifest.attachments.len()));
+        if own == 0 && manifest.attachments.is_empty() && copy.certainly_has_no_files() {
+            return Ok(None);
+        }
         self.difference_of_files(mailbox, &copy.created.id, manifest, own).await
     }
 
@@ -71,9 +72,17 @@ impl GraphDoor {
     ) -> Result<Option<String>, CallError> {
         let mut present = self.calls.files(mailbox, id).await?;
         for _ in 0..own {
-            match present.iter().position(|file| file.name.as_deref() == Some(WHOLE_BODY_FILE)) {
-                Some(place) => drop(present.swap_remove(place)),
-                None => return Ok(Some("the file with the whole message is missing".to_owned())),
+            let place = present.iter().position(|file| file.name.as_deref() == Some(WHOLE_BODY_FILE));
+            let Some(whole) = place.map(|place| present.swap_remove(place)) else {
+                return Ok(Some("the file with the whole message is missing".to_owned()));
+            };
+            // The MIME form has the same body, and is no shorter.
+            let Some(bytes) = self.calls.file(mailbox, id, &whole, manifest.size).await? else {
+                return Ok(Some("the file with the whole message is another".to_owned()));
+            };
+            let text = std::str::from_utf8(&bytes).ok().map(body_text::digest);
+            if manifest.text.is_some_and(|sent| text != Some(sent)) {
+                return Ok(Some("the file with the whole message is another".to_owned()));
             }
         }
         if present.len() != manifest.attachments.len() {
@@ -84,9 +93,10 @@ impl GraphDoor {
         for attachment in &manifest.attachments {
             *open.entry(attachment.digest).or_default() += 1;
         }
+        let largest = manifest.attachments.iter().map(|attachment| attachment.size).max().unwrap_or_default();
         for file in &present {
-            let digest = self.calls.file_digest(mailbox, id, file).await?;
-            match open.get_mut(&digest) {
+            let digest = self.calls.file_digest(mailbox, id, file, largest).await?;
+            match digest.and_then(|digest| open.get_mut(&digest)) {
                 Some(count) if *count > 0 => *count -= 1,
                 _ => return Ok(Some("an attachment has other bytes".to_owned())),
             }

@@ -19,7 +19,7 @@ use super::folder::{Layout, name_of};
 use super::refusal::Refusal;
 use super::session::Session;
 use crate::convert::Message;
-use crate::mailbox::{ImportError, RemoteId};
+use crate::mailbox::{ImportError, RemoteId, SendPermit};
 
 /// What became of the messages of one command: the same for all of them.
 #[derive(Debug)]
@@ -46,13 +46,15 @@ pub(super) struct Appended {
 }
 
 /// Appends `messages` to the archive folder, each of `groups` in a command of its own. After a refusal that concerns
-/// more than the messages refused, nothing more is sent: what is left shares the refusal.
+/// more than the messages refused, nothing more is sent: what is left shares the refusal. `permit` is asked before each
+/// command.
 pub(super) async fn append(
     session: &mut Session,
     abilities: &Abilities,
     layout: &Layout,
     messages: &[Arc<Message>],
     groups: impl IntoIterator<Item = Range<usize>>,
+    permit: &SendPermit,
 ) -> Appended {
     let appending = Appending {
         session,
@@ -62,6 +64,7 @@ pub(super) async fn append(
         waiting: groups.into_iter().collect(),
         under_way: VecDeque::new(),
         stopped: None,
+        permit,
         done: Appended::default(),
     };
     appending.run().await
@@ -76,6 +79,7 @@ struct Appending<'a> {
     /// Only the last of them can have pieces left.
     under_way: VecDeque<Command>,
     stopped: Option<Refusal>,
+    permit: &'a SendPermit,
     done: Appended,
 }
 
@@ -138,6 +142,14 @@ impl Appending<'_> {
             if !may_begin || !self.session.window.admits(self.under_way.len()) {
                 return;
             }
+            if self.waiting.is_empty() {
+                return;
+            }
+            if let Err(refused) = self.permit.ask() {
+                let left = self.waiting.drain(..).map(|group| (group, Outcome::Unsent(refused.into())));
+                self.done.outcomes.extend(left);
+                return;
+            }
             let Some(group) = self.waiting.pop_front() else { return };
             let command = self.command(group);
             self.under_way.push_back(command);
@@ -182,7 +194,11 @@ impl Appending<'_> {
             Some(refusal) => {
                 self.session.window.narrow();
                 self.done.doubtful |= refusal.is_bad();
-                if !refusal.is_about_the_message() && self.stopped.is_none() {
+                let goes_on = match command.group.len() {
+                    1 => refusal.is_about_the_message(),
+                    _ => refusal.is_about_one_of_several(),
+                };
+                if !goes_on && self.stopped.is_none() {
                     self.stopped = Some(refusal.clone());
                 }
                 Outcome::Refused(refusal)

@@ -13,16 +13,16 @@ use super::pool::Visit;
 use super::refusal::Meaning;
 use super::session::CommandError;
 use crate::convert::Message;
-use crate::mailbox::{ImportError, RemoteId};
+use crate::mailbox::{ImportError, RemoteId, SendPermit};
 
 type Results = Vec<Result<RemoteId, ImportError>>;
 
 /// Brings messages into the archive folder of the visited mailbox.
-pub(super) async fn deliver(mut visit: Visit<'_>, messages: &[Arc<Message>]) -> Results {
+pub(super) async fn deliver(mut visit: Visit<'_>, messages: &[Arc<Message>], permit: &SendPermit) -> Results {
     let prepared = prepare(&mut visit).await;
     match prepared {
         Ok(abilities) => {
-            let delivery = Delivery::new(&abilities, messages);
+            let delivery = Delivery::new(&abilities, messages, permit);
             delivery.run(visit, &abilities).await
         }
         Err(error) => vec![Err(error); messages.len()],
@@ -40,6 +40,7 @@ async fn prepare(visit: &mut Visit<'_>) -> Result<Abilities, ImportError> {
 }
 
 struct Delivery<'a> {
+    permit: &'a SendPermit,
     messages: &'a [Arc<Message>],
     results: Vec<Option<Result<RemoteId, ImportError>>>,
     waiting: VecDeque<Range<usize>>,
@@ -48,9 +49,10 @@ struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    fn new(abilities: &Abilities, messages: &'a [Arc<Message>]) -> Self {
+    fn new(abilities: &Abilities, messages: &'a [Arc<Message>], permit: &'a SendPermit) -> Self {
         let sizes: Vec<usize> = messages.iter().map(|message| message.mime().len()).collect();
         let mut delivery = Self {
+            permit,
             messages,
             results: vec![None; messages.len()],
             waiting: groups(&sizes, abilities.multi_append()).into(),
@@ -113,7 +115,7 @@ impl<'a> Delivery<'a> {
             }
         }
         let waiting = std::mem::take(&mut self.waiting);
-        let mut appended = append(&mut visit.session, abilities, &layout, self.messages, waiting).await;
+        let mut appended = append(&mut visit.session, abilities, &layout, self.messages, waiting, self.permit).await;
         let mut folder_is_gone = false;
         for (group, outcome) in std::mem::take(&mut appended.outcomes) {
             folder_is_gone |= self.take(group, outcome);
@@ -139,7 +141,7 @@ impl<'a> Delivery<'a> {
                 return true;
             }
             // All or none arrive: which of them is refused shows when each goes alone.
-            Outcome::Refused(refusal) if group.len() > 1 && refusal.is_about_the_message() => {
+            Outcome::Refused(refusal) if group.len() > 1 && refusal.is_about_one_of_several() => {
                 self.waiting.extend(group.map(|place| place..place + 1));
             }
             Outcome::Refused(refusal) => self.settle(group, &Err(refusal.of_message())),

@@ -129,17 +129,23 @@ async fn is_there(session: &mut Session, folder: &Folder<'static>) -> Result<boo
     Ok(listed(session).await?.iter().any(|(found, _)| found == folder))
 }
 
+/// Whether a folder is there and can hold messages.
+pub(super) async fn is_selectable(session: &mut Session, folder: &Folder<'static>) -> Result<bool, ImportError> {
+    Ok(listed(session).await?.iter().any(|(found, attributes)| found == folder && can_be_opened(attributes)))
+}
+
+fn can_be_opened(attributes: &[String]) -> bool {
+    let has = |name: &str| attributes.iter().any(|attribute| attribute.eq_ignore_ascii_case(name));
+    !has(r"\Noselect") && !has(r"\NonExistent")
+}
+
 /// The mailbox's own folders that can be opened, but for the archive folder. Those that only show what lies in others
 /// come last.
 pub(super) async fn others(session: &mut Session, layout: &Layout) -> Result<Others, ImportError> {
     let mut others = Others::default();
     for (folder, attributes) in listed(session).await? {
         let has = |name: &str| attributes.iter().any(|attribute| attribute.eq_ignore_ascii_case(name));
-        if folder == layout.archive
-            || layout.namespaces.is_foreign(&folder)
-            || has(r"\Noselect")
-            || has(r"\NonExistent")
-        {
+        if folder == layout.archive || layout.namespaces.is_foreign(&folder) || !can_be_opened(&attributes) {
             continue;
         }
         if has(r"\All") || has(r"\Flagged") || has(r"\Important") {

@@ -1,5 +1,6 @@
 //! Where a message is in a mailbox: searches and listings, which change nothing.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 
 use imap_codec::imap_types::command::CommandBody;
@@ -11,14 +12,18 @@ use imap_codec::imap_types::search::SearchKey;
 use imap_codec::imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
 
 use super::append::remote_id;
-use super::folder::{Layout, Others, name_of, others};
+use super::folder::{Layout, Others, is_selectable, name_of, others};
+use super::refusal::Meaning;
 use super::session::{Answer, CommandError, Session};
 use crate::identity::MessageId;
 use crate::mailbox::{ImportError, RemoteId};
 
 /// How many messages are asked for in one command: the line stays short.
 pub(super) const MAX_SET: usize = 200;
+/// How many Message-IDs are searched for in one command: the line stays short.
+const MAX_KEYS: usize = 16;
 const MESSAGE_ID: &str = "Message-ID";
+const SEARCHING: &str = "searching by Message-ID";
 
 /// Finds a message by its Message-ID: in the archive folder first, then in every other, because people move messages.
 pub(super) async fn find(
@@ -27,12 +32,12 @@ pub(super) async fn find(
     id: &MessageId,
 ) -> Result<Option<RemoteId>, ImportError> {
     let sought = id.to_string();
-    if let Some(found) = find_in(session, &layout.archive, &sought).await? {
+    if let Some(found) = find_in(session, layout, &layout.archive, &sought).await? {
         return Ok(Some(found));
     }
     let Others { folders, views } = others(session, layout).await?;
     for folder in folders.iter().chain(&views) {
-        if let Some(found) = find_in(session, folder, &sought).await? {
+        if let Some(found) = find_in(session, layout, folder, &sought).await? {
             return Ok(Some(found));
         }
     }
@@ -41,34 +46,74 @@ pub(super) async fn find(
 
 async fn find_in(
     session: &mut Session,
+    layout: &Layout,
     folder: &Folder<'static>,
     sought: &str,
 ) -> Result<Option<RemoteId>, ImportError> {
-    let Some(validity) = open(session, folder).await? else { return Ok(None) };
+    let Some(validity) = open(session, layout, folder).await? else { return Ok(None) };
     let first = search(session, sought).await?.first().copied();
     Ok(first.map(|uid| remote_id(validity, uid.get())))
 }
 
-/// Opens a folder for reading and gives its UIDVALIDITY (0 where it has none). `None`: it isn't there, or isn't for us.
-pub(super) async fn open(session: &mut Session, folder: &Folder<'static>) -> Result<Option<u32>, ImportError> {
-    match session.examine(folder).await {
-        Ok(validity) => Ok(Some(validity.unwrap_or_default())),
-        Err(CommandError::Refused(refusal)) if refusal.is_about_the_folder() => {
-            let name = String::from_utf8_lossy(name_of(folder)).into_owned();
-            tracing::debug!(folder = name, error = %refusal, "a folder can't be opened");
-            Ok(None)
-        }
-        Err(error) => Err(error.because("opening a folder")),
+/// Opens a folder for reading and gives its UIDVALIDITY (0 where it has none). `None`: it holds no copy, because it isn't
+/// there, or because it is another than the archive folder and not for us. A folder that is there and can't be opened is
+/// an error: what can't be seen is not absent.
+pub(super) async fn open(
+    session: &mut Session,
+    layout: &Layout,
+    folder: &Folder<'static>,
+) -> Result<Option<u32>, ImportError> {
+    const DOING: &str = "opening a folder";
+    let refusal = match session.examine(folder).await {
+        Ok(validity) => return Ok(Some(validity.unwrap_or_default())),
+        Err(CommandError::Refused(refusal)) => refusal,
+        Err(error) => return Err(error.because(DOING)),
+    };
+    let is_archive = *folder == layout.archive;
+    let is_gone = match refusal.meaning() {
+        Meaning::NoFolder => true,
+        Meaning::Forbidden => !is_archive && refusal.is_for_others(),
+        // Servers without response codes have words of their own for a folder that isn't there.
+        Meaning::Unknown if !refusal.is_bad() => !is_selectable(session, folder).await?,
+        _ => false,
+    };
+    if !is_gone {
+        return Err(refusal.of_command(DOING));
     }
+    let name = String::from_utf8_lossy(name_of(folder)).into_owned();
+    tracing::debug!(folder = name, error = %refusal, "a folder can't be opened");
+    Ok(None)
 }
 
 /// The UIDs of the messages in the open folder whose Message-ID contains `sought`.
 pub(super) async fn search(session: &mut Session, sought: &str) -> Result<Vec<NonZeroU32>, ImportError> {
-    const DOING: &str = "searching by Message-ID";
-    let unfit = |_| ImportError::Unexpected(format!("{DOING}: the Message-ID can't be sent"));
+    search_by(session, by_message_id(sought)?).await
+}
+
+/// The UIDs of the messages in the open folder whose Message-ID contains one of `sought`.
+pub(super) async fn search_any(session: &mut Session, sought: &[String]) -> Result<Vec<NonZeroU32>, ImportError> {
+    let mut found = Vec::new();
+    for sought in sought.chunks(MAX_KEYS) {
+        let mut keys = sought.iter().map(|sought| by_message_id(sought)).collect::<Result<VecDeque<_>, _>>()?;
+        // Joined in pairs, so that the nesting stays shallow.
+        while let Some(one) = keys.pop_front() {
+            match keys.pop_front() {
+                Some(other) => keys.push_back(SearchKey::Or(Box::new(one), Box::new(other))),
+                None => found.extend(search_by(session, one).await?),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn by_message_id(sought: &str) -> Result<SearchKey<'static>, ImportError> {
+    let unfit = |_| ImportError::Unexpected(format!("{SEARCHING}: the Message-ID can't be sent"));
     let name = AString::try_from(MESSAGE_ID).map_err(unfit)?;
-    let value = AString::try_from(sought.to_owned()).map_err(unfit)?;
-    let criteria = Vec1::from(SearchKey::Header(name, value));
+    Ok(SearchKey::Header(name, AString::try_from(sought.to_owned()).map_err(unfit)?))
+}
+
+async fn search_by(session: &mut Session, key: SearchKey<'static>) -> Result<Vec<NonZeroU32>, ImportError> {
+    let criteria = Vec1::from(key);
     let mut found = None;
     session
         .ask(CommandBody::search(None, criteria, true), |answer| {
@@ -77,9 +122,9 @@ pub(super) async fn search(session: &mut Session, sought: &str) -> Result<Vec<No
             }
         })
         .await
-        .map_err(|error| error.because(DOING))?;
+        .map_err(|error| error.because(SEARCHING))?;
     // "Nothing found" is an answer too; without one, nothing is known.
-    found.ok_or_else(|| ImportError::Unexpected(format!("{DOING}: the server didn't answer the search")))
+    found.ok_or_else(|| ImportError::Unexpected(format!("{SEARCHING}: the server didn't answer the search")))
 }
 
 /// Lists the messages in the open folder: UID and Message-ID of each of ours.

@@ -12,8 +12,9 @@ use imap_codec::imap_types::command::CommandBody;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::folder::{Layout, layout};
+use super::refused::RefusedPasswords;
 use super::session::Session;
-use super::settings::ImapSettings;
+use super::settings::{ImapAuth, ImapSettings};
 use super::sign_in;
 use super::transport::Endpoint;
 use crate::clock::{Clock, SharedClock};
@@ -29,6 +30,7 @@ pub(super) struct Pool {
     settings: ImapSettings,
     clock: SharedClock,
     permits: Semaphore,
+    refused: RefusedPasswords,
     shelf: Arc<Mutex<Shelf>>,
 }
 
@@ -57,7 +59,7 @@ struct Known {
 impl Pool {
     pub(super) fn new(endpoint: Endpoint, settings: ImapSettings, clock: SharedClock) -> Self {
         let permits = Semaphore::new(settings.connections.clamp(1, Semaphore::MAX_PERMITS));
-        Self { endpoint, settings, clock, permits, shelf: Arc::default() }
+        Self { endpoint, settings, clock, permits, refused: RefusedPasswords::default(), shelf: Arc::default() }
     }
 
     /// The most sessions at once.
@@ -80,9 +82,21 @@ impl Pool {
         let permit = permit.map_err(|_| ImportError::Unavailable("the sessions are closed".to_owned()))?;
         let session = match self.kept(&mailbox.id).await {
             Some(session) => session,
-            None => sign_in::open(&self.endpoint, &self.settings, &self.settings.login_for(&mailbox.address)).await?,
+            None => self.open(&self.settings.login_for(&mailbox.address)).await?,
         };
         Ok(Visit { pool: self, mailbox: mailbox.id.clone(), session, _permit: permit })
+    }
+
+    /// A new session. A password that is refused is remembered.
+    async fn open(&self, login: &str) -> Result<Session, ImportError> {
+        let attempt = match &self.settings.auth {
+            ImapAuth::XOAuth2(_) => None,
+            ImapAuth::Password(source) => {
+                let password = source().map_err(ImportError::Forbidden)?;
+                Some(self.refused.attempt(login, password, self.clock.now()).await?)
+            }
+        };
+        sign_in::open(&self.endpoint, &self.settings, login, attempt).await
     }
 
     /// The kept session of a mailbox, where it is still there.

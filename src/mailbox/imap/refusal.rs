@@ -9,6 +9,7 @@ use crate::mailbox::ImportError;
 
 /// The longest text of a server that is passed on, in characters.
 const MAX_TEXT: usize = 300;
+const FULL: &str = "the mailbox is full; give it more room";
 
 /// A NO, a BAD or a BYE.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub(super) enum Meaning {
     Throttled(Option<Duration>),
     /// The server or the mailbox doesn't work at present.
     Unavailable,
+    /// The mailbox is full.
+    Full,
     /// A right is missing, or the credential is wrong.
     Forbidden,
     /// The folder isn't there (any more).
@@ -67,10 +70,11 @@ impl Refusal {
             return Meaning::Throttled(suggested_pause(&text));
         }
         match self.code.as_str() {
-            "UNAVAILABLE" | "INUSE" | "OVERQUOTA" | "SERVERBUG" | "CORRUPTION" => return Meaning::Unavailable,
+            "UNAVAILABLE" | "INUSE" | "SERVERBUG" | "CORRUPTION" => return Meaning::Unavailable,
             "AUTHENTICATIONFAILED" | "AUTHORIZATIONFAILED" | "EXPIRED" | "PRIVACYREQUIRED" | "NOPERM" => {
                 return Meaning::Forbidden;
             }
+            "OVERQUOTA" => return Meaning::Full,
             "TRYCREATE" | "NONEXISTENT" => return Meaning::NoFolder,
             "ALREADYEXISTS" => return Meaning::FolderExists,
             "TOOBIG" | "LIMIT" | "CANNOT" => return Meaning::MessageRefused,
@@ -92,6 +96,7 @@ impl Refusal {
         match self.meaning() {
             Meaning::Throttled(after) => ImportError::Throttled { after, detail: self.to_string() },
             Meaning::Unavailable | Meaning::NoFolder => ImportError::Unavailable(self.to_string()),
+            Meaning::Full => ImportError::Forbidden(format!("{FULL}: {self}")),
             Meaning::Forbidden => ImportError::Forbidden(self.to_string()),
             Meaning::MessageRefused => ImportError::Rejected(self.to_string()),
             Meaning::FolderExists | Meaning::Unknown => ImportError::Unexpected(self.to_string()),
@@ -106,6 +111,7 @@ impl Refusal {
             Meaning::MessageRefused if self.code == "CANNOT" => ImportError::Forbidden(detail),
             // A limit that a command other than APPEND runs into is one of the server's at this time.
             Meaning::Unavailable | Meaning::MessageRefused => ImportError::Unavailable(detail),
+            Meaning::Full => ImportError::Forbidden(format!("{FULL}: {detail}")),
             Meaning::Forbidden => ImportError::Forbidden(detail),
             Meaning::NoFolder | Meaning::FolderExists | Meaning::Unknown => ImportError::Unexpected(detail),
         }
@@ -130,8 +136,17 @@ impl Refusal {
     /// Whether it is about this message alone, so that others sent with it may well be taken.
     pub(super) fn is_about_the_message(&self) -> bool {
         matches!(self.meaning(), Meaning::MessageRefused | Meaning::Unknown)
-            // One of a few may fit where all together don't.
-            || self.code == "OVERQUOTA"
+    }
+
+    /// Whether it is about one of several messages that were sent together, so that others of them may well be taken.
+    pub(super) fn is_about_one_of_several(&self) -> bool {
+        // One of a few may fit where all together don't.
+        self.is_about_the_message() || self.meaning() == Meaning::Full
+    }
+
+    /// Whether a right to this folder is missing, as it is for other people's folders.
+    pub(super) fn is_for_others(&self) -> bool {
+        self.code == "NOPERM"
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+use crate::http::request_timeout;
 use crate::mailbox::ImportError;
 
 /// How the connection is protected.
@@ -59,6 +60,15 @@ pub struct ImapTimeouts {
     pub silence: Duration,
     /// How long a session that nobody uses is kept.
     pub idle: Duration,
+}
+
+impl ImapTimeouts {
+    /// The ordinary ones, where work is leased for `lease`.
+    pub fn within(lease: Duration) -> Self {
+        let longest = request_timeout(lease);
+        let timeouts = Self::default();
+        Self { connect: timeouts.connect.min(longest), silence: timeouts.silence.min(longest), ..timeouts }
+    }
 }
 
 impl Default for ImapTimeouts {

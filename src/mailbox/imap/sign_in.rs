@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::connection::{Connection, Received};
 use super::refusal::Refusal;
+use super::refused::Attempt;
 use super::session::{CommandError, Session};
 use super::settings::{AccessTokens, ImapAuth, ImapSettings};
 use super::transport::Endpoint;
@@ -20,8 +21,13 @@ use crate::mailbox::ImportError;
 /// The longest command line that is sent, in bytes (RFC 7162, 4). Longer credentials go in a line of their own.
 const MAX_LINE: usize = 8_000;
 
-/// Connects and signs in as `login`.
-pub(super) async fn open(endpoint: &Endpoint, settings: &ImapSettings, login: &str) -> Result<Session, ImportError> {
+/// Connects and signs in as `login`: with the password of `attempt`, where there is one.
+pub(super) async fn open(
+    endpoint: &Endpoint,
+    settings: &ImapSettings,
+    login: &str,
+    attempt: Option<Attempt<'_>>,
+) -> Result<Session, ImportError> {
     if login.is_empty() || login.chars().any(char::is_control) {
         return Err(ImportError::Forbidden(format!("mailbox.login gives {login:?}, which can't sign in")));
     }
@@ -29,7 +35,7 @@ pub(super) async fn open(endpoint: &Endpoint, settings: &ImapSettings, login: &s
     if endpoint.starts_tls() {
         session = secured(session, endpoint, settings).await?;
     }
-    authenticate(&mut session, settings, login).await?;
+    authenticate(&mut session, settings, login, attempt).await?;
     Ok(session)
 }
 
@@ -74,13 +80,22 @@ fn too_slow(endpoint: &Endpoint) -> ImportError {
     ImportError::Unavailable(format!("no connection to {} in time", endpoint.name()))
 }
 
-async fn authenticate(session: &mut Session, settings: &ImapSettings, login: &str) -> Result<(), ImportError> {
-    match &settings.auth {
-        ImapAuth::Password(source) => {
-            let password = source().map_err(ImportError::Forbidden)?;
-            with_password(session, login, &password).await
+async fn authenticate(
+    session: &mut Session,
+    settings: &ImapSettings,
+    login: &str,
+    attempt: Option<Attempt<'_>>,
+) -> Result<(), ImportError> {
+    match (&settings.auth, attempt) {
+        (ImapAuth::XOAuth2(tokens), _) => with_token(session, login, tokens.as_ref()).await,
+        (ImapAuth::Password(_), Some(attempt)) => {
+            let result = with_password(session, login, attempt.password()).await;
+            attempt.ended(&result).await;
+            result
         }
-        ImapAuth::XOAuth2(tokens) => with_token(session, login, tokens.as_ref()).await,
+        (ImapAuth::Password(_), None) => {
+            Err(ImportError::Unexpected("there is no password to sign in with".to_owned()))
+        }
     }
 }
 

@@ -1,13 +1,13 @@
 //! Whether what was sent is in a mailbox: unaltered, and once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 
 use imap_codec::imap_types::fetch::MessageDataItemName;
-use imap_codec::imap_types::mailbox::Mailbox as Folder;
 
-use super::folder::{Layout, others};
-use super::look_up::{MAX_SET, all, fetch, list_ours, open, search, set_of};
+use super::census::Census;
+use super::folder::Layout;
+use super::look_up::{MAX_SET, all, fetch, list_ours, open, set_of};
 use super::session::Session;
 use crate::convert::Manifest;
 use crate::digest::Digester;
@@ -20,7 +20,7 @@ const PIECE: u32 = 1024 * 1024;
 /// The Message-IDs of ours in the archive folder, as often as they are there.
 pub(super) async fn inventory(session: &mut Session, layout: &Layout) -> Result<Vec<MessageId>, ImportError> {
     let mut found = Vec::new();
-    if open(session, &layout.archive).await?.is_some() {
+    if open(session, layout, &layout.archive).await?.is_some() {
         list_ours(session, all(), |_, id| found.push(id)).await?;
     }
     Ok(found)
@@ -32,113 +32,22 @@ pub(super) async fn verify(
     layout: &Layout,
     sent: &[Manifest],
 ) -> Result<Vec<Verdict>, ImportError> {
-    let mut census = Census::new(layout, sent);
+    let mut census = Census::new(layout, sent.iter().map(|manifest| &manifest.message_id));
     census.take(session, layout).await?;
     let mut verdicts: HashMap<&MessageId, Verdict> = HashMap::new();
     for (folder, copies) in census.single_copies(sent) {
-        if open(session, folder).await?.is_some() {
+        if open(session, layout, folder).await?.is_some() {
             compare(session, &copies, &mut verdicts).await?;
         }
     }
     let verdict_of = |manifest: &Manifest| {
-        let copies = census.places.get(&manifest.message_id).map_or(0, Vec::len);
+        let copies = census.count(&manifest.message_id);
         match copies {
             0 | 1 => verdicts.get(&manifest.message_id).cloned().unwrap_or(Verdict::Missing),
             copies => Verdict::Doubled { copies },
         }
     };
     Ok(sent.iter().map(verdict_of).collect())
-}
-
-/// Where the messages sought are.
-struct Census {
-    folders: Vec<Folder<'static>>,
-    sought: HashSet<MessageId>,
-    /// For each message its copies: the folder's place in `folders`, and the UID there.
-    places: HashMap<MessageId, Vec<(usize, NonZeroU32)>>,
-}
-
-impl Census {
-    fn new(layout: &Layout, sent: &[Manifest]) -> Self {
-        Self {
-            folders: vec![layout.archive.clone()],
-            sought: sent.iter().map(|manifest| manifest.message_id.clone()).collect(),
-            places: HashMap::new(),
-        }
-    }
-
-    async fn take(&mut self, session: &mut Session, layout: &Layout) -> Result<(), ImportError> {
-        let Some(domain) = self.sought.iter().next().and_then(|id| id.as_str().split_once('@')) else {
-            return Ok(());
-        };
-        let domain = format!("@{}>", domain.1);
-        if open(session, &layout.archive).await?.is_some() {
-            self.note(session, 0, None).await?;
-        }
-        let others = others(session, layout).await?;
-        for folder in others.folders {
-            if open(session, &folder).await?.is_some() {
-                let found = search(session, &domain).await?;
-                self.folders.push(folder);
-                self.note(session, self.folders.len() - 1, Some(&found)).await?;
-            }
-        }
-        // Views show what lies elsewhere: they count only for what was found nowhere else.
-        for folder in others.views {
-            let missing: Vec<MessageId> =
-                self.sought.iter().filter(|id| !self.places.contains_key(*id)).cloned().collect();
-            if missing.is_empty() || open(session, &folder).await?.is_none() {
-                continue;
-            }
-            self.folders.push(folder);
-            for id in missing {
-                if let Some(uid) = search(session, &id.to_string()).await?.first() {
-                    self.places.insert(id, vec![(self.folders.len() - 1, *uid)]);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes note of the messages sought among those in the open folder.
-    async fn note(
-        &mut self,
-        session: &mut Session,
-        folder: usize,
-        among: Option<&[NonZeroU32]>,
-    ) -> Result<(), ImportError> {
-        let Self { sought, places, .. } = self;
-        let mut take = |uid, id| {
-            if sought.contains(&id) {
-                places.entry(id).or_default().push((folder, uid));
-            }
-        };
-        match among {
-            None => list_ours(session, all(), &mut take).await,
-            Some(uids) => {
-                for uids in uids.chunks(MAX_SET) {
-                    list_ours(session, set_of(uids), &mut take).await?;
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Of the messages that are there once: by folder, the UID and what was sent.
-    fn single_copies<'a>(
-        &'a self,
-        sent: &'a [Manifest],
-    ) -> impl Iterator<Item = (&'a Folder<'static>, HashMap<NonZeroU32, &'a Manifest>)> {
-        let mut by_folder: Vec<HashMap<NonZeroU32, &Manifest>> = vec![HashMap::new(); self.folders.len()];
-        for manifest in sent {
-            if let Some([(folder, uid)]) = self.places.get(&manifest.message_id).map(Vec::as_slice)
-                && let Some(copies) = by_folder.get_mut(*folder)
-            {
-                copies.insert(*uid, manifest);
-            }
-        }
-        self.folders.iter().zip(by_folder).filter(|(_, copies)| !copies.is_empty())
-    }
 }
 
 /// Compares messages of the open folder with what was sent.

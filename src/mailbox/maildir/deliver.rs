@@ -16,7 +16,7 @@ use super::file_name::{seen, unique_part};
 use super::io_error::import_error;
 use super::layout::{Layout, sync_directory};
 use crate::convert::Message;
-use crate::mailbox::{ImportError, RemoteId};
+use crate::mailbox::{ImportError, RemoteId, SendPermit};
 
 /// How many threads wait for the disk at most, for one batch.
 const THREADS: usize = 4;
@@ -30,12 +30,13 @@ pub(super) fn deliver(
     address: &str,
     is_known: bool,
     messages: &[Arc<Message>],
+    permit: &SendPermit,
 ) -> Vec<Result<RemoteId, ImportError>> {
     if !is_known && let Err(error) = layout.make(address) {
         let error = import_error(&error, "the mailbox can't be made");
         return messages.iter().map(|_| Err(error.clone())).collect();
     }
-    let batch = Batch { layout, address, folder: layout.archive(address) };
+    let batch = Batch { layout, address, folder: layout.archive(address), permit };
     let written: Vec<Result<Written, ImportError>> = messages.iter().map(|message| batch.write(message)).collect();
     let renamed = batch.put_all(written);
     if !renamed.iter().any(Result::is_ok) {
@@ -55,6 +56,7 @@ struct Batch<'a> {
     layout: &'a Layout,
     address: &'a str,
     folder: PathBuf,
+    permit: &'a SendPermit,
 }
 
 /// A message on its way.
@@ -124,6 +126,7 @@ impl Batch<'_> {
         };
         file.sync_all().map_err(|error| import_error(&error, "the message can't be made durable"))?;
         drop(file);
+        self.permit.ask()?;
         let target = self.folder.join("cur").join(seen(&unique));
         match fs::rename(&path.0, &target) {
             Ok(()) => {

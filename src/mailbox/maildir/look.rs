@@ -34,8 +34,21 @@ pub(super) fn recover(layout: &Layout, address: &str, wanted: &MessageId) -> io:
             return made_durable(&path).map(Some);
         }
     }
-    remove_unfinished(&layout.archive(address).join("tmp"), wanted)?;
+    remove_unfinished(&layout.archive(address).join("tmp"), &HashSet::from([wanted.clone()]))?;
     Ok(None)
+}
+
+/// The same for many messages at once: which of them are nowhere.
+pub(super) fn absent(layout: &Layout, address: &str, ids: Vec<MessageId>) -> io::Result<HashSet<MessageId>> {
+    let mut absent: HashSet<MessageId> = ids.into_iter().collect();
+    for _listing in 0..2 {
+        visit(&folders(&layout.mailbox(address))?, |id, _| {
+            absent.remove(&id);
+            !absent.is_empty()
+        })?;
+    }
+    remove_unfinished(&layout.archive(address).join("tmp"), &absent)?;
+    Ok(absent)
 }
 
 /// The Message-IDs of ours in the archive folder, as often as they are there.
@@ -127,10 +140,10 @@ fn made_durable(path: &Path) -> io::Result<RemoteId> {
     Ok(RemoteId(path.file_name().map(unique_part_of).unwrap_or_default()))
 }
 
-/// Removes what interrupted deliveries of a message left in `tmp`.
-fn remove_unfinished(tmp: &Path, message_id: &MessageId) -> io::Result<()> {
+/// Removes what interrupted deliveries of these messages left in `tmp`.
+fn remove_unfinished(tmp: &Path, ids: &HashSet<MessageId>) -> io::Result<()> {
     for path in files(tmp)? {
-        if path.file_name().and_then(file_name::message_id).as_ref() == Some(message_id) {
+        if path.file_name().and_then(file_name::message_id).is_some_and(|id| ids.contains(&id)) {
             fs::remove_file(path)?;
         }
     }

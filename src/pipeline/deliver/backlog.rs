@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::outcomes::settled;
-use super::{Deliverer, Next, Visit};
+use super::{Deliverer, LOST, Next, Visit};
 use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert};
 use crate::fault::Fault;
 use crate::ledger::{Delivery, DeliveryState, ItemNo, QueueOf};
@@ -14,8 +16,8 @@ use crate::pipeline::dispatch::Job;
 use crate::pipeline::{RunError, rows};
 use crate::resolve::Mailbox;
 
-/// Copies that are read back at a time.
-const COPIES: u32 = 50;
+/// Most copies that are read back at a time.
+pub(super) const COPIES: u32 = 50;
 
 /// Duplicates that are settled at a time.
 const DUPLICATES: u32 = 500;
@@ -37,12 +39,12 @@ impl Deliverer {
         // What is told and not recorded yet would be read as it was before.
         self.settler.flush().await?;
         let ledger = &self.pipeline.parts.ledger;
-        let ready = ledger.queue(&self.run, &mailbox.id, QueueOf::Ready, ItemNo(0), COPIES).await?;
+        let ready = ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Ready, ItemNo(0), visit.at_a_time).await?;
         if ready.is_empty() {
             self.dispatch.backlog_done(mailbox);
             return Ok(Next::GoOn);
         }
-        let (_, jobs) = self.read_back(mailbox, ready).await?;
+        let (_, jobs) = self.read_back(visit, ready).await?;
         self.intend_and_send(visit, jobs).await
     }
 
@@ -53,14 +55,19 @@ impl Deliverer {
         let pipeline = &self.pipeline;
         let mut after = ItemNo(0);
         loop {
-            let unknown = pipeline.parts.ledger.queue(&self.run, &mailbox.id, QueueOf::Unknown, after, COPIES).await?;
+            let ledger = &pipeline.parts.ledger;
+            let unknown = ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Unknown, after, visit.at_a_time).await?;
             let Some(settled) = unknown.iter().map(|delivery| delivery.settle_at).max() else { return Ok(Next::GoOn) };
-            if let Some(settled) = settled.filter(|settled| *settled > pipeline.now()) {
-                self.wait(visit, pipeline.parts.clock.sleep_until(settled)).await?;
-            }
-            let (last, jobs) = self.read_back(mailbox, unknown).await?;
+            self.wait_until_settled(visit, settled).await?;
+            let (last, jobs) = self.read_back(visit, unknown).await?;
             after = last;
-            let mut absent = Vec::new();
+            let ids: Vec<_> = jobs.iter().map(|job| job.message.mail.message_id.clone()).collect();
+            let not_there = match pipeline.parts.door.absent(mailbox, &ids).await {
+                Ok(not_there) => not_there,
+                Err(error) => return Ok(self.look_up_later(mailbox, error)),
+            };
+            let (mut absent, jobs): (Vec<_>, Vec<_>) =
+                jobs.into_iter().partition(|job| not_there.contains(&job.message.mail.message_id));
             let mut trouble = None;
             for job in jobs {
                 if pipeline.stop.is_cancelled() {
@@ -68,7 +75,6 @@ impl Deliverer {
                 }
                 match self.look_up_one(visit, job).await {
                     LookedUp::Found => {}
-                    LookedUp::Absent(job) if self.is_sent_enough(visit, &job) => self.unanswered(mailbox, &job).await,
                     LookedUp::Absent(job) => absent.push(job),
                     LookedUp::NoAnswer(error) => {
                         trouble = Some(error);
@@ -76,48 +82,66 @@ impl Deliverer {
                     }
                 }
             }
-            if self.intend_and_send(visit, absent).await? == Next::LeaveIt {
-                return Ok(Next::LeaveIt);
+            let absent = self.without_lost(visit, absent).await;
+            match self.intend_and_send(visit, absent).await? {
+                Next::GoOn => {}
+                next => {
+                    self.dispatch.add_look_ups(mailbox);
+                    return Ok(next);
+                }
             }
             if let Some(error) = trouble {
-                return self.look_up_later(visit, &error).await;
+                return Ok(self.look_up_later(mailbox, error));
             }
+        }
+    }
+
+    /// An "absent" is believed from `settled` on. A time further away than the door ever needs was noted by a wrong clock.
+    async fn wait_until_settled(&self, visit: &mut Visit<'_>, settled: Option<DateTime<Utc>>) -> Result<(), RunError> {
+        let (parts, now) = (&self.pipeline.parts, self.pipeline.now());
+        let longest = now + chrono::Duration::from_std(parts.door.settle()).unwrap_or_default();
+        match settled.map(|settled| settled.min(longest)).filter(|settled| *settled > now) {
+            Some(settled) => self.wait(visit, parts.clock.sleep_until(settled)).await,
+            None => Ok(()),
         }
     }
 
     /// Looks one copy up. Without an answer it stays unknown, and is looked up again.
     async fn look_up_one(&self, visit: &mut Visit<'_>, job: Job) -> LookedUp {
         let mailbox = visit.mailbox;
-        match self.pipeline.parts.door.recover(mailbox, &job.message).await {
+        match self.pipeline.parts.door.recover(mailbox, &job.message, &self.permit()).await {
             Ok(Some(remote)) => {
-                tracing::info!(event = "copy_found", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome is there");
-                visit.goes_well();
+                tracing::info!(event = "copy_found", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome is there");
+                visit.succeeded();
                 self.imported(mailbox, &job, remote, 0).await;
                 LookedUp::Found
             }
             Ok(None) => LookedUp::Absent(job),
             Err(error) => {
-                tracing::warn!(event = "look_up_failed", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy could not be looked up; it stays unknown");
+                tracing::warn!(event = "look_up_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy could not be looked up; it stays unknown");
                 LookedUp::NoAnswer(error)
             }
         }
     }
 
-    /// Whether a copy was sent in vain as often as a run tries.
-    fn is_sent_enough(&self, visit: &Visit<'_>, job: &Job) -> bool {
-        let sent = visit.unanswered.get(&job.no).copied().unwrap_or_default();
-        sent >= self.pipeline.settings.retry.attempts
+    /// Leaves absent copies pending that were lost too often to be sent in this run again; returns the others.
+    async fn without_lost(&self, visit: &mut Visit<'_>, absent: Vec<Job>) -> Vec<Job> {
+        let is_lost = |job: &Job| visit.lost.get(&job.no).is_some_and(|times| *times >= LOST);
+        let (lost, others) = absent.into_iter().partition(is_lost);
+        let detail = "it was sent several times, and is not there; see the log";
+        self.unsent(visit.mailbox, lost, DeliveryState::Pending, Some(detail)).await;
+        others
     }
 
     /// A mailbox that doesn't answer is asked again after a pause; one that refuses to is left alone.
-    async fn look_up_later(&self, visit: &mut Visit<'_>, error: &ImportError) -> Result<Next, RunError> {
-        let after = match Fault::from(error) {
+    fn look_up_later(&self, mailbox: &Mailbox, error: ImportError) -> Next {
+        let after = match Fault::from(&error) {
             Fault::Retry { after } => after,
             Fault::LookUp => None,
-            Fault::Hold | Fault::Reject(_) | Fault::Fatal => return Ok(Next::LeaveIt),
+            Fault::Hold | Fault::Reject(_) | Fault::Fatal => return Next::LeaveIt,
         };
-        self.dispatch.add_look_ups(visit.mailbox);
-        self.try_later(visit, after, error).await
+        self.dispatch.add_look_ups(mailbox);
+        Next::TryLater(after, error)
     }
 
     /// Settles the captures of messages that the mailbox has from another capture.
@@ -126,7 +150,7 @@ impl Deliverer {
         self.settler.flush().await?;
         let mut after = ItemNo(0);
         loop {
-            let waiting = ledger.queue(&self.run, &mailbox.id, QueueOf::Duplicates, after, DUPLICATES).await?;
+            let waiting = ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Duplicates, after, DUPLICATES).await?;
             let Some(last) = waiting.last() else { return Ok(()) };
             after = last.no;
             let identities: Vec<_> = waiting.iter().map(|delivery| delivery.identity).collect();
@@ -159,11 +183,11 @@ impl Deliverer {
         let mailbox = visit.mailbox;
         let parts = &self.pipeline.parts;
         let items: Vec<_> = jobs.iter().map(|job| (job.no, job.message.manifest())).collect();
-        let intend = || parts.ledger.intend(&self.run, &parts.holder, &mailbox.id, &items, CONVERTER_VERSION);
+        let intend = || parts.ledger.intend(&self.sender, &mailbox.id, &items, CONVERTER_VERSION);
         self.pipeline.retrier.run("recording intents", intend).await?;
         let mut batches = self.batches(jobs).into_iter();
         let mut next = Next::GoOn;
-        while next == Next::GoOn
+        while matches!(next, Next::GoOn)
             && !self.pipeline.stop.is_cancelled()
             && let Some(batch) = batches.next()
         {
@@ -198,8 +222,9 @@ impl Deliverer {
 
     /// Reads deliveries' items back from staging and converts them again: as many as there is memory for now, one at the
     /// least. Tells the last of them. What can't be read back is left pending.
-    async fn read_back(&self, mailbox: &Mailbox, queue: Vec<Delivery>) -> Result<(ItemNo, Vec<Job>), RunError> {
+    async fn read_back(&self, visit: &mut Visit<'_>, queue: Vec<Delivery>) -> Result<(ItemNo, Vec<Job>), RunError> {
         let pipeline = &self.pipeline;
+        let (asked, mut read) = (queue.len(), 0_u32);
         let numbers: Vec<ItemNo> = queue.iter().map(|delivery| delivery.no).collect();
         let mut records = pipeline.parts.ledger.items(&numbers).await?;
         let records: Vec<_> = numbers.iter().filter_map(|no| records.remove(no)).collect();
@@ -227,11 +252,14 @@ impl Deliverer {
                 }
             };
             last = delivery.no;
+            read += 1;
             match job {
                 Some(job) => jobs.push(job),
-                None => self.unreadable(mailbox, &delivery).await,
+                None => self.unreadable(visit.mailbox, &delivery).await,
             }
         }
+        // What there is no memory for now would be read in vain again.
+        visit.at_a_time = if read as usize == asked { (2 * visit.at_a_time).min(COPIES) } else { read.max(1) };
         Ok((last, jobs))
     }
 

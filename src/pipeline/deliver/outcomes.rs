@@ -14,7 +14,7 @@ impl Deliverer {
             None => (DeliveryState::Imported, None, None),
             Some((reason, detail)) => (DeliveryState::PartiallyImported, Some(reason.name()), Some(detail.clone())),
         };
-        tracing::debug!(event = "delivery_imported", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, outcome = state.name(), "a copy is imported");
+        tracing::debug!(event = "delivery_imported", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, outcome = state.name(), "a copy is imported");
         let bytes = job.message.size();
         let outcome = settled(job.no, mailbox, state, attempts);
         let outcome = Outcome { reason, detail, bytes, remote_id: Some(remote.0), ..outcome };
@@ -24,7 +24,7 @@ impl Deliverer {
     /// A copy of unknown outcome: looked up once the mailbox has settled, before anything is sent again.
     pub(super) async fn unknown(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
         let settle = chrono::Duration::from_std(self.pipeline.parts.door.settle()).unwrap_or_default();
-        tracing::warn!(event = "outcome_unknown", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is looked up before it is sent again");
+        tracing::warn!(event = "outcome_unknown", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is looked up before it is sent again");
         let outcome = Outcome {
             detail: Some(error.to_string()),
             settle_at: Some(self.pipeline.now() + settle),
@@ -35,21 +35,13 @@ impl Deliverer {
     }
 
     pub(super) async fn held(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
-        tracing::error!(event = "delivery_held", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is held; it is pending until a later run");
+        tracing::error!(event = "delivery_held", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is held; it is pending until a later run");
         let outcome = settled(job.no, mailbox, DeliveryState::Pending, 1);
         self.settler.tell(Outcome { detail: Some(error.to_string()), ..outcome }, Some(Arc::clone(&job.space))).await;
     }
 
-    /// A copy that was sent again and again, never with an answer, and is certainly not there.
-    pub(super) async fn unanswered(&self, mailbox: &Mailbox, job: &Job) {
-        tracing::error!(event = "delivery_held", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy was sent several times without an answer, and is not there; it is pending until a later run");
-        let detail = Some("sent several times without an answer, and not there; see the log".to_owned());
-        let outcome = settled(job.no, mailbox, DeliveryState::Pending, 0);
-        self.settler.tell(Outcome { detail, ..outcome }, Some(Arc::clone(&job.space))).await;
-    }
-
     pub(super) async fn rejected(&self, mailbox: &Mailbox, job: &Job, reason: &'static str, error: &ImportError) {
-        tracing::error!(event = "delivery_failed", run.id = %self.run, mailbox = %mailbox.address, item.no = job.no.0, reason, error = %error, "a mailbox rejects a copy for good; the item stays held");
+        tracing::error!(event = "delivery_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, reason, error = %error, "a mailbox rejects a copy for good; the item stays held");
         let outcome = settled(job.no, mailbox, DeliveryState::Failed, 1);
         let outcome = Outcome { reason: Some(reason), detail: Some(error.to_string()), ..outcome };
         self.settler.tell(outcome, Some(Arc::clone(&job.space))).await;

@@ -1,46 +1,17 @@
 //! Words and figures as the pages show them.
 
-use std::fmt::Display;
+use std::borrow::Borrow;
 
 use chrono::{DateTime, Utc};
 
-use crate::fault::Reason;
-use crate::ledger::{PartialReason, RunStatus};
+use crate::digits;
+use crate::ledger::RunStatus;
 use crate::report::lists::Numbers;
 use crate::status::State;
 
-/// What a reason means to an administrator.
-pub(super) fn meaning(reason: &str) -> &'static str {
-    let failed = Reason::from_name(reason).map(|reason| match reason {
-        Reason::NoValidUser => {
-            "neither the mapping nor the e-mail property names a valid user; mend the mapping, then retry"
-        }
-        Reason::SizeExceeded => "over the largest size; it stays in staging whole",
-        Reason::Encrypted => "the content is encrypted, and the key is not here",
-        Reason::Malformed => "the item can't be read; its bytes stay in staging",
-        Reason::MailboxRejected => "the mailbox refused this message for good",
-        Reason::MailboxUnavailable => "the mailbox could not be used for too long",
-    });
-    let partial =
-        PartialReason::ALL.into_iter().find(|partial| partial.name() == reason).map(|partial| match partial {
-            PartialReason::AttachmentMissing => "the source doesn't have an attachment",
-            PartialReason::AttachmentCorrupt => "an attachment's bytes aren't those that were declared",
-            PartialReason::AttachmentRejected => "the mailbox refused an attachment",
-        });
-    failed.or(partial).unwrap_or_default()
-}
-
 /// A number as people read it: 1,234,567.
-pub(super) fn grouped(number: impl Display) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
+pub(super) fn grouped(number: impl Borrow<u64>) -> String {
+    digits::grouped(*number.borrow(), ',')
 }
 
 /// Bytes as people read them.
@@ -103,13 +74,5 @@ mod tests {
         assert_eq!(numbers, ["0", "7", "999", "1,000", "123,456", "1,234,567"]);
         let sizes: Vec<String> = [0_u64, 1023, 1024, 1536, 10 * 1024 * 1024, u64::MAX].map(size).into_iter().collect();
         assert_eq!(sizes, ["0 bytes", "1023 bytes", "1.0 KiB", "1.5 KiB", "10.0 MiB", "1638.3 PiB"]);
-    }
-
-    #[test]
-    fn every_reason_is_explained() {
-        for reason in Reason::ALL.into_iter().map(Reason::name).chain(PartialReason::ALL.map(PartialReason::name)) {
-            assert!(!meaning(reason).is_empty(), "{reason}");
-        }
-        assert_eq!(meaning("unheard_of"), "");
     }
 }

@@ -9,7 +9,7 @@
 //! | a list that times out, breaks off, is over the cap or can't be split | [`SourceError::PageUnreadable`] |
 //! | 404 on an attachment | [`SourceError::AttachmentNotFound`] |
 //! | 410 and codes 48, 49 on an attachment | [`SourceError::AttachmentGone`] |
-//! | a redirect of the list | [`SourceError::Contract`] |
+//! | a redirect | [`SourceError::Contract`] |
 //! | anything else | [`SourceError::Unexpected`] |
 
 use std::ops::Range;
@@ -68,7 +68,7 @@ impl Verdicts<'_> {
             408 | 500..=599 => SourceError::Unavailable(detail),
             404 if attachment => SourceError::AttachmentNotFound(detail),
             410 if attachment => SourceError::AttachmentGone(detail),
-            300..=399 => self.redirected(headers, &detail),
+            300..=399 => Self::redirected(headers, &detail),
             _ => self.of_envelope(&envelope, headers).unwrap_or(SourceError::Unexpected(detail)),
         }
     }
@@ -121,17 +121,14 @@ impl Verdicts<'_> {
         SourceError::Throttled { after: retry_after(headers, self.now), detail }
     }
 
-    fn redirected(&self, headers: &HeaderMap, detail: &str) -> SourceError {
+    fn redirected(headers: &HeaderMap, detail: &str) -> SourceError {
         let target = headers.get(LOCATION).and_then(|value| value.to_str().ok());
         let origin = target.and_then(|target| reqwest::Url::parse(target).ok());
         let to = origin.map_or("another path".to_owned(), |url| url.origin().ascii_serialization());
-        let detail =
-            format!("{detail}: a redirect to {to} is not followed, so that the credential stays where it belongs");
-        match self.asked {
-            // No page can be had, and trying again would get the same answer.
-            Asked::LogIn | Asked::Messages(_) => SourceError::Contract(detail),
-            Asked::Attachment(..) => SourceError::Unexpected(detail),
-        }
+        // It would be the same answer for the next page and the next attachment, and says nothing of what lies there.
+        SourceError::Contract(format!(
+            "{detail}: a redirect to {to} is not followed, so that the credential stays where it belongs"
+        ))
     }
 
     fn detail(&self, signal: &str, envelope: &Envelope) -> String {

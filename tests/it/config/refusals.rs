@@ -163,6 +163,13 @@ fn what_contradicts_itself_is_told() {
         "postgres://",
     );
     assert_only_problem(LOCAL, &[("mailbox", "folder = \"a.b\"")], "mailbox.folder", "dot");
+    assert_only_problem(LEAST, &[("mailbox", "settle = \"39s\"")], "mailbox.settle", "40 s");
+    let short_lease = [("mailbox", "settle = \"0s\""), ("ledger", "lease = \"10s\"")];
+    assert_only_problem(LEAST, &short_lease, "mailbox.settle", "7 s");
+    for class in ["Note", "IPM.", "IPM.a b", "IPM..a"] {
+        let line = format!("message_class = \"{class}\"");
+        assert_only_problem(LEAST, &[("mailbox", line.as_str())], "mailbox.message_class", "not a message class");
+    }
 
     let without_microsoft = LEAST.split("[microsoft]").next().unwrap();
     let told = problems(without_microsoft, &environment());

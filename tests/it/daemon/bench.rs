@@ -185,13 +185,20 @@ impl Bench {
 
     /// Returns when the daemons wait, each on a machine of its own, and nothing is under way. Tells for when the first waits.
     pub(crate) async fn rest(&self, daemons: &mut [&mut RunningDaemon]) -> DateTime<Utc> {
+        let mut beds = self.time.watch();
         let resting = async {
-            let mut first = None;
-            for daemon in daemons {
-                let due = daemon.rest(self.time.watch()).await;
-                first.get_or_insert(due);
+            loop {
+                let doing: Vec<Doing> = daemons.iter().map(|daemon| daemon.doing(&mut beds)).collect();
+                let dues: Vec<_> = doing.iter().filter_map(Doing::rests_until).collect();
+                if dues.len() == daemons.len() {
+                    return *dues.first().expect("a daemon");
+                }
+                if !doing.iter().any(|doing| matches!(doing, Doing::Something)) {
+                    // They look now and then how far the others are.
+                    self.time.pass_until(self.now() + chrono::Duration::seconds(1));
+                }
+                beds.changed().await;
             }
-            first.expect("a daemon")
         };
         tokio::time::timeout(Duration::from_mins(1), resting).await.expect("the daemon comes to rest")
     }
@@ -258,22 +265,36 @@ impl RunningDaemon {
         self.task.await.unwrap().unwrap();
     }
 
-    /// Returns when it waits and sleeps. Nobody sleeps on its machine right after time has passed, and what slept during a run
-    /// is up before its end is told: so one who sleeps, waits, and sleeps still, is at rest.
-    async fn rest(&mut self, mut beds: Watch) -> DateTime<Utc> {
-        loop {
-            let slept = beds.sleeps_on(&self.clock);
-            let phase = *self.phase.borrow_and_update();
-            if let Phase::Waiting(due) = phase
-                && slept
-                && beds.sleeps_on(&self.clock)
-            {
-                return due;
-            }
-            tokio::select! {
-                changed = self.phase.changed() => changed.unwrap(),
-                () = beds.changed() => {}
-            }
+    /// Nobody sleeps on its machine right after time has passed, and what slept during a run is up before its end is told: so
+    /// one who sleeps, waits, and sleeps still, is at rest.
+    fn doing(&self, beds: &mut Watch) -> Doing {
+        let slept = beds.sleepers_on(&self.clock);
+        let phase = *self.phase.borrow();
+        let sleeps = beds.sleepers_on(&self.clock);
+        match phase {
+            Phase::Waiting(due) if slept > 0 && sleeps > 0 => Doing::Rest(due),
+            // Its main loop and whoever keeps its leases sleep anyway.
+            Phase::Running | Phase::Helping if sleeps > 2 => Doing::WaitingForTime,
+            _ => Doing::Something,
+        }
+    }
+}
+
+/// What a daemon does.
+enum Doing {
+    /// It waits for its next run.
+    Rest(DateTime<Utc>),
+    /// It has work under way that waits for time to pass.
+    WaitingForTime,
+    /// Anything else.
+    Something,
+}
+
+impl Doing {
+    fn rests_until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Rest(due) => Some(*due),
+            _ => None,
         }
     }
 }

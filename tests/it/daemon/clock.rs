@@ -72,9 +72,9 @@ impl TrueTime {
 pub(crate) struct Watch(watch::Receiver<State>);
 
 impl Watch {
-    /// Whether somebody sleeps on a machine.
-    pub(crate) fn sleeps_on(&mut self, clock: &MachineClock) -> bool {
-        self.0.borrow_and_update().sleepers.values().any(|sleeper| sleeper.machine == clock.machine)
+    /// How many sleep on a machine.
+    pub(crate) fn sleepers_on(&mut self, clock: &MachineClock) -> usize {
+        self.0.borrow_and_update().sleepers.values().filter(|sleeper| sleeper.machine == clock.machine).count()
     }
 
     pub(crate) async fn changed(&mut self) {

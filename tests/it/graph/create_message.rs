@@ -6,12 +6,12 @@ use bytes::Bytes;
 use whatsapp_archiver::convert::{Mail, MailAttachment, Message};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::mailbox::graph::{GraphDoorSettings, Method};
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor as _, Verdict};
+use whatsapp_archiver::mailbox::{ImportError, MailboxDoor as _, SendPermit, Verdict};
 use whatsapp_archiver::sign_in::Cloud;
 
 use crate::mailbox_contract::{large_message, manifest, message, messages};
 use crate::servers::graph::client::Connection;
-use crate::servers::graph::{Act, Fault};
+use crate::servers::graph::{Act, Fault, StoredAttachment, StoredMessage};
 
 const FOLDER: &str = "WhatsApp Archiver";
 
@@ -40,7 +40,7 @@ async fn a_copy_has_its_class_its_times_and_its_thread() {
     mail.in_reply_to = Some(message(7).mail.message_id.clone());
     mail.references = vec![message(8).mail.message_id.clone(), message(7).mail.message_id.clone()];
     let sent = Arc::new(Message::new(mail));
-    connection.door().import(&mailbox, &[Arc::clone(&sent)]).await.remove(0).unwrap();
+    connection.door().import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
 
     let stored = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER)).remove(0);
     assert!(!stored.is_draft && stored.is_read);
@@ -58,9 +58,9 @@ async fn a_small_message_is_one_request() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     let door = connection.door();
-    door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+    door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     connection.server.clear_log();
-    for result in door.import(&mailbox, &messages(60)).await {
+    for result in door.import(&mailbox, &messages(60), &SendPermit::always()).await {
         result.unwrap();
     }
     let log = connection.server.log();
@@ -81,13 +81,13 @@ async fn a_copy_in_the_wrong_form_is_a_failure_and_is_taken_back() {
             connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
             let mailbox = connection.mailbox("ana");
             let door = connection.door_with(GraphDoorSettings { method, ..GraphDoorSettings::default() });
-            door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+            door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
             connection.server.fail(Fault::once("POST", "mailFolders/", Act::Alter(change)));
-            let error = door.import(&mailbox, &[message(2)]).await.remove(0).unwrap_err();
+            let error = door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
             assert!(matches!(&error, ImportError::Unexpected(text) if text.contains("wrong form")), "{error}");
             let left = connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.len());
             assert_eq!(left, 1, "the wrong copy is gone for good, the other is there");
-            assert_eq!(door.recover(&mailbox, &message(2)).await.unwrap(), None);
+            assert_eq!(door.recover(&mailbox, &message(2), &SendPermit::always()).await.unwrap(), None);
         }
     }
 }
@@ -97,17 +97,17 @@ async fn a_wrong_copy_that_can_not_be_taken_back_is_never_sent_again() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     let door = connection.door();
-    door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+    door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     // The copy really is a draft: the server lost the flags.
     connection.server.fail(Fault::once("POST", "permanentDelete", Act::reply(500, "generalException")));
     connection.server.fail(Fault::once("POST", "mailFolders/", Act::Alter(|reply| reply["isDraft"] = true.into())));
-    let error = door.import(&mailbox, &[message(2)]).await.remove(0).unwrap_err();
+    let error = door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{error}");
     connection.server.with(|world| {
         let id = message(2).mail.message_id.clone();
         world.mailbox(&mailbox.id.0).by_message_id(id.as_str()).unwrap().is_draft = true;
     });
-    let error = door.recover(&mailbox, &message(2)).await.unwrap_err();
+    let error = door.recover(&mailbox, &message(2), &SendPermit::always()).await.unwrap_err();
     assert!(matches!(&error, ImportError::Unexpected(text) if text.contains("draft")), "{error}");
 }
 
@@ -117,7 +117,7 @@ async fn files_of_every_size_arrive_once() {
     let mailbox = connection.mailbox("ana");
     let door = connection.door();
     let sent = with_files(1, &[0, 10, 2_900_000, 2_000_000, 3_000_000, 4_200_000]);
-    door.import(&mailbox, &[Arc::clone(&sent)]).await.remove(0).unwrap();
+    door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
     assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
     let log = connection.server.log();
     let count = |text: &str| log.iter().filter(|line| line.contains(text)).count();
@@ -133,7 +133,7 @@ async fn a_file_below_the_servers_minimum_is_posted() {
     let mailbox = connection.mailbox("ana");
     connection.server.with(|world| world.smallest_session = 3_050_000);
     let sent = with_files(1, &[3_000_000]);
-    connection.door().import(&mailbox, &[Arc::clone(&sent)]).await.remove(0).unwrap();
+    connection.door().import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
     assert_eq!(connection.door().verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
 }
 
@@ -145,10 +145,110 @@ async fn where_there_are_no_upload_sessions_nothing_is_begun() {
         // The server stands for all clouds, so the token must be for the cloud's own Graph.
         connection.server.with(|world| world.login.graph_audience = None);
         let door = connection.door();
-        let error = door.import(&mailbox, &[large_message()]).await.remove(0).unwrap_err();
+        let error = door.import(&mailbox, &[large_message()], &SendPermit::always()).await.remove(0).unwrap_err();
         assert!(matches!(&error, ImportError::Rejected(text) if text.contains("imap")), "{error}");
         assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
-        door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+        // A text of this length becomes a file.
+        let error = door.import(&mailbox, &[long_message()], &SendPermit::always()).await.remove(0).unwrap_err();
+        assert!(matches!(&error, ImportError::Rejected(text) if text.contains("imap")), "{error}");
+        assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
+        door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+    }
+}
+
+/// A message whose text alone is too large for one request.
+fn long_message() -> Arc<Message> {
+    let mut mail = message(1).mail.clone();
+    mail.text = "much to say ".repeat(300_000);
+    mail.html = format!("<html><body><pre>{}</pre></body></html>", mail.text);
+    Arc::new(Message::new(mail))
+}
+
+/// What verification says after somebody changed the copy.
+async fn verdict_after(method: Method, sent: Arc<Message>, change: impl FnOnce(&mut StoredMessage)) -> Verdict {
+    let connection = Connection::new();
+    connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
+    let mailbox = connection.mailbox("ana");
+    let door = connection.door_with(GraphDoorSettings { method, ..GraphDoorSettings::default() });
+    door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
+    assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    connection.server.with(|world| change(&mut world.mailbox(&mailbox.id.0).messages[0]));
+    door.verify(&mailbox, &[manifest(&sent)]).await.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn the_ledgers_word_on_the_text_counts_and_not_the_copys_own() {
+    for method in [Method::CreateMessage, Method::ImportMime] {
+        let verdict = verdict_after(method, message(1), |copy| {
+            copy.html = copy.html.replace("Message", "Massage");
+            // Whoever can change the body can change what the copy says of itself.
+            copy.properties.clear();
+        });
+        assert!(matches!(verdict.await, Verdict::Altered { detail } if detail.contains("text")), "{method:?}");
+    }
+    let verdict = verdict_after(Method::CreateMessage, long_message(), |copy| {
+        let file = &mut copy.attachments[0].bytes;
+        let place = file.len() / 2;
+        file[place] ^= 1;
+    });
+    assert!(matches!(verdict.await, Verdict::Altered { detail } if detail.contains("whole message")));
+}
+
+#[tokio::test]
+async fn a_file_that_grew_or_came_is_an_alteration_and_no_error() {
+    let verdict = verdict_after(Method::CreateMessage, with_files(1, &[1_000, 5_000]), |copy| {
+        copy.attachments[0].bytes = vec![7; 6_000_000];
+    });
+    assert!(matches!(verdict.await, Verdict::Altered { detail } if detail.contains("other bytes")));
+    let verdict = verdict_after(Method::CreateMessage, message(1), |copy| {
+        copy.attachments.push(StoredAttachment {
+            id: "added".to_owned(),
+            name: "added.txt".to_owned(),
+            content_type: "text/plain".to_owned(),
+            bytes: b"x".to_vec(),
+            is_inline: false,
+        });
+    });
+    assert!(matches!(verdict.await, Verdict::Altered { detail } if detail.contains("attachments")));
+}
+
+#[tokio::test]
+async fn files_are_listed_where_there_can_be_some() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let door = connection.door();
+    let sent = messages(5);
+    for result in door.import(&mailbox, &sent, &SendPermit::always()).await {
+        result.unwrap();
+    }
+    connection.server.clear_log();
+    let manifests: Vec<_> = sent.iter().map(|message| manifest(message)).collect();
+    assert_eq!(door.verify(&mailbox, &manifests).await.unwrap(), vec![Verdict::Intact; 5]);
+    assert!(
+        connection.server.log().iter().all(|line| !line.contains("/attachments")),
+        "{:#?}",
+        connection.server.log()
+    );
+    assert!(door.verify_batch() <= 100);
+}
+
+#[tokio::test]
+async fn the_permission_that_a_look_up_lacks_is_the_look_ups_own() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let settings = GraphDoorSettings { method: Method::ImportMime, ..GraphDoorSettings::default() };
+    let door = connection.door_with(settings);
+    connection.server.fail(Fault::always("/mailFolders", Act::reply(403, "ErrorAccessDenied")).of("GET"));
+    connection.server.fail(Fault::always("/messages", Act::reply(403, "ErrorAccessDenied")).of("GET"));
+    let refusals = [
+        door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err(),
+        door.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap_err(),
+        door.verify(&mailbox, &[manifest(&message(1))]).await.unwrap_err(),
+        door.inventory(&mailbox).await.unwrap_err(),
+    ];
+    for error in refusals {
+        let told = error.to_string();
+        assert!(told.contains("grant the application Mail.ReadWrite,"), "{told}");
     }
 }
 
@@ -156,18 +256,15 @@ async fn where_there_are_no_upload_sessions_nothing_is_begun() {
 async fn a_text_too_large_for_one_request_arrives_whole() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let mut mail = message(1).mail.clone();
-    mail.text = "much to say ".repeat(300_000);
-    mail.html = format!("<html><body><pre>{}</pre></body></html>", mail.text);
-    let sent = Arc::new(Message::new(mail));
+    let sent = long_message();
     let door = connection.door();
-    door.import(&mailbox, &[Arc::clone(&sent)]).await.remove(0).unwrap();
+    door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
     let stored = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER)).remove(0);
     assert_eq!(stored.attachments.len(), 1);
     assert_eq!(stored.attachments[0].bytes, sent.mail.html.as_bytes());
     assert!(stored.html.contains(&stored.attachments[0].name));
     assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
-    assert!(door.recover(&mailbox, &sent).await.unwrap().is_some());
+    assert!(door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -177,9 +274,9 @@ async fn a_mailbox_that_refuses_another_sender_is_asked_once() {
         let mailbox = connection.mailbox("bo");
         connection.server.with(|world| world.foreign_from_refused = Some(status));
         let door = connection.door();
-        door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+        door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
         connection.server.clear_log();
-        door.import(&mailbox, &[message(2)]).await.remove(0).unwrap();
+        door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap();
         assert_eq!(connection.server.log().len(), 1, "{:#?}", connection.server.log());
         let stored = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER));
         assert_eq!(stored.len(), 2);
@@ -195,14 +292,14 @@ async fn a_request_too_large_is_sent_again_without_its_files() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     let door = connection.door();
-    door.import(&mailbox, &[message(9)]).await.remove(0).unwrap();
+    door.import(&mailbox, &[message(9)], &SendPermit::always()).await.remove(0).unwrap();
     connection.server.fail(Fault::once("POST", "/messages", Act::reply(413, "RequestEntityTooLarge")));
     let sent = with_files(1, &[1_000, 2_000]);
-    door.import(&mailbox, &[Arc::clone(&sent)]).await.remove(0).unwrap();
+    door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
     assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
     // Without files there is nothing to leave out.
     connection.server.fail(Fault::once("POST", "/messages", Act::reply(413, "RequestEntityTooLarge")));
-    let error = door.import(&mailbox, &[message(2)]).await.remove(0).unwrap_err();
+    let error = door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::Rejected(_)), "{error}");
 }
 
@@ -217,7 +314,7 @@ async fn mime_too_large_is_created_as_properties() {
     let settings = GraphDoorSettings { method: Method::ImportMime, ..GraphDoorSettings::default() };
     let door = connection.door_with(settings);
     let large = with_files(1, &[3_500_000]);
-    let results = door.import(&mailbox, &[Arc::clone(&large), message(2)]).await;
+    let results = door.import(&mailbox, &[Arc::clone(&large), message(2)], &SendPermit::always()).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let sent = [manifest(&large), manifest(&message(2))];
     assert_eq!(door.verify(&mailbox, &sent).await.unwrap(), [Verdict::Intact, Verdict::Intact]);

@@ -7,7 +7,7 @@ use futures_util::future::join;
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::convert::Message;
 use whatsapp_archiver::mailbox::graph::GraphDoor;
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor as _};
+use whatsapp_archiver::mailbox::{ImportError, MailboxDoor as _, SendPermit};
 use whatsapp_archiver::resolve::Mailbox;
 use whatsapp_archiver::throttle::Limits;
 
@@ -21,14 +21,14 @@ async fn never_more_than_four_at_once_for_one_mailbox() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     let door = connection.door();
-    door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+    door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     connection.server.hold();
     let sent: Vec<_> = (2..40).map(message).collect();
     let release = async {
         connection.server.wait_for_in_flight(4).await;
         connection.server.release();
     };
-    let (results, ()) = join(door.import(&mailbox, &sent), release).await;
+    let (results, ()) = join(door.import(&mailbox, &sent, &SendPermit::always()), release).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let id = &mailbox.id.0;
     assert_eq!(connection.server.with(|world| world.limits.most_in_flight(id)), 4);
@@ -41,7 +41,7 @@ async fn drain(connection: &Connection, door: &GraphDoor, mailbox: &Mailbox, mes
     while !left.is_empty() {
         let batch: Vec<_> = left.drain(..left.len().min(60)).collect();
         let mut pause = Duration::ZERO;
-        for (message, result) in batch.iter().zip(door.import(mailbox, &batch).await) {
+        for (message, result) in batch.iter().zip(door.import(mailbox, &batch, &SendPermit::always()).await) {
             match result {
                 Ok(_) => {}
                 Err(ImportError::Throttled { after, .. }) => {
@@ -92,10 +92,10 @@ async fn a_refusal_says_how_long_the_mailbox_rests() {
         let connection = Connection::standing();
         let mailbox = connection.mailbox("ana");
         let door = connection.door();
-        door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+        door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
         assert_eq!(door.closed_until(&mailbox), None);
         connection.server.fail(Fault::once("POST", "/messages", Act::throttle(retry_after)));
-        let error = door.import(&mailbox, &[message(2)]).await.remove(0).unwrap_err();
+        let error = door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
         let ImportError::Throttled { after, .. } = error else { panic!("{error}") };
         assert_eq!(after, Some(Duration::from_secs(expected)));
         let until = start_time() + Duration::from_secs(expected);
@@ -108,21 +108,21 @@ async fn a_throttled_mailbox_waits_alone() {
     let connection = Connection::standing();
     let (ana, bo) = (connection.mailbox("ana"), connection.mailbox("bo"));
     let door = connection.door();
-    door.import(&ana, &[message(1)]).await.remove(0).unwrap();
+    door.import(&ana, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     let throttled = Fault::once("POST", format!("users/{}/", ana.id.0), Act::throttle(RetryAfter::Seconds(600)));
     connection.server.fail(throttled);
-    let error = door.import(&ana, &[message(2)]).await.remove(0).unwrap_err();
+    let error = door.import(&ana, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::Throttled { .. }), "{error}");
 
     // Its long wait holds nobody's memory: it is told at once. The other is served while the clock stands still.
-    let error = door.import(&ana, &[message(2)]).await.remove(0).unwrap_err();
+    let error = door.import(&ana, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
     let ImportError::Throttled { after, .. } = error else { panic!("{error}") };
     assert_eq!(after, Some(Duration::from_mins(10)));
-    for result in door.import(&bo, &messages(30)).await {
+    for result in door.import(&bo, &messages(30), &SendPermit::always()).await {
         result.unwrap();
     }
     connection.clock.advance(Duration::from_mins(10));
-    door.import(&ana, &[message(2)]).await.remove(0).unwrap();
+    door.import(&ana, &[message(2)], &SendPermit::always()).await.remove(0).unwrap();
     assert_eq!(connection.server.with(|world| world.messages_in(&ana.id.0, "WhatsApp Archiver")).len(), 2);
 }
 
@@ -131,11 +131,12 @@ async fn a_short_wait_is_waited_for() {
     let connection = Connection::standing();
     let mailbox = connection.mailbox("ana");
     let door = connection.door();
-    door.import(&mailbox, &[message(1)]).await.remove(0).unwrap();
+    door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     connection.server.fail(Fault::once("POST", "/messages", Act::throttle(RetryAfter::Seconds(4))));
-    door.import(&mailbox, &[message(2)]).await.remove(0).unwrap_err();
+    door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
     let sent = [message(2)];
-    let mut waiting = Box::pin(door.import(&mailbox, &sent));
+    let permit = SendPermit::always();
+    let mut waiting = Box::pin(door.import(&mailbox, &sent, &permit));
     assert!(futures_util::poll!(waiting.as_mut()).is_pending());
     connection.clock.advance(Duration::from_secs(4));
     waiting.await.remove(0).unwrap();
@@ -147,11 +148,12 @@ async fn all_mailboxes_together_keep_the_total() {
     let mailboxes: Vec<_> = ["a", "b", "c", "d"].map(|name| connection.mailbox(name)).to_vec();
     let door = connection.door();
     for mailbox in &mailboxes {
-        door.import(mailbox, &[message(1)]).await.remove(0).unwrap();
+        door.import(mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     }
     connection.server.hold();
     let sent: Vec<_> = (2..10).map(message).collect();
-    let all = futures_util::future::join_all(mailboxes.iter().map(|mailbox| door.import(mailbox, &sent)));
+    let permit = SendPermit::always();
+    let all = futures_util::future::join_all(mailboxes.iter().map(|mailbox| door.import(mailbox, &sent, &permit)));
     let release = async {
         connection.server.wait_for_in_flight(6).await;
         // Everybody else had time to come: each try yields to all others.

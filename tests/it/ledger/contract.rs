@@ -13,7 +13,8 @@ use whatsapp_archiver::source::Cursor;
 use whatsapp_archiver::window::Window;
 
 use super::{
-    Database, at, begin, copy, holder, identity, key, mailbox, manifest, new_item, page, prepared, run_id, window,
+    Database, at, begin, copy, holder, identity, key, mailbox, manifest, new_item, page, prepared, run_id, sender,
+    window,
 };
 
 /// The contract, against databases of one kind.
@@ -185,7 +186,7 @@ pub(super) async fn what_is_written_is_read_back(database: Database) {
 
     let mut done = outcome(numbers[0], 1, DeliveryState::Unknown);
     (done.settle_at, done.detail, done.attempts, done.bytes) = (Some(at(99)), Some("lost".into()), 3, 1 << 33);
-    ledger.settle(&run_id(1), &[done]).await.unwrap();
+    ledger.settle(&sender(1), &[done]).await.unwrap();
     let queue = ledger.queue(&run_id(1), &mailbox(1).id, QueueOf::Unknown, ItemNo(0), 10).await.unwrap();
     assert_eq!((queue[0].settle_at, queue[0].attempts, queue[0].first), (Some(at(99)), 3, true));
     assert_eq!(ledger.run(&run_id(1)).await.unwrap().unwrap().bytes_imported, 1 << 33);
@@ -215,7 +216,7 @@ pub(super) async fn hundreds_of_rows_go_in_one_call(database: Database) {
     assert_eq!(ledger.unmapped(&run_id(1), 10).await.unwrap().0[0].items, 3);
 
     let done: Vec<Outcome> = numbers[..300].iter().map(|no| outcome(*no, 1, DeliveryState::Imported)).collect();
-    ledger.settle(&run_id(1), &done).await.unwrap();
+    ledger.settle(&sender(1), &done).await.unwrap();
     let account = ledger.account(&run_id(1)).await.unwrap();
     assert_eq!((account.of(DeliveryState::Imported), account.total()), (300, 666));
     let identities: Vec<_> = (0..300).map(identity).collect();
@@ -329,7 +330,7 @@ pub(super) async fn what_a_run_was_sending_is_unknown_to_the_next(database: Data
     let row = |index: usize, state| prepared(no[index], vec![copy(1, index, state, Some(holder(1)))]);
     let all = [row(0, Sending), row(1, Ready), row(2, Pending), row(3, Sending)];
     ledger.record_prepared(&run_id(1), at(0), &all).await.unwrap();
-    ledger.settle(&run_id(1), &[outcome(no[3], 1, Imported)]).await.unwrap();
+    ledger.settle(&sender(1), &[outcome(no[3], 1, Imported)]).await.unwrap();
 
     // The same process takes over what its own run left, as any other.
     ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], Some(ItemId(1)), at(9)).await.unwrap();
@@ -342,12 +343,12 @@ pub(super) async fn what_a_run_was_sending_is_unknown_to_the_next(database: Data
     assert_eq!(ledger.account(&run_id(1)).await.unwrap().of(Imported), 1, "what has its outcome stays");
 
     // What the first run tells late changes nothing, and it can't send any more.
-    ledger.settle(&run_id(1), &[outcome(no[0], 1, Ready), outcome(no[1], 1, Imported)]).await.unwrap();
+    ledger.settle(&sender(1), &[outcome(no[0], 1, Ready), outcome(no[1], 1, Imported)]).await.unwrap();
     let account = ledger.account(&run_id(2)).await.unwrap();
     assert_eq!((account.of(Unknown), account.of(Ready)), (1, 2));
     let intend = |run: usize, index: usize| {
         let (ledger, items) = (ledger.clone(), [(no[index], manifest(index))]);
-        async move { ledger.intend(&run_id(run), &holder(run), &mailbox(1).id, &items, "1").await }
+        async move { ledger.intend(&sender(run), &mailbox(1).id, &items, "1").await }
     };
     assert!(matches!(intend(1, 1).await, Err(LedgerError::LeaseLost(_))));
     intend(2, 1).await.unwrap();
@@ -400,7 +401,7 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
         prepared(no[2], vec![copy(1, 1, Ready, None)]),
     ];
     ledger.record_prepared(&run_id(1), at(0), &all).await.unwrap();
-    ledger.settle(&run_id(1), &[outcome(no[2], 1, SkippedDuplicate)]).await.unwrap();
+    ledger.settle(&sender(1), &[outcome(no[2], 1, SkippedDuplicate)]).await.unwrap();
     ledger.leave_pending(&run_id(1), None, "later").await.unwrap();
     ledger.freeze_account(&run_id(1)).await.unwrap();
 
@@ -420,7 +421,7 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
 
     // What a later run settles leaves the frozen lists alone.
     ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], None, at(9)).await.unwrap();
-    ledger.settle(&run_id(2), &[outcome(no[1], 1, DeliveryState::Imported)]).await.unwrap();
+    ledger.settle(&sender(2), &[outcome(no[1], 1, DeliveryState::Imported)]).await.unwrap();
     assert_eq!(list(Some(1), vec![], None).await.len(), 2);
     assert_eq!(list(None, vec![], None).await.len(), 1);
     let account = ledger.account(&run_id(2)).await.unwrap();

@@ -9,7 +9,9 @@ use whatsapp_archiver::ledger::{
     DeliveryState, ItemNo, Lease, Ledger, LedgerError, NewDelivery, Outcome, Prepared, QueueOf, Target,
 };
 
-use super::{Database, at, begin, copy, holder, identity, key, mailbox, manifest, new_item, page, prepared, run_id};
+use super::{
+    Database, at, begin, copy, holder, identity, key, mailbox, manifest, new_item, page, prepared, run_id, sender,
+};
 use DeliveryState::{Failed, Imported, Pending, Ready, Sending, SkippedDuplicate, Unknown};
 
 const MAILBOXES: usize = 3;
@@ -209,8 +211,8 @@ async fn take(ledger: &Ledger, model: &mut Model, step: &Step) {
         Step::GiveUp { run, before } => {
             let failed = ledger.give_up(&run_id(*run), at(*before)).await.unwrap();
             let mut count = 0;
-            let late =
-                |row: &&mut Row| row.run == *run && row.state == Pending && row.to.is_some() && row.created < *before;
+            let is_open = |row: &Row| matches!(row.state, Pending | Unknown) && row.to.is_some();
+            let late = |row: &&mut Row| row.run == *run && is_open(row) && row.created < *before;
             for row in model.rows_mut().filter(late) {
                 row.state = Failed;
                 count += 1;
@@ -341,7 +343,7 @@ async fn prepare(
 async fn intend(ledger: &Ledger, model: &mut Model, run: usize, to: usize, items: &[usize]) {
     let places = model.places(items);
     let sent: Vec<_> = places.iter().map(|place| (model.items[*place].no, manifest(*place))).collect();
-    let intended = ledger.intend(&run_id(run), &holder(run), &mailbox(to).id, &sent, "1").await;
+    let intended = ledger.intend(&sender(run), &mailbox(to).id, &sent, "1").await;
     let may = |row: &Row| row.run == run && matches!(row.state, Ready | Unknown);
     let all = places.iter().all(|place| model.items[*place].rows.get(&target(to)).is_some_and(may));
     if all {
@@ -376,7 +378,7 @@ async fn settle(ledger: &Ledger, model: &mut Model, run: usize, outcomes: &[(usi
             bytes: 0,
         })
         .collect();
-    ledger.settle(&run_id(run), &records).await.unwrap();
+    ledger.settle(&sender(run), &records).await.unwrap();
     let settled: Vec<_> = told.into_iter().map(|(at, state)| (at, state, settle_at(state))).collect();
     for ((place, to), state, settle_at) in settled {
         if let Some(row) = model.items[place].rows.get_mut(&target(to)).filter(|row| row.run == run) {

@@ -1,10 +1,13 @@
 //! The clauses of the contract, one function each.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::future::join_all;
 use whatsapp_archiver::convert::Message;
-use whatsapp_archiver::mailbox::{ImportError, Verdict};
+use whatsapp_archiver::identity::MessageId;
+use whatsapp_archiver::mailbox::{ImportError, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
 
 use super::sample::one_of_each;
@@ -40,7 +43,7 @@ pub(crate) async fn several_messages_have_a_result_each_in_order(harness: &dyn H
     let manifests: Vec<_> = sent.iter().rev().map(|message| manifest(message)).collect();
     let verdicts = harness.door().verify(&mailbox, &manifests).await.unwrap();
     assert_eq!(verdicts, vec![Verdict::Intact; sent.len()]);
-    assert!(harness.door().import(&mailbox, &[]).await.is_empty());
+    assert!(harness.door().import(&mailbox, &[], &SendPermit::always()).await.is_empty());
 }
 
 pub(crate) async fn the_largest_message_arrives(harness: &dyn Harness) {
@@ -69,7 +72,7 @@ pub(crate) async fn mailboxes_do_not_see_each_other(harness: &dyn Harness) {
     import_all(harness, &bo, &[message(2)]).await;
     assert_archived(harness, &ana, &messages(2)).await;
     assert_archived(harness, &bo, &[message(2)]).await;
-    assert_eq!(harness.door().recover(&bo, &message(1)).await.unwrap(), None);
+    assert_eq!(harness.door().recover(&bo, &message(1), &SendPermit::always()).await.unwrap(), None);
     assert_eq!(harness.door().verify(&bo, &[manifest(&message(1))]).await.unwrap(), [Verdict::Missing]);
 }
 
@@ -86,7 +89,7 @@ pub(crate) async fn many_mailboxes_at_once(harness: &dyn Harness) {
 pub(crate) async fn nothing_is_found_where_nothing_was_sent(harness: &dyn Harness) {
     let mailbox = harness.make_mailbox("ana").await;
     let door = harness.door();
-    assert_eq!(door.recover(&mailbox, &message(1)).await.unwrap(), None);
+    assert_eq!(door.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap(), None);
     assert_eq!(door.inventory(&mailbox).await.unwrap(), []);
     assert_eq!(door.verify(&mailbox, &[manifest(&message(1))]).await.unwrap(), [Verdict::Missing]);
     assert_eq!(door.verify(&mailbox, &[]).await.unwrap(), []);
@@ -101,8 +104,8 @@ pub(crate) async fn what_arrived_is_found_wherever_it_was_moved(harness: &dyn Ha
     assert_archived(harness, &mailbox, &[message(1), message(3)]).await;
 
     let door = harness.door();
-    assert!(door.recover(&mailbox, &sent[0]).await.unwrap().is_some());
-    assert!(door.recover(&mailbox, &sent[1]).await.unwrap().is_some(), "people move messages");
+    assert!(door.recover(&mailbox, &sent[0], &SendPermit::always()).await.unwrap().is_some());
+    assert!(door.recover(&mailbox, &sent[1], &SendPermit::always()).await.unwrap().is_some(), "people move messages");
     let manifests: Vec<_> = sent.iter().map(|message| manifest(message)).collect();
     assert_eq!(door.verify(&mailbox, &manifests).await.unwrap(), vec![Verdict::Intact; 3]);
     assert_eq!(sorted_inventory(harness, &mailbox).await, ids(&[&sent[0], &sent[2]]));
@@ -122,9 +125,13 @@ pub(crate) async fn a_lost_answer_ends_in_one_copy(harness: &dyn Harness) {
         result.unwrap();
     }
     let door = harness.door();
-    let found = door.recover(&mailbox, &sent).await.unwrap();
+    let found = door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap();
     assert!(found.is_some());
-    assert_eq!(door.recover(&mailbox, &sent).await.unwrap(), found, "looking again changes nothing");
+    assert_eq!(
+        door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap(),
+        found,
+        "looking again changes nothing"
+    );
     assert_archived(harness, &mailbox, &messages(2)).await;
 }
 
@@ -138,11 +145,55 @@ pub(crate) async fn a_lost_attempt_ends_in_one_copy(harness: &dyn Harness) {
         harness.heal(&mailbox).await;
     }
     let door = harness.door();
-    assert_eq!(door.recover(&mailbox, &sent).await.unwrap(), None);
+    assert_eq!(door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap(), None);
     assert_archived(harness, &mailbox, &[message(1)]).await;
     import_one(harness, &mailbox, &sent).await.unwrap();
-    assert!(door.recover(&mailbox, &sent).await.unwrap().is_some());
+    assert!(door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap().is_some());
     assert_archived(harness, &mailbox, &messages(2)).await;
+}
+
+pub(crate) async fn what_is_there_is_never_called_absent(harness: &dyn Harness) {
+    let mailbox = harness.make_mailbox("ana").await;
+    let all = messages(40);
+    let (sent, unsent) = all.split_at(30);
+    let ids: Vec<_> = all.iter().map(|message| message.mail.message_id.clone()).collect();
+    let door = harness.door();
+    let are_absent = |absent: &HashSet<MessageId>, some: &[Arc<Message>]| {
+        some.iter().filter(|message| absent.contains(&message.mail.message_id)).count()
+    };
+    // A door may know of none; where it knows, it knows of all.
+    let before = door.absent(&mailbox, &ids).await.unwrap();
+    assert!([0, all.len()].contains(&are_absent(&before, &all)), "{before:?}");
+    import_all(harness, &mailbox, sent).await;
+    harness.move_elsewhere(&mailbox, &sent[3].mail.message_id).await;
+    let after = door.absent(&mailbox, &ids).await.unwrap();
+    assert_eq!(are_absent(&after, sent), 0, "{after:?}");
+    assert_eq!(are_absent(&after, unsent), if before.is_empty() { 0 } else { unsent.len() });
+    assert!(door.absent(&mailbox, &[]).await.unwrap().is_empty());
+}
+
+pub(crate) async fn what_is_not_permitted_is_certainly_not_sent(harness: &dyn Harness) {
+    let mailbox = harness.make_mailbox("ana").await;
+    import_all(harness, &mailbox, &[message(1)]).await;
+    // The permit ends in the middle of the batch: what came before that is there, and nothing else.
+    for asked in [0_u32, 1, 3] {
+        let left = AtomicU32::new(asked);
+        let permit = SendPermit::new(move || {
+            left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+        });
+        let sent: Vec<_> = (0..6).map(|n| message(10 * asked + n + 2)).collect();
+        let results = harness.door().import(&mailbox, &sent, &permit).await;
+        assert_eq!(results.len(), sent.len());
+        assert!(asked > 0 || results.iter().all(Result::is_err), "{results:?}");
+        for (message, result) in sent.iter().zip(results) {
+            let found = harness.door().recover(&mailbox, message, &SendPermit::always()).await.unwrap();
+            match result {
+                Ok(_) => assert!(found.is_some()),
+                Err(ImportError::Unavailable(_)) => assert_eq!(found, None),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
 }
 
 pub(crate) async fn a_refusal_is_certain_and_leaves_nothing(harness: &dyn Harness) {
@@ -151,7 +202,7 @@ pub(crate) async fn a_refusal_is_certain_and_leaves_nothing(harness: &dyn Harnes
         if !harness.trouble(&mailbox, trouble).await {
             continue;
         }
-        let results = harness.door().import(&mailbox, &messages(2)).await;
+        let results = harness.door().import(&mailbox, &messages(2), &SendPermit::always()).await;
         assert_eq!(results.len(), 2);
         for result in results {
             let as_it_should = match (trouble, &result) {

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, watch};
 use whatsapp_archiver::clock::{Clock as _, ManualClock};
 use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::identity::MessageId;
-use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
 
 use crate::oracle::{Found, Mailboxes};
@@ -71,8 +71,6 @@ struct State {
     once: BTreeMap<String, VecDeque<Act>>,
     always: BTreeMap<String, Act>,
     no_look_ups: Option<Act>,
-    /// A message with this in it never arrives.
-    poison: Option<String>,
     closed: BTreeMap<String, DateTime<Utc>>,
     calls: Vec<Call>,
     at_work: usize,
@@ -104,11 +102,6 @@ impl ScriptedDoor {
     /// What a mailbox does with the next message that it isn't told about yet.
     pub(crate) fn next(&self, mailbox: &str, act: Act) {
         self.state().once.entry(mailbox.to_owned()).or_default().push_back(act);
-    }
-
-    /// Loses each message that has this in it, until `None` ends that.
-    pub(crate) fn set_poison(&self, text: Option<&str>) {
-        self.state().poison = text.map(str::to_owned);
     }
 
     /// What a mailbox does with every message, until `None` ends that.
@@ -202,9 +195,7 @@ impl ScriptedDoor {
 impl State {
     fn take(&mut self, mailbox: &str, message: &Message) -> Result<RemoteId, ImportError> {
         let once = self.once.get_mut(mailbox).and_then(VecDeque::pop_front);
-        let is_poison = |text: &String| String::from_utf8_lossy(message.mime()).contains(text.as_str());
-        let poison = self.poison.as_ref().filter(|text| is_poison(text)).map(|_| Act::LoseTheRequest);
-        let act = once.or_else(|| self.always.get(mailbox).cloned()).or(poison);
+        let act = once.or_else(|| self.always.get(mailbox).cloned());
         if matches!(act, None | Some(Act::TakeAndLoseTheAnswer)) {
             let held = self.held.entry(mailbox.to_owned()).or_default();
             held.push((message.mail.message_id.clone(), message.mime().to_vec()));
@@ -234,13 +225,23 @@ impl MailboxDoor for ScriptedDoor {
         self.state().closed.get(&mailbox.address).copied().filter(|until| *until > self.clock.now())
     }
 
-    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+    async fn import(
+        &self,
+        mailbox: &Mailbox,
+        messages: &[Arc<Message>],
+        _permit: &SendPermit,
+    ) -> Vec<Result<RemoteId, ImportError>> {
         self.enter(mailbox, Asked::Import(messages.len())).await;
         let mut state = self.state();
         messages.iter().map(|message| state.take(&mailbox.address, message)).collect()
     }
 
-    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
+    async fn recover(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        _permit: &SendPermit,
+    ) -> Result<Option<RemoteId>, ImportError> {
         self.enter(mailbox, Asked::LookUp).await;
         let state = self.state();
         if let Some(act) = &state.no_look_ups {

@@ -55,6 +55,7 @@ async fn a_run_that_failed_goes_on_at_its_cursor() {
     assert!(matches!(finished.error, Some(RunError::SourceAt { cursor: Cursor(20), .. })), "{:?}", finished.error);
     assert_eq!(finished.report.items.available_from_source, 20);
     assert_eq!(world.ledger.watermark().await.unwrap(), None);
+    assert_eq!(world.held(ANA), whatsapp_ids(1..=20), "what was staged is delivered all the same");
 
     world.source = None;
     let asked = world.server.page_requests().len();
@@ -191,4 +192,25 @@ impl World {
         let window = self.run().await.window.unwrap();
         assert_eq!(window.to, now - behind - chrono::Duration::minutes(5));
     }
+}
+
+/// The windows that lie in staging.
+async fn staged_windows(world: &World) -> usize {
+    world.ledger.purgeable_windows(world.clock.now(), 100).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_clock_that_runs_ahead_purges_nothing() {
+    let mut world = World::new().await;
+    world.retain = Some(Duration::from_hours(24 * 30));
+    world.server.add([to_ana(1)]);
+    world.run().await;
+    assert_eq!(staged_windows(&world).await, 1);
+    world.server.hold_time();
+    world.clock.advance(Duration::from_hours(24 * 31));
+    world.run().await;
+    assert_eq!(staged_windows(&world).await, 1, "by the source's clock it is the same day");
+    world.server.let_time_go();
+    world.run().await;
+    assert_eq!(staged_windows(&world).await, 0);
 }

@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::{Clock as _, ManualClock, SharedClock};
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
-use whatsapp_archiver::ledger::{DeliveryState, Failure, FailureFilter, ItemSelection, Ledger, RunId};
+use whatsapp_archiver::ledger::{DeliveryState, Failure, FailureFilter, Holder, ItemSelection, Ledger, RunId};
 use whatsapp_archiver::mailbox::DoorLimits;
-use whatsapp_archiver::pipeline::{Inputs, Order, Parts, Pipeline, RunError, RunFinished, Settings};
+use whatsapp_archiver::pipeline::{Inputs, Keeping, Order, Parts, Pipeline, RunError, RunFinished, Settings};
 use whatsapp_archiver::report::Report;
 use whatsapp_archiver::report::lists::{Numbers, write_json};
 use whatsapp_archiver::resolve::Resolver;
@@ -25,6 +25,7 @@ use whatsapp_archiver::source::telemessage::{ATTACHMENT_PATH, MESSAGES_PATH, Tel
 use whatsapp_archiver::staging::local::LocalStaging;
 
 use super::door::ScriptedDoor;
+use super::staging::ScriptedStaging;
 use super::users::ScriptedUsers;
 use crate::oracle;
 use crate::servers::telemessage::{
@@ -48,6 +49,10 @@ pub(crate) struct World {
     pub(crate) page_size: usize,
     /// Stands before TeleMessage, where something does.
     pub(crate) source: Option<Arc<dyn Source>>,
+    /// Stands in the place of the staging area, where something does.
+    pub(crate) staging: Option<Arc<ScriptedStaging>>,
+    /// How long windows are kept; for ever where nothing is said.
+    pub(crate) retain: Option<Duration>,
 }
 
 /// When the first run starts.
@@ -126,6 +131,8 @@ impl World {
             mapping: format!("15550100,{ANA}\n15550101,{BEN}\n15550102,{CLEO}\n"),
             page_size: 100,
             source: None,
+            staging: None,
+            retain: None,
             clock,
             directory,
         }
@@ -146,18 +153,28 @@ impl World {
         TeleMessage::new(client, self.shared_clock(), settings).unwrap()
     }
 
+    /// Puts a staging area that fails on command in the place of the plain one.
+    pub(crate) fn scripted_staging(&mut self) -> Arc<ScriptedStaging> {
+        let staging = Arc::new(ScriptedStaging::in_folder(&self.directory.path().join("staging")));
+        self.staging = Some(Arc::clone(&staging));
+        staging
+    }
+
     fn shared_clock(&self) -> SharedClock {
         Arc::<ManualClock>::clone(&self.clock)
     }
 
     /// The parts of a process with this holder.
-    fn parts(&self, holder: whatsapp_archiver::ledger::Holder) -> Parts {
+    fn parts(&self, holder: Holder) -> Parts {
         let mapping = format!("External User ID,Microsoft 365 User Mailbox\n{}", self.mapping);
         let (mapping, _) = Mapping::read(mapping.as_bytes(), "mapping.csv").unwrap();
         Parts {
             clock: self.shared_clock(),
             source: self.source.clone().unwrap_or_else(|| Arc::new(self.telemessage())),
-            staging: Arc::new(LocalStaging::new(self.directory.path().join("staging"))),
+            staging: match &self.staging {
+                Some(staging) => Arc::<ScriptedStaging>::clone(staging),
+                None => Arc::new(LocalStaging::new(self.directory.path().join("staging"))),
+            },
             resolver: Arc::new(Resolver::new(Some(Arc::new(mapping)), true, Arc::<ScriptedUsers>::clone(&self.users))),
             door: Arc::<ScriptedDoor>::clone(&self.door),
             ledger: self.ledger.clone(),
@@ -172,8 +189,20 @@ impl World {
     }
 
     /// A pipeline of a process with this holder.
-    pub(crate) fn pipeline(&self, holder: whatsapp_archiver::ledger::Holder, stop: CancellationToken) -> Pipeline {
-        Pipeline::new(self.parts(holder), self.settings.clone(), stop)
+    pub(crate) fn pipeline(&self, holder: Holder, stop: CancellationToken) -> Pipeline {
+        let keeping = Keeping { retain: self.retain, ..Keeping::default() };
+        Pipeline::new(self.parts(holder), self.settings.clone(), stop).keeping(keeping)
+    }
+
+    /// A pipeline of a process with this holder, at other mailboxes.
+    pub(crate) fn pipeline_at(&self, door: Arc<ScriptedDoor>, holder: Holder, stop: CancellationToken) -> Pipeline {
+        Pipeline::new(Parts { door, ..self.parts(holder) }, self.settings.clone(), stop)
+    }
+
+    /// What makes a pipeline at other mailboxes, on another connection to the ledger.
+    pub(crate) fn pipeline_parts(&self, door: Arc<ScriptedDoor>) -> impl FnOnce(Ledger, Holder) -> Pipeline + use<> {
+        let (parts, settings) = (self.parts(Holder::new()), self.settings.clone());
+        move |ledger, holder| Pipeline::new(Parts { door, ledger, holder, ..parts }, settings, CancellationToken::new())
     }
 
     /// A regular run whose process dies when the first mailbox is asked for something.
@@ -198,7 +227,7 @@ impl World {
         });
     }
 
-    fn ledger_url(&self) -> String {
+    pub(crate) fn ledger_url(&self) -> String {
         format!("sqlite://{}", self.directory.path().join("ledger.db").display())
     }
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::identity::MessageId;
-use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, Verdict};
+use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use whatsapp_archiver::pipeline::{Order, RunError};
 use whatsapp_archiver::resolve::Mailbox;
 use whatsapp_archiver::staging::{BlobName, ByteStream, StagedStream, Staging, StagingError};
@@ -111,9 +111,14 @@ impl MailboxDoor for MortalDoor {
     fn settle(&self) -> Duration {
         self.inner.settle()
     }
-    async fn import(&self, mailbox: &Mailbox, messages: &[Arc<Message>]) -> Vec<Result<RemoteId, ImportError>> {
+    async fn import(
+        &self,
+        mailbox: &Mailbox,
+        messages: &[Arc<Message>],
+        permit: &SendPermit,
+    ) -> Vec<Result<RemoteId, ImportError>> {
         self.death.point().await;
-        let results = self.inner.import(mailbox, messages).await;
+        let results = self.inner.import(mailbox, messages, permit).await;
         for message in messages {
             let key = (mailbox.address.clone(), message.mail.message_id.clone());
             *self.imports.lock().unwrap().entry(key).or_default() += 1;
@@ -121,9 +126,14 @@ impl MailboxDoor for MortalDoor {
         self.death.point().await;
         results
     }
-    async fn recover(&self, mailbox: &Mailbox, message: &Message) -> Result<Option<RemoteId>, ImportError> {
+    async fn recover(
+        &self,
+        mailbox: &Mailbox,
+        message: &Message,
+        permit: &SendPermit,
+    ) -> Result<Option<RemoteId>, ImportError> {
         self.death.point().await;
-        self.inner.recover(mailbox, message).await
+        self.inner.recover(mailbox, message, permit).await
     }
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
         self.inner.verify(mailbox, sent).await

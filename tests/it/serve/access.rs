@@ -25,6 +25,19 @@ fn cookie(reply: &Reply) -> String {
 }
 
 #[tokio::test]
+async fn without_a_token_a_proxy_opens_no_page() {
+    let mut site = Site::start(None).await;
+    site.seed.run(now(), RunStatus::Complete, &[]).await;
+    site.health.set_ready();
+    for (path, public) in PATHS {
+        let proxied = site.get_with(path, &[("x-forwarded-for", "192.0.2.1")]).await;
+        assert_eq!(proxied.status.is_success(), public, "{path}");
+        assert_eq!(site.get(path).await.status, StatusCode::OK, "{path}");
+        assert!(public || text(&proxied).contains("http.token"), "{path}: {}", text(&proxied));
+    }
+}
+
+#[tokio::test]
 async fn the_matrix_of_access() {
     let site = guarded().await;
     let session = cookie(&site.sign_in(&format!("token={TOKEN}"), &[]).await);

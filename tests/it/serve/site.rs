@@ -73,7 +73,7 @@ impl Site {
         let stop = CancellationToken::new();
         let served = Served {
             ledger: ledger.clone(),
-            schedule: schedule.clone(),
+            schedule: tokio::sync::watch::Sender::new(schedule.clone()).subscribe(),
             clock: shared,
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),

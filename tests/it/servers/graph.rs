@@ -26,7 +26,7 @@ mod uploads;
 pub(crate) mod world;
 
 pub(crate) use fault::{Act, Fault, RetryAfter};
-pub(crate) use world::{StoredMessage, UserSpec, World};
+pub(crate) use world::{StoredAttachment, StoredMessage, UserSpec, World};
 
 use http::{Answer, Request};
 

@@ -13,6 +13,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use whatsapp_archiver::clock::SharedClock;
 
@@ -57,6 +58,8 @@ struct State {
     outage: Option<Fault>,
     /// Spoils answers by chance, the one that nothing else spoils.
     chance: Option<Chance>,
+    /// The time that the server goes by, where it isn't the clock's.
+    held_time: Option<DateTime<Utc>>,
     requests: Vec<Request>,
 }
 
@@ -102,6 +105,7 @@ impl TeleMessageServer {
             media_faults: BTreeMap::new(),
             outage: None,
             chance: None,
+            held_time: None,
             requests: Vec::new(),
         };
         let archive = Arc::new(Archive { clock, state: Mutex::new(state) });
@@ -203,6 +207,17 @@ impl TeleMessageServer {
     /// Spoils every answer, until `None` ends that.
     pub(crate) fn set_outage(&self, fault: Option<Fault>) {
         self.state().outage = fault;
+    }
+
+    /// The server's time stands still, until it is let go.
+    pub(crate) fn hold_time(&self) {
+        let now = self.archive.clock.now();
+        self.state().held_time = Some(now);
+    }
+
+    /// The server's time is the clock's again.
+    pub(crate) fn let_time_go(&self) {
+        self.state().held_time = None;
     }
 
     /// The requests so far, in order of arrival.

@@ -10,6 +10,12 @@ use crate::identity::Identity;
 /// The file's length in bytes: more than goes along in one request.
 const FILE: usize = 3_500_000;
 
+/// A message of this date without a file, another one each time.
+pub(super) fn small(date: DateTime<Utc>) -> Message {
+    let mail = message(date).mail;
+    Message::new(Mail { attachments: Vec::new(), ..mail })
+}
+
 /// A message of this date, another one each time.
 pub(super) fn message(date: DateTime<Utc>) -> Message {
     let once = uuid::Uuid::now_v7();

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::graph::{CallError, Graph, Refusal, Version, literal};
 use crate::http::Remote;
+use crate::json_fault::JsonFault;
 use crate::resolve::users::{Answer, DirectoryError};
 use crate::resolve::{Mailbox, MailboxId};
 use crate::sign_in::SignInError;
@@ -138,8 +139,9 @@ enum NoMailbox {
 }
 
 fn users_in(way: Way, address: &str, reply: Result<Bytes, CallError>) -> Found {
-    let unreadable =
-        |error: serde_json::Error| DirectoryError::Unexpected(format!("a user that can't be read: {error}"));
+    let unreadable = |error: serde_json::Error| {
+        DirectoryError::Unexpected(format!("a user that can't be read: {}", JsonFault::from(error)))
+    };
     match reply {
         Ok(body) if way == Way::PrincipalName && is_plain(address) => {
             Ok(vec![serde_json::from_slice(&body).map_err(unreadable)?])
@@ -235,7 +237,7 @@ fn no_answer(error: &CallError, permission: &str) -> DirectoryError {
                 }
             ))
         }
-        CallError::Refused(_) | CallError::Unreadable(_) | CallError::Unexpected(_) => {
+        CallError::Refused(_) | CallError::Unreadable(_) | CallError::TooLarge(_) | CallError::Unexpected(_) => {
             DirectoryError::Unexpected(error.to_string())
         }
     }

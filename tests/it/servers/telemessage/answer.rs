@@ -39,7 +39,7 @@ pub(super) async fn list(Extract(archive): Extract<Arc<Archive>>, headers: Heade
     }
     let (page, gzip) = {
         let state = archive.state();
-        (Page::of(&state, &request, archive.clock.now()), state.gzip)
+        (Page::of(&state, &request, state.held_time.unwrap_or_else(|| archive.clock.now())), state.gzip)
     };
     let gzip = gzip && text(&headers, header::ACCEPT_ENCODING).is_some_and(|accepted| accepted.contains("gzip"));
     spoilt_page(page, fault, gzip)

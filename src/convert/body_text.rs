@@ -5,7 +5,7 @@ use crate::digest::{Digest, Digester};
 
 /// The digest of the words of `html`: what stands outside of tags, comments, head, style and script, entities decoded,
 /// white space left out.
-pub(super) fn digest(html: &str) -> Digest {
+pub(crate) fn digest(html: &str) -> Digest {
     let mut digester = Digester::default();
     let mut buffer = [0; 4];
     let mut take = |character: char| {

@@ -1,0 +1,40 @@
+//! What a message says besides its text, value by value, for exports whose form has a place for each.
+
+use super::attachment::{self, attached_item};
+use super::body::Body;
+use super::people::People;
+use super::{Message, StagedAttachment};
+use crate::item::Item;
+use crate::resolve::Resolution;
+
+/// Label and value of all that an item's message says besides its text and its header's fields. Nobody's address is among
+/// them, so that the recorded resolution isn't needed.
+pub(crate) fn remarks(item: &Item, message: &Message) -> Vec<(String, String)> {
+    let staged = staged(item, message);
+    let nobody = Resolution::default();
+    let people = People::of(item, &nobody, "");
+    let files = attachment::files(item, &staged, &message.mail.message_id);
+    let subject = &message.mail.subject;
+    let marks = [(item.forwarded, "Forwarded"), (item.view_once, "View once")];
+    let marks = marks.into_iter().filter(|(is_set, _)| *is_set).map(|(_, mark)| (mark.to_owned(), "yes".to_owned()));
+    std::iter::once(("Subject".to_owned(), subject.clone()))
+        .chain(marks)
+        .chain(Body::of(item, &people, &files, subject).remarks())
+        .collect()
+}
+
+/// The item's attachments as they were staged.
+fn staged(item: &Item, message: &Message) -> Vec<StagedAttachment> {
+    let mut files = message.mail.attachments.iter();
+    let attachments = files.len() + message.missing.len() - usize::from(attached_item(item).is_some());
+    let mut missing = message.missing.iter().peekable();
+    let one = |index| match missing.next_if(|missing| missing.index == index) {
+        Some(missing) if missing.corrupt => Some(StagedAttachment::Corrupt { detail: missing.detail.clone() }),
+        Some(missing) => Some(StagedAttachment::Missing { detail: missing.detail.clone() }),
+        None => {
+            let file = files.next()?;
+            Some(StagedAttachment::Present { bytes: file.bytes.clone(), digest: file.digest })
+        }
+    };
+    (0..attachments).map_while(one).collect()
+}

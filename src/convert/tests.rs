@@ -1,0 +1,118 @@
+//! What a message says of items that the golden ones don't show.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn item_of(mut body: Value) -> Item {
+    body["messageTime"] = 1_763_700_000_000_i64.into();
+    let raw = json!({"id": 1, "gatewayReceivedDate": 1_763_700_000_123_i64, "body": body}).to_string();
+    Item::read(raw.as_bytes(), DateTime::from_timestamp(1_763_700_000, 0).unwrap()).unwrap()
+}
+
+fn message_of(body: Value, files: &[&'static [u8]]) -> (Item, Message) {
+    let item = item_of(body);
+    let present = |bytes: &&'static [u8]| StagedAttachment::Present {
+        bytes: Bytes::from_static(bytes),
+        digest: Digest::of(bytes),
+    };
+    let staged: Vec<StagedAttachment> = files.iter().map(present).collect();
+    let message = convert(&item, &staged, &Resolution::default(), "whatsapp.invalid");
+    (item, message)
+}
+
+#[test]
+fn an_item_of_an_unknown_type_is_shown_as_it_came() {
+    let poll = json!({"messageType": "POLL", "poll": {"question": "Lunch?", "options": ["Soup", "Salad"]},
+        "attachment": [{"name": "a.txt", "content": "U2VjcmV0"}]});
+    let (_, message) = message_of(poll, &[b"Secret"]);
+    for shown in ["Lunch?", "Soup", "Salad"] {
+        assert!(message.mail.text.contains(shown) && message.mail.html.contains(shown), "{}", message.mail.text);
+    }
+    assert!(!message.mail.text.contains("U2VjcmV0"));
+    assert_eq!(message.mail.attachments.len(), 1);
+}
+
+#[test]
+fn a_long_item_of_an_unknown_type_is_attached() {
+    let long = format!("{}the end", "é".repeat(20_000));
+    let poll = json!({"messageType": "POLL", "poll": {"question": "Lunch?", "long": long},
+        "attachment": [{"name": "item.json", "content": "U2VjcmV0"}]});
+    let (item, message) = message_of(poll, &[b"{}"]);
+    assert!(message.mail.text.len() < 40_000 && message.mail.text.contains("all of it is attached"));
+    let [_, whole] = message.mail.attachments.as_slice() else { panic!("{:?}", message.mail.attachments) };
+    assert_eq!((whole.name.as_str(), whole.content_type.as_str()), ("item (2).json", "application/json"));
+    let read: Value = serde_json::from_slice(&whole.bytes).unwrap();
+    assert!(read["body"]["poll"]["long"].as_str().unwrap().ends_with("the end"));
+    assert_eq!(whole.digest, Digest::of(&whole.bytes));
+    assert!(!message.is_partial());
+    assert!(remarks(&item, &message).iter().any(|(label, _)| label == "File item (2).json"));
+}
+
+#[test]
+fn a_known_item_shows_its_thread_name_and_status_and_no_json() {
+    let body = json!({"messageType": "APP_MESSAGE", "threadName": "Desk", "messageStatus": "DELIVERED", "text": "x"});
+    let (item, message) = message_of(body, &[]);
+    assert!(
+        message.mail.text.contains("Thread name: Desk\n") && message.mail.text.contains("Message status: DELIVERED\n")
+    );
+    assert_eq!(item.whole, None);
+    let (_, message) = message_of(json!({"messageType": "APP_MESSAGE", "messageStatus": "NA"}), &[]);
+    assert!(!message.mail.text.contains("Message status"));
+}
+
+#[test]
+fn a_digest_that_cannot_be_read_is_told() {
+    let body = json!({"messageType": "APP_MESSAGE", "attachment": [{"name": "a.txt", "digest": "md5:d41d8cd9"}]});
+    let (_, message) = message_of(body, &[b"a"]);
+    assert!(message.mail.text.contains("can't be read") && message.mail.text.contains("md5:d41d8cd9"));
+    let of = |digest: &str| item_of(json!({"attachment": [{"digest": digest}]})).attachments.remove(0).digest;
+    assert_eq!(of("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="), Some(Digest::of(b"")));
+}
+
+#[test]
+fn a_status_post_goes_to_nobody_by_name() {
+    let body = json!({"messageType": "APP_MESSAGE", "groupId": "status@broadcast", "text": "x",
+        "sender": {"value": "15550101"}, "recipients": [{"value": "status@broadcast"}]});
+    let (_, message) = message_of(body, &[]);
+    assert_eq!(message.mail.subject, "STATUS - WhatsApp message from +15550101");
+    assert_eq!(message.mail.thread_topic, "WhatsApp chat status");
+    assert!(message.mail.text.contains("Chat: status\n"));
+}
+
+#[test]
+fn a_name_of_digits_is_another_s_address() {
+    let body = json!({"messageType": "APP_MESSAGE", "sender": {"value": "15550100", "type": "ALPHANUMERIC"},
+        "recipients": [{"value": "15550100", "type": "PHONE"}],
+        "participantEnrichments": {"15550100": {"firstName": "Ana", "email": "ana@contoso.example"}}});
+    let (_, message) = message_of(body, &[]);
+    assert_ne!(message.mail.from.address, "ana@contoso.example");
+    assert_eq!(message.mail.to.len(), 1);
+    assert_eq!(message.mail.to[0].address, "ana@contoso.example");
+    assert_ne!(message.mail.from.address, "15550100@whatsapp.invalid");
+}
+
+#[test]
+fn remarks_say_what_only_the_body_says() {
+    let card: &'static [u8] = b"BEGIN:VCARD\r\nFN:Nina Kovalenko\r\nTEL:+15550109\r\nEND:VCARD\r\n";
+    let body = json!({"messageType": "MULTIMEDIA_MESSAGE", "forwarded": true, "viewOnce": true, "subject": "Own subject",
+        "threadName": "Desk", "attachment": [{"name": "../a.vcf", "contentType": "image/png"}]});
+    let (item, message) = message_of(body, &[card]);
+    let remarks = remarks(&item, &message);
+    let told =
+        |label: &str, value: &str| remarks.iter().any(|(one, other)| one.contains(label) && other.contains(value));
+    let digest = Digest::of(card).to_string();
+    for (label, value) in [
+        ("Subject", "Own subject"),
+        ("Forwarded", "yes"),
+        ("View once", "yes"),
+        ("Thread name", "Desk"),
+        ("File a.vcf", "declared as image/png"),
+        ("File a.vcf", "Named by its sender: ../a.vcf"),
+        ("File a.vcf", digest.as_str()),
+        ("Contact card a.vcf", "Nina Kovalenko"),
+        ("Contact card a.vcf", "+15550109"),
+    ] {
+        assert!(told(label, value), "{label} {value}: {remarks:?}");
+    }
+}

@@ -1,0 +1,172 @@
+//! Several processes send the copies of one run: the one that pulls keeps the account, the others help.
+//!
+//! A helper's right to send for a run is a lease of its own. Whatever a helper records, it records together with a touch of that
+//! lease, in one transaction: once the lease is taken away, or the account is closed, nothing of a helper's reaches it any more.
+
+use chrono::{DateTime, Utc};
+use sqlx::{Any, Transaction};
+
+use super::deliveries::{mailboxes_of, read_mailbox};
+use super::sql::{self, ROWS, built, list_of_placeholders, millis};
+use super::{Holder, Lease, Ledger, LedgerError, RunId, RunRecord};
+use crate::resolve::{Mailbox, MailboxId};
+
+/// Who sends, and on whose account.
+#[derive(Debug, Clone)]
+pub struct Sender {
+    /// The run whose account the copies are in.
+    pub run: RunId,
+    /// The process.
+    pub holder: Holder,
+    /// The run is another process's.
+    pub helps: bool,
+}
+
+impl Sender {
+    /// The lease that a helper's right to send is.
+    pub fn lease(&self) -> Lease {
+        Lease::Help(self.run.clone(), self.holder.clone())
+    }
+
+    /// Fails where this is a helper that may not send any more. Whoever takes the right away waits for the transaction's end.
+    pub(super) async fn check(&self, transaction: &mut Transaction<'_, Any>) -> Result<(), LedgerError> {
+        if !self.helps {
+            return Ok(());
+        }
+        let touched = sqlx::query(
+            "UPDATE leases SET until = until WHERE resource = $1 AND holder = $2
+               AND EXISTS (SELECT 1 FROM runs WHERE run_id = $3 AND status = 'running')
+               AND NOT EXISTS (SELECT 1 FROM leases AS closed WHERE closed.resource = $4)",
+        )
+        .bind(self.lease().resource())
+        .bind(self.holder.0.clone())
+        .bind(self.run.0.clone())
+        .bind(closed(&self.run))
+        .execute(&mut **transaction)
+        .await?;
+        match touched.rows_affected() {
+            0 => Err(LedgerError::LeaseLost(format!("run {}, which it helped", self.run))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Ledger {
+    /// The run of the process that pulls, where its copies may be sent by others too.
+    pub async fn run_to_help(&self, now: DateTime<Utc>) -> Result<Option<RunRecord>, LedgerError> {
+        let row = sqlx::query(
+            "SELECT runs.* FROM runs
+             JOIN leases AS puller ON puller.resource = 'puller' AND puller.holder = runs.holder AND puller.until > $1
+             JOIN leases AS alive ON alive.resource = 'run:' || runs.run_id AND alive.until > $1
+             WHERE runs.status = 'running' AND runs.kind IN ('regular', 'backfill')
+             ORDER BY runs.started DESC, runs.run_id DESC LIMIT 1",
+        )
+        .bind(millis(now))
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map(RunRecord::read).transpose()
+    }
+
+    /// How many processes help a run.
+    pub async fn helpers(&self, run: &RunId, now: DateTime<Utc>) -> Result<u64, LedgerError> {
+        let row = sqlx::query("SELECT COUNT(*) AS helpers FROM leases WHERE resource LIKE $1 AND until > $2")
+            .bind(helpers_of(run))
+            .bind(millis(now))
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(u64::try_from(sql::get::<i64>(&row, "helpers")?).unwrap_or_default())
+    }
+
+    /// Takes the right to send from those helpers of a run whose leases have run out.
+    pub async fn dismiss_silent_helpers(&self, run: &RunId, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        sqlx::query("DELETE FROM leases WHERE resource LIKE $1 AND until <= $2")
+            .bind(helpers_of(run))
+            .bind(millis(now))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// Closes a run's account: from now on, helpers record nothing in it. What they are sending is looked up by the next run.
+    pub async fn close_account(&self, run: &RunId) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
+        sqlx::query("INSERT INTO leases (resource, holder, until) VALUES ($1, '', 0) ON CONFLICT DO NOTHING")
+            .bind(closed(run))
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM leases WHERE resource LIKE $1")
+            .bind(helpers_of(run))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Mailboxes with copies of a run that are still to be sent or looked up, the longest queue first.
+    pub async fn waiting_mailboxes(&self, run: &RunId) -> Result<Vec<Mailbox>, LedgerError> {
+        let waiting = mailboxes_of("run_id = $1 AND state IN ('ready', 'sending', 'unknown')");
+        let rows = sqlx::query(built(waiting)).bind(run.0.clone()).fetch_all(&self.pool).await?;
+        rows.iter().map(read_mailbox).collect()
+    }
+
+    /// Whether helpers of a run are at any of these mailboxes.
+    pub async fn are_helped(
+        &self,
+        run: &RunId,
+        mailboxes: &[MailboxId],
+        now: DateTime<Utc>,
+    ) -> Result<bool, LedgerError> {
+        for chunk in mailboxes.chunks(ROWS) {
+            let statement = format!(
+                "SELECT 1 FROM leases AS at JOIN leases AS help ON help.holder = at.holder AND help.until > $1
+                 WHERE help.resource LIKE $2 AND at.until > $1 AND at.resource IN {} LIMIT 1",
+                list_of_placeholders(3, chunk.len())
+            );
+            let mut query = sqlx::query(built(statement)).bind(millis(now)).bind(helpers_of(run));
+            for mailbox in chunk {
+                query = query.bind(Lease::Mailbox(mailbox.clone()).resource());
+            }
+            if query.fetch_optional(&self.pool).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes mailboxes over whose helper has gone: what it was sending is unknown, and settles from `settle_at`. The
+    /// mailboxes must be leased by the process of the run, and the helper dismissed.
+    pub async fn take_over(
+        &self,
+        sender: &Sender,
+        mailboxes: &[MailboxId],
+        settle_at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
+        for chunk in mailboxes.chunks(ROWS) {
+            let statement = format!(
+                "UPDATE deliveries SET state = 'unknown', settle_at = $1
+                 WHERE run_id = $2 AND state = 'sending' AND holder <> $3 AND mailbox_id IN {}",
+                list_of_placeholders(4, chunk.len())
+            );
+            let mut query = sqlx::query(built(statement))
+                .bind(millis(settle_at))
+                .bind(sender.run.0.clone())
+                .bind(sender.holder.0.clone());
+            for mailbox in chunk {
+                query = query.bind(mailbox.0.clone());
+            }
+            query.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// The mark of a closed account. It goes when the run's end is recorded, which says the same.
+pub(super) fn closed(run: &RunId) -> String {
+    format!("closed:{run}")
+}
+
+fn helpers_of(run: &RunId) -> String {
+    format!("help:{run}:%")
+}

@@ -1,0 +1,122 @@
+//! Helping: this process sends a part of the copies of another one's run, while that one pulls and keeps the account.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::deliver::Deliverer;
+use super::dispatch::Dispatch;
+use super::leases::Leases;
+use super::memory::Memory;
+use super::settle::{Settler, settler};
+use super::sharing::POLL;
+use super::{Pipeline, RunError};
+use crate::ledger::{Lease, LedgerError, RunId, Sender};
+use crate::resolve::{Mailbox, MailboxId};
+
+/// A helper at its work.
+struct Helper {
+    pipeline: Pipeline,
+    sender: Sender,
+    leases: Arc<Leases>,
+    dispatch: Arc<Dispatch>,
+    settler: Settler,
+}
+
+impl Pipeline {
+    /// Sends copies of another process's run until that run ends, or has no need of it any more.
+    pub async fn help(&self, run: RunId) -> Result<(), RunError> {
+        let (ledger, holder) = (&self.parts.ledger, &self.parts.holder);
+        let sender = Sender { run, holder: holder.clone(), helps: true };
+        let leases = Arc::new(Leases::new(self.settings.lease, self.now()));
+        self.take_leases(&leases, &[sender.lease()]).await?;
+        tracing::info!(event = "help_started", run.id = %sender.run, "another process's run is under way; this one sends a part of its copies");
+        let pipeline = self.for_one_run();
+        let result = pipeline.with_leases(&leases, pipeline.send_for(&sender, &leases)).await;
+        ledger.release_leases(holder).await?;
+        tracing::info!(event = "help_ended", run.id = %sender.run, "this process no longer sends for the other one's run");
+        match result {
+            // The run ended first. What was being sent then is looked up by the next one.
+            Err(RunError::Ledger(LedgerError::LeaseLost(_)) | RunError::Stopped) => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn send_for(&self, sender: &Sender, leases: &Arc<Leases>) -> Result<(), RunError> {
+        self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
+        self.claim_staging().await?;
+        let dispatch = Arc::new(Dispatch::default());
+        let (settler, outcomes) = settler();
+        let settling = {
+            let (pipeline, sender) = (self.clone(), sender.clone());
+            self.spawn(async move { pipeline.settle_outcomes(&sender, outcomes).await })
+        };
+        let deliverer = Deliverer {
+            pipeline: self.clone(),
+            sender: sender.clone(),
+            leases: Arc::clone(leases),
+            memory: Memory::new(self.settings.max_item_size),
+            dispatch: Arc::clone(&dispatch),
+            settler: settler.clone(),
+            places: Arc::new(Semaphore::new(self.parts.door.limits().mailboxes.max(1))),
+        };
+        let fed = CancellationToken::new();
+        let delivering = self.spawn(deliverer.deliver_all(fed.clone()));
+        let helper =
+            Helper { pipeline: self.clone(), sender: sender.clone(), leases: Arc::clone(leases), dispatch, settler };
+        let feeding = helper.feed().await;
+        drop(helper);
+        fed.cancel();
+        let delivered = super::run::ended(delivering).await;
+        let settled = super::run::ended(settling).await;
+        settled.and(delivered).and(feeding)
+    }
+}
+
+impl Helper {
+    /// Looks for mailboxes that nobody is at, and gives back those that it is done with, while the run is under way.
+    async fn feed(&self) -> Result<(), RunError> {
+        let (pipeline, ledger) = (&self.pipeline, &self.pipeline.parts.ledger);
+        let mut given_up = HashSet::new();
+        while !pipeline.stop.is_cancelled() {
+            self.give_back(&mut given_up).await?;
+            match ledger.run_to_help(pipeline.now()).await? {
+                Some(run) if run.id == self.sender.run => {}
+                _ => break,
+            }
+            let waiting = ledger.waiting_mailboxes(&self.sender.run).await?;
+            self.take(waiting.into_iter().filter(|mailbox| !given_up.contains(&mailbox.id)).collect()).await?;
+            tokio::select! {
+                () = pipeline.stop.cancelled() => {}
+                () = pipeline.parts.clock.sleep(POLL) => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn take(&self, waiting: Vec<Mailbox>) -> Result<(), RunError> {
+        let is_new = |mailbox: &Mailbox| !self.leases.holds(&Lease::Mailbox(mailbox.id.clone()));
+        let new: Vec<Mailbox> = waiting.iter().filter(|mailbox| is_new(mailbox)).cloned().collect();
+        let ids: Vec<MailboxId> = new.iter().map(|mailbox| mailbox.id.clone()).collect();
+        self.pipeline.take_mailboxes(&self.leases, &ids).await?;
+        // What is ours already may have got more.
+        for mailbox in waiting.iter().filter(|mailbox| !is_new(mailbox)) {
+            self.dispatch.add_all(mailbox);
+        }
+        Ok(())
+    }
+
+    /// Gives back mailboxes that have nothing left, once their outcomes are recorded.
+    async fn give_back(&self, given_up: &mut HashSet<MailboxId>) -> Result<(), RunError> {
+        let idle = self.dispatch.take_idle();
+        if idle.is_empty() {
+            return Ok(());
+        }
+        self.settler.flush().await?;
+        given_up.extend(idle.iter().filter(|(_, given_up)| *given_up).map(|(mailbox, _)| mailbox.clone()));
+        let idle: Vec<MailboxId> = idle.into_iter().map(|(mailbox, _)| mailbox).collect();
+        Ok(self.pipeline.release_mailboxes(&self.leases, &idle).await?)
+    }
+}

@@ -1,0 +1,45 @@
+//! What a run learnt of the source's health.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use chrono::{DateTime, Utc};
+
+use super::Pipeline;
+
+/// What a run learnt of the source's health.
+#[derive(Debug, Default)]
+pub(super) struct SourceHealth {
+    failed_in_a_row: AtomicU32,
+    clocks_differ: AtomicBool,
+}
+
+impl SourceHealth {
+    /// An attachment could not be had; returns how many in a row.
+    pub(super) fn attachment_failed(&self) -> u32 {
+        self.failed_in_a_row.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+
+    /// The source answered for an attachment, whatever it said.
+    pub(super) fn attachment_answered(&self) {
+        self.failed_in_a_row.store(0, Ordering::Relaxed);
+    }
+
+    /// The source's clock and ours can't both be right.
+    pub(super) fn note_clocks_differ(&self) {
+        self.clocks_differ.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the clocks were found to differ.
+    pub(super) fn clocks_differ(&self) -> bool {
+        self.clocks_differ.load(Ordering::Relaxed)
+    }
+}
+
+impl Pipeline {
+    /// The present, by the earlier of our clock and the source's; nothing where the source doesn't answer now.
+    pub(super) async fn present_at_the_source(&self) -> Option<DateTime<Utc>> {
+        let theirs = self.parts.source.log_in().await.ok()?;
+        let ours = self.now();
+        Some(theirs.map_or(ours, |theirs| theirs.min(ours)))
+    }
+}

@@ -1,0 +1,168 @@
+//! Several processes send the copies of one run.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use whatsapp_archiver::clock::Clock as _;
+use whatsapp_archiver::item::ItemId;
+use whatsapp_archiver::ledger::{Holder, Ledger, RunId, RunStatus};
+use whatsapp_archiver::pipeline::{Order, Pipeline, RunFinished};
+use whatsapp_archiver::source::telemessage::TeleMessage;
+use whatsapp_archiver::source::{AttachmentStream, Cursor, Page, Source, SourceError};
+use whatsapp_archiver::window::Window;
+
+use super::door::ScriptedDoor;
+use super::world::{ANA, BEN, CLEO, FEW, World, ana, ben, cleo, counts, message, whatsapp_ids};
+use crate::oracle;
+
+/// TeleMessage, whose pages wait to be let through.
+struct Gate(TeleMessage, Arc<Semaphore>);
+
+#[async_trait]
+impl Source for Gate {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+    async fn log_in(&self) -> Result<Option<DateTime<Utc>>, SourceError> {
+        self.0.log_in().await
+    }
+    async fn page(&self, window: Window, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
+        self.1.acquire().await.unwrap().forget();
+        self.0.page(window, cursor, limit).await
+    }
+    async fn attachment(&self, item: ItemId, index: usize) -> Result<AttachmentStream, SourceError> {
+        self.0.attachment(item, index).await
+    }
+    fn page_size(&self) -> usize {
+        self.0.page_size()
+    }
+}
+
+/// A world in which each of sixty messages goes to three mailboxes, in pages of twenty; the pages wait at the gate.
+async fn gated_world() -> (World, Arc<Semaphore>) {
+    let mut world = World::new().await;
+    world.page_size = 20;
+    world.server.add((1..=60).map(|id| message(id).between(&ana(), &ben(), &[ben(), cleo()])));
+    let gate = Arc::new(Semaphore::new(0));
+    world.source = Some(Arc::new(Gate(world.telemessage(), Arc::clone(&gate))));
+    (world, gate)
+}
+
+fn open(gate: &Semaphore) {
+    gate.add_permits(100);
+}
+
+/// A helper's process, with mailboxes of its own; they stand for what it sent.
+fn helper(world: &World) -> (Pipeline, Arc<ScriptedDoor>) {
+    let door = Arc::new(ScriptedDoor::new(&world.clock, FEW));
+    (world.pipeline_at(Arc::<ScriptedDoor>::clone(&door), Holder::new(), CancellationToken::new()), door)
+}
+
+/// The run of the process that pulls, as soon as there is one.
+async fn run_to_help(ledger: &Ledger, world: &World) -> RunId {
+    loop {
+        if let Some(run) = ledger.run_to_help(world.clock.now()).await.unwrap() {
+            return run.id;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn until_helped(world: &World, run: &RunId) {
+    while world.ledger.helpers(run, world.clock.now()).await.unwrap() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Everything that both sent, by mailbox.
+fn all_sent(doors: [&ScriptedDoor; 2]) -> BTreeMap<String, Vec<String>> {
+    let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for door in doors {
+        for (mailbox, ids) in oracle::ids(&door.mailboxes()) {
+            all.entry(mailbox).or_default().extend(ids);
+        }
+    }
+    all.values_mut().for_each(|ids| ids.sort());
+    all
+}
+
+fn everything() -> BTreeMap<String, Vec<String>> {
+    [ANA, BEN, CLEO].into_iter().map(|mailbox| (mailbox.to_owned(), whatsapp_ids(1..=60))).collect()
+}
+
+fn is_complete(finished: &RunFinished) {
+    assert!(finished.error.is_none(), "{:?}", finished.error);
+    assert_eq!((counts(&finished.report), finished.report.status), ([180, 0, 0, 0, 0], RunStatus::Complete));
+}
+
+#[tokio::test]
+async fn a_helper_sends_its_share_on_the_account_of_the_run() {
+    let (world, gate) = gated_world().await;
+    let (helper, theirs) = helper(&world);
+    let leading = world.run_until(CancellationToken::new(), Order::Regular);
+    let helping = async {
+        let run = run_to_help(&world.ledger, &world).await;
+        let opening = async {
+            until_helped(&world, &run).await;
+            open(&gate);
+        };
+        tokio::join!(helper.help(run.clone()), opening).0
+    };
+    let (finished, helped) = tokio::join!(leading, helping);
+    helped.unwrap();
+    let finished = finished.unwrap();
+    is_complete(&finished);
+    world.audit(&finished.report).await;
+    assert_eq!(all_sent([&world.door, &theirs]), everything());
+    let shares = [&world.door, &theirs].map(|door| door.mailboxes().len());
+    assert!(shares.iter().all(|mailboxes| *mailboxes > 0), "{shares:?}");
+}
+
+#[tokio::test]
+async fn what_a_helper_leaves_behind_is_sent_by_the_one_that_leads() {
+    let (world, gate) = gated_world().await;
+    let leading = world.run_until(CancellationToken::new(), Order::Regular);
+    let helping = async {
+        let run = run_to_help(&world.ledger, &world).await;
+        let (url, clock) = (world.ledger_url(), Arc::clone(&world.clock));
+        let (ready, dying) = tokio::sync::oneshot::channel();
+        let (_, theirs) = helper(&world);
+        theirs.shut();
+        let process = {
+            let (theirs, parts) = (Arc::clone(&theirs), world.pipeline_parts(Arc::<ScriptedDoor>::clone(&theirs)));
+            async move {
+                let ledger = Ledger::open(&url).await.unwrap();
+                let presence = ledger.join(clock.now()).await.unwrap();
+                let pipeline = parts(ledger, presence.holder.clone());
+                tokio::select! {
+                    helped = pipeline.help(run) => panic!("the run ended: {helped:?}"),
+                    () = theirs.until_asked() => {}
+                }
+            }
+        };
+        let gone = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(process);
+            // Everything that the process had under way goes with it.
+            drop(runtime);
+            ready.send(()).unwrap();
+        });
+        let run = run_to_help(&world.ledger, &world).await;
+        until_helped(&world, &run).await;
+        gate.add_permits(1);
+        dying.await.unwrap();
+        gone.await.unwrap();
+        open(&gate);
+    };
+    let (finished, ()) = tokio::join!(leading, helping);
+    let finished = finished.unwrap();
+    is_complete(&finished);
+    world.audit(&finished.report).await;
+    assert_eq!(all_sent([&world.door, &world.door]).values().map(Vec::len).sum::<usize>(), 2 * 180);
+    assert_eq!(oracle::ids(&world.door.mailboxes()), everything());
+    assert!(world.door.look_ups() > 0, "what the helper may have sent was looked up");
+}
