@@ -12,7 +12,8 @@ source tests/prepare.sh
 
 cases=${CASES:-20000}
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+figures=$(mktemp)
+trap 'rm -f "$log" "$figures"' EXIT
 
 # Runs a command, keeps its output, and adds a row to the account.
 rows=()
@@ -28,6 +29,8 @@ measure() {
     if [ "$passed" -eq 0 ]; then
         outcome="FAILED (no test ran)" status=1
     fi
+    # What tests say of themselves: seeds, counts, sizes.
+    grep -o 'siege: .*' "$log" | sed 's/^siege: /- /' >>"$figures" || true
     rows+=("| $what | $outcome | $passed | $((SECONDS - started)) s |")
 }
 
@@ -37,7 +40,7 @@ test_release() {
 
 step "Building"
 test_release --no-run
-measure "Ignored tests" test_release -- --ignored
+measure "Ignored tests" test_release -- --ignored --show-output
 PROPTEST_CASES=$cases measure "All tests, $cases cases a property" test_release
 
 mkdir -p docs/results
@@ -52,6 +55,10 @@ mkdir -p docs/results
     echo "| What | Outcome | Tests passed | Time |"
     echo "|---|---|---|---|"
     printf '%s\n' "${rows[@]}"
+    echo
+    echo "## In figures"
+    echo
+    cat "$figures"
 } >docs/results/long.md
 step "docs/results/long.md is written"
 exit "$status"

@@ -233,8 +233,7 @@ fn imap_settings(config: &Config, imap: &ImapConfig, sign_in: Option<&Arc<SignIn
         connections: imap.connections,
         extra_roots_pem,
         timeouts: ImapTimeouts::within(config.ledger.lease),
-        // A server that lost the connection may still be storing the message; half a minute is far more than that takes.
-        settle: std::time::Duration::from_secs(30),
+        settle: imap.settle,
     })
 }
 

@@ -72,6 +72,8 @@ pub struct ImapConfig {
     pub login: LoginTemplate,
     /// How many connections are open at the same time.
     pub connections: usize,
+    /// How long after an attempt of unknown outcome an "absent" is believed.
+    pub settle: Duration,
 }
 
 /// How the daemon logs in to an IMAP server.
@@ -149,7 +151,8 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
         Key::new("message_class", Shape::Text, "\"IPM.ExternalData.WhatsAppArchiver\"").only(GRAPH),
         Key::new("per_mailbox", Shape::Integer, "4").only(GRAPH),
         Key::new("concurrency", Shape::Integer, "64").only(GRAPH),
-        Key::new("settle", Shape::Duration, "\"2m\"").only(GRAPH),
+        // Of two kinds, which no condition can say: [`read`] refuses it for the third.
+        Key::new("settle", Shape::Duration, "\"2m\""),
         Key::new("requests_per_10m", Shape::Integer, "10000").only(GRAPH),
         Key::new("upload_per_5m", Shape::Size, "\"150 MB\"").only(GRAPH),
         Key::new("host", Shape::Text, "\"outlook.office365.com\"").only(IMAP),
@@ -171,6 +174,10 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<MailboxConfig> {
         Some(Kind::Maildir) => section.required_path("path").map(|path| MailboxKind::Maildir { path }),
         None => None,
     };
+    if matches!(kind, Some(MailboxKind::Maildir { .. })) && section.has("settle") {
+        let what = "this key is for kind = \"graph\" and kind = \"imap\": a Maildir is never in doubt";
+        section.wrong("settle", Wrong::with(what, "nothing"));
+    }
     let folder = section.or("folder", "WhatsApp Archiver".to_owned(), folder);
     if matches!(kind, Some(MailboxKind::Maildir { .. })) && folder.contains('.') {
         section.wrong("folder", Wrong::new("must not hold a dot: Maildir separates folders by it"));
@@ -211,12 +218,14 @@ fn read_imap(section: &mut Section<'_>) -> Option<ImapConfig> {
     };
     let login = section.or("login", LoginTemplate(LoginTemplate::PLACE.to_owned()), login);
     let connections = section.or("connections", 8, form::number(1..=256));
+    // A server that lost the connection may still be storing the message; half a minute is far more than that takes.
+    let settle = section.or("settle", Duration::from_secs(30), form::duration);
     let is_remote = host.as_deref().is_some_and(|host| !crate::http::is_loopback(host));
     if matches!(tls, Some(ImapTls::None)) && is_remote {
         section
             .wrong("tls", Wrong::new("\"none\" is for loopback addresses only: what is sent could be read on its way"));
     }
-    Some(ImapConfig { host: host?, port, tls: tls?, auth: auth?, login, connections })
+    Some(ImapConfig { host: host?, port, tls: tls?, auth: auth?, login, connections, settle })
 }
 
 /// A name that is one folder in all doors, and leaves the mailbox in none.

@@ -6,14 +6,15 @@ use std::process::{Command, Output, Stdio};
 
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
-use sqlx::Row as _;
 use tempfile::TempDir;
 use whatsapp_archiver::failpoint;
 
 use crate::export_folder::ExportFolder;
-use crate::oracle;
+use crate::oracle::{self, books};
 
 mod disk;
+mod power_cut;
+mod unreliable;
 
 const MESSAGES: i64 = 120;
 
@@ -74,38 +75,18 @@ impl Trial {
         let found = oracle::ids(&oracle::read_maildirs(&self.directory.path().join("mailboxes")));
         assert_eq!(found, self.export.expected, "{what}");
         let copies: usize = found.values().map(Vec::len).sum();
-        self.audit(what, copies as u64).await;
-    }
-
-    async fn audit(&self, what: &str, copies: u64) {
-        sqlx::any::install_default_drivers();
         let ledger = format!("sqlite://{}", self.directory.path().join("ledger.db").display());
-        let pool = sqlx::AnyPool::connect(&ledger).await.unwrap();
-        let open = "SELECT COUNT(*) FROM deliveries WHERE state NOT IN ('imported', 'partially_imported', 'skipped_duplicate', 'failed')";
-        let open: i64 = sqlx::query(open).fetch_one(&pool).await.unwrap().get(0);
-        assert_eq!(open, 0, "{what}: deliveries without an outcome");
-        let (mut imported, mut available) = (0, 0);
-        for row in sqlx::query("SELECT status, report FROM runs").fetch_all(&pool).await.unwrap() {
-            assert_ne!(row.get::<String, _>("status"), "running", "{what}: every run has ended");
-            let report: serde_json::Value = serde_json::from_str(&row.get::<String, _>("report")).unwrap();
-            let count = |name: &str| report["deliveries"][name].as_u64().unwrap();
-            let outcomes = ["imported", "partially_imported", "skipped_duplicate", "failed", "pending"];
-            assert_eq!(count("available_for_import"), outcomes.map(count).iter().sum::<u64>(), "{what}: {report}");
-            assert!(!report["error"].as_str().unwrap_or_default().contains("balance"), "{what}: {report}");
-            imported += count("imported") + count("partially_imported");
-            available += report["items"]["available_from_source"].as_u64().unwrap();
-        }
-        assert_eq!(imported, copies, "{what}: each copy counts in one report");
-        assert_eq!(available, self.export.items, "{what}: each item counts in one report");
-        pool.close().await;
+        let books = books::audit(&ledger, what).await;
+        assert_eq!(books.copies, copies as u64, "{what}: each copy counts in one report");
+        assert_eq!(books.items, self.export.items, "{what}: each item counts in one report");
     }
 }
 
-fn has_fail_points() -> bool {
+pub(crate) fn has_fail_points() -> bool {
     cfg!(feature = "fail-points")
 }
 
-fn told(output: &Output) -> String {
+pub(crate) fn told(output: &Output) -> String {
     let log = String::from_utf8_lossy(&output.stderr);
     let last: Vec<&str> = log.lines().rev().take(12).collect();
     format!("{}\n{}\n{}", output.status, String::from_utf8_lossy(&output.stdout), last.join("\n"))

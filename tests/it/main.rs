@@ -45,6 +45,7 @@ mod resolve;
 mod retention;
 mod serve;
 mod servers;
+mod siege;
 mod sign_in;
 mod staging_contract;
 mod telemessage;

@@ -6,6 +6,13 @@ use std::path::Path;
 
 use mail_parser::{MessageParser, MimeHeaders as _};
 
+pub(crate) mod books;
+mod copies;
+mod remote;
+
+pub(crate) use copies::{Copy, Expected, differences};
+pub(crate) use remote::{read_dovecot, read_graph};
+
 /// A message as it was found in a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Found {

@@ -62,46 +62,57 @@ impl Layout {
 
     /// Makes what is missing of a mailbox and its archive folder, durably: the folder itself, and the mailbox's own
     /// `cur`, `new` and `tmp`, without which mail programs don't take it for a mailbox.
+    ///
+    /// What is there already may have been made by a process that died before it was durable, so every directory is
+    /// synchronised: where nothing is new, that costs next to nothing.
     pub(super) fn make(&self, address: &str) -> io::Result<()> {
-        if !self.root.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(&self.root)?;
-        }
+        make_root(&self.root)?;
         let mailbox = self.mailbox(address);
         let archive = self.archive(address);
-        if make_maildir(&mailbox)? {
-            sync_directory(&self.root)?;
-        }
-        if make_maildir(&archive)? {
-            sync_directory(&mailbox)?;
-        }
+        make_maildir(&mailbox)?;
+        sync_directory(&self.root)?;
+        make_maildir(&archive)?;
+        sync_directory(&mailbox)?;
         // Maildir++ marks what is a folder and not a mailbox of its own, for delivery agents that look for quotas.
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(archive.join("maildirfolder")) {
-            Ok(_) => sync_directory(&archive),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => sync_directory(&archive),
         }
     }
 }
 
-/// Makes what is missing of a Maildir; tells whether it was all new.
-fn make_maildir(path: &Path) -> io::Result<bool> {
-    let all_new = make_directory(path)?;
-    let mut some_new = false;
-    for part in ["cur", "new", "tmp"] {
-        some_new |= make_directory(&path.join(part))?;
+/// Makes the directory of all mailboxes and those above it that are missing, durably.
+fn make_root(root: &Path) -> io::Result<()> {
+    match make_directory(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_root(root.parent().ok_or(error)?)?;
+            make_directory(root)?;
+        }
+        made => made?,
     }
-    if some_new {
-        sync_directory(path)?;
+    // The parent of a relative path of one segment is the empty path.
+    let parent = root.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    match parent.map_or(Ok(()), sync_directory) {
+        // The directory above an existing root need not be readable.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synchronised => synchronised,
     }
-    Ok(all_new)
 }
 
-/// Makes a directory where there is none; tells whether it did.
-fn make_directory(path: &Path) -> io::Result<bool> {
+/// Makes what is missing of a Maildir.
+fn make_maildir(path: &Path) -> io::Result<()> {
+    make_directory(path)?;
+    for part in ["cur", "new", "tmp"] {
+        make_directory(&path.join(part))?;
+    }
+    sync_directory(path)
+}
+
+/// Makes a directory where there is none.
+fn make_directory(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && fs::metadata(path)?.is_dir() => Ok(false),
-        Err(error) => Err(error),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && fs::metadata(path)?.is_dir() => Ok(()),
+        made => made,
     }
 }
 

@@ -144,6 +144,8 @@ fn what_contradicts_itself_is_told() {
         "staging.sas",
         "this key is for auth = \"sas\"",
     );
+    let nowhere = [("mailbox", "kind = \"maildir\""), ("mailbox", "path = \"m/\""), ("mailbox", "settle = \"1s\"")];
+    assert_only_problem(LEAST, &nowhere, "mailbox.settle", "this key is for");
     let plain = [("staging", "endpoint = \"http://127.0.0.1:10000/a\"")];
     assert_only_problem(LEAST, &plain, "staging.endpoint", "needs https");
     assert_only_problem(LEAST, &[("http", "listen = \"0.0.0.0:80\"")], "http.token", "not a loopback address");

@@ -82,6 +82,16 @@ impl AzureWire {
         self.rules.lock().unwrap().push_back((method, part, fault));
     }
 
+    /// How many faults nobody has met yet.
+    pub(crate) fn faults_left(&self) -> usize {
+        self.rules.lock().unwrap().len()
+    }
+
+    /// Fails no more.
+    pub(crate) fn heal(&self) {
+        self.rules.lock().unwrap().clear();
+    }
+
     /// The method and target of each request that came, without the queries' signatures.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()

@@ -109,6 +109,11 @@ impl GraphServer {
         self.with(|world| world.faults.clear());
     }
 
+    /// How many commands to fail no request has met yet.
+    pub(crate) fn faults_unmet(&self) -> usize {
+        self.with(|world| world.faults.iter().filter(|fault| !fault.was_met()).count())
+    }
+
     /// The requests so far, as `GET /v1.0/users/…` with their status.
     pub(crate) fn log(&self) -> Vec<String> {
         self.with(|world| world.log.iter().map(ToString::to_string).collect())
@@ -223,8 +228,12 @@ impl World {
             Act::Drop => (Answer::empty(0), true),
             Act::CommitThen(act) => {
                 let committed = self.answer(request);
-                assert!(committed.status < 300, "nothing to commit: {} {}", request.path, committed.text());
-                self.perform(*act, request)
+                // Where nothing was done, nothing is lost.
+                if committed.status >= 300 { (committed, false) } else { self.perform(*act, request) }
+            }
+            Act::First(change) => {
+                change(self);
+                (self.answer(request), false)
             }
             Act::Alter(change) => {
                 let mut answer = self.answer(request);

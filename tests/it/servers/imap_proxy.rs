@@ -21,11 +21,32 @@ pub(crate) enum Network {
     Down,
 }
 
+/// What the network does, and for how many connections.
+#[derive(Debug, Clone, Copy)]
+struct State {
+    network: Network,
+    breaks: usize,
+}
+
+impl State {
+    /// Whether a connection is broken in this way; counts it.
+    fn takes(&mut self, way: Network) -> bool {
+        let takes = self.network == way && self.breaks > 0;
+        if takes && self.breaks != usize::MAX {
+            self.breaks -= 1;
+            if self.breaks == 0 {
+                self.network = Network::Works;
+            }
+        }
+        takes
+    }
+}
+
 /// The network.
 pub(crate) struct ImapProxy {
     /// Where the client connects.
     pub(crate) port: u16,
-    network: Arc<Mutex<Network>>,
+    network: Arc<Mutex<State>>,
     connections: Arc<AsyncMutex<JoinSet<()>>>,
     accepting: tokio::task::JoinHandle<()>,
 }
@@ -35,13 +56,13 @@ impl ImapProxy {
     pub(crate) async fn before(port: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let own_port = listener.local_addr().unwrap().port();
-        let network = Arc::new(Mutex::new(Network::Works));
+        let network = Arc::new(Mutex::new(State { network: Network::Works, breaks: usize::MAX }));
         let connections = Arc::new(AsyncMutex::new(JoinSet::new()));
         let (state, all) = (Arc::clone(&network), Arc::clone(&connections));
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let state = Arc::clone(&state);
-                if *state.lock().unwrap() != Network::Down {
+                if !state.lock().unwrap().takes(Network::Down) {
                     all.lock().await.spawn(carry(client, port, state));
                 }
             }
@@ -51,10 +72,21 @@ impl ImapProxy {
 
     /// Changes what the network does, for connections that are there too. `Down` ends those.
     pub(crate) async fn set(&self, network: Network) {
-        *self.network.lock().unwrap() = network;
+        *self.network.lock().unwrap() = State { network, breaks: usize::MAX };
         if network == Network::Down {
             self.hang_up().await;
         }
+    }
+
+    /// Breaks so many connections in this way, then works.
+    pub(crate) fn break_next(&self, network: Network, connections: usize) {
+        *self.network.lock().unwrap() = State { network, breaks: connections };
+    }
+
+    /// How many connections nobody has lost yet.
+    pub(crate) fn breaks_left(&self) -> usize {
+        let state = self.network.lock().unwrap();
+        if state.network == Network::Works || state.breaks == usize::MAX { 0 } else { state.breaks }
     }
 
     /// Ends the connections that are there.
@@ -69,7 +101,7 @@ impl Drop for ImapProxy {
     }
 }
 
-async fn carry(client: TcpStream, port: u16, network: Arc<Mutex<Network>>) {
+async fn carry(client: TcpStream, port: u16, network: Arc<Mutex<State>>) {
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -80,8 +112,8 @@ async fn carry(client: TcpStream, port: u16, network: Arc<Mutex<Network>>) {
             read = from_client.read(&mut sent) => {
                 let Ok(length @ 1..) = read else { return };
                 let bytes = &sent[..length];
-                if *network.lock().unwrap() == Network::LosesMessages
-                    && let Some(half) = half_of_a_message(bytes, is_announced)
+                if let Some(half) = half_of_a_message(bytes, is_announced)
+                    && network.lock().unwrap().takes(Network::LosesMessages)
                 {
                     to_server.write_all(half).await.ok();
                     return;
@@ -93,7 +125,7 @@ async fn carry(client: TcpStream, port: u16, network: Arc<Mutex<Network>>) {
             read = from_server.read(&mut answered) => {
                 let Ok(length @ 1..) = read else { return };
                 let bytes = &answered[..length];
-                if is_appending && *network.lock().unwrap() == Network::LosesAnswers && contains(bytes, b" OK ") {
+                if is_appending && contains(bytes, b" OK ") && network.lock().unwrap().takes(Network::LosesAnswers) {
                     return;
                 }
                 if to_client.write_all(bytes).await.is_err() { return }

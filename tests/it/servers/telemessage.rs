@@ -21,6 +21,7 @@ mod answer;
 mod fault;
 mod item;
 
+use fault::Chance;
 pub(crate) use fault::{Fault, MediaFault, PageFault};
 pub(crate) use item::{ArchivedItem, CLOUD_ARCHIVER, PHONE_ARCHIVER, Who, who};
 
@@ -55,6 +56,8 @@ struct State {
     /// By item and index.
     media_faults: BTreeMap<(i64, usize), VecDeque<MediaFault>>,
     outage: Option<Fault>,
+    /// Spoils answers by chance, the one that nothing else spoils.
+    chance: Option<Chance>,
     /// The time that the server goes by, where it isn't the clock's.
     held_time: Option<DateTime<Utc>>,
     requests: Vec<Request>,
@@ -101,6 +104,7 @@ impl TeleMessageServer {
             page_faults: VecDeque::new(),
             media_faults: BTreeMap::new(),
             outage: None,
+            chance: None,
             held_time: None,
             requests: Vec::new(),
         };
@@ -138,6 +142,46 @@ impl TeleMessageServer {
         let mut state = self.state();
         state.items.extend(items);
         state.items.sort_by_key(|item| item.id);
+    }
+
+    /// How many items it holds.
+    pub(crate) fn items(&self) -> u64 {
+        self.state().items.len() as u64
+    }
+
+    /// The attachments that are fetched, by item and index.
+    pub(crate) fn attachments(&self) -> Vec<(i64, usize)> {
+        let state = self.state();
+        let of = |item: &ArchivedItem| -> Vec<(i64, usize)> {
+            let fetched = item.media.iter().enumerate().filter(|(_, media)| media.is_some());
+            fetched.map(|(index, _)| (item.id, index)).collect()
+        };
+        state.items.iter().flat_map(of).collect()
+    }
+
+    /// Spoils one answer in `sides` by chance, and the same ones with the same seed.
+    pub(crate) fn fail_by_chance(&self, seed: u64, sides: u32) {
+        self.state().chance = Some(Chance::new(seed, sides));
+    }
+
+    /// How many answers chance has spoilt.
+    pub(crate) fn failed_by_chance(&self) -> usize {
+        self.state().chance.as_ref().map_or(0, |chance| chance.spoilt)
+    }
+
+    /// How many faults nobody has met yet.
+    pub(crate) fn faults_left(&self) -> usize {
+        let state = self.state();
+        state.page_faults.len() + state.media_faults.values().map(VecDeque::len).sum::<usize>()
+    }
+
+    /// Fails no more.
+    pub(crate) fn heal(&self) {
+        let mut state = self.state();
+        state.page_faults.clear();
+        state.media_faults.clear();
+        state.outage = None;
+        state.chance = None;
     }
 
     /// Changes the password.

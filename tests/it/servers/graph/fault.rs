@@ -15,6 +15,8 @@ pub(crate) enum Act {
     Drop,
     /// The request has its effect, then this.
     CommitThen(Box<Act>),
+    /// Something else happens in the tenant, then the request is answered.
+    First(fn(&mut World)),
     /// The request has its effect, and its reply says something else.
     Alter(fn(&mut Value)),
 }
@@ -47,22 +49,28 @@ pub(crate) struct Fault {
     path: String,
     act: Act,
     times: usize,
+    met: bool,
 }
 
 impl Fault {
     /// The next request of this method whose path contains `path` (decoded).
     pub(crate) fn once(method: &'static str, path: impl Into<String>, act: Act) -> Self {
-        Self { method: Some(method), path: path.into(), act, times: 1 }
+        Self { method: Some(method), path: path.into(), act, times: 1, met: false }
     }
 
     /// Every request whose path contains `path`, until [`GraphServer::heal`](super::GraphServer::heal).
     pub(crate) fn always(path: impl Into<String>, act: Act) -> Self {
-        Self { method: None, path: path.into(), act, times: usize::MAX }
+        Self { method: None, path: path.into(), act, times: usize::MAX, met: false }
     }
 
     /// Only requests of this method.
     pub(crate) fn of(self, method: &'static str) -> Self {
         Self { method: Some(method), ..self }
+    }
+
+    /// Whether a request has met it.
+    pub(super) fn was_met(&self) -> bool {
+        self.met
     }
 
     /// So many times.
@@ -77,10 +85,13 @@ impl World {
         let path = request.segments.join("/");
         let meets = |fault: &Fault| {
             fault.times > 0
+                // A part of a batch has an answer, or the whole has none.
+                && (!request.in_batch || matches!(fault.act, Act::Reply { .. }))
                 && fault.method.is_none_or(|method| method == request.method)
                 && path.contains(fault.path.trim_start_matches('/'))
         };
         let fault = self.faults.iter_mut().find(|fault| meets(fault))?;
+        fault.met = true;
         fault.times = fault.times.saturating_sub(usize::from(fault.times != usize::MAX));
         Some(fault.act.clone())
     }

@@ -101,10 +101,6 @@ impl Answer {
         self
     }
 
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
     /// Changes the JSON of the body.
     pub(crate) fn change(&mut self, change: fn(&mut Value)) {
         let mut body: Value = serde_json::from_slice(&self.body).unwrap();

@@ -27,6 +27,7 @@ pub(super) async fn list(Extract(archive): Extract<Arc<Archive>>, headers: Heade
         let mut state = archive.state();
         state.record(recorded, &headers);
         let fault = state.outage.clone().map(PageFault::Answer).or_else(|| state.page_faults.pop_front());
+        let fault = fault.or_else(|| state.chance.as_mut()?.page_fault());
         (fault, state.admits(text(&headers, header::AUTHORIZATION).as_deref()))
     };
     if let Some(PageFault::Answer(fault)) = fault {
@@ -56,6 +57,7 @@ pub(super) async fn attachment(
         state.record(Asked::Media(id, index), &headers);
         let fault = state.outage.clone().map(MediaFault::Answer);
         let fault = fault.or_else(|| state.media_faults.get_mut(&(id, index))?.pop_front());
+        let fault = fault.or_else(|| state.chance.as_mut()?.media_fault());
         (fault, state.admits(text(&headers, header::AUTHORIZATION).as_deref()), state.media(id, index))
     };
     if let Some(MediaFault::Answer(fault)) = fault {
@@ -206,7 +208,8 @@ impl State {
 
     /// The attachment, of the newest version of the item.
     fn media(&self, id: i64, index: usize) -> Option<Media> {
-        let item = self.items.iter().rev().find(|item| item.id == id)?;
+        let after = self.items.partition_point(|item| item.id <= id);
+        let item = self.items.get(after.checked_sub(1)?).filter(|item| item.id == id)?;
         item.media.get(index)?.clone()
     }
 }

@@ -4,6 +4,8 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
+use proptest::prelude::Rng as _;
+use proptest::test_runner::{RngAlgorithm, TestRng};
 
 /// A fault of any answer.
 #[derive(Debug, Clone)]
@@ -70,6 +72,56 @@ pub(crate) enum MediaFault {
     WrongBytes,
     /// A `Content-Length` that is this much more than the bytes.
     LengthOff(usize),
+}
+
+/// Chance, which spoils some answers: what passes, and comes back rarely enough for a few tries.
+#[derive(Debug)]
+pub(super) struct Chance {
+    dice: TestRng,
+    sides: u32,
+    pub(super) spoilt: usize,
+}
+
+impl Chance {
+    pub(super) fn new(seed: u64, sides: u32) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        Self { dice: TestRng::from_seed(RngAlgorithm::ChaCha, &bytes), sides, spoilt: 0 }
+    }
+
+    pub(super) fn page_fault(&mut self) -> Option<PageFault> {
+        let choice = self.throw()?;
+        Some(match choice % 6 {
+            0 => PageFault::BreakOff,
+            1 => PageFault::Truncated,
+            2 => PageFault::BadGzip,
+            _ => PageFault::Answer(Self::answer(choice)),
+        })
+    }
+
+    pub(super) fn media_fault(&mut self) -> Option<MediaFault> {
+        let choice = self.throw()?;
+        Some(match choice % 4 {
+            0 => MediaFault::BreakOff,
+            1 => MediaFault::WrongBytes,
+            _ => MediaFault::Answer(Self::answer(choice)),
+        })
+    }
+
+    fn answer(choice: u32) -> Fault {
+        [Fault::Status(500), Fault::Status(503), Fault::Code(400), Fault::Drop, Fault::RetryAfter(429, "0".to_owned())]
+            [choice as usize / 12 % 5]
+            .clone()
+    }
+
+    /// A choice of the fault, where this answer is to have one.
+    fn throw(&mut self) -> Option<u32> {
+        if !self.dice.next_u32().is_multiple_of(self.sides) {
+            return None;
+        }
+        self.spoilt += 1;
+        Some(self.dice.next_u32())
+    }
 }
 
 impl From<Fault> for PageFault {

@@ -1,0 +1,111 @@
+//! Several processes on one ledger at the same time, killed in turn: a run and its successor, a run and a replay beside it.
+
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStderr, Stdio};
+
+use super::mailboxes::Town;
+use super::population::Dice;
+use super::site::{Site, Staged, census};
+use crate::servers::graph::GraphServer;
+use crate::servers::postgres::Postgres;
+
+/// A process at work.
+struct Process {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+}
+
+impl Process {
+    fn start(site: &Site, arguments: &[&str]) -> Self {
+        let mut child = site.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, log }
+    }
+
+    /// Lets it write so many lines of log, or end.
+    fn advance(&mut self, lines: usize) {
+        self.log.by_ref().take(lines).map_while(Result::ok).for_each(drop);
+    }
+
+    /// Kills it. False where it had ended.
+    fn kill(mut self) -> bool {
+        let ended = self.child.try_wait().unwrap().is_some();
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        !ended
+    }
+}
+
+/// Starts processes, each while the one before is at work, and kills them in turn: so many.
+fn kill_in_turn(site: &Site, seed: u64, kills: usize) -> Vec<String> {
+    let mut dice = Dice::new(seed);
+    let mut told = Vec::new();
+    let mut older = Process::start(site, &["run", "--once"]);
+    for _ in 0..kills {
+        older.advance(1 + dice.below(80));
+        let arguments: &[&str] = if dice.one_in(2) { &["retry"] } else { &["run", "--once"] };
+        let mut newer = Process::start(site, arguments);
+        let (watches_newer, lines) = (dice.one_in(2), 1 + dice.below(60));
+        if watches_newer {
+            // One that waits for the other to end its reading writes nothing until then.
+            newer.advance(lines.min(4));
+        } else {
+            older.advance(lines);
+        }
+        let killed = older.kill();
+        told.push(format!(
+            "{arguments:?} beside it, {lines} lines of the {}: killed {killed}",
+            if watches_newer { "newer" } else { "older" }
+        ));
+        older = newer;
+    }
+    older.kill();
+    told
+}
+
+fn site(seed: u64) -> Site {
+    let town = Town::graph(GraphServer::start(), ["create-message", "import-mime"][seed as usize % 2]);
+    Site::new(&census(60, "two", seed), town, Staged::Locally)
+}
+
+async fn killed_on_one_file(seed: u64, kills: usize) {
+    let site = site(seed);
+    let told = kill_in_turn(&site, seed, kills);
+    site.finish(&format!("SQLite, seed {seed}: {told:#?}")).await;
+}
+
+async fn killed_on_one_server(seed: u64, kills: usize) {
+    let site = site(seed).with_ledger(Postgres::shared().new_database(), Staged::Locally);
+    let told = kill_in_turn(&site, seed, kills);
+    let what = format!("PostgreSQL, seed {seed}: {told:#?}");
+    // Here nobody knows that a process is dead before its leases run out.
+    site.run_until_done(10, &what);
+    site.run_until_done(1, &what);
+    site.judge(&what).await;
+}
+
+#[tokio::test]
+async fn two_at_a_time_on_sqlite() {
+    for seed in 0..4 {
+        killed_on_one_file(seed, 3).await;
+    }
+}
+
+#[tokio::test]
+async fn two_at_a_time_on_postgres() {
+    killed_on_one_server(0, 3).await;
+}
+
+#[tokio::test]
+#[ignore = "hundreds of processes take minutes: tests/long.sh"]
+async fn hundreds_of_processes_two_at_a_time() {
+    for seed in 100..150 {
+        killed_on_one_file(seed, 6).await;
+    }
+    for seed in 200..210 {
+        killed_on_one_server(seed, 4).await;
+    }
+    println!(
+        "siege: 300 processes on one SQLite ledger, 40 on one PostgreSQL ledger, two at a time, killed in turn (seeds 100-149, 200-209)"
+    );
+}
