@@ -75,7 +75,7 @@ enum UnderWay {
 
 /// What became of it.
 enum Ended {
-    Run(Result<RunFinished, RunError>),
+    Run(Box<Result<RunFinished, RunError>>),
     Help(Result<(), RunError>),
 }
 
@@ -148,8 +148,8 @@ impl Daemon {
                     under_way = None;
                     // What the ledger could not keep this time, it may keep next time; a tight loop would help nobody.
                     ask = match ended {
-                        Ended::Run(finished) => self.note(finished).await,
-                        Ended::Help(helped) => note_help(helped),
+                        Ended::Run(finished) => self.note(*finished).await,
+                        Ended::Help(helped) => note_help(&helped),
                     };
                 }
                 () = clock.sleep(self.pause()) => self.look_at_files(),
@@ -260,8 +260,8 @@ impl Daemon {
         if under_way.is_some() {
             tokio::select! {
                 ended = ended(&mut under_way) => match ended {
-                    Ended::Run(finished) => _ = self.note(finished).await,
-                    Ended::Help(helped) => _ = note_help(helped),
+                    Ended::Run(finished) => _ = self.note(*finished).await,
+                    Ended::Help(helped) => _ = note_help(&helped),
                 },
                 () = self.app.clock.sleep(GRACE) => {
                     self.app.presence.keep_until_exit();
@@ -275,8 +275,8 @@ impl Daemon {
 }
 
 /// Tells how help ended. False where the ledger failed.
-fn note_help(helped: Result<(), RunError>) -> bool {
-    if let Err(error) = &helped {
+fn note_help(helped: &Result<(), RunError>) -> bool {
+    if let Err(error) = helped {
         tracing::error!(event = "help_failed", error = %error, "this process could not go on sending for another one's run, which goes on without it");
     }
     helped.is_ok()
@@ -286,7 +286,7 @@ fn note_help(helped: Result<(), RunError>) -> bool {
 async fn ended(under_way: &mut Option<UnderWay>) -> Ended {
     let broken = |error: tokio::task::JoinError| RunError::Broken(error.to_string());
     match under_way {
-        Some(UnderWay::Run(run)) => Ended::Run(run.await.unwrap_or_else(|error| Err(broken(error)))),
+        Some(UnderWay::Run(run)) => Ended::Run(Box::new(run.await.unwrap_or_else(|error| Err(broken(error))))),
         Some(UnderWay::Help(help)) => Ended::Help(help.await.unwrap_or_else(|error| Err(broken(error)))),
         None => std::future::pending().await,
     }

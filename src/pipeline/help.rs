@@ -49,7 +49,7 @@ impl Pipeline {
         self.claim_staging().await?;
         let dispatch = Arc::new(Dispatch::default());
         let (settler, outcomes) = settler();
-        let settling = {
+        let recording = {
             let (pipeline, sender) = (self.clone(), sender.clone());
             self.spawn(async move { pipeline.settle_outcomes(&sender, outcomes).await })
         };
@@ -66,12 +66,12 @@ impl Pipeline {
         let delivering = self.spawn(deliverer.deliver_all(fed.clone()));
         let helper =
             Helper { pipeline: self.clone(), sender: sender.clone(), leases: Arc::clone(leases), dispatch, settler };
-        let feeding = helper.feed().await;
+        let supplied = helper.feed().await;
         drop(helper);
         fed.cancel();
-        let delivered = super::run::ended(delivering).await;
-        let settled = super::run::ended(settling).await;
-        settled.and(delivered).and(feeding)
+        let sent = super::run::ended(delivering).await;
+        let recorded = super::run::ended(recording).await;
+        recorded.and(sent).and(supplied)
     }
 }
 

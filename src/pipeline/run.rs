@@ -73,7 +73,9 @@ impl Pipeline {
         self.progress.reset();
 
         let pipeline = self.for_one_run();
-        let worked = pipeline.with_leases(&leases, pipeline.work(&leases, &id, order)).await.err();
+        // In a box: the work of a run holds a lot while it waits.
+        let work = Box::pin(pipeline.work(&leases, &id, order));
+        let worked = pipeline.with_leases(&leases, work).await.err();
         let are_lost = matches!(worked, Some(RunError::Ledger(LedgerError::LeaseLost(_))));
         let finish = finish(ledger, &self.settings, &id, self.now(), worked);
         let finished = if are_lost { finish.await } else { self.with_leases(&leases, finish).await };

@@ -96,7 +96,7 @@ impl Sharing {
         let helpers = self.counted().helpers;
         let mut hasher = DefaultHasher::new();
         mailbox.0.hash(&mut hasher);
-        hasher.finish() % (helpers + 1) == 0
+        hasher.finish().is_multiple_of(helpers + 1)
     }
 
     /// Waits until nothing of the run is left to helpers, and takes over what nobody is at.

@@ -86,7 +86,9 @@ fn all_sent(doors: [&ScriptedDoor; 2]) -> BTreeMap<String, Vec<String>> {
             all.entry(mailbox).or_default().extend(ids);
         }
     }
-    all.values_mut().for_each(|ids| ids.sort());
+    for ids in all.values_mut() {
+        ids.sort();
+    }
     all
 }
 
@@ -104,7 +106,7 @@ async fn a_helper_sends_its_share_on_the_account_of_the_run() {
     let (world, gate) = gated_world().await;
     let (helper, theirs) = helper(&world);
     let leading = world.run_until(CancellationToken::new(), Order::Regular);
-    let helping = async {
+    let help = async {
         let run = run_to_help(&world.ledger, &world).await;
         let opening = async {
             until_helped(&world, &run).await;
@@ -112,7 +114,7 @@ async fn a_helper_sends_its_share_on_the_account_of_the_run() {
         };
         tokio::join!(helper.help(run.clone()), opening).0
     };
-    let (finished, helped) = tokio::join!(leading, helping);
+    let (finished, helped) = tokio::join!(leading, help);
     helped.unwrap();
     let finished = finished.unwrap();
     is_complete(&finished);
