@@ -114,8 +114,8 @@ async fn a_helper_sends_its_share_on_the_account_of_the_run() {
         };
         tokio::join!(helper.help(run.clone()), opening).0
     };
-    let (finished, helped) = tokio::join!(leading, help);
-    helped.unwrap();
+    let (finished, result) = tokio::join!(leading, help);
+    result.unwrap();
     let finished = finished.unwrap();
     is_complete(&finished);
     world.audit(&finished.report).await;
