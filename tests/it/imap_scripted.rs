@@ -16,6 +16,9 @@ use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 use crate::mailbox_contract::{large_message, manifest, message, messages};
 use crate::servers::imap_script::{ImapScript, OnAppend, Script};
 
+mod look_up;
+mod sign_in;
+
 const BARE: &str = "IMAP4rev1 AUTH=XOAUTH2";
 const MULTI: &str = "IMAP4rev1 AUTH=XOAUTH2 SASL-IR LITERAL+ MULTIAPPEND UIDPLUS";
 
@@ -68,48 +71,6 @@ async fn import(server: &ImapScript, count: u32) -> Vec<Result<RemoteId, ImportE
 
 fn arrived(results: &[Result<RemoteId, ImportError>]) -> usize {
     results.iter().filter(|result| result.is_ok()).count()
-}
-
-#[tokio::test]
-async fn a_token_goes_with_the_command_that_names_the_mailbox() {
-    let server = ImapScript::start(Script::default()).await;
-    assert_eq!(arrived(&import(&server, 3).await), 3);
-    let payload = BASE64.encode("user=ana@contoso.example\x01auth=Bearer token1\x01\x01");
-    let expected = format!("AUTHENTICATE XOAUTH2 {payload}");
-    assert_eq!(server.seen(|seen| seen.commands.iter().filter(|line| **line == expected).count()), 1);
-}
-
-#[tokio::test]
-async fn without_sasl_ir_the_token_waits_for_its_turn() {
-    let server = ImapScript::start(Script { capabilities: BARE, ..Script::default() }).await;
-    assert_eq!(arrived(&import(&server, 3).await), 3);
-    let payload = BASE64.encode("user=ana@contoso.example\x01auth=Bearer token1\x01\x01");
-    assert_eq!(server.count(&format!("SASL {payload}")), 1);
-    assert_eq!(server.count("AUTHENTICATE XOAUTH2 "), 0);
-}
-
-#[tokio::test]
-async fn a_refused_token_is_replaced_once() {
-    let challenge = "+ eyJzdGF0dXMiOiI0MDAifQ==";
-    let script = Script { sign_ins: VecDeque::from([challenge]), ..Script::default() };
-    let server = ImapScript::start(script).await;
-    assert_eq!(arrived(&import(&server, 1).await), 1);
-    assert_eq!(server.count("AUTHENTICATE"), 2);
-
-    let script = Script { sign_ins: VecDeque::from([challenge, challenge]), ..Script::default() };
-    let server = ImapScript::start(script).await;
-    let results = import(&server, 1).await;
-    let [Err(ImportError::Forbidden(detail))] = &results[..] else { panic!("{results:?}") };
-    assert!(!detail.contains("token"), "{detail}");
-    assert_eq!(server.count("AUTHENTICATE"), 2);
-}
-
-#[tokio::test]
-async fn a_sign_in_that_fails_for_now_is_not_a_wrong_credential() {
-    let script = Script { sign_ins: VecDeque::from(["NO [UNAVAILABLE] Try later."]), ..Script::default() };
-    let server = ImapScript::start(script).await;
-    assert!(matches!(import(&server, 1).await[..], [Err(ImportError::Unavailable(_))]));
-    assert_eq!(server.count("AUTHENTICATE"), 1);
 }
 
 #[tokio::test]
@@ -345,36 +306,6 @@ async fn a_response_without_end_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn an_absent_answer_to_a_search_is_not_absence() {
-    for answer in ["TAG OK done", "* SEARCH 1 x2\r\nTAG OK done", "TAG NO [UNAVAILABLE] later", "TAG BAD what"] {
-        let answers = vec![("UID SEARCH", answer.to_owned())];
-        let server = ImapScript::start(Script { answers, ..Script::default() }).await;
-        let found = door(&server).recover(&ana(), &message(1), &SendPermit::always()).await;
-        assert!(found.is_err(), "{answer}: {found:?}");
-        let verdicts = door(&server).verify(&ana(), &[manifest(&message(1))]).await;
-        assert!(verdicts.is_err(), "{answer}: {verdicts:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_listing_that_breaks_off_is_not_absence() {
-    for answer in ["TAG NO [UNAVAILABLE] later", "TAG BAD what", "* LIST () \"/\" \"\u{e9}\u{e9}\r\nTAG OK done"] {
-        let answers = vec![("LIST", answer.to_owned())];
-        let server = ImapScript::start(Script { answers, ..Script::default() }).await;
-        let found = door(&server).recover(&ana(), &message(1), &SendPermit::always()).await;
-        assert!(found.is_err(), "{answer}: {found:?}");
-    }
-}
-
-#[tokio::test]
-async fn other_peoples_folders_are_not_searched() {
-    let server = ImapScript::start(Script::default()).await;
-    assert_eq!(door(&server).recover(&ana(), &message(1), &SendPermit::always()).await.unwrap(), None);
-    assert_eq!(server.count("EXAMINE INBOX"), 1);
-    assert_eq!(server.count("EXAMINE \"Other"), 0);
-}
-
-#[tokio::test]
 async fn nothing_is_sent_where_tls_is_not_offered() {
     let server = ImapScript::start(Script::default()).await;
     let settings = ImapSettings { tls: TlsMode::StartTls, ..settings(&server) };
@@ -396,16 +327,6 @@ async fn what_comes_before_tls_is_not_taken_for_what_comes_through_it() {
         matches!(&results[..], [Err(ImportError::Unavailable(detail))] if detail.contains("before TLS")),
         "{results:?}"
     );
-}
-
-#[tokio::test]
-async fn a_server_that_lets_everybody_in_is_refused() {
-    let server = ImapScript::start(Script { greeting: "* PREAUTH Welcome.", ..Script::default() }).await;
-    assert!(matches!(import(&server, 1).await[..], [Err(ImportError::Forbidden(_))]));
-    assert_eq!(server.kept(), 0);
-
-    let server = ImapScript::start(Script { greeting: "* BYE Too many connections.", ..Script::default() }).await;
-    assert!(matches!(import(&server, 1).await[..], [Err(ImportError::Unavailable(_))]));
 }
 
 #[tokio::test]
@@ -444,53 +365,6 @@ async fn a_session_that_was_idle_is_asked_first_and_replaced_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_folder_that_can_not_be_opened_is_not_absence() {
-    const LISTED: &str = "* LIST () \"/\" \"WhatsApp Archiver\"\r\nTAG OK done";
-    const UNLISTED: &str = "* LIST () \"/\" INBOX\r\nTAG OK done";
-    const ARCHIVE: &str = "EXAMINE \"WhatsApp Archiver\"";
-    for (folder, answer, listed, is_absent) in [
-        (ARCHIVE, "NO [NOPERM] Permission denied", LISTED, false),
-        (ARCHIVE, "NO [NOPERM] Permission denied", UNLISTED, false),
-        (ARCHIVE, "NO Internal error occurred", LISTED, false),
-        (ARCHIVE, "NO Mailbox does not exist", UNLISTED, true),
-        (ARCHIVE, "NO [NONEXISTENT] No such mailbox", LISTED, true),
-        (ARCHIVE, "NO [TRYCREATE] No such mailbox", LISTED, true),
-        ("EXAMINE INBOX", "NO Internal error occurred", UNLISTED, false),
-        ("EXAMINE INBOX", "NO [NONEXISTENT] No such mailbox", UNLISTED, true),
-        ("EXAMINE INBOX", "NO [NOPERM] Permission denied", UNLISTED, true),
-    ] {
-        let answers = vec![(folder, format!("TAG {answer}")), ("LIST", listed.to_owned())];
-        let server = ImapScript::start(Script { answers, ..Script::default() }).await;
-        let door = door(&server);
-        let found = door.recover(&ana(), &message(1), &SendPermit::always()).await;
-        let absent = door.absent(&ana(), &[message(1).mail.message_id.clone()]).await;
-        if is_absent {
-            assert_eq!(found.unwrap(), None, "{folder}: {answer}");
-            assert_eq!(absent.unwrap().len(), 1, "{folder}: {answer}");
-        } else {
-            assert!(found.is_err(), "{folder}: {answer}: {found:?}");
-            assert!(absent.is_err(), "{folder}: {answer}: {absent:?}");
-            let forbidden = matches!(found, Err(ImportError::Forbidden(_)));
-            assert_eq!(forbidden, answer.contains("NOPERM"), "{found:?}");
-        }
-        if folder == ARCHIVE {
-            assert_eq!(door.inventory(&ana()).await.is_ok(), is_absent, "{answer}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn many_are_looked_for_with_a_few_commands() {
-    let server = ImapScript::start(Script::default()).await;
-    let ids: Vec<_> = messages(50).iter().map(|message| message.mail.message_id.clone()).collect();
-    assert_eq!(door(&server).absent(&ana(), &ids).await.unwrap().len(), 50);
-    assert_eq!(server.count("EXAMINE"), 2);
-    assert_eq!(server.count("UID SEARCH"), 4 + 1);
-    let longest = server.seen(|seen| seen.commands.iter().map(String::len).max());
-    assert!(longest < Some(2_000), "{longest:?}");
-}
-
-#[tokio::test]
 async fn a_full_mailbox_is_not_filled_again_and_again() {
     let appends = vec![OnAppend::Answer("NO [OVERQUOTA] Quota exceeded"); 1_000];
     let server = ImapScript::start(Script { capabilities: MULTI, ..Script::of_appends(appends) }).await;
@@ -501,30 +375,6 @@ async fn a_full_mailbox_is_not_filled_again_and_again() {
     );
     // All together, then the first few alone.
     assert_eq!(server.count("APPEND"), 1 + 3);
-}
-
-#[tokio::test]
-async fn a_refused_password_is_not_tried_for_every_mailbox() {
-    let sign_ins = VecDeque::from(vec!["NO [AUTHENTICATIONFAILED] Invalid credentials"; 100]);
-    let capabilities = "IMAP4rev1 AUTH=PLAIN SASL-IR";
-    let server = ImapScript::start(Script { capabilities, sign_ins, ..Script::default() }).await;
-    let password = Arc::new(Mutex::new("old".to_owned()));
-    let source = Arc::clone(&password);
-    let auth = ImapAuth::Password(Arc::new(move || Ok(source.lock().unwrap().clone().into())));
-    let door = Imap::new(ImapSettings { auth, ..settings(&server) }, Arc::new(SystemClock)).unwrap();
-    let mailboxes: Vec<Mailbox> = (0..10)
-        .map(|n| Mailbox { id: MailboxId(n.to_string()), address: format!("user{n}@contoso.example") })
-        .collect();
-    for _ in 0..3 {
-        for mailbox in &mailboxes {
-            let results = door.import(mailbox, &messages(1), &SendPermit::always()).await;
-            assert!(matches!(results[..], [Err(ImportError::Forbidden(_))]), "{results:?}");
-        }
-    }
-    assert_eq!(server.count("AUTHENTICATE"), 3);
-    "new".clone_into(&mut password.lock().unwrap());
-    door.import(&mailboxes[0], &messages(1), &SendPermit::always()).await;
-    assert_eq!(server.count("AUTHENTICATE"), 4);
 }
 
 #[tokio::test]
