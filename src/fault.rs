@@ -144,7 +144,8 @@ impl From<&DirectoryError> for Fault {
 impl From<&ImportError> for Fault {
     fn from(error: &ImportError) -> Self {
         match error {
-            ImportError::OutcomeUnknown(_) => Self::LookUp,
+            // What is incomplete is there: an outcome, and where it isn't taken for one, nothing to be sent again.
+            ImportError::OutcomeUnknown(_) | ImportError::Incomplete { .. } => Self::LookUp,
             ImportError::Throttled { after, .. } => Self::Retry { after: *after },
             ImportError::Unavailable(_) => Self::Retry { after: None },
             ImportError::Forbidden(_) | ImportError::Unexpected(_) => Self::Hold,

@@ -140,6 +140,14 @@ pub enum ImportError {
     /// Certainly not there: the mailbox refuses this message for good.
     #[error("the mailbox rejects the message: {0}")]
     Rejected(String),
+    /// It is there, without files that the mailbox refuses for good: a partial import.
+    #[error("the message is there without a file that the mailbox refuses: {detail}")]
+    Incomplete {
+        /// The copy.
+        remote: RemoteId,
+        /// Which files, and why.
+        detail: String,
+    },
     /// Something that nobody foresaw; the copy is held.
     #[error("unexpected answer of the mailbox: {0}")]
     Unexpected(String),

@@ -144,6 +144,8 @@ fn remedy(error: &ImportError) -> &'static str {
         ImportError::OutcomeUnknown(_) => {
             "Try again later, and delete what may still come with \"self-test\" in its subject by hand"
         }
-        ImportError::Rejected(_) | ImportError::Unexpected(_) => "Look into the server's log",
+        ImportError::Rejected(_) | ImportError::Incomplete { .. } | ImportError::Unexpected(_) => {
+            "Look into the server's log"
+        }
     }
 }

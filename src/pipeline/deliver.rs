@@ -49,8 +49,11 @@ pub(super) struct Deliverer {
     pub(super) places: Arc<Semaphore>,
 }
 
-/// Copies that are held one after the other before the mailbox is left alone for this run.
-const HOLDS: u32 = 3;
+/// Copies that are refused one after the other, for want of a permission, before the mailbox is left alone for this run.
+const REFUSALS: u32 = 3;
+
+/// The same, of copies that meet with something that nobody foresaw: it may well be the copies' own trouble.
+const SURPRISES: u32 = 20;
 
 /// How long a mailbox must be closed for to be left for so long; a shorter pause is the door's own.
 const WORTH_LEAVING: chrono::Duration = chrono::Duration::seconds(5);
@@ -66,6 +69,8 @@ struct Visit<'a> {
     failures: u32,
     /// Copies that were held, in a row.
     holds: u32,
+    /// They are too many.
+    is_held: bool,
     /// The pauses after failures.
     pauses: Box<dyn Iterator<Item = Duration> + Send>,
     /// How often the outcome of a copy was unknown.
@@ -80,7 +85,14 @@ impl<'a> Visit<'a> {
     fn new(mailbox: &'a Mailbox, policy: RetryPolicy, place: OwnedSemaphorePermit) -> Self {
         let pauses = Box::new(policy.pauses());
         let (lost, at_a_time) = (HashMap::new(), backlog::COPIES);
-        Self { mailbox, policy, failures: 0, holds: 0, pauses, lost, at_a_time, place: Some(place) }
+        Self { mailbox, policy, failures: 0, holds: 0, is_held: false, pauses, lost, at_a_time, place: Some(place) }
+    }
+
+    /// A copy is held for this.
+    fn held(&mut self, error: &ImportError) {
+        self.holds += 1;
+        let most = if matches!(error, ImportError::Forbidden(_)) { REFUSALS } else { SURPRISES };
+        self.is_held = self.holds >= most;
     }
 
     /// The mailbox took a copy, or has it: earlier failures were not its last word.
@@ -88,7 +100,7 @@ impl<'a> Visit<'a> {
         if self.failures > 0 {
             self.pauses = Box::new(self.policy.pauses());
         }
-        (self.failures, self.holds) = (0, 0);
+        (self.failures, self.holds, self.is_held) = (0, 0, false);
     }
 }
 
@@ -198,6 +210,11 @@ impl Deliverer {
                     visit.succeeded();
                     self.imported(mailbox, &job, remote, 1).await;
                 }
+                Err(ImportError::Incomplete { remote, detail }) => {
+                    succeeded = true;
+                    visit.succeeded();
+                    self.imported_without(mailbox, &job, remote, detail, 1).await;
+                }
                 Err(error) => match Fault::from(&error) {
                     Fault::Retry { after } => {
                         let longest = pause.as_ref().and_then(|(longest, _)| *longest);
@@ -211,14 +228,14 @@ impl Deliverer {
                         pause.get_or_insert((None, error));
                     }
                     Fault::Hold | Fault::Fatal => {
-                        visit.holds += 1;
+                        visit.held(&error);
                         self.held(mailbox, &job, &error).await;
                     }
                     Fault::Reject(reason) => self.rejected(mailbox, &job, reason.name(), &error).await,
                 },
             }
         }
-        if visit.holds >= HOLDS {
+        if visit.is_held {
             let detail = "the mailbox refused several copies in a row; see the log";
             self.unsent(mailbox, again, DeliveryState::Pending, Some(detail)).await;
             return Ok(Next::LeaveIt);

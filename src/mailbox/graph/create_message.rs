@@ -25,12 +25,10 @@ impl GraphDoor {
         let (reply, apart) = self.post(mailbox, folder, message, permit).await?;
         let created: Created = read(&reply).map_err(|error| fault::of_write(&error, PERMISSION))?;
         created.check(&self.calls, mailbox, &message.mail).await?;
-        for file in &apart {
-            upload::attach(&self.calls, mailbox, &created.id, file, permit)
-                .await
-                .map_err(|error| fault::of_completion(&error, upload::PERMISSION))?;
-        }
-        Ok(RemoteId(created.id))
+        let files = apart.iter();
+        let refused = upload::attach_all(&self.calls, mailbox, &created.id, files, permit).await;
+        let refused = refused.map_err(|error| fault::of_completion(&error, upload::PERMISSION))?;
+        refused.outcome(RemoteId(created.id)).map_err(SendError::from)
     }
 
     /// The POST, in the fullest form that the mailbox takes; with it the files that must follow.

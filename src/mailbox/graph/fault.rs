@@ -63,6 +63,11 @@ pub(super) fn of_completion(error: &CallError, permission: &str) -> ImportError 
     ImportError::OutcomeUnknown(format!("the message is there without all its attachments: {why}"))
 }
 
+/// Whether the mailbox refuses a file for good, for what it is.
+pub(super) fn is_file_refused(error: &CallError) -> bool {
+    error.refusal().is_some_and(|refusal| matches!(refused(refusal, ""), ImportError::Rejected(_)))
+}
+
 /// Whether a refusal says that the folder is not there.
 pub(super) fn is_folder_gone(error: &CallError) -> bool {
     error.refusal().is_some_and(|refusal| refusal.status == StatusCode::NOT_FOUND && refusal.is_any(&FOLDER_GONE))
@@ -135,6 +140,7 @@ mod tests {
             ImportError::Unavailable(_) => "unavailable",
             ImportError::Forbidden(_) => "forbidden",
             ImportError::Rejected(_) => "rejected",
+            ImportError::Incomplete { .. } => "incomplete",
             ImportError::Unexpected(_) => "unexpected",
         }
     }

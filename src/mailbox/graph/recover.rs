@@ -1,6 +1,7 @@
 //! After an unknown outcome: is the message there? One without all its files is completed.
 
 use super::copies::{Copy, FileOfCopy};
+use super::upload::Refused;
 use super::{GraphDoor, PERMISSION, fault, payload, upload};
 use crate::convert::{MailAttachment, Message};
 use crate::graph::CallError;
@@ -32,12 +33,13 @@ impl GraphDoor {
             )));
         };
         // A MIME form arrives whole or not at all, and its files may have been given other names.
-        if copy.made().is_some() {
-            self.complete(mailbox, &copy.created.id, message, permit)
-                .await
-                .map_err(|error| fault::of_read(&error, upload::PERMISSION))?;
+        let remote = RemoteId(copy.created.id.clone());
+        if copy.made().is_none() {
+            return Ok(Some(remote));
         }
-        Ok(Some(RemoteId(copy.created.id.clone())))
+        let refused = self.complete(mailbox, &copy.created.id, message, permit).await;
+        let refused = refused.map_err(|error| fault::of_read(&error, upload::PERMISSION))?;
+        refused.outcome(remote).map(Some)
     }
 
     async fn complete(
@@ -46,10 +48,10 @@ impl GraphDoor {
         id: &str,
         message: &Message,
         permit: &SendPermit,
-    ) -> Result<(), CallError> {
+    ) -> Result<Refused, CallError> {
         let expected = payload::files_of(&message.mail);
         if expected.is_empty() {
-            return Ok(());
+            return Ok(Refused::default());
         }
         let present = self.calls.files(mailbox, id).await?;
         let missing = missing(&expected, &present);
@@ -61,10 +63,7 @@ impl GraphDoor {
                 "adding the files that a message lacks"
             );
         }
-        for file in missing {
-            upload::attach(&self.calls, mailbox, id, file, permit).await?;
-        }
-        Ok(())
+        upload::attach_all(&self.calls, mailbox, id, missing, permit).await
     }
 }
 

@@ -85,7 +85,7 @@ impl GraphDoor {
             ImportError::Forbidden(_) => "Grant what is missing and try again",
             ImportError::Throttled { .. } | ImportError::Unavailable(_) => "Try again later",
             ImportError::OutcomeUnknown(_) => self.clean_up_unknown(mailbox, message).await,
-            ImportError::Rejected(_) | ImportError::Unexpected(_) => {
+            ImportError::Rejected(_) | ImportError::Incomplete { .. } | ImportError::Unexpected(_) => {
                 "Use the other mailbox.method, or mailbox.kind = \"imap\""
             }
         };

@@ -7,11 +7,12 @@ use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Serialize};
 
 use super::calls::Calls;
+use super::fault;
 use super::payload::{FileAttachment, SESSION_FROM, to_json};
 use crate::convert::MailAttachment;
 use crate::graph::{Call, CallError, read};
 use crate::http::Reply;
-use crate::mailbox::SendPermit;
+use crate::mailbox::{ImportError, RemoteId, SendPermit};
 use crate::resolve::MailboxId;
 
 /// The permission that adding to a finished message needs, from 2027 at the latest.
@@ -52,8 +53,41 @@ struct Progress {
     next_expected_ranges: Vec<String>,
 }
 
+/// The files that a mailbox refuses for good, and why.
+#[derive(Debug, Default)]
+pub(super) struct Refused(Vec<String>);
+
+impl Refused {
+    /// What became of the message that they belong to.
+    pub(super) fn outcome(self, remote: RemoteId) -> Result<RemoteId, ImportError> {
+        if self.0.is_empty() {
+            return Ok(remote);
+        }
+        Err(ImportError::Incomplete { remote, detail: self.0.join("; ") })
+    }
+}
+
+/// Adds files to a message, except those that the mailbox refuses for what they are.
+pub(super) async fn attach_all<'a>(
+    calls: &Calls,
+    mailbox: &MailboxId,
+    message: &str,
+    files: impl IntoIterator<Item = &'a MailAttachment>,
+    permit: &SendPermit,
+) -> Result<Refused, CallError> {
+    let mut refused = Vec::new();
+    for file in files {
+        match attach(calls, mailbox, message, file, permit).await {
+            Ok(()) => {}
+            Err(error) if fault::is_file_refused(&error) => refused.push(format!("{:?}: {error}", file.name)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Refused(refused))
+}
+
 /// Adds `file` to a message.
-pub(super) async fn attach(
+async fn attach(
     calls: &Calls,
     mailbox: &MailboxId,
     message: &str,

@@ -76,6 +76,8 @@ impl Deliverer {
                 match self.look_up_one(visit, job).await {
                     LookedUp::Found => {}
                     LookedUp::Absent(job) => absent.push(job),
+                    // One copy's own trouble: it stays unknown, and is no obstacle to the others.
+                    LookedUp::NoAnswer(ImportError::Unexpected(_) | ImportError::Rejected(_)) => {}
                     LookedUp::NoAnswer(error) => {
                         trouble = Some(error);
                         break;
@@ -117,6 +119,11 @@ impl Deliverer {
                 LookedUp::Found
             }
             Ok(None) => LookedUp::Absent(job),
+            Err(ImportError::Incomplete { remote, detail }) => {
+                visit.succeeded();
+                self.imported_without(mailbox, &job, remote, detail, 0).await;
+                LookedUp::Found
+            }
             Err(error) => {
                 tracing::warn!(event = "look_up_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy could not be looked up; it stays unknown");
                 LookedUp::NoAnswer(error)

@@ -3,16 +3,44 @@
 use std::sync::Arc;
 
 use super::Deliverer;
-use crate::ledger::{Delivery, DeliveryState, ItemNo, Outcome};
+use crate::ledger::{Delivery, DeliveryState, ItemNo, Outcome, PartialReason};
 use crate::mailbox::{ImportError, RemoteId};
 use crate::pipeline::dispatch::Job;
 use crate::resolve::Mailbox;
 
 impl Deliverer {
     pub(super) async fn imported(&self, mailbox: &Mailbox, job: &Job, remote: RemoteId, attempts: u32) {
-        let (state, reason, detail) = match &job.partial {
+        self.arrived(mailbox, job, remote, job.partial.clone(), attempts).await;
+    }
+
+    /// A copy that is there without files which its mailbox refuses.
+    pub(super) async fn imported_without(
+        &self,
+        mailbox: &Mailbox,
+        job: &Job,
+        remote: RemoteId,
+        refused: String,
+        attempts: u32,
+    ) {
+        tracing::warn!(event = "attachment_rejected", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %refused, "a mailbox has a copy and refuses a file of it for good");
+        let detail = match &job.partial {
+            Some((_, left_out)) => format!("{refused}; {left_out}"),
+            None => refused,
+        };
+        self.arrived(mailbox, job, remote, Some((PartialReason::AttachmentRejected, detail)), attempts).await;
+    }
+
+    async fn arrived(
+        &self,
+        mailbox: &Mailbox,
+        job: &Job,
+        remote: RemoteId,
+        partial: Option<(PartialReason, String)>,
+        attempts: u32,
+    ) {
+        let (state, reason, detail) = match partial {
             None => (DeliveryState::Imported, None, None),
-            Some((reason, detail)) => (DeliveryState::PartiallyImported, Some(reason.name()), Some(detail.clone())),
+            Some((reason, detail)) => (DeliveryState::PartiallyImported, Some(reason.name()), Some(detail)),
         };
         tracing::debug!(event = "delivery_imported", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, outcome = state.name(), "a copy is imported");
         let bytes = job.message.size();

@@ -128,6 +128,28 @@ async fn files_of_every_size_arrive_once() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_refused_for_good_is_left_out_and_told() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let door = connection.door();
+    let refuse = || {
+        let act = Act::reply(400, "ErrorAttachmentSizeLimitExceeded");
+        connection.server.fail(Fault::once("POST", "/createUploadSession", act));
+    };
+    let sent = with_files(1, &[3_000_000, 4_200_000]);
+    refuse();
+    let error = door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let ImportError::Incomplete { detail, .. } = &error else { panic!("{error}") };
+    assert!(detail.contains("file 0.bin") && !detail.contains("file 1.bin"), "{detail}");
+    // It is refused again where the copy is looked up; where it is not, the copy is whole.
+    refuse();
+    let error = door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap_err();
+    assert!(matches!(error, ImportError::Incomplete { .. }), "{error}");
+    assert!(door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap().is_some());
+    assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+}
+
+#[tokio::test]
 async fn a_file_below_the_servers_minimum_is_posted() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");

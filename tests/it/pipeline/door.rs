@@ -22,6 +22,8 @@ pub(crate) enum Act {
     Reject,
     /// Takes it, and the answer is lost.
     TakeAndLoseTheAnswer,
+    /// Takes it without one of its files.
+    TakeWithoutAFile,
     /// The request is lost.
     LoseTheRequest,
     /// Asks for a pause.
@@ -38,6 +40,9 @@ impl Act {
     fn error(&self) -> ImportError {
         let told = |what: &str| what.to_owned();
         match self {
+            Self::TakeWithoutAFile => {
+                ImportError::Incomplete { remote: RemoteId("there".to_owned()), detail: told("\"a.exe\": not here") }
+            }
             Self::Reject => ImportError::Rejected(told("it has a virus")),
             Self::TakeAndLoseTheAnswer | Self::LoseTheRequest => ImportError::OutcomeUnknown(told("no answer")),
             Self::Throttle(after) => ImportError::Throttled { after: Some(*after), detail: told("too many requests") },
@@ -196,7 +201,7 @@ impl State {
     fn take(&mut self, mailbox: &str, message: &Message) -> Result<RemoteId, ImportError> {
         let once = self.once.get_mut(mailbox).and_then(VecDeque::pop_front);
         let act = once.or_else(|| self.always.get(mailbox).cloned());
-        if matches!(act, None | Some(Act::TakeAndLoseTheAnswer)) {
+        if matches!(act, None | Some(Act::TakeAndLoseTheAnswer | Act::TakeWithoutAFile)) {
             let held = self.held.entry(mailbox.to_owned()).or_default();
             held.push((message.mail.message_id.clone(), message.mime().to_vec()));
         }

@@ -78,7 +78,7 @@ async fn what_nobody_foresaw_is_held_and_does_not_hammer() {
     world.door.always(ANA, Some(Act::Surprise));
     let report = world.run().await;
     assert_eq!((counts(&report), report.status.name()), ([0, 0, 0, 0, 30], "incomplete"));
-    assert_eq!(world.door.sent_to(ANA), 4, "after one batch of them the mailbox is left alone");
+    assert_eq!(world.door.sent_to(ANA), 20, "after so many in a row the mailbox is left alone");
     world.door.always(ANA, None);
     let report = world.run_next_day().await;
     assert_eq!(counts(&report), [30, 0, 0, 0, 0]);
@@ -173,4 +173,26 @@ fn pages_of(world: &World) -> Vec<std::path::PathBuf> {
     let mut pages: Vec<_> = pages.map(|page| page.unwrap().path()).collect();
     pages.sort();
     pages
+}
+
+#[tokio::test]
+async fn a_file_that_a_mailbox_refuses_makes_the_import_partial() {
+    let world = World::new().await;
+    world.server.add([to_ana(1), to_ana(2)]);
+    world.door.next(ANA, Act::TakeWithoutAFile);
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.status.name()), ([1, 1, 0, 0, 0], "complete"));
+    assert_eq!(report.partial_by_reason["attachment_rejected"], 1);
+    assert_eq!(world.held(ANA), whatsapp_ids([1, 2]));
+}
+
+#[tokio::test]
+async fn copies_that_meet_with_surprises_do_not_hold_up_those_after_them() {
+    let world = World::new().await;
+    world.server.add((1..=12).map(to_ana));
+    for _ in 1..=9 {
+        world.door.next(ANA, Act::Surprise);
+    }
+    assert_eq!(counts(&world.run().await), [3, 0, 0, 0, 9]);
+    assert_eq!(world.held(ANA), whatsapp_ids(10..=12));
 }
