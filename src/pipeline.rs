@@ -51,7 +51,7 @@ mod unfamiliar;
 pub use closing::Keeping;
 pub use load::Loader;
 pub use progress::Progress;
-pub use run::{RunFinished, finish_abandoned};
+pub use run::RunFinished;
 
 /// What the pipeline is made of.
 #[derive(Clone)]

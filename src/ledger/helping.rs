@@ -88,8 +88,16 @@ impl Ledger {
     }
 
     /// Closes a run's account: from now on, helpers record nothing in it. What they are sending is looked up by the next run.
+    /// Fails where another process has ended the run already.
     pub async fn close_account(&self, run: &RunId) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
+        let running = sqlx::query("UPDATE runs SET status = status WHERE run_id = $1 AND status = 'running'")
+            .bind(run.0.clone())
+            .execute(&mut *transaction)
+            .await?;
+        if running.rows_affected() == 0 {
+            return Err(LedgerError::LeaseLost(format!("run {run}")));
+        }
         sqlx::query("INSERT INTO leases (resource, holder, until) VALUES ($1, '', 0) ON CONFLICT DO NOTHING")
             .bind(closed(run))
             .execute(&mut *transaction)
@@ -102,7 +110,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Mailboxes with copies of a run that are still to be sent or looked up, the longest queue first.
+    /// Mailboxes with copies of a run that whoever leases the mailbox may send or look up, the longest queue first.
+    pub async fn mailboxes_to_help(&self, run: &RunId) -> Result<Vec<Mailbox>, LedgerError> {
+        let waiting = mailboxes_of("run_id = $1 AND state IN ('ready', 'unknown')");
+        let rows = sqlx::query(built(waiting)).bind(run.0.clone()).fetch_all(&self.pool).await?;
+        rows.iter().map(read_mailbox).collect()
+    }
+
+    /// Mailboxes with copies of a run that have no outcome yet, the longest queue first.
     pub async fn waiting_mailboxes(&self, run: &RunId) -> Result<Vec<Mailbox>, LedgerError> {
         let waiting = mailboxes_of("run_id = $1 AND state IN ('ready', 'sending', 'unknown')");
         let rows = sqlx::query(built(waiting)).bind(run.0.clone()).fetch_all(&self.pool).await?;
@@ -144,7 +159,7 @@ impl Ledger {
         let mut transaction = self.begin().await?;
         for chunk in mailboxes.chunks(ROWS) {
             let statement = format!(
-                "UPDATE deliveries SET state = 'unknown', settle_at = $1
+                "UPDATE deliveries SET state = 'unknown', settle_at = $1, holder = NULL
                  WHERE run_id = $2 AND state = 'sending' AND holder <> $3 AND mailbox_id IN {}",
                 list_of_placeholders(4, chunk.len())
             );

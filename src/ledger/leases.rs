@@ -1,6 +1,8 @@
 //! Leases: which process works on what. A lease that isn't renewed in time is anybody's, and what its holder was sending
 //! then counts as unknown.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 
 use super::sql::{self, ROWS, built, list_of_placeholders, millis, rows_of_placeholders};
@@ -57,9 +59,13 @@ impl Ledger {
         now: DateTime<Utc>,
         until: DateTime<Utc>,
     ) -> Result<Vec<bool>, LedgerError> {
-        let mut ours = Vec::with_capacity(leases.len());
+        // In one order in all processes: two of them wait for each other's rows else.
+        let mut wanted: Vec<String> = leases.iter().map(Lease::resource).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut ours = HashSet::new();
         let mut transaction = self.begin().await?;
-        for chunk in leases.chunks(ROWS) {
+        for chunk in wanted.chunks(ROWS) {
             let insert = format!(
                 "INSERT INTO leases (resource, holder, until) VALUES {}
                  ON CONFLICT (resource) DO UPDATE SET holder = excluded.holder, until = excluded.until
@@ -68,8 +74,8 @@ impl Ledger {
                 millis(now),
             );
             let mut query = sqlx::query(built(insert));
-            for lease in chunk {
-                query = query.bind(lease.resource()).bind(holder.0.clone()).bind(millis(until));
+            for resource in chunk {
+                query = query.bind(resource.clone()).bind(holder.0.clone()).bind(millis(until));
             }
             query.execute(&mut *transaction).await?;
 
@@ -78,17 +84,17 @@ impl Ledger {
                 list_of_placeholders(2, chunk.len())
             );
             let mut query = sqlx::query(built(held)).bind(holder.0.clone());
-            for lease in chunk {
-                query = query.bind(lease.resource());
+            for resource in chunk {
+                query = query.bind(resource.clone());
             }
-            let rows = query.fetch_all(&mut *transaction).await?;
-            let held: Vec<String> = rows.iter().map(|row| sql::get(row, "resource")).collect::<Result<_, _>>()?;
-            ours.extend(chunk.iter().map(|lease| held.contains(&lease.resource())));
+            for row in query.fetch_all(&mut *transaction).await? {
+                ours.insert(sql::get::<String>(&row, "resource")?);
+            }
         }
         // After the leases are written: a copy that is under way has them wait for its end.
         super::copy::refuse_superseded(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(ours)
+        Ok(leases.iter().map(|lease| ours.contains(&lease.resource())).collect())
     }
 
     /// Renews all leases of a holder, its claims of items included. Fails with [`LedgerError::LeaseLost`] where one was taken
@@ -106,10 +112,11 @@ impl Ledger {
             .bind(holder.0.clone())
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
         if renewed < expected {
+            // Nothing is renewed then: what is left runs out.
             return Err(LedgerError::LeaseLost(format!("{} of {expected} resources", expected - renewed)));
         }
+        transaction.commit().await?;
         Ok(())
     }
 

@@ -299,10 +299,12 @@ impl Deliverer {
 
     /// Hands all that waits in memory to the ledger, because the run stops.
     async fn put_all_back(&self) -> Result<(), RunError> {
+        let mut result = Ok(());
         for mailbox in self.dispatch.close() {
-            self.put_back(&mailbox).await?;
+            // Also where the ledger fails: what stays in memory would keep the run from its end.
+            result = result.and(self.put_back(&mailbox).await);
         }
-        Ok(())
+        result
     }
 
     /// Leaves a mailbox alone for the rest of the run: what it has left is pending.

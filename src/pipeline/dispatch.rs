@@ -40,6 +40,8 @@ struct Queue {
     working: bool,
     /// The ledger has copies for it that are not in memory.
     backlog: bool,
+    /// How often that was told.
+    backlogs: u64,
     /// The ledger has copies for it of which it isn't known whether they are there.
     look_ups: bool,
     /// The ledger has duplicates for it that wait for their first copy.
@@ -65,6 +67,7 @@ impl Queue {
             reserved: 0,
             working: false,
             backlog: false,
+            backlogs: 0,
             look_ups: false,
             duplicates: false,
             given_up: false,
@@ -76,6 +79,11 @@ impl Queue {
     fn wanted_place(&self) -> Option<Place> {
         let waits = !self.working && self.has_work();
         waits.then_some(Place { backlog: self.backlog, jobs: self.jobs.len(), first: Reverse(self.number) })
+    }
+
+    fn add_backlog(&mut self) {
+        self.backlog = true;
+        self.backlogs += 1;
     }
 
     fn has_work(&self) -> bool {
@@ -190,7 +198,12 @@ impl Dispatch {
 
     /// The ledger has copies for the mailbox that are not in memory.
     pub(super) fn add_backlog(&self, mailbox: &Mailbox) {
-        self.with(mailbox, |queue| queue.backlog = true);
+        self.with(mailbox, Queue::add_backlog);
+    }
+
+    /// How often a backlog was told, to be given to [`Self::backlog_done`].
+    pub(super) fn backlogs(&self, mailbox: &Mailbox) -> u64 {
+        self.with(mailbox, |queue| queue.backlogs)
     }
 
     /// The ledger has copies of unknown outcome for the mailbox.
@@ -205,12 +218,15 @@ impl Dispatch {
 
     /// The ledger may have anything for the mailbox.
     pub(super) fn add_all(&self, mailbox: &Mailbox) {
-        self.with(mailbox, |queue| (queue.backlog, queue.look_ups, queue.duplicates) = (true, true, true));
+        self.with(mailbox, |queue| {
+            queue.add_backlog();
+            (queue.look_ups, queue.duplicates) = (true, true);
+        });
     }
 
-    /// The backlog was read to its end.
-    pub(super) fn backlog_done(&self, mailbox: &Mailbox) {
-        self.with(mailbox, |queue| queue.backlog = false);
+    /// The backlog was read to its end, where none was told of since `seen`.
+    pub(super) fn backlog_done(&self, mailbox: &Mailbox, seen: u64) {
+        self.with(mailbox, |queue| queue.backlog = queue.backlogs != seen);
     }
 
     /// While a mailbox waits, its copies go by way of the ledger.

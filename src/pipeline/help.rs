@@ -1,6 +1,6 @@
 //! Helping: this process sends a part of the copies of another one's run, while that one pulls and keeps the account.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -13,8 +13,11 @@ use super::memory::Memory;
 use super::settle::{Settler, settler};
 use super::sharing::POLL;
 use super::{Pipeline, RunError};
-use crate::ledger::{Lease, LedgerError, RunId, Sender};
+use crate::ledger::{LedgerError, RunId, Sender};
 use crate::resolve::{Mailbox, MailboxId};
+
+/// For how many looks a mailbox is left alone that was given back: long enough for the leading process to see it free.
+const REST: u32 = 4;
 
 /// A helper at its work.
 struct Helper {
@@ -34,7 +37,8 @@ impl Pipeline {
         self.take_leases(&leases, &[sender.lease()]).await?;
         tracing::info!(event = "help_started", run.id = %sender.run, "another process's run is under way; this one sends a part of its copies");
         let pipeline = self.for_one_run();
-        let result = pipeline.with_leases(&leases, pipeline.send_for(&sender, &leases)).await;
+        let (kept, sent) = pipeline.with_leases(&leases, pipeline.send_for(&sender, &leases)).await;
+        let result = kept.map_err(RunError::from).and(sent);
         ledger.release_leases(holder).await?;
         tracing::info!(event = "help_ended", run.id = %sender.run, "this process no longer sends for the other one's run");
         match result {
@@ -79,15 +83,18 @@ impl Helper {
     /// Looks for mailboxes that nobody is at, and gives back those that it is done with, while the run is under way.
     async fn feed(&self) -> Result<(), RunError> {
         let (pipeline, ledger) = (&self.pipeline, &self.pipeline.parts.ledger);
-        let mut given_up = HashSet::new();
+        let mut rests = HashMap::new();
         while !pipeline.stop.is_cancelled() {
-            self.give_back(&mut given_up).await?;
-            match ledger.run_to_help(pipeline.now()).await? {
+            self.give_back(&mut rests).await?;
+            let run = || ledger.run_to_help(pipeline.now());
+            match pipeline.retrier.run("asking for the run to help", run).await? {
                 Some(run) if run.id == self.sender.run => {}
                 _ => break,
             }
-            let waiting = ledger.waiting_mailboxes(&self.sender.run).await?;
-            self.take(waiting.into_iter().filter(|mailbox| !given_up.contains(&mailbox.id)).collect()).await?;
+            let waiting = || ledger.mailboxes_to_help(&self.sender.run);
+            let mut waiting = pipeline.retrier.run("asking for mailboxes to help", waiting).await?;
+            waiting.retain(|mailbox| !rests.contains_key(&mailbox.id));
+            self.take(waiting).await?;
             tokio::select! {
                 () = pipeline.stop.cancelled() => {}
                 () = pipeline.parts.clock.sleep(POLL) => {}
@@ -96,26 +103,29 @@ impl Helper {
         Ok(())
     }
 
+    /// Takes the mailboxes that are free, and looks again into those that it has.
     async fn take(&self, waiting: Vec<Mailbox>) -> Result<(), RunError> {
-        let is_new = |mailbox: &Mailbox| !self.leases.holds(&Lease::Mailbox(mailbox.id.clone()));
-        let new: Vec<Mailbox> = waiting.iter().filter(|mailbox| is_new(mailbox)).cloned().collect();
-        let ids: Vec<MailboxId> = new.iter().map(|mailbox| mailbox.id.clone()).collect();
-        self.pipeline.take_mailboxes(&self.leases, &ids).await?;
-        // What is ours already may have got more.
-        for mailbox in waiting.iter().filter(|mailbox| !is_new(mailbox)) {
+        let ids: Vec<MailboxId> = waiting.iter().map(|mailbox| mailbox.id.clone()).collect();
+        let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
+        for (mailbox, _) in waiting.iter().zip(ours).filter(|(_, ours)| *ours) {
             self.dispatch.add_all(mailbox);
         }
         Ok(())
     }
 
-    /// Gives back mailboxes that have nothing left, once their outcomes are recorded.
-    async fn give_back(&self, given_up: &mut HashSet<MailboxId>) -> Result<(), RunError> {
+    /// Gives back mailboxes that have nothing left, once their outcomes are recorded. For a few looks they are left to whoever
+    /// leads, who settles what no helper can; those that were given up, for good.
+    async fn give_back(&self, rests: &mut HashMap<MailboxId, u32>) -> Result<(), RunError> {
+        rests.retain(|_, looks| {
+            *looks = looks.saturating_sub(1);
+            *looks > 0
+        });
         let idle = self.dispatch.take_idle();
         if idle.is_empty() {
             return Ok(());
         }
         self.settler.flush().await?;
-        given_up.extend(idle.iter().filter(|(_, given_up)| *given_up).map(|(mailbox, _)| mailbox.clone()));
+        rests.extend(idle.iter().map(|(mailbox, given_up)| (mailbox.clone(), if *given_up { u32::MAX } else { REST })));
         let idle: Vec<MailboxId> = idle.into_iter().map(|(mailbox, _)| mailbox).collect();
         Ok(self.pipeline.release_mailboxes(&self.leases, &idle).await?)
     }

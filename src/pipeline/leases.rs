@@ -63,7 +63,8 @@ impl Pipeline {
         let missing: Vec<Lease> = wanted.iter().filter(|lease| !leases.holds(lease)).cloned().collect();
         if !missing.is_empty() {
             let now = self.now();
-            let ours = self.parts.ledger.lease(&self.parts.holder, &missing, now, leases.claim_until(now)).await?;
+            let lease = || self.parts.ledger.lease(&self.parts.holder, &missing, now, leases.claim_until(now));
+            let ours = self.retrier.run("taking leases", lease).await?;
             let taken = missing.into_iter().zip(ours).filter_map(|(lease, ours)| ours.then_some(lease));
             leases.held().extend(taken);
         }
@@ -108,12 +109,12 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Does work while the leases are kept; it is abandoned where they are lost.
+    /// Does work while the leases are kept; it is stopped where they are lost. Tells of both.
     pub(super) async fn with_leases<T>(
         &self,
         leases: &Leases,
         work: impl Future<Output = Result<T, RunError>>,
-    ) -> Result<T, RunError> {
+    ) -> (Result<(), LedgerError>, Result<T, RunError>) {
         let done = CancellationToken::new();
         let keep = async {
             let kept = self.keep_leases(leases, done.clone()).await;
@@ -127,9 +128,7 @@ impl Pipeline {
             done.cancel();
             result
         };
-        let (kept, worked) = tokio::join!(keep, work);
-        kept?;
-        worked
+        tokio::join!(keep, work)
     }
 
     /// Renews the leases until `done`. Fails where one was lost: then nothing more may be sent.

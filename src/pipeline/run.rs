@@ -75,10 +75,12 @@ impl Pipeline {
         let pipeline = self.for_one_run();
         // In a box: the work of a run holds a lot while it waits.
         let work = Box::pin(pipeline.work(&leases, &id, order));
-        let worked = pipeline.with_leases(&leases, work).await.err();
-        let are_lost = matches!(worked, Some(RunError::Ledger(LedgerError::LeaseLost(_))));
-        let finish = finish(ledger, &self.settings, &id, self.now(), worked);
-        let finished = if are_lost { finish.await } else { self.with_leases(&leases, finish).await };
+        let (kept, worked) = pipeline.with_leases(&leases, work).await;
+        let are_lost = matches!(kept, Err(LedgerError::LeaseLost(_)));
+        let failed = kept.map_err(RunError::from).and(worked).err();
+        let finish = finish(ledger, &self.settings, &id, self.now(), failed);
+        // With a stop of its own again: the program's is not for a lost lease to pull.
+        let finished = if are_lost { finish.await } else { self.for_one_run().with_leases(&leases, finish).await.1 };
         if let Err(error) = ledger.release_leases(&self.parts.holder).await {
             tracing::warn!(event = "leases_kept", run.id = %id, error = %error, "the leases of the run could not be given back; they run out by themselves");
         }
@@ -99,7 +101,6 @@ impl Pipeline {
     }
 
     async fn work(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
-        let ledger = &self.parts.ledger;
         let sender = Sender { run: id.clone(), holder: self.parts.holder.clone(), helps: false };
         self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
         let rebuilds = matches!(order, Order::Rebuild);
@@ -109,7 +110,8 @@ impl Pipeline {
         if !matches!(order, Order::Retry(_)) {
             self.become_puller(leases).await?;
         }
-        finish_abandoned(ledger, &self.settings, id, self.now()).await?;
+        self.finish_abandoned(leases, id).await?;
+        let doubt = self.doubt(&order).await?;
 
         let memory = Memory::new(self.settings.max_item_size);
         let dispatch = Arc::new(Dispatch::default());
@@ -142,7 +144,7 @@ impl Pipeline {
             memory: memory.clone(),
             dispatch,
             settler,
-            doubt: self.doubt(&order).await?,
+            doubt,
             replay: replayed(&order),
         };
         let unreadable_pages = Arc::<AtomicU64>::default();
@@ -289,19 +291,24 @@ impl Preparer {
     }
 }
 
-/// Brings runs to an end whose process has gone. What they left open is the next run's.
-pub async fn finish_abandoned(
-    ledger: &Ledger,
-    settings: &super::Settings,
-    current: &RunId,
-    now: DateTime<Utc>,
-) -> Result<(), RunError> {
-    for run in ledger.abandoned_runs(current, now).await? {
-        tracing::warn!(event = "run_abandoned", run.id = %run.id, "the process of a run has gone; its account is closed, and its work is taken over");
-        let error = RunError::Broken("its process ended before the run did".to_owned());
-        finish(ledger, settings, &run.id, now, Some(error)).await?;
+impl Pipeline {
+    /// Brings runs to an end whose process has gone, unless another process is about it. What they left open is the next run's.
+    async fn finish_abandoned(&self, leases: &Leases, current: &RunId) -> Result<(), RunError> {
+        let ledger = &self.parts.ledger;
+        for run in ledger.abandoned_runs(current, self.now()).await? {
+            if !self.take_leases(leases, &[Lease::Run(run.id.clone())]).await?.contains(&true) {
+                continue;
+            }
+            tracing::warn!(event = "run_abandoned", run.id = %run.id, "the process of a run has gone; its account is closed, and its work is taken over");
+            let error = RunError::Broken("its process ended before the run did".to_owned());
+            match finish(ledger, &self.settings, &run.id, self.now(), Some(error)).await {
+                // Its own process was quicker, or another one.
+                Ok(_) | Err(RunError::Ledger(LedgerError::LeaseLost(_))) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Leaves pending what could not be sent, freezes the account, and ends the run.

@@ -27,7 +27,7 @@ pub(super) struct Sharing {
     leases: Arc<Leases>,
     dispatch: Arc<Dispatch>,
     counted: Mutex<Counted>,
-    /// Mailboxes were left to helpers in this run.
+    /// Mailboxes were left to others in this run.
     shared: AtomicBool,
 }
 
@@ -70,7 +70,11 @@ impl Sharing {
         if !wanted.is_empty() {
             let ours = self.pipeline.take_mailboxes(&self.leases, &wanted).await?;
             let refused = wanted.into_iter().zip(ours).filter_map(|(mailbox, ours)| (!ours).then_some(mailbox));
-            self.counted().refused.extend(refused);
+            let refused: Vec<MailboxId> = refused.collect();
+            if !refused.is_empty() {
+                self.shared.store(true, Ordering::Relaxed);
+                self.counted().refused.extend(refused);
+            }
         }
         Ok(ids.iter().map(|mailbox| self.is_ours(mailbox)).collect())
     }
@@ -101,21 +105,9 @@ impl Sharing {
 
     /// Waits until nothing of the run is left to helpers, and takes over what nobody is at.
     pub(super) async fn until_all_is_sent(&self) -> Result<(), RunError> {
-        let (pipeline, ledger) = (&self.pipeline, &self.pipeline.parts.ledger);
-        let run = &self.sender.run;
+        let pipeline = &self.pipeline;
         while self.shared.load(Ordering::Relaxed) && !pipeline.stop.is_cancelled() {
-            let now = pipeline.now();
-            ledger.expire_gone(now).await?;
-            // Before its mailboxes are taken: whoever is dismissed records nothing more.
-            ledger.dismiss_silent_helpers(run, now).await?;
-            let others: Vec<Mailbox> =
-                ledger.waiting_mailboxes(run).await?.into_iter().filter(|mailbox| !self.is_ours(&mailbox.id)).collect();
-            let ids: Vec<MailboxId> = others.iter().map(|mailbox| mailbox.id.clone()).collect();
-            let ours = pipeline.take_mailboxes(&self.leases, &ids).await?;
-            let (taken, left): (Vec<_>, Vec<_>) = others.into_iter().zip(ours).partition(|(_, ours)| *ours);
-            self.take_over(taken.into_iter().map(|(mailbox, _)| mailbox).collect()).await?;
-            let left: Vec<MailboxId> = left.into_iter().map(|(mailbox, _)| mailbox.id).collect();
-            if !ledger.are_helped(run, &left, now).await? {
+            if !pipeline.retrier.run("asking how far the helpers are", || self.is_helped_on()).await? {
                 break;
             }
             tokio::select! {
@@ -126,7 +118,23 @@ impl Sharing {
         Ok(())
     }
 
-    async fn take_over(&self, mailboxes: Vec<Mailbox>) -> Result<(), RunError> {
+    /// Takes over what nobody is at. Tells whether helpers still are at something.
+    async fn is_helped_on(&self) -> Result<bool, LedgerError> {
+        let (ledger, run, now) = (&self.pipeline.parts.ledger, &self.sender.run, self.pipeline.now());
+        ledger.expire_gone(now).await?;
+        // Before its mailboxes are taken: whoever is dismissed records nothing more.
+        ledger.dismiss_silent_helpers(run, now).await?;
+        let mut others = ledger.waiting_mailboxes(run).await?;
+        others.retain(|mailbox| !self.is_ours(&mailbox.id));
+        let ids: Vec<MailboxId> = others.iter().map(|mailbox| mailbox.id.clone()).collect();
+        let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
+        let (taken, left): (Vec<_>, Vec<_>) = others.into_iter().zip(ours).partition(|(_, ours)| *ours);
+        self.take_over(taken.into_iter().map(|(mailbox, _)| mailbox).collect()).await?;
+        let left: Vec<MailboxId> = left.into_iter().map(|(mailbox, _)| mailbox.id).collect();
+        ledger.are_helped(run, &left, now).await
+    }
+
+    async fn take_over(&self, mailboxes: Vec<Mailbox>) -> Result<(), LedgerError> {
         let parts = &self.pipeline.parts;
         let ids: Vec<MailboxId> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
         let settle = chrono::Duration::from_std(parts.door.settle()).unwrap_or_default();

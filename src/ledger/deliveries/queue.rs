@@ -9,6 +9,7 @@ use sqlx::{Any, Transaction};
 
 use super::{Delivery, DeliveryState, Outcome, QueueOf, Target};
 use crate::convert::Manifest;
+use crate::fault::Reason;
 use crate::identity::Identity;
 use crate::item::ItemId;
 use crate::ledger::sql::{self, Dialect, ROWS, built, list_of_placeholders, millis};
@@ -18,7 +19,7 @@ use crate::resolve::{Mailbox, MailboxId};
 impl Ledger {
     /// Takes mailboxes' open copies (of all items, or of one) into a run: what a run before it was sending becomes unknown
     /// and settles from `settle_at`, what was pending becomes ready, and the rows count in the account of `run`. The
-    /// mailboxes must be leased by the process of `run`, and no other run of it may be under way.
+    /// mailboxes must be leased by the process of `run`.
     pub async fn adopt_deliveries(
         &self,
         run: &RunId,
@@ -30,7 +31,7 @@ impl Ledger {
         for chunk in mailboxes.chunks(ROWS) {
             let statement = format!(
                 "UPDATE deliveries SET run_id = $1,
-                   settle_at = CASE WHEN state = 'sending' THEN CAST($2 AS BIGINT) ELSE settle_at END,
+                   holder = NULL, settle_at = CASE WHEN state = 'sending' THEN CAST($2 AS BIGINT) ELSE settle_at END,
                    state = CASE state WHEN 'sending' THEN 'unknown' WHEN 'pending' THEN 'ready' ELSE state END
                  WHERE state IN ('ready', 'sending', 'unknown', 'pending') AND run_id <> $1
                    AND (CAST($3 AS BIGINT) IS NULL
@@ -125,7 +126,7 @@ impl Ledger {
         sender.check(&mut transaction).await?;
         let run = &sender.run;
         for chunk in outcomes.chunks(ROWS) {
-            settle_chunk(&mut transaction, self.dialect, run, chunk).await?;
+            settle_chunk(&mut transaction, self.dialect, sender, chunk).await?;
         }
         let bytes: u64 = outcomes.iter().map(|outcome| outcome.bytes).sum();
         if bytes > 0 {
@@ -163,21 +164,38 @@ impl Ledger {
         Ok(found)
     }
 
-    /// Makes a duplicate the first copy of its message in a mailbox, in the place of one that failed for good.
-    pub async fn promote(&self, mailbox: &MailboxId, identity: Identity, item: ItemNo) -> Result<(), LedgerError> {
+    /// Makes a duplicate the first copy of its message in a mailbox, in the place of one that failed for good. Tells where it
+    /// stands now: one that was given up may be there, and so may this one.
+    pub async fn promote(
+        &self,
+        mailbox: &MailboxId,
+        identity: Identity,
+        item: ItemNo,
+    ) -> Result<DeliveryState, LedgerError> {
         let mut transaction = self.begin().await?;
-        sqlx::query("UPDATE deliveries SET first = 0 WHERE first = 1 AND mailbox_id = $1 AND identity = $2 AND state = 'failed'")
-            .bind(mailbox.0.clone())
-            .bind(identity.0.as_bytes().to_vec())
-            .execute(&mut *transaction)
-            .await?;
-        sqlx::query("UPDATE deliveries SET first = 1 WHERE item_no = $1 AND mailbox_id = $2")
-            .bind(item.0)
-            .bind(mailbox.0.clone())
-            .execute(&mut *transaction)
-            .await?;
+        let failed = sqlx::query(
+            "UPDATE deliveries SET first = 0 WHERE first = 1 AND mailbox_id = $1 AND identity = $2 AND state = 'failed'
+             RETURNING reason",
+        )
+        .bind(mailbox.0.clone())
+        .bind(identity.0.as_bytes().to_vec())
+        .fetch_all(&mut *transaction)
+        .await?;
+        let reasons: Vec<Option<String>> =
+            failed.iter().map(|row| sql::get(row, "reason")).collect::<Result<_, _>>()?;
+        let given_up = Reason::MailboxUnavailable.name();
+        let may_be_there = reasons.iter().flatten().any(|reason| reason == given_up);
+        sqlx::query(
+            "UPDATE deliveries SET first = 1, state = CASE WHEN state = 'ready' AND $1 = 1 THEN 'unknown' ELSE state END
+             WHERE item_no = $2 AND mailbox_id = $3",
+        )
+        .bind(i64::from(may_be_there))
+        .bind(item.0)
+        .bind(mailbox.0.clone())
+        .execute(&mut *transaction)
+        .await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(if may_be_there { DeliveryState::Unknown } else { DeliveryState::Ready })
     }
 
     /// Leaves what a run could not send pending for a later one. Rows that are being sent by a process that ended stay as they
@@ -212,7 +230,7 @@ pub(in crate::ledger) fn read_mailbox(row: &AnyRow) -> Result<Mailbox, LedgerErr
 async fn settle_chunk(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
-    run: &RunId,
+    sender: &Sender,
     chunk: &[Outcome],
 ) -> Result<(), LedgerError> {
     const TYPES: [&str; 8] = ["BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT"];
@@ -227,9 +245,11 @@ async fn settle_chunk(
            attempts = deliveries.attempts + done.attempts, settle_at = done.settle_at,
            remote_id = COALESCE(done.remote_id, deliveries.remote_id), holder = NULL
          FROM done WHERE deliveries.item_no = done.item_no AND deliveries.target = done.target
-           AND deliveries.run_id || '' = ${}",
+           AND deliveries.run_id || '' = ${} AND (deliveries.holder IS NULL OR deliveries.holder = ${})
+           AND deliveries.state IN ('ready', 'sending', 'unknown', 'pending')",
         rows.join(", "),
-        chunk.len() * TYPES.len() + 1
+        chunk.len() * TYPES.len() + 1,
+        chunk.len() * TYPES.len() + 2
     );
     let mut query = sqlx::query(built(dialect.schema(&statement)));
     for outcome in chunk {
@@ -243,6 +263,6 @@ async fn settle_chunk(
             .bind(outcome.settle_at.map(millis))
             .bind(outcome.remote_id.clone());
     }
-    query.bind(run.0.clone()).execute(&mut **transaction).await?;
+    query.bind(sender.run.0.clone()).bind(sender.holder.0.clone()).execute(&mut **transaction).await?;
     Ok(())
 }

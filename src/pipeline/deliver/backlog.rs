@@ -39,9 +39,10 @@ impl Deliverer {
         // What is told and not recorded yet would be read as it was before.
         self.settler.flush().await?;
         let ledger = &self.pipeline.parts.ledger;
+        let seen = self.dispatch.backlogs(mailbox);
         let ready = ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Ready, ItemNo(0), visit.at_a_time).await?;
         if ready.is_empty() {
-            self.dispatch.backlog_done(mailbox);
+            self.dispatch.backlog_done(mailbox, seen);
             return Ok(Next::GoOn);
         }
         let (_, jobs) = self.read_back(visit, ready).await?;
@@ -59,6 +60,10 @@ impl Deliverer {
             let unknown = ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Unknown, after, visit.at_a_time).await?;
             let Some(settled) = unknown.iter().map(|delivery| delivery.settle_at).max() else { return Ok(Next::GoOn) };
             self.wait_until_settled(visit, settled).await?;
+            if pipeline.stop.is_cancelled() {
+                // An "absent" would be believed too early.
+                return Ok(Next::GoOn);
+            }
             let (last, jobs) = self.read_back(visit, unknown).await?;
             after = last;
             let ids: Vec<_> = jobs.iter().map(|job| job.message.mail.message_id.clone()).collect();
@@ -170,9 +175,10 @@ impl Deliverer {
                     }
                     // The first capture can't be delivered: this one takes its place, and those after it wait for this one.
                     Some(DeliveryState::Failed) | None => {
-                        ledger.promote(&mailbox.id, delivery.identity, delivery.no).await?;
-                        first.insert(delivery.identity, DeliveryState::Ready);
+                        let state = ledger.promote(&mailbox.id, delivery.identity, delivery.no).await?;
+                        first.insert(delivery.identity, state);
                         self.dispatch.add_backlog(mailbox);
+                        self.dispatch.add_look_ups(mailbox);
                         self.dispatch.add_duplicates(mailbox);
                     }
                     // It waits with the first one.

@@ -108,6 +108,8 @@ struct Row {
     created: i64,
     attempts: u32,
     settle_at: Option<i64>,
+    /// It failed because it was given up.
+    given_up: bool,
     /// The identity of its message, for a copy, and whether it is the first.
     of: Option<(usize, bool)>,
     /// The mailbox, for a copy.
@@ -214,7 +216,7 @@ async fn take(ledger: &Ledger, model: &mut Model, step: &Step) {
             let is_open = |row: &Row| matches!(row.state, Pending | Unknown) && row.to.is_some();
             let late = |row: &&mut Row| row.run == *run && is_open(row) && row.created < *before;
             for row in model.rows_mut().filter(late) {
-                row.state = Failed;
+                (row.state, row.given_up) = (Failed, true);
                 count += 1;
             }
             assert_eq!(failed, count);
@@ -233,15 +235,17 @@ async fn take(ledger: &Ledger, model: &mut Model, step: &Step) {
         Step::Renew { by, expected } => {
             let until = model.now + 60;
             let renewed = ledger.renew_leases(&holder(*by), *expected as u64, at(until)).await;
-            let mut count = 0;
+            let is_lost = model.leases.values().filter(|(other, _)| other == by).count() < *expected;
+            assert_eq!(renewed.is_err(), is_lost);
+            if is_lost {
+                return;
+            }
             for (_, end) in model.leases.values_mut().filter(|(other, _)| other == by) {
                 *end = until;
-                count += 1;
             }
             for item in model.items.iter_mut().filter(|item| !item.is_prepared) {
                 item.claim = item.claim.map(|(other, end)| (other, if other == *by { until } else { end }));
             }
-            assert_eq!(renewed.is_err(), count < *expected);
         }
         Step::Release { by } => {
             ledger.release_leases(&holder(*by)).await.unwrap();
@@ -323,15 +327,23 @@ async fn prepare(
         }
         let is_first = !model.has_first(to, of);
         let state = if is_first { state } else { Ready };
-        let row =
-            Row { run, state, created: now, attempts: 0, settle_at: None, of: Some((of, is_first)), to: Some(to) };
+        let row = Row {
+            run,
+            state,
+            created: now,
+            attempts: 0,
+            settle_at: None,
+            given_up: false,
+            of: Some((of, is_first)),
+            to: Some(to),
+        };
         model.items[place].rows.insert(target(to), row);
         if is_first {
             expected.insert((model.items[place].no, target(to)));
         }
     }
     if let Some(state) = own {
-        let row = Row { run, state, created: now, attempts: 0, settle_at: None, of: None, to: None };
+        let row = Row { run, state, created: now, attempts: 0, settle_at: None, given_up: false, of: None, to: None };
         model.items[place].rows.insert(Target::Item.name(), row);
         expected.insert((model.items[place].no, Target::Item.name()));
     }
@@ -381,8 +393,10 @@ async fn settle(ledger: &Ledger, model: &mut Model, run: usize, outcomes: &[(usi
     ledger.settle(&sender(run), &records).await.unwrap();
     let settled: Vec<_> = told.into_iter().map(|(at, state)| (at, state, settle_at(state))).collect();
     for ((place, to), state, settle_at) in settled {
-        if let Some(row) = model.items[place].rows.get_mut(&target(to)).filter(|row| row.run == run) {
-            (row.state, row.attempts, row.settle_at) = (state, row.attempts + 1, settle_at);
+        if let Some(row) =
+            model.items[place].rows.get_mut(&target(to)).filter(|row| row.run == run && !row.state.is_settled())
+        {
+            (row.state, row.attempts, row.settle_at, row.given_up) = (state, row.attempts + 1, settle_at, false);
         }
     }
 }
@@ -395,10 +409,14 @@ async fn promote(ledger: &Ledger, model: &mut Model, to: usize, of: usize) {
     if !failed {
         return;
     }
+    let may_be_there = model.rows().any(|(_, row)| is(row, true) && row.given_up);
     ledger.promote(&mailbox(to).id, identity(of), next).await.unwrap();
     for item in &mut model.items {
         if let Some(row) = item.rows.get_mut(&target(to)).filter(|row| row.of.is_some_and(|(other, _)| other == of)) {
             row.of = Some((of, item.no == next));
+            if item.no == next && may_be_there && row.state == Ready {
+                row.state = Unknown;
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Mailboxes that keep what they are sent, and fail as they are told.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -86,7 +87,9 @@ struct State {
 pub(crate) struct ScriptedDoor {
     clock: Arc<ManualClock>,
     limits: DoorLimits,
-    settle: Duration,
+    settle: Mutex<Duration>,
+    /// Whether it says of many copies at once that they are not there.
+    tells_absence: AtomicBool,
     state: Mutex<State>,
     /// Calls wait here while it is shut.
     is_open: watch::Sender<bool>,
@@ -95,9 +98,17 @@ pub(crate) struct ScriptedDoor {
 
 impl ScriptedDoor {
     pub(crate) fn new(clock: &Arc<ManualClock>, limits: DoorLimits) -> Self {
-        let (clock, settle) = (Arc::clone(clock), Duration::from_mins(2));
+        let (clock, settle) = (Arc::clone(clock), Mutex::new(Duration::from_mins(2)));
         let is_open = watch::Sender::new(true);
-        Self { clock, limits, settle, state: Mutex::default(), is_open, arrived: Notify::new() }
+        Self {
+            clock,
+            limits,
+            settle,
+            tells_absence: AtomicBool::new(false),
+            state: Mutex::default(),
+            is_open,
+            arrived: Notify::new(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -126,6 +137,12 @@ impl ScriptedDoor {
     /// The door knows that a mailbox takes nothing until then.
     pub(crate) fn close(&self, mailbox: &str, until: DateTime<Utc>) {
         self.state().closed.insert(mailbox.to_owned(), until);
+    }
+
+    /// It settles after so long, and says of many copies at once that they are not there.
+    pub(crate) fn settle_after(&self, settle: Duration) {
+        *self.settle.lock().unwrap() = settle;
+        self.tells_absence.store(true, Ordering::SeqCst);
     }
 
     /// From now on calls wait.
@@ -223,7 +240,17 @@ impl MailboxDoor for ScriptedDoor {
     }
 
     fn settle(&self) -> Duration {
-        self.settle
+        *self.settle.lock().unwrap()
+    }
+
+    async fn absent(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<HashSet<MessageId>, ImportError> {
+        if !self.tells_absence.load(Ordering::SeqCst) {
+            return Ok(HashSet::new());
+        }
+        let state = self.state();
+        let is_there =
+            |id: &MessageId| state.held.get(&mailbox.address).into_iter().flatten().any(|(held, _)| held == id);
+        Ok(ids.iter().filter(|id| !is_there(id)).cloned().collect())
     }
 
     fn closed_until(&self, mailbox: &Mailbox) -> Option<DateTime<Utc>> {

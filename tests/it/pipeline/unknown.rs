@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
-use whatsapp_archiver::ledger::ItemSelection;
+use tokio_util::sync::CancellationToken;
+use whatsapp_archiver::clock::Clock as _;
+use whatsapp_archiver::ledger::{ItemNo, ItemSelection, QueueOf};
 use whatsapp_archiver::pipeline::Order;
+use whatsapp_archiver::resolve::MailboxId;
 use whatsapp_archiver::window::Window;
 
 use super::door::{Act, Asked};
-use super::world::{ANA, BEN, World, counts, in_window, message, start, to_ana, to_ana_at, to_ben, whatsapp_ids};
+use super::world::{
+    ANA, BEN, World, counts, in_window, message, start, to_ana, to_ana_at, to_ben, whatsapp_id, whatsapp_ids,
+};
 
 #[tokio::test]
 async fn a_copy_whose_answer_was_lost_is_found_and_not_sent_again() {
@@ -147,5 +152,50 @@ async fn what_could_not_be_looked_up_is_given_up_and_looked_up_before_it_is_repl
 
     world.door.fail_look_ups(None);
     assert_eq!(counts(&world.retry(ItemSelection::default()).await), [1, 0, 0, 0, 0]);
+    assert_eq!((world.held(ANA), world.door.sent_to(ANA)), (whatsapp_ids([1]), 1));
+}
+
+/// Copies for Ana of the latest run that may be there.
+async fn unknown_copies(world: &World) -> usize {
+    let Some(run) = world.ledger.runs(1).await.unwrap().pop() else { return 0 };
+    let ana = MailboxId(format!("id of {ANA}"));
+    world.ledger.queue(&run.id, &ana, QueueOf::Unknown, ItemNo(0), 9).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_stop_before_the_mailbox_has_settled_proves_no_absence() {
+    let world = World::new().await;
+    world.door.settle_after(Duration::from_mins(20));
+    world.server.add([to_ana(1)]);
+    world.door.next(ANA, Act::LoseTheRequest);
+    let stop = CancellationToken::new();
+    let (finished, ()) = tokio::join!(world.run_until(stop.clone(), Order::Regular), async {
+        while unknown_copies(&world).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    });
+    finished.unwrap();
+    assert_eq!(unknown_copies(&world).await, 1, "it is looked up by the next run");
+    assert_eq!(world.door.sent_to(ANA), 1);
+}
+
+#[tokio::test]
+async fn a_duplicate_of_a_copy_that_was_given_up_is_looked_up_too() {
+    let world = World::new().await;
+    world.server.add([to_ana(1)]);
+    world.door.next(ANA, Act::TakeAndLoseTheAnswer);
+    world.door.fail_look_ups(Some(Act::Forbid));
+    world.run().await;
+    world.clock.advance(Duration::from_hours(8 * 24));
+    assert_eq!(world.run().await.given_up(), 1);
+
+    // Another capture of the same message comes late.
+    world.door.fail_look_ups(None);
+    world.server.add([to_ana_at(100, world.clock.now()).field("messageId", whatsapp_id(1))]);
+    assert_eq!(counts(&world.run_next_day().await), [1, 0, 0, 0, 0]);
     assert_eq!((world.held(ANA), world.door.sent_to(ANA)), (whatsapp_ids([1]), 1));
 }
