@@ -4,12 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::{ImapAuth, MailboxKind, UsersKind};
 use crate::digest::Digest;
 use crate::mailbox::graph::self_test::{check_imap_permission, check_permissions};
 use crate::mailbox::self_test;
+use crate::pipeline::RunError;
 use crate::resolve::Mailbox;
 use crate::resolve::users::Answer;
 use crate::staging::{BlobName, Staging, StagingError};
@@ -69,7 +71,7 @@ impl fmt::Display for Finding {
 
 /// Asks each remote in turn, and a mailbox too where one is named.
 pub async fn online(app: &App, mailbox: Option<&str>) -> Vec<Finding> {
-    let mut findings = vec![source(app).await, staging(app).await];
+    let mut findings = vec![source(app).await, staging(app).await, ledger(app).await];
     let (found, user) = users(app, mailbox).await;
     findings.extend(permissions(app, user.as_ref()).await);
     findings.push(found);
@@ -113,6 +115,20 @@ async fn staging(app: &App) -> Finding {
                 "check [staging]: endpoint, container, and the right to create, read, write, list and delete",
             )
         }
+    }
+}
+
+/// Whether the staging area is this ledger's, or nobody's yet.
+async fn ledger(app: &App) -> Finding {
+    const WHAT: &str = "ledger";
+    match app.pipeline(CancellationToken::new()).check_staging_owner().await {
+        Ok(()) => {
+            Finding::ok(WHAT, format!("{}: it answers, and the staging area is no other ledger's", app.ledger.id()))
+        }
+        Err(error @ RunError::ForeignStaging { .. }) => {
+            Finding::wrong(WHAT, error.to_string(), "mend ledger.url; docs/operations.md says what to do after a loss")
+        }
+        Err(error) => Finding::wrong(WHAT, format!("whose the staging area is can't be told: {error}"), "see staging"),
     }
 }
 

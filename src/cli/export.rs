@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, Exit, block_on, instant, output};
 use crate::app::App;
@@ -59,6 +60,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin()?;
     block_on(async {
         let app = context.app(&config).await?;
+        // Another ledger knows nothing of what lies there: nothing exported would look like nothing captured.
+        app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
         let exporter = Exporter::new(arguments.format, &arguments.out).map_err(anyhow::Error::from)?;
         let Exported { summary, left_out, purged } = export(&app, window, exporter).await?;
         for left in &left_out {

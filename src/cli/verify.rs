@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, Exit, Format, block_on};
 use crate::app;
-use crate::ledger::RunId;
+use crate::ledger::{Ledger, LedgerError, RunId};
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::report::lists::csv_line;
 use crate::retry::Retrier;
@@ -44,6 +44,12 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
+        app.pipeline(stop.clone()).check_staging_owner().await.map_err(anyhow::Error::from)?;
+        if !has_finished_run(&app.ledger).await.map_err(anyhow::Error::from)? {
+            return Err(CommandError::Other(anyhow::anyhow!(
+                "this ledger has no finished run, so there is nothing that could be proved; `run --once` makes one"
+            )));
+        }
         let policy = app::settings(&config, None).retry;
         let verifier = Verifier {
             ledger: app.ledger.clone(),
@@ -63,6 +69,22 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             Err(error) => Err(CommandError::Other(error.into())),
         }
     })
+}
+
+/// Whether any run of this ledger has ended.
+async fn has_finished_run(ledger: &Ledger) -> Result<bool, LedgerError> {
+    const RUNS: u32 = 100;
+    let mut skip = 0;
+    loop {
+        let runs = ledger.earlier_runs(skip, RUNS).await?;
+        if runs.iter().any(|run| run.finished.is_some()) {
+            return Ok(true);
+        }
+        if runs.len() < RUNS as usize {
+            return Ok(false);
+        }
+        skip += RUNS;
+    }
 }
 
 /// One document: the lists are spooled, so that they can be long.

@@ -32,6 +32,18 @@ impl Pipeline {
         }
     }
 
+    /// Fails where the staging area is another ledger's. Nothing is written, and one that nobody has used yet is fine.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::ForeignStaging`], or that staging doesn't answer.
+    pub async fn check_staging_owner(&self) -> Result<(), RunError> {
+        match self.owner().await? {
+            Some(owner) if owner.ledger != self.parts.ledger.id() => Err(self.foreign(owner.ledger)),
+            _ => Ok(()),
+        }
+    }
+
     /// Fails where a window was begun and staged of which this ledger knows nothing: then it is an older state of itself,
     /// restored from a backup, and doesn't know what was sent since.
     async fn refuse_older_ledger(&self) -> Result<(), RunError> {

@@ -111,6 +111,38 @@ fn a_foreign_staging_area_is_refused_with_what_to_do() {
     assert_eq!(trial.copies().values().sum::<usize>(), 104);
 }
 
+/// With a ledger that is lost or mistyped, nothing may look proved.
+#[test]
+fn with_another_ledger_nothing_looks_proved() {
+    let trial = Trial::imported();
+    trial.edit("config/local.toml", |text| text.replace("ledger.db", "another.db"));
+    let out = trial.path("exported").to_str().unwrap().to_owned();
+    let export = ["export", "--from", "2009-01-01", "--to", "2100-01-01", "--format", "eml", "--out", &out];
+    for arguments in [&["verify"][..], &["verify", "--format", "json"], &export] {
+        let refused = trial.run(arguments);
+        assert_eq!(refused.code, Some(1), "{arguments:?}: {}{}", refused.out, refused.log);
+        assert!(refused.out.is_empty(), "{arguments:?}: {}", refused.out);
+        assert!(refused.log.contains("belongs to another ledger"), "{arguments:?}: {}", refused.log);
+    }
+    let check = trial.run(&["check", "--online"]);
+    assert_eq!(check.code, Some(1), "{}", check.out);
+    let line = check.out.lines().find(|line| line.starts_with("ledger ")).unwrap();
+    assert!(line.contains(" WRONG ") && line.contains("belongs to another ledger"), "{}", check.out);
+    // None of them made the staging area this ledger's.
+    assert_eq!(trial.run(&["verify"]).code, Some(1));
+    trial.edit("config/local.toml", |text| text.replace("another.db", "ledger.db"));
+    assert!(trial.prints(&["verify"]).contains("no damage"));
+    assert!(trial.prints(&["check", "--online"]).lines().any(|line| line.starts_with("ledger ")));
+}
+
+#[test]
+fn a_ledger_without_a_run_proves_nothing() {
+    let trial = Trial::new();
+    let verify = trial.run(&["verify"]);
+    assert_eq!((verify.code, verify.out.as_str()), (Some(1), ""), "{}", verify.log);
+    assert!(verify.log.contains("no finished run"), "{}", verify.log);
+}
+
 #[test]
 fn reading_commands_before_the_first_run_say_so() {
     let trial = Trial::new();
