@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, Exit, Format, block_on};
-use crate::app;
+use crate::app::{self, App};
 use crate::ledger::{Ledger, LedgerError, RunId};
 use crate::lifecycle::{Signals, stop_on_signal};
+use crate::pipeline::RunError;
 use crate::report::lists::csv_line;
 use crate::retry::Retrier;
 use crate::verify::spool::Spool;
@@ -44,12 +45,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
-        app.pipeline(stop.clone()).check_staging_owner().await.map_err(anyhow::Error::from)?;
-        if !has_finished_run(&app.ledger).await.map_err(anyhow::Error::from)? {
-            return Err(CommandError::Other(anyhow::anyhow!(
-                "this ledger has no finished run, so there is nothing that could be proved; `run --once` makes one"
-            )));
-        }
+        check_ledger(&app, &stop).await?;
         let policy = app::settings(&config, None).retry;
         let verifier = Verifier {
             ledger: app.ledger.clone(),
@@ -69,6 +65,16 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             Err(error) => Err(CommandError::Other(error.into())),
         }
     })
+}
+
+/// Fails where what the ledger knows proves nothing: it is not the staging area's, or no run of it has ended.
+async fn check_ledger(app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
+    let owned = app.pipeline(stop.clone()).check_staging_owner().await;
+    if matches!(owned, Err(RunError::ForeignStaging { .. })) || has_finished_run(&app.ledger).await? {
+        return Ok(owned?);
+    }
+    // A staging area that can't be read may not have been made yet.
+    anyhow::bail!("this ledger has no finished run, so there is nothing that could be proved; `run --once` makes one")
 }
 
 /// Whether any run of this ledger has ended.
