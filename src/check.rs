@@ -7,13 +7,15 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::config::{ImapAuth, MailboxKind, UsersKind};
+use crate::config::{Config, ImapAuth, MailboxKind, Secret, SignInConfig, UsersKind};
 use crate::digest::Digest;
 use crate::mailbox::graph::self_test::{check_imap_permission, check_permissions};
 use crate::mailbox::self_test;
 use crate::pipeline::RunError;
+use crate::report::signature::SigningKey;
 use crate::resolve::Mailbox;
 use crate::resolve::users::Answer;
+use crate::sign_in::check_certificate;
 use crate::staging::{BlobName, Staging, StagingError};
 
 /// One line of a check: ok, or what is wrong and what to do.
@@ -66,6 +68,44 @@ impl fmt::Display for Finding {
             Some(remedy) => write!(f, "\n{:<28} to do    {remedy}", ""),
             None => Ok(()),
         }
+    }
+}
+
+/// The keys that the configuration names, as far as they can be judged without asking anybody.
+pub fn keys(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(key) = &config.report.signing_key {
+        findings.push(signing_key(key));
+    }
+    if let Some(SignInConfig::Certificate { certificate, .. }) = config.microsoft.as_ref().map(|it| &it.sign_in) {
+        findings.push(certificate_key(certificate));
+    }
+    findings
+}
+
+fn signing_key(secret: &Secret) -> Finding {
+    const WHAT: &str = "signing key";
+    const REMEDY: &str = "put a key where report.signing_key points: no report is written with this one";
+    let pem = match secret.read() {
+        Ok(pem) => pem,
+        Err(error) => return Finding::wrong(WHAT, error.to_string(), error.fault.remedy()),
+    };
+    match SigningKey::from_pem(&pem) {
+        Ok(key) => Finding::ok(WHAT, format!("Ed25519, signed_with {}", key.public().fingerprint())),
+        Err(error) => Finding::wrong(WHAT, format!("{}: {error}", secret.key()), REMEDY),
+    }
+}
+
+fn certificate_key(secret: &Secret) -> Finding {
+    const WHAT: &str = "certificate";
+    const REMEDY: &str = "put certificate and private key, as PEM, where microsoft.certificate points";
+    let pem = match secret.read() {
+        Ok(pem) => pem,
+        Err(error) => return Finding::wrong(WHAT, error.to_string(), error.fault.remedy()),
+    };
+    match check_certificate(&pem) {
+        Ok(()) => Finding::ok(WHAT, "an RSA key and its certificate".to_owned()),
+        Err(error) => Finding::wrong(WHAT, error.to_string(), REMEDY),
     }
 }
 

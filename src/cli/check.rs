@@ -34,10 +34,11 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         Ok(None) => {}
         Err(problems) => offline.push(Finding::wrong("users", problems.to_string(), "correct the lines named above")),
     }
+    offline.extend(check::keys(&config));
     for finding in &offline {
         output::print(&format!("{finding}\n"))?;
     }
-    if mapping.is_err() || users.is_err() {
+    if !offline.iter().all(Finding::is_ok) {
         return Ok(Exit::Configuration);
     }
     if !arguments.online && arguments.mailbox.is_none() {
