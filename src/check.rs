@@ -1,6 +1,9 @@
 //! The checks of `check --online`: each remote in turn, one line each.
 
 use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +21,7 @@ use crate::resolve::users::Answer;
 use crate::sign_in::check_certificate;
 use crate::staging::{BlobName, Staging, StagingError};
 
-/// One line of a check: ok, or what is wrong and what to do.
+/// One line of a check: ok, not tried, or what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     what: String,
@@ -31,6 +34,7 @@ pub struct Finding {
 enum Level {
     Ok,
     Warning,
+    NotTried,
     Wrong,
 }
 
@@ -43,6 +47,11 @@ impl Finding {
     /// It works, and should be looked at.
     pub fn warning(what: &str, detail: String) -> Self {
         Self { what: what.to_owned(), level: Level::Warning, detail, remedy: None }
+    }
+
+    /// It was not looked at.
+    pub fn not_tried(what: &str, detail: String) -> Self {
+        Self { what: what.to_owned(), level: Level::NotTried, detail, remedy: None }
     }
 
     /// It doesn't work.
@@ -61,6 +70,7 @@ impl fmt::Display for Finding {
         let level = match self.level {
             Level::Ok => "ok",
             Level::Warning => "warning",
+            Level::NotTried => "untried",
             Level::Wrong => "WRONG",
         };
         write!(f, "{:<28} {level:<8} {}", self.what, self.detail)?;
@@ -115,8 +125,10 @@ pub async fn online(app: &App, mailbox: Option<&str>) -> Vec<Finding> {
     let (found, user) = users(app, mailbox).await;
     findings.extend(permissions(app, user.as_ref()).await);
     findings.push(found);
-    if let Some(user) = &user {
-        findings.extend(mailbox_test(app, user).await);
+    match &user {
+        Some(user) => findings.extend(mailbox_test(app, user).await),
+        None if mailbox.is_none() => findings.push(mailboxes(&app.config.mailbox.kind)),
+        None => {}
     }
     findings
 }
@@ -225,6 +237,30 @@ async fn users(app: &App, mailbox: Option<&str>) -> (Finding, Option<Mailbox>) {
         None => Finding::wrong(WHAT, "it gave no answer".to_owned(), "try again; report it where it stays so"),
     };
     (finding, None)
+}
+
+/// What can be told of the mailboxes without one to try.
+fn mailboxes(kind: &MailboxKind) -> Finding {
+    const WHAT: &str = "mailboxes";
+    const UNTRIED: &str = "no import is tried without --mailbox ADDR";
+    let MailboxKind::Maildir { path } = kind else { return Finding::not_tried(WHAT, UNTRIED.to_owned()) };
+    match write_probe(path) {
+        Ok(()) => Finding::ok(WHAT, format!("{} can be written to; {UNTRIED}", path.display())),
+        Err(error) => Finding::wrong(
+            WHAT,
+            format!("{} can't be written to: {error}", path.display()),
+            "check mailbox.path, and that the user of the daemon may make files there",
+        ),
+    }
+}
+
+/// Makes a file in a folder, or in the nearest one above that is there, and removes it.
+fn write_probe(folder: &Path) -> io::Result<()> {
+    let is_absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    let there = folder.ancestors().find(|folder| !folder.symlink_metadata().is_err_and(is_absent)).unwrap_or(folder);
+    let probe = there.join(format!(".whatsapp-archiver-probe-{}", std::process::id()));
+    File::create_new(&probe)?;
+    fs::remove_file(&probe)
 }
 
 /// The live self-test of a mailbox.
