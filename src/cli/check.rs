@@ -25,12 +25,13 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let mapping = files::read_mapping(&config);
     let users = files::read_users(&config);
     offline.push(match &mapping {
-        Ok(Some(mapping)) => Finding::ok("mapping", format!("{} numbers", mapping.len())),
+        Ok(Some(mapping)) => Finding::ok("mapping", output::counted(mapping.len() as u64, "number", "numbers")),
         Ok(None) => Finding::ok("mapping", "none; participants are found by their e-mail property".to_owned()),
         Err(problems) => Finding::wrong("mapping", problems.to_string(), "correct the lines named above"),
     });
     match &users {
-        Ok(Some(users)) => offline.push(Finding::ok("users", format!("{} users in the list", users.len()))),
+        Ok(Some(users)) => offline
+            .push(Finding::ok("users", output::counted(users.len() as u64, "user in the list", "users in the list"))),
         Ok(None) => {}
         Err(problems) => offline.push(Finding::wrong("users", problems.to_string(), "correct the lines named above")),
     }

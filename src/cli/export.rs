@@ -73,12 +73,12 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             );
         }
         output::print(&format!(
-            "{} messages in {} files below {}; {} further captures of the same messages; {} items left out\n",
-            summary.messages,
-            summary.files,
+            "{} in {} below {}; {} of the same messages; {} left out\n",
+            output::counted(summary.messages, "message", "messages"),
+            output::counted(summary.files, "file", "files"),
             arguments.out.display(),
-            summary.duplicates,
-            left_out.len()
+            output::counted(summary.duplicates, "further capture", "further captures"),
+            output::counted(left_out.len() as u64, "item", "items")
         ))?;
         // What a rule keeps out is normal.
         Ok(if left_out.iter().all(|left| left.by_rule) { Exit::Done } else { Exit::Failed })

@@ -9,7 +9,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, Exit, Format, block_on};
+use super::{CommandError, CommandResult, Context, Exit, Format, block_on, output};
 use crate::app::{self, App};
 use crate::ledger::{Ledger, LedgerError, RunId};
 use crate::lifecycle::{Signals, stop_on_signal};
@@ -164,8 +164,9 @@ async fn write_table(verifier: &Verifier, run: Option<&RunId>) -> Result<Verifie
         writeln!(out, "… and {} more: --format csv shows them all", found - MOST_ROWS as u64)?;
     }
     let counted = Wrong::NAMES.iter().filter_map(|name| Some(format!(", {} {name}", counts.get(name)?)));
+    let checked = output::counted(outcome.checked, "copy", "copies");
     let verdict = if outcome.damage == 0 { "no damage" } else { "DAMAGE FOUND" };
-    writeln!(out, "{} copies checked: {verdict}{}", outcome.checked, counted.collect::<String>())?;
+    writeln!(out, "{checked} checked: {verdict}{}", counted.collect::<String>())?;
     Ok(outcome)
 }
 
