@@ -1,20 +1,27 @@
 //! The checks of `check --online`: each remote in turn, one line each.
 
 use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::config::{ImapAuth, MailboxKind, UsersKind};
+use crate::config::{Config, ImapAuth, MailboxKind, Secret, SignInConfig, UsersKind};
 use crate::digest::Digest;
 use crate::mailbox::graph::self_test::{check_imap_permission, check_permissions};
 use crate::mailbox::self_test;
+use crate::pipeline::RunError;
+use crate::report::signature::SigningKey;
 use crate::resolve::Mailbox;
 use crate::resolve::users::Answer;
+use crate::sign_in::check_certificate;
 use crate::staging::{BlobName, Staging, StagingError};
 
-/// One line of a check: ok, or what is wrong and what to do.
+/// One line of a check: ok, not tried, or what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     what: String,
@@ -27,6 +34,7 @@ pub struct Finding {
 enum Level {
     Ok,
     Warning,
+    NotTried,
     Wrong,
 }
 
@@ -39,6 +47,11 @@ impl Finding {
     /// It works, and should be looked at.
     pub fn warning(what: &str, detail: String) -> Self {
         Self { what: what.to_owned(), level: Level::Warning, detail, remedy: None }
+    }
+
+    /// It was not looked at.
+    pub fn not_tried(what: &str, detail: String) -> Self {
+        Self { what: what.to_owned(), level: Level::NotTried, detail, remedy: None }
     }
 
     /// It doesn't work.
@@ -57,6 +70,7 @@ impl fmt::Display for Finding {
         let level = match self.level {
             Level::Ok => "ok",
             Level::Warning => "warning",
+            Level::NotTried => "untried",
             Level::Wrong => "WRONG",
         };
         write!(f, "{:<28} {level:<8} {}", self.what, self.detail)?;
@@ -67,14 +81,54 @@ impl fmt::Display for Finding {
     }
 }
 
+/// The keys that the configuration names, as far as they can be judged without asking anybody.
+pub fn keys(config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(key) = &config.report.signing_key {
+        findings.push(signing_key(key));
+    }
+    if let Some(SignInConfig::Certificate { certificate, .. }) = config.microsoft.as_ref().map(|it| &it.sign_in) {
+        findings.push(certificate_key(certificate));
+    }
+    findings
+}
+
+fn signing_key(secret: &Secret) -> Finding {
+    const WHAT: &str = "signing key";
+    const REMEDY: &str = "put a key where report.signing_key points: no report is written with this one";
+    let pem = match secret.read() {
+        Ok(pem) => pem,
+        Err(error) => return Finding::wrong(WHAT, error.to_string(), error.fault.remedy()),
+    };
+    match SigningKey::from_pem(&pem) {
+        Ok(key) => Finding::ok(WHAT, format!("Ed25519, signed_with {}", key.public().fingerprint())),
+        Err(error) => Finding::wrong(WHAT, format!("{}: {error}", secret.key()), REMEDY),
+    }
+}
+
+fn certificate_key(secret: &Secret) -> Finding {
+    const WHAT: &str = "certificate";
+    const REMEDY: &str = "put certificate and private key, as PEM, where microsoft.certificate points";
+    let pem = match secret.read() {
+        Ok(pem) => pem,
+        Err(error) => return Finding::wrong(WHAT, error.to_string(), error.fault.remedy()),
+    };
+    match check_certificate(&pem) {
+        Ok(()) => Finding::ok(WHAT, "an RSA key and its certificate".to_owned()),
+        Err(error) => Finding::wrong(WHAT, error.to_string(), REMEDY),
+    }
+}
+
 /// Asks each remote in turn, and a mailbox too where one is named.
 pub async fn online(app: &App, mailbox: Option<&str>) -> Vec<Finding> {
-    let mut findings = vec![source(app).await, staging(app).await];
+    let mut findings = vec![source(app).await, staging(app).await, ledger(app).await];
     let (found, user) = users(app, mailbox).await;
     findings.extend(permissions(app, user.as_ref()).await);
     findings.push(found);
-    if let Some(user) = &user {
-        findings.extend(mailbox_test(app, user).await);
+    match &user {
+        Some(user) => findings.extend(mailbox_test(app, user).await),
+        None if mailbox.is_none() => findings.push(mailboxes(&app.config.mailbox.kind)),
+        None => {}
     }
     findings
 }
@@ -113,6 +167,20 @@ async fn staging(app: &App) -> Finding {
                 "check [staging]: endpoint, container, and the right to create, read, write, list and delete",
             )
         }
+    }
+}
+
+/// Whether the staging area is this ledger's, or nobody's yet.
+async fn ledger(app: &App) -> Finding {
+    const WHAT: &str = "ledger";
+    match app.pipeline(CancellationToken::new()).check_staging_owner().await {
+        Ok(()) => {
+            Finding::ok(WHAT, format!("{}: it answers, and the staging area is no other ledger's", app.ledger.id()))
+        }
+        Err(error @ RunError::ForeignStaging { .. }) => {
+            Finding::wrong(WHAT, error.to_string(), "mend ledger.url; docs/operations.md says what to do after a loss")
+        }
+        Err(error) => Finding::wrong(WHAT, format!("whose the staging area is can't be told: {error}"), "see staging"),
     }
 }
 
@@ -169,6 +237,30 @@ async fn users(app: &App, mailbox: Option<&str>) -> (Finding, Option<Mailbox>) {
         None => Finding::wrong(WHAT, "it gave no answer".to_owned(), "try again; report it where it stays so"),
     };
     (finding, None)
+}
+
+/// What can be told of the mailboxes without one to try.
+fn mailboxes(kind: &MailboxKind) -> Finding {
+    const WHAT: &str = "mailboxes";
+    const UNTRIED: &str = "no import is tried without --mailbox ADDR";
+    let MailboxKind::Maildir { path } = kind else { return Finding::not_tried(WHAT, UNTRIED.to_owned()) };
+    match write_probe(path) {
+        Ok(()) => Finding::ok(WHAT, format!("{} can be written to; {UNTRIED}", path.display())),
+        Err(error) => Finding::wrong(
+            WHAT,
+            format!("{} can't be written to: {error}", path.display()),
+            "check mailbox.path, and that the user of the daemon may make files there",
+        ),
+    }
+}
+
+/// Makes a file in a folder, or in the nearest one above that is there, and removes it.
+fn write_probe(folder: &Path) -> io::Result<()> {
+    let is_absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
+    let there = folder.ancestors().find(|folder| !folder.symlink_metadata().is_err_and(is_absent)).unwrap_or(folder);
+    let probe = there.join(format!(".whatsapp-archiver-probe-{}", std::process::id()));
+    File::create_new(&probe)?;
+    fs::remove_file(&probe)
 }
 
 /// The live self-test of a mailbox.

@@ -35,6 +35,9 @@ pub fn begin(format: LogFormat, level: Level) {
     // A second start within one process (a test) keeps the first one's log.
     let _ = match format {
         LogFormat::Json => builder.event_format(json::JsonLines).fmt_fields(json::SpanFields).try_init(),
-        LogFormat::Text => builder.with_timer(ChronoUtc::rfc_3339()).with_target(false).try_init(),
+        LogFormat::Text => {
+            let colours = std::io::stderr().is_terminal();
+            builder.with_ansi(colours).with_timer(ChronoUtc::rfc_3339()).with_target(false).try_init()
+        }
     };
 }

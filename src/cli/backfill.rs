@@ -5,6 +5,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, administrator, block_on, instant, output, run::run_order};
+use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::ActionKind;
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::Order;
@@ -21,6 +22,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let window = instant::window(arguments.from, arguments.to).map_err(CommandError::Usage)?;
+    let now = SystemClock.now();
+    if window.to > now {
+        return Err(CommandError::Usage(format!(
+            "--to {} lies in the future: what is captured until then can't be read yet; the latest that can be named is now, {}",
+            instant::shown(window.to),
+            instant::shown(now)
+        )));
+    }
     let config = context.begin()?;
     block_on(async {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;

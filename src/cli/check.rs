@@ -25,19 +25,21 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let mapping = files::read_mapping(&config);
     let users = files::read_users(&config);
     offline.push(match &mapping {
-        Ok(Some(mapping)) => Finding::ok("mapping", format!("{} numbers", mapping.len())),
+        Ok(Some(mapping)) => Finding::ok("mapping", output::counted(mapping.len() as u64, "number", "numbers")),
         Ok(None) => Finding::ok("mapping", "none; participants are found by their e-mail property".to_owned()),
         Err(problems) => Finding::wrong("mapping", problems.to_string(), "correct the lines named above"),
     });
     match &users {
-        Ok(Some(users)) => offline.push(Finding::ok("users", format!("{} users in the list", users.len()))),
+        Ok(Some(users)) => offline
+            .push(Finding::ok("users", output::counted(users.len() as u64, "user in the list", "users in the list"))),
         Ok(None) => {}
         Err(problems) => offline.push(Finding::wrong("users", problems.to_string(), "correct the lines named above")),
     }
+    offline.extend(check::keys(&config));
     for finding in &offline {
         output::print(&format!("{finding}\n"))?;
     }
-    if mapping.is_err() || users.is_err() {
+    if !offline.iter().all(Finding::is_ok) {
         return Ok(Exit::Configuration);
     }
     if !arguments.online && arguments.mailbox.is_none() {

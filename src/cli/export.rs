@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, Exit, block_on, instant, output};
 use crate::app::App;
@@ -59,6 +60,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin()?;
     block_on(async {
         let app = context.app(&config).await?;
+        // Another ledger knows nothing of what lies there: nothing exported would look like nothing captured.
+        app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
         let exporter = Exporter::new(arguments.format, &arguments.out).map_err(anyhow::Error::from)?;
         let Exported { summary, left_out, purged } = export(&app, window, exporter).await?;
         for left in &left_out {
@@ -70,12 +73,12 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             );
         }
         output::print(&format!(
-            "{} messages in {} files below {}; {} further captures of the same messages; {} items left out\n",
-            summary.messages,
-            summary.files,
+            "{} in {} below {}; {} of the same messages; {} left out\n",
+            output::counted(summary.messages, "message", "messages"),
+            output::counted(summary.files, "file", "files"),
             arguments.out.display(),
-            summary.duplicates,
-            left_out.len()
+            output::counted(summary.duplicates, "further capture", "further captures"),
+            output::counted(left_out.len() as u64, "item", "items")
         ))?;
         // What a rule keeps out is normal.
         Ok(if left_out.iter().all(|left| left.by_rule) { Exit::Done } else { Exit::Failed })

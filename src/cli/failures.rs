@@ -73,7 +73,7 @@ async fn write(ledger: &Ledger, filter: FailureFilter, format: Format, numbers: 
             }
             match count {
                 0 => output::print("Nothing is open: everything is imported.\n"),
-                _ => output::print(&format!("{table}\n{count} rows\n")),
+                _ => output::print(&format!("{table}\n{}\n", output::counted(count, "row", "rows"))),
             }
         }
     }

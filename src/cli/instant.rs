@@ -1,6 +1,6 @@
 //! Instants and windows on the command line.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 
 use crate::window::Window;
 
@@ -19,7 +19,16 @@ pub(super) fn window(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Window, S
     if from < to {
         return Ok(Window { from, to });
     }
-    Err(format!("--from {from} does not lie before --to {to}; --to is the first instant after the window"))
+    Err(format!(
+        "--from {} does not lie before --to {}; --to is the first instant after the window",
+        shown(from),
+        shown(to)
+    ))
+}
+
+/// An instant as it is written on the command line, to the second.
+pub(super) fn shown(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use crate::ledger::{ActionKind, Ledger};
 pub(super) enum Command {
     /// Copy the ledger into a new database, of either kind; this one is not used any more then
     Copy {
-        /// `sqlite://path` or `postgres://user@host/database`; a password comes from PGPASSWORD or ~/.pgpass
+        /// `sqlite://path`, relative to the working directory, or `postgres://user@host/database`; a password comes from
+        /// PGPASSWORD or ~/.pgpass
         #[arg(long, value_name = "URL")]
         to: String,
     },
@@ -36,7 +37,7 @@ pub(super) fn run(context: &Context, command: &Command) -> CommandResult {
         target.close().await;
         source.close().await;
         for (table, rows) in &counts {
-            output::print(&format!("{table:<14} {rows:>12} rows\n"))?;
+            output::print(&format!("{table:<14} {rows:>12} {}\n", if *rows == 1 { "row" } else { "rows" }))?;
         }
         output::print(&format!(
             "The ledger is copied, and this one is refused from now on.\nNext: set  ledger.url = \"{shown}\"  in {}, and start.\n",

@@ -26,8 +26,9 @@ pub(super) fn run(_context: &Context, command: &Command) -> CommandResult {
             for warning in &warnings {
                 output::print(&format!("{warning}\n"))?;
             }
-            let (file, numbers, warnings) = (file.display(), mapping.len(), warnings.len());
-            output::print(&format!("{file}: ok, {numbers} numbers, {warnings} warnings\n"))?;
+            let numbers = output::counted(mapping.len() as u64, "number", "numbers");
+            let warnings = output::counted(warnings.len() as u64, "warning", "warnings");
+            output::print(&format!("{}: ok, {numbers}, {warnings}\n", file.display()))?;
             Ok(Exit::Done)
         }
         Err(problems) => {

@@ -14,6 +14,11 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
     quietly(io::stdout().write_all(text.as_bytes()))
 }
 
+/// A number of things, in words that fit it.
+pub(super) fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
 /// A reader that has gone is no error.
 pub(super) fn quietly(result: io::Result<()>) -> Result<(), CommandError> {
     match result {
@@ -31,7 +36,10 @@ pub(super) async fn print_report(
 ) -> Result<(), CommandError> {
     let mut out = io::BufWriter::new(io::stdout());
     let result = match format {
-        Format::Table => return print(&table::render(report)),
+        Format::Table => {
+            let text = table::render_with_unmapped(ledger, report, numbers.numbers()).await;
+            return print(&text.map_err(anyhow::Error::from)?);
+        }
         Format::Json => lists::write_json(ledger, report, numbers.numbers(), &mut out).await,
         Format::Csv => {
             let rows = Rows::new(ledger, lists::not_imported(&report.run));

@@ -1,20 +1,19 @@
 //! `release`: give up held items.
 
 use chrono::{DateTime, Utc};
-use clap::Args;
+use clap::{ArgGroup, Args};
 
-use super::{
-    CommandError, CommandResult, Context, Exit, administrator, block_on, instant, output, retry::parse_reason,
-};
+use super::{CommandResult, Context, Exit, administrator, block_on, instant, output, retry::parse_reason};
 use crate::clock::{Clock as _, SystemClock};
 use crate::fault::Reason;
 use crate::item::ItemId;
 use crate::ledger::HeldSelection;
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["item", "reason", "before"]).required(true).multiple(true)))]
 pub(super) struct Arguments {
     /// Only this item (TeleMessage's id)
-    #[arg(long, required_unless_present_any = ["reason", "before"])]
+    #[arg(long)]
     item: Option<i64>,
     /// Only items that failed for this reason
     #[arg(long, value_parser = parse_reason)]
@@ -40,17 +39,18 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         let told: Vec<String> = held.iter().map(|(reason, items)| format!("{items} {reason}")).collect();
         if !arguments.yes {
-            return Err(CommandError::Usage(format!(
-                "this gives up held items for good ({}): they can't be replayed any more, and their originals are purged with their window; \
-                 say so with --yes",
+            output::print(&format!(
+                "This would give up held items for good: {}. They could not be replayed any more, and their originals would be \
+                 purged with their window.\nNothing was released; --yes does it.\n",
                 told.join(", ")
-            )));
+            ))?;
+            return Ok(Exit::Done);
         }
         let user = administrator::name(context);
         let rows = ledger.release(&selection, user, &said(&selection), SystemClock.now()).await;
         let rows = rows.map_err(anyhow::Error::from)?;
         tracing::warn!(event = "items_released", rows, user, "an administrator gave up held items");
-        output::print(&format!("Released: {} ({rows} rows).\n", told.join(", ")))?;
+        output::print(&format!("Released: {} ({}).\n", told.join(", "), output::counted(rows, "row", "rows")))?;
         Ok(Exit::Done)
     })
 }

@@ -3,10 +3,11 @@
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, administrator, block_on, output, run::run_order};
+use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, output, run::run_order};
+use crate::app::App;
 use crate::fault::Reason;
 use crate::item::ItemId;
-use crate::ledger::{ActionKind, ItemSelection, RunId};
+use crate::ledger::{ActionKind, ItemNo, ItemSelection, RunId};
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::Order;
 
@@ -44,12 +45,30 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         {
             return Err(CommandError::Usage(format!("there is no run {run}; `report` and `status` name the runs")));
         }
+        if selects_nothing(&app, &selection).await? {
+            output::print("Nothing that is held fits; no run was started.\n")?;
+            return Ok(Exit::Done);
+        }
         administrator::acts(context, &app.ledger, ActionKind::Retry, &told(arguments)).await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
         let finished = run_order(&app, Order::Retry(selection), stop).await?;
         output::tell_finished(context, &finished)
     })
+}
+
+/// Whether something was named, and nothing that is held or failed is it. Without a name, a replay also takes over the
+/// copies that a run left which has gone.
+async fn selects_nothing(app: &App, selection: &ItemSelection) -> Result<bool, CommandError> {
+    if selection.item.is_none() && selection.reason.is_none() && selection.run.is_none() {
+        return Ok(false);
+    }
+    let first = app.ledger.select_items(selection, ItemNo(0), 1).await.map_err(anyhow::Error::from)?;
+    if first.is_empty() {
+        // Another ledger holds nothing of what lies there: that is the answer then.
+        app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
+    }
+    Ok(first.is_empty())
 }
 
 /// The arguments, as the next report tells them.

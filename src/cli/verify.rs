@@ -9,10 +9,11 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, Exit, Format, block_on};
-use crate::app;
-use crate::ledger::RunId;
+use super::{CommandError, CommandResult, Context, Exit, Format, block_on, output};
+use crate::app::{self, App};
+use crate::ledger::{Ledger, LedgerError, RunId};
 use crate::lifecycle::{Signals, stop_on_signal};
+use crate::pipeline::RunError;
 use crate::report::lists::csv_line;
 use crate::retry::Retrier;
 use crate::verify::spool::Spool;
@@ -44,6 +45,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
+        check_ledger(&app, &stop).await?;
         let policy = app::settings(&config, None).retry;
         let verifier = Verifier {
             ledger: app.ledger.clone(),
@@ -63,6 +65,32 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             Err(error) => Err(CommandError::Other(error.into())),
         }
     })
+}
+
+/// Fails where what the ledger knows proves nothing: it is not the staging area's, or no run of it has ended.
+async fn check_ledger(app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
+    let owned = app.pipeline(stop.clone()).check_staging_owner().await;
+    if matches!(owned, Err(RunError::ForeignStaging { .. })) || has_finished_run(&app.ledger).await? {
+        return Ok(owned?);
+    }
+    // A staging area that can't be read may not have been made yet.
+    anyhow::bail!("this ledger has no finished run, so there is nothing that could be proved; `run --once` makes one")
+}
+
+/// Whether any run of this ledger has ended.
+async fn has_finished_run(ledger: &Ledger) -> Result<bool, LedgerError> {
+    const RUNS: u32 = 100;
+    let mut skip = 0;
+    loop {
+        let runs = ledger.earlier_runs(skip, RUNS).await?;
+        if runs.iter().any(|run| run.finished.is_some()) {
+            return Ok(true);
+        }
+        if runs.len() < RUNS as usize {
+            return Ok(false);
+        }
+        skip += RUNS;
+    }
 }
 
 /// One document: the lists are spooled, so that they can be long.
@@ -136,8 +164,9 @@ async fn write_table(verifier: &Verifier, run: Option<&RunId>) -> Result<Verifie
         writeln!(out, "… and {} more: --format csv shows them all", found - MOST_ROWS as u64)?;
     }
     let counted = Wrong::NAMES.iter().filter_map(|name| Some(format!(", {} {name}", counts.get(name)?)));
+    let checked = output::counted(outcome.checked, "copy", "copies");
     let verdict = if outcome.damage == 0 { "no damage" } else { "DAMAGE FOUND" };
-    writeln!(out, "{} copies checked: {verdict}{}", outcome.checked, counted.collect::<String>())?;
+    writeln!(out, "{checked} checked: {verdict}{}", counted.collect::<String>())?;
     Ok(outcome)
 }
 

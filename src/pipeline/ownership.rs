@@ -4,9 +4,12 @@
 //! all again. One that was rebuilt from the area takes it over. That only ever adds a blob, so that it is done by one
 //! ledger or none, the area is never without an owner, and a retention policy can't keep it from happening.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::{Pipeline, RunError};
+use crate::retry::{Retrier, RetryPolicy};
 use crate::staging::contents::regular_window;
 use crate::staging::{BlobName, StagingError};
 use crate::window::Window;
@@ -29,6 +32,21 @@ impl Pipeline {
             None => self.mark(&BlobName::ledger_id()).await,
             Some(owner) if owner.ledger == ours => self.refuse_older_ledger().await,
             Some(owner) => Err(self.foreign(owner.ledger)),
+        }
+    }
+
+    /// Fails where the staging area is another ledger's. Nothing is written, and one that nobody has used yet is fine.
+    /// Staging is asked once: whoever typed a command waits for this.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::ForeignStaging`], or that staging doesn't answer.
+    pub async fn check_staging_owner(&self) -> Result<(), RunError> {
+        let once = RetryPolicy { attempts: 1, ..self.settings.retry };
+        let retrier = Retrier::new(Arc::clone(&self.parts.clock), once, self.stop.clone());
+        match (Self { retrier, ..self.clone() }).owner().await? {
+            Some(owner) if owner.ledger != self.parts.ledger.id() => Err(self.foreign(owner.ledger)),
+            _ => Ok(()),
         }
     }
 

@@ -4,6 +4,32 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
 use super::Report;
+use super::lists::Numbers;
+use crate::ledger::{Ledger, LedgerError};
+
+/// Most participants without a valid user that are shown.
+const MOST_UNMAPPED: u32 = 20;
+
+/// The report as tables, with the participants who have no valid user, the most frequent first.
+///
+/// # Errors
+///
+/// The ledger failed.
+pub async fn render_with_unmapped(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<String, LedgerError> {
+    let mut out = render(report);
+    if report.unmapped_total == 0 {
+        return Ok(out);
+    }
+    let (unmapped, _) = ledger.unmapped(&report.run, MOST_UNMAPPED).await?;
+    let rows: Vec<(String, u64)> = unmapped.iter().map(|one| (numbers.of(&one.participant), one.items)).collect();
+    let rows: Vec<(&str, u64)> = rows.iter().map(|(number, items)| (number.as_str(), *items)).collect();
+    out.push_str(&counts("Without a valid user, the most frequent first", &rows));
+    let more = report.unmapped_total.saturating_sub(rows.len() as u64);
+    if more > 0 {
+        out.push_str(&format!("… and {more} more: --format json has up to 1000 of them\n"));
+    }
+    Ok(out)
+}
 
 /// The report as tables.
 pub fn render(report: &Report) -> String {
@@ -52,7 +78,10 @@ pub fn render(report: &Report) -> String {
         out.push_str(&format!("{} of these deliveries are of earlier runs' items.\n", deliveries.carried_over));
     }
     if report.unmapped_total > 0 {
-        out.push_str(&format!("{} participants have no valid user.\n", report.unmapped_total));
+        out.push_str(&match report.unmapped_total {
+            1 => "1 participant has no valid user.\n".to_owned(),
+            total => format!("{total} participants have no valid user.\n"),
+        });
     }
     out
 }

@@ -48,9 +48,25 @@ pub(super) fn assertion(
         iat: now.timestamp(),
         exp: (now + LIFETIME).timestamp(),
     };
-    let key = EncodingKey::from_rsa_pem(key.pem.as_bytes())
-        .map_err(|error| unusable(&format!("the private key can't be read: {error}")))?;
-    jsonwebtoken::encode(&header, &claims, &key).map_err(|error| unusable(&format!("it can't sign: {error}")))
+    jsonwebtoken::encode(&header, &claims, &encoding_key(&key)?)
+        .map_err(|error| unusable(&format!("it can't sign: {error}")))
+}
+
+/// Whether a PEM text holds an RSA private key and its certificate. Nothing is sent.
+///
+/// # Errors
+///
+/// [`SignInError::Unusable`], with what is wrong and what to do.
+pub fn check_certificate(pem: &SecretString) -> Result<(), SignInError> {
+    let pem = pem.expose_secret();
+    let key = private_key(pem)?;
+    certificate_of(pem, &key)?;
+    encoding_key(&key).map(drop)
+}
+
+fn encoding_key(key: &PrivateKey<'_>) -> Result<EncodingKey, SignInError> {
+    EncodingKey::from_rsa_pem(key.pem.as_bytes())
+        .map_err(|error| unusable(&format!("the private key can't be read: {error}")))
 }
 
 fn unusable(detail: &str) -> SignInError {

@@ -38,16 +38,28 @@ fn check_tells_line_by_line() {
     assert!(offline.lines().count() == 3 && offline.lines().all(|line| line.contains(" ok ")), "{offline}");
     assert!(!trial.path("local-data").exists(), "an offline check makes nothing");
     let online = trial.prints(&["check", "--online"]);
-    for part in ["source", "staging", "directory"] {
+    for part in ["source", "staging", "ledger", "directory", "mailboxes"] {
         assert!(online.lines().any(|line| line.starts_with(part) && line.contains(" ok ")), "{part} in {online}");
     }
+    assert!(online.contains("no import is tried without --mailbox ADDR"), "{online}");
+    assert!(!trial.path("local-data/mailboxes").exists(), "{online}");
     let tried = trial.prints(&["check", "--mailbox", "ana.berg@contoso.example"]);
     for part in ["import", "read back", "look-up by Message-ID", "clean up"] {
         assert!(tried.lines().any(|line| line.starts_with(part) && line.contains(" ok ")), "{part} in {tried}");
     }
+    assert!(!tried.lines().any(|line| line.starts_with("mailboxes ")), "{tried}");
     let stranger = trial.run(&["check", "--mailbox", "nobody@contoso.example"]);
     assert_eq!(stranger.code, Some(1));
     assert!(stranger.out.contains("WRONG") && stranger.out.contains("to do"), "{}", stranger.out);
+    fs::rename(trial.path("local-data/mailboxes"), trial.path("local-data/before")).unwrap();
+    fs::write(trial.path("local-data/mailboxes"), "a file").unwrap();
+    let closed = trial.run(&["check", "--online"]);
+    assert_eq!(closed.code, Some(1), "{}", closed.out);
+    assert!(
+        closed.out.lines().any(|line| line.starts_with("mailboxes ") && line.contains(" WRONG ")),
+        "{}",
+        closed.out
+    );
     fs::remove_dir_all(trial.path("config/sample/export")).unwrap();
     let broken = trial.run(&["check", "--online"]);
     assert_eq!(broken.code, Some(1), "{}", broken.out);
@@ -65,7 +77,7 @@ fn a_mapping_file_is_linted_without_a_configuration() {
     let header = "External User ID,Microsoft 365 User Mailbox\n";
     let clean = check(&format!("{header}445204334324,susan@contoso.example\n"));
     assert_eq!(clean.code, Some(0));
-    assert!(clean.out.contains("ok, 1 numbers, 0 warnings"), "{}", clean.out);
+    assert!(clean.out.contains("ok, 1 number, 0 warnings"), "{}", clean.out);
     let warned = check(&format!("{header}0123456789,susan@contoso.example\n"));
     assert_eq!((warned.code, warned.out.contains("mapping.csv:2:1: warning")), (Some(0), true), "{}", warned.out);
     let wrong = check(&format!("{header}4.45E+11,susan@contoso.example\n445204334324,susan\n"));
@@ -164,6 +176,20 @@ fn keys_can_be_set_from_the_environment() {
     command.env("WHATSAPP_ARCHIVER__MAILBOX__FOLDER", "Archive of WhatsApp");
     assert_eq!(ended(&mut command).code, Some(0));
     assert!(trial.path("local-data/mailboxes/ana.berg@contoso.example/.Archive of WhatsApp/cur").is_dir());
+}
+
+#[test]
+fn a_release_is_told_before_it_is_done() {
+    let trial = Trial::imported();
+    let held = || trial.json(&["status", "--json"])["held"].clone();
+    let nothing_named = trial.run(&["release", "--yes"]);
+    assert_eq!(nothing_named.code, Some(2), "{}", nothing_named.log);
+    let told = trial.prints(&["release", "--reason", "malformed"]);
+    assert!(told.contains("1 malformed") && told.contains("Nothing was released"), "{told}");
+    assert_eq!(held(), 4);
+    let done = trial.prints(&["release", "--reason", "malformed", "--yes"]);
+    assert!(done.contains("Released: 1 malformed (1 row)"), "{done}");
+    assert_eq!(held(), 3);
 }
 
 /// The files below a folder.

@@ -111,6 +111,38 @@ fn a_foreign_staging_area_is_refused_with_what_to_do() {
     assert_eq!(trial.copies().values().sum::<usize>(), 104);
 }
 
+/// With a ledger that is lost or mistyped, nothing may look proved.
+#[test]
+fn with_another_ledger_nothing_looks_proved() {
+    let trial = Trial::imported();
+    trial.edit("config/local.toml", |text| text.replace("ledger.db", "another.db"));
+    let out = trial.path("exported").to_str().unwrap().to_owned();
+    let export = ["export", "--from", "2009-01-01", "--to", "2100-01-01", "--format", "eml", "--out", &out];
+    for arguments in [&["verify"][..], &["verify", "--format", "json"], &export] {
+        let refused = trial.run(arguments);
+        assert_eq!(refused.code, Some(1), "{arguments:?}: {}{}", refused.out, refused.log);
+        assert!(refused.out.is_empty(), "{arguments:?}: {}", refused.out);
+        assert!(refused.log.contains("belongs to another ledger"), "{arguments:?}: {}", refused.log);
+    }
+    let check = trial.run(&["check", "--online"]);
+    assert_eq!(check.code, Some(1), "{}", check.out);
+    let line = check.out.lines().find(|line| line.starts_with("ledger ")).unwrap();
+    assert!(line.contains(" WRONG ") && line.contains("belongs to another ledger"), "{}", check.out);
+    // None of them made the staging area this ledger's.
+    assert_eq!(trial.run(&["verify"]).code, Some(1));
+    trial.edit("config/local.toml", |text| text.replace("another.db", "ledger.db"));
+    assert!(trial.prints(&["verify"]).contains("no damage"));
+    assert!(trial.prints(&["check", "--online"]).lines().any(|line| line.starts_with("ledger ")));
+}
+
+#[test]
+fn a_ledger_without_a_run_proves_nothing() {
+    let trial = Trial::new();
+    let verify = trial.run(&["verify"]);
+    assert_eq!((verify.code, verify.out.as_str()), (Some(1), ""), "{}", verify.log);
+    assert!(verify.log.contains("no finished run"), "{}", verify.log);
+}
+
 #[test]
 fn reading_commands_before_the_first_run_say_so() {
     let trial = Trial::new();
@@ -119,4 +151,82 @@ fn reading_commands_before_the_first_run_say_so() {
     assert!(report.log.contains("run --once"), "{}", report.log);
     assert!(trial.prints(&["failures"]).contains("Nothing is open"));
     assert_eq!(trial.prints(&["failures", "--format", "json"]), "[]\n");
+}
+
+/// A report that can't be signed isn't written, and nobody would hear of it before an auditor asks.
+#[test]
+fn a_key_that_can_not_be_used_is_found_by_the_check() {
+    let trial = Trial::new();
+    let key = trial.path("report.pem");
+    let named = format!("{{ file = '{}' }}", key.display());
+    let check = || ended(trial.command(&["check"]).env("WHATSAPP_ARCHIVER__REPORT__SIGNING_KEY", &named));
+    fs::write(&key, "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n").unwrap();
+    let wrong = check();
+    assert_eq!(wrong.code, Some(78), "{}{}", wrong.out, wrong.log);
+    let line = wrong.out.lines().find(|line| line.starts_with("signing key ")).unwrap();
+    assert!(line.contains(" WRONG ") && line.contains("report.signing_key"), "{}", wrong.out);
+    assert!(wrong.out.contains("openssl genpkey"), "{}", wrong.out);
+    fs::write(&key, SIGNING_KEY).unwrap();
+    let right = check();
+    assert_eq!(right.code, Some(0), "{}{}", right.out, right.log);
+    assert!(right.out.lines().any(|line| line.starts_with("signing key ") && line.contains(" ok ")), "{}", right.out);
+
+    fs::write(trial.path("app.pem"), SIGNING_KEY).unwrap();
+    trial.edit("config/local.toml", |text| {
+        let mailbox = text.replace("kind = \"maildir\"\npath = \"../local-data/mailboxes/\"", "kind = \"graph\"");
+        mailbox
+            + "\n[microsoft]\ntenant_id = \"contoso.example\"\nclient_id = \"66666666-7777-8888-9999-000000000000\"\n\
+               sign_in = \"certificate\"\ncertificate = { file = \"../app.pem\" }\n"
+    });
+    let wrong = trial.run(&["check"]);
+    assert_eq!(wrong.code, Some(78), "{}{}", wrong.out, wrong.log);
+    let line = wrong.out.lines().find(|line| line.starts_with("certificate ")).unwrap();
+    assert!(line.contains(" WRONG ") && line.contains("microsoft.certificate"), "{}", wrong.out);
+    fs::write(trial.path("app.pem"), application_key()).unwrap();
+    let right = trial.prints(&["check"]);
+    assert!(right.lines().any(|line| line.starts_with("certificate ") && line.contains(" ok ")), "{right}");
+}
+
+/// Made with OpenSSL (`openssl genpkey -algorithm ed25519`).
+const SIGNING_KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIDQzpLV6otyqu7v0GtvO6UbNwy7agAIb6KBxcQIjrecS\n-----END PRIVATE KEY-----\n";
+
+/// A certificate with its private key.
+fn application_key() -> String {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let certificate = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap();
+    certificate.pem() + &key.serialize_pem()
+}
+
+#[test]
+fn a_log_as_text_has_no_colours_in_a_file() {
+    let trial = Trial::new();
+    let run = trial.run(&["--log-format", "text", "run", "--once"]);
+    assert!(run.log.contains("INFO") && !run.log.contains('\u{1b}'), "{}", run.log);
+}
+
+#[test]
+fn the_future_can_not_be_read() {
+    let trial = Trial::new();
+    let refused = trial.run(&["backfill", "--from", "2026-11-01", "--to", "2999-01-01"]);
+    assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{}", refused.log);
+    assert!(refused.log.contains("--to 2999-01-01T00:00:00Z lies in the future"), "{}", refused.log);
+    assert!(!trial.path("local-data").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_replay_of_nothing_starts_no_run() {
+    let trial = Trial::imported();
+    let runs = || trial.json(&["report", "--format", "json"])["run"].clone();
+    let before = runs();
+    for arguments in [&["retry", "--item", "999"][..], &["retry", "--reason", "mailbox_unavailable"]] {
+        assert!(trial.prints(arguments).contains("Nothing that is held fits"), "{arguments:?}");
+    }
+    assert_eq!(runs(), before);
+    let held = trial.run(&["retry", "--reason", "no_valid_user"]);
+    assert_eq!(held.code, Some(0), "{}{}", held.out, held.log);
+    assert_ne!(runs(), before);
+    trial.edit("config/local.toml", |text| text.replace("ledger.db", "another.db"));
+    let foreign = trial.run(&["retry", "--item", "999"]);
+    assert_eq!((foreign.code, foreign.out.as_str()), (Some(1), ""), "{}", foreign.log);
+    assert!(foreign.log.contains("belongs to another ledger"), "{}", foreign.log);
 }

@@ -151,6 +151,18 @@ fn reports_are_written_as_tables_json_and_csv() {
     for part in ["complete", "118", "102", "no_valid_user", "8 participants have no valid user"] {
         assert!(table.contains(part), "{part} in {table}");
     }
+    // Whom to look for in the mapping: masked, the most frequent first, whole for whoever asks.
+    let (_, unmapped) = table.split_once("Without a valid user").unwrap();
+    let counts: Vec<u64> = unmapped
+        .lines()
+        .filter(|line| line.starts_with('│'))
+        .filter_map(|line| {
+            line.split(|character: char| !character.is_ascii_digit()).rfind(|text| !text.is_empty())?.parse().ok()
+        })
+        .collect();
+    assert!(counts.len() == 8 && counts.is_sorted_by(|one, next| one >= next), "{table}");
+    assert!(unmapped.contains("+1•••••0107") && !unmapped.contains("2025550107"), "{table}");
+    assert!(trial.prints(&["report", "--show-numbers"]).contains("+12025550107"));
     let csv = trial.prints(&["report", "--format", "csv"]);
     let mut rows = csv::Reader::from_reader(csv.as_bytes());
     let header = ["item", "message_id", "source_user", "mailbox", "state", "reason", "detail"];
