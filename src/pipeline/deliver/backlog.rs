@@ -79,10 +79,9 @@ impl Deliverer {
                     return Ok(Next::GoOn);
                 }
                 match self.look_up_one(visit, job).await {
-                    LookedUp::Found => {}
                     LookedUp::Absent(job) => absent.push(job),
                     // One copy's own trouble: it stays unknown, and is no obstacle to the others.
-                    LookedUp::NoAnswer(ImportError::Unexpected(_) | ImportError::Rejected(_)) => {}
+                    LookedUp::Found | LookedUp::NoAnswer(ImportError::Unexpected(_) | ImportError::Rejected(_)) => {}
                     LookedUp::NoAnswer(error) => {
                         trouble = Some(error);
                         break;
