@@ -152,14 +152,14 @@ impl Ledger {
             .bind(run.0.clone())
             .execute(&mut *transaction)
             .await?;
-        sqlx::query(sql::built(format!(
+        sql::query_of(format!(
             "INSERT INTO account_rows (run_id, row_no, state, item_no, item_id, message_id, owner, mailbox, reason, detail)
              SELECT $1, ROW_NUMBER() OVER (ORDER BY deliveries.item_no, deliveries.target),
                CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END, items.item_no, items.item_id,
                items.message_id, items.owner, deliveries.mailbox, deliveries.reason, deliveries.detail
              FROM deliveries JOIN items ON items.item_no = deliveries.item_no
              WHERE deliveries.run_id = $1 AND deliveries.state NOT IN ('imported', 'skipped_duplicate')"
-        )))
+        ))
         .bind(run.0.clone())
         .execute(&mut *transaction)
         .await?;
@@ -200,7 +200,7 @@ impl Ledger {
                  ORDER BY shown.item_no, shown.target LIMIT $3"
             ),
         };
-        let rows = sqlx::query(sql::built(statement))
+        let rows = sql::query_of(statement)
             .bind(filter.run.as_ref().map(|run| run.0.clone()))
             .bind(filter.reason.map(|reason| reason.name().to_owned()))
             .bind(i64::from(limit))

@@ -15,7 +15,7 @@ use sqlx::any::AnyRow;
 use sqlx::query::Query;
 use sqlx::{Any, Row as _, Transaction};
 
-use super::sql::{self, Dialect, ROWS, built, millis, rows_of_placeholders};
+use super::sql::{self, Dialect, ROWS, millis, query_of, rows_of_placeholders};
 use super::{Ledger, LedgerError, presence, schema};
 
 /// What the target remembers until it is finished: the source's id.
@@ -148,7 +148,7 @@ impl Ledger {
         if self.dialect == Dialect::Postgres {
             let tables: Vec<&str> = schema::tables().chain(["meta"]).collect();
             let statement = format!("LOCK TABLE {} IN EXCLUSIVE MODE", tables.join(", "));
-            sqlx::query(built(statement)).execute(&mut **transaction).await?;
+            query_of(statement).execute(&mut **transaction).await?;
         }
         Ok(())
     }
@@ -211,10 +211,10 @@ impl Ledger {
 /// Copies a table in one transaction of the target; what an earlier attempt left there is removed.
 async fn copy_table(source: &mut Transaction<'_, Any>, target: &Ledger, table: &Table) -> Result<(), LedgerError> {
     let mut transaction = target.begin().await?;
-    sqlx::query(built(format!("DELETE FROM {}", table.name))).execute(&mut *transaction).await?;
+    query_of(format!("DELETE FROM {}", table.name)).execute(&mut *transaction).await?;
     let names: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
     let names = names.join(", ");
-    let mut rows = sqlx::query(built(format!("SELECT {names} FROM {}", table.name))).fetch(&mut **source);
+    let mut rows = query_of(format!("SELECT {names} FROM {}", table.name)).fetch(&mut **source);
     let mut batch: Vec<AnyRow> = Vec::with_capacity(ROWS);
     loop {
         let row = rows.try_next().await?;
@@ -223,7 +223,7 @@ async fn copy_table(source: &mut Transaction<'_, Any>, target: &Ledger, table: &
         if batch.len() == ROWS || ended && !batch.is_empty() {
             let places = rows_of_placeholders(batch.len(), table.columns.len());
             let statement = format!("INSERT INTO {} ({names}) VALUES {places}", table.name);
-            let mut query = sqlx::query(built(statement));
+            let mut query = query_of(statement);
             for row in &batch {
                 for (place, (_, kind)) in table.columns.iter().enumerate() {
                     query = bind(query, row, place, *kind)?;
@@ -275,7 +275,7 @@ async fn compare(source: &mut Transaction<'_, Any>, target: &Ledger) -> Result<V
 }
 
 async fn count(connection: &mut sqlx::AnyConnection, table: &str) -> Result<i64, LedgerError> {
-    let row = sqlx::query(built(format!("SELECT COUNT(*) AS found FROM {table}"))).fetch_one(connection).await?;
+    let row = query_of(format!("SELECT COUNT(*) AS found FROM {table}")).fetch_one(connection).await?;
     sql::get(&row, "found")
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
 
 use super::deliveries::{mailboxes_of, read_mailbox};
-use super::sql::{self, ROWS, built, list_of_placeholders, millis};
+use super::sql::{self, ROWS, list_of_placeholders, millis, query_of};
 use super::{Holder, Lease, Ledger, LedgerError, RunId, RunRecord};
 use crate::resolve::{Mailbox, MailboxId};
 
@@ -113,14 +113,14 @@ impl Ledger {
     /// Mailboxes with copies of a run that whoever leases the mailbox may send or look up, the longest queue first.
     pub async fn mailboxes_to_help(&self, run: &RunId) -> Result<Vec<Mailbox>, LedgerError> {
         let waiting = mailboxes_of("run_id = $1 AND state IN ('ready', 'unknown')");
-        let rows = sqlx::query(built(waiting)).bind(run.0.clone()).fetch_all(&self.pool).await?;
+        let rows = query_of(waiting).bind(run.0.clone()).fetch_all(&self.pool).await?;
         rows.iter().map(read_mailbox).collect()
     }
 
     /// Mailboxes with copies of a run that have no outcome yet, the longest queue first.
     pub async fn waiting_mailboxes(&self, run: &RunId) -> Result<Vec<Mailbox>, LedgerError> {
         let waiting = mailboxes_of("run_id = $1 AND state IN ('ready', 'sending', 'unknown')");
-        let rows = sqlx::query(built(waiting)).bind(run.0.clone()).fetch_all(&self.pool).await?;
+        let rows = query_of(waiting).bind(run.0.clone()).fetch_all(&self.pool).await?;
         rows.iter().map(read_mailbox).collect()
     }
 
@@ -137,7 +137,7 @@ impl Ledger {
                  WHERE help.resource LIKE $2 AND at.until > $1 AND at.resource IN {} LIMIT 1",
                 list_of_placeholders(3, chunk.len())
             );
-            let mut query = sqlx::query(built(statement)).bind(millis(now)).bind(helpers_of(run));
+            let mut query = query_of(statement).bind(millis(now)).bind(helpers_of(run));
             for mailbox in chunk {
                 query = query.bind(Lease::Mailbox(mailbox.clone()).resource());
             }
@@ -163,10 +163,8 @@ impl Ledger {
                  WHERE run_id = $2 AND state = 'sending' AND holder <> $3 AND mailbox_id IN {}",
                 list_of_placeholders(4, chunk.len())
             );
-            let mut query = sqlx::query(built(statement))
-                .bind(millis(settle_at))
-                .bind(sender.run.0.clone())
-                .bind(sender.holder.0.clone());
+            let mut query =
+                query_of(statement).bind(millis(settle_at)).bind(sender.run.0.clone()).bind(sender.holder.0.clone());
             for mailbox in chunk {
                 query = query.bind(mailbox.0.clone());
             }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
 use super::deliveries::NewDelivery;
-use super::sql::{self, ROWS, built, list_of_placeholders, millis};
+use super::sql::{self, ROWS, list_of_placeholders, millis, query_of};
 use super::{Holder, ItemNo, Ledger, LedgerError, RunId};
 use crate::convert::Manifest;
 use crate::digest::Digest;
@@ -246,7 +246,7 @@ impl Ledger {
         for chunk in keys.chunks(ROWS * 5) {
             let statement =
                 format!("SELECT item_key FROM items WHERE item_key IN {}", list_of_placeholders(1, chunk.len()));
-            let mut query = sqlx::query(built(statement));
+            let mut query = query_of(statement);
             for key in chunk {
                 query = query.bind(key.0.as_bytes().to_vec());
             }
@@ -276,7 +276,7 @@ impl Ledger {
              ORDER BY item_no LIMIT $3{}",
             self.dialect.skip_locked()
         );
-        let rows = sqlx::query(built(statement))
+        let rows = query_of(statement)
             .bind(millis(now))
             .bind(run.0.clone())
             .bind(i64::from(limit))
@@ -288,7 +288,7 @@ impl Ledger {
                 "UPDATE items SET claim_holder = $1, claim_until = $2 WHERE item_no IN {}",
                 list_of_placeholders(3, chunk.len())
             );
-            let mut query = sqlx::query(built(statement)).bind(holder.0.clone()).bind(millis(until));
+            let mut query = query_of(statement).bind(holder.0.clone()).bind(millis(until));
             for item in chunk {
                 query = query.bind(item.no.0);
             }
@@ -365,7 +365,7 @@ impl Ledger {
         let mut found = HashMap::with_capacity(numbers.len());
         for chunk in numbers.chunks(ROWS * 5) {
             let statement = format!("SELECT * FROM items WHERE item_no IN {}", list_of_placeholders(1, chunk.len()));
-            let mut query = sqlx::query(built(statement));
+            let mut query = query_of(statement);
             for number in chunk {
                 query = query.bind(number.0);
             }
@@ -388,7 +388,7 @@ impl Ledger {
             "SELECT * FROM items WHERE item_no > $1 AND window_to > $2 AND window_from < $3 AND NOT {PURGED}
              ORDER BY item_no LIMIT $4"
         );
-        let rows = sqlx::query(built(statement))
+        let rows = query_of(statement)
             .bind(after.0)
             .bind(millis(window.from))
             .bind(millis(window.to))
@@ -402,11 +402,7 @@ impl Ledger {
     pub async fn purged_items_of_window(&self, window: Window) -> Result<u64, LedgerError> {
         let statement =
             format!("SELECT COUNT(*) AS purged FROM items WHERE window_to > $1 AND window_from < $2 AND {PURGED}");
-        let row = sqlx::query(built(statement))
-            .bind(millis(window.from))
-            .bind(millis(window.to))
-            .fetch_one(&self.pool)
-            .await?;
+        let row = query_of(statement).bind(millis(window.from)).bind(millis(window.to)).fetch_one(&self.pool).await?;
         Ok(u64::try_from(sql::get::<i64>(&row, "purged")?).unwrap_or_default())
     }
 }

@@ -31,7 +31,7 @@ impl Ledger {
             "SELECT COALESCE(reason, '') AS reason, COUNT(DISTINCT item_no) AS items FROM deliveries WHERE {SELECTED}
              GROUP BY COALESCE(reason, '') ORDER BY 1"
         );
-        let rows = sqlx::query(sql::built(statement))
+        let rows = sql::query_of(statement)
             .bind(selection.item.map(|item| item.0))
             .bind(selection.reason.map(|reason| reason.name().to_owned()))
             .bind(selection.before.map(millis))
@@ -51,7 +51,7 @@ impl Ledger {
         now: DateTime<Utc>,
     ) -> Result<u64, LedgerError> {
         let mut transaction = self.begin().await?;
-        let rows = sqlx::query(sql::built(format!("UPDATE deliveries SET released = $4 WHERE {SELECTED}")))
+        let rows = sql::query_of(format!("UPDATE deliveries SET released = $4 WHERE {SELECTED}"))
             .bind(selection.item.map(|item| item.0))
             .bind(selection.reason.map(|reason| reason.name().to_owned()))
             .bind(selection.before.map(millis))

@@ -261,7 +261,7 @@ impl Ledger {
             quoted(kinds.iter().map(|kind| kind.name()).collect()),
             quoted(statuses.iter().map(|status| status.name()).collect()),
         );
-        let row = sqlx::query(sql::built(statement)).fetch_optional(&self.pool).await?;
+        let row = sql::query_of(statement).fetch_optional(&self.pool).await?;
         row.as_ref().map(RunRecord::read).transpose()
     }
 
@@ -291,7 +291,7 @@ impl Ledger {
         let statement = format!(
             "SELECT * FROM runs WHERE status = 'running' AND {ALIVE} ORDER BY started DESC, run_id DESC LIMIT 1"
         );
-        let row = sqlx::query(sql::built(statement)).bind(millis(now)).fetch_optional(&self.pool).await?;
+        let row = sql::query_of(statement).bind(millis(now)).fetch_optional(&self.pool).await?;
         row.as_ref().map(RunRecord::read).transpose()
     }
 
@@ -300,8 +300,7 @@ impl Ledger {
     pub async fn abandoned_runs(&self, current: &RunId, now: DateTime<Utc>) -> Result<Vec<RunRecord>, LedgerError> {
         let statement =
             format!("SELECT * FROM runs WHERE status = 'running' AND run_id <> $2 AND NOT {ALIVE} ORDER BY started");
-        let rows =
-            sqlx::query(sql::built(statement)).bind(millis(now)).bind(current.0.clone()).fetch_all(&self.pool).await?;
+        let rows = sql::query_of(statement).bind(millis(now)).bind(current.0.clone()).fetch_all(&self.pool).await?;
         rows.iter().map(RunRecord::read).collect()
     }
 

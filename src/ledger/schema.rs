@@ -2,7 +2,7 @@
 
 use sqlx::{AnyPool, Row as _};
 
-use super::sql::{Dialect, built};
+use super::sql::{Dialect, query_of};
 use super::{LedgerError, sql};
 
 /// Each entry brings the schema from the version before it to the next. Never edited once released; only added to.
@@ -193,7 +193,7 @@ pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<String, 
     }
     for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or_default()) {
         for statement in *migration {
-            sqlx::query(built(dialect.schema(statement))).execute(&mut *transaction).await?;
+            query_of(dialect.schema(statement)).execute(&mut *transaction).await?;
         }
     }
     let remember = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";

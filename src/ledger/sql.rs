@@ -1,8 +1,9 @@
 //! What SQLite and PostgreSQL don't agree on, and statements over many rows.
 
 use chrono::{DateTime, TimeZone as _, Utc};
-use sqlx::AssertSqlSafe;
-use sqlx::any::AnyRow;
+use sqlx::any::{AnyArguments, AnyRow};
+use sqlx::query::Query;
+use sqlx::{Any, AssertSqlSafe};
 
 use super::LedgerError;
 use crate::digest::Digest;
@@ -112,9 +113,10 @@ pub(super) fn list_of_placeholders(first: usize, count: usize) -> String {
     format!("({})", names.join(", "))
 }
 
-/// A statement built from literals and placeholders alone.
-pub(super) fn built(statement: String) -> AssertSqlSafe<String> {
-    AssertSqlSafe(statement)
+/// A statement built from literals and placeholders alone. It is not kept prepared: there is one for every number of rows, and
+/// a connection that kept a hundred of them would hold megabytes.
+pub(super) fn query_of(statement: String) -> Query<'static, Any, AnyArguments> {
+    sqlx::query(AssertSqlSafe(statement)).persistent(false)
 }
 
 /// A column's value.

@@ -12,7 +12,7 @@ use crate::convert::Manifest;
 use crate::fault::Reason;
 use crate::identity::Identity;
 use crate::item::ItemId;
-use crate::ledger::sql::{self, Dialect, ROWS, built, list_of_placeholders, millis};
+use crate::ledger::sql::{self, Dialect, ROWS, list_of_placeholders, millis, query_of};
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId, Sender, items};
 use crate::resolve::{Mailbox, MailboxId};
 
@@ -40,7 +40,7 @@ impl Ledger {
                 list_of_placeholders(4, chunk.len())
             );
             let mut query =
-                sqlx::query(built(statement)).bind(run.0.clone()).bind(millis(settle_at)).bind(item.map(|item| item.0));
+                query_of(statement).bind(run.0.clone()).bind(millis(settle_at)).bind(item.map(|item| item.0));
             for mailbox in chunk {
                 query = query.bind(mailbox.0.clone());
             }
@@ -52,9 +52,8 @@ impl Ledger {
 
     /// Mailboxes with open copies, the longest queue first.
     pub async fn open_mailboxes(&self) -> Result<Vec<Mailbox>, LedgerError> {
-        let rows = sqlx::query(built(mailboxes_of("state IN ('ready', 'sending', 'unknown', 'pending')")))
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            query_of(mailboxes_of("state IN ('ready', 'sending', 'unknown', 'pending')")).fetch_all(&self.pool).await?;
         rows.iter().map(read_mailbox).collect()
     }
 
@@ -102,7 +101,7 @@ impl Ledger {
                  WHERE mailbox_id = $3 AND run_id || '' = $4 AND state IN ('ready', 'unknown') AND item_no IN {}",
                 list_of_placeholders(5, chunk.len())
             );
-            let mut query = sqlx::query(built(statement))
+            let mut query = query_of(statement)
                 .bind(sender.holder.0.clone())
                 .bind(converter.to_owned())
                 .bind(mailbox.0.clone())
@@ -152,7 +151,7 @@ impl Ledger {
                 "SELECT identity, state FROM deliveries WHERE first = 1 AND mailbox_id = $1 AND identity IN {}",
                 list_of_placeholders(2, chunk.len())
             );
-            let mut query = sqlx::query(built(statement)).bind(mailbox.0.clone());
+            let mut query = query_of(statement).bind(mailbox.0.clone());
             for identity in chunk {
                 query = query.bind(identity.0.as_bytes().to_vec());
             }
@@ -251,7 +250,7 @@ async fn settle_chunk(
         chunk.len() * TYPES.len() + 1,
         chunk.len() * TYPES.len() + 2
     );
-    let mut query = sqlx::query(built(dialect.schema(&statement)));
+    let mut query = query_of(dialect.schema(&statement));
     for outcome in chunk {
         query = query
             .bind(outcome.no.0)

@@ -7,7 +7,7 @@ use sqlx::{Any, Transaction};
 
 use super::{DeliveryRow, DeliveryState, NewDelivery, OpenCounts};
 use crate::fault::Reason;
-use crate::ledger::sql::{self, ROWS, built, list_of_placeholders, millis, rows_of_placeholders};
+use crate::ledger::sql::{self, ROWS, list_of_placeholders, millis, query_of, rows_of_placeholders};
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId};
 use crate::resolve::ResolvedBy;
 
@@ -36,7 +36,7 @@ impl Ledger {
                 "SELECT item_no, target, state, reason, created FROM deliveries WHERE item_no IN {} ORDER BY item_no, target",
                 list_of_placeholders(1, chunk.len())
             );
-            let mut query = sqlx::query(built(statement));
+            let mut query = query_of(statement);
             for item in chunk {
                 query = query.bind(item.0);
             }
@@ -137,7 +137,7 @@ async fn insert_chunk(
            detail, run_id, created, holder, converter) VALUES {} ON CONFLICT DO NOTHING RETURNING item_no, target",
         rows_of_placeholders(rows.len(), 14)
     );
-    let mut query = sqlx::query(built(statement));
+    let mut query = query_of(statement);
     for (no, row) in rows {
         let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();
         // A duplicate is never on its way, and never there: it waits for the first copy.
@@ -176,7 +176,7 @@ pub(in crate::ledger) async fn remove(
         "DELETE FROM deliveries WHERE item_no = $1 AND state IN ('pending', 'failed') AND target IN {}",
         list_of_placeholders(2, targets.len())
     );
-    let mut query = sqlx::query(built(statement)).bind(item.0);
+    let mut query = query_of(statement).bind(item.0);
     for target in targets {
         query = query.bind(target.clone());
     }

@@ -7,7 +7,7 @@ use sqlx::{Any, Transaction};
 
 use super::{ItemState, PageRecord, Prepared};
 use crate::convert::Manifest;
-use crate::ledger::sql::{self, Dialect, ROWS, built, millis, rows_of_placeholders};
+use crate::ledger::sql::{self, Dialect, ROWS, millis, query_of, rows_of_placeholders};
 use crate::ledger::{ItemNo, Ledger, LedgerError, NewDelivery, RunId, deliveries, retention};
 
 impl Ledger {
@@ -85,7 +85,7 @@ async fn insert_items(transaction: &mut Transaction<'_, Any>, page: &PageRecord<
                page_offset, page_length, staged_at, attachments, state, run_id, claim_holder, claim_until) VALUES {}",
             rows_of_placeholders(chunk.len(), 16)
         );
-        let mut query = sqlx::query(built(statement));
+        let mut query = query_of(statement);
         for item in chunk {
             let attachments = if item.attachments.is_empty() { None } else { Some(sql::to_json(&item.attachments)?) };
             query = query
@@ -137,7 +137,7 @@ async fn update_items(
          FROM done WHERE items.item_no = done.item_no",
         rows.join(", ")
     );
-    let mut query = sqlx::query(built(dialect.schema(&statement)));
+    let mut query = query_of(dialect.schema(&statement));
     for item in chunk {
         query = query
             .bind(item.no.0)
@@ -163,7 +163,7 @@ pub(in crate::ledger) async fn insert_messages(
          ON CONFLICT (item_no, converter) DO UPDATE SET manifest = excluded.manifest",
         rows_of_placeholders(messages.len(), 3)
     );
-    let mut query = sqlx::query(built(statement));
+    let mut query = query_of(statement);
     for (no, converter, manifest) in messages {
         query = query.bind(no.0).bind((*converter).to_owned()).bind(sql::to_json(manifest)?);
     }
@@ -187,7 +187,7 @@ async fn count_unmapped(
              ON CONFLICT (run_id, participant) DO UPDATE SET items = unmapped.items + excluded.items",
             rows_of_placeholders(chunk.len(), 3)
         );
-        let mut query = sqlx::query(built(statement));
+        let mut query = query_of(statement);
         for (participant, items) in chunk {
             query = query.bind(run.0.clone()).bind((*participant).to_owned()).bind(*items);
         }
