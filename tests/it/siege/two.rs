@@ -1,7 +1,8 @@
 //! Several processes on one ledger at the same time, killed in turn: a run and its successor, a run and a replay beside it.
 
-use std::io::{BufRead as _, BufReader, Lines};
-use std::process::{Child, ChildStderr, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver};
 
 use super::mailboxes::Town;
 use super::population::Dice;
@@ -12,19 +13,22 @@ use crate::servers::postgres::Postgres;
 /// A process at work.
 struct Process {
     child: Child,
-    log: Lines<BufReader<ChildStderr>>,
+    log: Receiver<String>,
 }
 
 impl Process {
     fn start(site: &Site, arguments: &[&str]) -> Self {
         let mut child = site.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (told, log) = mpsc::channel();
+        // Read all the time: a process that can't write its log stands still, perhaps with the ledger in its hand.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(told.send(line))));
         Self { child, log }
     }
 
     /// Lets it write so many lines of log, or end.
     fn advance(&mut self, lines: usize) {
-        self.log.by_ref().take(lines).map_while(Result::ok).for_each(drop);
+        self.log.iter().take(lines).for_each(drop);
     }
 
     /// Kills it. False where it had ended.
