@@ -27,6 +27,7 @@ use crate::window::Window;
 
 mod attachments;
 mod candidate;
+mod capture;
 mod closing;
 mod deliver;
 mod dispatch;
@@ -46,6 +47,7 @@ mod run;
 mod settle;
 mod sharing;
 mod source_health;
+mod take_over;
 mod unfamiliar;
 
 pub use closing::Keeping;

@@ -15,7 +15,7 @@ use sqlx::any::AnyRow;
 use sqlx::query::Query;
 use sqlx::{Any, Row as _, Transaction};
 
-use super::sql::{self, Dialect, ROWS, millis, query_of, rows_of_placeholders};
+use super::sql::{self, Dialect, ROWS, millis, query_of, query_of_many, rows_of_placeholders};
 use super::{Ledger, LedgerError, presence, schema};
 
 /// What the target remembers until it is finished: the source's id.
@@ -223,7 +223,7 @@ async fn copy_table(source: &mut Transaction<'_, Any>, target: &Ledger, table: &
         if batch.len() == ROWS || ended && !batch.is_empty() {
             let places = rows_of_placeholders(batch.len(), table.columns.len());
             let statement = format!("INSERT INTO {} ({names}) VALUES {places}", table.name);
-            let mut query = query_of(statement);
+            let mut query = query_of_many(target.dialect, statement);
             for row in &batch {
                 for (place, (_, kind)) in table.columns.iter().enumerate() {
                     query = bind(query, row, place, *kind)?;

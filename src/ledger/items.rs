@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
 use super::deliveries::NewDelivery;
-use super::sql::{self, ROWS, list_of_placeholders, millis, query_of};
+use super::sql::{self, ROWS, list_of_placeholders, millis, query_of, query_of_many};
 use super::{Holder, ItemNo, Ledger, LedgerError, RunId};
 use crate::convert::Manifest;
 use crate::digest::Digest;
@@ -246,7 +246,7 @@ impl Ledger {
         for chunk in keys.chunks(ROWS * 5) {
             let statement =
                 format!("SELECT item_key FROM items WHERE item_key IN {}", list_of_placeholders(1, chunk.len()));
-            let mut query = query_of(statement);
+            let mut query = query_of_many(self.dialect, statement);
             for key in chunk {
                 query = query.bind(key.0.as_bytes().to_vec());
             }
@@ -365,7 +365,7 @@ impl Ledger {
         let mut found = HashMap::with_capacity(numbers.len());
         for chunk in numbers.chunks(ROWS * 5) {
             let statement = format!("SELECT * FROM items WHERE item_no IN {}", list_of_placeholders(1, chunk.len()));
-            let mut query = query_of(statement);
+            let mut query = query_of_many(self.dialect, statement);
             for number in chunk {
                 query = query.bind(number.0);
             }

@@ -39,14 +39,14 @@ pub(super) use outcomes::settled;
 /// What delivering needs beside the pipeline.
 #[derive(Clone)]
 pub(super) struct Deliverer {
-    pub(super) pipeline: Pipeline,
-    pub(super) sender: Sender,
-    pub(super) leases: Arc<Leases>,
-    pub(super) memory: Memory,
-    pub(super) dispatch: Arc<Dispatch>,
-    pub(super) settler: Settler,
+    pipeline: Pipeline,
+    sender: Sender,
+    leases: Arc<Leases>,
+    memory: Memory,
+    dispatch: Arc<Dispatch>,
+    settler: Settler,
     /// The places of the mailboxes that are worked on at the same time.
-    pub(super) places: Arc<Semaphore>,
+    places: Arc<Semaphore>,
 }
 
 /// Copies that are refused one after the other, for want of a permission, before the mailbox is left alone for this run.
@@ -113,6 +113,25 @@ enum Next {
 }
 
 impl Deliverer {
+    pub(super) fn new(
+        pipeline: &Pipeline,
+        sender: &Sender,
+        leases: &Arc<Leases>,
+        memory: Memory,
+        dispatch: &Arc<Dispatch>,
+        settler: &Settler,
+    ) -> Self {
+        Self {
+            pipeline: pipeline.clone(),
+            sender: sender.clone(),
+            leases: Arc::clone(leases),
+            memory,
+            dispatch: Arc::clone(dispatch),
+            settler: settler.clone(),
+            places: Arc::new(Semaphore::new(pipeline.parts.door.limits().mailboxes.max(1))),
+        }
+    }
+
     /// Works on all mailboxes until `filled` tells that nothing is added any more and all of them are idle.
     pub(super) async fn deliver_all(self, filled: CancellationToken) -> Result<(), RunError> {
         let stop = &self.pipeline.stop;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::deliver::Deliverer;
@@ -53,19 +52,9 @@ impl Pipeline {
         self.claim_staging().await?;
         let dispatch = Arc::new(Dispatch::default());
         let (settler, outcomes) = settler();
-        let recording = {
-            let (pipeline, sender) = (self.clone(), sender.clone());
-            self.spawn(async move { pipeline.settle_outcomes(&sender, outcomes).await })
-        };
-        let deliverer = Deliverer {
-            pipeline: self.clone(),
-            sender: sender.clone(),
-            leases: Arc::clone(leases),
-            memory: Memory::new(self.settings.max_item_size),
-            dispatch: Arc::clone(&dispatch),
-            settler: settler.clone(),
-            places: Arc::new(Semaphore::new(self.parts.door.limits().mailboxes.max(1))),
-        };
+        let recording = self.spawn(self.clone().settle_outcomes(sender.clone(), outcomes));
+        let memory = Memory::new(self.settings.max_item_size);
+        let deliverer = Deliverer::new(self, sender, leases, memory, &dispatch, &settler);
         let fed = CancellationToken::new();
         let delivering = self.spawn(deliverer.deliver_all(fed.clone()));
         let helper =

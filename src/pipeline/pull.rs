@@ -9,18 +9,18 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
 use super::attachments::AttachmentAt;
-use super::candidate::{Candidate, Content, History};
+use super::candidate::{Candidate, Content};
+use super::capture::{self, Capture, Found};
 use super::leases::Leases;
 use super::load::inline_attachments;
 use super::memory::Memory;
-use super::{Pipeline, RunError};
+use super::{Order, Pipeline, RunError};
 use crate::convert::StagedAttachment;
 use crate::digest::Digest;
 use crate::failpoint;
 use crate::fault::Fault;
-use crate::item::read::peek_id;
 use crate::item::{Item, ItemKey};
-use crate::ledger::{AttachmentRecord, AttachmentState, NewItem, PageRecord, RunId, StoredWindow};
+use crate::ledger::{AttachmentRecord, AttachmentState, PageRecord, RunId, StoredWindow};
 use crate::metrics::CountedPage;
 use crate::schedule::{self, PLAUSIBLE_SKEW, PlannedWindow};
 use crate::source::{Cursor, Page, SourceError};
@@ -47,15 +47,19 @@ struct Reading {
     page_size: usize,
 }
 
-/// An item of a page that the ledger doesn't know.
-struct Fresh {
-    new: NewItem,
-    candidate: Candidate,
-}
-
 impl Puller {
+    /// Pulls what an order is about.
+    pub(super) async fn pull(self, order: Order) -> Result<(), RunError> {
+        match order {
+            Order::Regular => self.pull_regular().await,
+            Order::Backfill(window) => self.pull_backfill(window).await,
+            Order::Retry(_) => Ok(()),
+            Order::Rebuild => self.read_staging().await,
+        }
+    }
+
     /// Reads from the watermark to now: first the window that an earlier run left unfinished.
-    pub(super) async fn pull_regular(&self) -> Result<(), RunError> {
+    async fn pull_regular(&self) -> Result<(), RunError> {
         let pipeline = &self.pipeline;
         let ledger = &pipeline.parts.ledger;
         let source_time = pipeline.retrier.run("logging in at the source", || pipeline.parts.source.log_in()).await?;
@@ -114,7 +118,7 @@ impl Puller {
     }
 
     /// Reads a stated window, in steps of 24 hours.
-    pub(super) async fn pull_backfill(&self, whole: Window) -> Result<(), RunError> {
+    async fn pull_backfill(&self, whole: Window) -> Result<(), RunError> {
         let pipeline = &self.pipeline;
         pipeline.retrier.run("logging in at the source", || pipeline.parts.source.log_in()).await?;
         pipeline.parts.ledger.set_run_window(&self.run, whole).await?;
@@ -196,37 +200,22 @@ impl Puller {
     async fn take_page(&self, reading: &Reading, page: Page) -> Result<(), RunError> {
         let pipeline = &self.pipeline;
         let window = reading.stored.window;
-        let keys: Vec<ItemKey> = page
-            .items
-            .iter()
-            .map(|range| ItemKey(Digest::of(page.body.get(range.clone()).unwrap_or_default())))
-            .collect();
-        let mut known = pipeline.parts.ledger.known(&keys).await?;
-        let total = keys.len();
-        let new: Vec<(ItemKey, std::ops::Range<usize>)> =
-            keys.into_iter().zip(page.items.iter().cloned()).filter(|(key, _)| known.insert(*key)).collect();
-
+        let unknown = self.unknown(&page.body, &page.items).await?;
         let now = pipeline.now();
         let mut staged = None;
-        let mut fresh = Vec::with_capacity(new.len());
-        if !new.is_empty() {
+        let mut captures = Vec::new();
+        if !unknown.is_empty() {
             let name = BlobName::page(window, reading.stored.cursor, Digest::of(&page.body));
             pipeline.retrier.run("staging a page", || pipeline.parts.staging.put(&name, page.body.clone())).await?;
             failpoint::pass(failpoint::PAGE_STAGED);
-            fresh = self.read_items(window, now, &page.body, new).await?;
+            captures = self.read_items(window, now, &page.body, unknown).await?;
             staged = Some(name);
         }
 
+        let repeated = page.items.len() - captures.len();
         let has_overlap = reading.regular && pipeline.parts.source.has_windows();
-        let late = if has_overlap { fresh.iter().filter(|fresh| is_late(fresh, window)).count() } else { 0 };
-        let items: Vec<NewItem> = fresh.iter().map(|fresh| fresh.new.clone()).collect();
-        let bytes = page.body.len() as u64
-            + fresh
-                .iter()
-                .flat_map(|fresh| &fresh.new.attachments)
-                .filter(|attachment| attachment.state != AttachmentState::Inline)
-                .map(|attachment| attachment.size)
-                .sum::<u64>();
+        let late = if has_overlap { captures.iter().filter(|capture| capture.is_late(window)).count() } else { 0 };
+        let bytes = page.body.len() as u64 + captures.iter().map(Capture::bytes_beside).sum::<u64>();
         let numbers = pipeline
             .parts
             .ledger
@@ -236,8 +225,8 @@ impl Puller {
                 page: staged.as_ref(),
                 next: page.next,
                 moves_cursor: reading.regular,
-                items: &items,
-                repeated: (total - items.len()) as u64,
+                items: &capture::records(&captures),
+                repeated: repeated as u64,
                 late: late as u64,
                 bytes,
                 claim: (&pipeline.parts.holder, self.leases.claim_until(now)),
@@ -249,23 +238,16 @@ impl Puller {
             event = "page_staged",
             run.id = %self.run,
             cursor = page.next.0,
-            items.new = items.len(),
-            items.repeated = total - items.len(),
+            items.new = captures.len(),
+            items.repeated = repeated,
             bytes,
             "a page is staged and recorded"
         );
         if let Some(metrics) = &pipeline.metrics {
             let staged_bytes = if staged.is_some() { bytes } else { 0 };
-            metrics.page_recorded(CountedPage { new: items.len(), late, repeated: total - items.len(), staged_bytes });
+            metrics.page_recorded(CountedPage { new: captures.len(), late, repeated, staged_bytes });
         }
-        pipeline.progress.add_items(items.len());
-        let candidates: Vec<Candidate> =
-            fresh.into_iter().zip(numbers).map(|(fresh, no)| Candidate { no, ..fresh.candidate }).collect();
-        if !candidates.is_empty() {
-            let gone = |_| RunError::Broken("the preparing stage ended early".to_owned());
-            self.items.send(candidates).await.map_err(gone)?;
-        }
-        Ok(())
+        self.hand_on(captures, numbers).await
     }
 
     /// Reads a page's new items and stages their attachments, several at the same time, in order.
@@ -274,11 +256,11 @@ impl Puller {
         window: Window,
         now: DateTime<Utc>,
         body: &Bytes,
-        new: Vec<(ItemKey, std::ops::Range<usize>)>,
-    ) -> Result<Vec<Fresh>, RunError> {
+        unknown: Vec<Found>,
+    ) -> Result<Vec<Capture>, RunError> {
         let downloads = self.pipeline.settings.downloads.max(1);
-        futures_util::stream::iter(new)
-            .map(|(key, range)| self.read_item(window, now, body, key, range))
+        futures_util::stream::iter(unknown)
+            .map(|found| self.read_item(window, now, body, found))
             .buffered(downloads)
             .try_collect()
             .await
@@ -289,40 +271,18 @@ impl Puller {
         window: Window,
         now: DateTime<Utc>,
         body: &Bytes,
-        key: ItemKey,
-        range: std::ops::Range<usize>,
-    ) -> Result<Fresh, RunError> {
-        let raw = body.get(range.clone()).unwrap_or_default();
+        found: Found,
+    ) -> Result<Capture, RunError> {
+        let raw = body.get(found.1.clone()).unwrap_or_default();
         let item = Item::read(raw, now);
-        let (attachments, content) = match &item {
+        let content = match &item {
             Ok(item) => {
                 super::unfamiliar::tell(item);
-                self.take_attachments(window, key, item, raw).await?
+                self.take_attachments(window, found.0, item, raw).await?
             }
             Err(_) => (Vec::new(), None),
         };
-        let read = item.as_ref().ok();
-        let new = NewItem {
-            key,
-            id: read.map(|item| item.id).or_else(|| peek_id(raw)),
-            message_id: read.map(|item| item.message_id.clone()),
-            owner: read.and_then(|item| item.owner.as_ref()).map(|owner| owner.value.clone()),
-            offset: range.start as u64,
-            length: (range.end - range.start) as u64,
-            attachments: attachments.clone(),
-        };
-        let candidate = Candidate {
-            no: crate::ledger::ItemNo(0),
-            key,
-            window,
-            staged_at: now,
-            item,
-            attachments,
-            content,
-            history: History::default(),
-            record: None,
-        };
-        Ok(Fresh { new, candidate })
+        Ok(Capture::new(found, raw, item, content, window, now))
     }
 
     /// Stages an item's attachments, and keeps their bytes where there is space for them.
@@ -384,10 +344,4 @@ fn clocks_differ(now: DateTime<Utc>, source_time: Option<DateTime<Utc>>) -> bool
         "the clocks of this machine and of the source differ by more than an hour; the earlier one counts, and nothing is purged, until that is mended"
     );
     true
-}
-
-/// Found only because the window reads back before its beginning.
-fn is_late(fresh: &Fresh, window: Window) -> bool {
-    let received = fresh.candidate.item.as_ref().ok().and_then(|item| item.received);
-    received.is_some_and(|received| received < window.from)
 }

@@ -15,16 +15,16 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::candidate::{Candidate, History};
+use super::capture::{self, Capture};
 use super::deliver::Deliverer;
 use super::load::inline_attachments;
 use super::pull::Puller;
 use super::{Pipeline, RunError};
 use crate::digest::Digest;
 use crate::failpoint;
-use crate::item::read::{peek_id, peek_received};
+use crate::item::read::peek_received;
 use crate::item::{AttachmentDeclaration, Item, ItemKey};
-use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, NewItem, PageRecord};
+use crate::ledger::{AttachmentRecord, AttachmentState, PageRecord};
 use crate::source::Cursor;
 use crate::staging::contents::{Attempt, Held, StagedFile, StagedPage};
 use crate::staging::{BlobName, StagingError};
@@ -198,46 +198,18 @@ impl Puller {
         items: &[std::ops::Range<usize>],
         files: &HashMap<ItemKey, Files>,
     ) -> Result<(), RunError> {
-        let pipeline = &self.pipeline;
-        let parts = &pipeline.parts;
-        let keys: Vec<ItemKey> =
-            items.iter().map(|range| ItemKey(Digest::of(place.body.get(range.clone()).unwrap_or_default()))).collect();
-        let mut known = parts.ledger.known(&keys).await?;
+        let (parts, retrier) = (&self.pipeline.parts, &self.pipeline.retrier);
         // When it was staged is not on record. Now is later, so that what could be read then can be read now.
-        let now = pipeline.now();
-        let mut new = Vec::new();
-        let mut candidates = Vec::new();
-        for (key, range) in keys.into_iter().zip(items.iter().cloned()) {
-            if !known.insert(key) {
-                continue;
-            }
-            let raw = place.body.get(range.clone()).unwrap_or_default();
+        let now = self.pipeline.now();
+        let mut captures = Vec::new();
+        for found in self.unknown(place.body, items).await? {
+            let raw = place.body.get(found.1.clone()).unwrap_or_default();
             let item = Item::read(raw, now);
             let attachments = match &item {
-                Ok(item) => self.staged_attachments(item, raw, files.get(&key)).await?,
+                Ok(item) => self.staged_attachments(item, raw, files.get(&found.0)).await?,
                 Err(_) => Vec::new(),
             };
-            let read = item.as_ref().ok();
-            new.push(NewItem {
-                key,
-                id: read.map(|item| item.id).or_else(|| peek_id(raw)),
-                message_id: read.map(|item| item.message_id.clone()),
-                owner: read.and_then(|item| item.owner.as_ref()).map(|owner| owner.value.clone()),
-                offset: range.start as u64,
-                length: (range.end - range.start) as u64,
-                attachments: attachments.clone(),
-            });
-            candidates.push(Candidate {
-                no: ItemNo(0),
-                key,
-                window: place.window,
-                staged_at: now,
-                item,
-                attachments,
-                content: None,
-                history: History::default(),
-                record: None,
-            });
+            captures.push(Capture::new(found, raw, item, (attachments, None), place.window, now));
         }
         let page = PageRecord {
             run: &self.run,
@@ -245,23 +217,15 @@ impl Puller {
             page: Some(place.blob),
             next: Cursor::default(),
             moves_cursor: false,
-            items: &new,
-            repeated: (items.len() - new.len()) as u64,
+            items: &capture::records(&captures),
+            repeated: (items.len() - captures.len()) as u64,
             late: 0,
             bytes: 0,
             claim: (&parts.holder, self.leases.claim_until(now)),
             now,
         };
-        let numbers = pipeline.retrier.run("recording a page", || parts.ledger.record_page(&page)).await?;
-        pipeline.progress.add_items(new.len());
-        for (candidate, no) in candidates.iter_mut().zip(numbers) {
-            candidate.no = no;
-        }
-        if !candidates.is_empty() {
-            let gone = |_| RunError::Broken("the preparing stage ended early".to_owned());
-            self.items.send(candidates).await.map_err(gone)?;
-        }
-        Ok(())
+        let numbers = retrier.run("recording a page", || parts.ledger.record_page(&page)).await?;
+        self.hand_on(captures, numbers).await
     }
 
     /// The records of an item's attachments as they lie in staging. What isn't there is asked for by the next run.

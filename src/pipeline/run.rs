@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, SubsecRound as _, Utc};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::deliver::Deliverer;
 use super::dispatch::Dispatch;
+use super::doubt::Doubt;
 use super::leases::Leases;
 use super::memory::Memory;
 use super::prepare::{Preparer, Replay};
@@ -24,14 +25,11 @@ use super::settle::settler;
 use super::sharing::Sharing;
 use super::{Order, Pipeline, RunError};
 use crate::failpoint;
-use crate::ledger::{ItemNo, ItemSelection, Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
+use crate::ledger::{Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
 use crate::report::Report;
 
 /// Pages that wait to be prepared.
 const PAGES_AHEAD: usize = 2;
-
-/// Items that are read back from staging at a time.
-const READ_BACK: u32 = 100;
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -101,39 +99,56 @@ impl Pipeline {
     }
 
     async fn work(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
-        let sender = Sender { run: id.clone(), holder: self.parts.holder.clone(), helps: false };
+        self.get_ready(leases, id, &order).await?;
+        let doubt = self.doubt(&order).await?;
+        let is_regular = matches!(order, Order::Regular);
+        let unreadable_pages = Arc::<AtomicU64>::default();
+        self.move_items(leases, id, order, doubt, &unreadable_pages).await?;
+        if is_regular {
+            self.purge(leases).await?;
+        }
+        if self.stop.is_cancelled() {
+            return Err(RunError::Stopped);
+        }
+        match unreadable_pages.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            pages => Err(RunError::UnreadablePages { pages }),
+        }
+    }
+
+    /// Sees to it that the staging area is this ledger's, that nobody else pulls, and that no run is open whose process has gone.
+    async fn get_ready(&self, leases: &Arc<Leases>, id: &RunId, order: &Order) -> Result<(), RunError> {
         self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
-        let rebuilds = matches!(order, Order::Rebuild);
-        if !rebuilds {
+        if !matches!(order, Order::Rebuild) {
             self.claim_staging().await?;
         }
         if !matches!(order, Order::Retry(_)) {
             self.become_puller(leases).await?;
         }
-        self.finish_abandoned(leases, id).await?;
-        let doubt = self.doubt(&order).await?;
+        self.finish_abandoned(leases, id).await
+    }
 
+    /// Pulls, prepares, delivers and records, all at the same time, until nothing is left to send.
+    async fn move_items(
+        &self,
+        leases: &Arc<Leases>,
+        id: &RunId,
+        order: Order,
+        doubt: Doubt,
+        unreadable_pages: &Arc<AtomicU64>,
+    ) -> Result<(), RunError> {
+        let sender = Sender { run: id.clone(), holder: self.parts.holder.clone(), helps: false };
         let memory = Memory::new(self.settings.max_item_size);
         let dispatch = Arc::new(Dispatch::default());
         let (settler, outcomes) = settler();
         let (items, queue) = mpsc::channel(PAGES_AHEAD);
         let filled = CancellationToken::new();
 
-        let settling = {
-            let (pipeline, sender) = (self.clone(), sender.clone());
-            self.spawn(async move { pipeline.settle_outcomes(&sender, outcomes).await })
-        };
-        let deliverer = Deliverer {
-            pipeline: self.clone(),
-            sender: sender.clone(),
-            leases: Arc::clone(leases),
-            memory: memory.of_another_stage(),
-            dispatch: Arc::clone(&dispatch),
-            settler: settler.clone(),
-            places: Arc::new(Semaphore::new(self.parts.door.limits().mailboxes.max(1))),
-        };
+        let settling = self.spawn(self.clone().settle_outcomes(sender.clone(), outcomes));
+        let deliverer = Deliverer::new(self, &sender, leases, memory.of_another_stage(), &dispatch, &settler);
         // A rebuilt ledger sends nothing before it holds everything.
-        let delivering = (!rebuilds).then(|| self.spawn(deliverer.clone().deliver_all(filled.clone())));
+        let is_rebuild = matches!(order, Order::Rebuild);
+        let delivering = (!is_rebuild).then(|| self.spawn(deliverer.clone().deliver_all(filled.clone())));
 
         let sharing = Arc::new(Sharing::new(self.clone(), sender, Arc::clone(leases), Arc::clone(&dispatch)));
         let preparer = Preparer {
@@ -145,38 +160,19 @@ impl Pipeline {
             dispatch,
             settler,
             doubt,
-            replay: replayed(&order),
+            replay: Replay::of(&order),
         };
-        let unreadable_pages = Arc::<AtomicU64>::default();
+        let preparing = self.spawn(preparer.prepare_for(order.clone(), queue));
         let puller = Puller {
             pipeline: self.clone(),
             run: id.clone(),
             leases: Arc::clone(leases),
             memory,
             items,
-            unreadable_pages: Arc::clone(&unreadable_pages),
+            unreadable_pages: Arc::clone(unreadable_pages),
         };
-        let regular = matches!(order, Order::Regular);
-        let selection = match &order {
-            Order::Retry(selection) => Some(selection.clone()),
-            _ => None,
-        };
-        let preparing = self.spawn(async move {
-            preparer.take_over(selection.as_ref()).await?;
-            match &selection {
-                Some(selection) => preparer.replay(selection).await,
-                None => preparer.prepare_all(queue).await,
-            }
-        });
         // Where the source fails, what is staged is delivered all the same.
-        let pulling = tokio::spawn(async move {
-            match order {
-                Order::Regular => puller.pull_regular().await,
-                Order::Backfill(window) => puller.pull_backfill(window).await,
-                Order::Retry(_) => Ok(()),
-                Order::Rebuild => puller.read_staging().await,
-            }
-        });
+        let pulling = tokio::spawn(puller.pull(order));
 
         let pull = ended(pulling).await;
         let prepare = ended(preparing).await;
@@ -191,17 +187,7 @@ impl Pipeline {
         };
         let settle = ended(settling).await;
         // The deeper failure is the cause of those before it.
-        settle.and(deliver).and(shared).and(prepare).and(pull)?;
-        if regular {
-            self.purge(leases).await?;
-        }
-        if self.stop.is_cancelled() {
-            return Err(RunError::Stopped);
-        }
-        match unreadable_pages.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            pages => Err(RunError::UnreadablePages { pages }),
-        }
+        settle.and(deliver).and(shared).and(prepare).and(pull)
     }
 
     /// A task of the run; where it fails, the others stop.
@@ -222,73 +208,6 @@ impl Pipeline {
 
 pub(super) async fn ended(task: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
     task.await.map_err(|error| RunError::Broken(error.to_string()))?
-}
-
-fn replayed(order: &Order) -> Replay {
-    match order {
-        Order::Retry(ItemSelection { reason: Some(reason), .. }) => Replay::FailedFor(*reason),
-        Order::Retry(_) => Replay::Everything,
-        Order::Regular | Order::Backfill(_) | Order::Rebuild => Replay::Nothing,
-    }
-}
-
-impl Preparer {
-    /// Takes over what earlier runs left open.
-    async fn take_over(&self, selection: Option<&ItemSelection>) -> Result<(), RunError> {
-        self.take_over_copies(selection).await?;
-        if selection.is_some() {
-            return Ok(());
-        }
-        let parts = &self.pipeline.parts;
-        while !self.pipeline.stop.is_cancelled() {
-            let now = self.pipeline.now();
-            let until = self.leases.claim_until(now);
-            let records = parts.ledger.claim_items(&parts.holder, &self.run, now, until, READ_BACK).await?;
-            if records.is_empty() {
-                break;
-            }
-            self.prepare(self.pipeline.read_back(records).await?).await?;
-        }
-        let mut after = ItemNo(0);
-        while !self.pipeline.stop.is_cancelled() {
-            let records = parts.ledger.unanswered_items(&self.run, after, READ_BACK).await?;
-            let Some(last) = records.last() else { break };
-            after = last.no;
-            self.prepare(self.pipeline.read_back(records).await?).await?;
-        }
-        Ok(())
-    }
-
-    /// Takes over the open copies of the mailboxes that nobody works on.
-    async fn take_over_copies(&self, selection: Option<&ItemSelection>) -> Result<(), RunError> {
-        let parts = &self.pipeline.parts;
-        let mailboxes = parts.ledger.open_mailboxes().await?;
-        let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
-        let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
-        let mailboxes: Vec<_> =
-            mailboxes.into_iter().zip(ours).filter_map(|(mailbox, ours)| ours.then_some(mailbox)).collect();
-        let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
-        let settle = chrono::Duration::from_std(parts.door.settle()).unwrap_or_default();
-        let settle_at = self.pipeline.now() + settle;
-        let item = selection.and_then(|selection| selection.item);
-        parts.ledger.adopt_deliveries(&self.run, &ids, item, settle_at).await?;
-        for mailbox in &mailboxes {
-            self.dispatch.add_all(mailbox);
-        }
-        Ok(())
-    }
-
-    /// Prepares what is held or failed once more.
-    async fn replay(&self, selection: &ItemSelection) -> Result<(), RunError> {
-        let mut after = ItemNo(0);
-        while !self.pipeline.stop.is_cancelled() {
-            let records = self.pipeline.parts.ledger.select_items(selection, after, READ_BACK).await?;
-            let Some(last) = records.last() else { break };
-            after = last.no;
-            self.prepare(self.pipeline.read_back(records).await?).await?;
-        }
-        Ok(())
-    }
 }
 
 impl Pipeline {

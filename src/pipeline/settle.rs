@@ -59,7 +59,7 @@ impl From<&LedgerError> for Fault {
 
 impl Pipeline {
     /// Records outcomes until all settlers are gone.
-    pub(super) async fn settle_outcomes(&self, sender: &Sender, mut outcomes: Outcomes) -> Result<(), RunError> {
+    pub(super) async fn settle_outcomes(self, sender: Sender, mut outcomes: Outcomes) -> Result<(), RunError> {
         let mut notes = Vec::with_capacity(MOST);
         while outcomes.0.recv_many(&mut notes, MOST).await > 0 {
             let mut settled = Vec::with_capacity(notes.len());
@@ -75,7 +75,7 @@ impl Pipeline {
                 }
             }
             if !settled.is_empty() {
-                let record = || self.parts.ledger.settle(sender, &settled);
+                let record = || self.parts.ledger.settle(&sender, &settled);
                 self.retrier.run("recording outcomes", record).await?;
                 failpoint::pass(failpoint::OUTCOMES_RECORDED);
                 if let Some(metrics) = &self.metrics {

@@ -12,7 +12,7 @@ use crate::convert::Manifest;
 use crate::fault::Reason;
 use crate::identity::Identity;
 use crate::item::ItemId;
-use crate::ledger::sql::{self, Dialect, ROWS, list_of_placeholders, millis, query_of};
+use crate::ledger::sql::{self, Dialect, ROWS, list_of_placeholders, millis, query_of, query_of_many};
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId, Sender, items};
 use crate::resolve::{Mailbox, MailboxId};
 
@@ -95,13 +95,13 @@ impl Ledger {
         sender.check(&mut transaction).await?;
         for chunk in items.chunks(ROWS) {
             let messages: Vec<_> = chunk.iter().map(|(no, manifest)| (*no, converter, manifest)).collect();
-            items::insert_messages(&mut transaction, &messages).await?;
+            items::insert_messages(&mut transaction, self.dialect, &messages).await?;
             let statement = format!(
                 "UPDATE deliveries SET state = 'sending', holder = $1, converter = $2
                  WHERE mailbox_id = $3 AND run_id || '' = $4 AND state IN ('ready', 'unknown') AND item_no IN {}",
                 list_of_placeholders(5, chunk.len())
             );
-            let mut query = query_of(statement)
+            let mut query = query_of_many(self.dialect, statement)
                 .bind(sender.holder.0.clone())
                 .bind(converter.to_owned())
                 .bind(mailbox.0.clone())
@@ -151,7 +151,7 @@ impl Ledger {
                 "SELECT identity, state FROM deliveries WHERE first = 1 AND mailbox_id = $1 AND identity IN {}",
                 list_of_placeholders(2, chunk.len())
             );
-            let mut query = query_of(statement).bind(mailbox.0.clone());
+            let mut query = query_of_many(self.dialect, statement).bind(mailbox.0.clone());
             for identity in chunk {
                 query = query.bind(identity.0.as_bytes().to_vec());
             }
@@ -250,7 +250,7 @@ async fn settle_chunk(
         chunk.len() * TYPES.len() + 1,
         chunk.len() * TYPES.len() + 2
     );
-    let mut query = query_of(dialect.schema(&statement));
+    let mut query = query_of_many(dialect, dialect.schema(&statement));
     for outcome in chunk {
         query = query
             .bind(outcome.no.0)

@@ -7,7 +7,9 @@ use sqlx::{Any, Transaction};
 
 use super::{DeliveryRow, DeliveryState, NewDelivery, OpenCounts};
 use crate::fault::Reason;
-use crate::ledger::sql::{self, ROWS, list_of_placeholders, millis, query_of, rows_of_placeholders};
+use crate::ledger::sql::{
+    self, Dialect, ROWS, list_of_placeholders, millis, query_of, query_of_many, rows_of_placeholders,
+};
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId};
 use crate::resolve::ResolvedBy;
 
@@ -36,7 +38,7 @@ impl Ledger {
                 "SELECT item_no, target, state, reason, created FROM deliveries WHERE item_no IN {} ORDER BY item_no, target",
                 list_of_placeholders(1, chunk.len())
             );
-            let mut query = query_of(statement);
+            let mut query = query_of_many(self.dialect, statement);
             for item in chunk {
                 query = query.bind(item.0);
             }
@@ -108,17 +110,18 @@ impl Ledger {
 /// Inserts rows; of those for mailboxes, tells which are the first of their message there.
 pub(in crate::ledger) async fn insert(
     transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
     run: &RunId,
     now: DateTime<Utc>,
     rows: &[(ItemNo, &NewDelivery)],
 ) -> Result<HashSet<(ItemNo, String)>, LedgerError> {
     let mut first = HashSet::new();
     for chunk in rows.chunks(ROWS) {
-        first.extend(insert_chunk(transaction, run, now, chunk, true).await?);
+        first.extend(insert_chunk(transaction, dialect, run, now, chunk, true).await?);
         let others: Vec<_> =
             chunk.iter().copied().filter(|(no, row)| !first.contains(&(*no, row.target.name()))).collect();
         if !others.is_empty() {
-            insert_chunk(transaction, run, now, &others, false).await?;
+            insert_chunk(transaction, dialect, run, now, &others, false).await?;
         }
     }
     Ok(first)
@@ -126,6 +129,7 @@ pub(in crate::ledger) async fn insert(
 
 async fn insert_chunk(
     transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
     run: &RunId,
     now: DateTime<Utc>,
     rows: &[(ItemNo, &NewDelivery)],
@@ -137,7 +141,7 @@ async fn insert_chunk(
            detail, run_id, created, holder, converter) VALUES {} ON CONFLICT DO NOTHING RETURNING item_no, target",
         rows_of_placeholders(rows.len(), 14)
     );
-    let mut query = query_of(statement);
+    let mut query = query_of_many(dialect, statement);
     for (no, row) in rows {
         let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();
         // A duplicate is never on its way, and never there: it waits for the first copy.

@@ -7,7 +7,7 @@ use sqlx::{Any, Transaction};
 
 use super::{ItemState, PageRecord, Prepared};
 use crate::convert::Manifest;
-use crate::ledger::sql::{self, Dialect, ROWS, millis, query_of, rows_of_placeholders};
+use crate::ledger::sql::{self, Dialect, ROWS, millis, query_of, query_of_many, rows_of_placeholders};
 use crate::ledger::{ItemNo, Ledger, LedgerError, NewDelivery, RunId, deliveries, retention};
 
 impl Ledger {
@@ -15,7 +15,7 @@ impl Ledger {
     /// of the items, in their order. The page must be staged.
     pub async fn record_page(&self, page: &PageRecord<'_>) -> Result<Vec<ItemNo>, LedgerError> {
         let mut transaction = self.begin().await?;
-        let first = insert_items(&mut transaction, page).await?;
+        let first = insert_items(&mut transaction, self.dialect, page).await?;
         if !page.items.is_empty() {
             retention::note_staged(&mut transaction, page.window).await?;
         }
@@ -59,14 +59,14 @@ impl Ledger {
                 .iter()
                 .filter_map(|item| item.message.as_ref().map(|(converter, manifest)| (item.no, *converter, manifest)))
                 .collect();
-            insert_messages(&mut transaction, &messages).await?;
+            insert_messages(&mut transaction, self.dialect, &messages).await?;
         }
         for item in prepared.iter().filter(|item| !item.replaced.is_empty()) {
             deliveries::remove(&mut transaction, item.no, &item.replaced).await?;
         }
         let rows: Vec<(ItemNo, &NewDelivery)> =
             prepared.iter().flat_map(|item| item.deliveries.iter().map(|delivery| (item.no, delivery))).collect();
-        let first = deliveries::insert(&mut transaction, run, now, &rows).await?;
+        let first = deliveries::insert(&mut transaction, self.dialect, run, now, &rows).await?;
         count_unmapped(&mut transaction, run, prepared).await?;
         transaction.commit().await?;
         Ok(first)
@@ -74,7 +74,11 @@ impl Ledger {
 }
 
 /// Inserts a page's items and returns the number of the first.
-async fn insert_items(transaction: &mut Transaction<'_, Any>, page: &PageRecord<'_>) -> Result<i64, LedgerError> {
+async fn insert_items(
+    transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
+    page: &PageRecord<'_>,
+) -> Result<i64, LedgerError> {
     let row =
         sqlx::query("SELECT COALESCE(MAX(item_no), 0) + 1 AS next FROM items").fetch_one(&mut **transaction).await?;
     let first: i64 = sql::get(&row, "next")?;
@@ -85,7 +89,7 @@ async fn insert_items(transaction: &mut Transaction<'_, Any>, page: &PageRecord<
                page_offset, page_length, staged_at, attachments, state, run_id, claim_holder, claim_until) VALUES {}",
             rows_of_placeholders(chunk.len(), 16)
         );
-        let mut query = query_of(statement);
+        let mut query = query_of_many(dialect, statement);
         for item in chunk {
             let attachments = if item.attachments.is_empty() { None } else { Some(sql::to_json(&item.attachments)?) };
             query = query
@@ -137,7 +141,7 @@ async fn update_items(
          FROM done WHERE items.item_no = done.item_no",
         rows.join(", ")
     );
-    let mut query = query_of(dialect.schema(&statement));
+    let mut query = query_of_many(dialect, dialect.schema(&statement));
     for item in chunk {
         query = query
             .bind(item.no.0)
@@ -153,6 +157,7 @@ async fn update_items(
 /// Records what conversions made.
 pub(in crate::ledger) async fn insert_messages(
     transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
     messages: &[(ItemNo, &str, &Manifest)],
 ) -> Result<(), LedgerError> {
     if messages.is_empty() {
@@ -163,7 +168,7 @@ pub(in crate::ledger) async fn insert_messages(
          ON CONFLICT (item_no, converter) DO UPDATE SET manifest = excluded.manifest",
         rows_of_placeholders(messages.len(), 3)
     );
-    let mut query = query_of(statement);
+    let mut query = query_of_many(dialect, statement);
     for (no, converter, manifest) in messages {
         query = query.bind(no.0).bind((*converter).to_owned()).bind(sql::to_json(manifest)?);
     }

@@ -1,0 +1,99 @@
+//! Captures: the items of a page that the ledger doesn't know yet, as it records them and as they are prepared.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use super::RunError;
+use super::candidate::{Candidate, Content, History};
+use super::pull::Puller;
+use crate::digest::Digest;
+use crate::item::read::Malformed;
+use crate::item::read::peek_id;
+use crate::item::{Item, ItemKey};
+use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, NewItem};
+use crate::window::Window;
+
+/// Where an item lies in a page, and what names it.
+pub(super) type Found = (ItemKey, Range<usize>);
+
+/// An item of a page that the ledger doesn't know.
+pub(super) struct Capture {
+    new: NewItem,
+    candidate: Candidate,
+}
+
+impl Capture {
+    /// The capture at `found`, of these bytes, that was read as `item` now.
+    pub(super) fn new(
+        (key, range): Found,
+        raw: &[u8],
+        item: Result<Item, Malformed>,
+        (attachments, content): (Vec<AttachmentRecord>, Option<Content>),
+        window: Window,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let read = item.as_ref().ok();
+        let new = NewItem {
+            key,
+            id: read.map(|item| item.id).or_else(|| peek_id(raw)),
+            message_id: read.map(|item| item.message_id.clone()),
+            owner: read.and_then(|item| item.owner.as_ref()).map(|owner| owner.value.clone()),
+            offset: range.start as u64,
+            length: range.len() as u64,
+            attachments: attachments.clone(),
+        };
+        let candidate = Candidate {
+            no: ItemNo(0),
+            key,
+            window,
+            staged_at: now,
+            item,
+            attachments,
+            content,
+            history: History::default(),
+            record: None,
+        };
+        Self { new, candidate }
+    }
+
+    /// Found only because the window reads back before its beginning.
+    pub(super) fn is_late(&self, window: Window) -> bool {
+        let received = self.candidate.item.as_ref().ok().and_then(|item| item.received);
+        received.is_some_and(|received| received < window.from)
+    }
+
+    /// What of its attachments was staged beside the page, in bytes.
+    pub(super) fn bytes_beside(&self) -> u64 {
+        let beside = self.new.attachments.iter().filter(|attachment| attachment.state != AttachmentState::Inline);
+        beside.map(|attachment| attachment.size).sum()
+    }
+}
+
+/// The captures as the ledger records them.
+pub(super) fn records(captures: &[Capture]) -> Vec<NewItem> {
+    captures.iter().map(|capture| capture.new.clone()).collect()
+}
+
+impl Puller {
+    /// The items of a page that the ledger doesn't know; of the same capture twice the first.
+    pub(super) async fn unknown(&self, body: &Bytes, items: &[Range<usize>]) -> Result<Vec<Found>, RunError> {
+        let key = |range: &Range<usize>| ItemKey(Digest::of(body.get(range.clone()).unwrap_or_default()));
+        let keys: Vec<ItemKey> = items.iter().map(key).collect();
+        let mut known = self.pipeline.parts.ledger.known(&keys).await?;
+        Ok(keys.into_iter().zip(items.iter().cloned()).filter(|(key, _)| known.insert(*key)).collect())
+    }
+
+    /// Hands captures on to be prepared, under the numbers that the ledger gave them.
+    pub(super) async fn hand_on(&self, captures: Vec<Capture>, numbers: Vec<ItemNo>) -> Result<(), RunError> {
+        self.pipeline.progress.add_items(captures.len());
+        let candidates: Vec<Candidate> =
+            captures.into_iter().zip(numbers).map(|(capture, no)| Candidate { no, ..capture.candidate }).collect();
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let gone = |_| RunError::Broken("the preparing stage ended early".to_owned());
+        self.items.send(candidates).await.map_err(gone)
+    }
+}
