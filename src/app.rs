@@ -23,7 +23,7 @@ pub mod files;
 pub mod remotes;
 pub mod watch;
 
-use files::FileProblems;
+use files::{FileProblems, Tables};
 use remotes::Remotes;
 use watch::FileWatch;
 
@@ -125,8 +125,7 @@ fn build_remotes(
     clock: &SharedClock,
     metrics: &Arc<Metrics>,
 ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
-    let mapping = files::read_mapping(config)?;
-    let users = files::read_users(config)?;
+    let Tables { mapping, users } = files::read(config)?;
     let http = http_client(config)?.observed_by(metrics.observer());
     let remotes = Remotes::build(config, environment, &http, clock, users).map_err(BuildError::Other)?;
     let throttle = Arc::clone(&remotes.throttle);

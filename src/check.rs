@@ -10,7 +10,8 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::config::{Config, ImapAuth, MailboxKind, Secret, SignInConfig, UsersKind};
+use crate::app::files::{self, WrongKey};
+use crate::config::{Config, ImapAuth, MailboxKind, UsersKind};
 use crate::digest::Digest;
 use crate::mailbox::graph::self_test::{check_imap_permission, check_permissions};
 use crate::mailbox::self_test;
@@ -18,7 +19,6 @@ use crate::pipeline::RunError;
 use crate::report::signature::SigningKey;
 use crate::resolve::Mailbox;
 use crate::resolve::users::Answer;
-use crate::sign_in::check_certificate;
 use crate::staging::{BlobName, Staging, StagingError};
 
 /// One line of a check: ok, not tried, or what is wrong and what to do.
@@ -83,40 +83,25 @@ impl fmt::Display for Finding {
 
 /// The keys that the configuration names, as far as they can be judged without asking anybody.
 pub fn keys(config: &Config) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if let Some(key) = &config.report.signing_key {
-        findings.push(signing_key(key));
-    }
-    if let Some(SignInConfig::Certificate { certificate, .. }) = config.microsoft.as_ref().map(|it| &it.sign_in) {
-        findings.push(certificate_key(certificate));
-    }
-    findings
+    let signing = files::signing_key(config).map(|key| {
+        let told = |key: SigningKey| format!("Ed25519, signed_with {}", key.public().fingerprint());
+        key.map(|key| Finding::ok("signing key", told(key)))
+    });
+    let certificate = files::certificate(config)
+        .map(|is_there| is_there.then(|| Finding::ok("certificate", "an RSA key and its certificate".to_owned())));
+    let or_wrong = |found: Result<Option<Finding>, WrongKey>, what: &str| {
+        found.unwrap_or_else(|wrong| Some(wrong_key(what, &wrong)))
+    };
+    [or_wrong(signing, "signing key"), or_wrong(certificate, "certificate")].into_iter().flatten().collect()
 }
 
-fn signing_key(secret: &Secret) -> Finding {
-    const WHAT: &str = "signing key";
-    const REMEDY: &str = "put a key where report.signing_key points: no report is written with this one";
-    let pem = match secret.read() {
-        Ok(pem) => pem,
-        Err(error) => return Finding::wrong(WHAT, error.to_string(), error.fault.remedy()),
+fn wrong_key(what: &str, wrong: &WrongKey) -> Finding {
+    let remedy = match wrong {
+        WrongKey::Unreadable(error) => error.fault.remedy(),
+        WrongKey::Signing(_) => "put a key where report.signing_key points: without one that works nothing is begun",
+        WrongKey::Certificate(_) => "put certificate and private key, as PEM, where microsoft.certificate points",
     };
-    match SigningKey::from_pem(&pem) {
-        Ok(key) => Finding::ok(WHAT, format!("Ed25519, signed_with {}", key.public().fingerprint())),
-        Err(error) => Finding::wrong(WHAT, format!("{}: {error}", secret.key()), REMEDY),
-    }
-}
-
-fn certificate_key(secret: &Secret) -> Finding {
-    const WHAT: &str = "certificate";
-    const REMEDY: &str = "put certificate and private key, as PEM, where microsoft.certificate points";
-    let pem = match secret.read() {
-        Ok(pem) => pem,
-        Err(error) => return Finding::wrong(WHAT, error.to_string(), error.fault.remedy()),
-    };
-    match check_certificate(&pem) {
-        Ok(()) => Finding::ok(WHAT, "an RSA key and its certificate".to_owned()),
-        Err(error) => Finding::wrong(WHAT, error.to_string(), REMEDY),
-    }
+    Finding::wrong(what, wrong.to_string(), remedy)
 }
 
 /// Asks each remote in turn, and a mailbox too where one is named.

@@ -1,13 +1,13 @@
 //! The command line: what it takes, and which file does it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::app::{App, BuildError};
+use crate::app::{App, BuildError, files};
 use crate::config::Config;
 use crate::telemetry::{self, LogFormat};
 
@@ -239,8 +239,7 @@ fn tell(error: &CommandError) -> Exit {
 impl Context {
     /// Reads the configuration; its warnings are told.
     fn config(&self) -> Result<Arc<Config>, CommandError> {
-        let config = Config::load(&self.config_path, &self.environment)
-            .map_err(|problems| CommandError::Configuration(problems.to_string()))?;
+        let config = load(&self.config_path, &self.environment).map_err(CommandError::Configuration)?;
         Ok(Arc::new(config))
     }
 
@@ -262,13 +261,22 @@ impl Context {
     /// Reads the configuration again, for a daemon that reloads it.
     fn loader(&self) -> crate::daemon::Loader {
         let (path, environment) = (self.config_path.clone(), self.environment.clone());
-        Box::new(move || Config::load(&path, &environment).map_err(|problems| problems.to_string()))
+        Box::new(move || load(&path, &environment))
     }
 
     /// Opens the ledger alone, for commands that only read it.
     async fn ledger(&self, config: &Config) -> Result<crate::ledger::Ledger, CommandError> {
         Ok(crate::app::open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?)
     }
+}
+
+/// Reads the configuration. Where it is wrong, the tables that it names are looked through too, so that all is told at once.
+fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Config, String> {
+    Config::load(path, environment).map_err(|problems| {
+        let tables = files::problems_of_tables(problems.tables());
+        let told = std::iter::once(problems.to_string()).chain(tables.iter().map(ToString::to_string));
+        told.collect::<Vec<_>>().join("\n")
+    })
 }
 
 /// Runs a command's asynchronous part.

@@ -42,7 +42,7 @@ pub use mapping::MappingConfig;
 pub use microsoft::{Cloud, MicrosoftConfig, SignInConfig};
 pub use network::NetworkConfig;
 pub use notify::NotifyConfig;
-pub use problem::{ConfigProblems, Place, Problem};
+pub use problem::{ConfigProblems, NamedTables, Place, Problem};
 pub use report::ReportConfig;
 pub use reqwest::Url;
 pub use retry::RetryConfig;
@@ -117,8 +117,13 @@ impl Config {
         let config = read_sections(&mut reader, path, Digest::of(text.as_bytes()));
         match config {
             Some(config) if reader.problems.is_empty() => Ok(Self { warnings: reader.warnings, ..config }),
-            _ => Err(ConfigProblems::new(path, reader.problems)),
+            _ => Err(ConfigProblems::new(path, reader.problems).naming(reader.tables)),
         }
+    }
+
+    /// The administrator's tables.
+    pub fn tables(&self) -> NamedTables {
+        named_tables(&self.mapping, Some(&self.users))
     }
 }
 
@@ -130,6 +135,7 @@ fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option
     let staging = staging::read(&mut reader.section(&staging::SCHEMA));
     let mapping = mapping::read(&mut reader.section(&mapping::SCHEMA));
     let users = users::read(&mut reader.section(&users::SCHEMA));
+    reader.tables = named_tables(&mapping, users.as_ref());
     let mailbox = mailbox::read(&mut reader.section(&mailbox::SCHEMA));
     let needs = Needs { staging: staging.as_ref(), users: users.as_ref(), mailbox: mailbox.as_ref() };
     let microsoft = read_microsoft(reader, &needs);
@@ -161,6 +167,14 @@ fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option
         log: log?,
         warnings: Vec::new(),
     })
+}
+
+fn named_tables(mapping: &MappingConfig, users: Option<&UsersConfig>) -> NamedTables {
+    let users = users.and_then(|users| match &users.kind {
+        UsersKind::List { path } => Some(path.clone()),
+        UsersKind::Graph => None,
+    });
+    NamedTables { mapping: mapping.custom.clone(), users }
 }
 
 fn read_microsoft(reader: &mut Reader<'_>, needs: &Needs<'_>) -> Option<MicrosoftConfig> {

@@ -1,24 +1,68 @@
-//! The administrator's files beside the configuration: the mapping and the user list.
+//! The administrator's files beside the configuration: the mapping, the user list, and the keys.
 
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Config, UsersKind};
+use crate::config::{Config, NamedTables, Secret, SecretError, SignInConfig};
+use crate::report::signature::{KeyError, SigningKey};
 use crate::resolve::mapping::Mapping;
 use crate::resolve::users::list::UserList;
+use crate::sign_in::{SignInError, check_certificate};
 
-/// What is wrong with a file, line by line.
+/// What is wrong with files, line by line.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct FileProblems(pub String);
 
+/// A key that can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WrongKey {
+    /// It can't be had.
+    #[error(transparent)]
+    Unreadable(#[from] SecretError),
+    /// The key of the reports is not one.
+    #[error("report.signing_key: {0}")]
+    Signing(#[from] KeyError),
+    /// The certificate of the sign-in is not one.
+    #[error(transparent)]
+    Certificate(#[from] SignInError),
+}
+
+/// The tables, read.
+pub struct Tables {
+    /// The mapping; nothing where none is named.
+    pub mapping: Option<Arc<Mapping>>,
+    /// The user list; nothing where users come from elsewhere.
+    pub users: Option<UserList>,
+}
+
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// Reads the mapping file that the configuration names; nothing where it names none. Warnings are logged.
-pub fn read_mapping(config: &Config) -> Result<Option<Arc<Mapping>>, FileProblems> {
-    let Some(path) = &config.mapping.custom else { return Ok(None) };
+/// Reads the files that a configuration names; what is wrong with any of them is told at once.
+pub fn read(config: &Config) -> Result<Tables, FileProblems> {
+    let named = config.tables();
+    let (mapping, users) = (read_mapping(&named), read_users(&named));
+    let keys = [signing_key(config).err(), certificate(config).err()];
+    match (mapping, users, keys) {
+        (Ok(mapping), Ok(users), [None, None]) => Ok(Tables { mapping, users }),
+        (mapping, users, keys) => {
+            let tables = mapping.err().into_iter().chain(users.err()).map(|problems| problems.0);
+            let keys = keys.into_iter().flatten().map(|wrong| wrong.to_string());
+            Err(FileProblems(tables.chain(keys).collect::<Vec<_>>().join("\n")))
+        }
+    }
+}
+
+/// What is wrong with the tables that a configuration names which is wrong itself.
+pub fn problems_of_tables(named: &NamedTables) -> Vec<FileProblems> {
+    read_mapping(named).err().into_iter().chain(read_users(named).err()).collect()
+}
+
+/// Reads the mapping file; nothing where none is named. Warnings are logged.
+pub fn read_mapping(named: &NamedTables) -> Result<Option<Arc<Mapping>>, FileProblems> {
+    let Some(path) = &named.mapping else { return Ok(None) };
     let bytes = read_bounded(path, "mapping.custom")?;
     let (mapping, warnings) =
         Mapping::read(&bytes, &path.display().to_string()).map_err(|problems| FileProblems(problems.to_string()))?;
@@ -28,9 +72,9 @@ pub fn read_mapping(config: &Config) -> Result<Option<Arc<Mapping>>, FileProblem
     Ok(Some(Arc::new(mapping)))
 }
 
-/// Reads the user list that the configuration names; nothing where users come from elsewhere.
-pub fn read_users(config: &Config) -> Result<Option<UserList>, FileProblems> {
-    let UsersKind::List { path } = &config.users.kind else { return Ok(None) };
+/// Reads the user list; nothing where none is named. Warnings are logged.
+pub fn read_users(named: &NamedTables) -> Result<Option<UserList>, FileProblems> {
+    let Some(path) = &named.users else { return Ok(None) };
     let bytes = read_bounded(path, "users.path")?;
     let (users, warnings) =
         UserList::read(&bytes, &path.display().to_string()).map_err(|problems| FileProblems(problems.to_string()))?;
@@ -38,6 +82,20 @@ pub fn read_users(config: &Config) -> Result<Option<UserList>, FileProblems> {
         tracing::warn!(event = "users_warning", "{warning}");
     }
     Ok(Some(users))
+}
+
+/// The key that signs reports; nothing where none is named.
+pub fn signing_key(config: &Config) -> Result<Option<SigningKey>, WrongKey> {
+    let Some(secret) = &config.report.signing_key else { return Ok(None) };
+    Ok(Some(SigningKey::from_pem(&secret.read()?)?))
+}
+
+/// Looks at the certificate of the sign-in, as far as it can be judged without asking anybody. Whether there is one.
+pub fn certificate(config: &Config) -> Result<bool, WrongKey> {
+    let sign_in = config.microsoft.as_ref().map(|microsoft| &microsoft.sign_in);
+    let Some(SignInConfig::Certificate { certificate, .. }) = sign_in else { return Ok(false) };
+    check_certificate(&Secret::read(certificate)?)?;
+    Ok(true)
 }
 
 /// A file's bytes.

@@ -22,8 +22,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     for warning in &config.warnings {
         offline.push(Finding::warning("configuration", warning.in_file(&config.path)));
     }
-    let mapping = files::read_mapping(&config);
-    let users = files::read_users(&config);
+    let mapping = files::read_mapping(&config.tables());
+    let users = files::read_users(&config.tables());
     offline.push(match &mapping {
         Ok(Some(mapping)) => Finding::ok("mapping", output::counted(mapping.len() as u64, "number", "numbers")),
         Ok(None) => Finding::ok("mapping", "none; participants are found by their e-mail property".to_owned()),

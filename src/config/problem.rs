@@ -35,18 +35,32 @@ pub struct Problem {
     pub instead: Option<String>,
 }
 
+/// The administrator's tables that a configuration names.
+#[derive(Debug, Clone, Default)]
+pub struct NamedTables {
+    /// The mapping file.
+    pub mapping: Option<PathBuf>,
+    /// The user list.
+    pub users: Option<PathBuf>,
+}
+
 /// All that is wrong with a configuration: at least one problem, in the order of the file.
 #[derive(Debug, Clone)]
 pub struct ConfigProblems {
     path: PathBuf,
     problems: Vec<Problem>,
+    tables: NamedTables,
 }
 
 impl ConfigProblems {
     pub(super) fn new(path: &Path, mut problems: Vec<Problem>) -> Self {
         problems.sort();
         problems.dedup();
-        Self { path: path.to_owned(), problems }
+        Self { path: path.to_owned(), problems, tables: NamedTables::default() }
+    }
+
+    pub(super) fn naming(self, tables: NamedTables) -> Self {
+        Self { tables, ..self }
     }
 
     /// The configuration file.
@@ -57,6 +71,11 @@ impl ConfigProblems {
     /// The problems.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
+    }
+
+    /// The tables that it names all the same, which may have problems of their own.
+    pub fn tables(&self) -> &NamedTables {
+        &self.tables
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::{self, Document, Entry, Value, Written, shown};
 use super::form::{Instead, Wrong};
-use super::problem::{Place, Problem};
+use super::problem::{NamedTables, Place, Problem};
 use super::schema::{self, Choice, Condition, Key, SECTIONS, SectionSchema, Shape};
 use super::{Secret, form};
 
@@ -20,6 +20,8 @@ pub(super) struct Reader<'a> {
     pub(super) environment: &'a BTreeMap<String, String>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
+    /// The tables that are named, whatever else is wrong.
+    pub(super) tables: NamedTables,
 }
 
 impl Reader<'_> {
@@ -252,5 +254,5 @@ pub(super) fn open<'a>(
 ) -> Result<Reader<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
     let document = document::read(text, environment, &mut problems)?;
-    Ok(Reader { document, directory, environment, problems, warnings: Vec::new() })
+    Ok(Reader { document, directory, environment, problems, warnings: Vec::new(), tables: NamedTables::default() })
 }

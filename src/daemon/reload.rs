@@ -20,7 +20,7 @@ impl Daemon {
     }
 
     fn reload_mapping(&self) {
-        match files::read_mapping(&self.app.config) {
+        match files::read_mapping(&self.app.config.tables()) {
             Ok(mapping) => {
                 let numbers = mapping.as_ref().map_or(0, |mapping| mapping.len());
                 self.app.resolver.replace_mapping(mapping);

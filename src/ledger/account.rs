@@ -113,34 +113,44 @@ pub struct Unmapped {
 const OPEN: &str = "state IN ('ready', 'sending', 'unknown', 'pending')";
 
 impl Ledger {
-    /// Counts the rows of a run's account as they stand now.
+    /// Counts the rows of a run's account as they stand now. Imported rows, of which there may be millions, are counted where they
+    /// lie: to group them SQLite would sort them in memory.
     pub async fn account(&self, run: &RunId) -> Result<AccountCounts, LedgerError> {
+        let found = |row: &AnyRow, column: &str| -> Result<u64, LedgerError> {
+            Ok(u64::try_from(sql::get::<i64>(row, column)?).unwrap_or_default())
+        };
+        let of_state = |state: DeliveryState| {
+            let name = state.name();
+            format!("COUNT(CASE WHEN deliveries.state = '{name}' THEN 1 END) AS of_{name}, ")
+        };
+        let row = sql::query_of(format!(
+            "SELECT {} COUNT(CASE WHEN items.run_id <> $1 THEN 1 END) AS carried
+             FROM deliveries JOIN items ON items.item_no = deliveries.item_no WHERE deliveries.run_id = $1",
+            DeliveryState::ALL.map(of_state).concat()
+        ))
+        .bind(run.0.clone())
+        .fetch_one(&self.pool)
+        .await?;
+        let mut counts = AccountCounts { carried_over: found(&row, "carried")?, ..AccountCounts::default() };
+        for state in DeliveryState::ALL {
+            let rows = found(&row, &format!("of_{}", state.name()))?;
+            if rows > 0 {
+                counts.by_state.insert(state.name().to_owned(), rows);
+            }
+        }
         let rows = sqlx::query(
-            "SELECT deliveries.state, deliveries.reason, CAST(CASE WHEN items.run_id = $1 THEN 0 ELSE 1 END AS BIGINT) AS carried,
-               COUNT(*) AS found
-             FROM deliveries JOIN items ON items.item_no = deliveries.item_no WHERE deliveries.run_id = $1
-             GROUP BY deliveries.state, deliveries.reason, CASE WHEN items.run_id = $1 THEN 0 ELSE 1 END",
+            "SELECT state, reason, COUNT(*) AS found FROM deliveries
+             WHERE run_id = $1 AND state IN ('failed', 'partially_imported') AND reason IS NOT NULL GROUP BY state, reason",
         )
         .bind(run.0.clone())
         .fetch_all(&self.pool)
         .await?;
-        let mut counts = AccountCounts::default();
         for row in &rows {
-            let state: String = sql::get(row, "state")?;
-            let reason: Option<String> = sql::get(row, "reason")?;
-            let found = u64::try_from(sql::get::<i64>(row, "found")?).unwrap_or_default();
-            if sql::get::<i64>(row, "carried")? == 1 {
-                counts.carried_over += found;
-            }
-            let by_reason = match DeliveryState::from_name(&state)? {
-                DeliveryState::Failed => Some(&mut counts.failed_by_reason),
-                DeliveryState::PartiallyImported => Some(&mut counts.partial_by_reason),
-                _ => None,
+            let by_reason = match DeliveryState::from_name(&sql::get::<String>(row, "state")?)? {
+                DeliveryState::Failed => &mut counts.failed_by_reason,
+                _ => &mut counts.partial_by_reason,
             };
-            if let (Some(by_reason), Some(reason)) = (by_reason, reason) {
-                *by_reason.entry(reason).or_default() += found;
-            }
-            *counts.by_state.entry(state).or_default() += found;
+            by_reason.insert(sql::get(row, "reason")?, found(row, "found")?);
         }
         Ok(counts)
     }

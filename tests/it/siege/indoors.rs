@@ -71,7 +71,7 @@ impl Indoors {
     /// The same, with a source that is given up soon when it falls silent.
     pub(super) fn impatient(mut self) -> Self {
         let options = HttpOptions { read_timeout: SILENCE, ..HttpOptions::default() };
-        let users = whatsapp_archiver::app::files::read_users(&self.app.config).unwrap();
+        let users = whatsapp_archiver::app::files::read_users(&self.app.config.tables()).unwrap();
         let http = HttpClient::build(&options).unwrap();
         let clock: SharedClock = Arc::<ManualClock>::clone(&self.clock);
         let impatient = Remotes::build(&self.app.config, &BTreeMap::new(), &http, &clock, users).unwrap();
