@@ -151,13 +151,12 @@ impl Ledger {
 
     /// The names of the pages that were staged in a run, in order, after `after`.
     pub async fn pages_of(&self, run: &RunId, after: &str, limit: u32) -> Result<Vec<String>, LedgerError> {
-        let rows =
-            sqlx::query("SELECT DISTINCT page FROM items WHERE run_id = $1 AND page > $2 ORDER BY page LIMIT $3")
-                .bind(run.0.clone())
-                .bind(after.to_owned())
-                .bind(i64::from(limit))
-                .fetch_all(&self.pool)
-                .await?;
+        let rows = sqlx::query("SELECT page FROM pages WHERE run_id = $1 AND page > $2 ORDER BY page LIMIT $3")
+            .bind(run.0.clone())
+            .bind(after.to_owned())
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
         rows.iter().map(|row| sql::get(row, "page")).collect()
     }
 }

@@ -6,7 +6,7 @@ use super::sql::{Dialect, query_of};
 use super::{LedgerError, sql};
 
 /// Each entry brings the schema from the version before it to the next. Never edited once released; only added to.
-const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT];
+const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT, PAGES];
 
 /// Runs, windows, items, deliveries, leases, and the lists of reports.
 const FIRST: &[&str] = &[
@@ -163,6 +163,15 @@ const AUDIT: &[&str] = &[
         owner TEXT NOT NULL,
         day BIGINT NOT NULL,
         PRIMARY KEY (owner, day))",
+];
+
+/// The pages of each run, which a report tells: to find them among its items SQLite would sort those in memory.
+const PAGES: &[&str] = &[
+    "CREATE TABLE pages (
+        run_id TEXT NOT NULL,
+        page TEXT NOT NULL,
+        PRIMARY KEY (run_id, page))",
+    "INSERT INTO pages (run_id, page) SELECT DISTINCT run_id, page FROM items",
 ];
 
 /// The names of all tables but `meta`.

@@ -15,7 +15,7 @@ const UNIT: u64 = 1024;
 const MOST_UNITS: u32 = 1 << 30;
 
 /// What a small item takes beside its content: its fields, headers and bodies.
-const OVERHEAD: u64 = 6 * 1024;
+const OVERHEAD: u64 = 16 * 1024;
 
 /// Space for one item's content and message, given back when it is dropped.
 #[derive(Debug)]

@@ -19,6 +19,13 @@ impl Ledger {
         if !page.items.is_empty() {
             retention::note_staged(&mut transaction, page.window).await?;
         }
+        if let Some(name) = page.page.filter(|_| !page.items.is_empty()) {
+            sqlx::query("INSERT INTO pages (run_id, page) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                .bind(page.run.0.clone())
+                .bind(name.as_str().to_owned())
+                .execute(&mut *transaction)
+                .await?;
+        }
         sqlx::query(
             "UPDATE runs SET available = available + $1, repeated = repeated + $2, late = late + $3,
                bytes_downloaded = bytes_downloaded + $4 WHERE run_id = $5",
