@@ -1,6 +1,8 @@
 //! Builds the parts from the configuration and hands them over.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -195,7 +197,7 @@ pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
     Ledger::open(&ledger_address(url)?).await
 }
 
-/// The address of a ledger with the password in it, for [`Ledger::open`]. An SQLite file's directory is made.
+/// The address of a ledger with the password in it, for [`Ledger::open`]. An SQLite file is made with its directory.
 pub fn ledger_address(url: &LedgerUrl) -> Result<String, LedgerError> {
     let failed = |detail: String| LedgerError::Open { url: "ledger.url".to_owned(), detail };
     match url {
@@ -204,6 +206,8 @@ pub fn ledger_address(url: &LedgerUrl) -> Result<String, LedgerError> {
                 std::fs::create_dir_all(directory)
                     .map_err(|error| failed(format!("{}: {error}", directory.display())))?;
             }
+            // It tells who wrote to whom. SQLite gives the files beside it the same mode; what is wrong with the path it tells itself.
+            let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
             Ok(format!("sqlite://{}", path.display()))
         }
         LedgerUrl::Postgres { url, password } => {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::convert::Manifest;
 use crate::identity::{Identity, MessageId};
 use crate::item::ItemId;
-use crate::ledger::{KnownCopy, Ledger, LedgerError, RunId};
+use crate::ledger::{ImportedCopy, KnownCopy, Ledger, LedgerError, RunId};
 use crate::mailbox::{ImportError, MailboxDoor, Verdict};
 use crate::resolve::{Mailbox, MailboxId};
 use crate::retry::Retrier;
@@ -44,8 +44,8 @@ pub enum Wrong {
     },
     /// A message of ours in the archive folder that the ledger doesn't know.
     Extra,
-    /// It is there, once, and differs from what would be sent today; what was sent is not on record, because the copy is from
-    /// before the ledger's own time. Neither damage nor proof.
+    /// It is there, once, and differs from what would be sent today; what it should be is not on record, because the copy is
+    /// from before the ledger's own time, or its mailbox refused a file of it. Neither damage nor proof.
     Unproven {
         /// What differs.
         detail: String,
@@ -246,14 +246,12 @@ impl Verifier {
         copies: Vec<KnownCopy>,
         notes: &mpsc::Sender<Note>,
     ) -> Result<(), ReadError> {
-        let imported: Vec<(Option<ItemId>, bool, Manifest)> = copies
-            .into_iter()
-            .filter_map(|copy| copy.imported.map(|imported| (copy.item, imported.sent, imported.manifest)))
-            .collect();
+        let imported: Vec<(Option<ItemId>, ImportedCopy)> =
+            copies.into_iter().filter_map(|copy| Some((copy.item, copy.imported?))).collect();
         if imported.is_empty() {
             return Ok(());
         }
-        let manifests: Vec<Manifest> = imported.iter().map(|(.., manifest)| manifest.clone()).collect();
+        let manifests: Vec<Manifest> = imported.iter().map(|(_, copy)| copy.manifest.clone()).collect();
         let verdicts = self.retrier.run("verifying copies", || self.door.verify(mailbox, &manifests)).await?;
         if verdicts.len() != imported.len() {
             let (asked, given) = (imported.len(), verdicts.len());
@@ -262,9 +260,9 @@ impl Verifier {
         }
         // A reader that is gone ends the whole verification.
         let _ = notes.send(Note::Checked(verdicts.len() as u64)).await;
-        for ((item, sent, manifest), verdict) in imported.into_iter().zip(verdicts) {
-            if let Some(wrong) = wrong(verdict, sent) {
-                send(notes, finding(wrong, item, Some(manifest.message_id), mailbox)).await;
+        for ((item, copy), verdict) in imported.into_iter().zip(verdicts) {
+            if let Some(wrong) = wrong(verdict, &copy) {
+                send(notes, finding(wrong, item, Some(copy.manifest.message_id), mailbox)).await;
             }
         }
         Ok(())
@@ -297,12 +295,15 @@ impl From<LedgerError> for ReadError {
     }
 }
 
-fn wrong(verdict: Verdict, sent: bool) -> Option<Wrong> {
+fn wrong(verdict: Verdict, copy: &ImportedCopy) -> Option<Wrong> {
     match verdict {
         Verdict::Intact => None,
         Verdict::Missing => Some(Wrong::Missing),
         Verdict::Doubled { copies } => Some(Wrong::Doubled { copies }),
-        Verdict::Altered { detail } if sent => Some(Wrong::Altered { detail }),
+        Verdict::Altered { detail } if copy.lacks_files => {
+            Some(Wrong::Unproven { detail: format!("its mailbox refused a file of it when it was imported; {detail}") })
+        }
+        Verdict::Altered { detail } if copy.sent => Some(Wrong::Altered { detail }),
         Verdict::Altered { detail } => Some(Wrong::Unproven { detail }),
     }
 }
@@ -343,10 +344,25 @@ impl Extra {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
+    use crate::digest::Digest;
 
     fn id(digit: char) -> MessageId {
         MessageId::from_local_part(&digit.to_string().repeat(32)).unwrap()
+    }
+
+    fn manifest() -> Manifest {
+        Manifest {
+            message_id: id('a'),
+            date: DateTime::UNIX_EPOCH,
+            subject: Digest::of(b"s"),
+            text: None,
+            mime: Digest::of(b"m"),
+            size: 1,
+            attachments: Vec::new(),
+        }
     }
 
     #[test]
@@ -367,11 +383,14 @@ mod tests {
     }
 
     #[test]
-    fn only_what_this_ledger_had_sent_can_be_altered() {
+    fn only_what_this_ledger_had_sent_whole_can_be_altered() {
+        let copy = |sent, lacks_files| ImportedCopy { manifest: manifest(), sent, lacks_files };
         let altered = || Verdict::Altered { detail: "x".to_owned() };
-        assert!(wrong(altered(), true).unwrap().is_damage());
-        assert!(!wrong(altered(), false).unwrap().is_damage());
-        assert!(wrong(Verdict::Missing, false).unwrap().is_damage());
-        assert_eq!(wrong(Verdict::Intact, true), None);
+        assert!(wrong(altered(), &copy(true, false)).unwrap().is_damage());
+        assert!(!wrong(altered(), &copy(false, false)).unwrap().is_damage());
+        let refused = wrong(altered(), &copy(true, true)).unwrap();
+        assert!(!refused.is_damage() && refused.detail().unwrap().contains("refused a file"));
+        assert!(wrong(Verdict::Missing, &copy(true, true)).unwrap().is_damage());
+        assert_eq!(wrong(Verdict::Intact, &copy(true, false)), None);
     }
 }

@@ -124,7 +124,7 @@ impl Ledger {
             format!("COUNT(CASE WHEN deliveries.state = '{name}' THEN 1 END) AS of_{name}, ")
         };
         let row = sql::query_of(format!(
-            "SELECT {} COUNT(CASE WHEN items.run_id <> $1 THEN 1 END) AS carried
+            "SELECT {} COUNT(CASE WHEN items.run_id <> $1 THEN 1 END) AS carried, COUNT(*) AS found
              FROM deliveries JOIN items ON items.item_no = deliveries.item_no WHERE deliveries.run_id = $1",
             DeliveryState::ALL.map(of_state).concat()
         ))
@@ -137,6 +137,9 @@ impl Ledger {
             if rows > 0 {
                 counts.by_state.insert(state.name().to_owned(), rows);
             }
+        }
+        if counts.by_state.values().sum::<u64>() != found(&row, "found")? {
+            return Err(LedgerError::Damaged(format!("rows of run {run} are in no known state")));
         }
         let rows = sqlx::query(
             "SELECT state, reason, COUNT(*) AS found FROM deliveries

@@ -5,7 +5,7 @@
 
 use sqlx::any::AnyRow;
 
-use super::deliveries::DeliveryState;
+use super::deliveries::{DeliveryState, PartialReason};
 use super::{Ledger, LedgerError, RunId, sql};
 use crate::convert::Manifest;
 use crate::identity::Identity;
@@ -31,6 +31,8 @@ pub struct ImportedCopy {
     /// Whether this ledger had it sent. One that was found by a look-up was sent before the ledger's own time, so that its
     /// manifest is of a conversion made anew, not of what was sent.
     pub sent: bool,
+    /// Whether the mailbox refused a file of it; which one is not on record.
+    pub lacks_files: bool,
 }
 
 impl KnownCopy {
@@ -53,7 +55,9 @@ impl ImportedCopy {
             LedgerError::Damaged(format!("the imported copy of item {no} has no manifest"))
         })?;
         let sent = sql::get::<Option<String>>(row, "converter")?.is_some();
-        Ok(Self { manifest: sql::json(&manifest, "a manifest")?, sent })
+        let reason: Option<String> = sql::get(row, "reason")?;
+        let lacks_files = reason.is_some_and(|reason| reason == PartialReason::AttachmentRejected.name());
+        Ok(Self { manifest: sql::json(&manifest, "a manifest")?, sent, lacks_files })
     }
 }
 
@@ -102,7 +106,7 @@ impl Ledger {
     ) -> Result<Vec<KnownCopy>, LedgerError> {
         // A copy that was found, not sent, has no converter: any conversion of its item will do.
         let rows = sqlx::query(
-            "SELECT copies.item_no, copies.identity, copies.state, copies.converter, items.item_id, messages.manifest
+            "SELECT copies.item_no, copies.identity, copies.state, copies.reason, copies.converter, items.item_id, messages.manifest
              FROM deliveries AS copies
              JOIN items ON items.item_no = copies.item_no
              LEFT JOIN messages ON messages.item_no = copies.item_no AND messages.converter =

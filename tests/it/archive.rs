@@ -3,21 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use chrono::{DateTime, TimeZone as _, Utc};
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::App;
 use whatsapp_archiver::clock::{Clock as _, ManualClock};
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::pipeline::{Order, RunFinished};
-use whatsapp_archiver::staging::{BlobName, ByteStream, StagedStream, Staging, StagingError};
+use whatsapp_archiver::staging::{BlobName, StagingError};
+
+use crate::hooked_staging::{Hook, Hooked, Touch};
 
 /// Ana has a mailbox; Peter gets one when the test says so.
 pub(crate) const ANA: &str = "12025550100";
@@ -126,7 +126,7 @@ async fn build(folder: &Path, clock: &Arc<ManualClock>) -> (App, Arc<Brittle>) {
     let config = Config::load(&folder.join("config.toml"), &environment).unwrap();
     let mut app = App::build(Arc::new(config), &environment).await.unwrap();
     app.clock = Arc::<ManualClock>::clone(clock);
-    let staging = Arc::new(Brittle::around(Arc::clone(&app.remotes.staging)));
+    let staging = Arc::new(Brittle::around(Arc::clone(&app.remotes.staging), Brittleness::none()));
     app.remotes.staging = Arc::<Brittle>::clone(&staging);
     (app, staging)
 }
@@ -167,16 +167,18 @@ impl Sent<'_> {
 }
 
 /// Staging that breaks on command: after so many changes, or for all that lies under a retention policy.
-pub(crate) struct Brittle {
-    inner: Arc<dyn Staging>,
+pub(crate) struct Brittleness {
     /// Changes until it breaks; none where negative.
     changes_left: AtomicI64,
     immutable: AtomicBool,
 }
 
-impl Brittle {
-    fn around(inner: Arc<dyn Staging>) -> Self {
-        Self { inner, changes_left: AtomicI64::new(-1), immutable: AtomicBool::new(false) }
+/// Staging with that.
+pub(crate) type Brittle = Hooked<Brittleness>;
+
+impl Brittleness {
+    fn none() -> Self {
+        Self { changes_left: AtomicI64::new(-1), immutable: AtomicBool::new(false) }
     }
 
     /// Breaks after so many more changes.
@@ -193,10 +195,16 @@ impl Brittle {
     pub(crate) fn set_immutable(&self, immutable: bool) {
         self.immutable.store(immutable, Ordering::SeqCst);
     }
+}
 
+#[async_trait]
+impl Hook for Brittleness {
     /// Counts a change. The marks of windows that are begun don't count: they come with every run.
-    fn change(&self, name: &BlobName) -> Result<(), StagingError> {
-        if name.as_str().starts_with("regular-windows/") {
+    async fn before(&self, touch: Touch, name: &BlobName) -> Result<(), StagingError> {
+        if touch == Touch::Remove && self.immutable.load(Ordering::SeqCst) {
+            return Err(StagingError::Immutable { name: name.clone(), detail: "legal hold".to_owned() });
+        }
+        if touch == Touch::Get || name.as_str().starts_with("regular-windows/") {
             return Ok(());
         }
         let one_less = |left: i64| Some(if left > 0 { left - 1 } else { left });
@@ -204,60 +212,5 @@ impl Brittle {
             Ok(0) => Err(StagingError::Unavailable("broken on command".to_owned())),
             _ => Ok(()),
         }
-    }
-}
-
-#[async_trait]
-impl Staging for Brittle {
-    fn name(&self) -> String {
-        self.inner.name()
-    }
-
-    async fn prepare(&self) -> Result<(), StagingError> {
-        self.inner.prepare().await
-    }
-
-    async fn put(&self, name: &BlobName, bytes: Bytes) -> Result<(), StagingError> {
-        self.change(name)?;
-        self.inner.put(name, bytes).await
-    }
-
-    async fn put_stream(
-        &self,
-        name: &BlobName,
-        bytes: ByteStream<std::io::Error>,
-        limit: u64,
-    ) -> Result<StagedStream, StagingError> {
-        self.change(name)?;
-        self.inner.put_stream(name, bytes, limit).await
-    }
-
-    async fn get(&self, name: &BlobName, limit: u64) -> Result<Bytes, StagingError> {
-        self.inner.get(name, limit).await
-    }
-
-    async fn get_range(&self, name: &BlobName, range: Range<u64>) -> Result<Bytes, StagingError> {
-        self.inner.get_range(name, range).await
-    }
-
-    async fn open(&self, name: &BlobName) -> Result<ByteStream<StagingError>, StagingError> {
-        self.inner.open(name).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<(BlobName, u64)>, StagingError> {
-        self.inner.list(prefix).await
-    }
-
-    async fn copy(&self, from: &BlobName, to: &BlobName) -> Result<(), StagingError> {
-        self.change(to)?;
-        self.inner.copy(from, to).await
-    }
-
-    async fn remove(&self, name: &BlobName) -> Result<(), StagingError> {
-        if self.immutable.load(Ordering::SeqCst) {
-            return Err(StagingError::Immutable { name: name.clone(), detail: "legal hold".to_owned() });
-        }
-        self.change(name)?;
-        self.inner.remove(name).await
     }
 }

@@ -40,25 +40,11 @@ impl Trial {
     }
 
     fn run(&self) -> Output {
-        self.command(&["run", "--once"]).output().unwrap()
+        self.run_once().output().unwrap()
     }
 
-    /// Kills a run when a point is passed for the n-th time. False where the run ended before that.
-    fn kill_at(&self, point: &str, count: u32) -> bool {
-        let order = format!("{point}:{count}");
-        let output = self.command(&["run", "--once"]).env("WHATSAPP_ARCHIVER_FAIL_AT", order).output().unwrap();
-        assert!(matches!(output.status.code(), None | Some(0)), "{}", told(&output));
-        output.status.code().is_none()
-    }
-
-    /// Kills a run after its n-th line of log. False where it ended before that.
-    fn kill_after(&self, lines: usize) -> bool {
-        let mut run = self.command(&["run", "--once"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(run.stderr.take().unwrap()).lines();
-        let ended = log.by_ref().take(lines).map_while(Result::ok).count() < lines;
-        run.kill().unwrap();
-        run.wait().unwrap();
-        !ended
+    fn run_once(&self) -> Command {
+        self.command(&["run", "--once"])
     }
 
     /// Runs until everything has its outcome, then judges.
@@ -86,6 +72,23 @@ pub(crate) fn has_fail_points() -> bool {
     cfg!(feature = "fail-points")
 }
 
+/// Kills a process when a point is passed for the n-th time. False where it ended before that.
+pub(crate) fn kill_at(mut command: Command, point: &str, count: u32) -> bool {
+    let output = command.env("WHATSAPP_ARCHIVER_FAIL_AT", format!("{point}:{count}")).output().unwrap();
+    assert!(matches!(output.status.code(), None | Some(0)), "{}", told(&output));
+    output.status.code().is_none()
+}
+
+/// Kills a process after its n-th line of log. False where it ended before that.
+pub(crate) fn kill_after(mut command: Command, lines: usize) -> bool {
+    let mut process = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+    let ended = log.by_ref().take(lines).map_while(Result::ok).count() < lines;
+    process.kill().unwrap();
+    process.wait().unwrap();
+    !ended
+}
+
 pub(crate) fn told(output: &Output) -> String {
     let log = String::from_utf8_lossy(&output.stderr);
     let last: Vec<&str> = log.lines().rev().take(12).collect();
@@ -101,7 +104,7 @@ fn dice(seed: u64) -> TestRng {
 async fn killed_at(point: &str) {
     for count in [1, 2, 5] {
         let trial = Trial::new(u64::from(count));
-        let killed = trial.kill_at(point, count);
+        let killed = kill_at(trial.run_once(), point, count);
         assert!(killed || count > 1, "the point {point} is passed in a run");
         trial.finish(&format!("{point}:{count}")).await;
     }
@@ -169,7 +172,7 @@ async fn killed_again_while_it_recovers() {
         (failpoint::ACCOUNT_FROZEN, 1),
         (failpoint::ACCOUNT_FROZEN, 2),
     ] {
-        trial.kill_at(point, count);
+        kill_at(trial.run_once(), point, count);
     }
     trial.finish("killed again and again").await;
 }
@@ -182,7 +185,7 @@ async fn killed_at_random(seed: u64, kills: u32) {
     for _ in 0..kills {
         let lines = 1 + dice.next_u32() as usize % 500;
         moments.push(lines);
-        if !trial.kill_after(lines) {
+        if !kill_after(trial.run_once(), lines) {
             break;
         }
     }

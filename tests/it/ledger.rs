@@ -7,7 +7,8 @@ use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::Identity;
 use whatsapp_archiver::item::{ItemId, ItemKey};
 use whatsapp_archiver::ledger::{
-    Holder, ItemNo, ItemState, Ledger, NewDelivery, NewItem, PageRecord, Prepared, RunId, RunKind, Sender, Target,
+    DeliveryState, Holder, ItemNo, ItemState, Ledger, NewDelivery, NewItem, Outcome, PageRecord, Prepared, RunId,
+    RunKind, Sender, Target,
 };
 use whatsapp_archiver::resolve::{Mailbox, MailboxId, ResolvedBy};
 use whatsapp_archiver::source::Cursor;
@@ -150,4 +151,19 @@ async fn page(ledger: &Ledger, run: usize, items: &[NewItem], until: DateTime<Ut
         now: at(0),
     };
     ledger.record_page(&record).await.unwrap()
+}
+
+/// The outcome of an item's copy for a mailbox.
+fn outcome(no: ItemNo, to: usize, state: DeliveryState) -> Outcome {
+    Outcome {
+        no,
+        mailbox: mailbox(to).id,
+        state,
+        reason: None,
+        detail: None,
+        attempts: 1,
+        settle_at: None,
+        remote_id: None,
+        bytes: 0,
+    }
 }

@@ -24,6 +24,7 @@ mod export;
 mod export_folder;
 mod graph;
 mod graph_users;
+mod hooked_staging;
 mod http;
 mod imap;
 mod imap_scripted;

@@ -34,6 +34,9 @@ fn a_configuration_is_told_all_its_problems_at_once() {
             .replace("automatic = true", "automatik = true")
             .replace("url = \"sqlite://../local-data/ledger.db\"", "url = \"mysql://db\"\nlease = \"1s\"")
     });
+    // The tables that it names are looked through all the same.
+    trial.edit("config/sample/mapping.csv", |text| text + "4.45E+11,susan@contoso.example\n");
+    trial.edit("config/sample/users.csv", |text| text.replace("zoe@contoso.example", "zoe at contoso"));
     for arguments in [&["run", "--once"][..], &["check"], &["status"], &["report"], &["failures"], &["retry"], &["run"]]
     {
         let ended = trial.run(arguments);
@@ -41,6 +44,7 @@ fn a_configuration_is_told_all_its_problems_at_once() {
         for part in ["local.toml:", "source.kind", "automatik", "automatic", "ledger.url", "ledger.lease", "instead:"] {
             assert!(ended.log.contains(part), "{part} in {}", ended.log);
         }
+        assert!(ended.log.contains("mapping.csv:") && ended.log.contains("users.csv:"), "{}", ended.log);
     }
     assert!(!trial.path("local-data").exists(), "nothing was begun");
 }
@@ -166,6 +170,12 @@ fn a_key_that_can_not_be_used_is_found_by_the_check() {
     let line = wrong.out.lines().find(|line| line.starts_with("signing key ")).unwrap();
     assert!(line.contains(" WRONG ") && line.contains("report.signing_key"), "{}", wrong.out);
     assert!(wrong.out.contains("openssl genpkey"), "{}", wrong.out);
+    for arguments in [&["run"][..], &["run", "--once"], &["retry"]] {
+        let refused = ended(trial.command(arguments).env("WHATSAPP_ARCHIVER__REPORT__SIGNING_KEY", &named));
+        assert_eq!(refused.code, Some(78), "{arguments:?}: {}{}", refused.out, refused.log);
+        assert!(refused.log.contains("report.signing_key"), "{arguments:?}: {}", refused.log);
+    }
+    assert!(!trial.path("local-data").exists(), "nothing was begun");
     fs::write(&key, SIGNING_KEY).unwrap();
     let right = check();
     assert_eq!(right.code, Some(0), "{}{}", right.out, right.log);

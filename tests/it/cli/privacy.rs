@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::Value;
 
@@ -127,6 +128,15 @@ fn the_log_is_lines_of_json_with_its_fields() {
     }
     let text = trial.run(&["--log-format", "text", "status"]).log;
     assert!(text.lines().all(|line| serde_json::from_str::<Value>(line).is_err()), "{text}");
+}
+
+#[test]
+fn what_is_archived_is_for_its_owner_alone() {
+    let trial = Trial::imported();
+    for path in ["ledger.db", "staging", "mailboxes"] {
+        let mode = fs::metadata(trial.path("local-data").join(path)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{path}: {mode:o}");
+    }
 }
 
 #[test]

@@ -6,16 +6,15 @@ use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{
     AttachmentRecord, AttachmentState, DeliveryState, FailureFilter, ItemNo, ItemSelection, ItemState, Lease,
-    LedgerError, ListPlace, NewDelivery, NewItem, Outcome, PageRecord, Prepared, QueueOf, RunStatus, StoredWindow,
-    Target,
+    LedgerError, ListPlace, NewDelivery, NewItem, PageRecord, Prepared, QueueOf, RunStatus, StoredWindow, Target,
 };
 use whatsapp_archiver::resolve::Resolution;
 use whatsapp_archiver::source::Cursor;
 use whatsapp_archiver::window::Window;
 
 use super::{
-    Database, at, begin, copy, holder, identity, key, mailbox, manifest, new_item, page, prepared, run_id, sender,
-    window,
+    Database, at, begin, copy, holder, identity, key, mailbox, manifest, new_item, outcome, page, prepared, run_id,
+    sender, window,
 };
 
 /// The contract, against databases of one kind.
@@ -86,20 +85,6 @@ macro_rules! ledger_contract {
     };
 }
 pub(super) use ledger_contract;
-
-fn outcome(no: ItemNo, to: usize, state: DeliveryState) -> Outcome {
-    Outcome {
-        no,
-        mailbox: mailbox(to).id,
-        state,
-        reason: None,
-        detail: None,
-        attempts: 1,
-        settle_at: None,
-        remote_id: None,
-        bytes: 0,
-    }
-}
 
 pub(super) async fn a_page_is_recorded_whole_and_its_items_are_known(database: Database) {
     let ledger = database.open().await;
@@ -215,7 +200,7 @@ pub(super) async fn hundreds_of_rows_go_in_one_call(database: Database) {
     assert_eq!(ledger.unmapped(&run_id(1), 10).await.unwrap().1, 150);
     assert_eq!(ledger.unmapped(&run_id(1), 10).await.unwrap().0[0].items, 3);
 
-    let done: Vec<Outcome> = numbers[..300].iter().map(|no| outcome(*no, 1, DeliveryState::Imported)).collect();
+    let done: Vec<_> = numbers[..300].iter().map(|no| outcome(*no, 1, DeliveryState::Imported)).collect();
     ledger.settle(&sender(1), &done).await.unwrap();
     let account = ledger.account(&run_id(1)).await.unwrap();
     assert_eq!((account.of(DeliveryState::Imported), account.total()), (300, 666));

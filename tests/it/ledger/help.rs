@@ -1,27 +1,13 @@
 //! One run, sent by several processes: what its helpers may record, and until when.
 
 use whatsapp_archiver::ledger::{
-    DeliveryState, ItemNo, Lease, Ledger, LedgerError, NewItem, Outcome, QueueOf, RunStatus, Sender,
+    DeliveryState, ItemNo, Lease, Ledger, LedgerError, NewItem, QueueOf, RunStatus, Sender,
 };
 
-use super::{Database, at, begin, copy, holder, mailbox, manifest, new_item, page, prepared, run_id, sender};
+use super::{Database, at, begin, copy, holder, mailbox, manifest, new_item, outcome, page, prepared, run_id, sender};
 
 fn helper(number: usize) -> Sender {
     Sender { run: run_id(1), holder: holder(number), helps: true }
-}
-
-fn outcome(no: ItemNo, state: DeliveryState) -> Outcome {
-    Outcome {
-        no,
-        mailbox: mailbox(1).id,
-        state,
-        reason: None,
-        detail: None,
-        attempts: 1,
-        settle_at: None,
-        remote_id: None,
-        bytes: 0,
-    }
 }
 
 /// A run with three copies for one mailbox, whose process pulls; another helps it until `at(60)`.
@@ -62,7 +48,7 @@ async fn a_helper_sends_on_the_run_s_account(database: Database) {
 
     for no in &no {
         intend(&ledger, &helper(2), *no).await.unwrap();
-        ledger.settle(&helper(2), &[outcome(*no, DeliveryState::Imported)]).await.unwrap();
+        ledger.settle(&helper(2), &[outcome(*no, 1, DeliveryState::Imported)]).await.unwrap();
     }
     assert_eq!(ledger.account(&run_id(1)).await.unwrap().of(DeliveryState::Imported), 3);
     assert_eq!(ledger.waiting_mailboxes(&run_id(1)).await.unwrap(), []);
@@ -84,7 +70,7 @@ async fn what_a_silent_helper_was_sending_is_unknown(database: Database) {
 
     // What it tells late is not recorded: this process may be sending already.
     intend(&ledger, &sender(1), no[0]).await.unwrap();
-    assert!(is_refused(&ledger.settle(&helper(2), &[outcome(no[0], DeliveryState::Ready)]).await));
+    assert!(is_refused(&ledger.settle(&helper(2), &[outcome(no[0], 1, DeliveryState::Ready)]).await));
     assert!(is_refused(&intend(&ledger, &helper(2), no[1]).await));
     ledger.take_over(&sender(1), &[mailbox(1).id], at(99)).await.unwrap();
     assert_eq!(ledger.account(&run_id(1)).await.unwrap().of(DeliveryState::Sending), 1, "its own intent stays");
@@ -97,13 +83,13 @@ async fn nothing_reaches_a_closed_account(database: Database) {
     // One that comes when the account is closed is no better off.
     ledger.lease(&holder(3), &[helper(3).lease()], at(1), at(60)).await.unwrap();
     for late in [helper(2), helper(3)] {
-        assert!(is_refused(&ledger.settle(&late, &[outcome(no[0], DeliveryState::Imported)]).await));
+        assert!(is_refused(&ledger.settle(&late, &[outcome(no[0], 1, DeliveryState::Imported)]).await));
         assert!(is_refused(&intend(&ledger, &late, no[1]).await));
     }
-    ledger.settle(&sender(1), &[outcome(no[2], DeliveryState::Imported)]).await.unwrap();
+    ledger.settle(&sender(1), &[outcome(no[2], 1, DeliveryState::Imported)]).await.unwrap();
 
     ledger.finish_run(&run_id(1), RunStatus::Incomplete, at(2), None, "{}").await.unwrap();
-    assert!(is_refused(&ledger.settle(&helper(3), &[outcome(no[0], DeliveryState::Imported)]).await));
+    assert!(is_refused(&ledger.settle(&helper(3), &[outcome(no[0], 1, DeliveryState::Imported)]).await));
     assert_eq!(ledger.run_to_help(at(2)).await.unwrap().map(|run| run.id), None);
     let account = ledger.account(&run_id(1)).await.unwrap();
     assert_eq!([DeliveryState::Imported, DeliveryState::Sending].map(|state| account.of(state)), [1, 1]);

@@ -2,21 +2,20 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use whatsapp_archiver::pipeline::{Order, RunError};
 use whatsapp_archiver::resolve::Mailbox;
-use whatsapp_archiver::staging::{BlobName, ByteStream, StagedStream, Staging, StagingError};
+use whatsapp_archiver::staging::{BlobName, StagingError};
 
 use super::balanced;
+use crate::hooked_staging::{Hook, Hooked, Touch};
 use crate::installation::{ANA, Archive, BEN, captured, item, item_with_file};
 
 /// Counts down; at its end the process is as good as dead.
@@ -41,52 +40,19 @@ impl Death {
     }
 }
 
-struct MortalStaging {
-    inner: Arc<dyn Staging>,
-    death: Death,
-}
-
 #[async_trait::async_trait]
-impl Staging for MortalStaging {
-    fn name(&self) -> String {
-        self.inner.name()
+impl Hook for Death {
+    async fn before(&self, touch: Touch, _name: &BlobName) -> Result<(), StagingError> {
+        if matches!(touch, Touch::Put | Touch::Get) {
+            self.point().await;
+        }
+        Ok(())
     }
-    async fn prepare(&self) -> Result<(), StagingError> {
-        self.inner.prepare().await
-    }
-    async fn put(&self, name: &BlobName, bytes: Bytes) -> Result<(), StagingError> {
-        self.death.point().await;
-        let result = self.inner.put(name, bytes).await;
-        self.death.point().await;
-        result
-    }
-    async fn put_stream(
-        &self,
-        name: &BlobName,
-        bytes: ByteStream<std::io::Error>,
-        limit: u64,
-    ) -> Result<StagedStream, StagingError> {
-        self.inner.put_stream(name, bytes, limit).await
-    }
-    async fn get(&self, name: &BlobName, limit: u64) -> Result<Bytes, StagingError> {
-        self.death.point().await;
-        self.inner.get(name, limit).await
-    }
-    async fn get_range(&self, name: &BlobName, range: Range<u64>) -> Result<Bytes, StagingError> {
-        self.death.point().await;
-        self.inner.get_range(name, range).await
-    }
-    async fn open(&self, name: &BlobName) -> Result<ByteStream<StagingError>, StagingError> {
-        self.inner.open(name).await
-    }
-    async fn list(&self, prefix: &str) -> Result<Vec<(BlobName, u64)>, StagingError> {
-        self.inner.list(prefix).await
-    }
-    async fn copy(&self, from: &BlobName, to: &BlobName) -> Result<(), StagingError> {
-        self.inner.copy(from, to).await
-    }
-    async fn remove(&self, name: &BlobName) -> Result<(), StagingError> {
-        self.inner.remove(name).await
+
+    async fn after(&self, touch: Touch) {
+        if touch == Touch::Put {
+            self.point().await;
+        }
     }
 }
 
@@ -152,7 +118,7 @@ fn run_until_death(archive: &Archive, order: Order, points: u32, imports: &Impor
         let holder = app.presence.holder.0.clone();
         let staging = Arc::clone(&app.remotes.staging);
         staging.prepare().await.unwrap();
-        app.remotes.staging = Arc::new(MortalStaging { inner: staging, death: death.clone() });
+        app.remotes.staging = Arc::new(Hooked::around(staging, death.clone()));
         let inner = Arc::clone(&app.remotes.door);
         app.remotes.door = Arc::new(MortalDoor { inner, death: death.clone(), imports: Arc::clone(imports) });
         let pipeline = app.pipeline(CancellationToken::new());

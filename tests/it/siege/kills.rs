@@ -8,6 +8,7 @@ use whatsapp_archiver::failpoint;
 use super::mailboxes::Town;
 use super::population::Dice;
 use super::site::{Site, Staged, census};
+use crate::kill::{kill_after, kill_at};
 use crate::servers::dovecot::Dovecot;
 use crate::servers::graph::GraphServer;
 
@@ -31,7 +32,7 @@ async fn killed_at(turn: usize, dovecot: &Arc<Dovecot>, points: &[(&str, u32)]) 
     let site = site(turn, turn as u64, dovecot);
     let what = format!("{}, killed at {points:?}", site.town.name());
     for (point, count) in points {
-        assert!(site.kill_at(point, *count), "{what}: {point}:{count} is passed");
+        assert!(kill_at(site.run_once(), point, *count), "{what}: {point}:{count} is passed");
     }
     site.finish(&what).await;
 }
@@ -79,7 +80,7 @@ async fn killed_at_random(turn: usize, seed: u64, kills: u32, dovecot: &Arc<Dove
     while killed < kills && most > 4 {
         let lines = 1 + dice.below(most);
         moments.push(lines);
-        if site.kill_after(lines) {
+        if kill_after(site.run_once(), lines) {
             killed += 1;
         } else {
             most = lines / 2;

@@ -1,7 +1,6 @@
 //! A place where the program runs: its configuration and files, TeleMessage on the wire, staging, a ledger and mailboxes;
 //! and the program as a process that is started, killed and started again.
 
-use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
 
 use chrono::{DateTime, Duration, Utc};
@@ -150,26 +149,12 @@ impl Site {
         command
     }
 
+    pub(super) fn run_once(&self) -> Command {
+        self.command(&["run", "--once"])
+    }
+
     pub(super) fn run(&self) -> Output {
-        self.command(&["run", "--once"]).output().unwrap()
-    }
-
-    /// Kills a run when a point is passed for the n-th time. False where the run ended before that.
-    pub(super) fn kill_at(&self, point: &str, count: u32) -> bool {
-        let order = format!("{point}:{count}");
-        let output = self.command(&["run", "--once"]).env("WHATSAPP_ARCHIVER_FAIL_AT", order).output().unwrap();
-        assert!(matches!(output.status.code(), None | Some(0)), "{}", told(&output));
-        output.status.code().is_none()
-    }
-
-    /// Kills a run after its n-th line of log. False where it ended before that.
-    pub(super) fn kill_after(&self, lines: usize) -> bool {
-        let mut run = self.command(&["run", "--once"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(run.stderr.take().unwrap()).lines();
-        let ended = log.by_ref().take(lines).map_while(Result::ok).count() < lines;
-        run.kill().unwrap();
-        run.wait().unwrap();
-        !ended
+        self.run_once().output().unwrap()
     }
 
     /// Runs until a run succeeds, for `most` runs at the most.
