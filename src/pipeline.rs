@@ -119,6 +119,8 @@ pub enum Order {
     Backfill(Window),
     /// What is held or failed, from staging.
     Retry(ItemSelection),
+    /// Copies that are open, and nothing else: those of which a verification found that they are missing.
+    Restore,
     /// The ledger itself, after a loss: from staging and the mailboxes.
     Rebuild,
 }

@@ -1,7 +1,8 @@
 //! Verification: whether each copy that the ledger has as imported is in its mailbox, unaltered, once; and whether the
 //! archive folders hold messages of ours that the ledger doesn't know.
 //!
-//! Only reads. Mailboxes are read a few at a time, each in batches, so that memory is bounded by neither the ledger nor
+//! Only reads, unless it is to restore: then what is missing becomes of unknown outcome, so that the next run looks it up once more
+//! and sends it. Mailboxes are read a few at a time, each in batches, so that memory is bounded by neither the ledger nor
 //! the number of findings. What can't be read is told as such, never as intact.
 
 use std::io;
@@ -11,6 +12,7 @@ use futures_util::{TryStreamExt as _, stream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::SharedClock;
 use crate::convert::Manifest;
 use crate::identity::{Identity, MessageId};
 use crate::item::ItemId;
@@ -108,6 +110,10 @@ pub struct Verified {
     pub checked: u64,
     /// Findings that are damage, unreadable mailboxes among them.
     pub damage: u64,
+    /// Copies that are missing.
+    pub missing: u64,
+    /// Those of them that the next run looks up once more, and sends.
+    pub to_restore: u64,
 }
 
 /// Why a verification has no result.
@@ -135,11 +141,16 @@ pub struct Verifier {
     pub retrier: Retrier,
     /// Ends the verification.
     pub stop: CancellationToken,
+    /// What tells when a missing copy may be looked up once more.
+    pub clock: SharedClock,
+    /// Whether missing copies are left to the next run, which looks them up once more, and sends them.
+    pub restores: bool,
 }
 
 /// What a mailbox's reader tells.
 enum Note {
     Checked(u64),
+    ToRestore(u64),
     Found(Finding),
 }
 
@@ -166,7 +177,9 @@ impl Verifier {
             while let Some(note) = told.recv().await {
                 match note {
                     Note::Checked(count) => verified.checked += count,
+                    Note::ToRestore(count) => verified.to_restore += count,
                     Note::Found(finding) => {
+                        verified.missing += u64::from(finding.wrong == Wrong::Missing);
                         verified.damage += u64::from(finding.wrong.is_damage());
                         tell(finding)?;
                     }
@@ -246,12 +259,12 @@ impl Verifier {
         copies: Vec<KnownCopy>,
         notes: &mpsc::Sender<Note>,
     ) -> Result<(), ReadError> {
-        let imported: Vec<(Option<ItemId>, ImportedCopy)> =
-            copies.into_iter().filter_map(|copy| Some((copy.item, copy.imported?))).collect();
+        let imported: Vec<(Identity, Option<ItemId>, ImportedCopy)> =
+            copies.into_iter().filter_map(|copy| Some((copy.identity, copy.item, copy.imported?))).collect();
         if imported.is_empty() {
             return Ok(());
         }
-        let manifests: Vec<Manifest> = imported.iter().map(|(_, copy)| copy.manifest.clone()).collect();
+        let manifests: Vec<Manifest> = imported.iter().map(|(.., copy)| copy.manifest.clone()).collect();
         let verdicts = self.retrier.run("verifying copies", || self.door.verify(mailbox, &manifests)).await?;
         if verdicts.len() != imported.len() {
             let (asked, given) = (imported.len(), verdicts.len());
@@ -260,10 +273,19 @@ impl Verifier {
         }
         // A reader that is gone ends the whole verification.
         let _ = notes.send(Note::Checked(verdicts.len() as u64)).await;
-        for ((item, copy), verdict) in imported.into_iter().zip(verdicts) {
+        let mut missing = Vec::new();
+        for ((identity, item, copy), verdict) in imported.into_iter().zip(verdicts) {
             if let Some(wrong) = wrong(verdict, &copy) {
+                if wrong == Wrong::Missing {
+                    missing.push(identity);
+                }
                 send(notes, finding(wrong, item, Some(copy.manifest.message_id), mailbox)).await;
             }
+        }
+        if self.restores && !missing.is_empty() {
+            let settle = chrono::Duration::from_std(self.door.settle()).unwrap_or_default();
+            let doubted = self.ledger.doubt_imported(&mailbox.id, &missing, self.clock.now() + settle).await?;
+            let _ = notes.send(Note::ToRestore(doubted)).await;
         }
         Ok(())
     }

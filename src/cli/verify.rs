@@ -9,11 +9,11 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, Exit, Format, block_on, output};
+use super::{CommandError, CommandResult, Context, Exit, Format, administrator, block_on, output, run::run_order};
 use crate::app::{self, App};
-use crate::ledger::{Ledger, LedgerError, RunId};
+use crate::ledger::{ActionKind, Ledger, LedgerError, RunId};
 use crate::lifecycle::{Signals, stop_on_signal};
-use crate::pipeline::RunError;
+use crate::pipeline::{Order, RunError};
 use crate::report::lists::csv_line;
 use crate::retry::Retrier;
 use crate::verify::spool::Spool;
@@ -27,6 +27,9 @@ pub(super) struct Arguments {
     /// Only what this run's account has as imported; without it everything, and what else is in the archive folders
     #[arg(long)]
     run: Option<String>,
+    /// Send missing copies again, in a run of its own: each is looked up once more before
+    #[arg(long)]
+    restore: bool,
     /// How it is written
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -46,12 +49,20 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
         check_ledger(&app, &stop).await?;
+        if arguments.restore {
+            let what = run
+                .as_ref()
+                .map_or_else(|| "what is missing".to_owned(), |run| format!("what is missing of run {run}"));
+            administrator::acts(context, &app.ledger, ActionKind::Restore, &what).await?;
+        }
         let policy = app::settings(&config, None).retry;
         let verifier = Verifier {
             ledger: app.ledger.clone(),
             door: std::sync::Arc::clone(&app.remotes.door),
             retrier: Retrier::new(std::sync::Arc::clone(&app.clock), policy, stop.clone()),
-            stop,
+            stop: stop.clone(),
+            clock: std::sync::Arc::clone(&app.clock),
+            restores: arguments.restore,
         };
         let written = match arguments.format {
             Format::Json => write_json(&verifier, run.as_ref()).await,
@@ -59,12 +70,43 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             Format::Table => write_table(&verifier, run.as_ref()).await,
         };
         match written {
-            Ok(outcome) => Ok(if outcome.damage == 0 { Exit::Done } else { Exit::Failed }),
+            Ok(outcome) => {
+                if arguments.restore {
+                    restore(context, &app, arguments, outcome, stop).await?;
+                }
+                Ok(if outcome.damage == 0 { Exit::Done } else { Exit::Failed })
+            }
             // Whoever read the findings has gone: that says nothing of those not read.
             Err(VerifyError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Failed),
             Err(error) => Err(CommandError::Other(error.into())),
         }
     })
+}
+
+/// Has the missing copies sent that can be. Beside a list for other programs nothing is printed: the log and the report tell it.
+async fn restore(
+    context: &Context,
+    app: &App,
+    arguments: &Arguments,
+    verified: Verified,
+    stop: CancellationToken,
+) -> Result<(), CommandError> {
+    let purged = verified.missing.saturating_sub(verified.to_restore);
+    if purged > 0 {
+        tracing::warn!(
+            event = "copies_not_restored",
+            copies = purged,
+            "missing copies can't be sent again: their items are purged from staging"
+        );
+    }
+    if verified.to_restore == 0 {
+        return Ok(());
+    }
+    let finished = run_order(app, Order::Restore, stop).await?;
+    if arguments.format == Format::Table {
+        output::tell_finished(context, &finished)?;
+    }
+    Ok(())
 }
 
 /// Fails where what the ledger knows proves nothing: it is not the staging area's, or no run of it has ended.

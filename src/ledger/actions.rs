@@ -11,6 +11,8 @@ use super::{Ledger, LedgerError};
 pub enum ActionKind {
     /// Replayed what was held or failed.
     Retry,
+    /// Had missing copies sent again.
+    Restore,
     /// Read a stated window again.
     Backfill,
     /// Gave held items up.
@@ -26,6 +28,7 @@ impl ActionKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Retry => "retry",
+            Self::Restore => "restore",
             Self::Backfill => "backfill",
             Self::Release => "release",
             Self::RebuildLedger => "rebuild_ledger",

@@ -45,7 +45,7 @@ impl Pipeline {
         let everything = match order {
             Order::Rebuild => true,
             Order::Backfill(window) => ledger.first_window().await?.is_none_or(|first| window.from < first),
-            Order::Regular | Order::Retry(_) => false,
+            Order::Regular | Order::Retry(_) | Order::Restore => false,
         };
         let rebuilt_by = ledger.rebuild_runs().await?.into_iter().collect();
         Ok(Doubt { everything, rebuilt_by, knows_from: ledger.knows_from().await? })

@@ -53,7 +53,7 @@ impl Puller {
         match order {
             Order::Regular => self.pull_regular().await,
             Order::Backfill(window) => self.pull_backfill(window).await,
-            Order::Retry(_) => Ok(()),
+            Order::Retry(_) | Order::Restore => Ok(()),
             Order::Rebuild => self.read_staging().await,
         }
     }

@@ -45,7 +45,7 @@ impl Order {
         match self {
             Self::Regular => RunKind::Regular,
             Self::Backfill(_) => RunKind::Backfill,
-            Self::Retry(_) => RunKind::Retry,
+            Self::Retry(_) | Self::Restore => RunKind::Retry,
             Self::Rebuild => RunKind::Rebuild,
         }
     }
@@ -122,7 +122,7 @@ impl Pipeline {
         if !matches!(order, Order::Rebuild) {
             self.claim_staging().await?;
         }
-        if !matches!(order, Order::Retry(_)) {
+        if !matches!(order, Order::Retry(_) | Order::Restore) {
             self.become_puller(leases).await?;
         }
         self.finish_abandoned(leases, id).await

@@ -15,7 +15,7 @@ impl Replay {
         match order {
             Order::Retry(ItemSelection { reason: Some(reason), .. }) => Self::FailedFor(*reason),
             Order::Retry(_) => Self::Everything,
-            Order::Regular | Order::Backfill(_) | Order::Rebuild => Self::Nothing,
+            Order::Regular | Order::Backfill(_) | Order::Restore | Order::Rebuild => Self::Nothing,
         }
     }
 }
@@ -27,12 +27,16 @@ impl Preparer {
         order: Order,
         pulled: mpsc::Receiver<Vec<Candidate>>,
     ) -> Result<(), RunError> {
-        if let Order::Retry(selection) = &order {
-            self.take_over(Some(selection)).await?;
-            self.replay(selection).await
-        } else {
-            self.take_over(None).await?;
-            self.prepare_all(pulled).await
+        match &order {
+            Order::Retry(selection) => {
+                self.take_over(Some(selection)).await?;
+                self.replay(selection).await
+            }
+            Order::Restore => self.take_over_copies(None).await,
+            Order::Regular | Order::Backfill(_) | Order::Rebuild => {
+                self.take_over(None).await?;
+                self.prepare_all(pulled).await
+            }
         }
     }
 

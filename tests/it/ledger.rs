@@ -22,6 +22,7 @@ mod damage;
 mod help;
 mod model;
 mod presence;
+mod verification;
 
 use contract::ledger_contract;
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{TimeZone as _, Utc};
 use serde_json::Value;
+use sqlx::Connection as _;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::{ManualClock, SharedClock};
 use whatsapp_archiver::convert::{Manifest, Message};
@@ -93,6 +94,46 @@ fn damage_of_each_kind_is_told_apart() {
     assert_eq!(kinds, ["altered", "doubled", "extra", "missing"]);
     let table = archive.run_to(1, &["verify"]);
     assert!(table.contains("DAMAGE FOUND, 1 missing, 1 doubled, 1 altered, 1 extra"), "{table}");
+}
+
+#[test]
+fn what_is_missing_is_sent_again_once() {
+    let archive = archive();
+    let missing = archive.mail(BEN, "message 1");
+    let missing_id = message_id(&missing);
+    fs::remove_file(missing).unwrap();
+    move_to_folder(&archive, BEN, &archive.mail(BEN, "message 3"));
+    let before = archive.message_ids(ANA);
+
+    let result = archive.verify(1, &["--restore"]);
+    assert_eq!(entries(&result, "missing"), [("1".to_owned(), BEN.to_owned())]);
+    assert_eq!(message_id(&archive.mail(BEN, "message 1")), missing_id);
+    assert_eq!(archive.verify(0, &["--restore"])["checked"], 12, "nothing is doubled, nothing missing");
+    assert_eq!(archive.message_ids(ANA), before);
+    let report = archive.report();
+    assert_eq!((&report["kind"], &report["deliveries"]["imported"]), (&"retry".into(), &1.into()), "{report}");
+    assert_eq!(report["deliveries"]["available_for_import"], 1, "{report}");
+
+    fs::remove_dir_all(archive.path("mailboxes").join(ANA)).unwrap();
+    assert!(archive.run_to(1, &["verify", "--restore"]).contains("6 missing"));
+    assert_eq!(archive.message_ids(ANA), before);
+    archive.verify(0, &[]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_purged_can_not_be_sent_again() {
+    let archive = archive();
+    fs::remove_file(archive.mail(BEN, "message 1")).unwrap();
+    let mut ledger =
+        sqlx::SqliteConnection::connect(&format!("sqlite://{}", archive.path("ledger.db").display())).await.unwrap();
+    sqlx::query("UPDATE staged_windows SET state = 'purged'").execute(&mut ledger).await.unwrap();
+    ledger.close().await.unwrap();
+    let run = archive.report()["run"].clone();
+    let told = tokio::task::block_in_place(|| archive.run(&["verify", "--restore"]));
+    assert_eq!(told.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&told.stderr).contains("copies_not_restored"), "{told:?}");
+    assert_eq!(archive.report()["run"], run, "no run was begun");
+    assert_eq!(entries(&archive.verify(1, &[]), "missing").len(), 1);
 }
 
 #[test]
@@ -198,8 +239,10 @@ async fn verifier(archive: &Archive, failures: u32, error: ImportError) -> (Veri
     let verifier = Verifier {
         ledger: app.ledger.clone(),
         door: Arc::new(Failing { inner, failures: AtomicU32::new(failures), error }),
-        retrier: Retrier::new(clock, policy, stop.clone()),
+        retrier: Retrier::new(Arc::clone(&clock), policy, stop.clone()),
         stop: stop.clone(),
+        clock,
+        restores: false,
     };
     (verifier, stop)
 }

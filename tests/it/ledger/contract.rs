@@ -77,6 +77,11 @@ macro_rules! ledger_contract {
             async fn two_processes_open_a_new_ledger_at_once() {
                 crate::ledger::contract::two_processes_open_a_new_ledger_at_once($database).await;
             }
+            #[tokio::test]
+            async fn missing_copies_are_unknown_again_unless_their_items_are_purged() {
+                crate::ledger::verification::missing_copies_are_unknown_again_unless_their_items_are_purged($database)
+                    .await;
+            }
             #[test]
             fn it_does_what_a_simple_model_does() {
                 crate::ledger::model::it_does_what_a_simple_model_does(&|| $database);
