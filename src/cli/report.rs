@@ -6,11 +6,16 @@ use super::{CommandError, CommandResult, Context, Exit, Format, ShowNumbers, blo
 use crate::ledger::{Ledger, RunId, RunRecord};
 use crate::report::{Report, html};
 
+mod list;
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The run [default: the latest]
     #[arg(long)]
     run: Option<String>,
+    /// The runs and their ids instead, newest first
+    #[arg(long, conflicts_with = "run")]
+    list: bool,
     /// How it is written
     #[arg(long, value_enum, default_value = "table")]
     format: ReportFormat,
@@ -47,6 +52,11 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin()?;
     block_on(async {
         let ledger = context.ledger(&config).await?;
+        if arguments.list {
+            let no_page = || CommandError::Usage("a list is written as table, json or csv".to_owned());
+            list::print(&ledger, arguments.format.other().ok_or_else(no_page)?).await?;
+            return Ok(Exit::Done);
+        }
         let run = find_run(&ledger, arguments.run.as_deref()).await?;
         let report = Report::of(&ledger, &run).await.map_err(anyhow::Error::from)?;
         if let Some(format) = arguments.format.other() {
@@ -66,7 +76,7 @@ async fn find_run(ledger: &Ledger, id: Option<&str>) -> Result<RunRecord, Comman
         None => ledger.runs(1).await.map_err(anyhow::Error::from)?.pop(),
     };
     found.ok_or_else(|| match id {
-        Some(id) => CommandError::Usage(format!("there is no run {id}; `status` names the last one")),
+        Some(id) => CommandError::Usage(format!("there is no run {id}; `report --list` names them")),
         None => CommandError::Other(anyhow::anyhow!("there is no run yet; `run --once` makes one")),
     })
 }

@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         if let Some(run) = &selection.run
             && app.ledger.run(run).await.map_err(anyhow::Error::from)?.is_none()
         {
-            return Err(CommandError::Usage(format!("there is no run {run}; `report` and `status` name the runs")));
+            return Err(CommandError::Usage(format!("there is no run {run}; `report --list` names them")));
         }
         if selects_nothing(&app, &selection).await? {
             output::print("Nothing that is held fits; no run was started.\n")?;

@@ -44,7 +44,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         if let Some(run) = &run
             && app.ledger.run(run).await.map_err(anyhow::Error::from)?.is_none()
         {
-            return Err(CommandError::Usage(format!("there is no run {run}; `status` names the last one")));
+            return Err(CommandError::Usage(format!("there is no run {run}; `report --list` names them")));
         }
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());

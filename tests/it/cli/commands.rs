@@ -179,6 +179,24 @@ fn keys_can_be_set_from_the_environment() {
 }
 
 #[test]
+fn the_runs_are_listed() {
+    let trial = Trial::imported();
+    trial.prints(&["retry"]);
+    let list = trial.json(&["report", "--list", "--format", "json"]);
+    let runs = list["runs"].as_array().unwrap();
+    let kinds: Vec<_> = runs.iter().map(|run| run["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["retry", "regular"]);
+    let first = runs[1]["run"].as_str().unwrap();
+    assert_eq!(trial.json(&["report", "--run", first, "--format", "json"])["run"], first);
+    let csv = trial.prints(&["report", "--list", "--format", "csv"]);
+    assert!(csv.starts_with("run,kind,status,started,from,to,items,") && csv.lines().count() == 3, "{csv}");
+    assert!(trial.prints(&["report", "--list"]).contains(first));
+    for wrong in [&["--list", "--format", "html"][..], &["--list", "--run", first]] {
+        assert_eq!(trial.run(&[&["report"], wrong].concat()).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
 fn a_release_is_told_before_it_is_done() {
     let trial = Trial::imported();
     let held = || trial.json(&["status", "--json"])["held"].clone();
