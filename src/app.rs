@@ -52,7 +52,7 @@ pub struct App {
 /// Why the program could not be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// The mapping file or the user list is wrong: exit status 78.
+    /// The mapping file or the user list is wrong, or both are: exit status 78.
     #[error("{0}")]
     Files(#[from] FileProblems),
     /// Anything else.
@@ -127,7 +127,7 @@ fn build_remotes(
     clock: &SharedClock,
     metrics: &Arc<Metrics>,
 ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
-    let Tables { mapping, users } = files::read(config)?;
+    let Tables { mapping, users } = files::read_tables(config)?;
     let http = http_client(config)?.observed_by(metrics.observer());
     let remotes = Remotes::build(config, environment, &http, clock, users).map_err(BuildError::Other)?;
     let throttle = Arc::clone(&remotes.throttle);

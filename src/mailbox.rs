@@ -54,6 +54,13 @@ pub enum Verdict {
         /// How often.
         copies: usize,
     },
+    /// There, and as it was sent but for files that are not there.
+    LacksFiles {
+        /// How many are there.
+        there: usize,
+        /// How many were sent.
+        sent: usize,
+    },
     /// There, but not as it was sent.
     Altered {
         /// What differs.

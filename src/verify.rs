@@ -322,8 +322,13 @@ fn wrong(verdict: Verdict, copy: &ImportedCopy) -> Option<Wrong> {
         Verdict::Intact => None,
         Verdict::Missing => Some(Wrong::Missing),
         Verdict::Doubled { copies } => Some(Wrong::Doubled { copies }),
-        Verdict::Altered { detail } if copy.lacks_files => {
-            Some(Wrong::Unproven { detail: format!("its mailbox refused a file of it when it was imported; {detail}") })
+        Verdict::LacksFiles { there, sent } if copy.lacks_files => {
+            let detail =
+                format!("its mailbox refused a file of it when it was imported; it has {there} attachments of {sent}");
+            Some(Wrong::Unproven { detail })
+        }
+        Verdict::LacksFiles { there, sent } => {
+            wrong(Verdict::Altered { detail: format!("it has {there} attachments instead of {sent}") }, copy)
         }
         Verdict::Altered { detail } if copy.sent => Some(Wrong::Altered { detail }),
         Verdict::Altered { detail } => Some(Wrong::Unproven { detail }),
@@ -410,8 +415,11 @@ mod tests {
         let altered = || Verdict::Altered { detail: "x".to_owned() };
         assert!(wrong(altered(), &copy(true, false)).unwrap().is_damage());
         assert!(!wrong(altered(), &copy(false, false)).unwrap().is_damage());
-        let refused = wrong(altered(), &copy(true, true)).unwrap();
+        let lacks = || Verdict::LacksFiles { there: 1, sent: 2 };
+        let refused = wrong(lacks(), &copy(true, true)).unwrap();
         assert!(!refused.is_damage() && refused.detail().unwrap().contains("refused a file"));
+        assert!(wrong(lacks(), &copy(true, false)).unwrap().is_damage());
+        assert!(wrong(altered(), &copy(true, true)).unwrap().is_damage(), "a refused file excuses nothing else");
         assert!(wrong(Verdict::Missing, &copy(true, true)).unwrap().is_damage());
         assert_eq!(wrong(Verdict::Intact, &copy(true, false)), None);
     }

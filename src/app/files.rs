@@ -40,19 +40,22 @@ pub struct Tables {
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// Reads the files that a configuration names; what is wrong with any of them is told at once.
-pub fn read(config: &Config) -> Result<Tables, FileProblems> {
+/// Reads the tables that a configuration names; what is wrong with either of them is told at once.
+pub fn read_tables(config: &Config) -> Result<Tables, FileProblems> {
     let named = config.tables();
-    let (mapping, users) = (read_mapping(&named), read_users(&named));
-    let keys = [signing_key(config).err(), certificate(config).err()];
-    match (mapping, users, keys) {
-        (Ok(mapping), Ok(users), [None, None]) => Ok(Tables { mapping, users }),
-        (mapping, users, keys) => {
-            let tables = mapping.err().into_iter().chain(users.err()).map(|problems| problems.0);
-            let keys = keys.into_iter().flatten().map(|wrong| wrong.to_string());
-            Err(FileProblems(tables.chain(keys).collect::<Vec<_>>().join("\n")))
+    match (read_mapping(&named), read_users(&named)) {
+        (Ok(mapping), Ok(users)) => Ok(Tables { mapping, users }),
+        (mapping, users) => {
+            let problems = mapping.err().into_iter().chain(users.err()).map(|problems| problems.0);
+            Err(FileProblems(problems.collect::<Vec<_>>().join("\n")))
         }
     }
+}
+
+/// What is wrong with keys that are there. One that can't be had may be there the next time.
+pub fn problems_of_keys(config: &Config) -> Vec<WrongKey> {
+    let wrong = [signing_key(config).err(), certificate(config).err()];
+    wrong.into_iter().flatten().filter(|wrong| !matches!(wrong, WrongKey::Unreadable(_))).collect()
 }
 
 /// What is wrong with the tables that a configuration names which is wrong itself.

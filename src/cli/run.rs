@@ -8,8 +8,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandResult, Context, block_on, output};
-use crate::app::App;
+use super::{CommandError, CommandResult, Context, block_on, output};
+use crate::app::{App, files};
 use crate::daemon::Daemon;
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::{Order, Pipeline, Progress, RunFinished};
@@ -27,6 +27,11 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     block_on(async {
         // Before any start-up work, so that a signal never finds the program deaf.
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
+        let keys = files::problems_of_keys(&config);
+        if !keys.is_empty() {
+            let told: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            return Err(CommandError::Configuration(told.join("\n")));
+        }
         let app = context.app(&config).await?;
         if !arguments.once {
             let stop = CancellationToken::new();

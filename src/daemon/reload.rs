@@ -36,7 +36,11 @@ impl Daemon {
 
     /// Reads the configuration again, at SIGHUP.
     pub(super) fn reload_configuration(&mut self) {
-        match (self.loader)() {
+        let keys_too = |config: Config| match files::problems_of_keys(&config).first() {
+            Some(wrong) => Err(wrong.to_string()),
+            None => Ok(config),
+        };
+        match (self.loader)().and_then(keys_too) {
             Ok(config) => {
                 self.tell_what_needs_a_restart(&config);
                 self.take_configuration(Arc::new(config), "the configuration");

@@ -288,7 +288,7 @@ impl Ledger {
                 "UPDATE items SET claim_holder = $1, claim_until = $2 WHERE item_no IN {}",
                 list_of_placeholders(3, chunk.len())
             );
-            let mut query = query_of(statement).bind(holder.0.clone()).bind(millis(until));
+            let mut query = query_of_many(self.dialect, statement).bind(holder.0.clone()).bind(millis(until));
             for item in chunk {
                 query = query.bind(item.no.0);
             }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
-use super::sql::{self, ROWS, list_of_placeholders, millis, query_of, rows_of_placeholders};
+use super::sql::{self, ROWS, list_of_placeholders, millis, query_of_many, rows_of_placeholders};
 use super::{Ledger, LedgerError, RunId};
 use crate::resolve::MailboxId;
 
@@ -73,7 +73,7 @@ impl Ledger {
                 rows_of_placeholders(chunk.len(), 3),
                 millis(now),
             );
-            let mut query = query_of(insert);
+            let mut query = query_of_many(self.dialect, insert);
             for resource in chunk {
                 query = query.bind(resource.clone()).bind(holder.0.clone()).bind(millis(until));
             }
@@ -83,7 +83,7 @@ impl Ledger {
                 "SELECT resource FROM leases WHERE holder = $1 AND resource IN {}",
                 list_of_placeholders(2, chunk.len())
             );
-            let mut query = query_of(held).bind(holder.0.clone());
+            let mut query = query_of_many(self.dialect, held).bind(holder.0.clone());
             for resource in chunk {
                 query = query.bind(resource.clone());
             }

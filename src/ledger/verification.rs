@@ -33,7 +33,7 @@ pub struct ImportedCopy {
     /// Whether this ledger had it sent. One that was found by a look-up was sent before the ledger's own time, so that its
     /// manifest is of a conversion made anew, not of what was sent.
     pub sent: bool,
-    /// Whether the mailbox refused a file of it; which one is not on record.
+    /// Whether the mailbox refused a file of it for good. Which one is not on record.
     pub lacks_files: bool,
 }
 

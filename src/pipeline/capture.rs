@@ -15,8 +15,11 @@ use crate::item::{Item, ItemKey};
 use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, NewItem};
 use crate::window::Window;
 
-/// Where an item lies in a page, and what names it.
-pub(super) type Found = (ItemKey, Range<usize>);
+/// An item in a page: what names it, and where it lies.
+pub(super) struct Found {
+    pub(super) key: ItemKey,
+    pub(super) range: Range<usize>,
+}
 
 /// An item of a page that the ledger doesn't know.
 pub(super) struct Capture {
@@ -27,7 +30,7 @@ pub(super) struct Capture {
 impl Capture {
     /// The capture at `found`, of these bytes, that was read as `item` now.
     pub(super) fn new(
-        (key, range): Found,
+        Found { key, range }: Found,
         raw: &[u8],
         item: Result<Item, Malformed>,
         (attachments, content): (Vec<AttachmentRecord>, Option<Content>),
@@ -82,7 +85,8 @@ impl Puller {
         let key = |range: &Range<usize>| ItemKey(Digest::of(body.get(range.clone()).unwrap_or_default()));
         let keys: Vec<ItemKey> = items.iter().map(key).collect();
         let mut known = self.pipeline.parts.ledger.known(&keys).await?;
-        Ok(keys.into_iter().zip(items.iter().cloned()).filter(|(key, _)| known.insert(*key)).collect())
+        let found = keys.into_iter().zip(items).map(|(key, range)| Found { key, range: range.clone() });
+        Ok(found.filter(|found| known.insert(found.key)).collect())
     }
 
     /// Hands captures on to be prepared, under the numbers that the ledger gave them.

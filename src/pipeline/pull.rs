@@ -273,16 +273,16 @@ impl Puller {
         body: &Bytes,
         found: Found,
     ) -> Result<Capture, RunError> {
-        let raw = body.get(found.1.clone()).unwrap_or_default();
+        let raw = body.get(found.range.clone()).unwrap_or_default();
         let item = Item::read(raw, now);
-        let content = match &item {
+        let attachments = match &item {
             Ok(item) => {
                 super::unfamiliar::tell(item);
-                self.take_attachments(window, found.0, item, raw).await?
+                self.take_attachments(window, found.key, item, raw).await?
             }
             Err(_) => (Vec::new(), None),
         };
-        Ok(Capture::new(found, raw, item, content, window, now))
+        Ok(Capture::new(found, raw, item, attachments, window, now))
     }
 
     /// Stages an item's attachments, and keeps their bytes where there is space for them.

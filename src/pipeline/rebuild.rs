@@ -203,10 +203,10 @@ impl Puller {
         let now = self.pipeline.now();
         let mut captures = Vec::new();
         for found in self.unknown(place.body, items).await? {
-            let raw = place.body.get(found.1.clone()).unwrap_or_default();
+            let raw = place.body.get(found.range.clone()).unwrap_or_default();
             let item = Item::read(raw, now);
             let attachments = match &item {
-                Ok(item) => self.staged_attachments(item, raw, files.get(&found.0)).await?,
+                Ok(item) => self.staged_attachments(item, raw, files.get(&found.key)).await?,
                 Err(_) => Vec::new(),
             };
             captures.push(Capture::new(found, raw, item, (attachments, None), place.window, now));

@@ -116,7 +116,8 @@ impl Pipeline {
         }
     }
 
-    /// Sees to it that the staging area is this ledger's, that nobody else pulls, and that no run is open whose process has gone.
+    /// Sees to it that the staging area is this ledger's (a rebuild takes it over later), that nobody else pulls (where the order is
+    /// to pull), and that no run is open whose process has gone.
     async fn get_ready(&self, leases: &Arc<Leases>, id: &RunId, order: &Order) -> Result<(), RunError> {
         self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
         if !matches!(order, Order::Rebuild) {

@@ -23,7 +23,7 @@ pub(crate) trait Hook: Send + Sync {
     /// Before it is done; after an error it isn't.
     async fn before(&self, touch: Touch, name: &BlobName) -> Result<(), StagingError>;
 
-    /// After it was done.
+    /// After it was done, or was tried.
     async fn after(&self, _touch: Touch) {}
 }
 

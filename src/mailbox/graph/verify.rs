@@ -27,26 +27,18 @@ impl GraphDoor {
         let copies = self.calls.copies(mailbox, &manifest.message_id, true).await?;
         match copies.as_slice() {
             [] => Ok(Verdict::Missing),
-            [copy] => Ok(match self.difference(mailbox, copy, manifest).await? {
-                Some(detail) => Verdict::Altered { detail },
-                None => Verdict::Intact,
-            }),
+            [copy] => self.compare_copy(mailbox, copy, manifest).await,
             several => Ok(Verdict::Doubled { copies: several.len() }),
         }
     }
 
-    /// What differs between a copy and what was sent.
-    async fn difference(
-        &self,
-        mailbox: &MailboxId,
-        copy: &Copy,
-        manifest: &Manifest,
-    ) -> Result<Option<String>, CallError> {
+    /// Compares a copy with what was sent.
+    async fn compare_copy(&self, mailbox: &MailboxId, copy: &Copy, manifest: &Manifest) -> Result<Verdict, CallError> {
         if let Some(mismatch) = copy.created.mismatch(manifest.message_id.as_str(), manifest.date) {
-            return Ok(Some(mismatch));
+            return Ok(altered(mismatch));
         }
         if Digest::of(copy.subject.as_deref().unwrap_or_default().as_bytes()) != manifest.subject {
-            return Ok(Some("the subject is another".to_owned()));
+            return Ok(altered("the subject is another"));
         }
         let made = copy.made();
         let own = made.as_ref().map_or(0, |made| made.files.saturating_sub(manifest.attachments.len()));
@@ -54,40 +46,40 @@ impl GraphDoor {
         // the ledger has none.
         let sent = if own == 0 { manifest.text.or(made.map(|made| made.text)) } else { made.map(|made| made.text) };
         if sent.is_some_and(|sent| copy.html().is_none_or(|html| body_text::digest(html) != sent)) {
-            return Ok(Some("the text of the body is another".to_owned()));
+            return Ok(altered("the text of the body is another"));
         }
         if own == 0 && manifest.attachments.is_empty() && copy.certainly_has_no_files() {
-            return Ok(None);
+            return Ok(Verdict::Intact);
         }
-        self.difference_of_files(mailbox, &copy.created.id, manifest, own).await
+        self.compare_files(mailbox, &copy.created.id, manifest, own).await
     }
 
     /// Compares the files byte by byte. `own` files of our own making may be among them.
-    async fn difference_of_files(
+    async fn compare_files(
         &self,
         mailbox: &MailboxId,
         id: &str,
         manifest: &Manifest,
         own: usize,
-    ) -> Result<Option<String>, CallError> {
+    ) -> Result<Verdict, CallError> {
         let mut present = self.calls.files(mailbox, id).await?;
         for _ in 0..own {
             let place = present.iter().position(|file| file.name.as_deref() == Some(WHOLE_BODY_FILE));
             let Some(whole) = place.map(|place| present.swap_remove(place)) else {
-                return Ok(Some("the file with the whole message is missing".to_owned()));
+                return Ok(altered("the file with the whole message is missing"));
             };
             // The MIME form has the same body, and is no shorter.
             let Some(bytes) = self.calls.file(mailbox, id, &whole, manifest.size).await? else {
-                return Ok(Some("the file with the whole message is another".to_owned()));
+                return Ok(altered("the file with the whole message is another"));
             };
             let text = std::str::from_utf8(&bytes).ok().map(body_text::digest);
             if manifest.text.is_some_and(|sent| text != Some(sent)) {
-                return Ok(Some("the file with the whole message is another".to_owned()));
+                return Ok(altered("the file with the whole message is another"));
             }
         }
-        if present.len() != manifest.attachments.len() {
-            let (there, sent) = (present.len(), manifest.attachments.len());
-            return Ok(Some(format!("it has {there} attachments instead of {sent}")));
+        let (there, sent) = (present.len(), manifest.attachments.len());
+        if there > sent {
+            return Ok(altered(format!("it has {there} attachments instead of {sent}")));
         }
         let mut open: HashMap<Digest, usize> = HashMap::new();
         for attachment in &manifest.attachments {
@@ -98,9 +90,13 @@ impl GraphDoor {
             let digest = self.calls.file_digest(mailbox, id, file, largest).await?;
             match digest.and_then(|digest| open.get_mut(&digest)) {
                 Some(count) if *count > 0 => *count -= 1,
-                _ => return Ok(Some("an attachment has other bytes".to_owned())),
+                _ => return Ok(altered("an attachment has other bytes")),
             }
         }
-        Ok(None)
+        Ok(if there < sent { Verdict::LacksFiles { there, sent } } else { Verdict::Intact })
     }
+}
+
+fn altered(detail: impl Into<String>) -> Verdict {
+    Verdict::Altered { detail: detail.into() }
 }
