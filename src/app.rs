@@ -127,7 +127,7 @@ fn build_remotes(
     clock: &SharedClock,
     metrics: &Arc<Metrics>,
 ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
-    let Tables { mapping, users } = files::read_tables(config)?;
+    let Tables { mapping, users } = files::read_tables(&config.tables())?;
     let http = http_client(config)?.observed_by(metrics.observer());
     let remotes = Remotes::build(config, environment, &http, clock, users).map_err(BuildError::Other)?;
     let throttle = Arc::clone(&remotes.throttle);

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::app::{App, BuildError, files};
 use crate::config::Config;
+use crate::ledger::{Ledger, RunId, RunRecord};
 use crate::telemetry::{self, LogFormat};
 
 mod administrator;
@@ -265,18 +266,26 @@ impl Context {
     }
 
     /// Opens the ledger alone, for commands that only read it.
-    async fn ledger(&self, config: &Config) -> Result<crate::ledger::Ledger, CommandError> {
+    async fn ledger(&self, config: &Config) -> Result<Ledger, CommandError> {
         Ok(crate::app::open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?)
     }
 }
 
 /// Reads the configuration. Where it is wrong, the tables that it names are looked through too, so that all is told at once.
 fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Config, String> {
-    Config::load(path, environment).map_err(|problems| {
-        let tables = files::problems_of_tables(problems.tables());
-        let told = std::iter::once(problems.to_string()).chain(tables.iter().map(ToString::to_string));
-        told.collect::<Vec<_>>().join("\n")
+    Config::load(path, environment).map_err(|problems| match files::read_tables(problems.tables()) {
+        Ok(_) => problems.to_string(),
+        Err(tables) => format!("{problems}\n{tables}"),
     })
+}
+
+/// The run that was named, where one was; it must be there.
+async fn named_run(ledger: &Ledger, id: Option<&str>) -> Result<Option<RunRecord>, CommandError> {
+    let Some(id) = id else { return Ok(None) };
+    match ledger.run(&RunId(id.to_owned())).await.map_err(anyhow::Error::from)? {
+        Some(run) => Ok(Some(run)),
+        None => Err(CommandError::Usage(format!("there is no run {id}; `report --list` names them"))),
+    }
 }
 
 /// Runs a command's asynchronous part.

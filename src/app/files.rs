@@ -40,10 +40,9 @@ pub struct Tables {
 /// Largest file that is read, in bytes.
 const LARGEST: u64 = 64 * 1024 * 1024;
 
-/// Reads the tables that a configuration names; what is wrong with either of them is told at once.
-pub fn read_tables(config: &Config) -> Result<Tables, FileProblems> {
-    let named = config.tables();
-    match (read_mapping(&named), read_users(&named)) {
+/// Reads the tables; what is wrong with either of them is told at once.
+pub fn read_tables(named: &NamedTables) -> Result<Tables, FileProblems> {
+    match (read_mapping(named), read_users(named)) {
         (Ok(mapping), Ok(users)) => Ok(Tables { mapping, users }),
         (mapping, users) => {
             let problems = mapping.err().into_iter().chain(users.err()).map(|problems| problems.0);
@@ -56,11 +55,6 @@ pub fn read_tables(config: &Config) -> Result<Tables, FileProblems> {
 pub fn problems_of_keys(config: &Config) -> Vec<WrongKey> {
     let wrong = [signing_key(config).err(), certificate(config).err()];
     wrong.into_iter().flatten().filter(|wrong| !matches!(wrong, WrongKey::Unreadable(_))).collect()
-}
-
-/// What is wrong with the tables that a configuration names which is wrong itself.
-pub fn problems_of_tables(named: &NamedTables) -> Vec<FileProblems> {
-    read_mapping(named).err().into_iter().chain(read_users(named).err()).collect()
 }
 
 /// Reads the mapping file; nothing where none is named. Warnings are logged.

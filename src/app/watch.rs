@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::config::{Config, UsersKind};
+use crate::config::Config;
 
 /// The files that are read again when they change, as they were at the last look.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ struct Watched {
 type Stamp = (Option<SystemTime>, u64, u64);
 
 impl Watched {
-    fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), seen: stamp(path) }
+    fn new(path: PathBuf) -> Self {
+        Self { seen: stamp(&path), path }
     }
 
     /// Whether the file has changed since the last look. One that has gone away hasn't: editors replace files.
@@ -46,11 +46,8 @@ fn stamp(path: &Path) -> Option<Stamp> {
 impl FileWatch {
     /// The files that a configuration names, as they are now: taken before they are read, so that no change is missed.
     pub fn of(config: &Config) -> Self {
-        let users = match &config.users.kind {
-            UsersKind::List { path } => Some(Watched::new(path)),
-            UsersKind::Graph => None,
-        };
-        Self { mapping: config.mapping.custom.as_deref().map(Watched::new), users }
+        let named = config.tables();
+        Self { mapping: named.mapping.map(Watched::new), users: named.users.map(Watched::new) }
     }
 
     /// Whether the mapping file has changed since the last look.

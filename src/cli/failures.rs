@@ -6,9 +6,11 @@ use clap::Args;
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 
-use super::{CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, output, retry::parse_reason};
+use super::{
+    CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, named_run, output, retry::parse_reason,
+};
 use crate::fault::Reason;
-use crate::ledger::{DeliveryState, FailureFilter, Ledger, RunId};
+use crate::ledger::{DeliveryState, FailureFilter, Ledger};
 use crate::report::lists::{self, Numbers, Rows};
 
 #[derive(Debug, Args)]
@@ -30,12 +32,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin()?;
     block_on(async {
         let ledger = context.ledger(&config).await?;
-        let run = arguments.run.clone().map(RunId);
-        if let Some(run) = &run
-            && ledger.run(run).await.map_err(anyhow::Error::from)?.is_none()
-        {
-            return Err(CommandError::Usage(format!("there is no run {run}; `report --list` names them")));
-        }
+        let run = named_run(&ledger, arguments.run.as_deref()).await?.map(|run| run.id);
         let states = vec![DeliveryState::Failed, DeliveryState::Pending];
         let filter = FailureFilter { run, states, reason: arguments.reason };
         write(&ledger, filter, arguments.format, arguments.numbers.numbers()).await?;

@@ -2,8 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
-use super::{CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, output};
-use crate::ledger::{Ledger, RunId, RunRecord};
+use super::{CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, named_run, output};
+use crate::ledger::{Ledger, RunRecord};
 use crate::report::{Report, html};
 
 mod list;
@@ -71,12 +71,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 
 /// The run that was asked for, or the latest.
 async fn find_run(ledger: &Ledger, id: Option<&str>) -> Result<RunRecord, CommandError> {
-    let found = match id {
-        Some(id) => ledger.run(&RunId(id.to_owned())).await.map_err(anyhow::Error::from)?,
-        None => ledger.runs(1).await.map_err(anyhow::Error::from)?.pop(),
-    };
-    found.ok_or_else(|| match id {
-        Some(id) => CommandError::Usage(format!("there is no run {id}; `report --list` names them")),
-        None => CommandError::Other(anyhow::anyhow!("there is no run yet; `run --once` makes one")),
-    })
+    if let Some(named) = named_run(ledger, id).await? {
+        return Ok(named);
+    }
+    let latest = ledger.runs(1).await.map_err(anyhow::Error::from)?.pop();
+    latest.ok_or_else(|| CommandError::Other(anyhow::anyhow!("there is no run yet; `run --once` makes one")))
 }

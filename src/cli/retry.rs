@@ -3,11 +3,11 @@
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, output, run::run_order};
+use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, named_run, output, run::run_order};
 use crate::app::App;
 use crate::fault::Reason;
 use crate::item::ItemId;
-use crate::ledger::{ActionKind, ItemNo, ItemSelection, RunId};
+use crate::ledger::{ActionKind, ItemNo, ItemSelection};
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::Order;
 
@@ -37,14 +37,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let app = context.app(&config).await?;
         let selection = ItemSelection {
             reason: arguments.reason,
-            run: arguments.run.clone().map(RunId),
+            run: named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id),
             item: arguments.item.map(ItemId),
         };
-        if let Some(run) = &selection.run
-            && app.ledger.run(run).await.map_err(anyhow::Error::from)?.is_none()
-        {
-            return Err(CommandError::Usage(format!("there is no run {run}; `report --list` names them")));
-        }
         if selects_nothing(&app, &selection).await? {
             output::print("Nothing that is held fits; no run was started.\n")?;
             return Ok(Exit::Done);

@@ -9,7 +9,9 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, Exit, Format, administrator, block_on, output, run::run_order};
+use super::{
+    CommandError, CommandResult, Context, Exit, Format, administrator, block_on, named_run, output, run::run_order,
+};
 use crate::app::{self, App};
 use crate::ledger::{ActionKind, Ledger, LedgerError, RunId};
 use crate::lifecycle::{Signals, stop_on_signal};
@@ -40,12 +42,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     block_on(async {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
         let app = context.app(&config).await?;
-        let run = arguments.run.clone().map(RunId);
-        if let Some(run) = &run
-            && app.ledger.run(run).await.map_err(anyhow::Error::from)?.is_none()
-        {
-            return Err(CommandError::Usage(format!("there is no run {run}; `report --list` names them")));
-        }
+        let run = named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id);
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
         check_ledger(&app, &stop).await?;
