@@ -152,7 +152,7 @@ impl Daemon {
                         Ended::Help(helped) => note_help(&helped),
                     };
                 }
-                () = clock.sleep(self.pause()) => self.look_at_files(),
+                () = clock.sleep(self.pause()) => self.look_at_files().await,
             }
         }
         self.wind_up(under_way).await

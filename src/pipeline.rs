@@ -41,6 +41,7 @@ mod prepare;
 mod progress;
 mod pull;
 mod rebuild;
+mod replay;
 mod retention;
 mod rows;
 mod run;
@@ -53,6 +54,7 @@ mod unfamiliar;
 pub use closing::Keeping;
 pub use load::Loader;
 pub use progress::Progress;
+pub use replay::ReplayPreview;
 pub use run::RunFinished;
 
 /// What the pipeline is made of.

@@ -1,4 +1,4 @@
-//! `retry`: replay what is held or failed.
+//! `retry`: replay what failed or is pending, and add the copies of participants who have a valid user by now.
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -7,9 +7,9 @@ use super::{CommandError, CommandResult, Context, Exit, administrator, block_on,
 use crate::app::App;
 use crate::fault::Reason;
 use crate::item::ItemId;
-use crate::ledger::{ActionKind, ItemNo, ItemSelection};
+use crate::ledger::{ActionKind, ItemSelection};
 use crate::lifecycle::{Signals, stop_on_signal};
-use crate::pipeline::Order;
+use crate::pipeline::{Order, ReplayPreview};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -22,6 +22,9 @@ pub(super) struct Arguments {
     /// Only this item (TeleMessage's id)
     #[arg(long)]
     item: Option<i64>,
+    /// Only say how many copies it would add; starts no run
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// A reason of the closed list.
@@ -40,30 +43,46 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             run: named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id),
             item: arguments.item.map(ItemId),
         };
-        if selects_nothing(&app, &selection).await? {
-            output::print("Nothing that is held fits; no run was started.\n")?;
+        let pipeline = app.pipeline(CancellationToken::new());
+        let preview = pipeline.preview_replay(&selection).await.map_err(anyhow::Error::from)?;
+        if arguments.dry_run {
+            output::print(&described(preview))?;
+            return Ok(Exit::Done);
+        }
+        if selects_nothing(&app, &selection, preview).await? {
+            output::print("Nothing fits that could be replayed; no run was started.\n")?;
             return Ok(Exit::Done);
         }
         administrator::acts(context, &app.ledger, ActionKind::Retry, &told(arguments)).await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
         let finished = run_order(&app, Order::Retry(selection), stop).await?;
-        output::tell_finished(context, &finished)
+        let exit = output::tell_finished(context, &finished)?;
+        let counts = &finished.report.deliveries;
+        let added = output::counted(counts.imported + counts.partially_imported, "copy was", "copies were");
+        output::print(&format!("{added} added.\n"))?;
+        Ok(exit)
     })
 }
 
-/// Whether something was named, and nothing that is held or failed is it. Without a name, a replay also takes over the
-/// copies that a run left which has gone.
-async fn selects_nothing(app: &App, selection: &ItemSelection) -> Result<bool, CommandError> {
-    if selection.item.is_none() && selection.reason.is_none() && selection.run.is_none() {
+/// Whether something was named, and there is nothing of it to replay. Without a name, a replay also takes over the copies
+/// that a run left whose process has gone.
+async fn selects_nothing(app: &App, selection: &ItemSelection, preview: ReplayPreview) -> Result<bool, CommandError> {
+    if preview.items > 0 || (selection.item.is_none() && selection.reason.is_none() && selection.run.is_none()) {
         return Ok(false);
     }
-    let first = app.ledger.select_items(selection, ItemNo(0), 1).await.map_err(anyhow::Error::from)?;
-    if first.is_empty() {
-        // Another ledger holds nothing of what lies there: that is the answer then.
-        app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
-    }
-    Ok(first.is_empty())
+    // The ledger of another staging area knows nothing of what is staged here: that is the answer then.
+    app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
+    Ok(true)
+}
+
+/// What a dry run prints.
+fn described(preview: ReplayPreview) -> String {
+    format!(
+        "{} would be replayed, which would add {}. No run was started.\n",
+        output::counted(preview.items, "item", "items"),
+        output::counted(preview.copies, "copy", "copies"),
+    )
 }
 
 /// The arguments, as the next report tells them.

@@ -6,12 +6,17 @@ use super::Daemon;
 use crate::app::files;
 use crate::app::watch::FileWatch;
 use crate::config::Config;
+use crate::item::PhoneNumber;
+use crate::resolve::mapping::Mapping;
+
+/// Participants that are read from the ledger at a time.
+const PARTICIPANTS: u32 = 1000;
 
 impl Daemon {
     /// Reads the mapping and the user list again where their files have changed.
-    pub(super) fn look_at_files(&mut self) {
+    pub(super) async fn look_at_files(&mut self) {
         if self.app.files.mapping_changed() {
-            self.reload_mapping();
+            self.reload_mapping().await;
         }
         if self.app.files.users_changed() {
             let config = Arc::clone(&self.app.config);
@@ -19,18 +24,48 @@ impl Daemon {
         }
     }
 
-    fn reload_mapping(&self) {
+    async fn reload_mapping(&self) {
         match files::read_mapping(&self.app.config.tables()) {
             Ok(mapping) => {
                 let numbers = mapping.as_ref().map_or(0, |mapping| mapping.len());
-                self.app.resolver.replace_mapping(mapping);
+                let before = self.app.resolver.mapping();
+                self.app.resolver.replace_mapping(mapping.clone());
                 tracing::info!(event = "mapping_reloaded", numbers, "the mapping file changed and is in force");
+                self.report_gained_participants(before.as_deref(), mapping.as_deref()).await;
             }
             Err(problems) => tracing::error!(
                 event = "reload_failed",
                 error = %problems,
                 "the mapping file changed and is wrong; the last good one stays in force"
             ),
+        }
+    }
+
+    /// Logs how many participants without a valid user the new mapping names and the one before did not.
+    async fn report_gained_participants(&self, before: Option<&Mapping>, now: Option<&Mapping>) {
+        let names = |mapping: Option<&Mapping>, participant: &str| {
+            let number = PhoneNumber::read(participant);
+            mapping.zip(number).is_some_and(|(mapping, number)| mapping.address(&number).is_some())
+        };
+        let (mut after, mut gained) = (String::new(), 0_u64);
+        loop {
+            let page = match self.app.ledger.participants_without_user(&after, PARTICIPANTS).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::warn!(event = "mapping_gain_unknown", error = %error, "the ledger gave no answer to how many participants the new mapping file names; `retry --reason no_valid_user --dry-run` counts their copies");
+                    return;
+                }
+            };
+            let Some(last) = page.last() else { break };
+            after.clone_from(last);
+            gained += page.iter().filter(|one| names(now, one) && !names(before, one)).count() as u64;
+        }
+        if gained > 0 {
+            tracing::info!(
+                event = "mapping_gained",
+                participants = gained,
+                "participants who had no valid user are in the mapping file now; run `retry --reason no_valid_user` to add their copies"
+            );
         }
     }
 

@@ -20,6 +20,7 @@ use crate::staging::BlobName;
 use crate::window::Window;
 
 mod recording;
+mod unresolved;
 
 pub(super) use recording::insert_messages;
 

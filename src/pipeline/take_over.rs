@@ -1,4 +1,4 @@
-//! Taking over what earlier runs left open, and replaying what was held or failed.
+//! Taking over what earlier runs left open.
 
 use tokio::sync::mpsc;
 
@@ -8,7 +8,7 @@ use super::{Order, RunError};
 use crate::ledger::{ItemNo, ItemSelection};
 
 /// Items that are read back from staging at a time.
-const READ_BACK: u32 = 100;
+pub(super) const READ_BACK: u32 = 100;
 
 impl Replay {
     pub(super) fn of(order: &Order) -> Self {
@@ -81,18 +81,6 @@ impl Preparer {
         parts.ledger.adopt_deliveries(&self.run, &ids, item, settle_at).await?;
         for mailbox in &mailboxes {
             self.dispatch.add_all(mailbox);
-        }
-        Ok(())
-    }
-
-    /// Prepares what is held or failed once more.
-    async fn replay(&self, selection: &ItemSelection) -> Result<(), RunError> {
-        let mut after = ItemNo(0);
-        while !self.pipeline.stop.is_cancelled() {
-            let records = self.pipeline.parts.ledger.select_items(selection, after, READ_BACK).await?;
-            let Some(last) = records.last() else { break };
-            after = last.no;
-            self.prepare(self.pipeline.read_back(records).await?).await?;
         }
         Ok(())
     }

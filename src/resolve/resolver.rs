@@ -13,6 +13,12 @@ use crate::item::{Item, Participant, Person, PhoneNumber};
 /// The most characters of what the directory said that a detail repeats.
 const MAX_DETAIL: usize = 300;
 
+/// What a detail says of an address that the directory doesn't know; [`Resolver::may_be_valid_now`] looks for it.
+const NOT_A_VALID_USER: &str = "is not a valid user";
+
+/// What details call the address that comes with an item.
+const EMAIL_PROPERTY: &str = "e-mail property";
+
 /// Finds the mailboxes that items belong in.
 pub struct Resolver {
     mapping: RwLock<Option<Arc<Mapping>>>,
@@ -59,6 +65,15 @@ impl Resolver {
         let properties: Vec<&str> = fallen_back.filter_map(|candidate| candidate.property.address()).collect();
         answers.ask(&*self.directory, properties.into_iter()).await;
         candidates.into_iter().map(|candidates| resolution(candidates, &answers)).collect()
+    }
+
+    /// Whether a participant without a valid user may have one by now, as far as that can be known without the item: the
+    /// mapping names them, an address of theirs was no valid user then, or the e-mail property was not in use.
+    pub fn may_be_valid_now(&self, resolved: &Resolved) -> bool {
+        let Outcome::NoValidUser { detail } = &resolved.outcome else { return false };
+        let is_mapped =
+            self.mapping().is_some_and(|mapping| mapped(&mapping, &resolved.participant).address().is_some());
+        is_mapped || detail.contains(NOT_A_VALID_USER) || (self.automatic && !detail.contains(EMAIL_PROPERTY))
     }
 
     fn candidates<'a>(&self, item: &'a Item, mapping: Option<&'a Mapping>) -> Vec<Candidate<'a>> {
@@ -137,7 +152,7 @@ impl Candidate<'_> {
 
     fn outcome(&self, answers: &Answers) -> Result<Outcome, Unanswered> {
         let claims =
-            [(self.mapped, ResolvedBy::Csv, "mapping file"), (self.property, ResolvedBy::Email, "e-mail property")];
+            [(self.mapped, ResolvedBy::Csv, "mapping file"), (self.property, ResolvedBy::Email, EMAIL_PROPERTY)];
         let mut tried: Vec<String> = Vec::new();
         for (claim, by, source) in claims {
             match claim {
@@ -147,7 +162,7 @@ impl Candidate<'_> {
                     Ok(Answer::Valid(mailbox)) => return Ok(Outcome::Mailbox { mailbox: mailbox.clone(), by }),
                     Ok(Answer::NotValid { detail }) => {
                         let reason = self.reason(address, detail);
-                        tried.push(format!("{source}: {} is not a valid user{reason}", self.shown(address)));
+                        tried.push(format!("{source}: {} {NOT_A_VALID_USER}{reason}", self.shown(address)));
                     }
                     Err(error) => {
                         let reason = self.reason(address, &error.to_string());

@@ -105,11 +105,14 @@ fn a_replay_after_the_mapping_was_mended_adds_only_what_is_missing() {
         text.replace("susan.okafor@contoso.example", "zoe.marchetti@contoso.example") + peter
     });
     trial.edit("config/sample/users.csv", |text| text + "peter.quist@contoso.example,\n");
-    trial.prints(&["retry", "--reason", "no_valid_user"]);
+    let dry = trial.prints(&["retry", "--reason", "no_valid_user", "--dry-run"]);
+    assert_eq!(dry, "5 items would be replayed, which would add 5 copies. No run was started.\n");
+    let out = trial.prints(&["retry", "--reason", "no_valid_user"]);
+    assert!(out.ends_with("5 copies were added.\n"), "{out}");
     let report = trial.report();
-    assert_eq!((outcomes(&report)[1..].to_vec(), &report["kind"]), (vec![2, 0, 0, 0, 0], &Value::from("retry")));
+    assert_eq!((outcomes(&report)[1..].to_vec(), &report["kind"]), (vec![5, 0, 0, 0, 0], &Value::from("retry")));
     let mut after = oracle::read_maildirs(&trial.path("local-data/mailboxes"));
-    assert_eq!(after.remove("peter.quist@contoso.example").unwrap().len(), 2);
+    assert_eq!(after.remove("peter.quist@contoso.example").unwrap().len(), 5);
     assert_eq!(after, before, "nothing else moved");
 
     let failures = trial.json(&["failures", "--format", "json"]);

@@ -85,6 +85,29 @@ fn mapping_and_configuration_are_read_again() {
 }
 
 #[test]
+fn a_mapping_that_names_somebody_at_last_says_how_to_add_the_copies() {
+    let server = TeleMessageServer::start(Arc::new(SystemClock));
+    server.add([of_ben(1)]);
+    let files = Files::new();
+    files.write_config(&server.base_url(), "every = \"24h\"\nsettle = \"0s\"", LOCAL_STAGING);
+    let mut daemon = Process::start(&files, &["run"]);
+    assert_eq!(daemon.wait_for("run_finished")["deliveries.failed"], 1);
+    files.write_mapping(&[("15550100", ANA), ("15550142", BEN)]);
+    let gained = daemon.wait_for("mapping_gained");
+    assert_eq!(gained["participants"], 1, "{gained}");
+    assert!(gained["message"].as_str().unwrap().contains("retry --reason no_valid_user"), "{gained}");
+    let dry = process::run(&files, &["retry", "--reason", "no_valid_user", "--dry-run"]);
+    assert_eq!(
+        String::from_utf8(dry.stdout).unwrap(),
+        "1 item would be replayed, which would add 1 copy. No run was started.\n"
+    );
+    let retried = process::run(&files, &["retry", "--reason", "no_valid_user"]);
+    assert!(String::from_utf8(retried.stdout).unwrap().ends_with("1 copy was added.\n"));
+    assert_eq!(files.archived(BEN), [1]);
+    assert!(daemon.end_by("TERM").status.success());
+}
+
+#[test]
 fn a_refused_password_is_left_alone_until_its_file_changes() {
     let server = TeleMessageServer::start(Arc::new(SystemClock));
     server.add([numbered(1, SystemClock.now() - chrono::Duration::hours(1))]);

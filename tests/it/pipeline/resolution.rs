@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::ledger::{DeliveryState, ItemSelection};
+use whatsapp_archiver::pipeline::ReplayPreview;
 
 use super::door::Act;
 use super::world::{ANA, BEN, CLEO, World, ana, ben, counts, message, stranger, to_ana, whatsapp_ids};
+use crate::servers::telemessage::who;
 
 #[tokio::test]
 async fn a_silent_directory_leaves_a_copy_pending_that_is_settled_later_with_the_same_bytes() {
@@ -63,6 +65,53 @@ async fn a_replay_after_the_mapping_was_mended_adds_only_what_is_missing() {
 
     let again = world.retry(ItemSelection::default()).await;
     assert_eq!(counts(&again), [0; 5], "a second replay finds nothing to do");
+}
+
+#[tokio::test]
+async fn a_replay_adds_the_copies_of_a_recipient_who_is_mapped_later() {
+    const FRED: &str = "fred@contoso.example";
+    let mut world = World::new().await;
+    world.server.add([
+        message(1).between(&ana(), &stranger(), &[ana()]),
+        message(2).between(&ana(), &ben(), &[ana(), stranger()]),
+        message(3).between(&ana(), &ben(), &[ana(), who("15558888")]),
+        message(4),
+    ]);
+    world.run().await;
+    let sent = world.door.sent_to(ANA) + world.door.sent_to(BEN);
+    let no_valid_user = ItemSelection { reason: Some(Reason::NoValidUser), ..ItemSelection::default() };
+    let nothing = world.preview(&no_valid_user).await;
+    assert_eq!(nothing, ReplayPreview::default(), "nobody is mapped anew");
+
+    world.mapping.push_str(&format!("15559999,{FRED}\n"));
+    world.users.add(&[FRED]);
+    let preview = world.preview(&no_valid_user).await;
+    assert_eq!(preview, ReplayPreview { items: 2, copies: 2 });
+    assert_eq!(world.held(FRED), [""; 0], "looking sends nothing");
+    let report = world.retry(no_valid_user.clone()).await;
+    assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 0, 0], "complete"));
+    assert_eq!(world.held(FRED), whatsapp_ids([1, 2]));
+    assert_eq!(world.door.sent_to(ANA) + world.door.sent_to(BEN), sent, "nobody else gets another copy");
+    assert_eq!(world.door.mimes(FRED)[0], world.door.mimes(ANA)[0], "all copies are the same bytes");
+
+    assert_eq!(counts(&world.retry(no_valid_user.clone()).await), [0; 5]);
+    assert_eq!(world.preview(&no_valid_user).await, ReplayPreview::default());
+}
+
+#[tokio::test]
+async fn a_replayed_recipient_of_whom_the_directory_says_nothing_is_pending() {
+    const FRED: &str = "fred@contoso.example";
+    let mut world = World::new().await;
+    world.server.add([message(1).between(&ana(), &stranger(), &[ana()])]);
+    world.run().await;
+    world.mapping.push_str(&format!("15559999,{FRED}\n"));
+    world.users.add(&[FRED]);
+    world.users.set_silent(FRED, true);
+    let report = world.retry(ItemSelection::default()).await;
+    assert_eq!((counts(&report), report.status.name()), ([0, 0, 0, 0, 1], "incomplete"));
+    world.users.set_silent(FRED, false);
+    assert_eq!(counts(&world.run_next_day().await), [1, 0, 0, 0, 0]);
+    assert_eq!(world.held(FRED), whatsapp_ids([1]));
 }
 
 #[tokio::test]

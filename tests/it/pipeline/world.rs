@@ -15,7 +15,9 @@ use whatsapp_archiver::ledger::{
     DeliveryState, Failure, FailureFilter, Holder, ItemSelection, Ledger, ListPlace, RunId,
 };
 use whatsapp_archiver::mailbox::DoorLimits;
-use whatsapp_archiver::pipeline::{Inputs, Keeping, Order, Parts, Pipeline, RunError, RunFinished, Settings};
+use whatsapp_archiver::pipeline::{
+    Inputs, Keeping, Order, Parts, Pipeline, ReplayPreview, RunError, RunFinished, Settings,
+};
 use whatsapp_archiver::report::Report;
 use whatsapp_archiver::report::lists::{Numbers, write_json};
 use whatsapp_archiver::resolve::Resolver;
@@ -252,6 +254,12 @@ impl World {
         let finished = self.order(Order::Retry(selection)).await;
         assert!(finished.error.is_none(), "{:?}", finished.error);
         finished.report
+    }
+
+    /// What a replay would add.
+    pub(crate) async fn preview(&self, selection: &ItemSelection) -> ReplayPreview {
+        let pipeline = self.pipeline(Holder::new(), CancellationToken::new());
+        pipeline.preview_replay(selection).await.unwrap()
     }
 
     /// A regular run one day after the last one.

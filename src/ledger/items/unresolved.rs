@@ -1,0 +1,51 @@
+//! Items of which a participant had no valid user: what a replay may add copies to, beside what failed.
+
+use super::super::sql::{self, query_of};
+use super::super::{ItemNo, Ledger, LedgerError};
+use super::{ItemRecord, ItemSelection, PURGED};
+
+/// How the outcome of a participant without a valid user stands in `items.resolution`.
+const NO_VALID_USER: &str = "%\"outcome\":\"no_valid_user\"%";
+
+impl Ledger {
+    /// Prepared items that are still staged and have a participant without a valid user, in order, after `after`. Those
+    /// that [`Ledger::select_items`] returns for the same selection are not among them, nor those that were released.
+    pub async fn unresolved_items(
+        &self,
+        selection: &ItemSelection,
+        after: ItemNo,
+        limit: u32,
+    ) -> Result<Vec<ItemRecord>, LedgerError> {
+        let statement = format!(
+            "SELECT * FROM items WHERE item_no > $1 AND state = 'prepared' AND resolution LIKE $2
+               AND (CAST($3 AS BIGINT) IS NULL OR item_id = $3) AND (CAST($4 AS TEXT) IS NULL OR run_id = $4)
+               AND NOT {PURGED} AND NOT EXISTS
+               (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no
+                  AND (deliveries.released IS NOT NULL OR (deliveries.state IN ('failed', 'pending')
+                    AND (CAST($5 AS TEXT) IS NULL OR deliveries.reason = $5))))
+             ORDER BY item_no LIMIT $6"
+        );
+        let rows = query_of(statement)
+            .bind(after.0)
+            .bind(NO_VALID_USER)
+            .bind(selection.item.map(|item| item.0))
+            .bind(selection.run.as_ref().map(|run| run.0.clone()))
+            .bind(selection.reason.map(|reason| reason.name().to_owned()))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(ItemRecord::read).collect()
+    }
+
+    /// The distinct participants that had no valid user in any run, as they came, in order, after `after`.
+    pub async fn participants_without_user(&self, after: &str, limit: u32) -> Result<Vec<String>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT participant FROM unmapped WHERE participant > $1 ORDER BY participant LIMIT $2",
+        )
+        .bind(after.to_owned())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| sql::get(row, "participant")).collect()
+    }
+}
