@@ -15,14 +15,17 @@ use crate::telemetry::{self, LogFormat};
 mod administrator;
 mod backfill;
 mod check;
+mod completions;
 mod consent_url;
 mod convert;
+mod examples;
 mod export;
 mod failures;
 mod health;
 mod init;
 mod instant;
 mod ledger;
+mod man;
 mod mapping;
 mod output;
 mod rebuild_ledger;
@@ -39,7 +42,7 @@ const DEFAULT_CONFIG: &str = "/etc/whatsapp-archiver/config.toml";
 
 /// Archives an organisation's WhatsApp items from TeleMessage into its mailboxes, exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "whatsapp-archiver", version, about, max_term_width = 100)]
+#[command(name = "whatsapp-archiver", version, about, max_term_width = 100, after_help = examples::PROGRAM)]
 struct Arguments {
     /// The configuration file
     #[arg(short, long, global = true, env = "WHATSAPP_ARCHIVER_CONFIG", default_value = DEFAULT_CONFIG, value_name = "FILE")]
@@ -56,28 +59,38 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon: schedule and HTTP endpoints, until SIGTERM or SIGINT
+    #[command(after_help = examples::RUN)]
     Run(run::Arguments),
     /// Run over a stated window, in steps of 24 hours; the watermark stays
+    #[command(after_help = examples::BACKFILL)]
     Backfill(backfill::Arguments),
     /// Check configuration and mapping; with --online each remote in turn
+    #[command(after_help = examples::CHECK)]
     Check(check::Arguments),
     /// Show the state: last and next run, watermark, held items, oldest pending
     Status(status::Arguments),
     /// Show the completeness report of a run
+    #[command(after_help = examples::REPORT)]
     Report(report::Arguments),
     /// List what is not imported and why
+    #[command(after_help = examples::FAILURES)]
     Failures(failures::Arguments),
     /// Replay held or failed items from staging
+    #[command(after_help = examples::RETRY)]
     Retry(retry::Arguments),
     /// Give up held items: they are not replayed any more, and their originals may be purged
+    #[command(after_help = examples::RELEASE)]
     Release(release::Arguments),
     /// Check signatures and chain of reports, offline
     VerifyReport(verify_report::Arguments),
     /// Prove that each imported message is in its mailbox, unaltered, once
+    #[command(after_help = examples::VERIFY)]
     Verify(verify::Arguments),
     /// Convert `RawMessage` JSON to .eml files, without any network
+    #[command(after_help = examples::CONVERT)]
     Convert(convert::Arguments),
     /// Export the messages of a window as files, from staging, imported or not
+    #[command(after_help = examples::EXPORT)]
     Export(export::Arguments),
     /// Work with mapping files
     #[command(subcommand)]
@@ -93,6 +106,12 @@ enum Command {
     Health,
     /// Write a commented configuration to start from
     Init(init::Arguments),
+    /// Print a script with which a shell completes the command line
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions(completions::Arguments),
+    /// Print the manual page, or write the pages of all commands
+    #[command(after_help = examples::MAN)]
+    Man(man::Arguments),
 }
 
 /// Shown phone numbers.
@@ -206,6 +225,8 @@ pub fn main() -> ExitCode {
         Command::Ledger(command) => ledger::run(&context, &command),
         Command::Health => health::run(&context),
         Command::Init(arguments) => init::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     };
     result.unwrap_or_else(|error| tell(&error)).into()
 }

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::config::Config;
 use crate::ledger::{Lease, LedgerError, RunId};
-use crate::lifecycle::Asked;
+use crate::lifecycle::{Asked, service_manager};
 use crate::pipeline::{Order, RunError, RunFinished};
 use crate::schedule::Schedule;
 use crate::serve::health::Health;
@@ -129,6 +129,7 @@ impl Daemon {
     pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>) -> anyhow::Result<()> {
         tracing::info!(event = "daemon_started", version = env!("CARGO_PKG_VERSION"), "the daemon started");
         self.health.set_ready();
+        service_manager::ready();
         let mut under_way: Option<UnderWay> = None;
         let mut ask = true;
         while !self.stop.is_cancelled() {
@@ -137,6 +138,7 @@ impl Daemon {
                 under_way = self.begin_if_due().await;
             }
             ask = true;
+            service_manager::alive(*self.phase.borrow());
             let clock = Arc::clone(&self.app.clock);
             tokio::select! {
                 () = self.stop.cancelled() => {}
@@ -256,6 +258,7 @@ impl Daemon {
     /// Lets what is under way end, for a few seconds.
     async fn wind_up(mut self, mut under_way: Option<UnderWay>) -> anyhow::Result<()> {
         self.health.set_not_ready("it is stopping");
+        service_manager::stopping();
         tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
         if under_way.is_some() {
             tokio::select! {

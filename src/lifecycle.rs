@@ -6,6 +6,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) mod service_manager;
+
 /// The signals that the program listens to, from before its start-up work on.
 pub struct Signals {
     terminate: Signal,

@@ -7,7 +7,7 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 
 use super::{
-    CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, named_run, output, retry::parse_reason,
+    CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, named_run, output, retry::reason_parser,
 };
 use crate::fault::Reason;
 use crate::ledger::{DeliveryState, FailureFilter, Ledger};
@@ -16,7 +16,7 @@ use crate::report::lists::{self, Numbers, Rows};
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Only what failed for this reason
-    #[arg(long, value_parser = parse_reason)]
+    #[arg(long, value_parser = reason_parser())]
     reason: Option<Reason>,
     /// Of this run's account [default: all that is open now]
     #[arg(long)]

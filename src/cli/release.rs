@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
 
-use super::{CommandResult, Context, Exit, administrator, block_on, instant, output, retry::parse_reason};
+use super::{CommandResult, Context, Exit, administrator, block_on, instant, output, retry::reason_parser};
 use crate::clock::{Clock as _, SystemClock};
 use crate::fault::Reason;
 use crate::item::ItemId;
@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     #[arg(long)]
     item: Option<i64>,
     /// Only items that failed for this reason
-    #[arg(long, value_parser = parse_reason)]
+    #[arg(long, value_parser = reason_parser())]
     reason: Option<Reason>,
     /// Only items that were staged before this: RFC 3339, or a date (its midnight, UTC)
     #[arg(long, value_parser = instant::parse)]

@@ -1,6 +1,7 @@
 //! `retry`: replay what failed or is pending, and add the copies of participants who have a valid user by now.
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, named_run, output, run::run_order};
@@ -14,7 +15,7 @@ use crate::pipeline::{Order, ReplayPreview};
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Only what failed for this reason
-    #[arg(long, value_parser = parse_reason)]
+    #[arg(long, value_parser = reason_parser())]
     reason: Option<Reason>,
     /// Only what this run left
     #[arg(long)]
@@ -27,10 +28,10 @@ pub(super) struct Arguments {
     dry_run: bool,
 }
 
-/// A reason of the closed list.
-pub(super) fn parse_reason(name: &str) -> Result<Reason, String> {
-    let names: Vec<&str> = Reason::ALL.into_iter().map(Reason::name).collect();
-    Reason::from_name(name).ok_or_else(|| format!("one of {}", names.join(", ")))
+/// Reads a reason of the closed list, which `--help` and completions show.
+pub(super) fn reason_parser() -> impl TypedValueParser<Value = Reason> {
+    let names = PossibleValuesParser::new(Reason::ALL.map(Reason::name));
+    names.try_map(|name| Reason::from_name(&name).ok_or_else(|| format!("{name} is no reason")))
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {

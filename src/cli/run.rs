@@ -10,8 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, block_on, output};
 use crate::app::{App, files};
+use crate::config::{MailboxConfig, MailboxKind};
 use crate::daemon::Daemon;
 use crate::lifecycle::{Signals, stop_on_signal};
+use crate::mailbox::maildir::Maildirs;
 use crate::pipeline::{Order, Pipeline, Progress, RunFinished};
 use crate::status;
 
@@ -46,8 +48,20 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         if let Some(notifier) = app.notifier() {
             notifier.run_ended(&finished, &stop).await;
         }
-        output::tell_finished(context, &finished)
+        let exit = output::tell_finished(context, &finished)?;
+        output::print(&where_to_look(&app.config.mailbox))?;
+        Ok(exit)
     })
+}
+
+/// Where one of the copies can be seen, for copies that are files on this machine.
+fn where_to_look(mailbox: &MailboxConfig) -> String {
+    let MailboxKind::Maildir { path } = &mailbox.kind else { return String::new() };
+    let sample = Maildirs::new(path.clone(), &mailbox.folder).ok().and_then(|maildirs| maildirs.sample());
+    let Some(sample) = sample.and_then(|sample| sample.canonicalize().ok()) else { return String::new() };
+    let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
+    let shown = sample.strip_prefix(&here).unwrap_or(&sample).display().to_string();
+    format!("One of the messages:           less '{}'\n", shown.replace('\'', "'\\''"))
 }
 
 /// Runs an order with a progress bar, where a person looks on.

@@ -52,6 +52,11 @@ impl Maildirs {
         Ok(Self(Arc::new(Shared { layout, known: Mutex::default() })))
     }
 
+    /// One message in an archive folder, for whoever wants to see one: the first by name of the first mailbox that has any.
+    pub fn sample(&self) -> Option<PathBuf> {
+        self.0.layout.sample()
+    }
+
     /// Runs a look at a mailbox on a thread that may block.
     async fn look<T: Send + 'static>(
         &self,

@@ -60,6 +60,14 @@ impl Layout {
         self.mailbox(address).join(&self.folder)
     }
 
+    /// One message in an archive folder: the first by name of the first mailbox that has any. Large trees aren't searched through.
+    pub(super) fn sample(&self) -> Option<PathBuf> {
+        let mailboxes = first_entries(&self.root);
+        mailboxes
+            .into_iter()
+            .find_map(|mailbox| first_entries(&mailbox.join(&self.folder).join("cur")).into_iter().next())
+    }
+
     /// Makes what is missing of a mailbox and its archive folder, durably: the folder itself, and the mailbox's own
     /// `cur`, `new` and `tmp`, without which mail programs don't take it for a mailbox.
     ///
@@ -97,6 +105,15 @@ fn make_root(root: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
         synchronised => synchronised,
     }
+}
+
+/// The entries of a directory in the order of their names; of a very large one, of a part. None where it can't be read.
+fn first_entries(directory: &Path) -> Vec<PathBuf> {
+    const MOST: usize = 10_000;
+    let entries = fs::read_dir(directory).into_iter().flatten().take(MOST);
+    let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
 }
 
 /// Makes what is missing of a Maildir.

@@ -32,6 +32,49 @@ fn help_names_every_command() {
 }
 
 #[test]
+fn completions_and_manual_pages_need_no_configuration() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let nowhere = directory.path().join("none.toml");
+    let run = |arguments: &[&str]| {
+        let ended = ended(program().arg("--config").arg(&nowhere).args(arguments));
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.log);
+        ended.out
+    };
+    for shell in ["bash", "zsh", "fish", "powershell"] {
+        let script = run(&["completions", shell]);
+        for word in ["failures", "consent-url", "show-numbers"] {
+            assert!(script.contains(word), "{word} for {shell}");
+        }
+        // PowerShell's scripts have no values of options.
+        assert!(shell == "powershell" || script.contains("no_valid_user"), "{shell}");
+    }
+    assert!(run(&["man"]).contains("exactly once"));
+    let pages = directory.path().join("pages");
+    assert_eq!(run(&["man", "--out", pages.to_str().unwrap()]), "");
+    for (name, holds) in [
+        ("whatsapp-archiver", "whatsapp\\-archiver init /etc/whatsapp\\-archiver"),
+        ("whatsapp-archiver-failures", "no_valid_user"),
+        ("whatsapp-archiver-mapping-check", "line by line"),
+    ] {
+        let page = fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
+        assert!(page.starts_with(".ie") || page.contains(&format!(".TH {name}")), "{page}");
+        assert!(page.contains(holds), "{holds} in {page}");
+    }
+}
+
+#[test]
+fn help_lists_reasons_and_shows_examples() {
+    for command in ["failures", "retry", "release"] {
+        let help = ended(program().args([command, "--help"])).out;
+        assert!(help.contains("no_valid_user") && help.contains("mailbox_unavailable"), "{help}");
+        assert!(help.contains(&format!("whatsapp-archiver {command} --reason ")), "{help}");
+    }
+    let wrong = ended(program().args(["failures", "--reason", "no_valid_usr"]));
+    assert_eq!(wrong.code, Some(2));
+    assert!(wrong.log.contains("similar value") && wrong.log.contains("no_valid_user"), "{}", wrong.log);
+}
+
+#[test]
 fn check_tells_line_by_line() {
     let trial = Trial::new();
     let offline = trial.prints(&["check"]);

@@ -31,6 +31,16 @@ fn the_sample_runs_to_its_documented_account() {
 }
 
 #[test]
+fn the_first_run_ends_with_a_message_to_open() {
+    let trial = Trial::new();
+    let out = trial.prints(&["run", "--once"]);
+    let line = out.lines().last().unwrap();
+    let path = line.split_once("less '").and_then(|(_, path)| path.strip_suffix('\'')).expect(line);
+    let message = fs::read_to_string(path).unwrap();
+    assert!(message.contains("Message-ID: ") && message.contains("Subject: "), "{message}");
+}
+
+#[test]
 fn no_mailbox_has_a_message_twice_but_for_its_versions() {
     let trial = Trial::imported();
     for (address, found) in oracle::read_maildirs(&trial.path("local-data/mailboxes")) {

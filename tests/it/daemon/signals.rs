@@ -57,6 +57,27 @@ fn numbers(up_to: i64) -> Vec<i64> {
 }
 
 #[test]
+fn systemd_is_told_ready_alive_and_stopping() {
+    let server = archive_of(1);
+    let files = files_for(&server, "24h", LOCAL_STAGING);
+    let path = files.path("notify.sock");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    let receive = || {
+        let mut buffer = [0; 1024];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let daemon = Process::with_environment(&files, &["run"], &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    assert_eq!(receive().trim(), "READY=1");
+    let mut reports = std::iter::repeat_with(receive);
+    assert!(reports.any(|report| report.contains("WATCHDOG=1") && report.contains("STATUS=next run at ")));
+    daemon.signal("TERM");
+    assert!(reports.any(|report| report.contains("STOPPING=1")));
+    assert!(daemon.end().status.success());
+}
+
+#[test]
 fn runs_follow_each_other_on_azurite() {
     let server = archive_of(120);
     let files = files_for(&server, "2s", &azure_staging());
