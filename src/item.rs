@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
+pub(crate) mod characters;
 pub mod participant;
+pub(crate) mod phone_number;
 pub mod raw;
 pub mod read;
 pub mod text;
 
-pub use participant::{Participant, ParticipantKind, Person, PhoneNumber};
+pub use participant::{Participant, ParticipantKind, Person};
+pub use phone_number::PhoneNumber;
 
 /// TeleMessage's own number of an item: 64 bits, ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

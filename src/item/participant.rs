@@ -1,9 +1,10 @@
 //! Who takes part in an item: a phone number or a name that stands for one.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use super::phone_number::{PhoneNumber, has_digit, mask, read_lid};
 
 /// What a participant's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Default)]
@@ -51,9 +52,9 @@ impl Participant {
             return Cow::Borrowed(&self.value);
         }
         match (self.kind, PhoneNumber::read(&self.value)) {
-            (ParticipantKind::Phone, Some(number)) => Cow::Owned(number.0),
+            (ParticipantKind::Phone, Some(number)) => Cow::Owned(number.into_digits()),
             (ParticipantKind::Alphanumeric, Some(_)) => Cow::Owned(format!("'{}'", self.value)),
-            (_, None) => Cow::Borrowed(self.value.as_str()),
+            (_, None) => read_lid(&self.value).map_or(Cow::Borrowed(self.value.as_str()), Cow::Owned),
         }
     }
 
@@ -69,7 +70,7 @@ impl Participant {
     pub fn masked(&self) -> String {
         match self.phone_number() {
             Some(number) => number.masked(),
-            None if self.value.bytes().any(|byte| byte.is_ascii_digit()) => mask(&self.value),
+            None if has_digit(&self.value) => mask(&self.value),
             None => self.value.clone(),
         }
     }
@@ -82,60 +83,6 @@ fn is_bare_number(value: &str) -> bool {
 
 fn text_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     Ok(super::raw::lenient_text(deserializer)?.unwrap_or_default())
-}
-
-/// A phone number as its digits alone, without `+`, `00` or punctuation. Two numbers are the same when all their
-/// digits are: no country is guessed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct PhoneNumber(String);
-
-impl PhoneNumber {
-    /// Reads digits with the punctuation people put between them (`+`, spaces, dashes, brackets, dots); a leading `+` or
-    /// `00` is taken off. `None` where there is anything else, or no digit.
-    pub fn read(text: &str) -> Option<Self> {
-        let text = text.trim();
-        let text = text.strip_prefix('+').unwrap_or(text);
-        let mut digits = String::with_capacity(text.len());
-        for character in text.chars() {
-            match character {
-                '0'..='9' => digits.push(character),
-                ' ' | '\u{a0}' | '\u{202f}' | '-' | '\u{2010}'..='\u{2013}' | '(' | ')' | '.' | '/' => {}
-                _ => return None,
-            }
-        }
-        if digits.starts_with("00") {
-            digits.drain(..2);
-        }
-        (!digits.is_empty()).then_some(Self(digits))
-    }
-
-    /// The digits.
-    pub fn digits(&self) -> &str {
-        &self.0
-    }
-
-    /// The number for logs and pages: `+1•••••0101`.
-    pub fn masked(&self) -> String {
-        format!("+{}", mask(&self.0))
-    }
-}
-
-impl fmt::Display for PhoneNumber {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "+{}", self.0)
-    }
-}
-
-/// Keeps the first character and the last four of a text of eight characters or more, of a shorter one the last two at
-/// most. Five dots stand for the rest, however long it is.
-fn mask(text: &str) -> String {
-    const HIDDEN: &str = "•••••";
-    let length = text.chars().count();
-    let (head, tail) = if length >= 8 { (1, 4) } else { (0, (length / 2).min(2)) };
-    let head: String = text.chars().take(head).collect();
-    let tail: String = text.chars().skip(length - tail).collect();
-    format!("{head}{HIDDEN}{tail}")
 }
 
 /// What TeleMessage knows of a participant (`participantEnrichments`).
@@ -171,18 +118,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_match_digit_by_digit_after_plus_or_double_zero() {
-        let plain = PhoneNumber::read("445204334324").unwrap();
-        for form in ["+445204334324", "00445204334324", "+44 (520) 433-4324", " 0044 5204.334324 "] {
-            assert_eq!(PhoneNumber::read(form).unwrap(), plain, "{form}");
-        }
-        assert_ne!(PhoneNumber::read("05204334324").unwrap(), plain);
-        for form in ["", "+", "4.45E+11", "44x", "--"] {
-            assert_eq!(PhoneNumber::read(form), None, "{form}");
-        }
-    }
-
-    #[test]
     fn masks_keep_the_ends() {
         assert_eq!(Participant::phone("15550000101").masked(), "+1•••••0101");
         assert_eq!(Participant::phone("+15550101").masked(), "+1•••••0101");
@@ -190,6 +125,23 @@ mod tests {
         assert_eq!(Participant::phone("1").masked(), "+•••••");
         let name = Participant { value: "Contoso Bank".into(), kind: ParticipantKind::Alphanumeric };
         assert_eq!(name.masked(), "Contoso Bank");
+    }
+
+    #[test]
+    fn masks_cover_digits_of_every_script() {
+        assert_eq!(Participant::phone("٤٩١٥٥٥٠١٩٩").masked(), "+4•••••0199");
+        for value in ["Branch ٤٩١٥٥٥٠١٩٩", "４９１５５５０１９９x", "Ⅷ①②③④⑤⑥⑦", "4915550199@lid"]
+        {
+            let masked = Participant::phone(value).masked();
+            assert!(masked.contains("•••••") && masked.chars().filter(|it| it.is_numeric()).count() <= 5, "{masked}");
+        }
+    }
+
+    #[test]
+    fn an_account_is_one_participant_on_all_its_devices() {
+        assert_eq!(Participant::phone("4915550199:3@s.whatsapp.net").key(), "4915550199");
+        assert_eq!(Participant::phone("4915550199:3@lid").key(), Participant::phone("4915550199@LID").key());
+        assert_ne!(Participant::phone("4915550199@lid").key(), Participant::phone("4915550199").key());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::digest::Digest;
 use crate::item::PhoneNumber;
 
 mod number;
+mod plan;
 
 use super::address;
 use super::table::{self, Column, Row};
@@ -50,6 +51,7 @@ impl Mapping {
         let mut draft = Draft::default();
         table::read(bytes, &COLUMNS, &mut problems, |row, problems| draft.add(row, problems));
         draft.report_repeats(&mut problems);
+        draft.report_other_forms(&mut problems);
         if draft.lines.is_empty() && !problems.has_errors() {
             problems.warning(1, 1, "no number is mapped".to_owned());
         }
@@ -85,30 +87,40 @@ impl Mapping {
 struct Draft {
     lines: Vec<Line>,
     addresses: String,
+    /// The few entries whose numbers WhatsApp may know in another form.
+    other_forms: Vec<(Entry, Place, plan::OtherForm)>,
+}
+
+/// Where an entry stands, in lines and columns.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    row: u32,
+    column: u32,
 }
 
 /// An entry and where it stands, for what is said of repeated numbers.
 struct Line {
     entry: Entry,
-    row: u32,
-    column: u32,
+    place: Place,
 }
 
 impl Draft {
     fn add(&mut self, row: &Row<'_>, problems: &mut MappingProblems) {
         let number = checked_number(row, problems);
         let address = checked_address(row, problems);
-        let (Some(number), Some(address)) = (number, address) else { return };
+        let (Some((number, other_form)), Some(address)) = (number, address) else { return };
         // The bounds of the file keep all of these in range.
         let (Ok(start), Ok(length)) = (u32::try_from(self.addresses.len()), u16::try_from(address.len())) else {
             return;
         };
         self.addresses.push_str(address);
-        self.lines.push(Line {
-            entry: Entry { number, start, length },
+        let entry = Entry { number, start, length };
+        let place = Place {
             row: u32::try_from(row.line).unwrap_or(u32::MAX),
             column: u32::try_from(row.column(NUMBER, 0)).unwrap_or(u32::MAX),
-        });
+        };
+        self.lines.push(Line { entry, place });
+        self.other_forms.extend(other_form.map(|form| (entry, place, form)));
     }
 
     fn address(&self, entry: Entry) -> &str {
@@ -118,18 +130,29 @@ impl Draft {
 
     /// Sorts by number and reports each number that stands there before.
     fn report_repeats(&mut self, problems: &mut MappingProblems) {
-        self.lines.sort_unstable_by_key(|line| (line.entry.number, line.row));
+        self.lines.sort_unstable_by_key(|line| (line.entry.number, line.place.row));
         for repeats in self.lines.chunk_by(|one, other| one.entry.number == other.entry.number) {
             let Some((first, more)) = repeats.split_first() else { continue };
             for line in more {
-                let (number, place) = (first.entry.number.masked(), first.row);
-                let (row, column) = (line.row as usize, line.column as usize);
+                let (number, place) = (first.entry.number.masked(), first.place.row);
+                let (row, column) = (line.place.row as usize, line.place.column as usize);
                 if self.address(line.entry).eq_ignore_ascii_case(self.address(first.entry)) {
                     problems.warning(row, column, format!("{number} has this address on line {place} already"));
                 } else {
                     let message = format!("{number} has another address on line {place}: keep one of the two lines");
                     problems.error(row, column, message);
                 }
+            }
+        }
+    }
+
+    /// Warns of numbers that WhatsApp may know in another form, unless that form has the same mailbox. The lines are sorted.
+    fn report_other_forms(&self, problems: &mut MappingProblems) {
+        for (entry, place, form) in &self.other_forms {
+            let found = self.lines.binary_search_by_key(&form.key, |line| line.entry.number).ok();
+            let other = found.and_then(|place| self.lines.get(place)).map(|line| self.address(line.entry));
+            if !other.is_some_and(|other| other.eq_ignore_ascii_case(self.address(*entry))) {
+                problems.warning(place.row as usize, place.column as usize, form.advice.to_owned());
             }
         }
     }
@@ -144,13 +167,13 @@ impl Draft {
     }
 }
 
-fn checked_number(row: &Row<'_>, problems: &mut MappingProblems) -> Option<number::Key> {
+fn checked_number(row: &Row<'_>, problems: &mut MappingProblems) -> Option<(number::Key, Option<plan::OtherForm>)> {
     match number::check(row.field(NUMBER)) {
-        Ok((key, warning)) => {
-            if let Some(message) = warning {
+        Ok(checked) => {
+            if let Some(message) = checked.doubt {
                 problems.warning(row.line, row.column(NUMBER, 0), message);
             }
-            Some(key)
+            Some((checked.key, checked.other_form))
         }
         Err(problem) => {
             problems.error(row.line, row.column(NUMBER, problem.offset), problem.message);

@@ -142,6 +142,54 @@ fn warnings_do_not_stop_a_file() {
 }
 
 #[test]
+fn blanks_in_a_header_are_one_blank_and_the_separator_line_is_skipped() {
+    let values = "4915550199,susan@contoso.example\n";
+    for header in [
+        "External  User ID,Microsoft 365  User  Mailbox\n",
+        "External\u{a0}User\u{2007}ID,\u{3000}Microsoft 365\u{b}User\u{202f}Mailbox \r\n",
+        "\u{200e}External\tUser ID,Microsoft\u{a0}\u{a0}365 User\u{200b} Mailbox\n",
+        "sep=,\nExternal User ID,Microsoft 365 User Mailbox\n",
+        "\"SEP=;\"\r\n\r\nExternal User ID,Microsoft 365 User Mailbox\r\n",
+    ] {
+        let mapping = read(format!("{header}{values}"));
+        assert_eq!(address(&mapping, "4915550199"), Some("susan@contoso.example"), "{header:?}");
+    }
+    let told = problems(format!("sep=;\n{}\n49;x\n", HEADER.replace(',', ";")));
+    assert!(told.starts_with("mapping.csv:3:1: error"), "{told}");
+}
+
+#[test]
+fn a_column_s_name_shows_neither_numbers_nor_control_characters() {
+    let file = format!("{HEADER}\u{b}4915550199,+49 1555\u{a0}0198\u{1b}[2J\n15550100,a@contoso.example\n");
+    let told = Mapping::read(file.as_bytes(), "m").unwrap_err().to_string();
+    assert!(told.contains("the column `Microsoft 365 User Mailbox •••••` is not used"), "{told}");
+    assert!(!told.contains("4915550199") && !told.contains("0198") && !told.contains('\u{1b}'), "{told}");
+}
+
+#[test]
+fn numbers_that_look_right_are_doubted_where_they_are_perhaps_not() {
+    let mapping = |lines: &[&str]| warnings(&format!("{HEADER}\n{}\n", lines.join("\n")));
+    for (line, part) in [
+        ("49155500000,a@contoso.example", "ends in 5 zeros"),
+        ("49 0 15550199,a@contoso.example", "the country's code 49"),
+        ("525512345678,a@contoso.example", "Mexican"),
+        ("5215512345678,a@contoso.example", "Mexican"),
+        ("554191234567,a@contoso.example", "Brazilian"),
+        ("541123456789,a@contoso.example", "Argentinian"),
+    ] {
+        let told = mapping(&[line]);
+        assert!(
+            told.len() == 1 && told[0].starts_with("mapping.csv:2:1: warning") && told[0].contains(part),
+            "{told:?}"
+        );
+    }
+    let both = ["525512345678,a@contoso.example", "5215512345678,A@contoso.example"];
+    assert_eq!(mapping(&both), <[String; 0]>::default());
+    let two = ["525512345678,a@contoso.example", "5215512345678,b@contoso.example"];
+    assert_eq!(mapping(&two).len(), 2);
+}
+
+#[test]
 fn a_header_that_is_missing_or_wrong() {
     for (file, expected) in [
         (
@@ -226,15 +274,15 @@ fn a_bank_full_of_numbers() {
     use std::fmt::Write as _;
     let mut file = format!("{HEADER}\r\n");
     for number in 0..100_000_u64 {
-        write!(file, "{},person{number}@contoso.example\r\n", 15_550_000_000 + number * 7).unwrap();
+        write!(file, "{},person{number}@contoso.example\r\n", 15_550_000_101 + number * 7).unwrap();
     }
     let mapping = read(&file);
     assert_eq!(mapping.len(), 100_000);
     for number in [0, 1, 49_999, 99_999] {
-        let found = address(&mapping, &(15_550_000_000_u64 + number * 7).to_string()).unwrap();
+        let found = address(&mapping, &(15_550_000_101_u64 + number * 7).to_string()).unwrap();
         assert_eq!(found, format!("person{number}@contoso.example"));
     }
-    assert_eq!(address(&mapping, "15550000001"), None);
+    assert_eq!(address(&mapping, "15550000102"), None);
 }
 
 proptest! {
@@ -256,7 +304,7 @@ proptest! {
             lines.reverse();
         }
         lines.insert(0, HEADER.replace(',', &separator.to_string()));
-        let mapping = read(lines.join(line_end));
+        let (mapping, _) = Mapping::read(lines.join(line_end).as_bytes(), "mapping.csv").unwrap();
         prop_assert_eq!(mapping.len(), numbers.len());
         for number in numbers.iter().chain(&others) {
             let expected = numbers.contains(number).then(|| format!("n{number}@contoso.example"));

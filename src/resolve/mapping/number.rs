@@ -1,12 +1,17 @@
 //! Phone numbers as people and spreadsheets write them.
 
 use crate::item::PhoneNumber;
+use crate::item::characters::{ascii_digit, is_between_digits};
 use crate::resolve::address::named;
+use crate::resolve::mapping::plan::{self, OtherForm};
 
 /// The fewest digits of a number with its country's code.
 const MIN_DIGITS: usize = 7;
 /// The most digits of a number (E.164).
 const MAX_DIGITS: usize = 15;
+
+/// From how many zeros at its end a number is doubted.
+const MANY_ZEROS: usize = 5;
 
 /// A number of at most [`MAX_DIGITS`] digits, packed: the digits behind a 1, so that zeros in front count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,8 +45,17 @@ pub(super) struct Problem {
     pub(super) message: String,
 }
 
-/// The key of the number that the text is, with a warning where it is perhaps not the number that was meant.
-pub(super) fn check(text: &str) -> Result<(Key, Option<String>), Problem> {
+/// A number of a mapping, and why it is perhaps not the one that was meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Checked {
+    pub(super) key: Key,
+    pub(super) doubt: Option<String>,
+    /// The form in which WhatsApp may know the same subscriber.
+    pub(super) other_form: Option<OtherForm>,
+}
+
+/// Reads the number that the text is.
+pub(super) fn check(text: &str) -> Result<Checked, Problem> {
     let problem = |offset, message: &str| Problem { offset, message: message.to_owned() };
     if text.is_empty() {
         return Err(problem(0, "no number is given: write it with its country's code, such as 445204334324"));
@@ -63,7 +77,9 @@ pub(super) fn check(text: &str) -> Result<(Key, Option<String>), Problem> {
     };
     let digits = number.digits().len();
     match Key::of(&number) {
-        Some(key) if digits >= MIN_DIGITS => Ok((key, doubt(text, &number))),
+        Some(key) if digits >= MIN_DIGITS => {
+            Ok(Checked { key, doubt: doubt(text, &number), other_form: plan::other_form(number.digits()) })
+        }
         _ => Err(Problem {
             offset: 0,
             message: format!(
@@ -93,20 +109,17 @@ fn is_decimal(text: &str) -> bool {
 
 /// Finds the character for which a text is no number.
 fn unreadable(text: &str) -> Problem {
-    let is_digitless = !text.bytes().any(|byte| byte.is_ascii_digit());
-    let wrong = text.char_indices().zip(0..).find_map(|((place, character), offset)| {
-        let (_, from) = text.split_at_checked(place)?;
-        let length = character.len_utf8();
-        let alone = from.get(..length)?;
-        let is_plus_in_front = character == '+' && offset == 0;
-        // With a digit beside it, the character is judged alone.
-        (PhoneNumber::read(&format!("0{alone}0")).is_none() && !is_plus_in_front).then_some((offset, character))
+    let is_digitless = !text.chars().any(|character| ascii_digit(character).is_some());
+    let plus = text.chars().take_while(|character| is_between_digits(*character)).count();
+    let wrong = text.chars().zip(0..).find(|(character, offset)| {
+        let belongs = ascii_digit(*character).is_some() || is_between_digits(*character);
+        !(belongs || *character == '+' && *offset == plus)
     });
     match wrong {
-        Some((offset, character)) if character.is_alphabetic() && character.is_ascii() => {
+        Some((character, offset)) if character.is_alphabetic() && character.is_ascii() => {
             Problem { offset, message: format!("`{character}` is a letter: write digits, such as 445204334324") }
         }
-        Some((offset, character)) => {
+        Some((character, offset)) => {
             Problem { offset, message: format!("{} is no digit: write digits, such as 445204334324", named(character)) }
         }
         None if is_digitless => {
@@ -121,8 +134,20 @@ fn doubt(text: &str, number: &PhoneNumber) -> Option<String> {
     if number.digits().starts_with('0') {
         return Some("the number begins with 0, which no number with its country's code does: it will match only the same digits".to_owned());
     }
-    text.contains("(0)")
-        .then(|| "the 0 in brackets counts as a digit: leave it out where it is not dialled from abroad".to_owned())
+    if text.contains("(0)") {
+        return Some(
+            "the 0 in brackets counts as a digit: leave it out where it is not dialled from abroad".to_owned(),
+        );
+    }
+    if let Some(code) = plan::code_before_trunk_zero(number.digits()) {
+        return Some(format!(
+            "a 0 follows the country's code {code}, which is not dialled from abroad: leave it out, or it will match only the same digits"
+        ));
+    }
+    let zeros = number.digits().bytes().rev().take_while(|digit| *digit == b'0').count();
+    (zeros >= MANY_ZEROS).then(|| {
+        format!("the number ends in {zeros} zeros, as where a spreadsheet lost the last digits: compare it with the real one")
+    })
 }
 
 #[cfg(test)]
@@ -131,7 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn key(text: &str) -> Key {
-        check(text).unwrap_or_else(|problem| panic!("{text}: {}", problem.message)).0
+        check(text).unwrap_or_else(|problem| panic!("{text}: {}", problem.message)).key
     }
 
     #[test]
@@ -143,9 +168,13 @@ mod tests {
             "44 5204 334324",
             "44.5204.334.324",
             "(44)5204334324",
+            "٤٤٥٢٠٤٣٣٤٣٢٤",
+            "\u{202a}+44\u{a0}5204334324\u{202c}",
+            "445204334324:3@s.whatsapp.net",
+            "445204334324@c.us",
         ] {
             assert_eq!(key(form), key("445204334324"), "{form}");
-            assert_eq!(check(form).unwrap().1, None, "{form}");
+            assert_eq!(check(form).unwrap().doubt, None, "{form}");
         }
         assert_ne!(key("05204334324"), key("5204334324"));
     }
@@ -167,9 +196,9 @@ mod tests {
         for (form, offset, part) in [
             ("44O204334324", 2, "`O` is a letter"),
             ("'445204334324", 0, "`'`"),
-            ("\u{202a}+445204334324", 0, "U+202A"),
+            ("\u{202a}+44*5204334324", 4, "`*`"),
+            ("44520433ⅷ324", 8, "U+2177"),
             ("44+5204334324", 2, "`+`"),
-            ("٤٤٥٢٠٤٣٣٤٣٢٤", 0, "U+0664"),
             ("44520433\u{fffd}4324", 8, "not UTF-8"),
             ("susan@contoso.example", 0, "`s` is a letter"),
             ("+", 0, "no digit"),
@@ -194,8 +223,19 @@ mod tests {
 
     #[test]
     fn doubts_are_told() {
-        assert!(check("05204334324").unwrap().1.is_some());
-        assert!(check("+44 (0)5204 334324").unwrap().1.is_some());
+        for (form, part) in [
+            ("05204334324", "begins with 0"),
+            ("+44 (0)5204 334324", "in brackets"),
+            ("49 0 1555 0199", "code 49"),
+            ("3530861234567", "code 353"),
+            ("491555000000", "6 zeros"),
+        ] {
+            let doubt = check(form).unwrap().doubt.unwrap_or_default();
+            assert!(doubt.contains(part), "{form}: {doubt}");
+        }
+        for form in ["390612345678", "2250712345678", "4915550000"] {
+            assert_eq!(check(form).unwrap().doubt, None, "{form}");
+        }
     }
 
     proptest! {
@@ -214,7 +254,7 @@ mod tests {
         fn messages_never_show_the_number(digits in "[2-9]{8,12}", broken in "[xé'*]") {
             for text in [format!("{digits}{broken}"), format!("0{digits}"), format!("{digits}E+11"), format!("{digits}.0")] {
                 let message = match check(&text) {
-                    Ok((_, warning)) => warning.unwrap_or_default(),
+                    Ok(checked) => checked.doubt.unwrap_or_default(),
                     Err(problem) => problem.message,
                 };
                 prop_assert!(!message.contains(&digits));

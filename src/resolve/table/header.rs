@@ -5,6 +5,9 @@ use csv::{ReaderBuilder, StringRecord};
 use super::place::{self, line_breaks, line_length};
 use super::problem::Problems;
 use super::{Column, unquoted};
+use crate::item::characters::is_invisible;
+use crate::item::phone_number::mask_numbers_in;
+use crate::item::text::single_line;
 
 /// The separators, the likeliest first.
 const SEPARATORS: [char; 3] = [',', ';', '\t'];
@@ -25,7 +28,7 @@ impl Header {
     /// then taken to be in their usual order, so that the rest can be checked all the same. `None` where there is
     /// nothing at all.
     pub(super) fn read(text: &str, columns: &[Column], problems: &mut Problems) -> Option<Self> {
-        let start = line_breaks(text);
+        let start = start_of_header(text);
         let rest = text.get(start..)?;
         let line_number = place::Places::new(text).line_at(start);
         let line = rest.get(..line_length(rest))?.trim_end_matches(['\r', '\n']);
@@ -80,14 +83,14 @@ impl Header {
             match columns.iter().position(|wanted| is_named(field, wanted)) {
                 Some(known) => match named.get_mut(known) {
                     Some(true) => {
-                        problems.error(line, column, format!("the column `{name}` is there twice"));
+                        problems.error(line, column, format!("the column `{}` is there twice", shown(name)));
                     }
                     Some(first) => *first = true,
                     None => {}
                 },
                 None if name.is_empty() => {}
                 None => {
-                    let shown: String = name.chars().take(60).collect();
+                    let shown = shown(name);
                     problems.warning(line, column, format!("the column `{shown}` is not used"));
                 }
             }
@@ -115,7 +118,7 @@ impl Header {
 
     /// The offset of the first line with values.
     pub(super) fn first_line_of_values(&self, text: &str) -> usize {
-        let start = line_breaks(text);
+        let start = start_of_header(text);
         let header = text.get(start..).filter(|_| self.present);
         start + header.map(line_length).unwrap_or_default()
     }
@@ -161,6 +164,31 @@ fn fields(line: &str, separator: char) -> StringRecord {
     record
 }
 
+/// Where the header line begins: after empty lines, and after the line `sep=;` by which a spreadsheet names the separator.
+fn start_of_header(text: &str) -> usize {
+    let first = line_breaks(text);
+    let Some(rest) = text.get(first..) else { return first };
+    let length = line_length(rest);
+    let line = rest.get(..length).unwrap_or_default();
+    let named = line.trim_matches(|character: char| character.is_whitespace() || character == '"');
+    let is_separator = named.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("sep="))
+        && named.chars().count() <= "sep=;".len();
+    if !is_separator {
+        return first;
+    }
+    first + length + rest.get(length..).map(line_breaks).unwrap_or_default()
+}
+
+/// A column's name as a message shows it: short, on one line, without anything that may be a phone number.
+fn shown(name: &str) -> String {
+    const CHARACTERS: usize = 60;
+    let masked = mask_numbers_in(&single_line(name));
+    masked.chars().filter(|character| !is_invisible(*character)).take(CHARACTERS).collect()
+}
+
+/// Whether a field is the name of a column; blanks of any kind and number are one blank, and case doesn't count.
 fn is_named(field: &str, column: &Column) -> bool {
-    unquoted(field).eq_ignore_ascii_case(column.name)
+    let visible: String = field.chars().filter(|character| !is_invisible(*character)).collect();
+    let words: Vec<&str> = unquoted(&visible).split_whitespace().collect();
+    words.join(" ").eq_ignore_ascii_case(column.name)
 }
