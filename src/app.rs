@@ -72,12 +72,27 @@ impl App {
         environment: &BTreeMap<String, String>,
         clock: SharedClock,
     ) -> Result<Self, BuildError> {
+        Self::build_on(config, environment, clock, LedgerUse::MadeIfMissing).await
+    }
+
+    /// The same, on a ledger that may have to be there.
+    pub async fn build_on(
+        config: Arc<Config>,
+        environment: &BTreeMap<String, String>,
+        clock: SharedClock,
+        wanted: LedgerUse,
+    ) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new());
         let files = FileWatch::of(&config);
         let (remotes, resolver) = build_remotes(&config, environment, &clock, &metrics)?;
-        let ledger = open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?;
+        let ledger = open_ledger(&config.ledger.url, wanted).await.map_err(anyhow::Error::from)?;
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
         Ok(Self { config, clock, remotes, ledger, presence, resolver, files, metrics })
+    }
+
+    /// Whether the ledger is the one that the configuration names, and no stand-in for one that doesn't exist yet.
+    pub fn has_own_ledger(&self) -> bool {
+        !self.ledger.is_in_memory()
     }
 
     /// The remotes and the resolver as another configuration says, for a daemon that reads it again.
@@ -192,24 +207,53 @@ fn read_ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("network.ca_file {} can't be read", path.display()))
 }
 
-/// Opens the ledger that the configuration names.
-pub async fn open_ledger(url: &LedgerUrl) -> Result<Ledger, LedgerError> {
-    Ledger::open(&ledger_address(url)?).await
+/// Where a program's ledger comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerUse {
+    /// It must be there: looking never makes one.
+    Existing,
+    /// One is made where there is none: for what records.
+    MadeIfMissing,
+    /// The configured one where it is there, else an empty one in memory: to check the rest before the first run.
+    ExistingOrEmpty,
 }
 
-/// The address of a ledger with the password in it, for [`Ledger::open`]. An SQLite file is made with its directory.
+/// Opens the ledger that the configuration names.
+pub async fn open_ledger(url: &LedgerUrl, wanted: LedgerUse) -> Result<Ledger, LedgerError> {
+    let address = ledger_address(url)?;
+    match wanted {
+        LedgerUse::MadeIfMissing => {
+            make_room_for_ledger(url)?;
+            Ledger::open(&address).await
+        }
+        LedgerUse::Existing => Ledger::open_existing(&address).await,
+        LedgerUse::ExistingOrEmpty => match Ledger::open_existing(&address).await {
+            Err(LedgerError::Missing { .. }) => Ledger::open_in_memory().await,
+            opened => opened,
+        },
+    }
+}
+
+/// Makes the file of an SQLite ledger with its directory, where they are missing.
+pub fn make_room_for_ledger(url: &LedgerUrl) -> Result<(), LedgerError> {
+    let LedgerUrl::Sqlite(path) = url else { return Ok(()) };
+    crate::ledger::refuse_only_its_log(path)?;
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory).map_err(|error| LedgerError::Open {
+            url: "ledger.url".to_owned(),
+            detail: format!("{}: {error}", directory.display()),
+        })?;
+    }
+    // It holds who wrote to whom. SQLite gives the files beside it the same mode, and reports what is wrong with the path.
+    let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    Ok(())
+}
+
+/// The address of a ledger with the password in it, for [`Ledger::open`].
 pub fn ledger_address(url: &LedgerUrl) -> Result<String, LedgerError> {
     let failed = |detail: String| LedgerError::Open { url: "ledger.url".to_owned(), detail };
     match url {
-        LedgerUrl::Sqlite(path) => {
-            if let Some(directory) = path.parent() {
-                std::fs::create_dir_all(directory)
-                    .map_err(|error| failed(format!("{}: {error}", directory.display())))?;
-            }
-            // It tells who wrote to whom. SQLite gives the files beside it the same mode; what is wrong with the path it tells itself.
-            let _ = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-            Ok(format!("sqlite://{}", path.display()))
-        }
+        LedgerUrl::Sqlite(path) => Ok(format!("sqlite://{}", path.display())),
         LedgerUrl::Postgres { url, password } => {
             let mut url = url.clone();
             if let Some(password) = password {

@@ -158,7 +158,12 @@ async fn staging(app: &App) -> Finding {
 /// Whether the staging area is this ledger's, or nobody's yet.
 async fn ledger(app: &App) -> Finding {
     const WHAT: &str = "ledger";
+    let has_ledger = app.has_own_ledger();
     match app.pipeline(CancellationToken::new()).check_staging_owner().await {
+        Ok(()) if !has_ledger => Finding::not_tried(
+            WHAT,
+            format!("there is none yet at {}; the first `run` makes it", files::ledger_place(&app.config.ledger.url)),
+        ),
         Ok(()) => {
             Finding::ok(WHAT, format!("{}: it answers, and the staging area is no other ledger's", app.ledger.id()))
         }

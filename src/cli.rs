@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::app::{App, BuildError, files};
-use crate::config::Config;
+use crate::app::{App, BuildError, LedgerUse, files};
+use crate::clock::SystemClock;
+use crate::config::{Config, NeededSecrets};
 use crate::ledger::{Ledger, RunId, RunRecord};
 use crate::telemetry::{self, LogFormat};
 
@@ -259,15 +260,20 @@ fn tell(error: &CommandError) -> Exit {
 }
 
 impl Context {
-    /// Reads the configuration; its warnings are told.
-    fn config(&self) -> Result<Arc<Config>, CommandError> {
-        let config = load(&self.config_path, &self.environment).map_err(CommandError::Configuration)?;
+    /// Reads the configuration; of its secrets, those that the command uses must be readable.
+    fn config(&self, needed: NeededSecrets) -> Result<Arc<Config>, CommandError> {
+        let config = load(&self.config_path, &self.environment, needed).map_err(CommandError::Configuration)?;
         Ok(Arc::new(config))
     }
 
     /// Reads the configuration and begins to log as it says.
     fn begin(&self) -> Result<Arc<Config>, CommandError> {
-        let config = self.config()?;
+        self.begin_needing(NeededSecrets::All)
+    }
+
+    /// The same, for a command that uses few secrets or none.
+    fn begin_needing(&self, needed: NeededSecrets) -> Result<Arc<Config>, CommandError> {
+        let config = self.config(needed)?;
         telemetry::begin(self.log_format, config.log.level);
         for warning in &config.warnings {
             tracing::warn!(event = "configuration_warning", "{}", warning.in_file(&config.path));
@@ -275,26 +281,31 @@ impl Context {
         Ok(config)
     }
 
-    /// Puts the program together.
+    /// Puts the program together, on the ledger that is there.
     async fn app(&self, config: &Arc<Config>) -> Result<App, CommandError> {
-        Ok(App::build(Arc::clone(config), &self.environment).await?)
+        self.app_on(config, LedgerUse::Existing).await
+    }
+
+    /// Puts the program together, on the ledger that the command may use.
+    async fn app_on(&self, config: &Arc<Config>, wanted: LedgerUse) -> Result<App, CommandError> {
+        Ok(App::build_on(Arc::clone(config), &self.environment, Arc::new(SystemClock), wanted).await?)
     }
 
     /// Reads the configuration again, for a daemon that reloads it.
     fn loader(&self) -> crate::daemon::Loader {
         let (path, environment) = (self.config_path.clone(), self.environment.clone());
-        Box::new(move || load(&path, &environment))
+        Box::new(move || load(&path, &environment, NeededSecrets::All))
     }
 
     /// Opens the ledger alone, for commands that only read it.
     async fn ledger(&self, config: &Config) -> Result<Ledger, CommandError> {
-        Ok(crate::app::open_ledger(&config.ledger.url).await.map_err(anyhow::Error::from)?)
+        Ok(crate::app::open_ledger(&config.ledger.url, LedgerUse::Existing).await.map_err(anyhow::Error::from)?)
     }
 }
 
 /// Reads the configuration. Where it is wrong, the tables that it names are looked through too, so that all is told at once.
-fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Config, String> {
-    Config::load(path, environment).map_err(|problems| match files::read_tables(problems.tables()) {
+fn load(path: &Path, environment: &BTreeMap<String, String>, needed: NeededSecrets) -> Result<Config, String> {
+    Config::load_needing(path, environment, needed).map_err(|problems| match files::read_tables(problems.tables()) {
         Ok(_) => problems.to_string(),
         Err(tables) => format!("{problems}\n{tables}"),
     })

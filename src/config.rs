@@ -101,6 +101,27 @@ pub struct Config {
     pub warnings: Vec<Problem>,
 }
 
+/// Which secrets a command uses: those must be readable when the configuration is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NeededSecrets {
+    /// Every one.
+    All,
+    /// The ledger's password.
+    OfLedger,
+    /// None.
+    None,
+}
+
+impl NeededSecrets {
+    fn include(self, key: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::OfLedger => key.starts_with("ledger."),
+            Self::None => false,
+        }
+    }
+}
+
 impl Config {
     /// Reads the configuration file, with what the environment overrides.
     pub fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Self, ConfigProblems> {
@@ -108,12 +129,32 @@ impl Config {
         Self::from_text(&text, path, environment)
     }
 
+    /// The same, for a command that doesn't use every secret: those that it doesn't use need not be readable.
+    pub fn load_needing(
+        path: &Path,
+        environment: &BTreeMap<String, String>,
+        needed: NeededSecrets,
+    ) -> Result<Self, ConfigProblems> {
+        let text = read_file(path).map_err(|problem| ConfigProblems::new(path, vec![problem]))?;
+        Self::read(&text, path, environment, needed)
+    }
+
     /// Reads a configuration from the text of the file at `path`, which tells what relative paths are relative to.
     pub fn from_text(text: &str, path: &Path, environment: &BTreeMap<String, String>) -> Result<Self, ConfigProblems> {
+        Self::read(text, path, environment, NeededSecrets::All)
+    }
+
+    fn read(
+        text: &str,
+        path: &Path,
+        environment: &BTreeMap<String, String>,
+        needed: NeededSecrets,
+    ) -> Result<Self, ConfigProblems> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
         let told = |problems| ConfigProblems::new(path, problems);
         let mut reader = reader::open(text, directory, environment).map_err(told)?;
+        reader.needed = needed;
         let config = read_sections(&mut reader, path, Digest::of(text.as_bytes()));
         match config {
             Some(config) if reader.problems.is_empty() => Ok(Self { warnings: reader.warnings, ..config }),

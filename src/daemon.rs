@@ -37,6 +37,9 @@ pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 /// How often files are looked at and the ledger is asked what is due.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// How often the daemon notes in the ledger that it is alive.
+const NOTE: chrono::Duration = chrono::Duration::seconds(30);
+
 /// How long work under way has to end, once the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(7);
 
@@ -62,6 +65,8 @@ pub struct Daemon {
     health: Arc<Health>,
     /// The schedule in force, for the pages.
     schedule: watch::Sender<Schedule>,
+    /// When the ledger was last given word of this daemon.
+    noted: Option<DateTime<Utc>>,
     /// No run was begun or waited for yet.
     just_started: bool,
     stop: CancellationToken,
@@ -95,7 +100,7 @@ impl Daemon {
         let health = Arc::new(Health::new(Arc::clone(&app.clock)));
         let schedule = watch::Sender::new(crate::app::schedule(&app.config.schedule));
         let phase = watch::Sender::new(Phase::Starting);
-        Self { app, loader, environment, phase, health, schedule, just_started: true, stop }
+        Self { app, loader, environment, phase, health, schedule, noted: None, just_started: true, stop }
     }
 
     /// Opens the door of `[http]`, where there is one. Fails where its address is taken.
@@ -130,10 +135,12 @@ impl Daemon {
         tracing::info!(event = "daemon_started", version = env!("CARGO_PKG_VERSION"), "the daemon started");
         self.health.set_ready();
         service_manager::ready();
+        self.note_good_inputs().await;
         let mut under_way: Option<UnderWay> = None;
         let mut ask = true;
         while !self.stop.is_cancelled() {
             self.health.beat();
+            self.note_alive().await;
             if under_way.is_none() && ask {
                 under_way = self.begin_if_due().await;
             }
@@ -143,7 +150,7 @@ impl Daemon {
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 word = asked.recv() => match word {
-                    Some(Asked::Reload) => self.reload_configuration(),
+                    Some(Asked::Reload) => self.reload_configuration().await,
                     Some(Asked::Stop) | None => self.stop.cancel(),
                 },
                 ended = ended(&mut under_way) => {
@@ -158,6 +165,16 @@ impl Daemon {
             }
         }
         self.wind_up(under_way).await
+    }
+
+    /// Notes now and then that this daemon is alive, so that `status` sees when it isn't any more.
+    async fn note_alive(&mut self) {
+        let now = self.app.clock.now();
+        let is_due = self.noted.is_none_or(|noted| now < noted || now - noted >= NOTE);
+        // A ledger that fails here fails for the next run too, and is logged there.
+        if is_due && self.app.ledger.note_daemon(&self.app.presence.holder, now).await.is_ok() {
+            self.noted = Some(now);
+        }
     }
 
     /// Until the next look around: soon, and when a run is due.
@@ -272,6 +289,8 @@ impl Daemon {
                 }
             }
         }
+        // Where this fails, it counts as gone a little later.
+        let _ = self.app.ledger.note_daemon_stopped(&self.app.presence.holder, self.app.clock.now()).await;
         tracing::info!(event = "daemon_stopped", "the daemon stopped");
         Ok(())
     }

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, ConnectOptions as _, Connection as _, Executor as _, Row as _, Transaction};
@@ -22,7 +23,9 @@ use sqlx::{Any, AnyPool, ConnectOptions as _, Connection as _, Executor as _, Ro
 mod account;
 mod actions;
 mod copy;
+mod daemon;
 mod deliveries;
+mod existing;
 mod helping;
 mod items;
 mod leases;
@@ -40,9 +43,11 @@ mod verification;
 pub use account::{AccountCounts, Failure, FailureFilter, ListPlace, Unmapped};
 pub use actions::{ActionKind, AdminAction};
 pub use copy::CopyError;
+pub use daemon::DaemonSeen;
 pub use deliveries::{
     Delivery, DeliveryRow, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target,
 };
+pub(crate) use existing::refuse_only_its_log;
 pub use helping::Sender;
 pub use items::{
     AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared,
@@ -87,6 +92,28 @@ pub enum LedgerError {
         url: String,
         /// What the database said.
         detail: String,
+    },
+    /// There is none, and the caller may not make one.
+    #[error(
+        "there is no ledger at {place}{detail}. Nothing was made or changed. Where this is the right place and nothing has run \
+         yet, `run` makes one; otherwise check ledger.url and whether its disk is mounted; a lost ledger is restored, or \
+         rebuilt with `rebuild-ledger`"
+    )]
+    Missing {
+        /// Where it was looked for, without a password.
+        place: String,
+        /// What is there instead, where anything is.
+        detail: &'static str,
+    },
+    /// The database file is gone, and its write-ahead log is still there.
+    #[error(
+        "the ledger {place} is missing, but its write-ahead log {place}-wal is there: a new ledger would overwrite what may \
+         still save the old one. Put the database file back; only where it is lost for good, move the log away, and use \
+         `rebuild-ledger`"
+    )]
+    OnlyItsLog {
+        /// The missing file.
+        place: String,
     },
     /// A later version of this program wrote it.
     #[error(
@@ -143,36 +170,60 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// An empty ledger that ends with this process and leaves nothing behind.
+    pub async fn open_in_memory() -> Result<Self, LedgerError> {
+        Self::open(IN_MEMORY).await
+    }
+
+    /// Opens a ledger that is there already. Where there is none, nothing is made.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Missing`], beside what [`open`](Self::open) fails with.
+    pub async fn open_existing(url: &str) -> Result<Self, LedgerError> {
+        let ledger = Self::open_existing_for_copy(url).await?;
+        ledger.refuse_left().await?;
+        Ok(ledger)
+    }
+
+    /// Opens a ledger that is there already and is to be copied: also one that another has replaced.
+    pub async fn open_existing_for_copy(url: &str) -> Result<Self, LedgerError> {
+        existing::require_file(url)?;
+        let pool = connect(url).await?;
+        if !existing::has_tables(&pool, Dialect::of(url)).await? {
+            pool.close().await;
+            return Err(LedgerError::Missing { place: redacted(url), detail: ", only an empty database" });
+        }
+        Self::on(pool, url).await
+    }
+
     /// Opens a ledger that is to be copied, or copied into: also one whose place another has taken.
     pub async fn open_for_copy(url: &str) -> Result<Self, LedgerError> {
-        sqlx::any::install_default_drivers();
-        let open_error = |error: sqlx::Error| LedgerError::Open { url: redacted(url), detail: error.to_string() };
+        let pool = connect(url).await?;
+        Self::on(pool, url).await
+    }
+
+    /// The ledger in a database, its schema brought up to date.
+    async fn on(pool: AnyPool, url: &str) -> Result<Self, LedgerError> {
         let dialect = Dialect::of(url);
-        let pool = AnyPoolOptions::new()
-            .max_connections(dialect.connections())
-            .acquire_timeout(Duration::from_secs(30))
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    for statement in dialect.session() {
-                        connection.execute(*statement).await?;
-                    }
-                    Ok(())
-                })
-            })
-            // A transaction that could be neither committed nor rolled back (the disk is full) would be in the way of the next.
-            .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-            .connect_with(
-                AnyConnectOptions::from_str(&dialect.connect_url(url)).map_err(open_error)?.disable_statement_logging(),
-            )
-            .await
-            .map_err(open_error)?;
         let id = schema::migrate(&pool, dialect).await?;
         Ok(Self { pool, dialect, id, presence: presence::directory_beside(url) })
+    }
+
+    /// When the ledger was made; nothing where its id doesn't say.
+    pub fn made(&self) -> Option<DateTime<Utc>> {
+        let (seconds, nanos) = uuid::Uuid::parse_str(&self.id).ok()?.get_timestamp()?.to_unix();
+        DateTime::from_timestamp(i64::try_from(seconds).ok()?, nanos)
     }
 
     /// The ledger's own id, by which a staging area recognises the ledger it belongs to.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// Whether it ends with this process.
+    pub fn is_in_memory(&self) -> bool {
+        self.dialect == Dialect::Sqlite && self.presence.is_none()
     }
 
     /// Closes all connections. What was written is durable already.
@@ -209,6 +260,40 @@ impl Ledger {
         };
         Ok(())
     }
+}
+
+/// The address of a ledger in memory.
+const IN_MEMORY: &str = "sqlite::memory:?mode=rwc";
+
+fn is_in_memory(url: &str) -> bool {
+    url == IN_MEMORY
+}
+
+/// Connects to a ledger's database; a missing SQLite file is created.
+async fn connect(url: &str) -> Result<AnyPool, LedgerError> {
+    sqlx::any::install_default_drivers();
+    let open_error = |error: sqlx::Error| LedgerError::Open { url: redacted(url), detail: error.to_string() };
+    let dialect = Dialect::of(url);
+    AnyPoolOptions::new()
+        // What lies in memory is its one connection's own.
+        .max_connections(if is_in_memory(url) { 1 } else { dialect.connections() })
+        .min_connections(u32::from(is_in_memory(url)))
+        .acquire_timeout(Duration::from_secs(30))
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                for statement in dialect.session() {
+                    connection.execute(*statement).await?;
+                }
+                Ok(())
+            })
+        })
+        // A transaction that could be neither committed nor rolled back (the disk is full) would be in the way of the next.
+        .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+        .connect_with(
+            AnyConnectOptions::from_str(&dialect.connect_url(url)).map_err(open_error)?.disable_statement_logging(),
+        )
+        .await
+        .map_err(open_error)
 }
 
 /// The URL without user name and password.

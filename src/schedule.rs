@@ -84,11 +84,15 @@ impl Schedule {
         if last_start > now + PLAUSIBLE_SKEW {
             return now;
         }
-        let due = match self.at {
+        self.due_after(last_start).max(now)
+    }
+
+    /// When a regular run is due after one that started at `last_start`, whether or not that has passed.
+    pub fn due_after(&self, last_start: DateTime<Utc>) -> DateTime<Utc> {
+        match self.at {
             None => last_start + self.every,
             Some(time) => self.next_slot(time, last_start),
-        };
-        due.max(now)
+        }
     }
 
     /// The first slot after `after`: slots lie `every` apart, and one of them is at `time` on each day that has one.

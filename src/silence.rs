@@ -118,6 +118,8 @@ fn read_through(watermark: DateTime<Utc>) -> i64 {
 pub struct Silence {
     /// Days without any item.
     pub nothing: Option<NothingArrived>,
+    /// When those days began.
+    pub nothing_since: Option<DateTime<Utc>>,
     /// A watermark that doesn't move.
     pub standing: Option<StandingStill>,
     /// Owners who went silent.
@@ -127,29 +129,50 @@ pub struct Silence {
 impl Silence {
     /// Judges the ledger's history.
     pub async fn of(ledger: &Ledger, every: Duration, now: DateTime<Utc>) -> Result<Self, LedgerError> {
-        let nothing = nothing_arrived(&ledger.read_spans(RUNS).await?);
-        let Some(watermark) = ledger.watermark().await? else { return Ok(Self { nothing, ..Self::default() }) };
+        let spans = ledger.read_spans(RUNS).await?;
+        let nothing = nothing_arrived(&spans);
+        let empty = spans.iter().take_while(|span| span.items == 0);
+        let nothing_since = empty.last().map(|span| span.window.from).filter(|_| nothing.is_some());
+        let of_source = Self { nothing, nothing_since, ..Self::default() };
+        let Some(watermark) = ledger.watermark().await? else { return Ok(of_source) };
         let through = read_through(watermark);
         let owners = ledger.owners_without_items_since(through - SILENT_DAYS + 1).await?;
-        Ok(Self { nothing, standing: standing_still(watermark, every, now), owners: silent_owners(&owners, through) })
+        Ok(Self {
+            standing: standing_still(watermark, every, now),
+            owners: silent_owners(&owners, through),
+            ..of_source
+        })
     }
 
-    /// The signs as lines for an administrator.
-    pub fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        if let Some(NothingArrived { empty_days, compared, with_items }) = self.nothing {
-            lines.push(format!(
-                "no items for {empty_days} days of reading; of the {compared} days before, {with_items} brought some"
-            ));
-        }
-        if let Some(StandingStill { watermark, behind }) = self.standing {
-            let watermark = watermark.to_rfc3339_opts(SecondsFormat::Secs, true);
-            lines.push(format!("the watermark stands still at {watermark}, {} hours ago", behind.num_hours()));
-        }
-        if !self.owners.is_empty() {
-            lines.push(format!("{} owners went silent: {}", self.owners.len(), named(&self.owners)));
-        }
-        lines
+    /// Since when nothing arrives, and that in a sentence.
+    pub fn of_source(&self) -> Option<(DateTime<Utc>, String)> {
+        let NothingArrived { empty_days, compared, with_items } = self.nothing?;
+        let days = if empty_days == 1 { "a day" } else { &format!("{empty_days} days") };
+        let text = format!(
+            "no items for {days} of reading; of the {compared} days before, {with_items} brought some. Does capturing still \
+             work? Ask TeleMessage"
+        );
+        Some((self.nothing_since?, text))
+    }
+
+    /// Since when the watermark stands still, and that in a sentence.
+    pub fn of_watermark(&self) -> Option<(DateTime<Utc>, String)> {
+        let StandingStill { watermark, behind } = self.standing?;
+        let shown = watermark.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let text = format!(
+            "the watermark stands still at {shown}, {} hours ago: nothing received since then is archived yet",
+            behind.num_hours()
+        );
+        Some((watermark, text))
+    }
+
+    /// Since when the first of the silent owners is silent, and who they are.
+    pub fn of_owners(&self) -> Option<(DateTime<Utc>, String)> {
+        const DAY: i64 = 24 * 60 * 60;
+        let first = self.owners.iter().map(|owner| owner.last_day).min()?;
+        let went = if self.owners.len() == 1 { "owner has" } else { "owners have" };
+        let text = format!("{} {went} gone silent: {}", self.owners.len(), named(&self.owners));
+        Some((DateTime::from_timestamp((first + 1) * DAY, 0)?, text))
     }
 }
 

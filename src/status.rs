@@ -3,18 +3,25 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SourceConfig;
 use crate::ledger::{Ledger, LedgerError, RunKind, RunRecord, RunStatus};
 use crate::pipeline::{RunError, RunFinished};
-use crate::schedule::{PLAUSIBLE_SKEW, Schedule, pause_after_failure};
-use crate::silence::Silence;
+use crate::schedule::Schedule;
 
+mod due;
 pub mod refusal;
+mod text;
+pub mod warning;
 
+pub use due::{next_run, scheduled_run};
 pub use refusal::Refusal;
+pub use warning::{Input, Warning, WarningKind};
+
+/// A run that begins so long after it was due is no overdue one: the daemon looks every few seconds.
+const PUNCTUAL: chrono::Duration = chrono::Duration::minutes(2);
 
 /// What a connector is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,8 +29,12 @@ pub use refusal::Refusal;
 pub enum State {
     /// A run is under way.
     Running,
-    /// Waiting for the next run; the last one left nothing undone.
+    /// A daemon waits for the next run; the last one left nothing undone.
     Idle,
+    /// A run is due and did not come.
+    Overdue,
+    /// The last run left nothing undone, and no daemon is alive to begin the next.
+    Stopped,
     /// Waiting for the next run; the last one left something pending.
     Pending,
     /// Waiting for the next run; the last one failed.
@@ -37,6 +48,8 @@ impl fmt::Display for State {
         f.write_str(match self {
             Self::Running => "running",
             Self::Idle => "idle",
+            Self::Overdue => "overdue",
+            Self::Stopped => "stopped",
             Self::Pending => "pending",
             Self::Failed => "failed",
             Self::New => "new",
@@ -74,6 +87,22 @@ impl From<&RunRecord> for LastRun {
     }
 }
 
+/// Whether a daemon is alive, and when one was last seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonState {
+    /// Whether it is alive.
+    pub running: bool,
+    /// When one was last seen; nothing where there never was one.
+    pub last_seen: Option<DateTime<Utc>>,
+}
+
+impl DaemonState {
+    async fn of(ledger: &Ledger, now: DateTime<Utc>) -> Result<Self, LedgerError> {
+        let seen = ledger.daemon(now).await?;
+        Ok(Self { running: seen.is_some_and(|seen| seen.running), last_seen: seen.map(|seen| seen.last_seen) })
+    }
+}
+
 /// The state of the connector.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -83,21 +112,25 @@ pub struct Status {
     pub run: Option<LastRun>,
     /// The last run that ended.
     pub last_run: Option<LastRun>,
-    /// When the next regular run is due.
+    /// Whether a daemon of this ledger is alive.
+    pub daemon: DaemonState,
+    /// When the next regular run is due, or was, where it is overdue.
     pub next_run: DateTime<Utc>,
+    /// Since when a run is due that did not come.
+    pub overdue_since: Option<DateTime<Utc>>,
     /// Everything received before it has been recorded.
     pub watermark: Option<DateTime<Utc>>,
     /// Deliveries without an outcome.
     pub pending: u64,
     /// When the oldest of them was made.
     pub oldest_pending: Option<DateTime<Utc>>,
-    /// Items that are held: not imported, and to be replayed when their cause is mended.
+    /// Items that are held: not imported, and to be replayed when their cause is removed.
     pub held: u64,
     /// How each remote fared.
     pub remotes: BTreeMap<String, Remote>,
-    /// What used to come and doesn't any more, as lines for an administrator.
+    /// What needs somebody's attention though no step failed.
     #[serde(default)]
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
 }
 
 impl Status {
@@ -107,12 +140,17 @@ impl Status {
         let running = ledger.run_under_way(now).await?;
         let last = ledger.latest_run(&RunKind::ALL, &[Complete, Incomplete, Failed]).await?;
         let open = ledger.open_counts().await?;
+        let daemon = DaemonState::of(ledger, now).await?;
+        let next_run = next_run(ledger, schedule, now).await?;
+        let overdue_since = (running.is_none() && now - next_run > PUNCTUAL).then_some(next_run);
         let state = match (&running, &last) {
             (Some(_), _) => State::Running,
             (None, None) => State::New,
+            (None, Some(_)) if overdue_since.is_some() => State::Overdue,
             (None, Some(last)) => match last.status {
-                Failed => State::Failed,
+                Failed if !due::was_stopped(last) => State::Failed,
                 _ if open.pending > 0 => State::Pending,
+                _ if !daemon.running => State::Stopped,
                 _ => State::Idle,
             },
         };
@@ -120,65 +158,18 @@ impl Status {
             state,
             run: running.as_ref().map(LastRun::from),
             last_run: last.as_ref().map(LastRun::from),
-            next_run: next_run(ledger, schedule, now).await?,
+            daemon,
+            next_run,
+            overdue_since,
             watermark: ledger.watermark().await?,
             pending: open.pending,
             oldest_pending: open.oldest_pending,
             held: open.held,
             remotes: remotes(ledger).await?,
-            warnings: Silence::of(ledger, schedule.every, now).await?.lines(),
+            warnings: warning::all(ledger, schedule, now).await?,
         })
     }
 }
-
-/// When the next run is due: at the schedule's time, or sooner after runs that failed or left something pending. A credential
-/// that was refused waits for the schedule's time.
-pub async fn next_run(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
-    let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, LOOK_BACK).await?;
-    let scheduled = scheduled(ledger, schedule, &runs, now).await?;
-    let ended = runs.iter().filter(|run| run.status != RunStatus::Running);
-    let unsettled: Vec<&RunRecord> = ended.take_while(|run| run.status != RunStatus::Complete).collect();
-    let Some(last) = unsettled.first() else { return Ok(scheduled) };
-    // An end in the future was recorded by a clock that was ahead.
-    let ended = last.finished.filter(|finished| *finished <= now + PLAUSIBLE_SKEW).unwrap_or(last.started);
-    let again = (ended + pause_after_failure(u32::try_from(unsettled.len()).unwrap_or(u32::MAX))).max(now);
-    Ok(match last.status {
-        // By the schedule it is overdue; it waits its pause all the same.
-        RunStatus::Failed => again.max(refused_until(ledger, schedule, now).await?),
-        _ => again.min(scheduled),
-    })
-}
-
-/// When the next run is due by the schedule alone, whatever pause a failed one would wait.
-pub async fn scheduled_run(
-    ledger: &Ledger,
-    schedule: &Schedule,
-    now: DateTime<Utc>,
-) -> Result<DateTime<Utc>, LedgerError> {
-    let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, LOOK_BACK).await?;
-    scheduled(ledger, schedule, &runs, now).await
-}
-
-/// Runs of the future were recorded by a clock that was ahead, and say nothing; they are not among `runs`.
-async fn scheduled(
-    ledger: &Ledger,
-    schedule: &Schedule,
-    runs: &[RunRecord],
-    now: DateTime<Utc>,
-) -> Result<DateTime<Utc>, LedgerError> {
-    let last = runs.iter().find(|run| matches!(run.status, RunStatus::Complete | RunStatus::Incomplete));
-    let due = schedule.next_start(last.map(|run| run.started), now);
-    Ok(due.max(refused_until(ledger, schedule, now).await?))
-}
-
-/// The first scheduled time after the credential was refused; now where it wasn't.
-async fn refused_until(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
-    let refusal = Refusal::remembered(ledger).await?;
-    Ok(refusal.map_or(now, |refusal| schedule.next_start(Some(refusal.at), now)))
-}
-
-/// Runs that are looked at to tell how many have failed in a row.
-const LOOK_BACK: u32 = 16;
 
 const REMOTES: [&str; 4] = ["source", "staging", "directory", "mailbox"];
 
@@ -242,37 +233,4 @@ async fn remotes(ledger: &Ledger) -> Result<BTreeMap<String, Remote>, LedgerErro
         }
     }
     Ok(remotes)
-}
-
-impl fmt::Display for Status {
-    /// The connectors page for a terminal.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = |instant: DateTime<Utc>| instant.to_rfc3339_opts(SecondsFormat::Secs, true);
-        writeln!(f, "State           {}", self.state)?;
-        if let Some(run) = &self.run {
-            writeln!(f, "Under way       {} since {}", run.run, time(run.started))?;
-        }
-        match &self.last_run {
-            Some(run) => writeln!(f, "Last run        {} {} at {}", run.run, run.status.name(), time(run.started))?,
-            None => writeln!(f, "Last run        none yet")?,
-        }
-        writeln!(f, "Next run        {}", time(self.next_run))?;
-        let watermark = self.watermark.map_or_else(|| "nothing was read yet".to_owned(), time);
-        writeln!(f, "Watermark       {watermark}")?;
-        writeln!(f, "Held items      {}", self.held)?;
-        let oldest =
-            self.oldest_pending.map_or_else(String::new, |oldest| format!(", the oldest since {}", time(oldest)));
-        writeln!(f, "Pending         {}{oldest}", self.pending)?;
-        for (name, remote) in &self.remotes {
-            let told = match &remote.detail {
-                None => "ok".to_owned(),
-                Some(detail) => format!("not ok: {detail}"),
-            };
-            writeln!(f, "{name:<15} {told} (since {})", time(remote.since))?;
-        }
-        for warning in &self.warnings {
-            writeln!(f, "Warning         {warning}")?;
-        }
-        Ok(())
-    }
 }

@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Config, NamedTables, Secret, SecretError, SignInConfig};
+use crate::config::{Config, LedgerUrl, NamedTables, Secret, SecretError, SignInConfig};
 use crate::report::signature::{KeyError, SigningKey};
 use crate::resolve::mapping::Mapping;
 use crate::resolve::users::list::UserList;
@@ -93,6 +93,16 @@ pub fn certificate(config: &Config) -> Result<bool, WrongKey> {
     let Some(SignInConfig::Certificate { certificate, .. }) = sign_in else { return Ok(false) };
     check_certificate(&Secret::read(certificate)?)?;
     Ok(true)
+}
+
+/// Where a ledger lies, without any password.
+pub fn ledger_place(url: &LedgerUrl) -> String {
+    match url {
+        LedgerUrl::Sqlite(path) => path.display().to_string(),
+        LedgerUrl::Postgres { url, .. } => {
+            format!("postgres://{}{}", url.host_str().unwrap_or_default(), url.path())
+        }
+    }
 }
 
 /// A file's bytes.

@@ -5,6 +5,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, administrator, block_on, instant, output, run::run_order};
+use crate::app::LedgerUse;
 use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::ActionKind;
 use crate::lifecycle::{Signals, stop_on_signal};
@@ -33,7 +34,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin()?;
     block_on(async {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
-        let app = context.app(&config).await?;
+        let app = context.app_on(&config, LedgerUse::MadeIfMissing).await?;
         administrator::acts(context, &app.ledger, ActionKind::Backfill, &window.to_string()).await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());

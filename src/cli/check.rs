@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{CommandResult, Context, Exit, block_on, output};
-use crate::app::files;
+use crate::app::{LedgerUse, files};
 use crate::check::{self, Finding};
 
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         return Ok(Exit::Done);
     }
     block_on(async {
-        let app = context.app(&config).await?;
+        let app = context.app_on(&config, LedgerUse::ExistingOrEmpty).await?;
         let mut all_well = true;
         let findings = check::online(&app, arguments.mailbox.as_deref()).await;
         for finding in findings {

@@ -2,9 +2,10 @@
 
 use super::{CommandError, CommandResult, Context, Exit, output};
 use crate::app::remotes;
+use crate::config::NeededSecrets;
 
 pub(super) fn run(context: &Context) -> CommandResult {
-    let config = context.config()?;
+    let config = context.config(NeededSecrets::None)?;
     let Some(microsoft) = &config.microsoft else {
         let text = "the configuration has no section [microsoft], so there is nothing to consent to";
         return Err(CommandError::Usage(text.to_owned()));

@@ -7,10 +7,12 @@ use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 
 use super::{
-    CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, named_run, output, retry::reason_parser,
+    CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, instant, named_run, output,
+    retry::reason_parser,
 };
+use crate::config::NeededSecrets;
 use crate::fault::Reason;
-use crate::ledger::{DeliveryState, FailureFilter, Ledger};
+use crate::ledger::{DeliveryState, FailureFilter, Ledger, RunKind, RunStatus};
 use crate::report::lists::{self, Numbers, Rows};
 
 #[derive(Debug, Args)]
@@ -29,7 +31,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
-    let config = context.begin()?;
+    let config = context.begin_needing(NeededSecrets::OfLedger)?;
     block_on(async {
         let ledger = context.ledger(&config).await?;
         let run = named_run(&ledger, arguments.run.as_deref()).await?.map(|run| run.id);
@@ -40,7 +42,24 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     })
 }
 
+/// Nothing in the list is good news only where something was read.
+async fn nothing_open(ledger: &Ledger, is_narrowed: bool) -> Result<String, CommandError> {
+    let read_to = ledger.watermark().await.map_err(anyhow::Error::from)?;
+    let ended = ledger.latest_run(&RunKind::ALL, &[RunStatus::Complete, RunStatus::Incomplete]).await;
+    let has_ended = ended.map_err(anyhow::Error::from)?.is_some();
+    Ok(match read_to {
+        _ if is_narrowed && has_ended => "Nothing is open that fits.\n".to_owned(),
+        None if has_ended => "Nothing is open: all that was read is accounted for.\n".to_owned(),
+        None => "This ledger has read nothing yet: nothing can be open. `status` says when the first run is due.\n"
+            .to_owned(),
+        Some(read_to) => {
+            format!("Nothing is open: all that was received before {} is accounted for.\n", instant::shown(read_to))
+        }
+    })
+}
+
 async fn write(ledger: &Ledger, filter: FailureFilter, format: Format, numbers: Numbers) -> Result<(), CommandError> {
+    let is_narrowed = filter.run.is_some() || filter.reason.is_some();
     let mut rows = Rows::new(ledger, filter);
     let mut out = io::BufWriter::new(io::stdout());
     match format {
@@ -69,7 +88,7 @@ async fn write(ledger: &Ledger, filter: FailureFilter, format: Format, numbers: 
                 ]);
             }
             match count {
-                0 => output::print("Nothing is open: everything is imported.\n"),
+                0 => output::print(&nothing_open(ledger, is_narrowed).await?),
                 _ => output::print(&format!("{table}\n{}\n", output::counted(count, "row", "rows"))),
             }
         }

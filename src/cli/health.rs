@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{CommandError, CommandResult, Context, Exit, block_on, output};
+use crate::config::NeededSecrets;
 use crate::http::{HttpClient, HttpOptions, Remote};
 
 pub(super) fn run(context: &Context) -> CommandResult {
-    let config = context.config()?;
+    let config = context.config(NeededSecrets::None)?;
     let Some(http) = &config.http else {
         return Err(CommandError::Usage(
             "the configuration has no section [http], so the daemon answers nobody and its health can't be told: add [http], \

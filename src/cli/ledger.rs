@@ -29,7 +29,8 @@ pub(super) fn run(context: &Context, command: &Command) -> CommandResult {
     block_on(async {
         let source = app::ledger_address(&config.ledger.url).map_err(anyhow::Error::from)?;
         let address = app::ledger_address(&url).map_err(anyhow::Error::from)?;
-        let source = Ledger::open_for_copy(&source).await.map_err(anyhow::Error::from)?;
+        let source = Ledger::open_existing_for_copy(&source).await.map_err(anyhow::Error::from)?;
+        app::make_room_for_ledger(&url).map_err(anyhow::Error::from)?;
         let target = Ledger::open_for_copy(&address).await.map_err(anyhow::Error::from)?;
         let shown = shown(&url);
         let counts = source.copy_to(&target, &shown, SystemClock.now()).await.map_err(anyhow::Error::from)?;

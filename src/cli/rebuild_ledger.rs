@@ -3,6 +3,7 @@
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandResult, Context, administrator, block_on, output, run::run_order};
+use crate::app::LedgerUse;
 use crate::ledger::ActionKind;
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::Order;
@@ -11,7 +12,7 @@ pub(super) fn run(context: &Context) -> CommandResult {
     let config = context.begin()?;
     block_on(async {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
-        let app = context.app(&config).await?;
+        let app = context.app_on(&config, LedgerUse::MadeIfMissing).await?;
         administrator::acts(context, &app.ledger, ActionKind::RebuildLedger, "from staging and the mailboxes").await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());

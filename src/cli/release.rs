@@ -5,6 +5,7 @@ use clap::{ArgGroup, Args};
 
 use super::{CommandResult, Context, Exit, administrator, block_on, instant, output, retry::reason_parser};
 use crate::clock::{Clock as _, SystemClock};
+use crate::config::NeededSecrets;
 use crate::fault::Reason;
 use crate::item::ItemId;
 use crate::ledger::HeldSelection;
@@ -29,7 +30,7 @@ pub(super) struct Arguments {
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let selection =
         HeldSelection { item: arguments.item.map(ItemId), reason: arguments.reason, before: arguments.before };
-    let config = context.begin()?;
+    let config = context.begin_needing(NeededSecrets::OfLedger)?;
     block_on(async {
         let ledger = context.ledger(&config).await?;
         let held = ledger.held(&selection).await.map_err(anyhow::Error::from)?;

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::{CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, named_run, output};
+use crate::config::NeededSecrets;
 use crate::ledger::{Ledger, RunRecord};
 use crate::report::{Report, html};
 
@@ -49,7 +50,7 @@ impl ReportFormat {
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
-    let config = context.begin()?;
+    let config = context.begin_needing(NeededSecrets::OfLedger)?;
     block_on(async {
         let ledger = context.ledger(&config).await?;
         if arguments.list {

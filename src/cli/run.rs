@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, block_on, output};
-use crate::app::{App, files};
+use crate::app::{App, LedgerUse, files};
 use crate::config::{MailboxConfig, MailboxKind};
 use crate::daemon::Daemon;
 use crate::lifecycle::{Signals, stop_on_signal};
@@ -34,7 +34,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             let told: Vec<String> = keys.iter().map(ToString::to_string).collect();
             return Err(CommandError::Configuration(told.join("\n")));
         }
-        let app = context.app(&config).await?;
+        let app = context.app_on(&config, LedgerUse::MadeIfMissing).await?;
         if !arguments.once {
             let stop = CancellationToken::new();
             let daemon = Daemon::new(app, context.loader(), context.environment.clone(), stop);

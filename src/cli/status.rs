@@ -5,6 +5,7 @@ use clap::Args;
 use super::{CommandResult, Context, Exit, block_on, output};
 use crate::app;
 use crate::clock::{Clock as _, SystemClock};
+use crate::config::NeededSecrets;
 use crate::status::Status;
 
 #[derive(Debug, Args)]
@@ -15,7 +16,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
-    let config = context.begin()?;
+    let config = context.begin_needing(NeededSecrets::OfLedger)?;
     block_on(async {
         let ledger = context.ledger(&config).await?;
         let schedule = app::schedule(&config.schedule);

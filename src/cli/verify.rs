@@ -13,7 +13,7 @@ use super::{
     CommandError, CommandResult, Context, Exit, Format, administrator, block_on, named_run, output, run::run_order,
 };
 use crate::app::{self, App};
-use crate::ledger::{ActionKind, Ledger, LedgerError, RunId};
+use crate::ledger::{ActionKind, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::{Order, RunError};
 use crate::report::lists::csv_line;
@@ -116,13 +116,13 @@ async fn check_ledger(app: &App, stop: &CancellationToken) -> anyhow::Result<()>
     anyhow::bail!("this ledger has no finished run, so there is nothing that could be proved; `run --once` makes one")
 }
 
-/// Whether any run of this ledger has ended.
+/// Whether any run of this ledger has ended that read something.
 async fn has_finished_run(ledger: &Ledger) -> Result<bool, LedgerError> {
     const RUNS: u32 = 100;
     let mut skip = 0;
     loop {
         let runs = ledger.earlier_runs(skip, RUNS).await?;
-        if runs.iter().any(|run| run.finished.is_some()) {
+        if runs.iter().any(has_read) {
             return Ok(true);
         }
         if runs.len() < RUNS as usize {
@@ -130,6 +130,11 @@ async fn has_finished_run(ledger: &Ledger) -> Result<bool, LedgerError> {
         }
         skip += RUNS;
     }
+}
+
+/// Whether a run that has ended read anything. One that failed before it did proves nothing.
+fn has_read(run: &RunRecord) -> bool {
+    run.finished.is_some() && (run.status != RunStatus::Failed || run.kind == RunKind::Rebuild || run.available > 0)
 }
 
 /// One document: the lists are spooled, so that they can be long.

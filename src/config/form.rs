@@ -182,12 +182,13 @@ pub(super) fn path(value: &Value, directory: &Path) -> Result<PathBuf, Wrong> {
     text(value).map(|path| directory.join(path))
 }
 
-/// A secret that can be read now: `{ env = "NAME" }` or `{ file = "…" }`.
+/// A secret, `{ env = "NAME" }` or `{ file = "…" }`; one that is needed can be read now.
 pub(super) fn secret(
     value: &Value,
     key: &str,
     directory: &Path,
     environment: &BTreeMap<String, String>,
+    is_needed: bool,
 ) -> Result<Secret, Wrong> {
     const FORM: &str = "a secret is named by either env or file, and nothing else";
     let entries = match value {
@@ -205,6 +206,9 @@ pub(super) fn secret(
         "file" => Secret::file(key, path(value, directory)?),
         _ => return Err(Wrong::new(FORM)),
     };
+    if !is_needed {
+        return Ok(secret);
+    }
     match secret.read() {
         Ok(_) => Ok(secret),
         Err(error) => Err(Wrong::with(error.fault.to_string(), error.fault.remedy())),

@@ -10,7 +10,7 @@ use super::document::{self, Document, Entry, Value, Written, shown};
 use super::form::{Instead, Wrong};
 use super::problem::{NamedTables, Place, Problem};
 use super::schema::{self, Choice, Condition, Key, SECTIONS, SectionSchema, Shape};
-use super::{Secret, form};
+use super::{NeededSecrets, Secret, form};
 
 /// All sections, and what is wrong with them.
 pub(super) struct Reader<'a> {
@@ -18,6 +18,8 @@ pub(super) struct Reader<'a> {
     /// What relative paths are relative to.
     pub(super) directory: PathBuf,
     pub(super) environment: &'a BTreeMap<String, String>,
+    /// The secrets that must be readable.
+    pub(super) needed: NeededSecrets,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
     /// The tables that are named, whatever else is wrong.
@@ -41,6 +43,7 @@ impl Reader<'_> {
             entries,
             directory: &self.directory,
             environment: self.environment,
+            needed: self.needed,
             problems: &mut self.problems,
             warnings: &mut self.warnings,
         };
@@ -58,6 +61,7 @@ pub(super) struct Section<'a> {
     /// What relative paths are relative to.
     pub(super) directory: &'a Path,
     environment: &'a BTreeMap<String, String>,
+    needed: NeededSecrets,
     problems: &'a mut Vec<Problem>,
     warnings: &'a mut Vec<Problem>,
 }
@@ -128,7 +132,8 @@ impl<'a> Section<'a> {
 
     fn secret_form(&self, key: &'static str) -> impl FnOnce(&Value) -> Result<Secret, Wrong> + use<'a> {
         let (directory, environment, name) = (self.directory, self.environment, self.name_of(key));
-        move |value| form::secret(value, &name, directory, environment)
+        let is_needed = self.needed.include(&name);
+        move |value| form::secret(value, &name, directory, environment, is_needed)
     }
 
     /// Whether the key is there, right or wrong.
@@ -254,5 +259,13 @@ pub(super) fn open<'a>(
 ) -> Result<Reader<'a>, Vec<Problem>> {
     let mut problems = Vec::new();
     let document = document::read(text, environment, &mut problems)?;
-    Ok(Reader { document, directory, environment, problems, warnings: Vec::new(), tables: NamedTables::default() })
+    Ok(Reader {
+        document,
+        directory,
+        environment,
+        needed: NeededSecrets::All,
+        problems,
+        warnings: Vec::new(),
+        tables: NamedTables::default(),
+    })
 }

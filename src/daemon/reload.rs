@@ -8,6 +8,7 @@ use crate::app::watch::FileWatch;
 use crate::config::Config;
 use crate::item::PhoneNumber;
 use crate::resolve::mapping::Mapping;
+use crate::status::warning::{self, Input};
 
 /// Participants that are read from the ledger at a time.
 const PARTICIPANTS: u32 = 1000;
@@ -20,7 +21,22 @@ impl Daemon {
         }
         if self.app.files.users_changed() {
             let config = Arc::clone(&self.app.config);
-            self.take_configuration(config, "the user list");
+            self.take_configuration(config, Input::Users).await;
+        }
+    }
+
+    /// The inputs that a start takes are good.
+    pub(super) async fn note_good_inputs(&self) {
+        for input in Input::ALL {
+            self.note_reload(input, Ok(())).await;
+        }
+    }
+
+    /// Notes how reading an input again went.
+    async fn note_reload(&self, input: Input, result: Result<(), &str>) {
+        let noted = warning::note_reload(&self.app.ledger, input, result, self.app.clock.now()).await;
+        if let Err(error) = noted {
+            tracing::error!(event = "ledger_unavailable", error = %error, "the ledger could not keep how a reload went; `status` doesn't show it");
         }
     }
 
@@ -32,12 +48,16 @@ impl Daemon {
                 self.app.resolver.replace_mapping(mapping.clone());
                 tracing::info!(event = "mapping_reloaded", numbers, "the mapping file changed and is in force");
                 self.report_gained_participants(before.as_deref(), mapping.as_deref()).await;
+                self.note_reload(Input::Mapping, Ok(())).await;
             }
-            Err(problems) => tracing::error!(
-                event = "reload_failed",
-                error = %problems,
-                "the mapping file changed and is wrong; the last good one stays in force"
-            ),
+            Err(problems) => {
+                tracing::error!(
+                    event = "reload_failed",
+                    error = %problems,
+                    "the mapping file changed and is wrong; the last good one stays in force"
+                );
+                self.note_reload(Input::Mapping, Err(&problems.to_string())).await;
+            }
         }
     }
 
@@ -70,7 +90,7 @@ impl Daemon {
     }
 
     /// Reads the configuration again, at SIGHUP.
-    pub(super) fn reload_configuration(&mut self) {
+    pub(super) async fn reload_configuration(&mut self) {
         let keys_too = |config: Config| match files::problems_of_keys(&config).first() {
             Some(wrong) => Err(wrong.to_string()),
             None => Ok(config),
@@ -78,18 +98,22 @@ impl Daemon {
         match (self.loader)().and_then(keys_too) {
             Ok(config) => {
                 self.tell_what_needs_a_restart(&config);
-                self.take_configuration(Arc::new(config), "the configuration");
+                self.take_configuration(Arc::new(config), Input::Configuration).await;
             }
-            Err(problems) => tracing::error!(
-                event = "reload_failed",
-                error = %problems,
-                "the configuration is wrong; the last good one stays in force"
-            ),
+            Err(problems) => {
+                tracing::error!(
+                    event = "reload_failed",
+                    error = %problems,
+                    "the configuration is wrong; the last good one stays in force"
+                );
+                self.note_reload(Input::Configuration, Err(&problems)).await;
+            }
         }
     }
 
     /// Builds the remotes anew. A run under way keeps those that it began with.
-    fn take_configuration(&mut self, config: Arc<Config>, what: &str) {
+    async fn take_configuration(&mut self, config: Arc<Config>, input: Input) {
+        let what = if input == Input::Users { "the user list" } else { "the configuration" };
         let files = FileWatch::of(&config);
         match self.app.rebuilt(&config, &self.environment) {
             Ok((remotes, resolver)) => {
@@ -102,12 +126,17 @@ impl Daemon {
                     event = "configuration_reloaded",
                     "{what} was read again and is in force from the next run on"
                 );
+                // It was built with the tables, so those are good too.
+                self.note_good_inputs().await;
             }
-            Err(error) => tracing::error!(
-                event = "reload_failed",
-                error = %error,
-                "{what} can't be used; the last good one stays in force"
-            ),
+            Err(error) => {
+                tracing::error!(
+                    event = "reload_failed",
+                    error = %error,
+                    "{what} can't be used; the last good one stays in force"
+                );
+                self.note_reload(input, Err(&error.to_string())).await;
+            }
         }
     }
 

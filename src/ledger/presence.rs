@@ -64,6 +64,15 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether a process is certainly gone. Where that can't be told, it isn't.
+    pub(super) fn is_certainly_gone(&self, holder: &Holder) -> bool {
+        let Some(directory) = &self.presence else { return false };
+        match File::open(directory.join(&holder.0)) {
+            Ok(file) => file.try_lock_shared().is_ok(),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
+    }
+
     async fn expire(&self, gone: &Holder, now: DateTime<Utc>) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         sqlx::query("UPDATE leases SET until = $1 WHERE holder = $2 AND until > $1")

@@ -54,6 +54,17 @@ impl Dialect {
         }
     }
 
+    /// Counts the ledger's first table: one where the database holds a ledger.
+    pub(super) fn count_of_meta(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SELECT COUNT(*) AS tables FROM sqlite_master WHERE type = 'table' AND name = 'meta'",
+            Self::Postgres => {
+                "SELECT COUNT(*) AS tables FROM information_schema.tables
+                 WHERE table_schema = current_schema() AND table_name = 'meta'"
+            }
+        }
+    }
+
     pub(super) fn begin(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",

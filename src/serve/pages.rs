@@ -174,6 +174,17 @@ fn headline(status: &Status) -> String {
     match status.state {
         Doing::New => "It has never run. The first run starts as soon as the daemon is ready.".to_owned(),
         Doing::Running => "A run is under way. This page is read again every ten seconds.".to_owned(),
+        Doing::Overdue => {
+            let what = if status.daemon.running {
+                "though the daemon is alive: its log says why"
+            } else {
+                "because no daemon is alive: start it, and look why it ended"
+            };
+            format!("A run was due at {} and did not come, {what}.", wording::time(&status.next_run))
+        }
+        Doing::Stopped => {
+            "The last run left nothing undone, and no daemon is alive to begin the next one. Start it.".to_owned()
+        }
         Doing::Idle => "The last run left nothing undone.".to_owned(),
         Doing::Pending => {
             format!("{} deliveries have no outcome yet. Later runs go on with them.", wording::grouped(status.pending))

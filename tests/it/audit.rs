@@ -281,7 +281,9 @@ async fn a_source_that_falls_silent_is_noticed() {
     let schedule = whatsapp_archiver::app::schedule(&archive.app.config.schedule);
     let warnings = async || {
         let now = archive.clock.now();
-        whatsapp_archiver::status::Status::of(&archive.app.ledger, &schedule, now).await.unwrap().warnings
+        let status = whatsapp_archiver::status::Status::of(&archive.app.ledger, &schedule, now).await.unwrap();
+        let lines = status.warnings.into_iter().map(|warning| format!("{}: {}", warning.kind.name(), warning.detail));
+        lines.collect::<Vec<String>>()
     };
     for day in 0..9 {
         archive.sends(&[Sent { id: 10 + day, owner: ANA, attachment: None }]);
@@ -294,10 +296,16 @@ async fn a_source_that_falls_silent_is_noticed() {
         archive.days_pass(1);
     }
     let told = warnings().await;
-    assert!(told[0].starts_with("no items for 6 days of reading; of the 7 days before, 7 brought some"), "{told:?}");
-    assert!(told[1].starts_with("1 owners went silent: +1•••••0100"), "{told:?}");
+    assert!(
+        told[0].starts_with("nothing_arrived: no items for 6 days of reading; of the 7 days before, 7 brought some"),
+        "{told:?}"
+    );
+    assert!(told[1].starts_with("owners_silent: 1 owner has gone silent: +1•••••0100"), "{told:?}");
     archive.days_pass(2);
     let told = warnings().await;
-    assert!(told.iter().any(|line| line.starts_with("the watermark stands still at")), "{told:?}");
+    assert!(
+        told.iter().any(|line| line.starts_with("watermark_stands_still: the watermark stands still at")),
+        "{told:?}"
+    );
     assert!(archive.clock.now() > Utc.with_ymd_and_hms(2026, 12, 1, 0, 0, 0).unwrap());
 }

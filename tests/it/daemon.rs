@@ -5,6 +5,7 @@ mod bench;
 mod beside;
 mod clock;
 mod clocks;
+mod dead;
 mod process;
 mod refusal;
 mod reload;

@@ -89,16 +89,25 @@ async fn the_style_sheet_is_the_one_that_the_policy_allows() {
 async fn the_page_tells_each_state() {
     let mut site = Site::open().await;
     let mut pages = vec![("new", text(&site.get("/").await))];
-    site.seed.run(now() - Duration::days(2), RunStatus::Complete, &[SeedItem::new(Fate::Imported)]).await;
+    site.seed.run(now() - Duration::hours(50), RunStatus::Complete, &[]).await;
+    let overdue = text(&site.get("/").await);
+    assert!(overdue.contains("no daemon is alive") && overdue.contains("2026-11-21 02:00:00 UTC"), "{overdue}");
+    assert!(overdue.contains("none was ever seen"), "{overdue}");
+    pages.push(("overdue", overdue));
+    site.seed.run(now() - Duration::hours(7), RunStatus::Complete, &[]).await;
+    pages.push(("stopped", text(&site.get("/").await)));
+    let daemon = site.seed.ledger.join(now()).await.unwrap();
+    site.seed.ledger.note_daemon(&daemon.holder, now()).await.unwrap();
+    site.seed.run(now() - Duration::hours(6), RunStatus::Complete, &[SeedItem::new(Fate::Imported)]).await;
     pages.push(("idle", text(&site.get("/").await)));
     let error = "TeleMessage refuses the user name or password";
-    site.seed.run_with_error(now() - Duration::days(1), RunStatus::Failed, Some(error), &[]).await;
+    site.seed.run_with_error(now() - Duration::minutes(25), RunStatus::Failed, Some(error), &[]).await;
     pages.push(("failed", text(&site.get("/").await)));
-    assert!(pages[2].1.contains(error));
+    assert!(pages[4].1.contains(error));
     let pending = SeedItem::new(Fate::Pending("the mailbox is not available".to_owned()));
-    site.seed.run(now() - Duration::hours(9), RunStatus::Incomplete, &[pending]).await;
+    site.seed.run(now() - Duration::minutes(20), RunStatus::Incomplete, &[pending]).await;
     pages.push(("pending", text(&site.get("/").await)));
-    assert!(pages[3].1.contains("the mailbox is not available"));
+    assert!(pages[5].1.contains("the mailbox is not available"));
     let under_way = site.seed.begin(now(), &[SeedItem::new(Fate::Imported)]).await;
     pages.push(("running", text(&site.get("/").await)));
     for (state, page) in pages {
@@ -125,12 +134,14 @@ async fn the_status_has_the_documented_shape() {
     assert_eq!(
         reply,
         json!({
-            "state": "pending",
+            "state": "overdue",
+            "daemon": {"running": false, "last_seen": null},
+            "overdue_since": "2026-11-22T02:27:34Z",
             "run": null,
             "last_run": {
                 "run": id.0, "status": "incomplete", "started": "2026-11-22T02:00:00Z", "finished": "2026-11-22T02:12:34Z",
             },
-            "next_run": "2026-11-22T09:30:00Z",
+            "next_run": "2026-11-22T02:27:34Z",
             "watermark": "2026-11-22T02:00:00Z",
             "pending": 1,
             "oldest_pending": "2026-11-22T02:00:00Z",

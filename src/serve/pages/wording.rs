@@ -58,8 +58,8 @@ pub(super) fn look_of(state: State) -> &'static str {
     match state {
         State::Running => "busy",
         State::Idle => "ok",
-        State::Pending => "warn",
-        State::Failed => "bad",
+        State::Stopped | State::Pending => "warn",
+        State::Overdue | State::Failed => "bad",
         State::New => "plain",
     }
 }

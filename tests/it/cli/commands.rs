@@ -81,7 +81,8 @@ fn check_tells_line_by_line() {
     assert!(offline.lines().count() == 3 && offline.lines().all(|line| line.contains(" ok ")), "{offline}");
     assert!(!trial.path("local-data").exists(), "an offline check makes nothing");
     let online = trial.prints(&["check", "--online"]);
-    for part in ["source", "staging", "ledger", "directory", "mailboxes"] {
+    assert!(online.lines().any(|line| line.starts_with("ledger ") && line.contains(" untried ")), "{online}");
+    for part in ["source", "staging", "directory", "mailboxes"] {
         assert!(online.lines().any(|line| line.starts_with(part) && line.contains(" ok ")), "{part} in {online}");
     }
     assert!(online.contains("no import is tried without --mailbox ADDR"), "{online}");

@@ -101,7 +101,12 @@ fn what_is_left_pending_and_a_run_that_failed_are_status_1() {
     fs::remove_file(trial.path("local-data/mailboxes")).unwrap();
     trial.prints(&["run", "--once"]);
     assert_eq!(trial.copies().values().sum::<usize>(), 104);
-    assert_eq!(trial.json(&["status", "--json"])["state"], "idle");
+    let status = trial.json(&["status", "--json"]);
+    assert_eq!(
+        (&status["state"], &status["daemon"]["running"]),
+        (&"stopped".into(), &false.into()),
+        "no daemon is alive"
+    );
 }
 
 #[test]
@@ -120,6 +125,8 @@ fn a_foreign_staging_area_is_refused_with_what_to_do() {
 fn with_another_ledger_nothing_looks_proved() {
     let trial = Trial::imported();
     trial.edit("config/local.toml", |text| text.replace("ledger.db", "another.db"));
+    // Only a run makes a ledger, and this one is refused.
+    assert_eq!(trial.run(&["run", "--once"]).code, Some(1));
     let out = trial.path("exported").to_str().unwrap().to_owned();
     let export = ["export", "--from", "2009-01-01", "--to", "2100-01-01", "--format", "eml", "--out", &out];
     for arguments in [&["verify"][..], &["verify", "--format", "json"], &export] {
@@ -142,6 +149,9 @@ fn with_another_ledger_nothing_looks_proved() {
 #[test]
 fn a_ledger_without_a_run_proves_nothing() {
     let trial = Trial::new();
+    fs::rename(trial.path("config/sample/export"), trial.path("config/sample/elsewhere")).unwrap();
+    trial.edit("config/local.toml", |text| text + "\n[retry]\nattempts = 1\n");
+    assert_eq!(trial.run(&["run", "--once"]).code, Some(1));
     let verify = trial.run(&["verify"]);
     assert_eq!((verify.code, verify.out.as_str()), (Some(1), ""), "{}", verify.log);
     assert!(verify.log.contains("no finished run"), "{}", verify.log);
@@ -150,11 +160,75 @@ fn a_ledger_without_a_run_proves_nothing() {
 #[test]
 fn reading_commands_before_the_first_run_say_so() {
     let trial = Trial::new();
-    let report = trial.run(&["report"]);
-    assert_eq!(report.code, Some(1));
-    assert!(report.log.contains("run --once"), "{}", report.log);
-    assert!(trial.prints(&["failures"]).contains("Nothing is open"));
+    let out = trial.path("exported").to_str().unwrap().to_owned();
+    let export = ["export", "--from", "2009-01-01", "--to", "2100-01-01", "--format", "eml", "--out", &out];
+    for arguments in [
+        &["status"][..],
+        &["status", "--json"],
+        &["report"],
+        &["report", "--list"],
+        &["failures"],
+        &["retry"],
+        &["release", "--reason", "encrypted"],
+        &["verify"],
+        &["ledger", "copy", "--to", "sqlite:copy.db"],
+        &export,
+    ] {
+        let refused = trial.run(arguments);
+        assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""), "{arguments:?}: {}", refused.log);
+        assert!(refused.log.contains("there is no ledger at") && refused.log.contains("ledger.db"), "{}", refused.log);
+        assert!(refused.log.contains("ledger.url"), "{arguments:?}: what to do: {}", refused.log);
+        assert!(!trial.path("local-data").exists(), "{arguments:?} makes nothing");
+    }
+    let online = trial.prints(&["check", "--online"]);
+    assert!(online.lines().any(|line| line.starts_with("ledger ") && line.contains("none yet")), "{online}");
+    assert!(!trial.path("local-data/ledger.db").exists());
+
+    // A ledger whose only run failed has read nothing, and an empty list is no good news.
+    trial.edit("config/local.toml", |text| text + "\n[retry]\nattempts = 1\n");
+    fs::rename(trial.path("config/sample/export"), trial.path("config/sample/elsewhere")).unwrap();
+    assert_eq!(trial.run(&["run", "--once"]).code, Some(1));
+    let failures = trial.prints(&["failures"]);
+    assert!(failures.contains("read nothing yet") && !failures.contains("Nothing is open"), "{failures}");
     assert_eq!(trial.prints(&["failures", "--format", "json"]), "[]\n");
+}
+
+/// A write-ahead log without its database may be all that is left of a ledger.
+#[test]
+fn nobody_overwrites_the_log_of_a_lost_database_file() {
+    let trial = Trial::imported();
+    let (file, log) = (trial.path("local-data/ledger.db"), trial.path("local-data/ledger.db-wal"));
+    fs::remove_file(&file).unwrap();
+    fs::write(&log, "what was written last").unwrap();
+    for arguments in [&["status"][..], &["failures"], &["run", "--once"], &["rebuild-ledger"]] {
+        let refused = trial.run(arguments);
+        assert_eq!((refused.code, refused.out.as_str()), (Some(1), ""), "{arguments:?}: {}", refused.log);
+        assert!(refused.log.contains("ledger.db-wal is there"), "{arguments:?}: {}", refused.log);
+        assert!(!file.exists() && fs::read(&log).unwrap() == b"what was written last", "{arguments:?}");
+    }
+    // An empty file is no ledger either.
+    fs::remove_file(&log).unwrap();
+    fs::write(&file, "").unwrap();
+    let refused = trial.run(&["status"]);
+    assert!(refused.code == Some(1) && refused.log.contains("only an empty file"), "{}", refused.log);
+    assert_eq!(fs::metadata(&file).unwrap().len(), 0);
+}
+
+/// Whoever looks at the state is not stopped by a password that only a run needs.
+#[test]
+fn commands_need_only_the_secrets_that_they_use() {
+    let trial = Trial::imported();
+    trial.edit("config/local.toml", |text| text + "\n[notify]\nwebhook = { env = \"NO_SUCH_VARIABLE\" }\n");
+    for arguments in
+        [&["status"][..], &["report"], &["report", "--list"], &["failures"], &["release", "--reason", "encrypted"]]
+    {
+        trial.prints(arguments);
+    }
+    for arguments in [&["run", "--once"][..], &["check"], &["verify"]] {
+        let refused = trial.run(arguments);
+        assert_eq!(refused.code, Some(78), "{arguments:?}");
+        assert!(refused.log.contains("notify.webhook"), "{arguments:?}: {}", refused.log);
+    }
 }
 
 /// A report that can't be signed isn't written, and nobody would hear of it before an auditor asks.
@@ -229,13 +303,14 @@ fn a_replay_of_nothing_starts_no_run() {
     let runs = || trial.json(&["report", "--format", "json"])["run"].clone();
     let before = runs();
     for arguments in [&["retry", "--item", "999"][..], &["retry", "--reason", "mailbox_unavailable"]] {
-        assert!(trial.prints(arguments).contains("Nothing that is held fits"), "{arguments:?}");
+        assert!(trial.prints(arguments).contains("Nothing fits that could be replayed"), "{arguments:?}");
     }
     assert_eq!(runs(), before);
     let held = trial.run(&["retry", "--reason", "no_valid_user"]);
     assert_eq!(held.code, Some(0), "{}{}", held.out, held.log);
     assert_ne!(runs(), before);
     trial.edit("config/local.toml", |text| text.replace("ledger.db", "another.db"));
+    assert_eq!(trial.run(&["run", "--once"]).code, Some(1));
     let foreign = trial.run(&["retry", "--item", "999"]);
     assert_eq!((foreign.code, foreign.out.as_str()), (Some(1), ""), "{}", foreign.log);
     assert!(foreign.log.contains("belongs to another ledger"), "{}", foreign.log);

@@ -159,7 +159,7 @@ impl Bench {
         self.time.now()
     }
 
-    fn load(&self) -> Config {
+    pub(crate) fn load(&self) -> Config {
         Config::load(&self.files.config(), &BTreeMap::new()).unwrap()
     }
 

@@ -1,0 +1,78 @@
+//! When the next run is due. An instant that has passed stays where it is: since then the run is overdue.
+
+use chrono::{DateTime, Utc};
+
+use super::Refusal;
+use crate::ledger::{Ledger, LedgerError, RunRecord, RunStatus};
+use crate::pipeline::RunError;
+use crate::schedule::{PLAUSIBLE_SKEW, Schedule, pause_after_failure};
+
+/// Runs that are looked at to count how many have failed in a row.
+const LOOK_BACK: u32 = 16;
+
+/// When the next run is due: at the schedule's time, or sooner after runs that failed or left something pending. A credential
+/// that was refused waits for the schedule's time.
+pub async fn next_run(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
+    let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, LOOK_BACK).await?;
+    let refused_until = refused_until(ledger, schedule, now).await?;
+    let scheduled = scheduled(ledger, schedule, &runs, refused_until, now);
+    // A run that was told to stop is no failure, and waits for nothing.
+    let ended = || runs.iter().filter(|run| run.status != RunStatus::Running);
+    let Some(last) = ended().next().filter(|run| run.status != RunStatus::Complete && !was_stopped(run)) else {
+        return Ok(scheduled);
+    };
+    let in_a_row = match last.status {
+        RunStatus::Failed => ended().take_while(|run| run.status == RunStatus::Failed && !was_stopped(run)).count(),
+        _ => ended().take_while(|run| run.status != RunStatus::Complete).count(),
+    };
+    // An end in the future was recorded by a clock that was ahead.
+    let ended = last.finished.filter(|finished| *finished <= now + PLAUSIBLE_SKEW).unwrap_or(last.started);
+    let again = ended + pause_after_failure(u32::try_from(in_a_row).unwrap_or(u32::MAX));
+    Ok(match last.status {
+        // By the schedule it is overdue; it waits its pause all the same.
+        RunStatus::Failed => refused_until.map_or(again, |until| again.max(until)),
+        _ => again.min(scheduled),
+    })
+}
+
+/// When the next run is due by the schedule alone, whatever pause a failed one would wait.
+pub async fn scheduled_run(
+    ledger: &Ledger,
+    schedule: &Schedule,
+    now: DateTime<Utc>,
+) -> Result<DateTime<Utc>, LedgerError> {
+    let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, LOOK_BACK).await?;
+    let refused_until = refused_until(ledger, schedule, now).await?;
+    Ok(scheduled(ledger, schedule, &runs, refused_until, now))
+}
+
+/// Runs of the future were recorded by a clock that was ahead, and say nothing; they are not among `runs`. Without any run
+/// it is due since the ledger was made.
+fn scheduled(
+    ledger: &Ledger,
+    schedule: &Schedule,
+    runs: &[RunRecord],
+    refused_until: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    let last = runs.iter().find(|run| matches!(run.status, RunStatus::Complete | RunStatus::Incomplete));
+    let first = || runs.iter().map(|run| run.started).min().or(ledger.made()).unwrap_or(now).min(now);
+    let due = last.map_or_else(first, |run| schedule.due_after(run.started));
+    refused_until.map_or(due, |until| due.max(until))
+}
+
+/// The first scheduled time after the credential was refused.
+async fn refused_until(
+    ledger: &Ledger,
+    schedule: &Schedule,
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    let refusal = Refusal::remembered(ledger).await?;
+    let until = |at| if at > now + PLAUSIBLE_SKEW { now } else { schedule.due_after(at) };
+    Ok(refusal.map(|refusal| until(refusal.at)))
+}
+
+/// Whether a run ended because the program was told to stop.
+pub(super) fn was_stopped(run: &RunRecord) -> bool {
+    run.status == RunStatus::Failed && run.error.as_ref().is_some_and(|error| *error == RunError::Stopped.to_string())
+}

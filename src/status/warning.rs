@@ -1,0 +1,156 @@
+//! What needs somebody's attention though no step failed: kept in the ledger or seen in its history, so that every page
+//! and command shows the same.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{Ledger, LedgerError, RunKind, RunStatus};
+use crate::schedule::Schedule;
+use crate::silence::Silence;
+
+/// The beginning of a run's error where its books don't balance.
+pub const IMBALANCE: &str = "the books don't balance";
+
+/// What a warning is about. A closed list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningKind {
+    /// The mapping file turned bad; the last good one is in force.
+    MappingRefused,
+    /// The same of the configuration.
+    ConfigurationRefused,
+    /// The same of the user list.
+    UsersRefused,
+    /// The source brings nothing, though it did.
+    NothingArrived,
+    /// Owners who had items on most days have none any more.
+    OwnersSilent,
+    /// No window was read to its end for too long.
+    WatermarkStandsStill,
+    /// A credential ends soon.
+    CredentialExpires,
+    /// The last run's account doesn't add up.
+    BooksDoNotBalance,
+}
+
+impl WarningKind {
+    /// The kind's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MappingRefused => "mapping_refused",
+            Self::ConfigurationRefused => "configuration_refused",
+            Self::UsersRefused => "users_refused",
+            Self::NothingArrived => "nothing_arrived",
+            Self::OwnersSilent => "owners_silent",
+            Self::WatermarkStandsStill => "watermark_stands_still",
+            Self::CredentialExpires => "credential_expires",
+            Self::BooksDoNotBalance => "books_do_not_balance",
+        }
+    }
+}
+
+/// A warning.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// What it is about.
+    pub kind: WarningKind,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// The same in a sentence.
+    pub detail: String,
+}
+
+/// What the daemon reads again while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Input {
+    /// The configuration.
+    Configuration,
+    /// The mapping file.
+    Mapping,
+    /// The user list.
+    Users,
+}
+
+impl Input {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Configuration, Self::Mapping, Self::Users];
+
+    /// Its name in metrics and in the ledger.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Mapping => "mapping",
+            Self::Users => "users",
+        }
+    }
+
+    fn refused(self) -> WarningKind {
+        match self {
+            Self::Configuration => WarningKind::ConfigurationRefused,
+            Self::Mapping => WarningKind::MappingRefused,
+            Self::Users => WarningKind::UsersRefused,
+        }
+    }
+
+    fn place(self) -> String {
+        format!("reload.{}", self.name())
+    }
+}
+
+/// A reload that was refused.
+#[derive(Debug, Serialize, Deserialize)]
+struct Refused {
+    since: DateTime<Utc>,
+    detail: String,
+}
+
+/// Notes how reading an input again went. One that was refused before keeps its time.
+pub async fn note_reload(
+    ledger: &Ledger,
+    input: Input,
+    result: Result<(), &str>,
+    now: DateTime<Utc>,
+) -> Result<(), LedgerError> {
+    let Err(detail) = result else { return ledger.remember(&input.place(), None).await };
+    let since = refused(ledger, input).await?.map_or(now, |refused| refused.since);
+    let refused = Refused { since, detail: detail.to_owned() };
+    let text = serde_json::to_string(&refused).map_err(|error| LedgerError::Damaged(error.to_string()))?;
+    ledger.remember(&input.place(), Some(&text)).await
+}
+
+async fn refused(ledger: &Ledger, input: Input) -> Result<Option<Refused>, LedgerError> {
+    Ok(ledger.remembered(&input.place()).await?.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+/// All that there is to warn of.
+pub(super) async fn all(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<Vec<Warning>, LedgerError> {
+    let mut warnings = Vec::new();
+    for input in Input::ALL {
+        if let Some(Refused { since, detail }) = refused(ledger, input).await? {
+            let detail = format!("the {} changed and is wrong; the last good one is in force: {detail}", input.name());
+            warnings.push(Warning { kind: input.refused(), since, detail });
+        }
+    }
+    let silence = Silence::of(ledger, schedule.every, now).await?;
+    let signs = [
+        (WarningKind::NothingArrived, silence.of_source()),
+        (WarningKind::OwnersSilent, silence.of_owners()),
+        (WarningKind::WatermarkStandsStill, silence.of_watermark()),
+    ];
+    for (kind, sign) in signs {
+        warnings.extend(sign.map(|(since, detail)| Warning { kind, since, detail }));
+    }
+    warnings.extend(imbalance(ledger).await?);
+    Ok(warnings)
+}
+
+/// The last run's account, where it doesn't add up.
+async fn imbalance(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
+    use RunStatus::{Complete, Failed, Incomplete};
+    let last = ledger.latest_run(&RunKind::ALL, &[Complete, Incomplete, Failed]).await?;
+    Ok(last.and_then(|run| {
+        let detail = run.error.filter(|error| error.contains(IMBALANCE))?;
+        let detail = format!("{detail}. Keep the ledger and the staging area as they are, and report this");
+        Some(Warning { kind: WarningKind::BooksDoNotBalance, since: run.finished.unwrap_or(run.started), detail })
+    }))
+}
