@@ -3,11 +3,14 @@
 # ---- build: a binary for Debian 12's C library, with link-time optimisation
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
+# Records the dependencies in the binary, where `cargo audit bin` and image scanners find them.
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    cargo install --quiet --locked --version 0.7.7 cargo-auditable
 COPY . .
 # The caches outlive the layer, so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo build --locked --profile dist --bin whatsapp-archiver \
+    cargo auditable build --locked --profile dist --bin whatsapp-archiver \
     && install -D -m 0755 target/dist/whatsapp-archiver /out/usr/local/bin/whatsapp-archiver \
     && install -d /out/etc/whatsapp-archiver /out/var/lib/whatsapp-archiver
 

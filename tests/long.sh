@@ -64,4 +64,13 @@ measure "Ignored tests" test_release -- --ignored --show-output --skip make_fixt
 PROPTEST_CASES=$cases measure "All tests, $cases cases a property" test_release
 
 step "docs/results/long.md is written"
+
+# The package and the image, each with an account of its own.
+if [ "$(id -u)" -eq 0 ]; then
+    tests/package.sh || status=1
+    tests/image.sh || status=1
+else
+    echo "tests/package.sh and tests/image.sh need root and were not run"
+    status=1
+fi
 exit "$status"

@@ -1,4 +1,5 @@
-# Sourced by run.sh and long.sh: finds the tools, and installs what the tests need where it is missing.
+# Sourced by the tests' scripts: finds the tools, and installs what the tests need where it is missing. With TEST_SERVERS=no, for
+# scripts that need no server, it installs nothing.
 # shellcheck shell=bash
 
 step() {
@@ -41,6 +42,10 @@ command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or late
 for tool in cc python3 npm; do
     command -v "$tool" >/dev/null || fail "$tool is missing: a C compiler, Python 3.11 and Node 20 (with npm) are needed"
 done
+
+if [ "${TEST_SERVERS:-yes}" = no ]; then
+    return
+fi
 
 packages=()
 # Servers of the system stand in /usr/sbin, which is not in everybody's PATH.

@@ -49,7 +49,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             notifier.run_ended(&finished, &stop).await;
         }
         let exit = output::tell_finished(context, &finished)?;
-        output::print(&where_to_look(&app.config.mailbox))?;
+        let copies = finished.report.deliveries.imported + finished.report.deliveries.partially_imported;
+        if copies > 0 {
+            output::print(&where_to_look(&app.config.mailbox))?;
+        }
         Ok(exit)
     })
 }
@@ -60,7 +63,8 @@ fn where_to_look(mailbox: &MailboxConfig) -> String {
     let sample = Maildirs::new(path.clone(), &mailbox.folder).ok().and_then(|maildirs| maildirs.sample());
     let Some(sample) = sample.and_then(|sample| sample.canonicalize().ok()) else { return String::new() };
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).unwrap_or_default();
-    let shown = sample.strip_prefix(&here).unwrap_or(&sample).display().to_string();
+    let below = sample.strip_prefix(&here).ok().filter(|_| here.parent().is_some());
+    let shown = below.unwrap_or(&sample).display().to_string();
     format!("One of the messages:           less '{}'\n", shown.replace('\'', "'\\''"))
 }
 

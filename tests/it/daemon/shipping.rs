@@ -74,3 +74,22 @@ fn the_trial_mounts_what_its_configuration_reads() {
     assert!(compose.contains("archiver:/var/lib/whatsapp-archiver"));
     assert!(config.contains("listen = \"0.0.0.0:8080\"") && compose.contains("8080:8080"));
 }
+
+#[test]
+fn the_package_ships_what_is_there() {
+    let package = text("packaging/nfpm.yaml");
+    let sources = package.lines().filter_map(|line| line.trim().strip_prefix("- { src: ")?.split(',').next());
+    let sources: Vec<&str> = sources.filter(|source| !source.contains("${")).collect();
+    assert!(sources.len() > 8, "{sources:?}");
+    for source in sources {
+        assert!(repository(source).exists(), "{source}");
+    }
+    let unit = text("packaging/systemd/whatsapp-archiver.service");
+    assert!(
+        unit.contains("ExecStart=/usr/bin/whatsapp-archiver run\n")
+            && package.contains("dst: /usr/bin/whatsapp-archiver,")
+    );
+    // The watchdog gives the main loop as long as /livez does.
+    assert!(unit.contains("WatchdogSec=10min\n") && unit.contains("Type=notify\n"));
+    assert!(program(&["run", "--help"]).status.success());
+}
