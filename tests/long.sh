@@ -65,6 +65,7 @@ PROPTEST_CASES=$cases measure "All tests, $cases cases a property" test_release
 
 step "docs/results/long.md is written"
 
+tests/chart.sh || status=1
 # The package and the image, each with an account of its own.
 if [ "$(id -u)" -eq 0 ]; then
     tests/package.sh || status=1
