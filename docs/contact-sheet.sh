@@ -1,5 +1,5 @@
 #!/bin/sh
-# Renders messages of tests/golden in Chromium, light and dark, onto one picture: docs/contact-sheet.png.
+# Renders messages of tests/golden in Chromium, light, dark and 390 pixels wide, onto one picture: docs/contact-sheet.png.
 # Needs python3 and chromium. Usage: docs/contact-sheet.sh [name…]   (default: one message of each kind)
 set -eu
 cd "$(dirname "$0")/.."
@@ -16,11 +16,11 @@ import email
 import email.policy
 import sys
 
-COLUMNS, WIDTH, HEIGHT, SCALE = 6, 600, 560, 0.5
+COLUMNS, WIDTH, HEIGHT, SCALE = 6, 600, 620, 0.5
 
 
 def page(name):
-    """The HTML body with its inline pictures, as an element of its own."""
+    """The HTML with its inline pictures, as the content of an element of its own."""
     with open(f"tests/golden/{name}.eml", "rb") as file:
         message = email.message_from_binary_file(file, policy=email.policy.strict)
     body = message.get_body(("html",)).get_content()
@@ -28,24 +28,24 @@ def page(name):
         if part["Content-ID"]:
             data = base64.b64encode(part.get_payload(decode=True)).decode()
             body = body.replace("cid:" + part["Content-ID"].strip("<>"), f"data:{part.get_content_type()};base64,{data}")
-    return body[body.index("<body"):body.index("</body>")].replace("<body", "<section", 1) + "</section>"
+    return body.replace("<!DOCTYPE html><meta charset=utf-8>", "").replace(":root{", ":host{", 1).replace("body,td{", ":host,td{", 1)
 
 
 names = sys.argv[2:]
 cells = []
 for name in names:
-    for scheme, ground in (("light", "#fff"), ("dark", "#121212")):
-        style = f"color-scheme:{scheme};background:{ground};color:canvastext"
+    for look, scheme, ground, wide in (("light", "light", "#fff", WIDTH), ("dark", "dark", "#121212", WIDTH), ("390 px", "light", "#fff", 390)):
+        style = f"color-scheme:{scheme}!important;background:{ground};color:canvastext;width:{wide}px;padding:8px;box-sizing:border-box"
         shadow = f'<template shadowrootmode="open">{page(name)}</template>'
-        cells.append(f'<figure><div><article style="{style}">{shadow}</article></div><figcaption>{name}, {scheme}</figcaption></figure>')
-columns = 2 * (COLUMNS // 2) or 2
+        cells.append(f'<figure><div><article style="{style}">{shadow}</article></div><figcaption>{name}, {look}</figcaption></figure>')
+columns = COLUMNS
 rows = -(-len(cells) // columns)
 width, height = int(WIDTH * SCALE) + 12, int(HEIGHT * SCALE) + 34
 with open(sys.argv[1], "w", encoding="utf-8") as file:
     file.write(f"""<!DOCTYPE html><meta charset="utf-8"><style>
 body{{margin:0;background:#888;display:grid;grid-template-columns:repeat({columns},{width}px);font:12px sans-serif}}
 figure{{margin:6px}} div{{width:{width - 12}px;height:{height - 34}px;overflow:hidden}}
-article{{width:{WIDTH}px;height:{HEIGHT}px;display:flow-root;transform:scale({SCALE});transform-origin:0 0}} figcaption{{padding:3px;color:#fff}}</style>{"".join(cells)}""")
+article{{height:{HEIGHT}px;display:flow-root;transform:scale({SCALE});transform-origin:0 0}} figcaption{{padding:3px;color:#fff}}</style>{"".join(cells)}""")
 print(f"{width * columns},{height * rows}")
 PYTHON
 )

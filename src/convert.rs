@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::identity::{Identity, MessageId, Thread};
 use crate::item::{Chat, Direction, Item, Participant};
+use crate::output_text;
 use crate::resolve::Resolution;
 use attachment::File;
 use body::Body;
@@ -33,6 +34,7 @@ mod mime;
 mod people;
 mod picture;
 mod remark;
+mod said;
 mod section;
 mod subject;
 #[cfg(test)]
@@ -40,7 +42,7 @@ mod tests;
 mod vcard;
 
 /// The version of the converter: changed with every change of its output, recorded with each copy that is sent.
-pub const CONVERTER_VERSION: &str = "1";
+pub const CONVERTER_VERSION: &str = "2";
 
 /// An attachment of an item, as it was staged.
 #[derive(Debug, Clone)]
@@ -250,7 +252,7 @@ pub fn convert(
         thread_topic: subject::thread_topic(item, &people),
         extra_headers: headers::of(item, &missing),
         text: body.to_text(),
-        html: body.to_html(&subject),
+        html: body.to_html(),
         subject,
         attachments: files.iter().filter_map(File::to_mail).collect(),
     };
@@ -295,7 +297,8 @@ fn to(item: &Item, people: &People<'_>) -> Vec<Address> {
         _ => return to,
     };
     let id = chat.id.as_deref().or(chat.data_id.as_deref());
-    match (chat.name.as_deref().or(id), id.or(chat.name.as_deref())) {
+    let name = chat.name.as_deref().filter(|own| output_text::name(own, 1).is_some());
+    match (name.or(id), id.or(name)) {
         (Some(name), Some(id)) => vec![people.stand_in(name, id)],
         _ => to,
     }

@@ -1,5 +1,6 @@
 //! Items of a file, converted without any network: for a look at what a mailbox would get.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -7,10 +8,13 @@ use chrono::{DateTime, Utc};
 
 use crate::convert::{Message, StagedAttachment, convert};
 use crate::digest::Digest;
+use crate::inline_content;
 use crate::item::Item;
 use crate::item::read::inline_contents;
 use crate::resolve::Resolution;
-use crate::source::page::split_export;
+use crate::source::SourceError;
+use crate::source::directory::attachment;
+use crate::source::export_file;
 
 /// What became of one item of the file.
 pub enum Converted {
@@ -30,20 +34,18 @@ const LARGEST_ATTACHMENT: u64 = 64 * 1024 * 1024;
 
 /// The file is none of the forms that are known.
 #[derive(Debug, thiserror::Error)]
-#[error("the file is neither a RawMessage, nor an array of them, nor a list response, nor JSON lines: {0}")]
+#[error("the file is neither a RawMessage, nor an array of them, nor a list response, nor lines of these: {0}")]
 pub struct UnknownForm(String);
 
 /// Converts the items of a file, each when it is asked for, so that one message at a time is in memory. Attachments that
-/// are not inline are looked for under `attachments/<id>/<index>-<name>` beside it.
+/// are not inline are looked for under `attachments/<id>/<index>-<name>` in `folder`, the one that the file is in.
 pub fn convert_file(
     bytes: &Bytes,
-    attachments: &Path,
+    folder: &Path,
     now: DateTime<Utc>,
 ) -> Result<impl Iterator<Item = Converted>, UnknownForm> {
-    let raw_items: Vec<Bytes> = match split_export(bytes) {
-        Ok((_, ranges)) => ranges.into_iter().map(|range| bytes.slice(range)).collect(),
-        Err(error) => json_lines(bytes).ok_or_else(|| UnknownForm(error.to_string()))?,
-    };
+    let items = export_file::split(bytes).map_err(UnknownForm)?;
+    let raw_items: Vec<Bytes> = items.into_iter().map(|range| bytes.slice(range)).collect();
     let mut seen = std::collections::HashMap::new();
     Ok(raw_items.into_iter().map(move |raw| match Item::read(&raw, now) {
         Err(error) => Converted::Refused(error.to_string()),
@@ -51,7 +53,7 @@ pub fn convert_file(
             Converted::Refused("its content is encrypted (securityContent is set)".to_owned())
         }
         Ok(item) => {
-            let attachments = read_attachments(&item, &raw, attachments);
+            let attachments = read_attachments(&item, &raw, folder);
             let message = convert(&item, &attachments, &Resolution::default(), "whatsapp.invalid");
             let count = seen.entry(item.id).and_modify(|count| *count += 1).or_insert(1);
             let name = if *count == 1 { format!("{}.eml", item.id) } else { format!("{}-{count}.eml", item.id) };
@@ -60,32 +62,18 @@ pub fn convert_file(
     }))
 }
 
-/// The lines of a file of JSON lines; nothing where its first line is no JSON object.
-fn json_lines(bytes: &Bytes) -> Option<Vec<Bytes>> {
-    let lines: Vec<Bytes> = bytes
-        .split(|&byte| byte == b'\n')
-        .map(<[u8]>::trim_ascii)
-        .filter(|line| !line.is_empty())
-        .map(|line| bytes.slice_ref(line))
-        .collect();
-    lines.first()?.starts_with(b"{").then_some(lines)
-}
-
-fn read_attachments(item: &Item, raw: &[u8], directory: &Path) -> Vec<StagedAttachment> {
-    use base64::Engine as _;
+fn read_attachments(item: &Item, raw: &[u8], folder: &Path) -> Vec<StagedAttachment> {
     let mut inline = inline_contents(raw).unwrap_or_default();
-    let directory = directory.join(item.id.to_string());
-    let mut read = |index: usize| -> Result<Vec<u8>, String> {
-        if let Some(base64) = inline.get_mut(index).and_then(Option::take) {
-            let packed: String = base64.split_ascii_whitespace().collect();
-            return base64::engine::general_purpose::STANDARD.decode(packed).map_err(|error| error.to_string());
-        }
-        find_file(&directory, index)
-    };
     let mut attachments = Vec::with_capacity(item.attachments.len());
     for (index, declared) in item.attachments.iter().enumerate() {
-        attachments.push(match read(index) {
-            Err(detail) => StagedAttachment::Missing { detail },
+        let content = inline.get_mut(index).and_then(Option::take);
+        let read = match content.filter(|_| declared.inline) {
+            Some(content) => inline_content::decode(&content, declared.digest)
+                .map_err(|why| StagedAttachment::Corrupt { detail: why.to_owned() }),
+            None => read_file(item, index, folder).map_err(|detail| StagedAttachment::Missing { detail }),
+        };
+        attachments.push(match read {
+            Err(absent) => absent,
             Ok(bytes) => {
                 let digest = Digest::of(&bytes);
                 match declared.digest.filter(|expected| *expected != digest) {
@@ -101,21 +89,17 @@ fn read_attachments(item: &Item, raw: &[u8], directory: &Path) -> Vec<StagedAtta
     attachments
 }
 
-/// The file `<index>-…` of a directory.
-fn find_file(directory: &Path, index: usize) -> Result<Vec<u8>, String> {
-    let missing = || format!("there is no file {}/{index}-…", directory.display());
-    let prefix = format!("{index}-");
-    let entries = std::fs::read_dir(directory).map_err(|_| missing())?;
-    let mut files: Vec<_> = entries
-        .flatten()
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(&prefix))
-        .map(|entry| entry.path())
-        .collect();
-    files.sort();
-    let file = files.first().ok_or_else(missing)?;
-    let size = std::fs::metadata(file).map_err(|error| error.to_string())?.len();
+/// The file of an attachment, as the folder as a source finds it.
+fn read_file(item: &Item, index: usize, folder: &Path) -> Result<Vec<u8>, String> {
+    let name = format!("attachments/{}/{index}-…", item.id);
+    let (file, size) = attachment::open(folder, item.id, index).map_err(|error| match error {
+        SourceError::AttachmentGone(detail) => detail,
+        _ => format!("{name} can't be read"),
+    })?;
     if size > LARGEST_ATTACHMENT {
-        return Err(format!("{} has {size} bytes, over {LARGEST_ATTACHMENT}", file.display()));
+        return Err(format!("{name} has {size} bytes, over {LARGEST_ATTACHMENT}"));
     }
-    std::fs::read(file).map_err(|error| format!("{} can't be read: {error}", file.display()))
+    let mut bytes = Vec::new();
+    file.take(size).read_to_end(&mut bytes).map_err(|error| format!("{name} can't be read: {}", error.kind()))?;
+    Ok(bytes)
 }

@@ -13,6 +13,7 @@ use crate::item::ItemId;
 use crate::window::Window;
 
 pub mod directory;
+pub(crate) mod export_file;
 pub mod page;
 pub mod telemessage;
 
@@ -69,6 +70,11 @@ pub trait Source: Send + Sync {
     /// Where in a page that this source gave, and that was staged, each item lies: the same places as in [`Page::items`].
     fn split(&self, body: &[u8]) -> Result<Vec<Range<usize>>, PageError> {
         page::split_page(body).map(|(_, items)| items)
+    }
+
+    /// What lies at the source and is not read, each with the reason, as it was when the run began.
+    async fn passed_over(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// The most items that a page should have.

@@ -40,8 +40,10 @@ def read(raw):
     message = email.message_from_bytes(raw, policy=email.policy.strict)
     for part in message.walk():
         for name, value in part.items():
-            if value.defects:
-                raise value.defects[0]
+            # Outlook and Exchange read a file's name there as encoded words; RFC 2047 doesn't foresee them in a parameter.
+            defects = [defect for defect in value.defects if not (name == "Content-Type" and "encoded" in str(defect))]
+            if defects:
+                raise defects[0]
         if part.defects:
             raise part.defects[0]
         if part.get_content_maintype() != "multipart" and part.get_content_type() != "message/rfc822":

@@ -9,6 +9,7 @@ use super::{CommandResult, Context, Exit, output};
 use crate::app::files::read_bounded;
 use crate::clock::{Clock as _, SystemClock};
 use crate::offline::{self, Converted};
+use crate::output_text::cell;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -22,22 +23,30 @@ pub(super) struct Arguments {
 pub(super) fn run(_context: &Context, arguments: &Arguments) -> CommandResult {
     let bytes = read_bounded(&arguments.file, "convert").map_err(|problem| anyhow::anyhow!("{problem}"))?;
     std::fs::create_dir_all(&arguments.out).with_context(|| format!("{} can't be made", arguments.out.display()))?;
-    let attachments = arguments.file.parent().unwrap_or(Path::new(".")).join("attachments");
+    let folder = arguments.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let bytes = bytes.into();
-    let converted = offline::convert_file(&bytes, &attachments, SystemClock.now());
+    let converted = offline::convert_file(&bytes, folder, SystemClock.now());
+    let (mut written, mut refused) = (0_u64, 0_u64);
     for (index, converted) in converted.map_err(anyhow::Error::from)?.enumerate() {
         match converted {
             Converted::Message { name, message } => {
                 let path = arguments.out.join(name);
                 std::fs::write(&path, message.mime())
                     .with_context(|| format!("{} can't be written", path.display()))?;
+                written += 1;
                 output::print(&format!("{}\n", path.display()))?;
             }
             Converted::Refused(reason) => {
                 // An item that no rule lets through is normal.
-                eprintln!("item {} is not converted: {reason}", index + 1);
+                refused += 1;
+                eprintln!("item {} is not converted: {}", index + 1, cell(&reason));
             }
         }
     }
-    Ok(Exit::Done)
+    match (written, refused) {
+        (0, 0) => eprintln!("nothing is converted: {} holds no items", arguments.file.display()),
+        (0, refused) => eprintln!("nothing is converted: none of {} can be", output::counted(refused, "item", "items")),
+        _ => return Ok(Exit::Done),
+    }
+    Ok(Exit::Failed)
 }

@@ -13,6 +13,7 @@ use super::{
 use crate::config::NeededSecrets;
 use crate::fault::Reason;
 use crate::ledger::{DeliveryState, FailureFilter, Ledger, RunKind, RunStatus};
+use crate::output_text::cell;
 use crate::report::lists::{self, Numbers, Rows};
 
 #[derive(Debug, Args)]
@@ -81,10 +82,10 @@ async fn write(ledger: &Ledger, filter: FailureFilter, format: Format, numbers: 
                 table.add_row([
                     row.item.map_or_else(|| format!("#{}", row.no.0), |item| item.to_string()),
                     row.owner.map(|owner| numbers.of(&owner)).unwrap_or_default(),
-                    row.mailbox.unwrap_or_default(),
+                    row.mailbox.as_deref().map(cell).unwrap_or_default(),
                     row.state.name().to_owned(),
                     row.reason.unwrap_or_default(),
-                    row.detail.unwrap_or_default(),
+                    row.detail.as_deref().map(cell).unwrap_or_default(),
                 ]);
             }
             match count {

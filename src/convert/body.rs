@@ -1,28 +1,39 @@
 //! The body: one content, written twice, as plain text and as HTML.
 //!
-//! Both say the same, because both are written from one [`Body`]. The HTML is complete in itself: no script, nothing
-//! remote, tables and inline styles for Outlook's Word engine, colours that hold on light and on dark ground.
-
-use std::fmt;
+//! Both say the same, because both are written from one [`Body`], and both begin with what was said. The HTML is complete in
+//! itself: no script, nothing remote, one short style sheet, tables and a few attributes for Outlook's Word engine, colours
+//! that hold on light and on dark ground. In the plain text no line of a text can pass for one of the archive's own, see
+//! [`markup`].
 
 use askama::Template;
-use askama::filters::HtmlSafe;
 
+use self::markup::{Barred, FirstLines, Lines, Value, direction};
 use super::attachment::{Content, File};
 use super::people::{People, display_text};
-use super::section::{Fact, Section, bytes, utc};
+use super::said::{Opening, Said};
+use super::section::{Fact, Look, Passage, PeopleList, Section, bytes, utc};
 use super::{details, kind, picture};
-use crate::item::text::printable;
-use crate::item::{Direction, ImpossibleTime, Item, Kind};
+use crate::item::{Chat, Direction, ImpossibleTime, Item, Kind};
+use crate::output_text::name;
+
+mod markup;
 
 /// What a message says.
 pub(super) struct Body {
+    from: String,
+    to: Option<String>,
     heading: String,
-    facts: Vec<Fact>,
+    when: String,
+    said: Vec<Passage>,
+    opening: Option<Opening>,
     notices: Vec<String>,
-    text: Option<String>,
+    /// What the item is about besides what was said: a call, an event, a place, a contact card.
     sections: Vec<Section>,
     files: Vec<FileRow>,
+    /// The details, and what follows them.
+    facts: Vec<Fact>,
+    references: Vec<Section>,
+    people: Vec<PeopleList>,
 }
 
 struct FileRow {
@@ -41,7 +52,6 @@ struct Picture {
 #[derive(Template)]
 #[template(path = "message.html", whitespace = "suppress")]
 struct Html<'a> {
-    title: &'a str,
     body: &'a Body,
 }
 
@@ -54,14 +64,46 @@ struct Text<'a> {
 impl Body {
     /// What an item's message says.
     pub(super) fn of(item: &Item, people: &People<'_>, files: &[File<'_>], subject: &str) -> Self {
+        let mut lists = Vec::new();
+        let Said { passages, opening } = Said::of(item, people);
+        let sender = super::sender_of(item);
         Self {
+            from: sender.map_or_else(|| "an unknown sender".to_owned(), |sender| people.label(sender)),
+            to: addressee(item, people),
             heading: kind::heading(item, files),
-            facts: header_table(item, people),
+            when: match item.time.substituted {
+                None => utc(item.time.at),
+                Some(_) => format!("received {} (in place of the time at which it was sent)", utc(item.time.at)),
+            },
+            said: passages,
+            opening,
             notices: notices(item, files, subject),
-            text: (!item.text.is_empty()).then(|| printable(&item.text).into_owned()),
-            sections: details::sections(item, people, files),
+            sections: details::contents(item, people, files, &mut lists),
             files: files.iter().map(file_row).collect(),
+            facts: particulars(item, people, &mut lists),
+            references: details::references(item, people),
+            people: lists,
         }
+    }
+
+    /// The text that the first line of the plain text begins with.
+    fn opening(&self) -> Option<(&str, &str)> {
+        let opening = self.opening.as_ref()?;
+        Some((&opening.words, &self.said.get(opening.passage)?.text))
+    }
+
+    /// The texts that stand apart from the first line, each with its label.
+    fn apart(&self) -> impl Iterator<Item = &Passage> {
+        let opening = self.opening.as_ref().map(|opening| opening.passage);
+        self.said.iter().enumerate().filter(move |(place, _)| Some(*place) != opening).map(|(_, passage)| passage)
+    }
+
+    /// What a list of messages shows of this one: the beginning of what was said.
+    fn preview(&self) -> Option<String> {
+        const CHARACTERS: usize = 100;
+        let (_, text) = self.opening()?;
+        let beginning: String = text.chars().take(CHARACTERS * 4).collect();
+        Some(display_text(&beginning, CHARACTERS)).filter(|preview| !preview.is_empty())
     }
 
     /// What it says besides the item's own text and its header's fields, value by value.
@@ -70,15 +112,18 @@ impl Body {
         let facts = self.facts.into_iter().filter(move |fact| labelled.contains(&fact.label.as_ref()));
         let facts = facts.map(|fact| (fact.label.into_owned(), fact.value));
         let notices = self.notices.into_iter().map(|notice| ("Note".to_owned(), notice));
-        let sections = self.sections.into_iter().flat_map(|section| {
+        let said = self.said.into_iter().filter(|passage| !passage.label.is_empty());
+        let said = said.map(|passage| (passage.label.into_owned(), passage.text));
+        let sections = self.sections.into_iter().chain(self.references).flat_map(|section| {
             let heading = section.heading.into_owned();
             let facts = section.facts.into_iter().map(|fact| (fact.label.into_owned(), fact.value));
-            let passages = section.passages.into_iter().map(|passage| (passage.label.to_owned(), passage.text));
+            let passages = section.passages.into_iter().map(|passage| (passage.label.into_owned(), passage.text));
             let values: Vec<(String, String)> = facts.chain(passages).collect();
             values.into_iter().map(move |(label, value)| (format!("{heading}: {label}"), value))
         });
         let files = self.files.into_iter().map(|file| (format!("File {}", file.name), file.lines.join("\n")));
-        facts.chain(notices).chain(sections).chain(files)
+        let people = self.people.into_iter().map(|list| (list.heading, list.names.join(", ")));
+        facts.chain(notices).chain(said).chain(sections).chain(files).chain(people)
     }
 
     /// As plain text, lines ended by LF.
@@ -87,15 +132,15 @@ impl Body {
     }
 
     /// As HTML, lines ended by LF.
-    pub(super) fn to_html(&self, title: &str) -> String {
-        const MARKUP: usize = 3000;
-        rendered(&Html { title, body: self }, MARKUP + self.text_length() * 9 / 8)
+    pub(super) fn to_html(&self) -> String {
+        const MARKUP: usize = 1500;
+        rendered(&Html { body: self }, MARKUP + self.text_length() * 9 / 8)
     }
 
     /// About the length of the body as text, so that most are written without growing.
     fn text_length(&self) -> usize {
         const PARTICULARS: usize = 1000;
-        PARTICULARS + self.text.as_ref().map_or(0, String::len)
+        PARTICULARS + self.said.iter().map(|passage| passage.text.len()).sum::<usize>()
     }
 }
 
@@ -107,16 +152,39 @@ fn rendered(template: &impl Template, length: usize) -> String {
     text
 }
 
-fn header_table(item: &Item, people: &People<'_>) -> Vec<Fact> {
-    let mut facts = vec![Fact::new("Chat", chat(item))];
-    let sender = super::sender_of(item);
-    facts.push(Fact::new("From", sender.map_or_else(|| "unknown".to_owned(), |sender| people.label(sender))));
-    if !item.recipients.is_empty() {
-        let recipients: Vec<String> = item.recipients.iter().map(|recipient| people.label(recipient)).collect();
-        facts.push(Fact::new("To", recipients.join(", ")));
+/// To whom: the group or list, else the recipients. A status post goes to whoever looks.
+fn addressee(item: &Item, people: &People<'_>) -> Option<String> {
+    const NAMED: usize = 3;
+    if item.kind == Kind::StatusPost {
+        return Some("everyone who sees their status".to_owned());
     }
-    let time_label = if item.time.substituted.is_some() { "Received (in place of sent)" } else { "Sent" };
-    facts.push(Fact::new(time_label, utc(item.time.at)));
+    if item.chat != Chat::Direct {
+        return Some(match item.recipients.len() {
+            0 => chat(item),
+            count => format!("{} of {count} recipients", chat_name(item)),
+        });
+    }
+    let mut names: Vec<String> = item.recipients.iter().take(NAMED).map(|recipient| people.label(recipient)).collect();
+    match item.recipients.len().saturating_sub(NAMED) {
+        0 => {}
+        1 => names.push("1 other".to_owned()),
+        more => names.push(format!("{more} others")),
+    }
+    let last = names.pop()?;
+    Some(if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) })
+}
+
+/// The details: where, and how it came into the archive.
+fn particulars(item: &Item, people: &People<'_>, lists: &mut Vec<PeopleList>) -> Vec<Fact> {
+    const NAMED_ABOVE: usize = 3;
+    let mut facts = Vec::with_capacity(8);
+    if item.chat != Chat::Direct || item.kind == Kind::StatusPost {
+        facts.push(Fact::new("Chat", chat(item)));
+    }
+    if item.chat != Chat::Direct || item.kind == Kind::StatusPost || item.recipients.len() > NAMED_ABOVE {
+        let recipients = item.recipients.iter().map(|recipient| people.label(recipient)).collect();
+        facts.extend(PeopleList::fold("To", recipients, lists).map(|to| Fact::new("To", to)));
+    }
     if let Some(received) = item.received {
         facts.push(Fact::new("Archived", utc(received)));
     }
@@ -144,19 +212,34 @@ fn message_status(item: &Item) -> Option<String> {
     item.message_status.as_deref().filter(|status| *status != "NA").map(|status| display_text(status, 200))
 }
 
+/// A group or list by name, with its id.
 fn chat(item: &Item) -> String {
     if item.kind == Kind::StatusPost {
         return kind::STATUS_CHAT.to_owned();
     }
     let kind = kind::chat(&item.chat);
-    let Some(chat) = item.chat.name() else { return kind.to_owned() };
-    let name = chat.name.as_deref().map(|name| display_text(name, 500));
-    let id = chat.id.as_deref().or(chat.data_id.as_deref()).map(|id| display_text(id, 500));
-    match (name, id) {
+    let id = chat_id(item);
+    match (own_chat_name(item), id) {
         (Some(name), Some(id)) => format!("{name} ({kind}, {id})"),
         (Some(one), None) | (None, Some(one)) => format!("{one} ({kind})"),
         (None, None) => kind.to_owned(),
     }
+}
+
+fn chat_id(item: &Item) -> Option<String> {
+    let chat = item.chat.name()?;
+    chat.id.as_deref().or(chat.data_id.as_deref()).and_then(|id| name(id, 500))
+}
+
+fn own_chat_name(item: &Item) -> Option<String> {
+    item.chat.name()?.name.as_deref().and_then(|own| name(own, 500))
+}
+
+/// The same for the line that says to whom: `Desk (group)`.
+fn chat_name(item: &Item) -> String {
+    let kind = kind::chat(&item.chat);
+    let name = own_chat_name(item).or_else(|| chat_id(item));
+    name.map_or_else(|| format!("a {kind}"), |name| format!("{name}, a {kind}"))
 }
 
 fn notices(item: &Item, files: &[File<'_>], subject: &str) -> Vec<String> {
@@ -205,79 +288,4 @@ fn file_row(file: &File<'_>) -> FileRow {
     let declared = file.declared_name.map(|name| display_text(name, 500)).filter(|declared| *declared != file.name);
     lines.extend(declared.map(|declared| format!("Named by its sender: {declared}")));
     FileRow { number: file.index + 1, name: file.name.clone(), lines, picture: shown }
-}
-
-/// Text of any number of lines in HTML: escaped, each line end a `<br>`.
-struct Lines<'a>(&'a str);
-
-impl fmt::Display for Lines<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut plain_from = 0;
-        for (at, byte) in self.0.bytes().enumerate() {
-            let replacement = match byte {
-                b'\n' => "<br>",
-                b'<' => "&lt;",
-                b'>' => "&gt;",
-                b'&' => "&amp;",
-                b'"' => "&quot;",
-                b'\'' => "&#39;",
-                _ => continue,
-            };
-            f.write_str(self.0.get(plain_from..at).unwrap_or_default())?;
-            f.write_str(replacement)?;
-            plain_from = at + 1;
-        }
-        f.write_str(self.0.get(plain_from..).unwrap_or_default())
-    }
-}
-
-impl HtmlSafe for Lines<'_> {}
-
-/// Text as a quotation: each line after `> `.
-struct Quotation<'a>(&'a str);
-
-impl fmt::Display for Quotation<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in self.0.split('\n') {
-            f.write_str(if line.is_empty() { ">" } else { "> " })?;
-            writeln!(f, "{line}")?;
-        }
-        Ok(())
-    }
-}
-
-/// The direction of a text: right to left where its first letter is. `auto` leaves the rest to the reader's program; the
-/// Word engine knows no `auto` and reads from the left.
-fn direction(text: &str) -> &'static str {
-    let is_right_to_left = |character: char| {
-        matches!(character,
-            '\u{590}'..='\u{8ff}' | '\u{fb1d}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}'
-            | '\u{10800}'..='\u{10fff}' | '\u{1e800}'..='\u{1efff}')
-    };
-    let first_letter = text.chars().take(1000).find(|character| character.is_alphabetic());
-    if first_letter.is_some_and(is_right_to_left) { "rtl" } else { "auto" }
-}
-
-/// The side of a text on which its lines begin.
-fn side(text: &str) -> &'static str {
-    if direction(text) == "rtl" { "right" } else { "left" }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_escaped_and_broken() {
-        assert_eq!(Lines("a<b>\n\"&'c").to_string(), "a&lt;b&gt;<br>&quot;&amp;&#39;c");
-        assert_eq!(Lines("").to_string(), "");
-    }
-
-    #[test]
-    fn direction_follows_the_first_letter() {
-        assert_eq!(direction("1. שלום hello"), "rtl");
-        assert_eq!(direction("hello שלום"), "auto");
-        assert_eq!(direction("مرحبا"), "rtl");
-        assert_eq!(direction("…"), "auto");
-    }
 }

@@ -1,40 +1,51 @@
-//! What an item says besides its text: call, event, original, quote, location, contact cards, raw fields.
+//! What an item holds besides what was said in it: call, event, original, quote, location, contact cards, raw fields.
 //!
 //! Each part is shown wherever the item has it, whatever its kind, so that nothing the item holds is lost on a reader.
 
 use super::attachment::{Content, File, ITEM_BYTES};
 use super::kind;
 use super::people::{People, display_text};
-use super::section::{Fact, Passage, Section, duration, utc_of_millis};
+use super::section::{Fact, Look, Passage, PeopleList, Section, duration, utc_of_millis};
 use crate::item::raw::{CallInfo, Event, Location, OriginalMessageData, Quoted};
 use crate::item::text::printable;
 use crate::item::{Item, Kind, Participant};
 
 const VALUE_CHARACTERS: usize = 10_000;
 
-/// All sections of an item, in reading order.
-pub(super) fn sections(item: &Item, people: &People<'_>, files: &[File<'_>]) -> Vec<Section> {
+/// What an item is about, in reading order: it stands above the details. Long lists of people go to `lists`.
+pub(super) fn contents(
+    item: &Item,
+    people: &People<'_>,
+    files: &[File<'_>],
+    lists: &mut Vec<PeopleList>,
+) -> Vec<Section> {
     let parts = [
-        item.quoted.as_ref().and_then(|quoted| quote(quoted, people)),
         item.call.as_ref().and_then(call),
-        item.event.as_ref().and_then(|event| event_section(event, people, item)),
-        item.original.as_ref().and_then(|original| original_section(original, people, item)),
+        item.event.as_ref().and_then(|event| event_section(event, people, item, lists)),
         item.location.as_ref().and_then(location),
-        raw_fields(item),
     ];
     parts.into_iter().flatten().chain(files.iter().filter_map(contact)).collect()
 }
 
+/// What it refers to, and what of it is shown as it came: below the details.
+pub(super) fn references(item: &Item, people: &People<'_>) -> Vec<Section> {
+    let parts = [
+        item.quoted.as_ref().and_then(|quoted| quote(quoted, people)),
+        item.original.as_ref().and_then(|original| original_section(original, people, item)),
+        raw_fields(item),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
 fn quote(quoted: &Quoted, people: &People<'_>) -> Option<Section> {
-    let mut section = Section::new(
+    Section::new(
         "In reply to",
         facts([
             ("From", participant(quoted.sender.as_ref(), people)),
             ("WhatsApp message id", line(quoted.message_id.as_deref())),
         ]),
-    );
-    section.passages.extend(passage("Quoted text", quoted.text.as_deref()));
-    section.filled()
+    )
+    .filled()
 }
 
 fn call(call: &CallInfo) -> Option<Section> {
@@ -52,7 +63,7 @@ fn call(call: &CallInfo) -> Option<Section> {
     .filled()
 }
 
-fn event_section(event: &Event, people: &People<'_>, item: &Item) -> Option<Section> {
+fn event_section(event: &Event, people: &People<'_>, item: &Item, lists: &mut Vec<PeopleList>) -> Option<Section> {
     let members: Vec<String> = event.members.iter().map(|member| people.label(member)).collect();
     let emoji = match item.kind {
         Kind::Reaction if kind::reaction_is_taken_back(item) => Some("taken back".to_owned()),
@@ -64,7 +75,7 @@ fn event_section(event: &Event, people: &People<'_>, item: &Item) -> Option<Sect
             ("Event", line(event.kind.as_deref())),
             ("Reaction", emoji),
             ("By", participant(event.actor.as_ref(), people)),
-            ("Members", (!members.is_empty()).then(|| members.join(", "))),
+            ("Members", PeopleList::fold("Members", members, lists)),
             ("To the message", line(event.target_message_id.as_deref())),
             ("Sent by", participant(event.target_sender.as_ref(), people)),
             ("Before", line(event.old_value.as_deref())),
@@ -75,12 +86,11 @@ fn event_section(event: &Event, people: &People<'_>, item: &Item) -> Option<Sect
 }
 
 fn original_section(original: &OriginalMessageData, people: &People<'_>, item: &Item) -> Option<Section> {
-    let is_edit = matches!(item.kind, Kind::Edit(_));
     let number = match item.kind {
         Kind::Edit(Some(number)) => Some(number.to_string()),
         _ => None,
     };
-    let mut section = Section::new(
+    Section::new(
         "Original message",
         facts([
             ("Edit", number),
@@ -89,10 +99,8 @@ fn original_section(original: &OriginalMessageData, people: &People<'_>, item: &
             ("Sent", original.message_time.map(utc_of_millis)),
             ("WhatsApp message id", line(original.message_id.as_deref())),
         ]),
-    );
-    section.passages.extend(passage("Previous text", original.previous_text.as_deref()));
-    section.passages.extend(passage(if is_edit { "New text" } else { "Text" }, original.text.as_deref()));
-    section.filled()
+    )
+    .filled()
 }
 
 fn location(location: &Location) -> Option<Section> {
@@ -174,5 +182,5 @@ fn line(text: Option<&str>) -> Option<String> {
 
 fn passage(label: &'static str, text: Option<&str>) -> Option<Passage> {
     let text = text.filter(|text| !text.is_empty())?;
-    Some(Passage { label, text: printable(text).into_owned() })
+    Some(Passage { label: label.into(), text: printable(text).into_owned(), look: Look::Quote })
 }

@@ -6,12 +6,17 @@
 
 use std::collections::{HashMap, HashSet};
 
+use unicode_segmentation::UnicodeSegmentation as _;
+
 use super::people::turns_direction;
 use crate::item::text::single_line;
+use crate::output_text;
 
 const NAME_CHARACTERS: usize = 120;
 const NAME_BYTES: usize = 200;
 const EXTENSION_CHARACTERS: usize = 12;
+/// What is kept of a character that is longer than a whole name.
+const HARD_CUT: usize = 20;
 
 /// Names of one message, each given once.
 #[derive(Default)]
@@ -25,7 +30,7 @@ impl Names {
     /// A safe name for the attachment `index` (from 0), made from its declared name; `extension` is added to a name that
     /// has none.
     pub(super) fn safe(&mut self, declared: Option<&str>, index: usize, extension: Option<&str>) -> String {
-        let name = declared.map(cleaned).filter(|name| !name.is_empty());
+        let name = declared.map(cleaned).filter(|name| output_text::name(name, NAME_CHARACTERS).is_some());
         let name = name.unwrap_or_else(|| format!("attachment-{}", index + 1));
         let (stem, own_extension) = split(&name);
         let extension = own_extension.or(extension);
@@ -85,13 +90,18 @@ fn joined(stem: &str, number: usize, extension: Option<&str>) -> String {
         (number, Some(extension)) => format!(" ({number}).{extension}"),
     };
     let mut bytes = tail.len();
-    let characters = NAME_CHARACTERS - tail.chars().count();
-    let stem = stem.chars().take(characters).take_while(|character| {
-        bytes += character.len_utf8();
-        bytes <= NAME_BYTES
+    let mut characters = tail.chars().count();
+    let clusters = stem.graphemes(true).take_while(|cluster| {
+        bytes += cluster.len();
+        characters += cluster.chars().count();
+        bytes <= NAME_BYTES && characters <= NAME_CHARACTERS
     });
-    let stem: String = stem.collect();
-    format!("{}{tail}", stem.trim_end_matches([' ', '.']))
+    let mut kept: String = clusters.collect();
+    if kept.is_empty() {
+        // One character with more marks than a name has room for.
+        kept = stem.chars().take(HARD_CUT).collect();
+    }
+    format!("{}{tail}", kept.trim_end_matches([' ', '.']))
 }
 
 #[cfg(test)]
@@ -129,6 +139,8 @@ mod tests {
         let name = safe(&format!("{}.docx", "ä".repeat(500)));
         assert!(name.ends_with("ä.docx") && name.len() <= NAME_BYTES, "{name}");
         assert!(safe(&"x".repeat(5000)).len() <= NAME_CHARACTERS);
+        let marked = safe(&format!("e{}", "\u{301}".repeat(4000)));
+        assert!(marked.starts_with('e') && marked.chars().count() == HARD_CUT, "{marked}");
     }
 
     #[test]

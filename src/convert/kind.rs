@@ -44,8 +44,8 @@ pub(super) fn heading(item: &Item, files: &[File<'_>]) -> String {
         Kind::GroupEvent => group_event(event_type(item)).to_owned(),
         Kind::Unknown(name) if name.trim().is_empty() => "Item without a type".to_owned(),
         Kind::Unknown(name) => {
-            let name = super::people::display_text(name, 80);
-            format!("Item of a type that the archive doesn't know: {name}")
+            let shown = super::people::display_text(name, 80);
+            format!("Item of a type that the archive doesn't know: {shown}")
         }
     }
 }
@@ -65,10 +65,21 @@ pub(super) fn call_status(code: &str) -> String {
     }
 }
 
-/// Whether nobody took the call: missed, failed, rejected, busy or blocked.
-pub(super) fn is_unanswered(item: &Item) -> bool {
+/// The word for a call that nobody took: missed, failed, rejected, busy or blocked.
+pub(super) fn unanswered(item: &Item) -> Option<String> {
     let status = item.call.as_ref().and_then(|call| call.call_status.as_deref()).unwrap_or_default();
-    matches!(status.trim(), "2" | "3" | "5" | "6" | "7")
+    matches!(status.trim(), "2" | "3" | "5" | "6" | "7").then(|| call_status(status))
+}
+
+/// The name of a type that the contract doesn't list, in words (`POLL_CREATION`: poll creation); `None` where it isn't made of
+/// words.
+pub(super) fn words_of_type(name: &str) -> Option<String> {
+    const LONGEST: usize = 40;
+    let is_word = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b' ');
+    let name = name.trim();
+    let is_words = name.len() <= LONGEST && name.bytes().all(is_word) && name.bytes().any(|byte| byte != b'_');
+    let words: Vec<&str> = name.split(['_', '-', ' ']).filter(|word| !word.is_empty()).collect();
+    (is_words && !words.is_empty()).then(|| words.join(" ").to_ascii_lowercase())
 }
 
 /// `callType` decides, and the `messageType` where there is none.

@@ -4,6 +4,8 @@
 //! where that is a picture, sound, film or PDF, else `application/octet-stream`, so that nothing opens it on the
 //! strength of a false label.
 
+mod iso_media;
+
 /// A message as a file (RFC 2046, 5.2.1).
 pub(super) const RFC822: &str = "message/rfc822";
 
@@ -69,6 +71,7 @@ pub(super) fn extension(essence: &str) -> Option<&'static str> {
         ("image/gif", "gif"),
         ("image/webp", "webp"),
         ("image/heif", "heic"),
+        ("image/heic", "heic"),
         ("video/mp4", "mp4"),
         ("video/3gpp", "3gp"),
         ("audio/3gpp", "3gp"),
@@ -106,9 +109,9 @@ fn essence(declared: &str) -> Option<String> {
 /// One name for what has many.
 fn usual_name(essence: &str) -> Option<&'static str> {
     Some(match essence {
-        "image/jpg" | "image/pjpeg" => "image/jpeg",
-        "image/x-png" => "image/png",
-        "image/heic" => "image/heif",
+        "image/jpg" | "image/pjpeg" | "image/jpe" | "image/jfif" | "image/x-jpeg" => "image/jpeg",
+        "image/x-png" | "image/apng" | "image/vnd.mozilla.apng" => "image/png",
+        "image/dng" | "image/x-dng" => "image/x-adobe-dng",
         "image/x-ms-bmp" | "image/x-bmp" => "image/bmp",
         "image/tif" | "image/x-tiff" => "image/tiff",
         "image/x-icon" | "image/ico" => "image/vnd.microsoft.icon",
@@ -119,6 +122,7 @@ fn usual_name(essence: &str) -> Option<&'static str> {
         "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => "audio/wav",
         "audio/x-aac" | "audio/aacp" => "audio/aac",
         "audio/amr-nb" | "audio/x-amr" => "audio/amr",
+        "audio/x-amr-wb" => "audio/amr-wb",
         "audio/x-flac" => "audio/flac",
         "audio/mid" | "audio/x-midi" => "audio/midi",
         "audio/aiff" => "audio/x-aiff",
@@ -145,15 +149,8 @@ fn signature(bytes: &[u8]) -> Option<&'static str> {
     if bytes.starts_with(b"#!AMR") {
         return Some("audio/amr");
     }
-    if bytes.get(4..8) == Some(b"ftyp".as_slice()) {
-        return Some(match bytes.get(8..11) {
-            Some(b"3gp" | b"3g2") => "video/3gpp",
-            Some(b"M4A" | b"M4B") => "audio/mp4",
-            Some(b"qt ") => "video/quicktime",
-            Some(b"hei" | b"hev" | b"mif" | b"msf") => "image/heif",
-            Some(b"avi") => "image/avif",
-            _ => "video/mp4",
-        });
+    if let Some(found) = iso_media::main_type(bytes) {
+        return Some(found);
     }
     if is_vcard(bytes) {
         return Some(VCARD);
@@ -164,6 +161,10 @@ fn signature(bytes: &[u8]) -> Option<&'static str> {
 
 fn is_vcard(bytes: &[u8]) -> bool {
     const BEGIN: &[u8] = b"BEGIN:VCARD";
+    if let [0xff, 0xfe, text @ ..] | [0xfe, 0xff, text @ ..] = bytes {
+        let narrow: Vec<u8> = text.iter().take(64).copied().filter(|&byte| byte != 0).collect();
+        return narrow.trim_ascii_start().get(..BEGIN.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(BEGIN));
+    }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
     bytes.get(..BEGIN.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(BEGIN))
 }
@@ -175,6 +176,16 @@ fn agree(claim: &str, found: &str, bytes: &[u8]) -> bool {
     const OGG: &[&str] = &["audio/ogg", "video/ogg"];
     const ASF: &[&str] = &["video/x-ms-wmv", "audio/x-ms-wma", "video/x-ms-asf", "application/vnd.ms-asf"];
     const GZIP: &[&str] = &["application/gzip", "application/x-tgz", "application/x-compressed-tar"];
+    const HEIF: &[&str] = &["image/heif", "image/heic", "image/heif-sequence", "image/heic-sequence"];
+    // Raw pictures of cameras are TIFF inside.
+    const TIFF_BASED: &[&str] = &[
+        "image/x-adobe-dng",
+        "image/x-canon-cr2",
+        "image/x-nikon-nef",
+        "image/x-sony-arw",
+        "image/x-panasonic-rw2",
+        "image/x-pentax-pef",
+    ];
     let same_family = |family: &[&str]| family.contains(&claim) && family.contains(&found);
     // Texts can begin like nearly anything, and in any charset.
     let is_text = || claim.starts_with("text/") && !bytes.iter().any(|byte| is_binary(*byte));
@@ -184,7 +195,12 @@ fn agree(claim: &str, found: &str, bytes: &[u8]) -> bool {
         || same_family(OGG)
         || same_family(ASF)
         || same_family(GZIP)
-        || is_zip(found) && may_be_zip(claim)
+        || same_family(HEIF)
+        || iso_media::bears_out(claim.strip_suffix("-sequence").unwrap_or(claim), bytes)
+        || is_zip(found) && (may_be_zip(claim) || claim.ends_with("+zip"))
+        || found == "application/gzip" && claim.ends_with("+gzip")
+        || found == "audio/amr" && claim == "audio/amr-wb"
+        || TIFF_BASED.contains(&claim) && found == "image/tiff"
         || match found {
             "application/x-ole-storage" | "application/vnd.ms-excel" | "application/vnd.ms-powerpoint" | MS_WORD => {
                 claim == "application/x-ole-storage"
@@ -250,6 +266,7 @@ fn has_signature(essence: &str) -> bool {
             | "image/bmp"
             | "image/tiff"
             | "image/heif"
+            | "image/heic"
             | "video/mp4"
             | "video/3gpp"
             | "video/quicktime"
@@ -283,7 +300,15 @@ fn guess(extension: Option<&str>) -> String {
 /// they are (RFC 2046, 5.1 and 5.2).
 fn enclosable(essence: String, bytes: &[u8]) -> String {
     let composite = essence.starts_with("multipart/") || essence.starts_with("message/");
+    if is_tnef(&essence) {
+        return OCTET_STREAM.to_owned();
+    }
     if !composite || (essence == RFC822 && is_clean_message(bytes)) { essence } else { OCTET_STREAM.to_owned() }
+}
+
+/// Outlook's own envelope: Exchange unpacks a part of that type, or drops it.
+fn is_tnef(essence: &str) -> bool {
+    matches!(essence, "application/ms-tnef" | "application/vnd.ms-tnef")
 }
 
 /// Whether bytes are a message that can be enclosed without any encoding: it begins with a header field, all lines end

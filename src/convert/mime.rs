@@ -107,7 +107,7 @@ fn multipart<'x>(subtype: &str, boundary: &Boundary, parts: Vec<MimePart<'x>>) -
 fn file(file: &MailAttachment) -> MimePart<'_> {
     let disposition = if file.content_id.is_some() { "inline" } else { "attachment" };
     let mut part = MimePart::raw(BodyPart::Binary(Cow::Borrowed(&file.bytes)))
-        .header("Content-Type", Raw::new(file.content_type.as_str()))
+        .header("Content-Type", Raw::new(format!("{}; name=\"{}\"", file.content_type, name_parameter(&file.name))))
         .header("Content-Disposition", ContentType::new(disposition).attribute("filename", file.name.as_str()));
     if let Some(content_id) = &file.content_id {
         part = part.cid(content_id.as_str());
@@ -116,6 +116,26 @@ fn file(file: &MailAttachment) -> MimePart<'_> {
         part = part.transfer_encoding("7bit");
     }
     part
+}
+
+/// A file's name for the parameter `name`, which Outlook and Exchange read where they pass over the continuations of `filename`
+/// (RFC 2231). What isn't ASCII, or looks encoded, stands in encoded words, which those programs expect there. A safe name
+/// holds neither a quotation mark nor a backslash.
+fn name_parameter(name: &str) -> Cow<'_, str> {
+    const BYTES_OF_A_WORD: usize = 45;
+    if name.is_ascii() && !name.contains("=?") {
+        return Cow::Borrowed(name);
+    }
+    let mut words: Vec<String> = Vec::new();
+    let mut word = String::new();
+    for character in name.chars() {
+        if word.len() + character.len_utf8() > BYTES_OF_A_WORD {
+            words.push(std::mem::take(&mut word));
+        }
+        word.push(character);
+    }
+    words.push(word);
+    words.iter().map(|word| format!("=?utf-8?B?{}?=", BASE64.encode(word))).collect::<Vec<_>>().join(" ").into()
 }
 
 /// The text so that it goes out with the line ends of MIME's canonical form (RFC 2046, 4.1.1). `mail-builder` writes CRLF
@@ -143,7 +163,9 @@ impl Boundary {
     /// that looks like a boundary of ours gets a stem that it doesn't hold.
     fn of(mail: &Mail) -> Self {
         const MARK: &str = "\n--=_";
+        const STEM_DIGITS: usize = 12;
         let local = mail.message_id.as_str().split('@').next().unwrap_or_default();
+        let local = local.get(..STEM_DIGITS).unwrap_or(local);
         let mut stem = format!("=_{local}");
         let enclosed = mail.attachments.iter().filter(|file| file.content_type == RFC822);
         let unencoded: Vec<&str> = [mail.text.as_str(), mail.html.as_str()]
@@ -230,6 +252,24 @@ mod tests {
         assert_eq!(parsed.attachments().count(), 1);
         assert!(written.windows(enclosed.len()).any(|window| window == enclosed), "enclosed as it is");
         assert!(String::from_utf8_lossy(&written).contains(&format!("{stem}.3_mixed")));
+    }
+
+    #[test]
+    fn every_file_has_its_name_beside_its_type() {
+        assert_eq!(name_parameter("board pack.pdf"), "board pack.pdf");
+        for name in
+            ["报告第三季度.pdf", "=?x?=.txt", "Überweisung Nr. 4711 für Müller & Söhne (Entwurf, bitte prüfen).pdf"]
+        {
+            let parameter = name_parameter(name);
+            let words = parameter.split(' ').map(|word| {
+                assert!(word.len() <= 75, "{word}");
+                let base64 = word.strip_prefix("=?utf-8?B?").and_then(|rest| rest.strip_suffix("?=")).unwrap();
+                String::from_utf8(BASE64.decode(base64).unwrap()).unwrap()
+            });
+            assert_eq!(words.collect::<String>(), name);
+        }
+        let written = String::from_utf8(write(&mail("x", b"A: b\r\n\r\nc\r\n")).to_vec()).unwrap();
+        assert!(written.contains("Content-Type: message/rfc822; name=\"a.eml\"\r\n"), "{written}");
     }
 
     #[test]

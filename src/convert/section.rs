@@ -18,10 +18,49 @@ impl Fact {
     }
 }
 
-/// A labelled text of any number of lines.
+/// A text of any number of lines, with a label unless it is what the item itself says.
 pub(super) struct Passage {
-    pub(super) label: &'static str,
+    pub(super) label: Cow<'static, str>,
     pub(super) text: String,
+    pub(super) look: Look,
+}
+
+/// How a text is shown in HTML.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// What was said.
+    Bubble,
+    /// The same, marked: the text after an edit.
+    New,
+    /// Struck through: the text before an edit.
+    Old,
+    /// Beside a bar: what was said earlier, or deleted, and JSON.
+    Quote,
+    /// Large.
+    Emoji,
+}
+
+/// Names that are too many for a line.
+pub(super) struct PeopleList {
+    pub(super) heading: String,
+    pub(super) names: Vec<String>,
+}
+
+impl PeopleList {
+    /// The most names on one line.
+    const ON_A_LINE: usize = 5;
+
+    /// The names on one line; of more than a few their number, and then the names go to `lists`.
+    pub(super) fn fold(label: &str, names: Vec<String>, lists: &mut Vec<Self>) -> Option<String> {
+        match names.len() {
+            0 => None,
+            1..=Self::ON_A_LINE => Some(names.join(", ")),
+            count => {
+                lists.push(Self { heading: format!("{label} ({count} people)"), names });
+                Some(format!("{count} people, all named below"))
+            }
+        }
+    }
 }
 
 /// One part of the body.

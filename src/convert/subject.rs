@@ -3,14 +3,15 @@
 use super::kind;
 use super::people::{People, display_text};
 use crate::item::{Chat, Item, Kind, Participant};
+use crate::output_text::name;
 
 /// The longest subject that Exchange shows whole, in characters.
 const SUBJECT_CHARACTERS: usize = 255;
 
 /// The item's own subject on one line, else one in the same form.
 pub(super) fn of(item: &Item, people: &People<'_>) -> String {
-    let own = item.subject.as_deref().map(|subject| display_text(subject, SUBJECT_CHARACTERS));
-    if let Some(own) = own.filter(|subject| !subject.is_empty()) {
+    let own = item.subject.as_deref().and_then(|subject| name(subject, SUBJECT_CHARACTERS));
+    if let Some(own) = own {
         return own;
     }
     let what = format!("{}{}", prefix(item), what(item));
@@ -26,8 +27,9 @@ pub(super) fn of(item: &Item, people: &People<'_>) -> String {
 pub(super) fn thread_topic(item: &Item, people: &People<'_>) -> String {
     let chat_name = item.chat.name().and_then(|chat| chat.name.as_deref());
     let chat_name = chat_name.or((item.kind == Kind::StatusPost).then_some(kind::STATUS_CHAT));
-    let name = chat_name.or(item.thread_name.as_deref()).map(|name| display_text(name, SUBJECT_CHARACTERS));
-    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| {
+    let shown = |text: &str| name(text, SUBJECT_CHARACTERS);
+    let named = chat_name.and_then(shown).or_else(|| item.thread_name.as_deref().and_then(shown));
+    let name = named.unwrap_or_else(|| {
         let mut sides: Vec<&Participant> = item.sender.iter().chain(&item.recipients).collect();
         sides.sort_by_key(|participant| participant.key());
         sides.dedup_by_key(|participant| participant.key());
@@ -53,15 +55,21 @@ fn prefix(item: &Item) -> String {
     }
 }
 
-fn what(item: &Item) -> &'static str {
-    match (&item.kind, kind::is_unanswered(item), kind::is_video_call(item)) {
-        (Kind::Call, false, false) => "WhatsApp voice call",
-        (Kind::Call, false, true) => "WhatsApp video call",
-        (Kind::Call, true, false) => "WhatsApp unanswered voice call",
-        (Kind::Call, true, true) => "WhatsApp unanswered video call",
-        (Kind::Reaction, ..) => "WhatsApp reaction",
-        (Kind::GroupEvent, ..) => "WhatsApp group event",
-        _ => "WhatsApp message",
+fn what(item: &Item) -> String {
+    match &item.kind {
+        Kind::Call => {
+            let call = if kind::is_video_call(item) { "video call" } else { "voice call" };
+            match kind::unanswered(item) {
+                Some(status) => format!("WhatsApp {status} {call}"),
+                None => format!("WhatsApp {call}"),
+            }
+        }
+        Kind::Reaction => "WhatsApp reaction".to_owned(),
+        Kind::GroupEvent => "WhatsApp group event".to_owned(),
+        Kind::Unknown(name) => {
+            kind::words_of_type(name).map_or_else(|| "WhatsApp message".to_owned(), |words| format!("WhatsApp {words}"))
+        }
+        _ => "WhatsApp message".to_owned(),
     }
 }
 
@@ -70,8 +78,11 @@ fn to(item: &Item, people: &People<'_>) -> Option<String> {
     if item.kind == Kind::StatusPost {
         return None;
     }
-    let chat_name = item.chat.name().and_then(|chat| chat.name.as_deref().or(chat.id.as_deref()));
-    let chat_name = chat_name.map(|name| display_text(name, SUBJECT_CHARACTERS)).filter(|name| !name.is_empty());
+    let shown = |text: &str| name(text, SUBJECT_CHARACTERS);
+    let chat_name = item
+        .chat
+        .name()
+        .and_then(|chat| chat.name.as_deref().and_then(shown).or_else(|| chat.id.as_deref().and_then(shown)));
     match (&item.chat, chat_name) {
         (Chat::Group(_), Some(name)) => Some(format!("{name} chat group")),
         (Chat::Broadcast(_), Some(name)) => Some(format!("{name} broadcast")),

@@ -1,75 +1,136 @@
 //! The fields of a contact card (vCard 2.1, 3.0, 4.0; RFC 6350), for the reader.
 //!
 //! Reads what a person would look for and passes over what is binary; the card itself is attached whole. A card that
-//! breaks the rules gives the fields that can be read. Bounded in bytes, fields and the length of each.
+//! breaks the rules gives the fields that can be read. A value is read in the charset that its property names; where it names
+//! none, as UTF-8, else as Windows-1252. Bounded in bytes (pictures aside), fields and the length of each; what is left out is
+//! said.
 
 use std::borrow::Cow;
 
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+
 use super::people::display_text;
 
+/// The most that is read of a file, pictures, sounds and keys not counted.
 const CARD_BYTES: usize = 256 * 1024;
 const FIELDS: usize = 200;
 const VALUE_CHARACTERS: usize = 1000;
 
 /// The fields of the cards in `bytes`, each with a label, in the order of the file; cards one after the other.
 pub(super) fn fields(bytes: &[u8]) -> Vec<(Cow<'static, str>, String)> {
-    let text = String::from_utf8_lossy(bytes.get(..CARD_BYTES).unwrap_or(bytes));
-    let lines = unfolded(&text);
-    let cards = lines.split(|line| line.trim().eq_ignore_ascii_case("END:VCARD"));
-    cards.flat_map(fields_of_card).take(FIELDS).collect()
+    let bytes = without_byte_order_mark(bytes);
+    let (lines, mut is_cut) = unfolded(&bytes);
+    let cards = lines.split(|line| line.trim_ascii().eq_ignore_ascii_case(b"END:VCARD"));
+    let mut fields: Vec<_> = cards.flat_map(fields_of_card).take(FIELDS + 1).collect();
+    is_cut |= fields.len() > FIELDS;
+    fields.truncate(FIELDS);
+    if is_cut {
+        fields.push(("Not shown".into(), "more of the card, which is attached whole".to_owned()));
+    }
+    fields
+}
+
+/// As UTF-16 where the mark says so, else as it is.
+fn without_byte_order_mark(bytes: &[u8]) -> Cow<'_, [u8]> {
+    match Encoding::for_bom(bytes) {
+        Some((encoding, _)) if encoding != UTF_8 => Cow::Owned(encoding.decode(bytes).0.into_owned().into_bytes()),
+        Some((_, length)) => Cow::Borrowed(bytes.get(length..).unwrap_or_default()),
+        None => Cow::Borrowed(bytes),
+    }
 }
 
 /// The structured name is shown only where there is no full name.
-fn fields_of_card(lines: &[String]) -> impl Iterator<Item = (Cow<'static, str>, String)> {
-    let properties: Vec<Property<'_>> = lines.iter().filter_map(|line| Property::read(line)).collect();
+fn fields_of_card(lines: &[Vec<u8>]) -> impl Iterator<Item = (Cow<'static, str>, String)> {
+    let properties: Vec<Property> = lines.iter().filter_map(|line| Property::read(line)).collect();
     let has_full_name = properties.iter().any(|property| property.name == "FN");
     let shown = properties.into_iter().filter(move |property| !(has_full_name && property.name == "N"));
     shown.filter_map(|property| property.field())
 }
 
-/// One logical line per property: folded lines (RFC 6350, 3.2) and soft line breaks of quoted-printable (vCard 2.1) joined.
-fn unfolded(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for line in text.lines() {
+/// One logical line per property: folded lines (RFC 6350, 3.2) and soft line breaks of quoted-printable (vCard 2.1) joined,
+/// without what is binary. Also whether something was left out.
+fn unfolded(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    let mut left = CARD_BYTES;
+    let mut is_binary = false;
+    for line in bytes.split(|&byte| byte == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let is_folded = line.starts_with(b" ") || line.starts_with(b"\t");
+        // Some programs write base64 without folding it.
+        if is_binary && (is_folded || !line.contains(&b':')) {
+            continue;
+        }
+        is_binary = begins_binary(line);
+        if is_binary {
+            continue;
+        }
+        let Some(rest) = left.checked_sub(line.len()) else { return (lines, true) };
+        left = rest;
         match lines.last_mut() {
-            Some(last) if line.starts_with([' ', '\t']) => last.push_str(line.get(1..).unwrap_or_default()),
-            Some(last) if last.ends_with('=') && is_quoted_printable(last) => {
+            Some(last) if is_folded => last.extend(line.get(1..).unwrap_or_default()),
+            Some(last) if last.ends_with(b"=") && is_quoted_printable(last) => {
                 last.pop();
-                last.push_str(line);
+                last.extend(line);
             }
-            _ => lines.push(line.to_owned()),
+            _ => lines.push(line.to_vec()),
         }
     }
-    lines
+    (lines, false)
 }
 
-fn is_quoted_printable(line: &str) -> bool {
+/// Whether a line begins a picture, a sound or a key.
+fn begins_binary(line: &[u8]) -> bool {
+    let end = line.iter().position(|byte| b":;".contains(byte)).unwrap_or(line.len());
+    let name = line.get(..end).unwrap_or_default().rsplit(|&byte| byte == b'.').next().unwrap_or_default();
+    [b"PHOTO".as_slice(), b"LOGO", b"SOUND", b"KEY"].iter().any(|binary| binary.eq_ignore_ascii_case(name))
+}
+
+fn is_quoted_printable(line: &[u8]) -> bool {
     const PARAMETER_BYTES: usize = 512;
-    let colon = line.bytes().take(PARAMETER_BYTES).position(|byte| byte == b':');
+    let colon = line.iter().take(PARAMETER_BYTES).position(|&byte| byte == b':');
     let parameters = colon.and_then(|colon| line.get(..colon)).unwrap_or_default();
-    parameters.to_ascii_uppercase().contains("QUOTED-PRINTABLE")
+    parameters.to_ascii_uppercase().windows(16).any(|part| part == b"QUOTED-PRINTABLE")
+}
+
+/// Bytes as text: in the charset that is named, else UTF-8, else Windows-1252.
+fn decoded(bytes: &[u8], charset: Option<&str>) -> String {
+    let named = charset.and_then(|name| Encoding::for_label(name.trim().trim_matches('"').as_bytes()));
+    if let Some(encoding) = named.filter(|encoding| *encoding != UTF_8) {
+        return encoding.decode_without_bom_handling(bytes).0.into_owned();
+    }
+    std::str::from_utf8(bytes)
+        .map_or_else(|_| WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(), str::to_owned)
 }
 
 /// `[group.]NAME[;parameter…]:value`
-struct Property<'a> {
+struct Property {
     name: String,
-    parameters: Vec<&'a str>,
-    value: Cow<'a, str>,
+    parameters: Vec<String>,
+    value: String,
 }
 
-impl<'a> Property<'a> {
-    fn read(line: &'a str) -> Option<Self> {
+impl Property {
+    fn read(line: &[u8]) -> Option<Self> {
         let mut quoted = false;
-        let colon = line.find(|character| {
-            quoted ^= character == '"';
-            character == ':' && !quoted
+        let colon = line.iter().position(|&byte| {
+            quoted ^= byte == b'"';
+            byte == b':' && !quoted
         })?;
         let (head, value) = line.split_at_checked(colon)?;
-        let value = value.strip_prefix(':')?;
+        let head = decoded(head, None);
+        let value = value.strip_prefix(b":")?;
         let mut parts = head.split(';');
         let name = parts.next()?.rsplit('.').next()?.trim().to_ascii_uppercase();
-        let value = if is_quoted_printable(line) { Cow::Owned(quoted_printable(value)) } else { Cow::Borrowed(value) };
-        Some(Self { name, parameters: parts.collect(), value })
+        let parameters: Vec<String> = parts.map(str::to_owned).collect();
+        let named = parameters.iter().filter_map(|parameter| parameter.split_once('='));
+        let charset =
+            named.filter(|(name, _)| name.trim().eq_ignore_ascii_case("CHARSET")).map(|(_, value)| value).next();
+        let value = if is_quoted_printable(line) {
+            decoded(&quoted_printable(value), charset).replace("\r\n", ", ").replace('\n', ", ")
+        } else {
+            decoded(value, charset)
+        };
+        Some(Self { name, parameters, value })
     }
 
     /// Label and value; `None` for what is no concern of a reader.
@@ -157,10 +218,10 @@ fn unescaped(value: &str) -> String {
     plain
 }
 
-/// RFC 2045, 6.7, as UTF-8; what isn't an escape stays.
-fn quoted_printable(value: &str) -> String {
+/// RFC 2045, 6.7; what isn't an escape stays.
+fn quoted_printable(value: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
+    let mut rest = value;
     while let Some((&byte, tail)) = rest.split_first() {
         let escape = (byte == b'=').then(|| tail.get(..2)).flatten();
         let decoded = escape.and_then(|digits| hex::decode(digits).ok());
@@ -172,7 +233,7 @@ fn quoted_printable(value: &str) -> String {
             rest = tail;
         }
     }
-    String::from_utf8_lossy(&bytes).replace("\r\n", ", ").replace('\n', ", ")
+    bytes
 }
 
 #[cfg(test)]
@@ -210,9 +271,38 @@ mod tests {
     }
 
     #[test]
+    fn charsets_and_byte_order_marks_are_read() {
+        let read = |card: &[u8]| {
+            fields(card).into_iter().map(|(label, value)| format!("{label}: {value}")).collect::<Vec<_>>()
+        };
+        let named = b"BEGIN:VCARD\r\nFN;CHARSET=KOI8-R;ENCODING=QUOTED-PRINTABLE:=E9=D7=C1=CE\r\nEND:VCARD\r\n";
+        assert_eq!(read(named), ["Name: Иван"]);
+        assert_eq!(read(b"FN;CHARSET=\"EUC-JP\":\xbb\xb3\xc5\xc4\n"), ["Name: 山田"]);
+        assert_eq!(read(b"FN;CHARSET=UTF-8:J\xf6rg\n"), ["Name: Jörg"], "not what it says: Windows-1252");
+        assert_eq!(read(b"FN:Zo\xeb \x80\n"), ["Name: Zoë €"]);
+        let card = "BEGIN:VCARD\r\nFN:Łucja\r\nEND:VCARD\r\n";
+        let little: Vec<u8> = "\u{feff}".encode_utf16().chain(card.encode_utf16()).flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = "\u{feff}".encode_utf16().chain(card.encode_utf16()).flat_map(u16::to_be_bytes).collect();
+        for bytes in [format!("\u{feff}{card}").into_bytes(), little, big] {
+            assert_eq!(read(&bytes), ["Name: Łucja"]);
+        }
+    }
+
+    #[test]
+    fn pictures_do_not_count() {
+        let picture = format!("PHOTO;ENCODING=b:{}\n {}\n", "A".repeat(CARD_BYTES), "B".repeat(CARD_BYTES));
+        assert_eq!(read(&format!("BEGIN:VCARD\n{picture}TEL:+15550101\nEND:VCARD")), ["Telephone: +15550101"]);
+        let unfolded = format!("PHOTO;BASE64:\n{}", format!("{}\n", "A".repeat(76)).repeat(5000));
+        assert_eq!(read(&format!("{unfolded}item1.TEL:+15550102\n")), ["Telephone: +15550102"]);
+        let long = format!("NOTE:{}\nTEL:1234567\n", "x".repeat(CARD_BYTES));
+        assert_eq!(read(&long), ["Not shown: more of the card, which is attached whole"]);
+    }
+
+    #[test]
     fn hostile_cards_are_bounded() {
         let many = format!("BEGIN:VCARD\n{}", "TEL:1\n".repeat(5000));
-        assert_eq!(read(&many).len(), FIELDS);
+        assert_eq!(read(&many).len(), FIELDS + 1);
+        assert_eq!(read(&many).last().unwrap(), "Not shown: more of the card, which is attached whole");
         assert_eq!(read(&format!("NOTE:{}", "x".repeat(9000))).first().unwrap().chars().count(), VALUE_CHARACTERS + 6);
         for broken in ["", ":", ";;;:", "FN", "FN:\u{202e}", "="] {
             assert!(read(broken).is_empty(), "{broken:?}");

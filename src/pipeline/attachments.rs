@@ -6,15 +6,13 @@
 //! 4. Wrong bytes are fetched again a bounded number of times, then staged as corrupt.
 //! 5. An attachment that the source can't give is awaited: one of them never keeps the others from being archived.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::GeneralPurpose;
-use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 
 use super::{Pipeline, RunError};
 use crate::digest::Digest;
 use crate::fault::Fault;
+use crate::inline_content;
 use crate::item::{AttachmentDeclaration, ItemId, ItemKey};
 use crate::ledger::{AttachmentRecord, AttachmentState};
 use crate::source::{AttachmentStream, SourceError};
@@ -94,21 +92,6 @@ impl Fetched {
     }
 }
 
-/// Inline content as it was sent: base64, with or without padding and line breaks.
-pub(super) fn decode_inline(base64: &str) -> Result<Vec<u8>, base64::DecodeError> {
-    const LENIENT: GeneralPurpose = GeneralPurpose::new(
-        &base64::alphabet::STANDARD,
-        GeneralPurposeConfig::new()
-            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-            .with_decode_allow_trailing_bits(true),
-    );
-    if base64.bytes().any(|byte| byte.is_ascii_whitespace()) {
-        let packed: String = base64.split_ascii_whitespace().collect();
-        return LENIENT.decode(packed);
-    }
-    LENIENT.decode(base64)
-}
-
 /// The record of an inline attachment.
 pub(super) fn inline_record(declared: &AttachmentDeclaration, base64: Option<&str>) -> Fetched {
     let Some(base64) = base64 else {
@@ -123,9 +106,9 @@ pub(super) fn inline_record(declared: &AttachmentDeclaration, base64: Option<&st
         bytes: None,
         absence: None,
     };
-    let bytes = match decode_inline(base64) {
+    let bytes = match inline_content::decode(base64, declared.digest) {
         Ok(bytes) => Bytes::from(bytes),
-        Err(error) => return corrupt(base64.len() / 4 * 3, None, format!("its base64 is not valid: {error}")),
+        Err(why) => return corrupt(base64.len() / 4 * 3, None, why.to_owned()),
     };
     let digest = Digest::of(&bytes);
     if let Some(wrong) = wrong_digest(declared, digest) {

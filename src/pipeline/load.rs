@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::attachments::{decode_inline, inline_record};
+use super::attachments::inline_record;
 use super::candidate::{Candidate, Content, History};
 use super::memory::Space;
 use super::{Pipeline, RunError};
 use crate::convert::StagedAttachment;
 use crate::digest::Digest;
 use crate::fault::Fault;
+use crate::inline_content;
 use crate::item::Item;
 use crate::item::read::{Malformed, inline_contents};
 use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, ItemRecord};
@@ -77,7 +78,9 @@ impl Loader {
     ) -> Result<StagedAttachment, StagingError> {
         let (bytes, name) = match &attachment.state {
             AttachmentState::Inline => {
-                let bytes = base64.and_then(|base64| decode_inline(&base64).ok()).unwrap_or_default();
+                let bytes = base64
+                    .and_then(|base64| inline_content::decode(&base64, attachment.digest).ok())
+                    .unwrap_or_default();
                 (Bytes::from(bytes), self.name(&record.page)?)
             }
             AttachmentState::Staged { blob } => {

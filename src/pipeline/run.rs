@@ -52,6 +52,19 @@ impl Order {
 }
 
 impl Pipeline {
+    /// `inputs` of a run's report, as JSON; of one that reads the source also what lies there and is not read.
+    async fn inputs(&self, kind: RunKind) -> String {
+        let mut inputs = serde_json::to_value(&self.settings.inputs).unwrap_or_default();
+        let Some(members) = inputs.as_object_mut() else { return String::new() };
+        if matches!(kind, RunKind::Regular | RunKind::Backfill) {
+            let passed_over = self.parts.source.passed_over().await;
+            if !passed_over.is_empty() {
+                members.insert("source_passed_over".to_owned(), passed_over.into());
+            }
+        }
+        inputs.to_string()
+    }
+
     /// Runs an order to its end. An error means that the ledger could not even keep the account; any other failure is the
     /// run's, and in its report.
     pub async fn run(&self, order: Order) -> Result<RunFinished, RunError> {
@@ -61,7 +74,7 @@ impl Pipeline {
         if kind == RunKind::Rebuild && !ledger.is_rebuildable().await? {
             return Err(RunError::NotRebuildable);
         }
-        let inputs = serde_json::to_string(&self.settings.inputs).unwrap_or_default();
+        let inputs = self.inputs(kind).await;
         let started = self.now();
         let leases = Arc::new(Leases::new(self.settings.lease, started));
         // Before the run is there to be taken for an abandoned one.

@@ -8,6 +8,7 @@ use super::lists::{MOST_UNMAPPED, Numbers, WriteError, not_imported};
 use super::reason::meaning_of;
 use crate::digits;
 use crate::ledger::{DeliveryState, Failure, Ledger, ListPlace, RunStatus, Unmapped};
+use crate::output_text::cell;
 
 /// Most rows that the page lists; the CSV has all.
 pub const MOST_ROWS: u32 = 10_000;
@@ -74,12 +75,12 @@ impl Row {
     fn of(row: Failure, numbers: Numbers) -> Self {
         Self {
             item: row.item.map_or_else(|| format!("#{}", row.no.0), |item| item.to_string()),
-            message_id: row.message_id.unwrap_or_default(),
+            message_id: row.message_id.as_deref().map(cell).unwrap_or_default(),
             owner: row.owner.map(|owner| numbers.of(&owner)).unwrap_or_default(),
-            mailbox: row.mailbox.unwrap_or_default(),
+            mailbox: row.mailbox.as_deref().map(cell).unwrap_or_default(),
             state: if row.state == DeliveryState::PartiallyImported { "in part" } else { row.state.name() },
             reason: row.reason.unwrap_or_default(),
-            detail: row.detail.unwrap_or_default(),
+            detail: row.detail.as_deref().map(cell).unwrap_or_default(),
         }
     }
 }

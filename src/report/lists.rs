@@ -8,6 +8,7 @@ use super::Report;
 use super::document::Document;
 use crate::item::{Participant, PhoneNumber};
 use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, LedgerError, ListPlace, RunId};
+use crate::output_text::cell;
 
 /// Most unmapped participants that a report lists.
 pub const MOST_UNMAPPED: u32 = 1000;
@@ -44,10 +45,11 @@ pub enum Numbers {
 impl Numbers {
     /// A participant as it may be shown.
     pub fn of(self, value: &str) -> String {
-        match self {
+        let shown = match self {
             Self::Masked => Participant::phone(value).masked(),
             Self::Shown => PhoneNumber::read(value).map_or_else(|| value.to_owned(), |number| number.to_string()),
-        }
+        };
+        cell(&shown)
     }
 }
 
@@ -168,7 +170,7 @@ pub async fn write_csv(mut rows: Rows<'_>, numbers: Numbers, out: &mut (dyn Writ
 /// A line of CSV, its fields made harmless for a spreadsheet.
 pub(crate) fn csv_line(fields: &[String]) -> Result<Vec<u8>, WriteError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(fields.iter().map(|field| harmless(field.clone())))?;
+    writer.write_record(fields.iter().map(|field| harmless(cell(field))))?;
     writer.into_inner().map_err(|error| WriteError::Io(error.into_error()))
 }
 
@@ -196,5 +198,12 @@ mod tests {
         assert_eq!(harmless("+1•••••0100".into()), "+1•••••0100");
         assert_eq!(harmless("+1-cmd()".into()), "'+1-cmd()");
         assert_eq!(harmless("plain".into()), "plain");
+    }
+
+    #[test]
+    fn a_row_is_one_line_without_control_characters() {
+        let line = csv_line(&["Contoso\nfake,row".to_owned(), "\u{1b}[J\u{202e}x".to_owned()]).unwrap();
+        assert_eq!(String::from_utf8(line).unwrap(), "\"Contoso fake,row\",\u{fffd}[Jx\n");
+        assert_eq!(Numbers::Masked.of("\u{1b}[H\u{7}Contoso"), "\u{fffd}[H\u{fffd}Contoso");
     }
 }

@@ -1,13 +1,12 @@
 //! A folder of TeleMessage's list responses, for exports and trials.
 //!
 //! ```text
-//! <folder>/*.json                               a list response, an array of RawMessages, or one RawMessage
-//! <folder>/*.jsonl                              one RawMessage a line
+//! <folder>/*.json, *.jsonl                      a list response, an array of RawMessages, one RawMessage, or lines of these
 //! <folder>/attachments/<id>/<index>-<any name>  an attachment that is not inline
 //! ```
 //!
 //! It has no window: every file is read in each run, in the order of the names, and what the ledger knows already is a
-//! repeat. A page is one `.json` file or a part of a `.jsonl` file. The cursor is the place of the next byte to read, so
+//! repeat. What a file holds decides how it is read. A page is one document or a part of a file of lines. The cursor is the place of the next byte to read, so
 //! that a run goes on where it stopped; a folder that changes meanwhile may make it read something twice, and what it
 //! passes over comes in the next run. Only regular files are read, never what a symbolic link points to.
 
@@ -24,13 +23,14 @@ use tokio_util::io::ReaderStream;
 
 use self::files::Folder;
 use self::place::Place;
+use super::export_file::split_lines;
 use super::page::{PageError, split_export};
 use super::{AttachmentStream, Cursor, Page, Source, SourceError};
 use crate::item::read::peek_product;
 use crate::item::{ItemId, Product};
 use crate::window::Window;
 
-mod attachment;
+pub(crate) mod attachment;
 mod files;
 mod lines;
 mod place;
@@ -77,10 +77,13 @@ impl DirectorySource {
     /// The files, as they were found at the start of the run, or now where this process has not seen it.
     fn folder(path: &Path, known: &Mutex<Option<Arc<Folder>>>, cursor: Cursor) -> Result<Arc<Folder>, SourceError> {
         let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-        match known.as_ref().filter(|_| cursor != Cursor(0)) {
-            Some(folder) => Ok(Arc::clone(folder)),
-            None => Ok(Arc::clone(known.insert(Arc::new(Folder::read(path)?)))),
+        if let Some(folder) = known.as_ref().filter(|_| cursor != Cursor(0)) {
+            return Ok(Arc::clone(folder));
         }
+        let folder = Folder::read(path)?;
+        folder.report_passed_over();
+        folder.require_something(path)?;
+        Ok(Arc::clone(known.insert(Arc::new(folder))))
     }
 }
 
@@ -96,10 +99,9 @@ async fn blocking<T: Send + 'static>(
 fn read_page(folder: &Folder, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
     let place = Place::of(cursor);
     let Some(file) = folder.file(place.file) else { return Ok(empty_page(cursor)) };
-    let read = if file.is_lines() {
-        lines::read(file, place.offset, limit.max(1))?
-    } else {
-        whole::read(file, cursor, limit)?
+    let read = match place.offset {
+        0 => whole::read(file, cursor, limit)?,
+        offset => lines::read(file, offset, limit.max(1))?,
     };
     let next = match read.next_offset {
         Some(offset) => Place { offset, ..place },
@@ -129,7 +131,7 @@ impl Source for DirectorySource {
 
     async fn log_in(&self) -> Result<Option<DateTime<Utc>>, SourceError> {
         let path = self.path.clone();
-        blocking(move || Folder::read(&path).map(|_| None)).await
+        blocking(move || Folder::read(&path)?.require_something(&path).map(|()| None)).await
     }
 
     async fn page(&self, _window: Window, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
@@ -150,13 +152,19 @@ impl Source for DirectorySource {
 
     /// A page is a file, or lines of one.
     fn split(&self, body: &[u8]) -> Result<Vec<Range<usize>>, PageError> {
-        let mut items = split_export(body).map_or_else(|_| lines::split(body), |(_, items)| items);
+        let mut items = split_export(body).map_or_else(|_| split_lines(body), |(_, items)| items);
         items.retain(|item| self.takes(body, item));
         Ok(items)
     }
 
     fn has_windows(&self) -> bool {
         false
+    }
+
+    async fn passed_over(&self) -> Vec<String> {
+        let path = self.path.clone();
+        let folder = blocking(move || Folder::read(&path)).await;
+        folder.map(|folder| folder.passed_over().to_vec()).unwrap_or_default()
     }
 
     fn page_size(&self) -> usize {

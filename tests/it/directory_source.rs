@@ -185,7 +185,7 @@ async fn a_file_that_cannot_be_split_says_which_and_what_to_do() {
         let source = source(&folder);
         let cursor = page(&source, Cursor(0)).await.unwrap().next;
         let error = page(&source, cursor).await.unwrap_err();
-        assert!(matches!(&error, SourceError::PageUnreadable { cursor: told, .. } if *told == cursor), "{error}");
+        assert!(matches!(&error, SourceError::Contract(_)), "refused once, not asked for again: {error}");
         assert!(error.to_string().contains("b.json") && error.to_string().contains(advice), "{error}");
     }
 }
@@ -203,11 +203,58 @@ async fn a_file_over_the_cap_is_unreadable() {
     let folder = folder(&[("a.json", big(33).as_bytes()), ("b.json", big(65).as_bytes())]);
     let source = source(&folder);
     let error = page(&source, Cursor(0)).await.unwrap_err();
-    assert!(matches!(&error, SourceError::PageUnreadable { detail, .. } if detail.contains(".jsonl")), "{error}");
+    assert!(
+        matches!(&error, SourceError::PageUnreadable { detail, .. } if detail.contains("an item a line")),
+        "{error}"
+    );
     let alone = source.page(window(), Cursor(0), 1).await.unwrap();
     assert_eq!(alone.items.len(), 1);
     let error = source.page(window(), alone.next, 1).await.unwrap_err();
-    assert!(matches!(error, SourceError::PageUnreadable { .. }), "{error}");
+    assert!(matches!(error, SourceError::Contract(_)), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_file_holds_decides_how_it_is_read() {
+    let (one, two) = (r#"{"id":1,"body":{}}"#, r#"{"id":2,"body":{}}"#);
+    for (name, content) in [
+        ("a.jsonl", format!("[{one},\n {two}]")),
+        ("a.json", format!("{one}\n{two}\n")),
+        ("a.jsonl", format!("{{\n\"resultCode\": 0,\n\"messages\": [\n{one},\n{two}]\n}}\n")),
+        ("a.json", format!("[{one}]\r\n[{two}]\r\n")),
+    ] {
+        let folder = folder(&[(name, content.as_bytes())]);
+        assert_eq!(pages(&folder).await.concat(), [one, two], "{name}: {content}");
+    }
+    let broken = folder(&[("a.jsonl", b"{\n \"id\": 1,\n \"body\": {\n")]);
+    let error = page(&source(&broken), Cursor(0)).await.unwrap_err();
+    assert!(matches!(&error, SourceError::Contract(why) if why.contains("a.jsonl")), "{error}");
+}
+
+#[tokio::test]
+async fn what_is_not_read_is_named() {
+    let others: [(&str, &[u8]); 5] = [
+        ("2026-11/b.json", b"[2]"),
+        (".c.json", b"[3]"),
+        ("d.json.gz", b"x"),
+        ("e.json:Zone.Identifier", b"x"),
+        ("attachments/1/0-f", b"x"),
+    ];
+    let with_items = folder(&others);
+    write(with_items.path(), &[("a.json", b"[1]")]);
+    let readable = source(&with_items);
+    assert_eq!(pages_from(&readable, Cursor(0)).await.concat(), ["1"]);
+    let named = readable.passed_over().await;
+    assert_eq!(named.len(), 4, "{named:?}");
+    for (name, _) in &others[..4] {
+        let name = name.split('/').next().unwrap();
+        assert!(named.iter().any(|entry| entry.starts_with(&format!("{name} ("))), "{name}: {named:?}");
+    }
+    // Where nothing can be read there is no complete run.
+    let unreadable = folder(&others);
+    let nothing = source(&unreadable);
+    for error in [nothing.log_in().await.unwrap_err(), page(&nothing, Cursor(0)).await.unwrap_err()] {
+        assert!(matches!(&error, SourceError::Contract(why) if why.contains("d.json.gz")), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -33,13 +33,15 @@ impl Found {
         let message = MessageParser::new().parse(mime).expect("a message");
         let header = message.header("X-WhatsApp-Archiver-Message-ID").and_then(|value| value.as_text());
         let body = message.body_text(0).expect("a text").replace("\r\n", "\n");
-        let text = body.split_once("(all that follows)\n").map_or(body.as_str(), |(_, text)| text);
+        // `<name> wrote: <first line>`, then the other lines, each after a bar.
+        let (said, _) = body.split_once("\n\n").unwrap_or((&body, ""));
+        let text = said.split_once(" wrote:").map_or("", |(_, text)| text).replace("\n| ", "\n").replace("\n|", "\n");
         let file = |part: &mail_parser::MessagePart<'_>| {
             (part.attachment_name().unwrap_or_default().to_owned(), part.contents().to_vec())
         };
         Self {
             whatsapp_id: header.expect("the header that names the WhatsApp message").trim().to_owned(),
-            text: text.trim_end().to_owned(),
+            text: text.trim().to_owned(),
             files: message.attachments().map(file).collect(),
         }
     }

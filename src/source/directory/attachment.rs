@@ -12,7 +12,7 @@ use crate::item::ItemId;
 /// Opens the attachment `index` of `item` in the folder `root`; returns it with its length in bytes.
 ///
 /// Nothing trails in a folder, so one that isn't there is gone; unless the folder itself is missing.
-pub(super) fn open(root: &Path, item: ItemId, index: usize) -> Result<(File, u64), SourceError> {
+pub(crate) fn open(root: &Path, item: ItemId, index: usize) -> Result<(File, u64), SourceError> {
     let all = root.join("attachments");
     let folder = all.join(item.to_string());
     let failed = |error: Error| match error.kind() {
@@ -22,9 +22,10 @@ pub(super) fn open(root: &Path, item: ItemId, index: usize) -> Result<(File, u64
         ErrorKind::NotADirectory if !root.is_dir() => {
             SourceError::Unavailable(format!("{} is not a folder: correct source.path", root.display()))
         }
-        ErrorKind::NotFound => SourceError::AttachmentGone(format!("there is no file {}/{index}-…", folder.display())),
+        // It stands in the message: without the server's own path.
+        ErrorKind::NotFound => SourceError::AttachmentGone(format!("there is no file attachments/{item}/{index}-…")),
         ErrorKind::InvalidInput | ErrorKind::NotADirectory => {
-            SourceError::AttachmentGone(format!("attachment {index} of item {item} in {}: {error}", folder.display()))
+            SourceError::AttachmentGone(format!("attachments/{item}/{index}-…: {error}"))
         }
         _ => SourceError::Unavailable(format!("attachment {index} of item {item} can't be read: {error}")),
     };

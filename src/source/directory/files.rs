@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use super::SourceError;
+use crate::output_text::cell;
 
-/// The files that hold items, in the order of their names.
+/// The files that hold items, in the order of their names, and what else lies there.
 #[derive(Debug)]
 pub(super) struct Folder {
     files: Vec<ItemFile>,
+    passed_over: Vec<String>,
 }
 
 /// A file that holds items.
@@ -22,22 +24,67 @@ pub(super) struct ItemFile {
 }
 
 impl Folder {
-    /// Finds the files of the folder at `path`. Names that begin with a dot are passed over, and so is what is neither
-    /// `.json` nor `.jsonl`.
+    /// The most names of what is passed over that are kept.
+    const MOST_NAMED: usize = 1000;
+
+    /// Finds the files of the folder at `path`. Whatever is neither `.json` nor `.jsonl`, or is hidden, is passed over.
     pub(super) fn read(path: &Path) -> Result<Self, SourceError> {
         let failed = |error: Error| folder_fault(path, &error);
         let mut files = Vec::new();
+        let mut passed_over = Vec::new();
         for entry in std::fs::read_dir(path).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let Some(file) = ItemFile::of(entry.path()) else { continue };
-            if entry.file_type().map_err(failed)?.is_file() {
-                files.push(file);
-            } else {
-                warn!(path = %file.path.display(), "not a regular file, so it is not read");
+            let kind = entry.file_type().map_err(failed)?;
+            let name = entry.file_name();
+            if name == "attachments" {
+                continue;
             }
+            let why = match ItemFile::of(entry.path()) {
+                Some(file) if kind.is_file() => {
+                    files.push(file);
+                    continue;
+                }
+                _ if kind.is_dir() => "a folder in the folder: move its files up",
+                _ if !kind.is_file() => "not a regular file",
+                _ if name.as_encoded_bytes().starts_with(b".") => "hidden",
+                _ => "its name ends neither in .json nor in .jsonl",
+            };
+            passed_over.push(format!("{} ({why})", cell(&name.to_string_lossy())));
         }
         files.sort_unstable();
-        Ok(Self { files })
+        passed_over.sort_unstable();
+        let more = passed_over.len().saturating_sub(Self::MOST_NAMED);
+        passed_over.truncate(Self::MOST_NAMED);
+        if more > 0 {
+            passed_over.push(format!("and {more} more"));
+        }
+        Ok(Self { files, passed_over })
+    }
+
+    /// What is not read, by name, and why.
+    pub(super) fn passed_over(&self) -> &[String] {
+        &self.passed_over
+    }
+
+    /// Logs what is not read.
+    pub(super) fn report_passed_over(&self) {
+        for entry in &self.passed_over {
+            warn!(event = "source_file_passed_over", entry, "not read, because it holds no items for the source");
+        }
+    }
+
+    /// Refuses a folder in which there is something, but nothing that can be read.
+    pub(super) fn require_something(&self, path: &Path) -> Result<(), SourceError> {
+        const NAMED: usize = 10;
+        if !self.files.is_empty() || self.passed_over.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<&str> = self.passed_over.iter().take(NAMED).map(String::as_str).collect();
+        Err(SourceError::Contract(format!(
+            "nothing in the folder {} can be read: {}; put the exported files there as .json or .jsonl",
+            path.display(),
+            named.join(", ")
+        )))
     }
 
     /// The file at `index`.

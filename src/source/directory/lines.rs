@@ -1,4 +1,4 @@
-//! A part of a `.jsonl` file as a page.
+//! A part of a file of lines as a page.
 //!
 //! A line is an item, whatever it holds: one that is not JSON fails alone. A line too long for the memory is cut: its
 //! beginning is the item, which fails as malformed and says in the log where the whole of it lies.
@@ -11,6 +11,7 @@ use tracing::error;
 
 use super::files::ItemFile;
 use super::{Read, SourceError};
+use crate::source::export_file::items_of_line;
 
 /// A page takes no further line when it has so many bytes.
 const PAGE: usize = 8 << 20;
@@ -49,7 +50,7 @@ pub(super) fn read(file: &ItemFile, offset: u64, limit: usize) -> Result<Read, S
             at += length;
             break;
         }
-        items.extend(item(&body, start));
+        items.extend(items_of_line(&body, start));
         at += read as u64;
     }
     let ended = is_end(&mut lines).map_err(failed)?;
@@ -59,29 +60,6 @@ pub(super) fn read(file: &ItemFile, offset: u64, limit: usize) -> Result<Read, S
 fn page(mut body: Vec<u8>, items: Vec<Range<usize>>, next_offset: Option<u64>) -> Read {
     body.shrink_to_fit();
     Read { body: Bytes::from(body), items, next_offset }
-}
-
-/// Where in a page of lines, as [`read`] gave it, each item lies.
-pub(super) fn split(body: &[u8]) -> Vec<Range<usize>> {
-    let mut items = Vec::new();
-    let mut start = 0;
-    for line in body.split_inclusive(|&byte| byte == b'\n') {
-        let end = start + line.len();
-        items.extend(body.get(..end).and_then(|upto| item(upto, start)));
-        start = end;
-    }
-    items
-}
-
-/// Where the line that begins at `start` has its item: without its line end, the space around it and a byte-order mark.
-/// `None` where it is blank.
-fn item(body: &[u8], start: usize) -> Option<Range<usize>> {
-    const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-    let line = body.get(start..)?;
-    let bare = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line).trim_ascii_start();
-    let from = start + (line.len() - bare.len());
-    let length = bare.trim_ascii_end().len();
-    (length > 0).then(|| from..from + length)
 }
 
 /// Moves to the first line that begins at `offset` or after it, and returns where that is. They differ only where the
