@@ -10,7 +10,7 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, FirstWindow, LedgerUrl, Retention, ScheduleConfig};
+use crate::config::{Config, FirstWindow, LedgerUrl, MAX_CA_FILE, Retention, ScheduleConfig, file};
 use crate::convert::CONVERTER_VERSION;
 use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{Ledger, LedgerError, Presence};
@@ -204,7 +204,7 @@ pub fn http_client(config: &Config) -> anyhow::Result<HttpClient> {
 
 /// The certificates of `network.ca_file`.
 fn read_ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("network.ca_file {} can't be read", path.display()))
+    file::read_regular(path, MAX_CA_FILE).with_context(|| format!("network.ca_file: {}", path.display()))
 }
 
 /// Where a program's ledger comes from.

@@ -1,4 +1,4 @@
-//! The configuration: one TOML file, every problem of it told at once.
+//! The configuration: one TOML file, every problem of it reported at once.
 //!
 //! What [`Config::load`] returns is checked and ready to use: nobody after it asks whether a value makes sense, or
 //! whether two of them contradict each other. It opens no connection, and reads no file besides the configuration, the
@@ -12,7 +12,8 @@ use crate::digest::Digest;
 mod address;
 mod agreement;
 mod document;
-mod file;
+mod excerpt;
+pub(crate) mod file;
 mod form;
 mod http;
 mod ledger;
@@ -34,12 +35,14 @@ mod source;
 mod staging;
 mod users;
 
+pub use excerpt::Excerpt;
 pub use http::HttpConfig;
 pub use ledger::{LedgerConfig, LedgerUrl};
 pub use log::LogConfig;
 pub use mailbox::{GraphConfig, GraphMethod, ImapAuth, ImapConfig, ImapTls, LoginTemplate, MailboxConfig, MailboxKind};
 pub use mapping::MappingConfig;
 pub use microsoft::{Cloud, MicrosoftConfig, SignInConfig};
+pub(crate) use network::MAX_CA_FILE;
 pub use network::NetworkConfig;
 pub use notify::NotifyConfig;
 pub use problem::{ConfigProblems, NamedTables, Place, Problem};
@@ -125,7 +128,7 @@ impl NeededSecrets {
 impl Config {
     /// Reads the configuration file, with what the environment overrides.
     pub fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Self, ConfigProblems> {
-        let text = read_file(path).map_err(|problem| ConfigProblems::new(path, vec![problem]))?;
+        let text = read_file(path)?;
         Self::from_text(&text, path, environment)
     }
 
@@ -158,7 +161,7 @@ impl Config {
         let config = read_sections(&mut reader, path, Digest::of(text.as_bytes()));
         match config {
             Some(config) if reader.problems.is_empty() => Ok(Self { warnings: reader.warnings, ..config }),
-            _ => Err(ConfigProblems::new(path, reader.problems).naming(reader.tables)),
+            _ => Err(ConfigProblems::new(path, reader.problems).with(reader.warnings, reader.tables)),
         }
     }
 
@@ -232,17 +235,13 @@ fn read_microsoft(reader: &mut Reader<'_>, needs: &Needs<'_>) -> Option<Microsof
 }
 
 /// The text of the file at `path`.
-fn read_file(path: &Path) -> Result<String, Problem> {
+fn read_file(path: &Path) -> Result<String, ConfigProblems> {
     const CAP: u32 = 1 << 20;
-    let problem = |what: String| Problem {
-        place: Place::File,
-        key: String::new(),
-        what,
-        instead: Some("the path of a configuration; `whatsapp-archiver init DIR` writes one to start from".to_owned()),
-    };
+    let instead = "the path of a configuration; `whatsapp-archiver init DIR` writes one to start from";
+    let problem = |what: String| ConfigProblems::new(path, vec![Problem::new(Place::File, "", what).instead(instead)]);
     let bytes = file::read(path, CAP).map_err(|unreadable| match unreadable {
         Unreadable::Io(error) => problem(format!("the configuration can't be read: {error}")),
-        Unreadable::TooLarge => problem("the file is larger than 1 MiB, so it is hardly a configuration".to_owned()),
+        Unreadable::TooLarge(_) => problem("the file is larger than 1 MiB, so it is hardly a configuration".to_owned()),
     })?;
     String::from_utf8(bytes).map_err(|_| problem("the file is not text in UTF-8".to_owned()))
 }

@@ -1,10 +1,9 @@
 //! The administrator's files beside the configuration: the mapping, the user list, and the keys.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Config, LedgerUrl, NamedTables, Secret, SecretError, SignInConfig};
+use crate::config::{Config, LedgerUrl, NamedTables, Secret, SecretError, SignInConfig, file};
 use crate::report::signature::{KeyError, SigningKey};
 use crate::resolve::mapping::Mapping;
 use crate::resolve::users::list::UserList;
@@ -38,7 +37,7 @@ pub struct Tables {
 }
 
 /// Largest file that is read, in bytes.
-const LARGEST: u64 = 64 * 1024 * 1024;
+const MAX_FILE: u32 = 64 * 1024 * 1024;
 
 /// Reads the tables; what is wrong with either of them is told at once.
 pub fn read_tables(named: &NamedTables) -> Result<Tables, FileProblems> {
@@ -60,7 +59,7 @@ pub fn problems_of_keys(config: &Config) -> Vec<WrongKey> {
 /// Reads the mapping file; nothing where none is named. Warnings are logged.
 pub fn read_mapping(named: &NamedTables) -> Result<Option<Arc<Mapping>>, FileProblems> {
     let Some(path) = &named.mapping else { return Ok(None) };
-    let bytes = read_bounded(path, "mapping.custom")?;
+    let bytes = read_table(path, "mapping.custom")?;
     let (mapping, warnings) =
         Mapping::read(&bytes, &path.display().to_string()).map_err(|problems| FileProblems(problems.to_string()))?;
     for warning in &warnings {
@@ -72,7 +71,7 @@ pub fn read_mapping(named: &NamedTables) -> Result<Option<Arc<Mapping>>, FilePro
 /// Reads the user list; nothing where none is named. Warnings are logged.
 pub fn read_users(named: &NamedTables) -> Result<Option<UserList>, FileProblems> {
     let Some(path) = &named.users else { return Ok(None) };
-    let bytes = read_bounded(path, "users.path")?;
+    let bytes = read_table(path, "users.path")?;
     let (users, warnings) =
         UserList::read(&bytes, &path.display().to_string()).map_err(|problems| FileProblems(problems.to_string()))?;
     for warning in &warnings {
@@ -105,16 +104,35 @@ pub fn ledger_place(url: &LedgerUrl) -> String {
     }
 }
 
-/// A file's bytes.
+/// The bytes of a file, or of a pipe that an administrator names in a command.
 pub fn read_bounded(path: &Path, key: &str) -> Result<Vec<u8>, FileProblems> {
-    let problem = |detail: String| FileProblems(format!("{}: error: {detail} ({key})", path.display()));
-    let file = std::fs::File::open(path).map_err(|error| problem(format!("the file can't be read: {error}")))?;
-    let mut bytes = Vec::new();
-    file.take(LARGEST + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| problem(format!("the file can't be read: {error}")))?;
-    if bytes.len() as u64 > LARGEST {
-        return Err(problem(format!("the file has more than {LARGEST} bytes")));
+    file::read(path, MAX_FILE).map_err(|error| unreadable(path, &error, key))
+}
+
+/// The bytes of a table that the configuration names: a regular file, so that no start waits for a pipe.
+fn read_table(path: &Path, key: &str) -> Result<Vec<u8>, FileProblems> {
+    file::read_regular(path, MAX_FILE).map_err(|error| unreadable(path, &error, key))
+}
+
+fn unreadable(path: &Path, error: &file::Unreadable, key: &str) -> FileProblems {
+    FileProblems(format!("{}: error: the file {error} ({key})", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_is_no_regular_file_is_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("mapping.csv");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for (path, says) in
+            [(pipe.as_path(), "a named pipe, not a file"), (Path::new("/dev/zero"), "a device, not a file")]
+        {
+            let named = NamedTables { mapping: Some(path.to_owned()), users: Some(path.to_owned()) };
+            let Err(problems) = read_tables(&named) else { panic!("{says}") };
+            assert_eq!(problems.0.matches(says).count(), 2, "{problems}");
+        }
     }
-    Ok(bytes)
 }

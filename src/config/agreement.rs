@@ -19,16 +19,13 @@ pub(super) fn settles_too_early(
     let MailboxKind::Graph(graph) = &mailbox?.kind else { return None };
     let least = request_timeout(ledger?.lease);
     let is_trial = microsoft?.graph_url.host_str().is_some_and(crate::http::is_loopback);
-    (graph.settle < least && !is_trial).then(|| Problem {
-        place: Place::File,
-        key: "mailbox.settle".to_owned(),
-        what: format!(
-            "too short: an attempt can last {} s (two thirds of ledger.lease, 45 s at most), and a copy that arrives \
-             after it was believed to be absent would be doubled",
-            least.as_secs_f32().ceil()
-        ),
-        instead: Some("settle = \"2m\"".to_owned()),
-    })
+    let what = format!(
+        "too short: an attempt can last {} s (two thirds of ledger.lease, 45 s at most), and a copy that arrives \
+         after it was believed to be absent would be doubled",
+        least.as_secs_f32().ceil()
+    );
+    let is_too_short = graph.settle < least && !is_trial;
+    is_too_short.then(|| Problem::new(Place::File, "mailbox.settle", what).instead("settle = \"2m\""))
 }
 
 /// The sections that may need `[microsoft]`; those that are wrong in themselves are left out.
@@ -63,12 +60,9 @@ impl Needs<'_> {
     /// The problem of a `[microsoft]` that isn't there, if anything needs it.
     pub(super) fn missing_microsoft(&self) -> Option<Problem> {
         let named = self.named();
-        (!named.is_empty()).then(|| Problem {
-            place: Place::File,
-            key: "[microsoft]".to_owned(),
-            what: format!("this section is missing, and needed by {}", named.join(" and ")),
-            instead: Some("[microsoft] with tenant_id, client_id, sign_in and what that needs".to_owned()),
-        })
+        let what = format!("this section is missing, and needed by {}", named.join(" and "));
+        let instead = "[microsoft] with tenant_id, client_id, sign_in and what that needs";
+        (!named.is_empty()).then(|| Problem::new(Place::File, "[microsoft]", what).instead(instead))
     }
 
     /// Tells what a national cloud lacks. `section` is `[microsoft]`.

@@ -8,14 +8,15 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 use toml::value::Datetime;
 
+use super::excerpt::{Excerpt, is_plain};
 use super::problem::{Place, Problem};
 use super::schema::{self, Key, SECTIONS, SectionSchema, Shape};
 
 /// What the name of a variable that overrides a key begins with.
 pub(super) const PREFIX: &str = "WHATSAPP_ARCHIVER__";
 
-/// The most syntax errors that are told: after the first few, most are only its echo.
-const SYNTAX_ERRORS: usize = 10;
+/// The most syntax errors that are reported: after the first few, most are only its echo.
+const MAX_SYNTAX_ERRORS: usize = 10;
 
 /// A value, of whatever form.
 #[derive(Clone)]
@@ -36,47 +37,78 @@ pub(super) enum Value {
 pub(super) struct Entry {
     pub(super) value: Value,
     pub(super) place: Place,
+    /// The value as it is written, where it may be shown.
+    pub(super) shown: Option<String>,
 }
 
 /// A section as it is written.
 pub(super) struct Written {
     pub(super) header: Place,
+    /// The header's own line, where it has one.
+    pub(super) excerpt: Option<Excerpt>,
     pub(super) entries: BTreeMap<String, Entry>,
+}
+
+impl Written {
+    /// A section that is not in the file.
+    pub(super) fn nowhere() -> Self {
+        Self { header: Place::File, excerpt: None, entries: BTreeMap::new() }
+    }
 }
 
 /// The sections by name: known ones only, their keys as they are written.
 pub(super) type Document = BTreeMap<&'static str, Written>;
 
-/// Reads the file's text and what overrides it. What is not known is told and left out; after a syntax error nothing
-/// of the file can be trusted, so that its problems are all that is returned.
+/// What is found besides the values.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<Problem>,
+}
+
+/// Reads the file's text and what overrides it. What is not known is reported and left out, and of a key that is set twice
+/// the first counts; after any other syntax error nothing of the file can be trusted, so that its problems are all that
+/// is returned.
 pub(super) fn read(
     text: &str,
     environment: &BTreeMap<String, String>,
-    problems: &mut Vec<Problem>,
+    found: &mut Found,
 ) -> Result<Document, Vec<Problem>> {
     let lines = Lines::new(text);
     let (table, errors) = DeTable::parse_recoverable(text);
-    if !errors.is_empty() {
-        return Err(errors.iter().take(SYNTAX_ERRORS).map(|error| lines.syntax_problem(error)).collect());
+    let told = errors.iter().take(MAX_SYNTAX_ERRORS).map(|error| lines.syntax_problem(error));
+    if !errors.iter().all(is_duplicate) {
+        return Err(told.collect());
     }
+    found.problems.extend(told);
     let mut document = Document::new();
     for (name, value) in table.get_ref() {
-        read_section(name.get_ref(), value.get_ref(), &lines, lines.place(name.span()), &mut document, problems);
+        read_section(name, value, &lines, &mut document, &mut found.problems);
     }
-    override_from(environment, &mut document, problems);
+    override_from(environment, &mut document, &mut found.problems);
+    found.warnings.extend(single_underscores(environment));
     Ok(document)
 }
 
+fn is_duplicate(error: &toml::de::Error) -> bool {
+    error.message() == "duplicate key"
+}
+
+type Name<'a> = toml::Spanned<std::borrow::Cow<'a, str>>;
+
 fn read_section(
-    name: &str,
-    value: &DeValue<'_>,
+    name: &Name<'_>,
+    value: &toml::Spanned<DeValue<'_>>,
     lines: &Lines<'_>,
-    header: Place,
     document: &mut Document,
     problems: &mut Vec<Problem>,
 ) {
+    let (header, excerpt) = (lines.place(name.span()), lines.header(name));
+    let (name, value_span, value) = (name.get_ref(), value.span(), value.get_ref());
     let Some(section) = schema::section(name) else {
-        problems.push(unknown_section(name, value, header));
+        let shows_key = excerpt.is_none() && !value.is_table();
+        let excerpt = if shows_key { Excerpt::of_key(&header, &shown(name), None) } else { excerpt };
+        problems.push(unknown_section(name, value, header).showing(excerpt));
         return;
     };
     let DeValue::Table(entries) = value else {
@@ -84,48 +116,83 @@ fn read_section(
             DeValue::Array(_) => "there is one such section, in single brackets",
             _ => "this is a section, not a key",
         };
-        let (key, instead) = (format!("[{name}]"), Some(format!("[{name}]")));
-        problems.push(Problem { place: header, key, what: what.to_owned(), instead });
+        let shown = lines.shown(value_span);
+        let excerpt = excerpt.or_else(|| Excerpt::of_key(&header, name, shown.as_deref()));
+        problems.push(Problem::new(header, format!("[{name}]"), what).instead(format!("[{name}]")).showing(excerpt));
         return;
     };
-    let entry = |key: &toml::Spanned<std::borrow::Cow<'_, str>>, value: &toml::Spanned<DeValue<'_>>| {
-        (key.get_ref().to_string(), Entry { value: own(value.get_ref()), place: lines.place(key.span()) })
+    let entry = |key: &Name<'_>, value: &toml::Spanned<DeValue<'_>>| {
+        let is_public = section.key(key.get_ref()).is_some_and(Key::is_public);
+        let shown = if is_public { lines.shown(value.span()) } else { None };
+        (key.get_ref().to_string(), Entry { value: own(value.get_ref()), place: lines.place(key.span()), shown })
     };
     let entries = entries.iter().map(|(key, value)| entry(key, value)).collect();
-    document.insert(section.name, Written { header, entries });
+    document.insert(section.name, Written { header, excerpt, entries });
 }
 
 fn unknown_section(name: &str, value: &DeValue<'_>, place: Place) -> Problem {
-    let problem = |what: &str, instead| Problem { place, key: shown(name), what: what.to_owned(), instead };
+    let problem = |what: &str, instead: String| Problem::new(place, shown(name), what).instead(instead);
     if value.is_table() || value.is_array() {
-        let likeliest = schema::likeliest(name, SECTIONS.iter().map(|section| section.name));
-        let instead = likeliest.map_or("nothing".to_owned(), |name| format!("[{name}]"));
-        return problem("unknown section", Some(instead));
+        let near = schema::near(name, SECTIONS.iter().map(|section| section.name));
+        return problem("unknown section", any_of(near.iter().map(|name| format!("[{name}]"))));
     }
-    let home = SECTIONS.iter().find_map(|section| Some((section.name, section.key(name)?)));
-    let instead = home
-        .map_or("nothing, or the key below the [section] that it belongs to".to_owned(), |(section, key)| {
-            format!("in [{section}]: {} = {}", key.name, key.example)
-        });
-    problem("a key outside any section", Some(instead))
+    let homes: Vec<String> = SECTIONS
+        .iter()
+        .filter_map(|section| {
+            section.key(name).map(|key| format!("in [{}]: {} = {}", section.name, key.name, key.example))
+        })
+        .collect();
+    let nowhere = "nothing, or the key below the [section] that it belongs to".to_owned();
+    problem("a key outside any section", if homes.is_empty() { nowhere } else { any_of(homes) })
+}
+
+/// Alternatives for a key, or "nothing".
+pub(super) fn any_of(alternatives: impl IntoIterator<Item = String>) -> String {
+    let alternatives: Vec<String> = alternatives.into_iter().collect();
+    if alternatives.is_empty() { "nothing".to_owned() } else { alternatives.join("  or  ") }
 }
 
 /// Puts the values of variables in the place of those in the file.
 fn override_from(environment: &BTreeMap<String, String>, document: &mut Document, problems: &mut Vec<Problem>) {
-    let after_prefix = (std::ops::Bound::Included(PREFIX), std::ops::Bound::Unbounded);
-    let ours = environment.range::<str, _>(after_prefix).take_while(|(name, _)| name.starts_with(PREFIX));
-    for (name, text) in ours {
+    for (name, text) in beginning_with(environment, PREFIX) {
         let place = Place::Variable(name.clone());
         match known_variable(name) {
             Some((section, key)) => {
-                let written = document
-                    .entry(section.name)
-                    .or_insert_with(|| Written { header: Place::File, entries: BTreeMap::new() });
-                written.entries.insert(key.name.to_owned(), Entry { value: from_variable(text, key.shape), place });
+                let written = document.entry(section.name).or_insert_with(Written::nowhere);
+                let shown = Some(format!("\"{text}\"")).filter(|text| key.is_public() && is_plain(text));
+                let entry = Entry { value: from_variable(text, key.shape), place, shown };
+                written.entries.insert(key.name.to_owned(), entry);
             }
             None => problems.push(unknown_variable(name, place)),
         }
     }
+}
+
+fn beginning_with<'a>(
+    environment: &'a BTreeMap<String, String>,
+    prefix: &'a str,
+) -> impl Iterator<Item = (&'a String, &'a String)> {
+    let from_prefix = (std::ops::Bound::Included(prefix), std::ops::Bound::Unbounded);
+    environment.range::<str, _>(from_prefix).take_while(move |(name, _)| name.starts_with(prefix))
+}
+
+/// Warns of variables that lack the second underscore, and so override nothing. Those of other origin are left alone: a
+/// cluster sets `WHATSAPP_ARCHIVER_PORT` and the like for a service of this name.
+fn single_underscores(environment: &BTreeMap<String, String>) -> Vec<Problem> {
+    const ONE: &str = "WHATSAPP_ARCHIVER_";
+    let meant = |name: &str| {
+        let words: Vec<&str> = name.strip_prefix(ONE)?.split('_').filter(|word| !word.is_empty()).collect();
+        let (section, key) = words.split_first()?;
+        let section = SECTIONS.into_iter().find(|known| known.name.eq_ignore_ascii_case(section))?;
+        let near = schema::near(&key.join("_"), section.keys.iter().map(|key| key.name));
+        let near: Vec<String> = near.iter().filter_map(|name| Some(variable(section, section.key(name)?))).collect();
+        (!near.is_empty()).then(|| any_of(near))
+    };
+    let what = "this variable overrides nothing: two underscores belong before the section and before the key";
+    beginning_with(environment, ONE)
+        .filter(|(name, _)| !name.starts_with(PREFIX))
+        .filter_map(|(name, _)| Some(Problem::new(Place::Variable(name.clone()), "", what).instead(meant(name)?)))
+        .collect()
 }
 
 fn variables() -> impl Iterator<Item = (String, &'static SectionSchema, &'static Key)> {
@@ -145,9 +212,11 @@ fn known_variable(name: &str) -> Option<(&'static SectionSchema, &'static Key)> 
 
 fn unknown_variable(name: &str, place: Place) -> Problem {
     let known: Vec<String> = variables().map(|(known, ..)| known).collect();
-    let likeliest = schema::likeliest(name, known.iter().map(String::as_str));
-    let what = "this variable overrides no key of the configuration".to_owned();
-    Problem { place, key: String::new(), what, instead: Some(likeliest.unwrap_or("nothing").to_owned()) }
+    let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
+    let bare_known: Vec<String> = known.iter().map(|name| bare(name)).collect();
+    let near = schema::near(&bare(name), bare_known.iter().map(String::as_str));
+    let what = "this variable overrides no key of the configuration";
+    Problem::new(place, "", what).instead(any_of(near.iter().map(|name| format!("{PREFIX}{name}"))))
 }
 
 /// The value of a variable: TOML where it has the key's form so, else the text itself.
@@ -218,17 +287,52 @@ impl<'a> Lines<'a> {
         Place::Line { line: self.number(span.start), column: None }
     }
 
-    /// Only the parser's own words: its rendering of the error would show the line.
+    /// What is written there, where it may be shown.
+    fn shown(&self, span: Range<usize>) -> Option<String> {
+        self.text.get(span).filter(|written| is_plain(written)).map(str::to_owned)
+    }
+
+    /// The line of a section's header; `None` where the section has none, as in `source.kind = …`.
+    fn header(&self, name: &Name<'_>) -> Option<Excerpt> {
+        let before = self.text.get(..name.span().start)?;
+        let is_header = before.trim_end_matches([' ', '\t']).ends_with('[');
+        is_header.then(|| Excerpt::of_header(&self.place(name.span()), &shown(name.get_ref())))?
+    }
+
+    /// The section that the byte at `offset` lies in, as its header names it. Multi-line values may deceive it, which
+    /// only decides what is shown of a line that is not TOML.
+    fn section_at(&self, offset: usize) -> Option<&'static SectionSchema> {
+        let before = self.text.get(..offset)?;
+        let header = before.lines().rev().find_map(|line| line.trim().strip_prefix('['))?;
+        schema::section(header.split(']').next()?.trim())
+    }
+
+    /// Only the parser's own words: its rendering of the error would show the line as it is.
     fn syntax_problem(&self, error: &toml::de::Error) -> Problem {
-        let offset = error.span().map_or(0, |span| span.start);
-        let line = self.number(offset);
-        let start = self.starts.get(line - 1).copied().unwrap_or(0);
-        let column = self.text.get(start..offset).map_or(1, |before| before.chars().count() + 1);
-        Problem {
-            place: Place::Line { line, column: Some(column) },
-            key: String::new(),
-            what: format!("not TOML: {}", error.message()),
-            instead: None,
+        let span = error.span().unwrap_or(0..0);
+        let number = self.number(span.start);
+        let start = self.starts.get(number - 1).copied().unwrap_or(0);
+        let line = self.text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        let section = self.section_at(start);
+        let column = self.text.get(start..span.start).map_or(1, |before| before.chars().count() + 1);
+        let place = Place::Line { line: number, column: Some(column) };
+        if is_duplicate(error) {
+            return self.duplicate(place, line, section, span);
         }
+        let is_public = |key: &str| section.and_then(|section| section.key(key)).is_some_and(Key::is_public);
+        let excerpt = Excerpt::of_syntax(&place, line, column, is_public);
+        Problem::new(place, "", format!("not TOML: {}", error.message())).showing(excerpt)
+    }
+
+    fn duplicate(&self, place: Place, line: &str, section: Option<&SectionSchema>, span: Range<usize>) -> Problem {
+        let name = shown(self.text.get(span).unwrap_or_default());
+        if line.trim_start().starts_with('[') {
+            let excerpt = Excerpt::of_header(&place, &name);
+            let problem = Problem::new(place, format!("[{name}]"), "this section is there twice");
+            return problem.instead("one section with all its keys").showing(excerpt);
+        }
+        let key = section.map_or_else(|| name.clone(), |section| format!("{}.{name}", section.name));
+        let excerpt = Excerpt::of_key(&place, &name, None);
+        Problem::new(place, key, "this key is set twice").instead("one of the two").showing(excerpt)
     }
 }

@@ -12,7 +12,7 @@ use super::document::Value;
 use super::quantity;
 use super::schema::{self, Choice};
 
-/// What is wrong with a value. Never says what the value is.
+/// What is wrong with a value. Doesn't say what the value is: whoever reports it knows whether it may be shown.
 pub(super) struct Wrong {
     pub(super) what: String,
     pub(super) instead: Instead,
@@ -22,8 +22,8 @@ pub(super) struct Wrong {
 pub(super) enum Instead {
     /// The key with its worked value.
     Example,
-    /// The key with this value.
-    Value(String),
+    /// The key with one of these values.
+    Values(Vec<String>),
     /// What these words say.
     Words(String),
 }
@@ -104,8 +104,9 @@ pub(super) fn choice<T: Choice>(value: &Value) -> Result<T, Wrong> {
 fn not_a_choice<T: Choice>(text: &str) -> Wrong {
     let names = schema::names::<T>();
     let all = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    let likeliest = schema::likeliest(text, names).map(|name| Instead::Value(format!("\"{name}\"")));
-    Wrong { what: format!("must be one of {all}"), instead: likeliest.unwrap_or(Instead::Example) }
+    let near: Vec<String> = schema::near(text, names).into_iter().map(|name| format!("\"{name}\"")).collect();
+    let instead = if near.is_empty() { Instead::Example } else { Instead::Values(near) };
+    Wrong { what: format!("must be one of {all}"), instead }
 }
 
 /// A duration.

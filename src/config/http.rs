@@ -2,11 +2,16 @@
 
 use std::net::SocketAddr;
 
+use secrecy::ExposeSecret as _;
+
 use super::Secret;
 use super::document::Value;
 use super::form::{self, Wrong};
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
+
+/// The least that a token has, in characters, where others than this machine can try to guess it.
+const MIN_TOKEN: usize = 16;
 
 /// The status pages, health and metrics.
 #[derive(Debug, Clone)]
@@ -30,6 +35,13 @@ pub(super) fn read(section: &mut Section<'_>) -> HttpConfig {
     let token = section.secret("token");
     if !listen.ip().is_loopback() && !section.has("token") {
         section.wrong("token", Wrong::new("missing: it is required where listen is not a loopback address"));
+    }
+    if let Some(Ok(token)) = token.as_ref().map(Secret::read)
+        && !listen.ip().is_loopback()
+        && token.expose_secret().chars().count() < MIN_TOKEN
+    {
+        let what = format!("too short: at least {MIN_TOKEN} characters where listen is not a loopback address");
+        section.wrong("token", Wrong::with(what, "put a random one there, such as of `openssl rand -hex 32`"));
     }
     HttpConfig { listen, token }
 }

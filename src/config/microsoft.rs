@@ -99,8 +99,8 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
     name: "microsoft",
     keys: &[
         Key::new("cloud", Shape::Choice(names::<Cloud>), "\"global\""),
-        Key::new("tenant_id", Shape::Text, "\"11111111-2222-3333-4444-555555555555\""),
-        Key::new("client_id", Shape::Text, "\"66666666-7777-8888-9999-000000000000\""),
+        Key::new("tenant_id", Shape::Text, "\"11111111-2222-3333-4444-555555555555\"").placeholder(),
+        Key::new("client_id", Shape::Text, "\"66666666-7777-8888-9999-000000000000\"").placeholder(),
         Key::new("sign_in", Shape::Choice(names::<SignIn>), "\"client-secret\""),
         Key::new("client_secret", Shape::Secret, "{ file = \"/run/secrets/client_secret\" }")
             .only(&[Condition::new("sign_in", "client-secret")]),
@@ -114,13 +114,13 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
 
 pub(super) fn read(section: &mut Section<'_>) -> Option<MicrosoftConfig> {
     let cloud = section.choice("cloud");
-    let tenant_id = read_id(section, "tenant_id", "AZURE_TENANT_ID");
+    let tenant_id = read_id(section, "tenant_id", "AZURE_TENANT_ID", tenant);
     let sign_in = match section.choice("sign_in") {
         Some(SignIn::ClientSecret) => read_client_secret(section),
         Some(SignIn::Certificate) => read_certificate(section),
         Some(SignIn::WorkloadIdentity) => read_workload_identity(section),
         Some(SignIn::ManagedIdentity) => {
-            Some(SignInConfig::ManagedIdentity { client_id: section.optional("client_id", id) })
+            Some(SignInConfig::ManagedIdentity { client_id: section.optional("client_id", application) })
         }
         None => None,
     };
@@ -138,19 +138,19 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<MicrosoftConfig> {
 }
 
 fn read_client_secret(section: &mut Section<'_>) -> Option<SignInConfig> {
-    let (client_id, secret) = (section.required("client_id", id), section.required_secret("client_secret"));
+    let (client_id, secret) = (section.required("client_id", application), section.required_secret("client_secret"));
     Some(SignInConfig::ClientSecret { client_id: client_id?, secret: secret? })
 }
 
 fn read_certificate(section: &mut Section<'_>) -> Option<SignInConfig> {
-    let (client_id, certificate) = (section.required("client_id", id), section.required_secret("certificate"));
+    let (client_id, certificate) = (section.required("client_id", application), section.required_secret("certificate"));
     Some(SignInConfig::Certificate { client_id: client_id?, certificate: certificate? })
 }
 
 /// The cluster tells the daemon by variables where its token lies and, unless the file does, whose it is.
 fn read_workload_identity(section: &mut Section<'_>) -> Option<SignInConfig> {
     const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
-    let client_id = read_id(section, "client_id", "AZURE_CLIENT_ID");
+    let client_id = read_id(section, "client_id", "AZURE_CLIENT_ID", application);
     let token_file = section.variable(TOKEN_FILE).map(PathBuf::from);
     if token_file.is_none() {
         let what = format!("workload-identity needs the variable {TOKEN_FILE}, which is not set");
@@ -161,16 +161,21 @@ fn read_workload_identity(section: &mut Section<'_>) -> Option<SignInConfig> {
 }
 
 /// An id of the section, else of the variable with which clusters set it.
-fn read_id(section: &mut Section<'_>, key: &'static str, variable: &str) -> Option<String> {
+fn read_id(
+    section: &mut Section<'_>,
+    key: &'static str,
+    variable: &str,
+    form: fn(&Value) -> Result<String, Wrong>,
+) -> Option<String> {
     match section.variable(variable) {
-        Some(value) if !section.has(key) => match id(&Value::Text(value.to_owned())) {
+        Some(value) if !section.has(key) => match form(&Value::Text(value.to_owned())) {
             Ok(id) => Some(id),
             Err(wrong) => {
                 section.wrong(key, Wrong::new(format!("taken from the variable {variable}: {}", wrong.what)));
                 None
             }
         },
-        _ => section.required(key, id),
+        _ => section.required(key, form),
     }
 }
 
@@ -182,14 +187,23 @@ fn read_origin(section: &mut Section<'_>, key: &'static str, of_cloud: Option<&s
     address::protected(of_cloud?).ok()
 }
 
-/// An id goes into addresses, so it must not end a segment of a path.
-fn id(value: &Value) -> Result<String, Wrong> {
+/// A tenant: its GUID, or one of its domains.
+fn tenant(value: &Value) -> Result<String, Wrong> {
     let id = form::text(value)?;
-    let usual = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let is_right = id.len() <= 128 && id.bytes().all(usual) && !id.starts_with('.');
-    if is_right {
-        Ok(id)
-    } else {
-        Err(Wrong::new("not an id: a GUID, or for the tenant one of its domains, is expected"))
+    if is_guid(&id) {
+        return Ok(id);
     }
+    address::mail_domain(value).map_err(|_| Wrong::new("not a tenant: its GUID or one of its domains is expected"))
+}
+
+/// An application's id: a GUID.
+fn application(value: &Value) -> Result<String, Wrong> {
+    let id = form::text(value)?;
+    let expected = "not an application's id: a GUID is expected (8-4-4-4-12 hexadecimal digits)";
+    if is_guid(&id) { Ok(id) } else { Err(Wrong::new(expected)) }
+}
+
+fn is_guid(text: &str) -> bool {
+    let is_hex = |group: &str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && text.split('-').all(is_hex)
 }

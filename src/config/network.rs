@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file::{self, Unreadable};
+use super::file;
 use super::form::Wrong;
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
+
+/// The largest file of certificates, in bytes.
+pub(crate) const MAX_CA_FILE: u32 = 16 << 20;
 
 /// What all connections share.
 #[derive(Debug, Clone, Default)]
@@ -28,12 +31,9 @@ pub(super) fn read(section: &mut Section<'_>) -> NetworkConfig {
 }
 
 fn check_holds_certificates(path: &Path) -> Result<(), String> {
-    const CAP: u32 = 16 << 20;
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-    let bytes = file::read_regular(path, CAP).map_err(|unreadable| match unreadable {
-        Unreadable::Io(error) => format!("the file {} can't be read: {error}", path.display()),
-        Unreadable::TooLarge => format!("the file {} is larger than 16 MiB", path.display()),
-    })?;
+    let bytes =
+        file::read_regular(path, MAX_CA_FILE).map_err(|error| format!("the file {} {error}", path.display()))?;
     if bytes.windows(BEGIN.len()).any(|window| window == BEGIN) {
         return Ok(());
     }

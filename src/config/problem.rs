@@ -1,10 +1,12 @@
-//! What is wrong with a configuration, told so that it can be mended: where, which key, what, and what to write instead.
+//! What is wrong with a configuration: where, which key, what, the line itself, and what to write instead.
 //!
-//! No value of the configuration is ever shown, and no line of it: any of them may hold a secret that was put in the
-//! wrong place. The line number and the key are enough to find it.
+//! A value is shown only where it is no secret and doesn't look like one that was put in the wrong place; see
+//! [`excerpt`](super::excerpt).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+use super::excerpt::Excerpt;
 
 /// Where a problem lies.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +35,8 @@ pub struct Problem {
     pub what: String,
     /// What to write instead.
     pub instead: Option<String>,
+    /// The line, as far as it may be shown.
+    pub excerpt: Option<Excerpt>,
 }
 
 /// The administrator's tables that a configuration names.
@@ -49,6 +53,7 @@ pub struct NamedTables {
 pub struct ConfigProblems {
     path: PathBuf,
     problems: Vec<Problem>,
+    warnings: Vec<Problem>,
     tables: NamedTables,
 }
 
@@ -56,11 +61,12 @@ impl ConfigProblems {
     pub(super) fn new(path: &Path, mut problems: Vec<Problem>) -> Self {
         problems.sort();
         problems.dedup();
-        Self { path: path.to_owned(), problems, tables: NamedTables::default() }
+        Self { path: path.to_owned(), problems, warnings: Vec::new(), tables: NamedTables::default() }
     }
 
-    pub(super) fn naming(self, tables: NamedTables) -> Self {
-        Self { tables, ..self }
+    /// The same with what else is worth knowing, and with the tables that the configuration names.
+    pub(super) fn with(self, warnings: Vec<Problem>, tables: NamedTables) -> Self {
+        Self { warnings, tables, ..self }
     }
 
     /// The configuration file.
@@ -80,6 +86,18 @@ impl ConfigProblems {
 }
 
 impl Problem {
+    pub(super) fn new(place: Place, key: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { place, key: key.into(), what: what.into(), instead: None, excerpt: None }
+    }
+
+    pub(super) fn instead(self, instead: impl Into<String>) -> Self {
+        Self { instead: Some(instead.into()), ..self }
+    }
+
+    pub(super) fn showing(self, excerpt: Option<Excerpt>) -> Self {
+        Self { excerpt, ..self }
+    }
+
     /// The problem as text, with the name of the file that it is in.
     pub fn in_file(&self, path: &Path) -> String {
         let path = path.display();
@@ -94,6 +112,9 @@ impl Problem {
             text.push_str(": ");
         }
         text.push_str(&self.what);
+        if let Some(excerpt) = &self.excerpt {
+            text.push_str(&format!("\n{excerpt}"));
+        }
         if let Some(instead) = &self.instead {
             text.push_str("\n    instead: ");
             text.push_str(instead);
@@ -110,6 +131,9 @@ impl fmt::Display for ConfigProblems {
         }
         for problem in &self.problems {
             write!(f, "\n{}", problem.in_file(&self.path))?;
+        }
+        for warning in &self.warnings {
+            write!(f, "\nwarning: {}", warning.in_file(&self.path))?;
         }
         Ok(())
     }

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::document::{self, Document, Entry, Value, Written, shown};
+use super::document::{self, Document, Entry, Found, Value, Written, any_of, shown};
+use super::excerpt::Excerpt;
 use super::form::{Instead, Wrong};
 use super::problem::{NamedTables, Place, Problem};
 use super::schema::{self, Choice, Condition, Key, SECTIONS, SectionSchema, Shape};
@@ -35,11 +36,11 @@ impl Reader<'_> {
     /// Opens a section; one that is not written is empty.
     pub(super) fn section(&mut self, schema: &'static SectionSchema) -> Section<'_> {
         let written = self.document.remove(schema.name);
-        let Written { header, entries } =
-            written.unwrap_or_else(|| Written { header: Place::File, entries: BTreeMap::new() });
+        let Written { header, excerpt, entries } = written.unwrap_or_else(Written::nowhere);
         let mut section = Section {
             schema,
             header,
+            excerpt,
             entries,
             directory: &self.directory,
             environment: self.environment,
@@ -57,6 +58,7 @@ impl Reader<'_> {
 pub(super) struct Section<'a> {
     schema: &'static SectionSchema,
     header: Place,
+    excerpt: Option<Excerpt>,
     entries: BTreeMap<String, Entry>,
     /// What relative paths are relative to.
     pub(super) directory: &'a Path,
@@ -74,9 +76,20 @@ impl<'a> Section<'a> {
         form: impl FnOnce(&Value) -> Result<T, Wrong>,
     ) -> Option<T> {
         debug_assert!(self.schema.key(key).is_some(), "{key} is not in the table");
-        match form(&self.entries.get(key)?.value) {
+        let value = &self.entries.get(key)?.value;
+        if let (Value::Text(text), Some(schema)) = (value, self.schema.key(key))
+            && schema.is_placeholder(text)
+        {
+            let what = "this is the placeholder of the template";
+            self.wrong(key, Wrong::with(what, format!("{key} = the value of your organisation")));
+            return None;
+        }
+        match form(value) {
             Ok(value) => Some(value),
-            Err(wrong) => {
+            Err(mut wrong) => {
+                if let Some(shown) = self.entries.get(key).and_then(|entry| entry.shown.as_ref()) {
+                    wrong.what = format!("{} (found {shown})", wrong.what);
+                }
                 self.wrong(key, wrong);
                 None
             }
@@ -159,14 +172,19 @@ impl<'a> Section<'a> {
     }
 
     fn problem(&self, key: &'static str, wrong: Wrong) -> Problem {
-        let place = self.entries.get(key).map_or(&self.header, |entry| &entry.place).clone();
-        let key_of_schema = self.schema.key(key);
+        let entry = self.entries.get(key);
+        let place = entry.map_or(&self.header, |entry| &entry.place).clone();
+        let excerpt = match entry {
+            Some(entry) => Excerpt::of_value(&entry.place, key, entry.shown.as_deref()),
+            None => self.excerpt.clone(),
+        };
+        let worked = |value: &str| self.schema.key(key).map(|key| self.worked(key, value, &place));
         let instead = match wrong.instead {
             Instead::Words(words) => Some(words),
-            Instead::Value(value) => key_of_schema.map(|key| self.worked(key, &value, &place)),
-            Instead::Example => key_of_schema.map(|key| self.worked(key, key.example, &place)),
+            Instead::Values(values) => Some(any_of(values.iter().filter_map(|value| worked(value)))),
+            Instead::Example => self.schema.key(key).and_then(|key| worked(key.example)),
         };
-        Problem { place, key: self.name_of(key), what: wrong.what, instead }
+        Problem { instead, excerpt, ..Problem::new(place, self.name_of(key), wrong.what) }
     }
 
     fn name_of(&self, key: &str) -> String {
@@ -190,15 +208,16 @@ impl<'a> Section<'a> {
         let schema = self.schema;
         let unknown: Vec<(String, Entry)> = self.entries.extract_if(.., |key, _| schema.key(key).is_none()).collect();
         for (key, entry) in unknown {
-            let elsewhere = SECTIONS.iter().find(|section| section.key(&key).is_some());
-            let likeliest = schema::likeliest(&key, schema.keys.iter().map(|key| key.name));
-            let instead = match (likeliest.and_then(|name| schema.key(name)), elsewhere) {
-                (Some(key), _) => Some(self.worked(key, key.example, &entry.place)),
-                (None, Some(section)) => Some(format!("the same key in [{}]", section.name)),
-                (None, None) => Some("nothing".to_owned()),
-            };
-            let key = self.name_of(&shown(&key));
-            self.problems.push(Problem { place: entry.place, key, what: "unknown key".to_owned(), instead });
+            let near = schema::near(&key, schema.keys.iter().map(|key| key.name));
+            let near = near.into_iter().filter_map(|name| schema.key(name));
+            let mut instead: Vec<String> = near.map(|key| self.worked(key, key.example, &entry.place)).collect();
+            if instead.is_empty() {
+                let elsewhere = SECTIONS.iter().filter(|section| section.key(&key).is_some());
+                instead = elsewhere.map(|section| format!("the same key in [{}]", section.name)).collect();
+            }
+            let excerpt = Excerpt::of_key(&entry.place, &shown(&key), None);
+            let problem = Problem::new(entry.place, self.name_of(&shown(&key)), "unknown key");
+            self.problems.push(problem.instead(any_of(instead)).showing(excerpt));
         }
     }
 
@@ -208,12 +227,11 @@ impl<'a> Section<'a> {
         for (key, condition) in misplaced {
             let Some(entry) = self.entries.remove(key.name) else { continue };
             let needed = format!("{} = \"{}\"", condition.key, condition.value);
-            self.problems.push(Problem {
-                place: entry.place,
-                key: self.name_of(key.name),
-                what: format!("this key is for {needed}, which is not what is chosen here"),
-                instead: Some(format!("nothing, or {needed} in [{}]", self.schema.name)),
-            });
+            let excerpt = Excerpt::of_key(&entry.place, key.name, entry.shown.as_deref());
+            let what = format!("this key is for {needed}, which is not what is chosen here");
+            let problem = Problem::new(entry.place, self.name_of(key.name), what);
+            let instead = format!("nothing, or {needed} in [{}]", self.schema.name);
+            self.problems.push(problem.instead(instead).showing(excerpt));
         }
     }
 
@@ -257,15 +275,9 @@ pub(super) fn open<'a>(
     directory: PathBuf,
     environment: &'a BTreeMap<String, String>,
 ) -> Result<Reader<'a>, Vec<Problem>> {
-    let mut problems = Vec::new();
-    let document = document::read(text, environment, &mut problems)?;
-    Ok(Reader {
-        document,
-        directory,
-        environment,
-        needed: NeededSecrets::All,
-        problems,
-        warnings: Vec::new(),
-        tables: NamedTables::default(),
-    })
+    let mut found = Found::default();
+    let document = document::read(text, environment, &mut found)?;
+    let Found { problems, warnings } = found;
+    let (needed, tables) = (NeededSecrets::All, NamedTables::default());
+    Ok(Reader { document, directory, environment, needed, problems, warnings, tables })
 }

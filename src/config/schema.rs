@@ -17,6 +17,8 @@ pub(super) struct Key {
     pub(super) example: &'static str,
     /// What must hold for the key to have a meaning: all of these.
     pub(super) only: &'static [Condition],
+    /// Whether the worked value is only a placeholder, which is never right.
+    pub(super) is_placeholder: bool,
 }
 
 /// Another key of the same section has this value. The other key's [`Shape`] is a choice.
@@ -44,11 +46,25 @@ pub(super) enum Shape {
 
 impl Key {
     pub(super) const fn new(name: &'static str, shape: Shape, example: &'static str) -> Self {
-        Self { name, shape, example, only: &[] }
+        Self { name, shape, example, only: &[], is_placeholder: false }
+    }
+
+    /// Whether its value is no secret.
+    pub(super) fn is_public(&self) -> bool {
+        !matches!(self.shape, Shape::Secret)
     }
 
     pub(super) const fn only(self, only: &'static [Condition]) -> Self {
         Self { only, ..self }
+    }
+
+    pub(super) const fn placeholder(self) -> Self {
+        Self { is_placeholder: true, ..self }
+    }
+
+    /// Whether a value is the placeholder that the template has for the key.
+    pub(super) fn is_placeholder(&self, text: &str) -> bool {
+        self.is_placeholder && self.example.trim_matches('"') == text
     }
 }
 
@@ -97,19 +113,21 @@ pub(super) fn section(name: &str) -> Option<&'static SectionSchema> {
     SECTIONS.into_iter().find(|section| section.name == name)
 }
 
-/// The known name that `unknown` most likely stands for.
-pub(super) fn likeliest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The known names that `unknown` may stand for: the nearest first, and those that are about as near.
+pub(super) fn near<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    const LEAST: f64 = 0.8;
+    const ABOUT: f64 = 0.03;
     // Far longer than any known name: comparing would only cost time.
     if unknown.len() > 100 {
-        return None;
+        return Vec::new();
     }
     let unknown = unknown.to_lowercase();
-    known
-        .into_iter()
-        .map(|name| (strsim::jaro_winkler(&unknown, &name.to_lowercase()), name))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, name)| name)
+    let likeness = |name: &str| strsim::jaro_winkler(&unknown, &name.to_lowercase());
+    let mut near: Vec<(f64, &str)> =
+        known.into_iter().map(|name| (likeness(name), name)).filter(|(likeness, _)| *likeness > LEAST).collect();
+    near.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+    let nearest = near.first().map_or(0.0, |(likeness, _)| *likeness);
+    near.into_iter().take_while(|(likeness, _)| *likeness >= nearest - ABOUT).map(|(_, name)| name).collect()
 }
 
 #[cfg(test)]
@@ -203,6 +221,7 @@ mod tests {
                 let wrong: Vec<Problem> = problems(&example_with(&changes))
                     .into_iter()
                     .filter(|problem| problem.key == name)
+                    .filter(|problem| !key.is_placeholder || !problem.what.contains("the placeholder of the template"))
                     .filter(|problem| !problem.what.contains("contradicts") && !problem.what.contains("postgres"))
                     .filter(|problem| !problem.what.contains("can't be read: No such file"))
                     .collect();
@@ -259,10 +278,11 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_pen_is_recognised() {
-        assert_eq!(likeliest("pasword", ["username", "password", "path"]), Some("password"));
-        assert_eq!(likeliest("base-url", ["base_url", "username"]), Some("base_url"));
-        assert_eq!(likeliest("Kind", ["kind", "container"]), Some("kind"));
-        assert_eq!(likeliest("zzz", ["username", "password"]), None);
-        assert_eq!(likeliest(&"p".repeat(1_000_000), ["password"]), None);
+        assert_eq!(near("pasword", ["username", "password", "path"]), ["password"]);
+        assert_eq!(near("base-url", ["base_url", "username"]), ["base_url"]);
+        assert_eq!(near("Kind", ["kind", "container"]), ["kind"]);
+        assert_eq!(near("usgov", ["global", "us-gov-high", "us-gov-dod", "china"]), ["us-gov-dod", "us-gov-high"]);
+        assert_eq!(near("zzz", ["username", "password"]), [""; 0]);
+        assert_eq!(near(&"p".repeat(1_000_000), ["password"]), [""; 0]);
     }
 }

@@ -160,7 +160,7 @@ fn shown_name(name: &str) -> String {
 fn read_file(path: &Path) -> Result<SecretString, SecretFault> {
     let bytes = file::read_regular(path, CAP).map_err(|unreadable| match unreadable {
         Unreadable::Io(error) => SecretFault::File { path: path.to_owned(), error },
-        Unreadable::TooLarge => SecretFault::TooLarge,
+        Unreadable::TooLarge(_) => SecretFault::TooLarge,
     })?;
     String::from_utf8(bytes).map(SecretString::from).map_err(|_| SecretFault::NotText)
 }

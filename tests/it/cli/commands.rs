@@ -295,7 +295,10 @@ fn the_container_recipe_of_the_readme_is_a_configuration() {
     let directory = tempfile::TempDir::new().unwrap();
     let here = directory.path().display().to_string();
     assert_eq!(ended(program().arg("init").arg(directory.path())).code, Some(0));
-    let moved = |text: &str| text.replace("/run/secrets", &here).replace("/var/lib/whatsapp-archiver", &here);
+    let moved = |text: &str| {
+        let own = text.replace("contoso", "fabrikam").replace("-4444-", "-4a4a-").replace("-8888-", "-8a8a-");
+        own.replace("/run/secrets", &here).replace("/var/lib/whatsapp-archiver", &here)
+    };
     let file = directory.path().join("config.toml");
     fs::write(&file, moved(&fs::read_to_string(&file).unwrap())).unwrap();
     let readme = fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();

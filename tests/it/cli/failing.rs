@@ -259,7 +259,7 @@ fn a_key_that_can_not_be_used_is_found_by_the_check() {
     trial.edit("config/local.toml", |text| {
         let mailbox = text.replace("kind = \"maildir\"\npath = \"../local-data/mailboxes/\"", "kind = \"graph\"");
         mailbox
-            + "\n[microsoft]\ntenant_id = \"contoso.example\"\nclient_id = \"66666666-7777-8888-9999-000000000000\"\n\
+            + "\n[microsoft]\ntenant_id = \"contoso.example\"\nclient_id = \"0a1b2c3d-0002-4000-8000-00000000a99a\"\n\
                sign_in = \"certificate\"\ncertificate = { file = \"../app.pem\" }\n"
     });
     let wrong = trial.run(&["check"]);

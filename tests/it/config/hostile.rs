@@ -8,16 +8,19 @@ use whatsapp_archiver::config::{Config, EXAMPLE};
 use super::{LEAST, PATH, environment, environment_with, read_with};
 
 #[test]
-fn syntax_errors_are_told_by_line_and_column_alone() {
+fn syntax_errors_show_the_line_but_no_secret() {
     let told = |text: &str| Config::from_text(text, Path::new(PATH), &environment()).unwrap_err().to_string();
     let unquoted = told("[source]\nusername = \"ana\"\npassword = hunter2\n");
     assert!(unquoted.contains(":3:12: not TOML: "), "{unquoted}");
     assert!(!unquoted.contains("hunter2") && !unquoted.contains("ana"), "{unquoted}");
+    assert!(unquoted.ends_with("\n     3 | password = …\n       |            ^"), "{unquoted}");
+    let public = told("[log]\nlevel = loud\n");
+    assert!(public.ends_with("\n     2 | level = loud\n       |         ^"), "{public}");
     let unclosed = told("[source]\npassword = \"hunter2\nusername = \"ana\"\n");
     assert!(unclosed.contains(":2:20: not TOML: "), "{unclosed}");
     assert!(!unclosed.contains("hunter2"), "{unclosed}");
     let twice = told("[log]\nlevel = \"info\"\nlevel = \"hunter2\"\n");
-    assert!(twice.contains(":3:1: not TOML: duplicate key") && !twice.contains("hunter2"), "{twice}");
+    assert!(twice.contains(":3:1: log.level: this key is set twice") && !twice.contains("hunter2"), "{twice}");
 }
 
 #[test]

@@ -2,9 +2,84 @@
 
 use std::path::Path;
 
-use whatsapp_archiver::config::Config;
+use whatsapp_archiver::config::{Config, EXAMPLE, Place};
 
-use super::{LEAST, LOCAL, PATH, assert_only_problem, environment, environment_with, problems, root, with};
+use super::{LEAST, LOCAL, PATH, assert_only_problem, environment, environment_with, problems, read_with, root, with};
+
+/// What is told of the text in the test below.
+const EVERY_PROBLEM: &str = r#"the configuration has 19 problems
+/etc/whatsapp-archiver/config.toml: [microsoft]: this section is missing, and needed by mailbox.kind = "graph"
+    instead: [microsoft] with tenant_id, client_id, sign_in and what that needs
+/etc/whatsapp-archiver/config.toml:1: colour: a key outside any section
+     1 | colour = …
+       | ^^^^^^
+    instead: nothing, or the key below the [section] that it belongs to
+/etc/whatsapp-archiver/config.toml:3: source.kind: must be one of "telemessage", "directory" (found "telemesage")
+     3 | kind = "telemesage"
+       |        ^^^^^^^^^^^^
+    instead: kind = "telemessage"
+/etc/whatsapp-archiver/config.toml:4: source.usrname: unknown key
+     4 | usrname = …
+       | ^^^^^^^
+    instead: username = "archive-admin@contoso.example"
+/etc/whatsapp-archiver/config.toml:5: source.page_size: a whole number is expected here, not a text (found "many")
+     5 | page_size = "many"
+       |             ^^^^^^
+    instead: page_size = 500
+/etc/whatsapp-archiver/config.toml:7: schedule.every: a duration needs a unit (ms, s, m, h, d, w), in quotes (found 24)
+     7 | every = 24
+       |         ^^
+    instead: every = "24h"
+/etc/whatsapp-archiver/config.toml:8: schedule.at: not a time of day: hours and minutes in UTC are expected, from 00:00 to 23:59 (found "25:00")
+     8 | at = "25:00"
+       |      ^^^^^^^
+    instead: at = "02:00"
+/etc/whatsapp-archiver/config.toml:9: schedule.start_from: contradicts first_lookback: both say where the first window begins
+     9 | start_from = 2026-11-01T00:00:00Z
+       |              ^^^^^^^^^^^^^^^^^^^^
+    instead: either first_lookback or start_from
+/etc/whatsapp-archiver/config.toml:11: staging.path: missing: kind = "local" needs it
+    11 | [staging]
+       | ^^^^^^^^^
+    instead: path = "/var/lib/whatsapp-archiver/staging"
+/etc/whatsapp-archiver/config.toml:13: staging.endpoint: this key is for kind = "azure", which is not what is chosen here
+    13 | endpoint = "https://contoso.blob.core.windows.net"
+       | ^^^^^^^^
+    instead: nothing, or kind = "azure" in [staging]
+/etc/whatsapp-archiver/config.toml:14: staging.retain: not a duration: a whole number with a unit (ms, s, m, h, d, w) is expected (found "30 days")
+    14 | retain = "30 days"
+       |          ^^^^^^^^^
+    instead: retain = "30d"
+/etc/whatsapp-archiver/config.toml:16: mapping.automatic: true or false, without quotes, is expected here, not a text (found "yes")
+    16 | automatic = "yes"
+       |             ^^^^^
+    instead: automatic = true
+/etc/whatsapp-archiver/config.toml:17: mailboxes: unknown section
+    17 | [mailboxes]
+       | ^^^^^^^^^^^
+    instead: [mailbox]
+/etc/whatsapp-archiver/config.toml:18: users.path: missing: kind = "list" needs it
+    18 | [users]
+       | ^^^^^^^
+    instead: path = "users.csv"
+/etc/whatsapp-archiver/config.toml:21: ledger.url: a secret is never written here: take the password out, and name it in ledger.password
+    21 | url = …
+       |       ^
+    instead: url = "postgres://archiver@db.contoso.example/archiver", with password = { env = "LEDGER_PASSWORD" }
+/etc/whatsapp-archiver/config.toml:22: ledger.lease: too short: at least 10s (found "5s")
+    22 | lease = "5s"
+       |         ^^^^
+    instead: lease = "60s"
+/etc/whatsapp-archiver/config.toml:23: http.token: missing: it is required where listen is not a loopback address
+    23 | [http]
+       | ^^^^^^
+    instead: token = { env = "STATUS_TOKEN" }  or  token = { file = "/run/secrets/token" }
+/etc/whatsapp-archiver/config.toml:26: retry.max: the longest pause (retry.max) is shorter than the first one (retry.initial)
+    26 | max = "1ms"
+       |       ^^^^^
+    instead: max = "30s"
+WHATSAPP_ARCHIVER__LOG__LEVL (environment): this variable overrides no key of the configuration
+    instead: WHATSAPP_ARCHIVER__LOG__LEVEL"#;
 
 #[test]
 fn every_problem_is_told_at_once() {
@@ -38,46 +113,7 @@ max = "1ms"
     let told = Config::from_text(text, Path::new(PATH), &environment_with(&[("WHATSAPP_ARCHIVER__LOG__LEVL", "x")]))
         .unwrap_err()
         .to_string();
-    let expected = r#"the configuration has 19 problems
-/etc/whatsapp-archiver/config.toml: [microsoft]: this section is missing, and needed by mailbox.kind = "graph"
-    instead: [microsoft] with tenant_id, client_id, sign_in and what that needs
-/etc/whatsapp-archiver/config.toml:1: colour: a key outside any section
-    instead: nothing, or the key below the [section] that it belongs to
-/etc/whatsapp-archiver/config.toml:3: source.kind: must be one of "telemessage", "directory"
-    instead: kind = "telemessage"
-/etc/whatsapp-archiver/config.toml:4: source.usrname: unknown key
-    instead: username = "archive-admin@contoso.example"
-/etc/whatsapp-archiver/config.toml:5: source.page_size: a whole number is expected here, not a text
-    instead: page_size = 500
-/etc/whatsapp-archiver/config.toml:7: schedule.every: a duration needs a unit (ms, s, m, h, d, w), in quotes
-    instead: every = "24h"
-/etc/whatsapp-archiver/config.toml:8: schedule.at: not a time of day: hours and minutes in UTC are expected, from 00:00 to 23:59
-    instead: at = "02:00"
-/etc/whatsapp-archiver/config.toml:9: schedule.start_from: contradicts first_lookback: both say where the first window begins
-    instead: either first_lookback or start_from
-/etc/whatsapp-archiver/config.toml:11: staging.path: missing: kind = "local" needs it
-    instead: path = "/var/lib/whatsapp-archiver/staging"
-/etc/whatsapp-archiver/config.toml:13: staging.endpoint: this key is for kind = "azure", which is not what is chosen here
-    instead: nothing, or kind = "azure" in [staging]
-/etc/whatsapp-archiver/config.toml:14: staging.retain: not a duration: a whole number with a unit (ms, s, m, h, d, w) is expected
-    instead: retain = "30d"
-/etc/whatsapp-archiver/config.toml:16: mapping.automatic: true or false, without quotes, is expected here, not a text
-    instead: automatic = true
-/etc/whatsapp-archiver/config.toml:17: mailboxes: unknown section
-    instead: [mailbox]
-/etc/whatsapp-archiver/config.toml:18: users.path: missing: kind = "list" needs it
-    instead: path = "users.csv"
-/etc/whatsapp-archiver/config.toml:21: ledger.url: a secret is never written here: take the password out, and name it in ledger.password
-    instead: url = "postgres://archiver@db.contoso.example/archiver", with password = { env = "LEDGER_PASSWORD" }
-/etc/whatsapp-archiver/config.toml:22: ledger.lease: too short: at least 10s
-    instead: lease = "60s"
-/etc/whatsapp-archiver/config.toml:23: http.token: missing: it is required where listen is not a loopback address
-    instead: token = { env = "STATUS_TOKEN" }  or  token = { file = "/run/secrets/token" }
-/etc/whatsapp-archiver/config.toml:26: retry.max: the longest pause (retry.max) is shorter than the first one (retry.initial)
-    instead: max = "30s"
-WHATSAPP_ARCHIVER__LOG__LEVL (environment): this variable overrides no key of the configuration
-    instead: WHATSAPP_ARCHIVER__LOG__LEVEL"#;
-    assert_eq!(told, expected);
+    assert_eq!(told, EVERY_PROBLEM);
 }
 
 #[test]
@@ -221,8 +257,12 @@ fn values_out_of_bounds_are_told() {
         ("staging", "retain = \"always\"", "not a duration"),
         ("mapping", "automatic = \"true\"", "without quotes"),
         ("mapping", "custom = \"\"", "empty"),
-        ("microsoft", "tenant_id = \"a/b\"", "not an id"),
-        ("microsoft", "client_id = \"…\"", "not an id"),
+        ("microsoft", "tenant_id = \"a/b\"", "not a tenant"),
+        ("microsoft", "tenant_id = \"fabrikam\"", "not a tenant"),
+        ("microsoft", "client_id = \"…\"", "a GUID is expected"),
+        ("microsoft", "client_id = \"fabrikam.example\"", "a GUID is expected"),
+        ("microsoft", "client_id = \"0a1b2c3d-0002-4000-8000-00000000a99\"", "a GUID is expected"),
+        ("microsoft", "client_id = \"0a1b2c3d-0002-4000-8000-00000000a99g\"", "a GUID is expected"),
         ("microsoft", "cloud = \"germany\"", "must be one of \"global\", \"us-gov-high\", \"us-gov-dod\", \"china\""),
         ("microsoft", "graph_url = \"https://graph.microsoft.com/v1.0\"", "without a path or version"),
         ("microsoft", "login_url = \"http://login.example\"", "loopback"),
@@ -288,9 +328,100 @@ fn what_is_unknown_is_told_with_what_was_likely_meant() {
     let (what, _) = instead(&format!("{LEAST}[[log]]\nlevel = \"info\"\n"));
     assert_eq!(what, "[log]: there is one such section, in single brackets");
     let (what, _) = instead(&with(LEAST, &[("log", "level = \"inof\"")]));
-    assert_eq!(what, "log.level: must be one of \"info\", \"error\", \"warn\", \"debug\", \"trace\"");
+    assert_eq!(what, "log.level: must be one of \"info\", \"error\", \"warn\", \"debug\", \"trace\" (found \"inof\")");
     let (what, _) = instead(&with(LEAST, &[("retry", "\"a\\u001b[31mb\" = 1")]));
     assert_eq!(what, "retry.a\\u{1b}[31mb: unknown key", "a terminal is not at the mercy of a key");
+}
+
+#[test]
+fn every_name_that_is_near_is_suggested() {
+    let told = |text: &str| Config::from_text(text, Path::new(PATH), &environment()).unwrap_err().to_string();
+    let cloud = told(&with(LEAST, &[("microsoft", "cloud = \"usgov\"")]));
+    assert!(cloud.contains("(found \"usgov\")\n"), "{cloud}");
+    assert!(cloud.ends_with("\n    instead: cloud = \"us-gov-dod\"  or  cloud = \"us-gov-high\""), "{cloud}");
+    let password = told(&with(LEAST, &[("retry", "password = \"hunter2\"")]));
+    assert!(
+        password.ends_with("the same key in [source]  or  the same key in [mailbox]  or  the same key in [ledger]"),
+        "{password}"
+    );
+    assert!(!password.contains("hunter2"), "{password}");
+}
+
+#[test]
+fn a_key_that_is_set_twice_is_named_beside_all_other_problems() {
+    let text = with(LEAST, &[("log", "level = \"loud\"")]) + "level = \"info\"\n[source]\npage_size = 0\n";
+    let told = problems(&text, &environment());
+    assert_eq!(told.len(), 4, "{told:#?}");
+    assert!(told[0].contains(" log.level: must be one of"), "{told:#?}");
+    assert!(told[1].contains(" log.level: this key is set twice"), "{told:#?}");
+    assert!(told[2].contains(" [source]: this section is there twice"), "{told:#?}");
+    assert!(told[3].contains(" source.page_size: must lie between 1 and 10000 (found 0)"), "{told:#?}");
+}
+
+#[test]
+fn a_variable_with_one_underscore_is_warned_of() {
+    let variables = [
+        ("WHATSAPP_ARCHIVER_SOURCE_PAGE_SIZE", "50"),
+        ("WHATSAPP_ARCHIVER_SOURCE__PASSWORT", "hunter2"),
+        ("WHATSAPP_ARCHIVER_PORT", "tcp://10.0.0.1:8080"),
+        ("WHATSAPP_ARCHIVER_HTTP_PORT_8080_TCP", "tcp://10.0.0.1:8080"),
+        ("WHATSAPP_ARCHIVER_HTTP_SERVICE_HOST", "10.0.0.1"),
+        ("WHATSAPP_ARCHIVER_CONFIG", "/etc/x.toml"),
+    ];
+    let warned = read_with(LEAST, &variables).warnings;
+    let shown: Vec<(&Place, Option<&str>)> =
+        warned.iter().map(|warning| (&warning.place, warning.instead.as_deref())).collect();
+    let variable = |name: &str| Place::Variable(name.to_owned());
+    assert_eq!(
+        shown,
+        [
+            (&variable("WHATSAPP_ARCHIVER_SOURCE_PAGE_SIZE"), Some("WHATSAPP_ARCHIVER__SOURCE__PAGE_SIZE")),
+            (&variable("WHATSAPP_ARCHIVER_SOURCE__PASSWORT"), Some("WHATSAPP_ARCHIVER__SOURCE__PASSWORD")),
+        ]
+    );
+    let missing = LEAST.replace("username", "#");
+    let environment = environment_with(&[("WHATSAPP_ARCHIVER_SOURCE_USERNAME", "ana")]);
+    let told = Config::from_text(&missing, Path::new(PATH), &environment).unwrap_err().to_string();
+    assert!(told.contains("\nwarning: WHATSAPP_ARCHIVER_SOURCE_USERNAME (environment): "), "{told}");
+}
+
+#[test]
+fn the_template_is_refused_until_it_is_filled_in() {
+    let secret = environment_with(&[("WHATSAPP_ARCHIVER__MICROSOFT__CLIENT_SECRET", "{ env = \"CLIENT_SECRET\" }")]);
+    let told = problems(EXAMPLE, &secret);
+    let keys = ["source.username", "staging.endpoint", "microsoft.tenant_id", "microsoft.client_id"];
+    assert_eq!(told.len(), keys.len(), "{told:#?}");
+    for (told, key) in told.iter().zip(keys) {
+        assert!(told.contains(&format!(" {key}: this is the placeholder of the template")), "{told}");
+    }
+}
+
+#[test]
+fn a_token_that_can_be_guessed_is_refused_where_others_can_try() {
+    let short = environment_with(&[("STATUS_TOKEN", "fifteen letters")]);
+    let open = |listen: &str| {
+        let lines =
+            [("http", "token = { env = \"STATUS_TOKEN\" }".to_owned()), ("http", format!("listen = \"{listen}\""))];
+        let lines: Vec<(&str, &str)> = lines.iter().map(|(section, line)| (*section, line.as_str())).collect();
+        with(LEAST, &lines)
+    };
+    let told = problems(&open("0.0.0.0:8080"), &short);
+    assert!(told.len() == 1 && told[0].contains("http.token: too short: at least 16 characters"), "{told:?}");
+    assert!(!told[0].contains("fifteen"), "{told:?}");
+    Config::from_text(&open("127.0.0.1:8080"), Path::new(PATH), &short).unwrap();
+    Config::from_text(&open("0.0.0.0:8080"), Path::new(PATH), &environment()).unwrap();
+}
+
+#[test]
+fn what_is_no_regular_file_is_told_as_what_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (path, says) in [(pipe.to_str().unwrap(), "a named pipe, not a file"), ("/dev/zero", "a device, not a file")] {
+        let (secret, certificates) = (format!("password = {{ file = \"{path}\" }}"), format!("ca_file = \"{path}\""));
+        assert_only_problem(LEAST, &[("source", &secret)], "source.password", says);
+        assert_only_problem(LEAST, &[("network", &certificates)], "network.ca_file", says);
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn program(arguments: &[&str]) -> std::process::Output {
     Command::new(env!("CARGO_BIN_EXE_whatsapp-archiver"))
         .args(arguments)
         .env("STAGING_SAS", "sv=2022-11-02&sig=x")
-        .env("STATUS_TOKEN", "trial")
+        .env("STATUS_TOKEN", "a-token-for-the-trial")
         .output()
         .unwrap()
 }
