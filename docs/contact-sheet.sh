@@ -1,6 +1,6 @@
 #!/bin/sh
 # Renders messages of tests/golden in Chromium, light, dark and 390 pixels wide, onto one picture: docs/contact-sheet.png.
-# Needs python3 and chromium. Usage: docs/contact-sheet.sh [name…]   (default: one message of each kind)
+# Needs python3, chromium and fonts-noto-color-emoji. Usage: docs/contact-sheet.sh [name…]   (default: one message of each kind)
 set -eu
 cd "$(dirname "$0")/.."
 work=$(mktemp -d)
