@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use whatsapp_archiver::convert::{Message, convert};
-use whatsapp_archiver::export::{Exporter, Format};
+use whatsapp_archiver::export::{Exporter, Format, Options};
 use whatsapp_archiver::item::Item;
 use whatsapp_archiver::resolve::Resolution;
 
@@ -39,7 +39,7 @@ fn report(name: &str, samples: Vec<corpus::Sample>, rounds: usize) {
     let bytes: usize = messages.iter().map(|(_, _, message)| message.mime().len()).sum();
     let export = |format| {
         let folder = folder();
-        let mut exporter = Exporter::new(format, folder.path()).unwrap();
+        let mut exporter = Exporter::new(&Options::new(format), folder.path()).unwrap();
         for (item, resolution, message) in &messages {
             exporter.add(item, resolution, message).unwrap();
         }

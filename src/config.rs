@@ -24,7 +24,7 @@ mod microsoft;
 mod network;
 mod notify;
 mod problem;
-mod quantity;
+pub(crate) mod quantity;
 mod reader;
 mod report;
 mod retry;
@@ -186,6 +186,7 @@ fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option
     let ledger = ledger::read(&mut reader.section(&ledger::SCHEMA));
     let too_early = agreement::settles_too_early(mailbox.as_ref(), microsoft.as_ref(), ledger.as_ref());
     reader.problems.extend(too_early);
+    reader.problems.extend(agreement::imports_mime_elsewhere(mailbox.as_ref(), microsoft.as_ref()));
     let http = has_http.then(|| http::read(&mut reader.section(&http::SCHEMA)));
     let report = report::read(&mut reader.section(&report::SCHEMA));
     let notify = notify::read(&mut reader.section(&notify::SCHEMA));

@@ -90,7 +90,7 @@ impl<'de> serde::Deserialize<'de> for Digest {
 }
 
 /// Digests a stream piece by piece.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Digester(Sha256);
 
 impl Digester {

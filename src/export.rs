@@ -1,8 +1,9 @@
-//! Messages of a window as files: one `.eml` each, one mbox, or RSMF for review tools.
+//! Messages of a window as files: one `.eml` each, one mbox, or RSMF for review tools; and `manifest.csv`, which names
+//! every message, its file and the file's digest, and what could not be exported.
 //!
 //! A pure writer: it is handed items with their messages, one after the other, and writes files into a folder. It reads
 //! no staging, no ledger and no mailbox. Nothing that is there already is overwritten. Two captures of the same message
-//! (the same identity) are written once. What is held in memory doesn't grow with the window but for about 100 bytes a
+//! (the same identity) are written once. What is held in memory doesn't grow with the window but for about 300 bytes a
 //! message (and, for RSMF, the texts and people of one chat and day at a time).
 
 use std::collections::HashSet;
@@ -10,24 +11,35 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use chrono_tz::Tz;
+
 use crate::convert::Message;
+use crate::digest::Digest;
 use crate::identity::MessageId;
 use crate::item::Item;
 use crate::json_fault::JsonFault;
 use crate::resolve::Resolution;
+use inventory::{Inventory, Placed};
 
 mod eml;
+mod inventory;
 mod mbox;
+mod output;
 mod rsmf;
+mod selection;
+
+pub use inventory::{MANIFEST, Row};
+pub use output::ExportedFile;
+pub use selection::{By, Selection};
 
 /// The form of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// One RFC 5322 file for each message, in a folder for each UTC day.
+    /// One RFC 5322 file for each message, in a folder for each day.
     Eml,
     /// One mbox file of the `mboxrd` kind.
     Mbox,
-    /// Relativity Short Message Format 2.0: one file for each chat and UTC day.
+    /// Relativity Short Message Format 2.0: one file for each chat and day.
     Rsmf,
 }
 
@@ -50,14 +62,39 @@ impl Format {
     }
 }
 
-/// What an export wrote.
+/// How an export is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The form.
+    pub format: Format,
+    /// In which days begin, and times are shown.
+    pub time_zone: Tz,
+}
+
+impl Options {
+    /// This form, with days and times in UTC.
+    pub fn new(format: Format) -> Self {
+        Self { format, time_zone: Tz::UTC }
+    }
+}
+
+/// What an export wrote, once it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// How much.
+    pub summary: Summary,
+    /// The digest of `manifest.csv`.
+    pub manifest: Digest,
+}
+
+/// How much an export wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
     /// Messages written.
     pub messages: u64,
     /// Further captures of a message that was written already.
     pub duplicates: u64,
-    /// Files written.
+    /// Files written, without `manifest.csv`.
     pub files: u64,
 }
 
@@ -104,6 +141,8 @@ pub enum ExportError {
 #[derive(Debug)]
 pub struct Exporter {
     writer: Writer,
+    inventory: Inventory,
+    placed: Placed,
     written: HashSet<MessageId>,
     summary: Summary,
 }
@@ -117,24 +156,26 @@ enum Writer {
 
 impl Exporter {
     /// An export into `folder`, which is made where it is missing.
-    pub fn new(format: Format, folder: &Path) -> Result<Self, ExportError> {
+    pub fn new(options: &Options, folder: &Path) -> Result<Self, ExportError> {
         fs::create_dir_all(folder).map_err(at(folder))?;
-        let writer = match format {
-            Format::Eml => Writer::Eml(eml::Folder::new(folder)),
+        let writer = match options.format {
+            Format::Eml => Writer::Eml(eml::Folder::new(folder, options.time_zone)),
             Format::Mbox => Writer::Mbox(mbox::Mailbox::create(folder)?),
-            Format::Rsmf => Writer::Rsmf(rsmf::Collection::create(folder)?),
+            Format::Rsmf => Writer::Rsmf(rsmf::Collection::create(folder, options)?),
         };
-        Ok(Self { writer, written: HashSet::new(), summary: Summary::default() })
+        let (placed, written) = (Placed::default(), HashSet::new());
+        Ok(Self { writer, inventory: Inventory::create(folder)?, placed, written, summary: Summary::default() })
     }
 
     /// Writes one message, with the item it was converted from and what is recorded of whose mailboxes it belongs in.
     pub fn add(&mut self, item: &Item, resolution: &Resolution, message: &Message) -> Result<(), ExportError> {
+        self.inventory.add(&row_of(item, message))?;
         if !self.written.insert(message.mail.message_id.clone()) {
             self.summary.duplicates += 1;
             return Ok(());
         }
         match &mut self.writer {
-            Writer::Eml(folder) => folder.add(message)?,
+            Writer::Eml(folder) => self.placed.file(folder.add(message)?, [message.mail.message_id.to_string()]),
             Writer::Mbox(mailbox) => mailbox.add(message)?,
             Writer::Rsmf(collection) => collection.add(item, resolution, message)?,
         }
@@ -142,14 +183,37 @@ impl Exporter {
         Ok(())
     }
 
+    /// Names an item that is not exported, with the reason, in `manifest.csv`.
+    pub fn leave_out(&mut self, row: &Row) -> Result<(), ExportError> {
+        self.inventory.add(row)
+    }
+
     /// Ends the export. Without this call its last files are incomplete.
-    pub fn finish(self) -> Result<Summary, ExportError> {
-        let files = match self.writer {
-            Writer::Eml(_) => self.summary.messages,
-            Writer::Mbox(mailbox) => mailbox.finish().map(|()| 1)?,
+    pub fn finish(self) -> Result<Finished, ExportError> {
+        let Self { writer, inventory, mut placed, summary, .. } = self;
+        let files = match writer {
+            Writer::Eml(_) => Vec::new(),
+            Writer::Mbox(mailbox) => vec![mailbox.finish()?],
             Writer::Rsmf(collection) => collection.finish()?,
         };
-        Ok(Summary { files, ..self.summary })
+        for (file, messages) in files {
+            placed.file(file, messages);
+        }
+        let manifest = inventory.finish(&placed)?;
+        Ok(Finished { summary: Summary { files: placed.len() as u64, ..summary }, manifest })
+    }
+}
+
+/// The row of a message that is exported; what of it is missing is its problem.
+fn row_of(item: &Item, message: &Message) -> Row {
+    let missing: Vec<String> =
+        message.missing().iter().map(|missing| format!("{} ({})", missing.name, missing.detail)).collect();
+    Row {
+        item: item.id.to_string(),
+        message_id: Some(message.mail.message_id.to_string()),
+        sent: Some(item.time.at),
+        owner: item.owner.as_ref().map(|owner| owner.value.clone()),
+        problem: (!missing.is_empty()).then(|| format!("attachments that are missing: {}", missing.join("; "))),
     }
 }
 

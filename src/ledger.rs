@@ -30,6 +30,7 @@ mod helping;
 mod items;
 mod leases;
 mod presence;
+mod purged;
 mod rebuilding;
 mod release;
 mod reports;
@@ -54,6 +55,7 @@ pub use items::{
 };
 pub use leases::{Holder, Lease};
 pub use presence::Presence;
+pub use purged::PurgedItem;
 pub use release::HeldSelection;
 pub use reports::{ChainLink, DrawnReport, ReportEntry};
 pub use retention::HeldCopy;

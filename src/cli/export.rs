@@ -5,40 +5,55 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, Exit, block_on, instant, output};
+use super::instant::Moment;
+use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, instant, output};
 use crate::app::App;
 use crate::convert::convert;
-use crate::export::{Exporter, Format, Summary};
+use crate::export::{By, Exporter, Finished, Format, MANIFEST, Options, Row, Selection};
 use crate::fault::Fault;
-use crate::ledger::{ItemNo, ItemRecord};
+use crate::item::{Item, Participant};
+use crate::ledger::{ActionKind, ItemNo, ItemRecord, PurgedItem};
 use crate::pipeline::Loader;
 use crate::staging::StagingError;
 use crate::window::Window;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The first receiving time: RFC 3339, or a date (its midnight, UTC)
-    #[arg(long, value_parser = instant::parse)]
-    from: DateTime<Utc>,
-    /// The first receiving time that doesn't belong to the export
-    #[arg(long, value_parser = instant::parse)]
-    to: DateTime<Utc>,
+    /// The first time: RFC 3339, or a date (its midnight in the time zone)
+    #[arg(long, value_parser = Moment::parse)]
+    from: Moment,
+    /// The first time that doesn't belong to the export
+    #[arg(long, value_parser = Moment::parse)]
+    to: Moment,
+    /// The time that --from and --to are about: when items were received, or when messages were sent
+    #[arg(long, value_name = "TIME", default_value = "received", value_parser = parse_by)]
+    by: By,
+    /// Only messages from the archive of this number, name or e-mail address (may be repeated)
+    #[arg(long, value_name = "WHO")]
+    owner: Vec<String>,
+    /// Only messages in which this number, name or e-mail address takes part (may be repeated)
+    #[arg(long, value_name = "WHO")]
+    participant: Vec<String>,
+    /// Only messages that belong in this mailbox (may be repeated)
+    #[arg(long, value_name = "ADDRESS")]
+    mailbox: Vec<String>,
+    /// Only messages of this chat: the id or name of a group, TeleMessage's thread id, or the first Message-ID in
+    /// `References` (may be repeated)
+    #[arg(long, value_name = "THREAD")]
+    thread: Vec<String>,
+    /// In which days begin and times are shown, such as Europe/London
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = instant::time_zone)]
+    time_zone: Tz,
     /// eml: one file a message; mbox: one file; rsmf: one file a chat and day, for review platforms
     #[arg(long, value_parser = parse_format)]
     format: Format,
     /// The directory that the files go to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-}
-
-/// An item that is not exported.
-struct LeftOut {
-    why: String,
-    /// It holds no message that could be exported.
-    by_rule: bool,
 }
 
 /// Items that are read from the ledger at a time.
@@ -55,45 +70,73 @@ fn parse_format(name: &str) -> Result<Format, String> {
     Format::from_name(name).ok_or_else(|| format!("one of {}", names.join(", ")))
 }
 
+fn parse_by(name: &str) -> Result<By, String> {
+    By::ALL.into_iter().find(|by| by.name() == name).ok_or_else(|| "received or sent".to_owned())
+}
+
+impl Arguments {
+    fn selection(&self) -> Result<Selection, CommandError> {
+        let window = instant::window(self.from.at(self.time_zone), self.to.at(self.time_zone));
+        Ok(Selection {
+            by: self.by,
+            window: window.map_err(CommandError::Usage)?,
+            owners: self.owner.clone(),
+            participants: self.participant.clone(),
+            mailboxes: self.mailbox.clone(),
+            threads: self.thread.clone(),
+        })
+    }
+}
+
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
-    let window = instant::window(arguments.from, arguments.to).map_err(CommandError::Usage)?;
+    let selection = arguments.selection()?;
+    let options = Options { format: arguments.format, time_zone: arguments.time_zone };
     let config = context.begin()?;
     block_on(async {
         let app = context.app(&config).await?;
         // Another ledger knows nothing of what lies there: nothing exported would look like nothing captured.
         app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
-        let exporter = Exporter::new(arguments.format, &arguments.out).map_err(anyhow::Error::from)?;
-        let Exported { summary, left_out, purged } = export(&app, window, exporter).await?;
-        for left in &left_out {
-            eprintln!("left out: {}", left.why);
-        }
-        if purged > 0 {
-            eprintln!(
-                "up to {purged} items of this time are purged from staging (staging.retain): they can't be exported"
-            );
-        }
+        let exporter = Exporter::new(&options, &arguments.out).map_err(anyhow::Error::from)?;
+        // Recorded before and after: an export that is broken off has shown its messages, too.
+        let what = format!("{} in {}, {}", options.format.name(), options.time_zone, selection.description());
+        administrator::acts(context, &app.ledger, ActionKind::Export, &format!("begun: {what}")).await?;
+        let Exported { finished, left_out, unexported } = Export::new(&app, &selection, exporter).run().await?;
+        let Finished { summary, manifest } = finished;
+        let counts = format!("{} messages, {left_out} items left out; {MANIFEST} {manifest}", summary.messages);
+        administrator::acts(context, &app.ledger, ActionKind::Export, &format!("done: {counts}; {what}")).await?;
         output::print(&format!(
-            "{} in {} below {}; {} of the same messages; {} left out\n",
+            "{} in {} below {}; {} of the same messages; {} left out\n{MANIFEST} has SHA-256 {manifest}\n",
             output::counted(summary.messages, "message", "messages"),
             output::counted(summary.files, "file", "files"),
             arguments.out.display(),
             output::counted(summary.duplicates, "further capture", "further captures"),
-            output::counted(left_out.len() as u64, "item", "items")
+            output::counted(left_out, "item", "items")
         ))?;
         // What a rule keeps out is normal.
-        Ok(if left_out.iter().all(|left| left.by_rule) { Exit::Done } else { Exit::Failed })
+        Ok(if unexported == 0 { Exit::Done } else { Exit::Failed })
     })
 }
 
 /// What came of an export.
 struct Exported {
-    summary: Summary,
-    left_out: Vec<LeftOut>,
-    /// Items of the windows in question that staging doesn't have any more.
-    purged: u64,
+    finished: Finished,
+    /// Items that are named in the manifest and not exported.
+    left_out: u64,
+    /// Of these, items that no rule keeps out.
+    unexported: u64,
 }
 
-/// Where items that were received in a window may have been staged. A window reads back before its beginning, so that they
+/// An export that is under way.
+struct Export<'a> {
+    app: &'a App,
+    selection: &'a Selection,
+    loader: Loader,
+    exporter: Exporter,
+    left_out: u64,
+    unexported: u64,
+}
+
+/// Where items of a window of receiving times may have been staged. A window reads back before its beginning, so that they
 /// may lie under a later one; a source without windows is read whole at any time, so that they may lie under any later one.
 fn staged_in(app: &App, received: Window) -> Window {
     let overlap = app.config.schedule.overlap.max(LONGEST_OVERLAP);
@@ -102,80 +145,146 @@ fn staged_in(app: &App, received: Window) -> Window {
     Window { from: received.from, to: to.unwrap_or(DateTime::<Utc>::MAX_UTC) }
 }
 
-/// Exports the items that were received in a window.
-async fn export(app: &App, window: Window, exporter: Exporter) -> Result<Exported, CommandError> {
-    let staged = staged_in(app, window);
-    let loader = Loader::new(Arc::clone(&app.remotes.staging));
-    let mut exporter = exporter;
-    let mut left_out = Vec::new();
-    let mut after = ItemNo(0);
-    loop {
-        let records = app.ledger.items_of_window(staged, after, ITEMS).await.map_err(anyhow::Error::from)?;
-        let Some(last) = records.last() else { break };
-        after = last.no;
-        for record in records {
-            exporter = add(app, &loader, &record, window, exporter, &mut left_out).await?;
-        }
+impl<'a> Export<'a> {
+    fn new(app: &'a App, selection: &'a Selection, exporter: Exporter) -> Self {
+        let loader = Loader::new(Arc::clone(&app.remotes.staging));
+        Self { app, selection, loader, exporter, left_out: 0, unexported: 0 }
     }
-    let summary = on_own_thread(move || exporter.finish()).await?;
-    let purged = app.ledger.purged_items_of_window(staged).await.map_err(anyhow::Error::from)?;
-    Ok(Exported { summary, left_out, purged })
-}
 
-async fn add(
-    app: &App,
-    loader: &Loader,
-    record: &ItemRecord,
-    window: Window,
-    mut exporter: Exporter,
-    left_out: &mut Vec<LeftOut>,
-) -> Result<Exporter, CommandError> {
-    let name = record.id.map_or_else(|| record.key.to_string(), |id| id.to_string());
-    let (raw, item) = match loader.item(record).await {
-        Ok(read) => read,
-        Err(error) => return unreadable(&name, error, left_out).map(|()| exporter),
-    };
-    let item = match item {
-        Ok(item) => item,
-        // Its receiving time can't be told either, so it is told whenever its window overlaps.
-        Err(error) => {
-            left_out.push(LeftOut { why: format!("item {name}: {error}"), by_rule: true });
-            return Ok(exporter);
+    async fn run(mut self) -> Result<Exported, CommandError> {
+        let staged = staged_in(self.app, self.selection.received_in());
+        let mut after = ItemNo(0);
+        loop {
+            let records = self.app.ledger.items_of_window(staged, after, ITEMS).await.map_err(anyhow::Error::from)?;
+            let Some(last) = records.last() else { break };
+            after = last.no;
+            for record in records {
+                self = self.add(&record).await?;
+            }
         }
-    };
-    if !window.contains(item.received.unwrap_or(item.time.at)) {
-        return Ok(exporter);
+        self.name_purged(staged).await?;
+        let Self { exporter, left_out, unexported, .. } = self;
+        let finished = on_own_thread(move || exporter.finish()).await?;
+        Ok(Exported { finished, left_out, unexported })
     }
-    if item.encrypted {
-        left_out.push(LeftOut { why: format!("item {name}: its content is encrypted"), by_rule: true });
-        return Ok(exporter);
-    }
-    let size: u64 = record.attachments.iter().map(|attachment| attachment.size).sum();
-    if size > LARGEST {
-        let why = format!("item {name}: its attachments have {size} bytes; they lie in staging");
-        left_out.push(LeftOut { why, by_rule: false });
-        return Ok(exporter);
-    }
-    let attachments = match loader.attachments(record, &raw, &record.attachments).await {
-        Ok(attachments) => attachments,
-        Err(error) => return unreadable(&name, error, left_out).map(|()| exporter),
-    };
-    let resolution = record.resolution.clone().unwrap_or_default();
-    let domain = app.config.mailbox.placeholder_address_domain.clone();
-    on_own_thread(move || {
-        let message = convert(&item, &attachments, &resolution, &domain);
-        exporter.add(&item, &resolution, &message).map(|()| exporter)
-    })
-    .await
-}
 
-/// Leaves out an item that staging gives back damaged, or not at all; fails where it is staging that can't be read.
-fn unreadable(name: &str, error: StagingError, left_out: &mut Vec<LeftOut>) -> Result<(), CommandError> {
-    if Fault::from(&error) != Fault::Hold && !matches!(error, StagingError::TooLarge { .. }) {
-        return Err(anyhow::Error::from(error).into());
+    async fn add(mut self, record: &ItemRecord) -> Result<Self, CommandError> {
+        let (raw, item) = match self.loader.item(record).await {
+            Ok(read) => read,
+            Err(error) => return self.unreadable(record, None, error),
+        };
+        let item = match item {
+            Ok(item) => item,
+            // Its receiving time can't be read either, so it is named whenever its window overlaps.
+            Err(error) => {
+                self.leave_out(record, None, error.to_string(), true)?;
+                return Ok(self);
+            }
+        };
+        let resolution = record.resolution.clone().unwrap_or_default();
+        if !self.selection.takes(&item, &resolution) {
+            return Ok(self);
+        }
+        let size: u64 = record.attachments.iter().map(|attachment| attachment.size).sum();
+        if item.encrypted {
+            self.leave_out(record, Some(&item), "its content is encrypted".to_owned(), true)?;
+            return Ok(self);
+        }
+        if size > LARGEST {
+            self.leave_out(
+                record,
+                Some(&item),
+                format!("its attachments have {size} bytes; they are in staging"),
+                false,
+            )?;
+            return Ok(self);
+        }
+        let attachments = match self.loader.attachments(record, &raw, &record.attachments).await {
+            Ok(attachments) => attachments,
+            Err(error) => return self.unreadable(record, Some(&item), error),
+        };
+        let domain = self.app.config.mailbox.placeholder_address_domain.clone();
+        let mut exporter = self.exporter;
+        self.exporter = on_own_thread(move || {
+            let message = convert(&item, &attachments, &resolution, &domain);
+            exporter.add(&item, &resolution, &message).map(|()| exporter)
+        })
+        .await?;
+        Ok(self)
     }
-    left_out.push(LeftOut { why: format!("item {name}: {error}"), by_rule: false });
-    Ok(())
+
+    /// Leaves out an item that staging gives back damaged, or not at all; fails where it is staging that can't be read.
+    fn unreadable(
+        mut self,
+        record: &ItemRecord,
+        item: Option<&Item>,
+        error: StagingError,
+    ) -> Result<Self, CommandError> {
+        if Fault::from(&error) != Fault::Hold && !matches!(error, StagingError::TooLarge { .. }) {
+            return Err(anyhow::Error::from(error).into());
+        }
+        self.leave_out(record, item, error.to_string(), false)?;
+        Ok(self)
+    }
+
+    fn leave_out(
+        &mut self,
+        record: &ItemRecord,
+        item: Option<&Item>,
+        problem: String,
+        by_rule: bool,
+    ) -> Result<(), CommandError> {
+        let name = record.id.map_or_else(|| record.key.to_string(), |id| id.to_string());
+        eprintln!("left out: item {name}: {problem}");
+        self.left_out += 1;
+        self.unexported += u64::from(!by_rule);
+        let row = Row {
+            item: name,
+            message_id: None,
+            sent: item.map(|item| item.time.at),
+            owner: item.and_then(|item| item.owner.as_ref()).map(|owner| owner.value.clone()),
+            problem: Some(format!("not exported: {problem}")),
+        };
+        Ok(self.exporter.leave_out(&row).map_err(anyhow::Error::from)?)
+    }
+
+    /// Names the items that staging doesn't have any more. Of these only the owner is known.
+    async fn name_purged(&mut self, staged: Window) -> Result<(), CommandError> {
+        let (mut after, mut purged) = (ItemNo(0), 0);
+        loop {
+            let items = self.app.ledger.purged_items(staged, after, ITEMS).await.map_err(anyhow::Error::from)?;
+            let Some(last) = items.last() else { break };
+            after = last.no;
+            for item in items {
+                if !self.may_take(&item) {
+                    continue;
+                }
+                purged += 1;
+                let problem =
+                    "not exported: purged from staging (staging.retain), so that its time and content are not known";
+                let PurgedItem { name, owner, .. } = item;
+                let row = Row { item: name, owner, problem: Some(problem.to_owned()), ..Row::default() };
+                self.exporter.leave_out(&row).map_err(anyhow::Error::from)?;
+            }
+        }
+        if purged > 0 {
+            eprintln!(
+                "{purged} items that may be of this time are purged from staging (staging.retain) and can't be exported; \
+                 {MANIFEST} names them"
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether a purged item may belong to the export, going by its owner where that is a number that was asked for.
+    fn may_take(&self, item: &PurgedItem) -> bool {
+        let owners = &self.selection.owners;
+        let is_address = |owner: &String| owner.contains('@');
+        let Some(owner) = &item.owner else { return true };
+        let key = Participant::phone(owner.as_str());
+        owners.is_empty()
+            || owners.iter().any(|sought| is_address(sought) || Participant::phone(sought.as_str()).key() == key.key())
+    }
 }
 
 /// Runs work that blocks on files where nobody waits for it.

@@ -28,6 +28,21 @@ pub(super) fn settles_too_early(
     is_too_short.then(|| Problem::new(Place::File, "mailbox.settle", what).instead("settle = \"2m\""))
 }
 
+/// The problem of an `import-mime` outside the global cloud, where Graph doesn't have it.
+pub(super) fn imports_mime_elsewhere(
+    mailbox: Option<&MailboxConfig>,
+    microsoft: Option<&MicrosoftConfig>,
+) -> Option<Problem> {
+    let MailboxKind::Graph(graph) = &mailbox?.kind else { return None };
+    let is_elsewhere = graph.method == GraphMethod::ImportMime && microsoft?.cloud != Cloud::Global;
+    is_elsewhere.then(|| Problem {
+        place: Place::File,
+        key: "mailbox.method".to_owned(),
+        what: "\"import-mime\" is offered in the global cloud only, and microsoft.cloud names another".to_owned(),
+        instead: Some("method = \"create-message\", or mailbox.kind = \"imap\"".to_owned()),
+    })
+}
+
 /// The sections that may need `[microsoft]`; those that are wrong in themselves are left out.
 pub(super) struct Needs<'a> {
     pub(super) staging: Option<&'a StagingConfig>,

@@ -36,7 +36,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
 }
 
 /// Reads a size in bytes: a whole number, with or without a unit. Capitals don't matter: `b` is always a byte.
-pub(super) fn size(text: &str) -> Result<u64, &'static str> {
+pub(crate) fn size(text: &str) -> Result<u64, &'static str> {
     const FORM: &str = "not a size: a whole number with a unit (B, kB, MB, GB, TB, KiB, MiB, GiB, TiB) is expected";
     let (number, unit, rest) = number_and_unit(text.trim()).ok_or(FORM)?;
     if !rest.is_empty() {

@@ -1,29 +1,36 @@
-//! One `.eml` file for each message: `<UTC day>/<time>-<id>.eml`, the same bytes as in a mailbox.
+//! One `.eml` file for each message: `<day>/<time>-<id>.eml`, the same bytes as in a mailbox.
 
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use super::{ExportError, at, create};
+use chrono_tz::Tz;
+
+use super::output::{ExportedFile, Output};
+use super::{ExportError, at};
 use crate::convert::Message;
 
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
+    time_zone: Tz,
 }
 
 impl Folder {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+    pub(super) fn new(path: &Path, time_zone: Tz) -> Self {
+        Self { path: path.to_owned(), time_zone }
     }
 
-    pub(super) fn add(&mut self, message: &Message) -> Result<(), ExportError> {
+    pub(super) fn add(&mut self, message: &Message) -> Result<ExportedFile, ExportError> {
         let mail = &message.mail;
-        let day = self.path.join(mail.date.format("%Y-%m-%d").to_string());
-        fs::create_dir_all(&day).map_err(at(&day))?;
-        // The whole id, so that no two messages share a name; it is hexadecimal up to its `@`.
-        let id = mail.message_id.as_str().split('@').next().unwrap_or_default();
-        let path = day.join(format!("{}-{id}.eml", mail.date.format("%H%M%S")));
-        create(&path)?.write_all(message.mime()).map_err(at(&path))
+        let sent = mail.date.with_timezone(&self.time_zone);
+        let day = sent.format("%Y-%m-%d").to_string();
+        let folder = self.path.join(&day);
+        fs::create_dir_all(&folder).map_err(at(&folder))?;
+        // The whole id, so that no two messages share a name; it is hexadecimal.
+        let id = mail.message_id.local_part();
+        let mut output = Output::create(&self.path, format!("{day}/{}-{id}.eml", sent.format("%H%M%S")))?;
+        output.write_all(message.mime()).map_err(at(&folder))?;
+        output.finish()
     }
 }

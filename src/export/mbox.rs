@@ -2,32 +2,33 @@
 //! with LF, and every line that is `From ` after any number of `>` gets one `>` more, so that taking one off gives back
 //! each message exactly.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
-use super::{ExportError, at, create};
+use super::output::{ExportedFile, Output};
+use super::{ExportError, at};
 use crate::convert::Message;
 
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    path: PathBuf,
-    file: BufWriter<File>,
+    output: Output,
+    messages: Vec<String>,
 }
 
 impl Mailbox {
     pub(super) fn create(folder: &Path) -> Result<Self, ExportError> {
-        let path = folder.join("messages.mbox");
-        let file = BufWriter::new(create(&path)?);
-        Ok(Self { path, file })
+        Ok(Self { output: Output::create(folder, "messages.mbox".to_owned())?, messages: Vec::new() })
     }
 
     pub(super) fn add(&mut self, message: &Message) -> Result<(), ExportError> {
-        write_message(&mut self.file, message).map_err(at(&self.path))
+        self.messages.push(message.mail.message_id.to_string());
+        let written = write_message(&mut self.output, message);
+        written.map_err(at(self.output.path()))
     }
 
-    pub(super) fn finish(mut self) -> Result<(), ExportError> {
-        self.file.flush().map_err(at(&self.path))
+    /// The file, and the Message-IDs that are in it.
+    pub(super) fn finish(self) -> Result<(ExportedFile, Vec<String>), ExportError> {
+        Ok((self.output.finish()?, self.messages))
     }
 }
 

@@ -1,4 +1,4 @@
-//! RSMF 2.0, the Relativity Short Message Format: one file for each chat and UTC day.
+//! RSMF 2.0, the Relativity Short Message Format: one file for each chat and day.
 //!
 //! Items come in the order of their arrival, files are by chat and day: each item's event is put aside in a file of its
 //! chat and day, attachments beside it under their digest, and at the end each chat and day becomes one file, or several
@@ -10,7 +10,10 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::{ExportError, at, create};
+use chrono_tz::Tz;
+
+use super::output::{ExportedFile, Output};
+use super::{ExportError, Options, at};
 use crate::convert::Message;
 use crate::digest::Digest;
 use crate::item::Item;
@@ -35,13 +38,15 @@ const ATTACHMENT_BYTES_OF_A_FILE: u64 = 1024 * 1024 * 1024;
 pub(super) struct Collection {
     folder: PathBuf,
     aside: Aside,
-    /// Names of chats and days: `<UTC day>-<chat>`.
+    time_zone: Tz,
+    /// Names of chats and days: `<day>-<chat>`.
     chat_days: BTreeSet<String>,
 }
 
 impl Collection {
-    pub(super) fn create(folder: &Path) -> Result<Self, ExportError> {
-        Ok(Self { folder: folder.to_owned(), aside: Aside::take(folder)?, chat_days: BTreeSet::new() })
+    pub(super) fn create(folder: &Path, options: &Options) -> Result<Self, ExportError> {
+        let (aside, chat_days) = (Aside::take(folder)?, BTreeSet::new());
+        Ok(Self { folder: folder.to_owned(), aside, time_zone: options.time_zone, chat_days })
     }
 
     pub(super) fn add(&mut self, item: &Item, resolution: &Resolution, message: &Message) -> Result<(), ExportError> {
@@ -49,7 +54,7 @@ impl Collection {
         for file in &message.mail.attachments {
             self.put_aside(file.digest, &file.bytes)?;
         }
-        let name = format!("{}-{}", captured.day(), captured.chat.id);
+        let name = format!("{}-{}", captured.day(self.time_zone), captured.chat.id);
         let path = self.aside.path(&name);
         let mut line = serde_json::to_vec(&captured).map_err(put_aside_at(&path))?;
         line.push(b'\n');
@@ -59,9 +64,9 @@ impl Collection {
         Ok(())
     }
 
-    /// Writes the files; returns how many.
-    pub(super) fn finish(self) -> Result<u64, ExportError> {
-        let mut names = Vec::new();
+    /// Writes the files; returns them, each with the Message-IDs that are in it.
+    pub(super) fn finish(self) -> Result<Vec<(ExportedFile, Vec<String>)>, ExportError> {
+        let mut files = Vec::new();
         for chat_day in &self.chat_days {
             let path = self.aside.path(chat_day);
             let (mut events, roster) = read_back(&path)?;
@@ -71,28 +76,29 @@ impl Collection {
             for (number, part) in parts.into_iter().enumerate() {
                 let suffix = if only { String::new() } else { format!("-{}", number + 1) };
                 let name = format!("{chat_day}{suffix}.rsmf");
-                self.write_file(&name, &part, &roster)?;
-                names.push(name);
+                let file = self.write_file(name, &part, &roster)?;
+                files.push((file, part.into_iter().map(|event| event.message_id).collect()));
             }
             fs::remove_file(&path).map_err(at(&path))?;
         }
-        self.put_in_place(&names)?;
-        Ok(names.len() as u64)
+        self.put_in_place(&files)?;
+        Ok(files)
     }
 
-    fn write_file(&self, name: &str, events: &[Captured], roster: &Roster) -> Result<(), ExportError> {
-        let path = self.aside.path(name);
-        let output = create(&path)?;
+    fn write_file(&self, name: String, events: &[Captured], roster: &Roster) -> Result<ExportedFile, ExportError> {
+        let mut output = Output::create(self.aside.folder(), name)?;
+        let path = output.path().to_owned();
         let manifest = manifest::Manifest::of(events, roster);
         let archive = self.aside.path("rsmf.zip");
         wrapper::write_archive(&archive, &path, &manifest, |digest| self.attachment_path(digest))?;
-        wrapper::write(output, &path, &archive, &manifest, events)?;
-        fs::remove_file(&archive).map_err(at(&archive))
+        wrapper::write(&mut output, &archive, &manifest, events, self.time_zone)?;
+        fs::remove_file(&archive).map_err(at(&archive))?;
+        output.finish()
     }
 
     /// Moves the finished files out into the folder: none of them where one of their names is taken.
-    fn put_in_place(&self, names: &[String]) -> Result<(), ExportError> {
-        let places = || names.iter().map(|name| (name, self.folder.join(name)));
+    fn put_in_place(&self, files: &[(ExportedFile, Vec<String>)]) -> Result<(), ExportError> {
+        let places = || files.iter().map(|(file, _)| (&file.path, self.folder.join(&file.path)));
         if let Some((_, taken)) = places().find(|(_, place)| place.symlink_metadata().is_ok()) {
             return Err(at(&taken)(io::ErrorKind::AlreadyExists.into()));
         }

@@ -21,6 +21,8 @@ pub enum ActionKind {
     RebuildLedger,
     /// Moved the ledger to another database.
     CopyLedger,
+    /// Exported messages for reviewers.
+    Export,
 }
 
 impl ActionKind {
@@ -33,6 +35,7 @@ impl ActionKind {
             Self::Release => "release",
             Self::RebuildLedger => "rebuild_ledger",
             Self::CopyLedger => "copy_ledger",
+            Self::Export => "export",
         }
     }
 }

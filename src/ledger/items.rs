@@ -236,7 +236,8 @@ pub struct Prepared {
 }
 
 /// Whether an item's window is purged, and nothing of the item is held.
-const PURGED: &str = "(EXISTS (SELECT 1 FROM staged_windows WHERE staged_windows.window_from = items.window_from
+pub(super) const PURGED: &str =
+    "(EXISTS (SELECT 1 FROM staged_windows WHERE staged_windows.window_from = items.window_from
        AND staged_windows.window_to = items.window_to AND staged_windows.state = 'purged')
      AND NOT EXISTS (SELECT 1 FROM held_copies WHERE held_copies.item_no = items.item_no))";
 
@@ -397,13 +398,5 @@ impl Ledger {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(ItemRecord::read).collect()
-    }
-
-    /// How many items staged under windows that overlap `window` are purged.
-    pub async fn purged_items_of_window(&self, window: Window) -> Result<u64, LedgerError> {
-        let statement =
-            format!("SELECT COUNT(*) AS purged FROM items WHERE window_to > $1 AND window_from < $2 AND {PURGED}");
-        let row = query_of(statement).bind(millis(window.from)).bind(millis(window.to)).fetch_one(&self.pool).await?;
-        Ok(u64::try_from(sql::get::<i64>(&row, "purged")?).unwrap_or_default())
     }
 }

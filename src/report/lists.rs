@@ -174,7 +174,8 @@ pub(crate) fn csv_line(fields: &[String]) -> Result<Vec<u8>, WriteError> {
     writer.into_inner().map_err(|error| WriteError::Io(error.into_error()))
 }
 
-fn harmless(field: String) -> String {
+/// A cell that no spreadsheet takes for a formula.
+pub(crate) fn harmless(field: String) -> String {
     let is_of_number = |character: char| character.is_ascii_digit() || character == '•';
     let number = field.strip_prefix('+').is_some_and(|digits| digits.chars().all(is_of_number));
     if field.starts_with(['=', '+', '-', '@', '\t', '\r']) && !number { format!("'{field}") } else { field }

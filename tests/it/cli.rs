@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 mod commands;
+mod export;
 mod failing;
 mod privacy;
 mod sample;

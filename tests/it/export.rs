@@ -10,14 +10,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 use whatsapp_archiver::convert::{Message, StagedAttachment, convert};
 use whatsapp_archiver::digest::Digest;
-use whatsapp_archiver::export::{ExportError, Exporter, Format, Summary};
+use whatsapp_archiver::export::{ExportError, Exporter, Format, MANIFEST, Options, Row, Summary};
 use whatsapp_archiver::item::{Item, Participant};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId, Outcome, Resolution, Resolved, ResolvedBy};
 
-struct Exported {
-    item: Item,
-    resolution: Resolution,
-    message: Message,
+pub(crate) struct Exported {
+    pub(crate) item: Item,
+    pub(crate) resolution: Resolution,
+    pub(crate) message: Message,
 }
 
 impl Exported {
@@ -46,11 +46,11 @@ fn exported(body: &str, files: &[&[u8]]) -> Exported {
 }
 
 /// A message from `sender` to the other of two people, `minute` minutes after 08:00 on 21 November 2025.
-fn said(id: &str, sender: &str, minute: i64, fields: &str) -> Exported {
+pub(crate) fn said(id: &str, sender: &str, minute: i64, fields: &str) -> Exported {
     said_with(id, sender, minute, fields, &[])
 }
 
-fn said_with(id: &str, sender: &str, minute: i64, fields: &str, files: &[&[u8]]) -> Exported {
+pub(crate) fn said_with(id: &str, sender: &str, minute: i64, fields: &str, files: &[&[u8]]) -> Exported {
     let recipient = if sender == "15550100" { "15550101" } else { "15550100" };
     let time = 1_763_712_000_000 + minute * 60_000;
     let body = format!(
@@ -64,19 +64,23 @@ fn said_with(id: &str, sender: &str, minute: i64, fields: &str, files: &[&[u8]])
 
 fn export(format: Format, messages: &[Exported]) -> (TempDir, Summary) {
     let folder = TempDir::new().unwrap();
-    let mut exporter = Exporter::new(format, folder.path()).unwrap();
+    let mut exporter = Exporter::new(&Options::new(format), folder.path()).unwrap();
     for exported in messages {
         exporter.add(&exported.item, &exported.resolution, &exported.message).unwrap();
     }
-    let summary = exporter.finish().unwrap();
+    let summary = exporter.finish().unwrap().summary;
     (folder, summary)
 }
 
-fn files_in(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_in(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() { found.extend(files_in(&path)) } else { found.push(path) }
+        if path.is_dir() {
+            found.extend(files_in(&path));
+        } else if path.file_name().unwrap() != MANIFEST {
+            found.push(path);
+        }
     }
     found.sort();
     found
@@ -107,7 +111,7 @@ fn nothing_is_overwritten() {
     for format in Format::ALL {
         let (folder, _) = export(format, std::slice::from_ref(&message));
         let before = files_in(folder.path());
-        let again = Exporter::new(format, folder.path()).and_then(|mut exporter| {
+        let again = Exporter::new(&Options::new(format), folder.path()).and_then(|mut exporter| {
             exporter.add(&message.item, &message.resolution, &message.message)?;
             exporter.finish()
         });
@@ -424,7 +428,7 @@ fn an_rsmf_export_takes_over_what_a_killed_one_left() {
     let message = said_with("a", "15550101", 1, r#","attachment":[{"name":"a.bin"}]"#, &[b"x"]);
     let other = said("b", "15550101", 2, r#","text":"of the export that was killed""#);
     let running = TempDir::new().unwrap();
-    let mut exporter = Exporter::new(Format::Rsmf, running.path()).unwrap();
+    let mut exporter = Exporter::new(&Options::new(Format::Rsmf), running.path()).unwrap();
     exporter.add(&message.item, &message.resolution, &message.message).unwrap();
     exporter.add(&other.item, &other.resolution, &other.message).unwrap();
     // What lies there while it runs is what stays of it when it is killed, but for the lock.
@@ -437,26 +441,27 @@ fn an_rsmf_export_takes_over_what_a_killed_one_left() {
         std::fs::copy(path, copy).unwrap();
     }
 
-    let mut exporter = Exporter::new(Format::Rsmf, folder.path()).unwrap();
+    let mut exporter = Exporter::new(&Options::new(Format::Rsmf), folder.path()).unwrap();
     exporter.add(&message.item, &message.resolution, &message.message).unwrap();
-    assert_eq!(exporter.finish().unwrap(), Summary { messages: 1, duplicates: 0, files: 1 });
+    assert_eq!(exporter.finish().unwrap().summary, Summary { messages: 1, duplicates: 0, files: 1 });
     let files = files_in(folder.path());
     assert_eq!(files.len(), 1, "{files:?}");
     assert!(!read_rsmf(&files[0]).text.contains("killed"));
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing but the file and the manifest is left");
 }
 
 #[test]
 fn a_second_rsmf_export_into_a_folder_is_refused_while_the_first_runs() {
     let message = said("a", "15550101", 1, r#","text":"one""#);
     let folder = TempDir::new().unwrap();
-    let mut first = Exporter::new(Format::Rsmf, folder.path()).unwrap();
+    let mut first = Exporter::new(&Options::new(Format::Rsmf), folder.path()).unwrap();
     first.add(&message.item, &message.resolution, &message.message).unwrap();
-    let second = Exporter::new(Format::Rsmf, folder.path());
+    let second = Exporter::new(&Options::new(Format::Rsmf), folder.path());
     assert!(matches!(&second, Err(ExportError::UnderWay { folder: named }) if named == folder.path()), "{second:?}");
-    assert_eq!(first.finish().unwrap().files, 1, "the first is not disturbed");
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    assert!(Exporter::new(Format::Rsmf, folder.path()).is_ok(), "and then the folder is free");
+    assert_eq!(first.finish().unwrap().summary.files, 1, "the first is not disturbed");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    std::fs::remove_file(folder.path().join(MANIFEST)).unwrap();
+    assert!(Exporter::new(&Options::new(Format::Rsmf), folder.path()).is_ok(), "and then the folder is free");
 }
 
 #[test]
@@ -464,7 +469,8 @@ fn no_rsmf_file_is_put_in_place_where_one_of_them_is_there_already() {
     let messages = [said("a", "15550101", 1, ""), said("b", "15550101", 24 * 60, "")];
     let (folder, _) = export(Format::Rsmf, &messages[1..]);
     let before = files_in(folder.path());
-    let mut exporter = Exporter::new(Format::Rsmf, folder.path()).unwrap();
+    std::fs::remove_file(folder.path().join(MANIFEST)).unwrap();
+    let mut exporter = Exporter::new(&Options::new(Format::Rsmf), folder.path()).unwrap();
     for message in &messages {
         exporter.add(&message.item, &message.resolution, &message.message).unwrap();
     }

@@ -22,6 +22,7 @@ mod daemon;
 mod directory_source;
 mod export;
 mod export_folder;
+mod export_manifest;
 mod graph;
 mod graph_users;
 mod hooked_staging;

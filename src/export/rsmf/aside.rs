@@ -31,6 +31,10 @@ impl Aside {
         Ok(aside)
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.path
+    }
+
     /// The path of what is put aside under `name`.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.path.join(name)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::roster::Place;
@@ -116,9 +117,9 @@ impl Captured {
         }
     }
 
-    /// The UTC day.
-    pub(super) fn day(&self) -> String {
-        self.time().format("%Y-%m-%d").to_string()
+    /// The day.
+    pub(super) fn day(&self, time_zone: Tz) -> String {
+        self.time().with_timezone(&time_zone).format("%Y-%m-%d").to_string()
     }
 
     pub(super) fn place(&self) -> Place {

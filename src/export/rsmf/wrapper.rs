@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use chrono::SecondsFormat;
+use chrono_tz::Tz;
 use mail_builder::MessageBuilder;
 use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::date::Date;
@@ -20,6 +21,7 @@ use super::event::Captured;
 use super::manifest::Manifest;
 use crate::convert::unstructured;
 use crate::digest::Digest;
+use crate::export::output::Output;
 use crate::export::{ExportError, at, create};
 use crate::identity::Identity;
 
@@ -50,34 +52,40 @@ pub(super) fn write_archive(
 
 /// Writes the e-mail around the archive, which is streamed through base64.
 pub(super) fn write(
-    output: File,
-    path: &Path,
+    output: &mut Output,
     archive: &Path,
     manifest: &Manifest,
     events: &[Captured],
+    time_zone: Tz,
 ) -> Result<(), ExportError> {
     let ids: Vec<&str> = events.iter().map(|event| event.message_id.as_str()).collect();
     let digest = Digest::of(ids.join("\n").as_bytes());
     let boundary = format!("=_rsmf_{}", digest.short(32));
     let mut head = Vec::new();
-    message(manifest, events, digest, &boundary).serialize(&mut head);
+    message(manifest, events, digest, &boundary, time_zone).serialize(&mut head);
     let end = format!("\r\n--{boundary}--\r\n");
-    let mut output = BufWriter::new(output);
+    let path = output.path().to_owned();
     let archive_file = File::open(archive).map_err(at(archive))?;
     let written = (|| {
         output.write_all(head.strip_suffix(end.as_bytes()).unwrap_or(&head))?;
         write!(output, "\r\n--{boundary}\r\nContent-Type: application/zip\r\n")?;
         output.write_all(b"Content-Disposition: attachment; filename=\"rsmf.zip\"\r\n")?;
         output.write_all(b"Content-Transfer-Encoding: base64\r\n\r\n")?;
-        copy_as_base64(&mut BufReader::new(archive_file), &mut output)?;
+        copy_as_base64(&mut BufReader::new(archive_file), output)?;
         output.write_all(end.as_bytes())?;
         output.flush()
     })();
-    written.map_err(at(path))
+    written.map_err(at(&path))
 }
 
 /// The header and the transcript; the archive is added behind it.
-fn message<'a>(manifest: &'a Manifest, events: &'a [Captured], digest: Digest, boundary: &str) -> MessageBuilder<'a> {
+fn message<'a>(
+    manifest: &'a Manifest,
+    events: &'a [Captured],
+    digest: Digest,
+    boundary: &str,
+    time_zone: Tz,
+) -> MessageBuilder<'a> {
     let attachments: usize = manifest.events.iter().map(|event| event.attachments.len()).sum();
     let names: HashSet<&str> = manifest.participants.iter().map(|participant| participant.display.as_str()).collect();
     let mut names: Vec<&str> = names.into_iter().collect();
@@ -89,7 +97,10 @@ fn message<'a>(manifest: &'a Manifest, events: &'a [Captured], digest: Digest, b
     let chat = manifest.conversations.first().map(|chat| chat.display.as_str()).unwrap_or_default();
     let mut builder = MessageBuilder::new()
         .from(("WhatsApp Archiver", "whatsapp-archiver@whatsapp-archiver.invalid"))
-        .header("Subject", unstructured(format!("{} {chat}", first.map(Captured::day).unwrap_or_default())))
+        .header(
+            "Subject",
+            unstructured(format!("{} {chat}", first.map(|event| event.day(time_zone)).unwrap_or_default())),
+        )
         .date(Date::new(first.map_or(0, |event| event.time().timestamp())))
         .message_id(Identity(digest).message_id().as_str().to_owned())
         .header("X-RSMF-Version", Text::new("2.0.0"))
@@ -105,18 +116,19 @@ fn message<'a>(manifest: &'a Manifest, events: &'a [Captured], digest: Digest, b
         builder = builder.header("X-RSMF-Custodian", unstructured(custodian));
     }
     let content_type = ContentType::new("multipart/mixed").attribute("boundary", boundary.to_owned());
-    let transcript = MimePart::new("text/plain", BodyPart::Text(transcript(events).replace('\n', "\r\n").into()));
+    let transcript =
+        MimePart::new("text/plain", BodyPart::Text(transcript(events, time_zone).replace('\n', "\r\n").into()));
     builder.body(MimePart::new(content_type, BodyPart::Multipart(vec![transcript])))
 }
 
 /// One paragraph for each event, for tools that search or show the file as an e-mail. Only the first line of an event
 /// begins at the margin with its time and sender, so that no text can pass for another's event.
-fn transcript(events: &[Captured]) -> String {
+fn transcript(events: &[Captured], time_zone: Tz) -> String {
     // What any program may break a line at.
     const LINE_ENDS: [char; 7] = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
     let mut text = String::new();
     for event in events {
-        let time = event.time().to_rfc3339_opts(SecondsFormat::Secs, true);
+        let time = event.time().with_timezone(&time_zone).to_rfc3339_opts(SecondsFormat::Secs, true);
         text.extend(["[", &time, "] ", &event.actor.name, ": "]);
         for (number, line) in event.body.split(LINE_ENDS).enumerate() {
             text.extend([if number == 0 { "" } else { "    | " }, line, "\n"]);

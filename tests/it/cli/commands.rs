@@ -180,8 +180,8 @@ fn an_rsmf_export_names_the_mailboxes_that_the_ledger_recorded() {
     let export = ended(trial.command(&window).arg(&out));
     assert_eq!(export.code, Some(0), "{}{}", export.out, export.log);
     let mut addresses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for file in fs::read_dir(&out).unwrap() {
-        let manifest = crate::export::read_rsmf(&file.unwrap().path()).manifest;
+    for file in crate::export::files_in(&out) {
+        let manifest = crate::export::read_rsmf(&file).manifest;
         for person in manifest["participants"].as_array().unwrap() {
             let address = person.get("email").map_or("", |email| email.as_str().unwrap());
             let number = person["account_id"].as_str().unwrap();
@@ -286,6 +286,9 @@ fn an_export_leaves_out_what_staging_does_not_give_back() {
     let (partial, rest) = export("partial");
     assert_eq!(partial.code, Some(1), "{}{}", partial.out, partial.log);
     assert_eq!(rest, files - 1, "all others are exported");
+    let named = crate::export_manifest::read_manifest(&trial.path("partial"));
+    let named: Vec<_> = named.iter().filter(|row| row["path"].is_empty() && !row["sent"].is_empty()).collect();
+    assert!(named.iter().any(|row| row["problem"].contains("is not in staging")), "{named:?}");
     assert!(partial.log.contains("left out: item "), "{}", partial.log);
     assert!(partial.log.contains("is not in staging"), "{}", partial.log);
 }

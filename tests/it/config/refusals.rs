@@ -202,6 +202,11 @@ fn what_contradicts_itself_is_told() {
     assert_only_problem(LEAST, &[("mailbox", "settle = \"39s\"")], "mailbox.settle", "40 s");
     let short_lease = [("mailbox", "settle = \"0s\""), ("ledger", "lease = \"10s\"")];
     assert_only_problem(LEAST, &short_lease, "mailbox.settle", "7 s");
+    for cloud in ["us-gov-high", "us-gov-dod", "china"] {
+        let cloud = format!("cloud = \"{cloud}\"");
+        let elsewhere = [("mailbox", "method = \"import-mime\""), ("microsoft", cloud.as_str())];
+        assert_only_problem(LEAST, &elsewhere, "mailbox.method", "global cloud only");
+    }
     for class in ["Note", "IPM.", "IPM.a b", "IPM..a"] {
         let line = format!("message_class = \"{class}\"");
         assert_only_problem(LEAST, &[("mailbox", line.as_str())], "mailbox.message_class", "not a message class");

@@ -1,0 +1,47 @@
+//! Items that staging doesn't have any more: what is left to say of them.
+
+use super::items::PURGED;
+use super::sql::{self, millis, query_of};
+use super::{ItemNo, Ledger, LedgerError};
+use crate::window::Window;
+
+/// An item of a purged window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PurgedItem {
+    /// The ledger's number.
+    pub no: ItemNo,
+    /// TeleMessage's number, else the SHA-256 of the item's JSON.
+    pub name: String,
+    /// The owner as the item names it, where it can be read.
+    pub owner: Option<String>,
+}
+
+impl Ledger {
+    /// Items staged under windows that overlap `window` and are purged, in order, after `after`.
+    pub async fn purged_items(
+        &self,
+        window: Window,
+        after: ItemNo,
+        limit: u32,
+    ) -> Result<Vec<PurgedItem>, LedgerError> {
+        let statement = format!(
+            "SELECT item_no, item_id, item_key, owner FROM items
+             WHERE item_no > $1 AND window_to > $2 AND window_from < $3 AND {PURGED} ORDER BY item_no LIMIT $4"
+        );
+        let rows = query_of(statement)
+            .bind(after.0)
+            .bind(millis(window.from))
+            .bind(millis(window.to))
+            .bind(i64::from(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter()
+            .map(|row| {
+                let key = sql::digest(row, "item_key")?.to_string();
+                let id = sql::get::<Option<i64>>(row, "item_id")?;
+                let name = id.map_or(key, |id| id.to_string());
+                Ok(PurgedItem { no: ItemNo(sql::get(row, "item_no")?), name, owner: sql::get(row, "owner")? })
+            })
+            .collect()
+    }
+}
