@@ -20,6 +20,7 @@ use crate::pipeline::{Inputs, Keeping, Parts, Pipeline, Settings};
 use crate::resolve::Resolver;
 use crate::retry::RetryPolicy;
 use crate::schedule::{Begin, Schedule};
+use crate::staging::Staging;
 
 pub mod files;
 pub mod remotes;
@@ -149,6 +150,12 @@ fn build_remotes(
     metrics.watch_waits(Remote::Mailbox, move || throttle.waited());
     let resolver = Resolver::new(mapping, config.mapping.automatic, Arc::clone(&remotes.users));
     Ok((remotes, Arc::new(resolver)))
+}
+
+/// The staging area alone, for commands that read nothing else.
+pub fn staging_alone(config: &Config, environment: &BTreeMap<String, String>) -> anyhow::Result<Arc<dyn Staging>> {
+    let clock: SharedClock = Arc::new(SystemClock);
+    remotes::staging_alone(config, environment, &http_client(config)?, &clock)
 }
 
 /// What the configuration says of a run.

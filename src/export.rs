@@ -1,10 +1,10 @@
-//! Messages of a window as files: one `.eml` each, one mbox, or RSMF for review tools; and `manifest.csv`, which names
+//! Messages of a window as files: one `.eml` each, one mbox, RSMF for review tools, or transcripts to read; and `manifest.csv`, which names
 //! every message, its file and the file's digest, and what could not be exported.
 //!
 //! A pure writer: it is handed items with their messages, one after the other, and writes files into a folder. It reads
 //! no staging, no ledger and no mailbox. Nothing that is there already is overwritten. Two captures of the same message
 //! (the same identity) are written once. What is held in memory doesn't grow with the window but for about 300 bytes a
-//! message (and, for RSMF, the texts and people of one chat and day at a time).
+//! message (and, for RSMF and transcripts, the texts and people of one chat and day at a time).
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -21,11 +21,11 @@ use crate::json_fault::JsonFault;
 use crate::resolve::Resolution;
 use inventory::{Inventory, Placed};
 
+mod chats;
 mod eml;
 mod inventory;
 mod mbox;
 mod output;
-mod rsmf;
 mod selection;
 
 pub use inventory::{MANIFEST, Row};
@@ -41,11 +41,13 @@ pub enum Format {
     Mbox,
     /// Relativity Short Message Format 2.0: one file for each chat and day.
     Rsmf,
+    /// One page for each chat and day, to read and to print, with the attachments beside them.
+    Html,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Self; 3] = [Self::Eml, Self::Mbox, Self::Rsmf];
+    pub const ALL: [Self; 4] = [Self::Eml, Self::Mbox, Self::Rsmf, Self::Html];
 
     /// The format's name on the command line.
     pub fn name(self) -> &'static str {
@@ -53,6 +55,7 @@ impl Format {
             Self::Eml => "eml",
             Self::Mbox => "mbox",
             Self::Rsmf => "rsmf",
+            Self::Html => "html",
         }
     }
 
@@ -69,22 +72,26 @@ pub struct Options {
     pub format: Format,
     /// In which days begin, and times are shown.
     pub time_zone: Tz,
+    /// The largest RSMF file, in bytes. A chat and day that has more is split.
+    pub max_file_size: Option<u64>,
 }
 
 impl Options {
     /// This form, with days and times in UTC.
     pub fn new(format: Format) -> Self {
-        Self { format, time_zone: Tz::UTC }
+        Self { format, time_zone: Tz::UTC, max_file_size: None }
     }
 }
 
 /// What an export wrote, once it has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     /// How much.
     pub summary: Summary,
     /// The digest of `manifest.csv`.
     pub manifest: Digest,
+    /// Paths of files that are larger than asked for, because one event alone is.
+    pub oversized: Vec<String>,
 }
 
 /// How much an export wrote.
@@ -98,8 +105,8 @@ pub struct Summary {
     pub files: u64,
 }
 
-/// Why an export failed. What was written so far is left for the administrator to look at and remove, but of RSMF, whose
-/// files are put in their places at the end.
+/// Why an export failed. What was written so far is left for the administrator to look at and remove, but of RSMF and
+/// transcripts, whose files are put in their places at the end.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// A file can't be written, or is there already.
@@ -111,7 +118,7 @@ pub enum ExportError {
         #[source]
         source: io::Error,
     },
-    /// Another RSMF export is writing into the same folder.
+    /// Another export by chat and day is writing into the same folder.
     #[error("another export is under way into {folder}: wait for it, or export into another directory")]
     UnderWay {
         /// The folder.
@@ -125,6 +132,15 @@ pub enum ExportError {
         /// Why.
         #[source]
         source: zip::result::ZipError,
+    },
+    /// A page can't be written.
+    #[error("cannot write the page {path}: {source}")]
+    Page {
+        /// The page.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: askama::Error,
     },
     /// What was put aside for an RSMF file can't be written or read back.
     #[error("cannot put aside or read back {path}: {source}")]
@@ -143,6 +159,7 @@ pub struct Exporter {
     writer: Writer,
     inventory: Inventory,
     placed: Placed,
+    max_file_size: u64,
     written: HashSet<MessageId>,
     summary: Summary,
 }
@@ -151,7 +168,7 @@ pub struct Exporter {
 enum Writer {
     Eml(eml::Folder),
     Mbox(mbox::Mailbox),
-    Rsmf(rsmf::Collection),
+    Chats(chats::Collection),
 }
 
 impl Exporter {
@@ -161,10 +178,17 @@ impl Exporter {
         let writer = match options.format {
             Format::Eml => Writer::Eml(eml::Folder::new(folder, options.time_zone)),
             Format::Mbox => Writer::Mbox(mbox::Mailbox::create(folder)?),
-            Format::Rsmf => Writer::Rsmf(rsmf::Collection::create(folder, options)?),
+            Format::Rsmf => Writer::Chats(chats::Collection::create(folder, options, chats::Form::Rsmf)?),
+            Format::Html => Writer::Chats(chats::Collection::create(folder, options, chats::Form::Transcript)?),
         };
-        let (placed, written) = (Placed::default(), HashSet::new());
-        Ok(Self { writer, inventory: Inventory::create(folder)?, placed, written, summary: Summary::default() })
+        Ok(Self {
+            writer,
+            inventory: Inventory::create(folder)?,
+            placed: Placed::default(),
+            max_file_size: options.max_file_size.unwrap_or(u64::MAX),
+            written: HashSet::new(),
+            summary: Summary::default(),
+        })
     }
 
     /// Writes one message, with the item it was converted from and what is recorded of whose mailboxes it belongs in.
@@ -177,7 +201,7 @@ impl Exporter {
         match &mut self.writer {
             Writer::Eml(folder) => self.placed.file(folder.add(message)?, [message.mail.message_id.to_string()]),
             Writer::Mbox(mailbox) => mailbox.add(message)?,
-            Writer::Rsmf(collection) => collection.add(item, resolution, message)?,
+            Writer::Chats(collection) => collection.add(item, resolution, message)?,
         }
         self.summary.messages += 1;
         Ok(())
@@ -190,17 +214,19 @@ impl Exporter {
 
     /// Ends the export. Without this call its last files are incomplete.
     pub fn finish(self) -> Result<Finished, ExportError> {
-        let Self { writer, inventory, mut placed, summary, .. } = self;
+        let Self { writer, inventory, mut placed, max_file_size, summary, .. } = self;
+        let mut oversized = Vec::new();
         let files = match writer {
             Writer::Eml(_) => Vec::new(),
             Writer::Mbox(mailbox) => vec![mailbox.finish()?],
-            Writer::Rsmf(collection) => collection.finish()?,
+            Writer::Chats(collection) => collection.finish()?,
         };
         for (file, messages) in files {
+            oversized.extend((file.bytes > max_file_size).then(|| file.path.clone()));
             placed.file(file, messages);
         }
         let manifest = inventory.finish(&placed)?;
-        Ok(Finished { summary: Summary { files: placed.len() as u64, ..summary }, manifest })
+        Ok(Finished { summary: Summary { files: placed.len() as u64, ..summary }, manifest, oversized })
     }
 }
 

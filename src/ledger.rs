@@ -39,6 +39,7 @@ mod runs;
 mod schema;
 mod silence;
 mod sql;
+mod stored_report;
 mod verification;
 
 pub use account::{AccountCounts, Failure, FailureFilter, ListPlace, Unmapped};
@@ -62,6 +63,7 @@ pub use retention::HeldCopy;
 pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
 pub(crate) use silence::day_of;
 pub use silence::{OwnerDays, ReadSpan};
+pub use stored_report::StoredReport;
 pub use verification::{ImportedCopy, KnownCopy};
 
 use sql::Dialect;

@@ -100,6 +100,18 @@ impl Remotes {
     }
 }
 
+/// Staging alone, for commands that read nothing else. Nothing is sent.
+pub(super) fn staging_alone(
+    config: &Config,
+    environment: &BTreeMap<String, String>,
+    http: &HttpClient,
+    clock: &SharedClock,
+) -> anyhow::Result<Arc<dyn Staging>> {
+    let sign_in =
+        (config.microsoft.as_ref()).map(|microsoft| sign_in(microsoft, environment, http, clock)).transpose()?;
+    staging(config, http, clock, sign_in.as_ref())
+}
+
 fn both<D: MailboxDoor + SelfTest + 'static>(door: D) -> (Arc<dyn MailboxDoor>, Arc<dyn SelfTest>) {
     let door = Arc::new(door);
     (Arc::<D>::clone(&door), door)

@@ -62,7 +62,9 @@ Examples:
 pub(super) const EXPORT: &str = "\
 Examples:
   November for a review platform:
-    whatsapp-archiver export --from 2026-11-01 --to 2026-12-01 --format rsmf --out november";
+    whatsapp-archiver export --from 2026-11-01 --to 2026-12-01 --format rsmf --out november
+  One custodian's messages of a day in London, by the time they were sent:
+    whatsapp-archiver export --from 2026-11-20 --to 2026-11-21 --by sent --time-zone Europe/London --owner ana@contoso.example --format eml --out ana";
 
 pub(super) const VERIFY: &str = "\
 Examples:

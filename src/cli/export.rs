@@ -48,9 +48,13 @@ pub(super) struct Arguments {
     /// In which days begin and times are shown, such as Europe/London
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = instant::time_zone)]
     time_zone: Tz,
-    /// eml: one file a message; mbox: one file; rsmf: one file a chat and day, for review platforms
+    /// eml: one file a message; mbox: one file; rsmf: one file a chat and day, for review platforms;
+    /// html: one page a chat and day, to read and print
     #[arg(long, value_parser = parse_format)]
     format: Format,
+    /// The largest RSMF file, such as 200MB; a chat and day with more is split into several
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    max_file_size: Option<u64>,
     /// The directory that the files go to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -62,12 +66,20 @@ const ITEMS: u32 = 200;
 /// An item whose content has more bytes than this is not exported: its message would not fit into memory.
 const LARGEST: u64 = 512 * 1024 * 1024;
 
+/// What a file's header, people and manifest need beside messages, with room to spare.
+const LEAST_FILE_SIZE: u64 = 1024 * 1024;
+
 /// The longest overlap that windows may have been read with, whatever the configuration says now.
 const LONGEST_OVERLAP: Duration = Duration::from_hours(31 * 24);
 
 fn parse_format(name: &str) -> Result<Format, String> {
     let names: Vec<&str> = Format::ALL.into_iter().map(Format::name).collect();
     Format::from_name(name).ok_or_else(|| format!("one of {}", names.join(", ")))
+}
+
+fn parse_size(text: &str) -> Result<u64, String> {
+    let size = crate::config::quantity::size(text)?;
+    if size < LEAST_FILE_SIZE { Err("at least 1 MiB".to_owned()) } else { Ok(size) }
 }
 
 fn parse_by(name: &str) -> Result<By, String> {
@@ -90,7 +102,11 @@ impl Arguments {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let selection = arguments.selection()?;
-    let options = Options { format: arguments.format, time_zone: arguments.time_zone };
+    let Arguments { format, time_zone, max_file_size, .. } = *arguments;
+    if max_file_size.is_some() && format != Format::Rsmf {
+        return Err(CommandError::Usage("--max-file-size is for --format rsmf".to_owned()));
+    }
+    let options = Options { format, time_zone, max_file_size };
     let config = context.begin()?;
     block_on(async {
         let app = context.app(&config).await?;
@@ -101,7 +117,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let what = format!("{} in {}, {}", options.format.name(), options.time_zone, selection.description());
         administrator::acts(context, &app.ledger, ActionKind::Export, &format!("begun: {what}")).await?;
         let Exported { finished, left_out, unexported } = Export::new(&app, &selection, exporter).run().await?;
-        let Finished { summary, manifest } = finished;
+        let Finished { summary, manifest, oversized } = finished;
         let counts = format!("{} messages, {left_out} items left out; {MANIFEST} {manifest}", summary.messages);
         administrator::acts(context, &app.ledger, ActionKind::Export, &format!("done: {counts}; {what}")).await?;
         output::print(&format!(
@@ -112,8 +128,11 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             output::counted(summary.duplicates, "further capture", "further captures"),
             output::counted(left_out, "item", "items")
         ))?;
+        for path in &oversized {
+            eprintln!("{path} is larger than --max-file-size: one message alone is; it can't be split");
+        }
         // What a rule keeps out is normal.
-        Ok(if unexported == 0 { Exit::Done } else { Exit::Failed })
+        Ok(if unexported == 0 && oversized.is_empty() { Exit::Done } else { Exit::Failed })
     })
 }
 
@@ -177,7 +196,7 @@ impl<'a> Export<'a> {
             Ok(item) => item,
             // Its receiving time can't be read either, so it is named whenever its window overlaps.
             Err(error) => {
-                self.leave_out(record, None, error.to_string(), true)?;
+                self.leave_out(record, None, &error.to_string(), true)?;
                 return Ok(self);
             }
         };
@@ -187,16 +206,12 @@ impl<'a> Export<'a> {
         }
         let size: u64 = record.attachments.iter().map(|attachment| attachment.size).sum();
         if item.encrypted {
-            self.leave_out(record, Some(&item), "its content is encrypted".to_owned(), true)?;
+            self.leave_out(record, Some(&item), "its content is encrypted", true)?;
             return Ok(self);
         }
         if size > LARGEST {
-            self.leave_out(
-                record,
-                Some(&item),
-                format!("its attachments have {size} bytes; they are in staging"),
-                false,
-            )?;
+            let problem = format!("its attachments have {size} bytes; they are in staging");
+            self.leave_out(record, Some(&item), &problem, false)?;
             return Ok(self);
         }
         let attachments = match self.loader.attachments(record, &raw, &record.attachments).await {
@@ -223,7 +238,7 @@ impl<'a> Export<'a> {
         if Fault::from(&error) != Fault::Hold && !matches!(error, StagingError::TooLarge { .. }) {
             return Err(anyhow::Error::from(error).into());
         }
-        self.leave_out(record, item, error.to_string(), false)?;
+        self.leave_out(record, item, &error.to_string(), false)?;
         Ok(self)
     }
 
@@ -231,7 +246,7 @@ impl<'a> Export<'a> {
         &mut self,
         record: &ItemRecord,
         item: Option<&Item>,
-        problem: String,
+        problem: &str,
         by_rule: bool,
     ) -> Result<(), CommandError> {
         let name = record.id.map_or_else(|| record.key.to_string(), |id| id.to_string());

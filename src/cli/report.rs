@@ -8,6 +8,7 @@ use crate::ledger::{Ledger, RunRecord};
 use crate::report::{Report, html};
 
 mod list;
+mod staged;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -29,7 +30,7 @@ pub(super) struct Arguments {
 enum ReportFormat {
     /// For a terminal
     Table,
-    /// JSON
+    /// JSON: of an ended run the signed document as it is in staging, byte for byte
     Json,
     /// CSV, of what is not imported
     Csv,
@@ -59,6 +60,12 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             return Ok(Exit::Done);
         }
         let run = find_run(&ledger, arguments.run.as_deref()).await?;
+        if arguments.format == ReportFormat::Json && !arguments.numbers.show_numbers {
+            let stored = ledger.stored_report(&run.id).await.map_err(anyhow::Error::from)?;
+            if let Some(stored) = stored {
+                return staged::print(context, &config, &stored).await;
+            }
+        }
         let report = Report::of(&ledger, &run).await.map_err(anyhow::Error::from)?;
         if let Some(format) = arguments.format.other() {
             output::print_report(&ledger, &report, format, arguments.numbers).await?;

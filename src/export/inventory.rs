@@ -2,7 +2,7 @@
 //!
 //! Rows are put aside while messages come, because the digests of most files are known only at the end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -58,6 +58,11 @@ impl Placed {
         places.iter().filter_map(|place| self.files.get(*place)).collect()
     }
 
+    fn without_messages(&self) -> impl Iterator<Item = &ExportedFile> {
+        let named: HashSet<usize> = self.of.values().flatten().copied().collect();
+        self.files.iter().enumerate().filter(move |(place, _)| !named.contains(place)).map(|(_, file)| file)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.files.len()
     }
@@ -108,6 +113,9 @@ impl Inventory {
             for file in files {
                 csv.write_record(record(&row, Some(file))).map_err(write)?;
             }
+        }
+        for file in placed.without_messages() {
+            csv.write_record(record(&Row::default(), Some(file))).map_err(write)?;
         }
         csv.flush().map_err(at(&manifest))?;
         drop(csv);

@@ -46,7 +46,7 @@ pub struct ReportEntry {
 }
 
 impl ReportEntry {
-    fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+    pub(super) fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let signature: Option<String> = sql::get(row, "signature")?;
         let signature = signature.map(hex::decode).transpose();
         let signature =

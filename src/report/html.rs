@@ -7,7 +7,7 @@ use super::Report;
 use super::lists::{MOST_UNMAPPED, Numbers, WriteError, not_imported};
 use super::reason::meaning_of;
 use crate::digits;
-use crate::ledger::{DeliveryState, Failure, Ledger, ListPlace, RunStatus, Unmapped};
+use crate::ledger::{DeliveryState, Failure, Ledger, ListPlace, RunStatus, StoredReport, Unmapped};
 use crate::output_text::cell;
 
 /// Most rows that the page lists; the CSV has all.
@@ -22,11 +22,20 @@ struct Page<'a> {
     finished: String,
     tone: &'static str,
     inputs: Vec<(&'a str, String)>,
+    in_chain: Option<InChain>,
     reasons: Vec<ReasonRow<'a>>,
     rows: Vec<Row>,
     more_rows: u64,
     unmapped: Vec<(String, u64)>,
     more_unmapped: u64,
+}
+
+/// The report in the chain.
+struct InChain {
+    sequence: i64,
+    sha256: String,
+    signature: Option<String>,
+    previous: Option<(String, String)>,
 }
 
 struct ReasonRow<'a> {
@@ -50,6 +59,7 @@ struct Row {
 pub async fn render(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<String, WriteError> {
     let rows = ledger.failures(&not_imported(&report.run), &ListPlace::default(), MOST_ROWS).await?;
     let (unmapped, unmapped_total) = ledger.unmapped(&report.run, MOST_UNMAPPED).await?;
+    let stored = ledger.stored_report(&report.run).await?;
     let deliveries = &report.deliveries;
     let listed = deliveries.failed + deliveries.pending + deliveries.partially_imported;
     let page = Page {
@@ -59,6 +69,7 @@ pub async fn render(ledger: &Ledger, report: &Report, numbers: Numbers) -> Resul
         finished: report.finished.map_or_else(|| "still running".to_owned(), time),
         tone: tone(report.status),
         inputs: inputs(report),
+        in_chain: stored.map(InChain::of),
         reasons: reasons(report),
         more_rows: listed.saturating_sub(rows.len() as u64),
         rows: rows.into_iter().map(|row| Row::of(row, numbers)).collect(),
@@ -69,6 +80,17 @@ pub async fn render(ledger: &Ledger, report: &Report, numbers: Numbers) -> Resul
             .collect(),
     };
     page.render().map_err(|error| WriteError::Io(std::io::Error::other(error)))
+}
+
+impl InChain {
+    fn of(stored: StoredReport) -> Self {
+        Self {
+            sequence: stored.sequence,
+            sha256: stored.sha256.to_string(),
+            signature: stored.signature.map(hex::encode),
+            previous: stored.previous_run.zip(stored.previous_sha256).map(|(run, sha256)| (run.0, sha256.to_string())),
+        }
+    }
 }
 
 impl Row {

@@ -13,6 +13,7 @@ mod export;
 mod failing;
 mod privacy;
 mod sample;
+mod signed_report;
 
 /// The configuration of the trial, in a directory of its own.
 struct Trial {

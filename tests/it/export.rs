@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use whatsapp_archiver::convert::{Message, StagedAttachment, convert};
 use whatsapp_archiver::digest::Digest;
-use whatsapp_archiver::export::{ExportError, Exporter, Format, MANIFEST, Options, Row, Summary};
+use whatsapp_archiver::export::{ExportError, Exporter, Format, MANIFEST, Options, Summary};
 use whatsapp_archiver::item::{Item, Participant};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId, Outcome, Resolution, Resolved, ResolvedBy};
 
@@ -33,7 +33,7 @@ impl Exported {
     }
 }
 
-fn exported(body: &str, files: &[&[u8]]) -> Exported {
+pub(crate) fn exported(body: &str, files: &[&[u8]]) -> Exported {
     let json =
         format!(r#"{{"id":1,"gatewayReceivedDate":1763712000000,"sourceType":"WHATSAPP_ARCHIVER","body":{body}}}"#);
     let item = Item::read(json.as_bytes(), "2025-12-01T00:00:00Z".parse().unwrap()).unwrap();
@@ -152,10 +152,49 @@ fn an_mbox_gives_back_each_message_exactly() {
 
 /// An RSMF file taken apart: its headers, its manifest and the names in its archive with their bytes.
 pub(crate) struct Rsmf {
-    headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
     pub(crate) manifest: Value,
-    files: BTreeMap<String, Vec<u8>>,
-    text: String,
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
+    pub(crate) text: String,
+    pub(crate) from: (String, String),
+}
+
+/// Relativity's published schema of the manifest.
+fn check_schema(manifest: &Value) {
+    static SCHEMA: std::sync::LazyLock<jsonschema::Validator> = std::sync::LazyLock::new(|| {
+        let schema = serde_json::from_str(include_str!("../rsmf/rsmf_schema_2_0_0.json")).unwrap();
+        jsonschema::draft7::options().should_validate_formats(true).build(&schema).unwrap()
+    });
+    let wrong: Vec<String> =
+        SCHEMA.iter_errors(manifest).map(|error| format!("{}: {error}", error.instance_path)).collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// What Relativity asks for besides the schema: one author, who takes part; a custodian who is in the conversation; no person twice
+/// among the reactions to a message; no comma within a listed name.
+fn check_unwritten_rules(rsmf: &Rsmf) {
+    let manifest = &rsmf.manifest;
+    let people = manifest["participants"].as_array().unwrap();
+    assert!(people.iter().any(|person| person["display"] == rsmf.from.0.as_str()), "{:?} takes no part", rsmf.from);
+    let names: BTreeSet<String> = people
+        .iter()
+        .map(|person| person["display"].as_str().unwrap().replace(',', " "))
+        .map(|name| name.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let listed: BTreeSet<String> = rsmf.headers["X-RSMF-Participants"].split(", ").map(str::to_owned).collect();
+    assert_eq!(listed, names);
+    for conversation in manifest["conversations"].as_array().unwrap() {
+        let Some(custodian) = conversation.get("custodian") else { continue };
+        assert!(conversation["participants"].as_array().unwrap().contains(custodian), "the custodian is not there");
+        let custodian = people.iter().find(|person| person["id"] == *custodian).unwrap();
+        assert_eq!(custodian["display"], rsmf.from.0.as_str(), "the file is from its custodian");
+    }
+    for event in manifest["events"].as_array().unwrap() {
+        let reactions = event.get("reactions").map_or(&[] as &[Value], |list| list.as_array().unwrap());
+        let who: Vec<&Value> = reactions.iter().flat_map(|one| one["participants"].as_array().unwrap()).collect();
+        let distinct: BTreeSet<&str> = who.iter().map(|who| who.as_str().unwrap()).collect();
+        assert_eq!(distinct.len(), who.len(), "a person twice among the reactions: {reactions:?}");
+    }
 }
 
 pub(crate) fn read_rsmf(path: &Path) -> Rsmf {
@@ -177,7 +216,12 @@ pub(crate) fn read_rsmf(path: &Path) -> Rsmf {
         assert!(files.insert(file.name().unwrap().into_owned(), bytes).is_none(), "one name twice");
     }
     let manifest = serde_json::from_slice(&files.remove("rsmf_manifest.json").unwrap()).unwrap();
-    let rsmf = Rsmf { headers, manifest, files, text: parsed.body_text(0).unwrap().into_owned() };
+    let from = parsed.from().unwrap();
+    assert_eq!(from.iter().count(), 1, "exactly one participant in From");
+    let from = from.first().unwrap();
+    let from = (from.name().unwrap().to_owned(), from.address().unwrap().to_owned());
+    let rsmf = Rsmf { headers, manifest, files, text: parsed.body_text(0).unwrap().into_owned(), from };
+    check_schema(&rsmf.manifest);
     check_rules(&rsmf);
     rsmf
 }
@@ -192,6 +236,7 @@ fn ids(list: &Value) -> BTreeSet<&str> {
 
 /// The rules of RSMF 2.0: required fields, closed lists, and every reference to something that is there.
 fn check_rules(rsmf: &Rsmf) {
+    check_unwritten_rules(rsmf);
     let manifest = &rsmf.manifest;
     assert_eq!(manifest["version"], "2.0.0");
     let participants = ids(&manifest["participants"]);
@@ -302,7 +347,7 @@ fn an_rsmf_file_holds_a_chat_and_its_day() {
 }
 
 /// The events of the only file of these messages.
-fn events_of(messages: &[Exported]) -> (Rsmf, Vec<Value>) {
+pub(crate) fn events_of(messages: &[Exported]) -> (Rsmf, Vec<Value>) {
     let (folder, summary) = export(Format::Rsmf, messages);
     assert_eq!(summary.files, 1);
     let rsmf = read_rsmf(&files_in(folder.path())[0]);
@@ -349,7 +394,7 @@ fn deletions_and_reactions_that_hold_more_are_events_of_their_own_too() {
     assert_eq!(events.len(), 5, "{events:?}");
     assert_eq!((told("another text"), told("words of the reaction")), (1, 1));
     assert!(events[0]["deleted"] == true && events[1]["deleted"] == true);
-    assert_eq!(events[0]["reactions"][0]["count"], 3);
+    assert_eq!(events[0]["reactions"][0]["count"], 1, "one person reacted, three times");
     assert!(events[2..].iter().take(1).all(|event| event["parent"] == events[1]["id"]));
     assert_eq!(rsmf.files.values().collect::<Vec<_>>(), [b"of the reaction"]);
 }

@@ -42,7 +42,8 @@ fn the_manifest_has_every_message_and_the_digest_of_every_file() {
         let (folder, digest) = export_in(&Options::new(format), &messages, std::slice::from_ref(&left_out));
         assert_eq!(Digest::of(&fs::read(folder.path().join(MANIFEST)).unwrap()), digest);
         let rows = read_manifest(folder.path());
-        assert_eq!(rows.len(), 5, "{}: {rows:?}", format.name());
+        // The list of transcripts has no message in it.
+        assert_eq!(rows.len(), if format == Format::Html { 6 } else { 5 }, "{}: {rows:?}", format.name());
         for (row, message) in rows.iter().zip(&messages) {
             assert_eq!(row["message_id"], message.message.mail.message_id.to_string());
             assert_eq!(row["sent"].parse::<chrono::DateTime<chrono::Utc>>().unwrap(), message.item.time.at);

@@ -23,6 +23,8 @@ mod directory_source;
 mod export;
 mod export_folder;
 mod export_manifest;
+mod export_rsmf;
+mod export_transcript;
 mod graph;
 mod graph_users;
 mod hooked_staging;

@@ -1,6 +1,6 @@
 //! The file around a manifest: an e-mail with `X-RSMF-` headers, a readable transcript, and `rsmf.zip`.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::event::Captured;
-use super::manifest::Manifest;
+use super::manifest::{Manifest, Participant};
 use crate::convert::unstructured;
 use crate::digest::Digest;
 use crate::export::output::Output;
@@ -87,16 +87,17 @@ fn message<'a>(
     time_zone: Tz,
 ) -> MessageBuilder<'a> {
     let attachments: usize = manifest.events.iter().map(|event| event.attachments.len()).sum();
-    let names: HashSet<&str> = manifest.participants.iter().map(|participant| participant.display.as_str()).collect();
-    let mut names: Vec<&str> = names.into_iter().collect();
-    names.sort_unstable();
+    let names = listed_names(manifest);
+    let author = manifest.author().map(|author| (author.display.clone(), author.address()));
+    let author =
+        author.unwrap_or_else(|| ("WhatsApp Archiver".to_owned(), "whatsapp-archiver@whatsapp.invalid".into()));
     let (first, last) = (events.first(), events.last());
     let instant = |event: Option<&Captured>| {
         event.map(|event| event.time().to_rfc3339_opts(SecondsFormat::Millis, true)).unwrap_or_default()
     };
     let chat = manifest.conversations.first().map(|chat| chat.display.as_str()).unwrap_or_default();
     let mut builder = MessageBuilder::new()
-        .from(("WhatsApp Archiver", "whatsapp-archiver@whatsapp-archiver.invalid"))
+        .from(author)
         .header(
             "Subject",
             unstructured(format!("{} {chat}", first.map(|event| event.day(time_zone)).unwrap_or_default())),
@@ -113,12 +114,21 @@ fn message<'a>(
         .header("X-RSMF-Participants", unstructured(names.join(", ")))
         .header("X-RSMF-EventCollectionID", Text::new(manifest.event_collection_id.as_str()));
     if let Some(custodian) = manifest.custodian() {
-        builder = builder.header("X-RSMF-Custodian", unstructured(custodian));
+        builder = builder.header("X-RSMF-Custodian", unstructured(custodian.display.as_str()));
     }
     let content_type = ContentType::new("multipart/mixed").attribute("boundary", boundary.to_owned());
     let transcript =
         MimePart::new("text/plain", BodyPart::Text(transcript(events, time_zone).replace('\n', "\r\n").into()));
     builder.body(MimePart::new(content_type, BodyPart::Multipart(vec![transcript])))
+}
+
+/// The names of all participants. A comma separates them, so that one within a name becomes a blank.
+fn listed_names(manifest: &Manifest) -> Vec<String> {
+    let name = |participant: &Participant| {
+        participant.display.replace(',', " ").split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let names: BTreeSet<String> = manifest.participants.iter().map(name).filter(|name| !name.is_empty()).collect();
+    names.into_iter().collect()
 }
 
 /// One paragraph for each event, for tools that search or show the file as an e-mail. Only the first line of an event

@@ -1,4 +1,4 @@
-//! Where an RSMF export puts everything until it ends: a folder in the export's own, for one process at a time.
+//! Where an export by chat and day puts everything until it ends: a folder in the export's own, for one process at a time.
 //!
 //! A lock that the operating system drops with its process tells whether an export is still writing. One that was killed
 //! leaves its folder behind; the next takes it over and begins again. Removed with everything in it when it is dropped.
@@ -22,7 +22,7 @@ pub(super) struct Aside {
 impl Aside {
     /// An empty one in `folder`. What an export left there that is gone is removed; one that is under way is an error.
     pub(super) fn take(folder: &Path) -> Result<Self, ExportError> {
-        let (path, lock_path) = (folder.join(".rsmf-unfinished"), folder.join(".rsmf-unfinished.lock"));
+        let (path, lock_path) = (folder.join(".export-unfinished"), folder.join(".export-unfinished.lock"));
         let Some(lock) = lock(&lock_path).map_err(at(&lock_path))? else {
             return Err(ExportError::UnderWay { folder: folder.to_owned() });
         };

@@ -14,6 +14,9 @@ use crate::item::text::printable;
 use crate::item::{Chat, DeletionScope, Direction, Item, Kind, Participant, Person};
 use crate::resolve::{Outcome, Resolution};
 
+/// Media types of pictures that every browser shows and that hold no script.
+const PICTURES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
 /// An item, ready to become an event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Captured {
@@ -34,6 +37,9 @@ pub(super) struct Captured {
     pub(super) files: Vec<CapturedFile>,
     /// What a reviewer should see besides: name and value.
     pub(super) notes: Vec<(String, String)>,
+    /// Its length as it was put aside, in bytes.
+    #[serde(skip)]
+    pub(super) length: u64,
 }
 
 /// What an item does in its chat.
@@ -62,6 +68,8 @@ pub(super) struct CapturedChat {
 pub(super) struct CapturedPerson {
     pub(super) key: String,
     pub(super) name: String,
+    /// Whether that is a name, rather than the number or value that stands for one.
+    pub(super) is_named: bool,
     /// Empty where none is known.
     pub(super) email: String,
     /// Whether the ledger recorded that address, rather than the item telling it.
@@ -74,6 +82,8 @@ pub(super) struct CapturedFile {
     pub(super) name: String,
     pub(super) size: u64,
     pub(super) digest: Digest,
+    /// Whether every browser shows it.
+    pub(super) is_picture: bool,
 }
 
 impl CapturedFile {
@@ -93,6 +103,7 @@ impl Captured {
             name: file.name.clone(),
             size: file.bytes.len() as u64,
             digest: file.digest,
+            is_picture: PICTURES.contains(&file.content_type.as_str()),
         });
         Self {
             millis: item.time.at.timestamp_millis(),
@@ -113,6 +124,7 @@ impl Captured {
             incoming: item.direction.map(|direction| direction == Direction::In),
             files: files.collect(),
             notes: notes(item, message, &act),
+            length: 0,
             act,
         }
     }
@@ -160,7 +172,7 @@ impl<'a> People<'a> {
         }
         let from = &self.message.mail.from;
         let name = from.name.clone().unwrap_or_default();
-        CapturedPerson { key: from.address.clone(), name, email: String::new(), is_recorded: false }
+        CapturedPerson { key: from.address.clone(), name, is_named: false, email: String::new(), is_recorded: false }
     }
 
     fn person(&self, participant: &Participant) -> CapturedPerson {
@@ -171,7 +183,7 @@ impl<'a> People<'a> {
         let recorded = self.recorded.get(&key).copied();
         let own = person.and_then(|person| person.email.as_deref()).map(str::trim);
         let email = recorded.or(own.filter(|email| is_usable_address(email))).unwrap_or_default().to_owned();
-        CapturedPerson { key, name, email, is_recorded: recorded.is_some() }
+        CapturedPerson { key, name, is_named: named.is_some(), email, is_recorded: recorded.is_some() }
     }
 }
 

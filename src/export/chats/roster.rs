@@ -50,6 +50,10 @@ impl Roster {
             listed.first = first;
             std::mem::swap(&mut listed.person, &mut person);
         }
+        // A name counts more than a number that stands for one.
+        if person.is_named && !listed.person.is_named {
+            (listed.person.name, listed.person.is_named) = (person.name.clone(), true);
+        }
         // A recorded address counts more than what an item tells, whichever comes first, and any more than none.
         let is_better = person.is_recorded && !listed.person.is_recorded;
         if is_better || listed.person.email.is_empty() {
@@ -57,6 +61,18 @@ impl Roster {
         }
         let seen = if joins { &mut listed.joins } else { &mut listed.present };
         *seen = Some(seen.map_or(place, |seen| seen.min(place)));
+    }
+
+    /// The most bytes that the people can take in a file: in the manifest, in the header, and what surrounds them.
+    pub(super) fn file_bytes(&self) -> u64 {
+        const OF_A_PERSON: u64 = 128;
+        const AROUND: u64 = 16 * 1024;
+        let one = |listed: &Listed| {
+            let person = &listed.person;
+            (person.key.len() + person.name.len() + person.email.len()) as u64 + OF_A_PERSON
+        };
+        // In the manifest as base64, and the names in a header, encoded.
+        AROUND + 5 * self.people.values().map(one).sum::<u64>()
     }
 
     /// Everybody, in the order of their first events.
@@ -79,7 +95,14 @@ mod tests {
     use super::*;
 
     fn person(name: &str, email: &str, is_recorded: bool) -> CapturedPerson {
-        CapturedPerson { key: "15550100".to_owned(), name: name.to_owned(), email: email.to_owned(), is_recorded }
+        let is_named = !name.starts_with('+');
+        CapturedPerson {
+            key: "15550100".to_owned(),
+            name: name.to_owned(),
+            is_named,
+            email: email.to_owned(),
+            is_recorded,
+        }
     }
 
     #[test]
@@ -102,5 +125,9 @@ mod tests {
         assert_eq!(listed(&[(2, &told), (1, &none)]), expected("told@contoso.example"));
         assert_eq!(listed(&[(2, &told), (3, &recorded), (1, &none)]), expected("r@contoso.example"));
         assert_eq!(listed(&[(3, &recorded), (1, &none), (2, &told)]), expected("r@contoso.example"));
+        let number = person("+15550100", "", false);
+        for events in [[(1, &number), (2, &none)], [(2, &none), (1, &number)]] {
+            assert_eq!(listed(&events), expected(""), "a name is better than a number");
+        }
     }
 }

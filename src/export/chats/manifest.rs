@@ -24,7 +24,7 @@ pub(super) struct Manifest {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Participant {
-    id: String,
+    pub(super) id: String,
     pub(super) display: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) email: String,
@@ -49,61 +49,77 @@ pub(super) struct Conversation {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Event {
-    id: String,
+    pub(super) id: String,
     #[serde(rename = "type")]
-    kind: &'static str,
+    pub(super) kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<String>,
-    body: String,
-    participant: String,
+    pub(super) parent: Option<String>,
+    pub(super) body: String,
+    pub(super) participant: String,
     conversation: &'static str,
-    timestamp: String,
+    pub(super) timestamp: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    deleted: bool,
+    pub(super) deleted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     direction: Option<&'static str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    reactions: Vec<Reaction>,
+    pub(super) reactions: Vec<Reaction>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) attachments: Vec<Attachment>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    edits: Vec<Edit>,
+    pub(super) edits: Vec<Edit>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    custom: Vec<Custom>,
+    pub(super) custom: Vec<Custom>,
 }
 
 #[derive(Debug, Serialize)]
-struct Reaction {
-    value: String,
+pub(super) struct Reaction {
+    pub(super) value: String,
     count: usize,
-    participants: Vec<String>,
+    pub(super) participants: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
 pub(super) struct Attachment {
     pub(super) id: String,
-    display: String,
-    size: u64,
+    pub(super) display: String,
+    pub(super) size: u64,
     #[serde(skip)]
     pub(super) digest: Digest,
+    #[serde(skip)]
+    pub(super) is_picture: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Edit {
-    participant: String,
-    timestamp: String,
+pub(super) struct Edit {
+    pub(super) participant: String,
+    pub(super) timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    previous: Option<String>,
+    pub(super) previous: Option<String>,
     new: String,
 }
 
 #[derive(Debug, Serialize)]
-struct Custom {
-    name: String,
-    value: String,
+pub(super) struct Custom {
+    pub(super) name: String,
+    pub(super) value: String,
 }
 
 const CONVERSATION: &str = "C1";
+
+impl Participant {
+    /// The address, else one that stands for whom it is.
+    pub(super) fn address(&self) -> String {
+        if !self.email.is_empty() {
+            return self.email.clone();
+        }
+        let is_number = !self.account_id.is_empty()
+            && self.account_id.len() <= 32
+            && self.account_id.bytes().all(|byte| byte.is_ascii_digit());
+        let local = if is_number { self.account_id.clone() } else { Digest::of(self.account_id.as_bytes()).short(12) };
+        format!("{local}@whatsapp.invalid")
+    }
+}
 
 impl Manifest {
     /// The manifest of events of one chat, in their order.
@@ -118,13 +134,22 @@ impl Manifest {
         building.finish(captured, roster)
     }
 
-    /// The name of the one person whose archive all events come from; `None` where there are several.
-    pub(super) fn custodian(&self) -> Option<&str> {
+    /// What the chat is called.
+    pub(super) fn title(&self) -> &str {
+        self.conversations.first().map(|chat| chat.display.as_str()).unwrap_or_default()
+    }
+
+    /// The one person whose archive all events come from; `None` where there are several.
+    pub(super) fn custodian(&self) -> Option<&Participant> {
         let id = self.conversations.first()?.custodian.as_ref()?;
-        self.participants
-            .iter()
-            .find(|participant| participant.id == *id)
-            .map(|participant| participant.display.as_str())
+        self.participants.iter().find(|participant| participant.id == *id)
+    }
+
+    /// The one participant whom the file is from: the custodian, else whom its first event is of.
+    pub(super) fn author(&self) -> Option<&Participant> {
+        let first = self.events.first().map(|event| &event.participant);
+        let first = || self.participants.iter().find(|participant| Some(&participant.id) == first);
+        self.custodian().or_else(first)
     }
 }
 
@@ -154,11 +179,12 @@ impl Building {
                 }
             }
             (Act::Reacts { emoji, texts }, place) => {
-                let place = place.filter(|_| is_shown(emoji));
                 if let Some(place) = place {
                     self.react(captured, place, emoji, &actor);
                 }
-                if place.is_none_or(|place| self.has_more(captured, texts, place)) {
+                // One that can't be shown as a reaction, such as one that is taken back, hangs on its original.
+                let shown = place.filter(|_| is_shown(emoji));
+                if shown.is_none_or(|place| self.has_more(captured, texts, place)) {
                     self.event_about("message", captured, &actor, place);
                 }
             }
@@ -211,22 +237,28 @@ impl Building {
         event.custom.extend(custom("Deletion", captured));
     }
 
+    /// Keeps the last reaction of each person, as WhatsApp shows them; all of them are told beside.
     fn react(&mut self, captured: &Captured, place: usize, emoji: &str, actor: &str) {
         let Some(event) = self.events.get_mut(place) else { return };
-        match event.reactions.iter_mut().find(|reaction| reaction.value == emoji) {
-            Some(reaction) => {
-                reaction.count += 1;
-                reaction.participants.push(actor.to_owned());
-            }
-            None => {
-                event.reactions.push(Reaction {
+        for reaction in &mut event.reactions {
+            reaction.participants.retain(|other| other != actor);
+        }
+        event.reactions.retain(|reaction| !reaction.participants.is_empty());
+        if is_shown(emoji) {
+            match event.reactions.iter_mut().find(|reaction| reaction.value == emoji) {
+                Some(reaction) => reaction.participants.push(actor.to_owned()),
+                None => event.reactions.push(Reaction {
                     value: emoji.to_owned(),
                     count: 1,
                     participants: vec![actor.to_owned()],
-                });
+                }),
             }
         }
-        let value = format!("{emoji} by {} ({actor}), {}", captured.actor.name, timestamp(captured));
+        for reaction in &mut event.reactions {
+            reaction.count = reaction.participants.len();
+        }
+        let what = if emoji.is_empty() { "taken back" } else { emoji };
+        let value = format!("{what} by {} ({actor}), {}", captured.actor.name, timestamp(captured));
         event.custom.push(Custom { name: "Reaction".to_owned(), value });
         event.custom.extend(custom("Reaction", captured));
     }
@@ -291,6 +323,7 @@ impl Building {
                 display: file.name.clone(),
                 size: file.size,
                 digest: file.digest,
+                is_picture: file.is_picture,
             }
         });
         files.collect()
@@ -333,13 +366,16 @@ impl Building {
         owners.dedup();
         let custodian = if let [owner] = owners.as_slice() { self.people.get(*owner) } else { None };
         let custodian = custodian.and_then(|place| self.participants.get(*place)).map(|owner| owner.id.clone());
+        let mut participants = self.present(captured, roster);
+        // Review tools look for the custodian there, also when they joined later that day.
+        participants.extend(custodian.clone().filter(|custodian| !participants.contains(custodian)));
         let group_id = chat.and_then(|chat| chat.group_id.clone()).filter(|id| !id.is_empty());
         let conversation = Conversation {
             id: CONVERSATION,
             display: chat.map(|chat| chat.name.clone()).unwrap_or_default(),
             platform: "WhatsApp",
             kind: if chat.is_some_and(|chat| chat.is_direct) { "direct" } else { "channel" },
-            participants: self.present(captured, roster),
+            participants,
             custodian,
             custom: group_id.map(|value| Custom { name: "Group id".to_owned(), value }).into_iter().collect(),
         };

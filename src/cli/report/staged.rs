@@ -1,0 +1,44 @@
+//! The report of an ended run as it is in staging, byte for byte, so that its signature and the chain can be checked.
+
+use std::io::{self, Write as _};
+
+use futures_util::StreamExt as _;
+
+use super::super::{CommandError, Context, Exit, output};
+use crate::app;
+use crate::config::Config;
+use crate::digest::Digester;
+use crate::ledger::StoredReport;
+use crate::staging::BlobName;
+
+/// Prints a report from staging. What isn't what was recorded is printed all the same, and is an error.
+pub(super) async fn print(context: &Context, config: &Config, stored: &StoredReport) -> Result<Exit, CommandError> {
+    let staging = app::staging_alone(config, &context.environment)?;
+    let name = BlobName::report(&stored.run.0);
+    let unreadable = |error| {
+        anyhow::Error::from(error)
+            .context("the report is in staging, and can't be read there; the other formats need only the ledger")
+    };
+    let mut pieces = staging.open(&name).await.map_err(unreadable)?;
+    let mut digester = Digester::default();
+    let mut out = io::BufWriter::new(io::stdout());
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(unreadable)?;
+        digester.update(&piece);
+        match out.write_all(&piece) {
+            // A reader that has gone ends the command quietly.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Done),
+            written => written.map_err(anyhow::Error::from)?,
+        }
+    }
+    output::quietly(out.flush())?;
+    let found = digester.finish();
+    if found != stored.sha256 {
+        let recorded = stored.sha256;
+        return Err(anyhow::anyhow!(
+            "{name} in staging is not what was written: its SHA-256 is {found}, recorded is {recorded}"
+        )
+        .into());
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,35 @@
+//! `report` of an ended run: the staged document itself, and the page that names its place in the chain.
+
+use std::fs;
+
+use whatsapp_archiver::digest::Digest;
+
+use super::{Trial, ended, program};
+
+#[test]
+fn the_json_report_of_an_ended_run_is_the_staged_document_byte_for_byte() {
+    let trial = Trial::imported();
+    trial.prints(&["run", "--once"]);
+    let reports = trial.path("local-data/staging/reports");
+    let reports = fs::read_dir(reports).unwrap().map(|entry| entry.unwrap().path());
+    let mut reports: Vec<_> = reports.filter(|path| path.extension().is_some_and(|it| it == "json")).collect();
+    reports.sort();
+    let [first, last] = &reports[..] else { panic!("{reports:?}") };
+    let printed = trial.prints(&["report", "--format", "json"]);
+    assert_eq!(printed.as_bytes(), fs::read(last).unwrap());
+    let saved = trial.path("last.json");
+    fs::write(&saved, &printed).unwrap();
+    let checked = ended(program().arg("verify-report").arg(first).arg(&saved));
+    assert_eq!(checked.code, Some(0), "{}{}", checked.out, checked.log);
+
+    let page = trial.prints(&["report", "--format", "html"]);
+    for named in [Digest::of(printed.as_bytes()), Digest::of(&fs::read(first).unwrap())] {
+        assert!(page.contains(&named.to_string()), "{named} is not on the page");
+    }
+    assert!(page.contains("<dt>Number in the chain</dt><dd>2</dd>") && page.contains("none: no report.signing_key"));
+
+    fs::write(last, "{}").unwrap();
+    let altered = trial.run(&["report", "--format", "json"]);
+    assert_eq!(altered.code, Some(1), "{}{}", altered.out, altered.log);
+    assert!(altered.log.contains("is not what was written"), "{}", altered.log);
+}
