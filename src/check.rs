@@ -59,6 +59,11 @@ impl Finding {
         Self { what: what.to_owned(), level: Level::Wrong, detail, remedy: Some(remedy.to_owned()) }
     }
 
+    /// What was found out about removing staged blobs, where that was tried: the next report of the chain has it.
+    pub fn retention(&self) -> Option<&str> {
+        (self.what == RETENTION).then_some(self.detail.as_str())
+    }
+
     /// Whether nothing is wrong.
     pub fn is_ok(&self) -> bool {
         self.level != Level::Wrong
@@ -106,7 +111,9 @@ fn wrong_key(what: &str, wrong: &WrongKey) -> Finding {
 
 /// Asks each remote in turn, and a mailbox too where one is named.
 pub async fn online(app: &App, mailbox: Option<&str>) -> Vec<Finding> {
-    let mut findings = vec![source(app).await, staging(app).await, ledger(app).await];
+    let mut findings = vec![source(app).await];
+    findings.extend(staging(app.remotes.staging.as_ref(), &app.presence.holder.0).await);
+    findings.push(ledger(app).await);
     let (found, user) = users(app, mailbox).await;
     findings.extend(permissions(app, user.as_ref()).await);
     findings.push(found);
@@ -140,19 +147,38 @@ async fn source(app: &App) -> Finding {
     }
 }
 
-async fn staging(app: &App) -> Finding {
-    let staging = app.remotes.staging.as_ref();
-    match probe(staging, app).await {
-        Ok(()) => Finding::ok("staging", format!("{}: a probe was written, read and deleted", staging.name())),
-        Err(error) => {
-            let error = error.to_string();
-            Finding::wrong(
-                "staging",
-                error,
-                "check [staging]: endpoint, container, and the right to create, read, write, list and delete",
-            )
-        }
+/// What the finding about removing staged blobs is called.
+const RETENTION: &str = "retention";
+
+/// Whether staging can be used, and whether what is staged can be removed. `prober` makes the probe's name its own.
+pub async fn staging(staging: &dyn Staging, prober: &str) -> Vec<Finding> {
+    let name = staging.name();
+    match probe(staging, prober).await {
+        Ok(Removal::Done) => vec![
+            Finding::ok("staging", format!("{name}: a probe was written, read and deleted")),
+            Finding::warning(
+                RETENTION,
+                "what is staged can be removed by whoever has this access: no policy keeps it (docs/operations.md says how to set one)"
+                    .to_owned(),
+            ),
+        ],
+        Ok(Removal::Kept(detail)) => vec![
+            Finding::ok("staging", format!("{name}: a probe was written and read")),
+            Finding::ok(RETENTION, format!("what is staged can't be removed: a policy kept the probe ({detail})")),
+        ],
+        Err(error) => vec![Finding::wrong(
+            "staging",
+            error.to_string(),
+            "check [staging]: endpoint, container, and the right to create, read, write, list and delete",
+        )],
     }
+}
+
+/// What became of a probe that was to be removed.
+enum Removal {
+    Done,
+    /// A retention policy kept it, in the service's words.
+    Kept(String),
 }
 
 /// Whether the staging area is this ledger's, or nobody's yet.
@@ -174,16 +200,23 @@ async fn ledger(app: &App) -> Finding {
     }
 }
 
-async fn probe(staging: &dyn Staging, app: &App) -> Result<(), StagingError> {
+async fn probe(staging: &dyn Staging, prober: &str) -> Result<Removal, StagingError> {
     const SIZE: u64 = 64 * 1024;
     staging.prepare().await?;
-    let text = format!("probe of {}", app.presence.holder.0);
+    let text = format!("probe of {prober}");
     let name = BlobName::probe(&Digest::of(text.as_bytes()).short(16));
     let bytes = Bytes::from(text);
     staging.put(&name, bytes.clone()).await?;
     let read = staging.get(&name, SIZE).await?;
-    staging.remove(&name).await?;
-    if read == bytes { Ok(()) } else { Err(StagingError::Damaged { name, detail: "other bytes came back".to_owned() }) }
+    let removal = match staging.remove(&name).await {
+        Ok(()) => Removal::Done,
+        Err(StagingError::Immutable { detail, .. }) => Removal::Kept(detail),
+        Err(error) => return Err(error),
+    };
+    if read == bytes {
+        return Ok(removal);
+    }
+    Err(StagingError::Damaged { name, detail: "other bytes came back".to_owned() })
 }
 
 /// Signs in, and names the permission that is missing.

@@ -29,6 +29,7 @@ mod ledger;
 mod man;
 mod mapping;
 mod output;
+mod prove;
 mod rebuild_ledger;
 mod release;
 mod report;
@@ -93,6 +94,9 @@ enum Command {
     /// Export the messages of a window as files, from staging, imported or not
     #[command(after_help = examples::EXPORT)]
     Export(export::Arguments),
+    /// Gather everything that proves one message, in one zip
+    #[command(after_help = examples::PROVE)]
+    Prove(prove::Arguments),
     /// Work with mapping files
     #[command(subcommand)]
     Mapping(mapping::Command),
@@ -220,6 +224,7 @@ pub fn main() -> ExitCode {
         Command::Verify(arguments) => verify::run(&context, &arguments),
         Command::Convert(arguments) => convert::run(&context, &arguments),
         Command::Export(arguments) => export::run(&context, &arguments),
+        Command::Prove(arguments) => prove::run(&context, &arguments),
         Command::Mapping(command) => mapping::run(&context, &command),
         Command::ConsentUrl => consent_url::run(&context),
         Command::RebuildLedger => rebuild_ledger::run(&context),

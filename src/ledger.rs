@@ -30,6 +30,7 @@ mod helping;
 mod items;
 mod leases;
 mod presence;
+mod proof;
 mod purged;
 mod rebuilding;
 mod release;
@@ -56,6 +57,7 @@ pub use items::{
 };
 pub use leases::{Holder, Lease};
 pub use presence::Presence;
+pub use proof::{CopyFacts, Sought};
 pub use purged::PurgedItem;
 pub use release::HeldSelection;
 pub use reports::{ChainLink, DrawnReport, ReportEntry};

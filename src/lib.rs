@@ -57,6 +57,7 @@ pub mod verify;
 // What is made of staged items besides copies in mailboxes.
 pub mod export;
 pub mod offline;
+pub mod prove;
 
 // What is built from the configuration, and what runs it.
 pub mod app;

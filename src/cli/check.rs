@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use super::{CommandResult, Context, Exit, block_on, output};
+use super::{CommandResult, Context, Exit, administrator, block_on, output};
 use crate::app::{LedgerUse, files};
 use crate::check::{self, Finding};
+use crate::ledger::ActionKind;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -50,6 +51,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let mut all_well = true;
         let findings = check::online(&app, arguments.mailbox.as_deref()).await;
         for finding in findings {
+            if let Some(retention) = finding.retention() {
+                administrator::acts(context, &app.ledger, ActionKind::Check, retention).await?;
+            }
             all_well &= finding.is_ok();
             output::print(&format!("{finding}\n"))?;
         }

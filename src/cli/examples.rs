@@ -66,6 +66,11 @@ Examples:
   One custodian's messages of a day in London, by the time they were sent:
     whatsapp-archiver export --from 2026-11-20 --to 2026-11-21 --by sent --time-zone Europe/London --owner ana@contoso.example --format eml --out ana";
 
+pub(super) const PROVE: &str = "\
+Examples:
+  One message for a court, without the other messages of its page:
+    whatsapp-archiver prove --item 918273 --without-page --out proof.zip";
+
 pub(super) const VERIFY: &str = "\
 Examples:
   Everything that was ever imported:

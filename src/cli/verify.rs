@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    CommandError, CommandResult, Context, Exit, Format, administrator, block_on, named_run, output, run::run_order,
-};
+use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, named_run, output, run::run_order};
 use crate::app::{self, App};
 use crate::ledger::{ActionKind, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::lifecycle::{Signals, stop_on_signal};
@@ -20,6 +18,8 @@ use crate::report::lists::csv_line;
 use crate::retry::Retrier;
 use crate::verify::spool::Spool;
 use crate::verify::{Finding, Verified, Verifier, VerifyError, Wrong};
+
+mod page;
 
 /// Most findings that a table shows.
 const MOST_ROWS: usize = 1000;
@@ -34,7 +34,20 @@ pub(super) struct Arguments {
     restore: bool,
     /// How it is written
     #[arg(long, value_enum, default_value = "table")]
-    format: Format,
+    format: VerifyFormat,
+}
+
+/// How the result is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum VerifyFormat {
+    /// For a terminal
+    Table,
+    /// JSON
+    Json,
+    /// CSV
+    Csv,
+    /// One page for a browser, or for print
+    Html,
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
@@ -62,12 +75,18 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             restores: arguments.restore,
         };
         let written = match arguments.format {
-            Format::Json => write_json(&verifier, run.as_ref()).await,
-            Format::Csv => write_csv(&verifier, run.as_ref()).await,
-            Format::Table => write_table(&verifier, run.as_ref()).await,
+            VerifyFormat::Json => write_json(&verifier, run.as_ref()).await,
+            VerifyFormat::Csv => write_csv(&verifier, run.as_ref()).await,
+            VerifyFormat::Table => write_table(&verifier, run.as_ref()).await,
+            VerifyFormat::Html => page::write(&verifier, run.as_ref()).await,
         };
         match written {
             Ok(outcome) => {
+                let what =
+                    run.as_ref().map_or_else(|| "all copies".to_owned(), |run| format!("the copies of run {run}"));
+                let Verified { checked, damage, missing, .. } = outcome;
+                let result = format!("{what}: {checked} checked, {damage} damaged, of which {missing} missing");
+                administrator::acts(context, &app.ledger, ActionKind::Verify, &result).await?;
                 if arguments.restore {
                     restore(context, &app, arguments, outcome, stop).await?;
                 }
@@ -100,7 +119,7 @@ async fn restore(
         return Ok(());
     }
     let finished = run_order(app, Order::Restore, stop).await?;
-    if arguments.format == Format::Table {
+    if arguments.format == VerifyFormat::Table {
         output::tell_finished(context, &finished)?;
     }
     Ok(())

@@ -21,8 +21,14 @@ pub enum ActionKind {
     RebuildLedger,
     /// Moved the ledger to another database.
     CopyLedger,
+    /// Tried the remotes; what is recorded is whether staged blobs can be removed.
+    Check,
+    /// Compared the mailboxes with the ledger; what is recorded is the result.
+    Verify,
     /// Exported messages for reviewers.
     Export,
+    /// Gathered what proves one message.
+    Prove,
 }
 
 impl ActionKind {
@@ -35,7 +41,10 @@ impl ActionKind {
             Self::Release => "release",
             Self::RebuildLedger => "rebuild_ledger",
             Self::CopyLedger => "copy_ledger",
+            Self::Check => "check",
+            Self::Verify => "verify",
             Self::Export => "export",
+            Self::Prove => "prove",
         }
     }
 }

@@ -9,6 +9,8 @@
 //! ```
 
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{PrivatePkcs8KeyDer, SubjectPublicKeyInfoDer};
@@ -75,6 +77,12 @@ impl PublicKey {
         }
     }
 
+    /// The key as a `SubjectPublicKeyInfo` in PEM.
+    pub fn to_pem(&self) -> String {
+        let der = STANDARD.encode([SPKI.as_slice(), &self.0].concat());
+        format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n")
+    }
+
     /// Whether `signature` is this key's of a report of this digest.
     pub fn verifies(&self, report: Digest, signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ED25519, &self.0).verify(statement(report).as_bytes(), signature).is_ok()
@@ -103,6 +111,7 @@ mod tests {
         let key = SigningKey::from_pem(&PRIVATE.into()).unwrap();
         let public = PublicKey::from_pem(PUBLIC.as_bytes()).unwrap();
         assert_eq!(key.public(), public);
+        assert_eq!(public.to_pem(), PUBLIC);
         assert_eq!(public.fingerprint().to_string(), FINGERPRINT);
         let digest = Digest::of(b"");
         assert_eq!(hex::encode(key.sign(digest)), SIGNATURE);

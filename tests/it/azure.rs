@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chrono::{TimeZone as _, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use secrecy::SecretString;
+use whatsapp_archiver::check;
 use whatsapp_archiver::clock::ManualClock;
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::sign_in::SignInError;
@@ -448,4 +449,22 @@ async fn one_request_puts_a_page() {
     let read: Vec<Bytes> = staging.open(&name("a/attachment")).await.unwrap().try_collect().await.unwrap();
     assert_eq!(read.concat().len(), 3 << 20);
     assert_eq!(wire.requests().len(), before + 3);
+}
+
+#[tokio::test]
+async fn a_check_says_whether_what_is_staged_can_be_removed() {
+    let (staging, wire) = on_a_bad_line().await;
+    let ask = async |prober: &str| {
+        let findings = check::staging(&staging, prober).await;
+        let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        (findings.iter().all(check::Finding::is_ok), lines.join("\n"))
+    };
+    let (is_ok, lines) = ask("without a policy").await;
+    assert!(is_ok && lines.contains("can be removed by whoever has this access"), "{lines}");
+    wire.fail("DELETE", "probes%2F", Fault::error(409, "BlobImmutableDueToPolicy", "", "kept"));
+    let (is_ok, lines) = ask("with a policy").await;
+    assert!(is_ok && lines.contains("what is staged can't be removed: a policy kept the probe"), "{lines}");
+    wire.fail("DELETE", "probes%2F", Fault::error(403, "AuthorizationPermissionMismatch", "", "no right"));
+    let (is_ok, lines) = ask("without the right").await;
+    assert!(!is_ok && lines.contains("WRONG"), "a missing right is no policy: {lines}");
 }

@@ -12,6 +12,7 @@ mod commands;
 mod export;
 mod failing;
 mod privacy;
+mod prove;
 mod sample;
 mod signed_report;
 

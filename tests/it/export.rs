@@ -181,7 +181,10 @@ fn check_unwritten_rules(rsmf: &Rsmf) {
         .map(|person| person["display"].as_str().unwrap().replace(',', " "))
         .map(|name| name.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
-    let listed: BTreeSet<String> = rsmf.headers["X-RSMF-Participants"].split(", ").map(str::to_owned).collect();
+    // A header that the parser doesn't know isn't decoded by it; a subject is.
+    let header = format!("Subject: {}\r\n\r\n", rsmf.headers["X-RSMF-Participants"]);
+    let decoded = MessageParser::new().parse(header.as_bytes()).unwrap().subject().unwrap().to_owned();
+    let listed: BTreeSet<String> = decoded.split(", ").map(str::to_owned).collect();
     assert_eq!(listed, names);
     for conversation in manifest["conversations"].as_array().unwrap() {
         let Some(custodian) = conversation.get("custodian") else { continue };

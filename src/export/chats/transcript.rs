@@ -124,7 +124,7 @@ impl<'a> Names<'a> {
         let custodian = self.manifest.custodian().map(|custodian| custodian.id.as_str());
         let mut class = Vec::new();
         class.extend((event.kind != "message").then_some("act"));
-        class.extend((event.kind == "message" && custodian == Some(&event.participant)).then_some("out"));
+        class.extend((event.kind == "message" && custodian == Some(event.participant.as_str())).then_some("out"));
         class.extend(event.deleted.then_some("deleted"));
         let notes = |name: &'static str| event.custom.iter().filter(move |note| note.name == name);
         let ids = event.custom.iter().filter(|note| note.name == "Message-ID" || note.name.ends_with(": Message-ID"));

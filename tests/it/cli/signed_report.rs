@@ -7,6 +7,17 @@ use whatsapp_archiver::digest::Digest;
 use super::{Trial, ended, program};
 
 #[test]
+fn a_verification_is_a_page_and_its_result_is_in_the_next_report() {
+    let trial = Trial::imported();
+    let page = trial.prints(&["verify", "--format", "html"]);
+    assert!(page.contains("<b>no damage</b>") && page.contains("0 missing"), "{page}");
+    trial.prints(&["run", "--once"]);
+    let actions = trial.report()["actions"].clone();
+    let verified = actions.as_array().unwrap().iter().find(|action| action["action"] == "verify").unwrap();
+    assert!(verified["detail"].as_str().unwrap().contains("0 damaged"), "{actions}");
+}
+
+#[test]
 fn the_json_report_of_an_ended_run_is_the_staged_document_byte_for_byte() {
     let trial = Trial::imported();
     trial.prints(&["run", "--once"]);

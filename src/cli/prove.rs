@@ -1,0 +1,82 @@
+//! `prove`: everything that proves one message, in one zip.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, output};
+use crate::app::files::{self, read_bounded};
+use crate::identity::MessageId;
+use crate::item::ItemId;
+use crate::ledger::{ActionKind, Sought};
+use crate::prove::ProofError;
+use crate::prove::gather::Prover;
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The Message-ID of the copies, or WhatsApp's own id of the message
+    #[arg(long, value_name = "ID", required_unless_present = "item", conflicts_with = "item")]
+    message_id: Option<String>,
+    /// TeleMessage's number of the item
+    #[arg(long, value_name = "ID", allow_negative_numbers = true)]
+    item: Option<i64>,
+    /// Leave the staged pages out, which have other messages too; what ties the item to the signed report can't be checked then
+    #[arg(long)]
+    without_page: bool,
+    /// The file to write; VERIFY.md in it says how to check it
+    #[arg(long, value_name = "FILE.zip")]
+    out: PathBuf,
+}
+
+impl Arguments {
+    fn sought(&self) -> Result<Sought, CommandError> {
+        match (self.item, &self.message_id) {
+            (Some(item), _) => Ok(Sought::Item(ItemId(item))),
+            (None, Some(id)) => {
+                Ok(MessageId::parse(id).map_or_else(|| Sought::WhatsApp(id.clone()), Sought::MessageId))
+            }
+            (None, None) => Err(CommandError::Usage("name the message with --message-id or --item".to_owned())),
+        }
+    }
+}
+
+pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
+    let sought = arguments.sought()?;
+    let config = context.begin()?;
+    let key = files::signing_key(&config).map_err(anyhow::Error::from)?.map(|key| key.public());
+    let mapping = config.mapping.custom.as_deref().map(|path| read_bounded(path, "mapping.custom"));
+    let mapping = mapping.transpose().map_err(|problem| CommandError::Configuration(problem.to_string()))?;
+    block_on(async {
+        let app = context.app(&config).await?;
+        app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
+        let what = match &sought {
+            Sought::Item(id) => format!("item {id}"),
+            Sought::MessageId(id) => format!("message {id}"),
+            Sought::WhatsApp(id) => format!("message {id} of WhatsApp"),
+        };
+        administrator::acts(context, &app.ledger, ActionKind::Prove, &what).await?;
+        let prover = Prover {
+            ledger: &app.ledger,
+            staging: &app.remotes.staging,
+            placeholder_domain: &config.mailbox.placeholder_address_domain,
+            mapping,
+            key,
+            with_pages: !arguments.without_page,
+        };
+        let proven = match prover.write(&sought, &arguments.out).await {
+            Err(ProofError::Unknown) => return Err(CommandError::Usage(ProofError::Unknown.to_string())),
+            proven => proven.map_err(anyhow::Error::from)?,
+        };
+        let out = arguments.out.display();
+        output::print(&format!(
+            "{out}: {} and {}; VERIFY.md in it says how to check it\n",
+            output::counted(proven.captures as u64, "capture", "captures"),
+            output::counted(proven.copies as u64, "copy", "copies")
+        ))?;
+        if !arguments.without_page {
+            output::print("page.json in it has other messages too: --without-page leaves it out\n")?;
+        }
+        Ok(Exit::Done)
+    })
+}

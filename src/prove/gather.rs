@@ -1,0 +1,297 @@
+//! What is in a proof: captures with their bytes, copies, the mapping's lines, and reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use super::{Archive, CaptureFacts, Directions, FileFacts, ProofError, ReportFacts};
+use crate::convert::convert;
+use crate::digest::Digest;
+use crate::item::{Item, PhoneNumber};
+use crate::ledger::{AttachmentRecord, AttachmentState, CopyFacts, ItemRecord, Ledger, RunId, Sought};
+use crate::pipeline::Loader;
+use crate::report::signature::PublicKey;
+use crate::resolve::Resolution;
+use crate::staging::{BlobName, Staging};
+
+/// Larger content is not converted: its message would not fit into memory.
+const LARGEST: u64 = 512 * 1024 * 1024;
+
+/// What a proof is made of.
+pub struct Prover<'a> {
+    /// What is known of the message.
+    pub ledger: &'a Ledger,
+    /// Where its bytes are.
+    pub staging: &'a Arc<dyn Staging>,
+    /// The domain of addresses that stand for participants without one.
+    pub placeholder_domain: &'a str,
+    /// The mapping file as it is now: its bytes.
+    pub mapping: Option<Vec<u8>>,
+    /// The key that signatures are checked with.
+    pub key: Option<PublicKey>,
+    /// Whether the pages go in, which have other messages too.
+    pub with_pages: bool,
+}
+
+/// What a proof has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proven {
+    /// Captures of the message.
+    pub captures: usize,
+    /// Copies that mailboxes were to have.
+    pub copies: usize,
+}
+
+impl Prover<'_> {
+    /// Writes the proof of a message. Nothing is left of one that fails.
+    pub async fn write(&self, sought: &Sought, path: &Path) -> Result<Proven, ProofError> {
+        let records = self.ledger.captures(sought).await?;
+        if records.is_empty() {
+            return Err(ProofError::Unknown);
+        }
+        let mut archive = Archive::create(path)?;
+        let mut directions = Directions::default();
+        // The runs whose reports belong to it, each with the digests of the pages that it staged.
+        let mut runs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut proven = Proven { captures: records.len(), copies: 0 };
+        for (number, record) in records.iter().enumerate() {
+            let copies = self.ledger.copies_of(record.no).await?;
+            let facts = self.capture(&mut archive, number + 1, record, &copies).await?;
+            runs.entry(record.run.0.clone()).or_default().insert(facts.page_sha256.clone());
+            for copy in &copies {
+                runs.entry(copy.run.0.clone()).or_default();
+            }
+            proven.copies += copies.iter().filter(|copy| copy.mailbox.is_some()).count();
+            directions.captures.push(facts);
+        }
+        for (run, pages) in runs {
+            self.report(&mut archive, &mut directions, RunId(run), pages).await?;
+        }
+        if let Some(key) = self.key.as_ref().filter(|_| directions.has_key) {
+            archive.add("report.pub.pem", key.to_pem().as_bytes())?;
+            directions.fingerprint = key.fingerprint().to_string();
+        }
+        archive.finish(&directions)?;
+        Ok(proven)
+    }
+
+    async fn capture(
+        &self,
+        archive: &mut Archive,
+        number: usize,
+        record: &ItemRecord,
+        copies: &[CopyFacts],
+    ) -> Result<CaptureFacts, ProofError> {
+        let loader = Loader::new(Arc::clone(self.staging));
+        let folder = format!("capture-{number}");
+        let (raw, item) = loader.item(record).await?;
+        let item = item.ok();
+        archive.add(&format!("{folder}/item.json"), &raw)?;
+        let page_sha256 = record.page.strip_suffix(".json").and_then(|page| page.rsplit_once('-'));
+        let page_sha256 = page_sha256.map(|(_, digest)| digest.to_owned()).unwrap_or_default();
+        let mut facts = CaptureFacts {
+            item: record.id.map_or_else(|| record.key.to_string(), |id| id.to_string()),
+            sha256: record.key.to_string(),
+            staged_at: time(record.staged_at),
+            page: record.page.clone(),
+            page_sha256,
+            offset: record.offset,
+            length: record.length,
+            folder,
+            ..CaptureFacts::default()
+        };
+        self.page(archive, record, &mut facts).await?;
+        self.attachments(archive, record, item.as_ref(), &mut facts).await?;
+        let resolution = record.resolution.clone().unwrap_or_default();
+        match &item {
+            Some(item) => self.message(archive, &loader, record, &raw, item, copies, &mut facts).await?,
+            None => "the item can't be read".clone_into(&mut facts.why_no_message),
+        }
+        let mapping = self.mapping(record, &resolution).await?;
+        let document = json!({
+            "item": facts.item, "item_sha256": facts.sha256, "staged_at": facts.staged_at, "run": record.run,
+            "message_id": copies.iter().find_map(|copy| copy.manifest.as_ref()).map(|sent| sent.message_id.to_string()),
+            "sent": item.as_ref().map(|item| time(item.time.at)),
+            "received": item.as_ref().and_then(|item| item.received).map(time),
+            "owner": item.as_ref().and_then(|item| item.owner.as_ref()).map(|owner| &owner.value),
+            "page": {"name": facts.page, "sha256": facts.page_sha256, "offset": facts.offset, "length": facts.length},
+            "attachments": record.attachments, "resolution": resolution, "mapping": mapping, "copies": copies,
+        });
+        archive.add_json(&format!("{}/capture.json", facts.folder), &document)?;
+        Ok(facts)
+    }
+
+    async fn page(
+        &self,
+        archive: &mut Archive,
+        record: &ItemRecord,
+        facts: &mut CaptureFacts,
+    ) -> Result<(), ProofError> {
+        if !self.with_pages {
+            "it was left out with --without-page, because it has other messages".clone_into(&mut facts.why_no_page);
+            return Ok(());
+        }
+        let added = match BlobName::parse(&record.page) {
+            Some(page) => {
+                archive.add_blob(&format!("{}/page.json", facts.folder), self.staging.as_ref(), &page).await?
+            }
+            None => None,
+        };
+        facts.has_page = added.is_some();
+        if !facts.has_page {
+            "its window is purged from staging; a copy of the item was kept".clone_into(&mut facts.why_no_page);
+        }
+        Ok(())
+    }
+
+    /// The attachments as they were staged; one within the item is in `item.json` already.
+    async fn attachments(
+        &self,
+        archive: &mut Archive,
+        record: &ItemRecord,
+        item: Option<&Item>,
+        facts: &mut CaptureFacts,
+    ) -> Result<(), ProofError> {
+        for (index, attachment) in record.attachments.iter().enumerate() {
+            let AttachmentRecord { state: AttachmentState::Staged { blob }, digest: Some(digest), .. } = attachment
+            else {
+                continue;
+            };
+            let Some(name) = BlobName::parse(blob) else { continue };
+            let declared = item.and_then(|item| item.attachments.get(index)).and_then(|one| one.name.as_deref());
+            let path = format!("attachments/{}-{}", index + 1, safe_name(declared.unwrap_or("attachment")));
+            let place = format!("{}/{path}", facts.folder);
+            let mut added = archive.add_blob(&place, self.staging.as_ref(), &name).await?;
+            if added.is_none() {
+                let held = BlobName::held_attachment(record.key, index);
+                added = archive.add_blob(&place, self.staging.as_ref(), &held).await?;
+            }
+            if added.is_some() {
+                facts.attachments.push(FileFacts { path, sha256: digest.to_string() });
+            }
+        }
+        Ok(())
+    }
+
+    /// The message, where this program makes the same bytes of the item as were sent.
+    #[expect(clippy::too_many_arguments, reason = "all of one capture")]
+    async fn message(
+        &self,
+        archive: &mut Archive,
+        loader: &Loader,
+        record: &ItemRecord,
+        raw: &[u8],
+        item: &Item,
+        copies: &[CopyFacts],
+        facts: &mut CaptureFacts,
+    ) -> Result<(), ProofError> {
+        let Some(sent) = copies.iter().find_map(|copy| copy.manifest.as_ref()) else {
+            "none was sent".clone_into(&mut facts.why_no_message);
+            return Ok(());
+        };
+        if record.attachments.iter().map(|attachment| attachment.size).sum::<u64>() > LARGEST {
+            "it is too large to be converted here".clone_into(&mut facts.why_no_message);
+            return Ok(());
+        }
+        let attachments = loader.attachments(record, raw, &record.attachments).await?;
+        let resolution = record.resolution.clone().unwrap_or_default();
+        let message = convert(item, &attachments, &resolution, self.placeholder_domain);
+        if Digest::of(message.mime()) != sent.mime {
+            facts.why_no_message = format!(
+                "another version of the program or of its configuration sent it, with SHA-256 {}: compare with a copy from a mailbox",
+                sent.mime
+            );
+            return Ok(());
+        }
+        archive.add(&format!("{}/message.eml", facts.folder), message.mime())?;
+        facts.mime = Some(sent.mime.to_string());
+        Ok(())
+    }
+
+    /// Which mapping was in force in the run that first saw the item; its lines of the participants where it is unchanged.
+    async fn mapping(&self, record: &ItemRecord, resolution: &Resolution) -> Result<Value, ProofError> {
+        let inputs = self.ledger.run(&record.run).await?.map(|run| run.inputs).unwrap_or_default();
+        let inputs: Value = serde_json::from_str(&inputs).unwrap_or_default();
+        let in_force = inputs.get("mapping_sha256").and_then(Value::as_str);
+        let now = self.mapping.as_deref().map(|bytes| Digest::of(bytes).to_string());
+        let unchanged = in_force.is_some() && in_force == now.as_deref();
+        let lines = self.mapping.as_deref().filter(|_| unchanged).map(|bytes| lines_of(bytes, resolution));
+        Ok(json!({"sha256": in_force, "sha256_now": now, "lines": lines, "inputs": inputs}))
+    }
+
+    async fn report(
+        &self,
+        archive: &mut Archive,
+        directions: &mut Directions,
+        run: RunId,
+        pages: BTreeSet<String>,
+    ) -> Result<(), ProofError> {
+        let path = format!("reports/{run}.json");
+        let Some(stored) = self.ledger.stored_report(&run).await? else {
+            directions.without_report.push(run.0);
+            return Ok(());
+        };
+        if archive.add_blob(&path, self.staging.as_ref(), &BlobName::report(&run.0)).await?.is_none() {
+            directions.without_report.push(run.0);
+            return Ok(());
+        }
+        let signature = format!("{path}.sig");
+        let name = BlobName::report_signature(&run.0);
+        let is_signed = archive.add_blob(&signature, self.staging.as_ref(), &name).await?.is_some();
+        let is_ours = |key: &PublicKey| {
+            stored.signature.as_deref().is_some_and(|signature| key.verifies(stored.sha256, signature))
+        };
+        directions.has_key |= is_signed && self.key.as_ref().is_some_and(is_ours);
+        directions.reports.push(ReportFacts {
+            path,
+            sequence: stored.sequence,
+            previous_run: stored.previous_run.map(|run| run.0),
+            sha256: stored.sha256.to_string(),
+            page_sha256s: pages.into_iter().collect(),
+            is_signed,
+        });
+        Ok(())
+    }
+}
+
+fn time(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// A name that any system and shell takes: letters, digits, dots and dashes of ASCII.
+fn safe_name(name: &str) -> String {
+    let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let plain =
+        |character: char| if character.is_ascii_alphanumeric() || "._-".contains(character) { character } else { '_' };
+    let safe: String = base.chars().map(plain).take(100).collect();
+    if safe.trim_matches(['.', '_']).is_empty() { "attachment".to_owned() } else { safe }
+}
+
+/// The lines of a mapping file whose first field is a participant's number or name.
+fn lines_of(mapping: &[u8], resolution: &Resolution) -> Vec<String> {
+    let keys: BTreeSet<String> =
+        resolution.0.iter().map(|resolved| resolved.participant.key().trim_matches('\'').to_owned()).collect();
+    let text = String::from_utf8_lossy(mapping);
+    let is_theirs = |line: &&str| {
+        let first = line.split([',', ';', '\t']).next().unwrap_or_default().trim().trim_matches('"');
+        PhoneNumber::read(first).is_some_and(|number| keys.contains(number.digits())) || keys.contains(first)
+    };
+    text.lines().filter(is_theirs).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_safe_in_a_shell() {
+        for (name, safe) in
+            [("../a b.pdf", "a_b.pdf"), ("'; rm -rf ~", "___rm_-rf__"), ("..", "attachment"), ("", "attachment")]
+        {
+            assert_eq!(safe_name(name), safe, "{name}");
+        }
+    }
+}
