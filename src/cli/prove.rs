@@ -64,15 +64,15 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             key,
             with_pages: !arguments.without_page,
         };
-        let proven = match prover.write(&sought, &arguments.out).await {
+        let written = match prover.write(&sought, &arguments.out).await {
             Err(ProofError::Unknown) => return Err(CommandError::Usage(ProofError::Unknown.to_string())),
-            proven => proven.map_err(anyhow::Error::from)?,
+            written => written.map_err(anyhow::Error::from)?,
         };
         let out = arguments.out.display();
         output::print(&format!(
             "{out}: {} and {}; VERIFY.md in it says how to check it\n",
-            output::counted(proven.captures as u64, "capture", "captures"),
-            output::counted(proven.copies as u64, "copy", "copies")
+            output::counted(written.captures as u64, "capture", "captures"),
+            output::counted(written.copies as u64, "copy", "copies")
         ))?;
         if !arguments.without_page {
             output::print("page.json in it has other messages too: --without-page leaves it out\n")?;
