@@ -138,7 +138,7 @@ impl Config {
         environment: &BTreeMap<String, String>,
         needed: NeededSecrets,
     ) -> Result<Self, ConfigProblems> {
-        let text = read_file(path).map_err(|problem| ConfigProblems::new(path, vec![problem]))?;
+        let text = read_file(path)?;
         Self::read(&text, path, environment, needed)
     }
 
