@@ -15,7 +15,6 @@ use crate::config::{Config, ImapAuth, MailboxKind, UsersKind};
 use crate::digest::Digest;
 use crate::mailbox::graph::self_test::{check_imap_permission, check_permissions};
 use crate::mailbox::self_test;
-use crate::pipeline::RunError;
 use crate::report::signature::SigningKey;
 use crate::resolve::Mailbox;
 use crate::resolve::users::Answer;
@@ -193,8 +192,8 @@ async fn ledger(app: &App) -> Finding {
         Ok(()) => {
             Finding::ok(WHAT, format!("{}: it answers, and the staging area is no other ledger's", app.ledger.id()))
         }
-        Err(error @ RunError::ForeignStaging { .. }) => {
-            Finding::wrong(WHAT, error.to_string(), "mend ledger.url; docs/operations.md says what to do after a loss")
+        Err(error) if error.is_about_ownership() => {
+            Finding::wrong(WHAT, error.to_string(), "fix ledger.url; docs/operations.md says what to do after a loss")
         }
         Err(error) => Finding::wrong(WHAT, format!("whose the staging area is can't be told: {error}"), "see staging"),
     }

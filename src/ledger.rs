@@ -24,6 +24,7 @@ mod account;
 mod actions;
 mod copy;
 mod daemon;
+mod database_file;
 mod deliveries;
 mod existing;
 mod helping;
@@ -68,6 +69,7 @@ pub use silence::{OwnerDays, ReadSpan};
 pub use stored_report::StoredReport;
 pub use verification::{ImportedCopy, KnownCopy};
 
+use database_file::DatabaseFile;
 use sql::Dialect;
 
 /// The ledger's own number of an item: ascending in the order in which items were recorded.
@@ -132,6 +134,18 @@ pub enum LedgerError {
         /// The newest one that this program knows.
         known: i64,
     },
+    /// An SQLite file was deleted or replaced while it was open.
+    #[error(
+        "the ledger file {} was deleted or replaced while the program had it open ({detail}); nothing more is done with it. \
+         Put the file back and start again, or run `rebuild-ledger`",
+        path.display()
+    )]
+    FileGone {
+        /// The file that was opened.
+        path: PathBuf,
+        /// What is there now.
+        detail: String,
+    },
     /// The database failed.
     #[error("the ledger failed: {0}")]
     Database(#[from] sqlx::Error),
@@ -165,6 +179,8 @@ pub struct Ledger {
     id: String,
     /// Where the processes that live beside an SQLite ledger lock a file each.
     presence: Option<PathBuf>,
+    /// The file of an SQLite ledger.
+    file: Option<DatabaseFile>,
 }
 
 impl Ledger {
@@ -213,7 +229,7 @@ impl Ledger {
     async fn on(pool: AnyPool, url: &str) -> Result<Self, LedgerError> {
         let dialect = Dialect::of(url);
         let id = schema::migrate(&pool, dialect).await?;
-        Ok(Self { pool, dialect, id, presence: presence::directory_beside(url) })
+        Ok(Self { pool, dialect, id, presence: presence::directory_beside(url), file: DatabaseFile::opened(url) })
     }
 
     /// When the ledger was made; nothing where its id doesn't say.
@@ -240,6 +256,9 @@ impl Ledger {
     /// A transaction that writes. On SQLite it takes the write lock at once: one that first reads and then writes
     /// would fail where another writer came between.
     async fn begin(&self) -> Result<Transaction<'static, Any>, LedgerError> {
+        if let Some(file) = &self.file {
+            file.check()?;
+        }
         Ok(self.pool.begin_with(self.dialect.begin()).await?)
     }
 

@@ -163,6 +163,18 @@ pub enum RunError {
         /// The ledger in use.
         ours: String,
     },
+    /// What this ledger staged isn't there any more.
+    #[error(
+        "{staging} is empty, but this ledger has staged items there: it was emptied, isn't mounted, or is another one by mistake. Put \
+         back what was there or correct [staging]; to go on without it for good, write a file or blob named `ledger-id` with the \
+         text {ledger} there"
+    )]
+    StagingGone {
+        /// The staging area.
+        staging: String,
+        /// The id of the ledger in use.
+        ledger: String,
+    },
     /// The ledger is older than what it staged.
     #[error(
         "this ledger is older than {staging}: it knows nothing of the window {window} that was staged with it. It was restored from a \
@@ -195,6 +207,13 @@ pub enum RunError {
     /// A part of the program broke.
     #[error("a part of the program ended unexpectedly: {0}")]
     Broken(String),
+}
+
+impl RunError {
+    /// Whether the staging area and the ledger don't belong together, so that nothing may be written to the area.
+    pub fn is_about_ownership(&self) -> bool {
+        matches!(self, Self::ForeignStaging { .. } | Self::StagingGone { .. } | Self::OlderLedger { .. })
+    }
 }
 
 /// A pipeline, ready to run.

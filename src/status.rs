@@ -198,7 +198,7 @@ async fn findings(
 ) -> Result<Vec<(&'static str, Result<(), String>)>, LedgerError> {
     let mut found = Vec::new();
     match &finished.error {
-        Some(error @ (RunError::Staging(_) | RunError::ForeignStaging { .. } | RunError::OlderLedger { .. })) => {
+        Some(error) if error.is_about_ownership() || matches!(error, RunError::Staging(_)) => {
             found.push(("staging", Err(error.to_string())));
         }
         Some(error @ (RunError::Source(_) | RunError::SourceAt { .. })) => {

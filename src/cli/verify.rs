@@ -128,7 +128,7 @@ async fn restore(
 /// Fails where what the ledger knows proves nothing: it is not the staging area's, or no run of it has ended.
 async fn check_ledger(app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
     let owned = app.pipeline(stop.clone()).check_staging_owner().await;
-    if matches!(owned, Err(RunError::ForeignStaging { .. })) || has_finished_run(&app.ledger).await? {
+    if owned.as_ref().is_err_and(RunError::is_about_ownership) || has_finished_run(&app.ledger).await? {
         return Ok(owned?);
     }
     // A staging area that can't be read may not have been made yet.

@@ -130,7 +130,14 @@ fn gone_processes(directory: &Path) -> std::io::Result<Vec<Gone>> {
 
 /// The directory of locks beside an SQLite ledger; nothing for a ledger in memory or on a server.
 pub(super) fn directory_beside(url: &str) -> Option<PathBuf> {
+    let mut path = file_path(url)?.into_os_string();
+    path.push("-processes");
+    Some(path.into())
+}
+
+/// The file of an SQLite ledger; nothing for a ledger in memory or on a server.
+pub(super) fn file_path(url: &str) -> Option<PathBuf> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(format!("{path}-processes")))
+    (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(path))
 }

@@ -31,6 +31,12 @@ const UNACCOUNTED: &str = "SELECT CAST(CASE WHEN
     THEN 1 ELSE 0 END AS BIGINT) AS open";
 
 impl Ledger {
+    /// Whether anything was ever staged with this ledger, purged by now or not.
+    pub async fn has_staged_items(&self) -> Result<bool, LedgerError> {
+        let found = sqlx::query("SELECT 1 AS found FROM staged_windows LIMIT 1").fetch_optional(&self.pool).await?;
+        Ok(found.is_some())
+    }
+
     /// Windows that lie in staging and ended at `cutoff` or before, to be looked at for a purge: oldest first, those
     /// that a retention policy kept before at the end.
     pub async fn purgeable_windows(&self, cutoff: DateTime<Utc>, limit: u32) -> Result<Vec<Window>, LedgerError> {

@@ -132,7 +132,8 @@ fn is_refused(error: &RunError) -> bool {
 fn place(error: &RunError) -> &'static str {
     match error {
         RunError::Source(_) | RunError::SourceAt { .. } => "source",
-        RunError::Staging(_) | RunError::ForeignStaging { .. } => "staging",
+        RunError::Staging(_) => "staging",
+        error if error.is_about_ownership() => "staging",
         RunError::Ledger(_) => "ledger",
         _ => "program",
     }

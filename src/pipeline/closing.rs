@@ -26,7 +26,7 @@ impl Pipeline {
         if let Err(error) = self.look_for_silence(report).await {
             tracing::warn!(event = "silence_not_judged", error = %error, "the history could not be read for signs of silence");
         }
-        let foreign = matches!(error, Some(RunError::ForeignStaging { .. } | RunError::OlderLedger { .. }));
+        let foreign = error.is_some_and(RunError::is_about_ownership);
         if !foreign && let Err(error) = self.write_reports(error).await {
             tracing::error!(event = "report_not_written", run.id = %report.run, error = %error, "a report could not be written to staging; the next run writes it before its own");
         }

@@ -25,11 +25,14 @@ struct Owner {
 }
 
 impl Pipeline {
-    /// Marks an unused staging area as this ledger's; fails where it is another's.
+    /// Marks an unused staging area as this ledger's; fails where it is another's, or where this ledger has used one before.
     pub(super) async fn claim_staging(&self) -> Result<(), RunError> {
         let ours = self.parts.ledger.id();
         match self.owner().await? {
-            None => self.mark(&BlobName::ledger_id()).await,
+            None => {
+                self.refuse_emptied_staging().await?;
+                self.mark(&BlobName::ledger_id()).await
+            }
             Some(owner) if owner.ledger == ours => self.refuse_older_ledger().await,
             Some(owner) => Err(self.foreign(owner.ledger)),
         }
@@ -40,14 +43,25 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// [`RunError::ForeignStaging`], or that staging doesn't answer.
+    /// [`RunError::ForeignStaging`], [`RunError::StagingGone`], or that staging doesn't answer.
     pub async fn check_staging_owner(&self) -> Result<(), RunError> {
         let once = RetryPolicy { attempts: 1, ..self.settings.retry };
         let retrier = Retrier::new(Arc::clone(&self.parts.clock), once, self.stop.clone());
         match (Self { retrier, ..self.clone() }).owner().await? {
             Some(owner) if owner.ledger != self.parts.ledger.id() => Err(self.foreign(owner.ledger)),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => self.refuse_emptied_staging().await,
         }
+    }
+
+    /// Fails where this ledger has staged items, in an area that has no owner: the raw originals, what is kept for a replay and the
+    /// chain of reports would be gone without a word.
+    async fn refuse_emptied_staging(&self) -> Result<(), RunError> {
+        let ledger = &self.parts.ledger;
+        if !ledger.has_staged_items().await? {
+            return Ok(());
+        }
+        Err(RunError::StagingGone { staging: self.parts.staging.name(), ledger: ledger.id().to_owned() })
     }
 
     /// Fails where a window was begun and staged of which this ledger knows nothing: then it is an older state of itself,

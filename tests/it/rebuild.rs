@@ -34,6 +34,32 @@ fn three_days(archive: &Archive) {
     archive.run_to(0, &["run", "--once"]);
 }
 
+/// The folder was emptied, or a volume isn't mounted: what was staged there isn't replaced without a word.
+#[test]
+fn an_emptied_staging_area_stops_every_run_until_somebody_decides() {
+    let archive = Archive::new();
+    archive.export("1.json", &[item(1, "message 1")]);
+    archive.run_to(0, &["run", "--once"]);
+    fs::remove_dir_all(archive.path("staging")).unwrap();
+    archive.export("2.json", &[item(2, "message 2")]);
+    let report = archive.run_to(1, &["run", "--once"]);
+    assert!(report.contains("is empty, but this ledger has staged items there"), "{report}");
+    assert_eq!(archive.mails(ANA).len(), 1, "nothing is read before that is settled");
+    assert!(!archive.path("staging/ledger-id").exists() && !archive.path("staging/reports").exists());
+    let error =
+        archive.fail(1, &["export", "--from", "2026-11-01", "--to", "2026-12-01", "--format", "eml", "--out", "x"]);
+    assert!(error.contains("this ledger has staged items there"), "{error}");
+
+    let error = archive.run_to(0, &["status", "--json"]);
+    let status: Value = serde_json::from_str(&error).unwrap();
+    let detail = status["remotes"]["staging"]["detail"].as_str().unwrap();
+    let id = detail.split("with the text ").nth(1).unwrap().split(' ').next().unwrap();
+    fs::create_dir_all(archive.path("staging")).unwrap();
+    fs::write(archive.path("staging/ledger-id"), id).unwrap();
+    archive.run_to(0, &["run", "--once"]);
+    assert_eq!(archive.mails(ANA).len(), 2, "the first message is not doubled");
+}
+
 fn copy_ledger(archive: &Archive, to: &str) {
     for end in ["", "-wal", "-shm"] {
         let file = archive.path(&format!("ledger.db{end}"));

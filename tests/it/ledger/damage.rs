@@ -1,7 +1,7 @@
 //! A ledger that a newer version wrote is refused, and what isn't what was written is told.
 
 use sqlx::{AnyPool, Executor as _};
-use whatsapp_archiver::ledger::{ItemNo, Ledger, LedgerError, QueueOf};
+use whatsapp_archiver::ledger::{ItemNo, Ledger, LedgerError, QueueOf, RunKind};
 
 use super::{Database, begin, copy, mailbox, new_item, page, prepared, run_id};
 
@@ -33,6 +33,24 @@ async fn a_newer_schema_is_refused_by_sqlite() {
 #[tokio::test]
 async fn a_newer_schema_is_refused_by_postgres() {
     a_newer_schema_is_refused(Database::postgres()).await;
+}
+
+#[tokio::test]
+async fn a_file_that_was_deleted_or_replaced_under_the_process_is_written_to_no_more() {
+    let database = Database::sqlite();
+    let ledger = database.open().await;
+    begin(&ledger, 1).await;
+    let path = std::path::PathBuf::from(database.url.strip_prefix("sqlite://").unwrap());
+    let aside = path.with_extension("aside");
+    std::fs::rename(&path, &aside).unwrap();
+    let begin_second =
+        async || ledger.begin_run(&run_id(2), RunKind::Regular, &super::holder(2), "{}", super::at(0)).await;
+    assert!(matches!(begin_second().await, Err(LedgerError::FileGone { .. })));
+    std::fs::copy(&aside, &path).unwrap();
+    let error = begin_second().await.unwrap_err().to_string();
+    assert!(error.contains("another file is there now") && error.contains("ledger.db"), "{error}");
+    std::fs::rename(&aside, &path).unwrap();
+    begin_second().await.unwrap();
 }
 
 #[tokio::test]
