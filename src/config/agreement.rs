@@ -35,11 +35,10 @@ pub(super) fn imports_mime_elsewhere(
 ) -> Option<Problem> {
     let MailboxKind::Graph(graph) = &mailbox?.kind else { return None };
     let is_elsewhere = graph.method == GraphMethod::ImportMime && microsoft?.cloud != Cloud::Global;
-    is_elsewhere.then(|| Problem {
-        place: Place::File,
-        key: "mailbox.method".to_owned(),
-        what: "\"import-mime\" is offered in the global cloud only, and microsoft.cloud names another".to_owned(),
-        instead: Some("method = \"create-message\", or mailbox.kind = \"imap\"".to_owned()),
+    is_elsewhere.then(|| {
+        let what = "\"import-mime\" is offered in the global cloud only, and microsoft.cloud names another".to_owned();
+        Problem::new(Place::File, "mailbox.method", what)
+            .instead("method = \"create-message\", or mailbox.kind = \"imap\"")
     })
 }
 
