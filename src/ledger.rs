@@ -29,6 +29,7 @@ mod existing;
 mod helping;
 mod items;
 mod leases;
+mod pending;
 mod presence;
 mod rebuilding;
 mod release;
@@ -53,6 +54,7 @@ pub use items::{
     AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared,
 };
 pub use leases::{Holder, Lease};
+pub use pending::{PendingCause, PendingGroup};
 pub use presence::Presence;
 pub use release::HeldSelection;
 pub use reports::{ChainLink, DrawnReport, ReportEntry};
