@@ -139,13 +139,13 @@ impl Gauges<'_> {
         label: &str,
         values: impl Iterator<Item = (&'v str, u64)>,
     ) -> Result<(), Error> {
-        let mut family = None;
+        let mut values = values.peekable();
+        if values.peek().is_none() {
+            return Ok(());
+        }
         let help = format!("{help}.");
+        let mut family = self.0.encode_descriptor(name, &help, None, MetricType::Gauge)?;
         for (of, value) in values {
-            let family = match &mut family {
-                Some(family) => family,
-                none => none.insert(self.0.encode_descriptor(name, &help, None, MetricType::Gauge)?),
-            };
             ConstGauge::new(counted(value)).encode(family.encode_family(&[(label, of)])?)?;
         }
         Ok(())

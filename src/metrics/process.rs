@@ -18,7 +18,7 @@ pub(super) fn write(out: &mut String) {
     let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
     let field = |number: usize| after.split_whitespace().nth(number - 3)?.parse::<f64>().ok();
     let cpu = field(14).zip(field(15)).map(|(user, system)| (user + system) / TICKS);
-    let start = field(22).zip(boot_time()).map(|(ticks, boot)| boot + ticks / TICKS);
+    let began = field(22).zip(boot_time()).map(|(ticks, boot)| boot + ticks / TICKS);
     let open = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count());
     counter(out, "process_cpu_seconds", "User and system CPU time spent, in seconds.", cpu);
     gauge(out, "process_resident_memory_bytes", "Resident memory size in bytes.", kibibytes("VmRSS:"));
@@ -26,7 +26,7 @@ pub(super) fn write(out: &mut String) {
     let open = open.and_then(|open| u32::try_from(open).ok()).map(f64::from);
     gauge(out, "process_open_fds", "Number of open file descriptors.", open);
     gauge(out, "process_max_fds", "Maximum number of open file descriptors.", max_open());
-    gauge(out, "process_start_time_seconds", "Start time of the process since the Unix epoch, in seconds.", start);
+    gauge(out, "process_start_time_seconds", "Start time of the process since the Unix epoch, in seconds.", began);
 }
 
 fn gauge(out: &mut String, name: &str, help: &str, value: Option<f64>) {
