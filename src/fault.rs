@@ -94,6 +94,14 @@ pub enum Fault {
     Fatal,
 }
 
+/// Whether a step's error is a remote's wish for fewer requests, and no failure.
+pub fn is_throttling(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(SourceError::Throttled { .. }))
+        || matches!(error.downcast_ref(), Some(StagingError::Throttled { .. }))
+        || matches!(error.downcast_ref(), Some(DirectoryError::Throttled { .. }))
+        || matches!(error.downcast_ref(), Some(ImportError::Throttled { .. }))
+}
+
 /// The remote that a step's error is of; nothing for an error of the program's own.
 pub fn remote_of(error: &(dyn std::error::Error + 'static)) -> Option<Remote> {
     let remotes = [

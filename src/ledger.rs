@@ -30,6 +30,7 @@ mod existing;
 mod helping;
 mod items;
 mod leases;
+mod pending;
 mod presence;
 mod proof;
 mod purged;
@@ -57,6 +58,7 @@ pub use items::{
     AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared,
 };
 pub use leases::{Holder, Lease};
+pub use pending::{PendingCause, PendingGroup};
 pub use presence::Presence;
 pub use proof::{CopyFacts, Sought};
 pub use purged::PurgedItem;

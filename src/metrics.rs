@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
@@ -21,12 +21,13 @@ use crate::http::{HttpError, Observer, Remote};
 use crate::ledger::{DeliveryState, Ledger, LedgerError, Outcome, PartialReason, Prepared};
 use crate::retry::WaitObserver;
 
+mod exposition;
 mod open;
+mod process;
+
+pub use exposition::Exposition;
 
 use open::{FromLedger, Open};
-
-/// The media type of what [`Metrics::render`] gives.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// For how long what was read from the ledger is told again.
 const FRESH: chrono::Duration = chrono::Duration::seconds(5);
@@ -96,6 +97,7 @@ pub struct Metrics {
     requests: Family<RequestLabels, Counter>,
     request_seconds: Requests,
     throttled_seconds: Family<RemoteLabels, Seconds>,
+    retries: Family<RemoteLabels, Counter>,
     watched: Mutex<Vec<WatchedWaits>>,
     open: Open,
     asked: tokio::sync::Mutex<Option<DateTime<Utc>>>,
@@ -127,6 +129,7 @@ impl Metrics {
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
             throttled_seconds: Family::default(),
+            retries: Family::default(),
             watched: Mutex::default(),
             open: Open::default(),
             asked: tokio::sync::Mutex::default(),
@@ -150,6 +153,7 @@ impl Metrics {
         }
         for remote in THROTTLING {
             self.throttled(remote, Duration::ZERO);
+            self.retries.get_or_create(&RemoteLabels { remote: remote.name() });
         }
     }
 
@@ -164,6 +168,8 @@ impl Metrics {
         registry.register("request_seconds", "Duration of HTTP requests", self.request_seconds.clone());
         let throttled = self.throttled_seconds.clone();
         registry.register("throttled_seconds", "Time spent waiting for a remote, added up", throttled);
+        let retries = self.retries.clone();
+        registry.register("retries", "Further tries after a failure or a wish for fewer requests", retries);
         registry.register_collector(Box::new(self.open.clone()));
         self
     }
@@ -226,7 +232,10 @@ impl Metrics {
     /// What a retrier tells its waits to.
     pub fn wait_observer(self: &Arc<Self>) -> WaitObserver {
         let metrics = Arc::clone(self);
-        Arc::new(move |remote, waited| metrics.throttled(remote, waited))
+        Arc::new(move |remote, waited| {
+            metrics.retries.get_or_create(&RemoteLabels { remote: remote.name() }).inc();
+            metrics.throttled(remote, waited);
+        })
     }
 
     fn requested(&self, remote: Remote, result: Result<StatusCode, &HttpError>, duration: Duration) {
@@ -240,16 +249,18 @@ impl Metrics {
         self.request_seconds.get_or_create(&RemoteLabels { remote }).observe(duration.as_secs_f64());
     }
 
-    /// All metrics as text. What the ledger knows is left out while it doesn't answer: no value is better than an old one.
-    pub async fn render(&self, ledger: &Ledger, now: DateTime<Utc>) -> String {
+    /// All metrics. What the ledger knows is left out while it doesn't answer: no value is better than an old one.
+    pub async fn render(&self, ledger: &Ledger, now: DateTime<Utc>, form: Exposition) -> String {
         if let Err(error) = self.read_ledger(ledger, now).await {
             tracing::warn!(event = "metrics_incomplete", error = %error, "the ledger doesn't answer, so its metrics are left out");
         }
         self.count_waits();
         let mut text = String::new();
         // Writing to a string does not fail.
-        let _ = encode(&mut text, &self.registry);
-        text
+        let _ = encode_registry(&mut text, &self.registry);
+        process::write(&mut text);
+        let _ = encode_eof(&mut text);
+        form.of(text)
     }
 
     /// Reads what the ledger knows, unless it was read just now. Whoever asks meanwhile waits for the same answer.
@@ -260,7 +271,7 @@ impl Metrics {
         }
         *asked = None;
         self.open.set(None);
-        self.open.set(Some(FromLedger::read(ledger).await?));
+        self.open.set(Some(FromLedger::read(ledger, now).await?));
         *asked = Some(now);
         Ok(())
     }

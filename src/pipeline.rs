@@ -37,6 +37,7 @@ mod leases;
 mod load;
 mod memory;
 mod ownership;
+mod pending;
 mod prepare;
 mod progress;
 mod pull;

@@ -9,7 +9,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::fault::{Fault, remote_of};
+use crate::fault::{Fault, is_throttling, remote_of};
 use crate::http::Remote;
 
 /// How often and how soon to try again: `[retry]` of the configuration.
@@ -111,13 +111,12 @@ impl Retrier {
         pause: Duration,
         error: &(dyn std::error::Error + Sync + 'static),
     ) -> bool {
-        tracing::warn!(
-            event = "throttled",
-            attempt,
-            pause_seconds = pause.as_secs_f64(),
-            error = %error,
-            "{what} failed; trying again after a pause"
-        );
+        let (remote, pause_seconds) = (remote_of(error).map(Remote::name), pause.as_secs_f64());
+        if is_throttling(error) {
+            tracing::warn!(event = "throttled", attempt, remote, pause_seconds, error = %error, "{what} has to wait: the other side asks for fewer requests");
+        } else {
+            tracing::warn!(event = "retrying", attempt, remote, pause_seconds, error = %error, "{what} failed; trying again after a pause");
+        }
         let began = self.clock.now();
         let waited = tokio::select! {
             () = self.stop.cancelled() => false,

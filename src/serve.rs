@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{Clock as _, SharedClock, SystemClock};
 use crate::config::Secret;
 use crate::ledger::Ledger;
-use crate::metrics::{self, Metrics};
+use crate::metrics::{Exposition, Metrics};
 use crate::schedule::Schedule;
 
 mod access;
@@ -135,8 +135,10 @@ fn told(wrong: Option<String>) -> Response {
     }
 }
 
-async fn metrics(State(site): SharedSite) -> Response {
+async fn metrics(State(site): SharedSite, headers: HeaderMap) -> Response {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let form = Exposition::accepted(accept);
     let Served { metrics, ledger, clock, .. } = &site.served;
-    let text = metrics.render(ledger, clock.now()).await;
-    ([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response()
+    let text = metrics.render(ledger, clock.now(), form).await;
+    ([(CONTENT_TYPE, form.content_type())], text).into_response()
 }

@@ -223,7 +223,8 @@ fn reached_source(finished: &RunFinished) -> bool {
     pulls && (report.window.is_some() || finished.error.is_none())
 }
 
-async fn remotes(ledger: &Ledger) -> Result<BTreeMap<String, Remote>, LedgerError> {
+/// How each remote fared that was used.
+pub(crate) async fn remotes(ledger: &Ledger) -> Result<BTreeMap<String, Remote>, LedgerError> {
     let mut remotes = BTreeMap::new();
     for name in REMOTES {
         if let Some(text) = ledger.remembered(&format!("remote.{name}")).await?

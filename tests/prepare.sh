@@ -50,6 +50,7 @@ fi
 packages=()
 # Servers of the system stand in /usr/sbin, which is not in everybody's PATH.
 PATH="$PATH:/usr/sbin:/sbin" command -v dovecot >/dev/null || packages+=(dovecot-imapd)
+command -v promtool >/dev/null || packages+=(prometheus)
 compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null || command -v initdb >/dev/null || packages+=(postgresql)
 if [ "${#packages[@]}" -gt 0 ]; then
     step "Installing ${packages[*]}"

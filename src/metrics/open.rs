@@ -1,45 +1,159 @@
 //! The gauges that come from the ledger, so that they hold for the connector as a whole and outlive a restart.
 
+use std::fmt::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use crate::ledger::{Ledger, LedgerError, RunKind, RunRecord, RunStatus};
+use crate::fault::Reason;
+use crate::ledger::{Ledger, LedgerError, PendingCause, RunKind, RunRecord, RunStatus};
+use crate::silence::Silence;
+use crate::status::warning::{self, Input};
+
+/// The remotes whose health the ledger keeps.
+const REMOTES: [&str; 4] = ["source", "staging", "directory", "mailbox"];
+
+/// How a run can have ended.
+const ENDS: [RunStatus; 3] = [RunStatus::Complete, RunStatus::Incomplete, RunStatus::Failed];
 
 /// What the ledger knows. A time that has not come yet is 0, so that an alert on its age sees a connector which never
 /// got there.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct FromLedger {
     pending: u64,
+    pending_by_cause: Vec<(PendingCause, u64)>,
+    oldest_pending: Option<DateTime<Utc>>,
     held: u64,
+    held_by_reason: Vec<(String, u64)>,
     last_success: Option<DateTime<Utc>>,
+    last_run: Option<(RunStatus, Option<DateTime<Utc>>)>,
     watermark: Option<DateTime<Utc>>,
     run_seconds: f64,
+    remotes: Vec<(&'static str, bool)>,
+    inputs: Vec<(Input, bool)>,
+    silent_owners: usize,
+    source_silent: bool,
+    books_balanced: bool,
 }
 
 impl FromLedger {
-    pub(super) async fn read(ledger: &Ledger) -> Result<Self, LedgerError> {
-        use RunStatus::{Complete, Failed, Incomplete};
+    pub(super) async fn read(ledger: &Ledger, now: DateTime<Utc>) -> Result<Self, LedgerError> {
+        use RunStatus::{Complete, Incomplete};
         let open = ledger.open_counts().await?;
         let success = ledger.latest_run(&[RunKind::Regular], &[Complete, Incomplete]).await?;
-        let ended = ledger.latest_run(&[RunKind::Regular], &[Complete, Incomplete, Failed]).await?;
+        let ended = ledger.latest_run(&[RunKind::Regular], &ENDS).await?;
+        let known = crate::status::remotes(ledger).await?;
+        let used = |name: &'static str| known.get(name).map(|remote| (name, remote.ok));
+        let mut inputs = Vec::new();
+        for input in Input::ALL {
+            inputs.push((input, warning::is_in_force(ledger, input).await?));
+        }
+        // How far the watermark is behind has a metric of its own, so the schedule doesn't matter here.
+        let silence = Silence::of(ledger, Duration::days(1), now).await?;
         Ok(Self {
             pending: open.pending,
+            pending_by_cause: ledger.pending_by_cause(None).await?,
+            oldest_pending: open.oldest_pending,
             held: open.held,
+            held_by_reason: ledger.held_by_reason().await?,
             last_success: success.and_then(|run| run.finished),
+            last_run: ended.as_ref().map(|run| (run.status, run.finished)),
             watermark: ledger.watermark().await?,
             run_seconds: ended.as_ref().map_or(0.0, seconds_of),
+            remotes: REMOTES.into_iter().filter_map(used).collect(),
+            inputs,
+            silent_owners: silence.owners.len(),
+            source_silent: silence.nothing.is_some(),
+            books_balanced: warning::imbalance(ledger).await?.is_none(),
         })
+    }
+
+    fn encode(&self, out: &mut Gauges<'_>) -> Result<(), Error> {
+        out.number("pending_deliveries", "Deliveries without an outcome", self.pending)?;
+        let by_cause = self.pending_by_cause.iter().map(|(cause, count)| (cause.name(), *count));
+        out.family("pending_deliveries_by_cause", "Deliveries without an outcome, by cause", "cause", by_cause)?;
+        let help = "When the oldest delivery without an outcome was made (0: there is none)";
+        out.time("oldest_pending_timestamp_seconds", help, self.oldest_pending)?;
+        out.number("held_items", "Items that are held and can be replayed", self.held)?;
+        let held_for = |reason: Reason| {
+            let of = self.held_by_reason.iter().find(|(name, _)| name == reason.name());
+            (reason.name(), of.map_or(0, |(_, count)| *count))
+        };
+        let by_reason = Reason::ALL.into_iter().map(held_for);
+        out.family("held_items_by_reason", "Items that are held and can be replayed, by reason", "reason", by_reason)?;
+        let help = "When the last regular run read its window to the end (0: never)";
+        out.time("last_success_timestamp_seconds", help, self.last_success)?;
+        let help = "When the last regular run ended, whatever came of it (0: never)";
+        out.time("last_run_timestamp_seconds", help, self.last_run.and_then(|(_, finished)| finished))?;
+        let ended = self.last_run.map(|(status, _)| status);
+        let statuses = ENDS.into_iter().map(|status| (status.name(), u64::from(ended == Some(status))));
+        out.family("last_run_status", "How the last regular run ended: 1 for its status", "status", statuses)?;
+        let help = "Everything received before it is recorded (0: nothing yet)";
+        out.time("watermark_timestamp_seconds", help, self.watermark)?;
+        let remotes = self.remotes.iter().map(|(name, ok)| (*name, u64::from(*ok)));
+        out.family("remote_up", "Whether a remote worked when it was last used", "remote", remotes)?;
+        let inputs = self.inputs.iter().map(|(input, good)| (input.name(), u64::from(*good)));
+        out.family("reload_ok", "Whether an input was good when it was last read", "input", inputs)?;
+        let owners = u64::try_from(self.silent_owners).unwrap_or(u64::MAX);
+        out.number("silent_owners", "Owners who had items on most days and have none any more", owners)?;
+        let help = "Whether the source brings nothing though it used to (1: yes)";
+        out.number("source_silent", help, u64::from(self.source_silent))?;
+        let help = "Whether the last run's account adds up (0: it does not)";
+        out.number("books_balanced", help, u64::from(self.books_balanced))?;
+        out.seconds("run_seconds", "Duration of the last regular run", self.run_seconds)
     }
 }
 
 fn seconds_of(run: &RunRecord) -> f64 {
     let took = run.finished.map(|finished| finished - run.started);
     took.and_then(|took| took.to_std().ok()).map_or(0.0, |took| took.as_secs_f64())
+}
+
+/// Writes gauges.
+struct Gauges<'a>(DescriptorEncoder<'a>);
+
+impl Gauges<'_> {
+    fn number(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
+        let help = format!("{help}.");
+        ConstGauge::new(counted(value)).encode(self.0.encode_descriptor(name, &help, None, MetricType::Gauge)?)
+    }
+
+    fn time(&mut self, name: &str, help: &str, value: Option<DateTime<Utc>>) -> Result<(), Error> {
+        let seconds = value.map_or(0, |instant| instant.timestamp());
+        self.number(name, help, u64::try_from(seconds).unwrap_or_default())
+    }
+
+    fn seconds(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
+        let help = format!("{help}.");
+        ConstGauge::new(value).encode(self.0.encode_descriptor(name, &help, None, MetricType::Gauge)?)
+    }
+
+    fn family<'v>(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl Iterator<Item = (&'v str, u64)>,
+    ) -> Result<(), Error> {
+        let mut values = values.peekable();
+        if values.peek().is_none() {
+            return Ok(());
+        }
+        let help = format!("{help}.");
+        let mut family = self.0.encode_descriptor(name, &help, None, MetricType::Gauge)?;
+        for (of, value) in values {
+            ConstGauge::new(counted(value)).encode(family.encode_family(&[(label, of)])?)?;
+        }
+        Ok(())
+    }
+}
+
+fn counted(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// What was read last; nothing while the ledger doesn't answer.
@@ -53,35 +167,18 @@ impl Open {
 }
 
 impl Collector for Open {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let read = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(read) = read else { return Ok(()) };
-        let seconds = |instant: Option<DateTime<Utc>>| instant.map_or(0, |instant| instant.timestamp());
-        let counted = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let gauges = [
-            ("pending_deliveries", "Deliveries without an outcome", counted(read.pending)),
-            ("held_items", "Items that are held and can be replayed", counted(read.held)),
-            (
-                "last_success_timestamp_seconds",
-                "When the last regular run read its window to the end (0: never)",
-                seconds(read.last_success),
-            ),
-            (
-                "watermark_timestamp_seconds",
-                "Everything received before it is recorded (0: nothing yet)",
-                seconds(read.watermark),
-            ),
-        ];
-        for (name, help, value) in gauges {
-            let help = format!("{help}.");
-            ConstGauge::new(value).encode(encoder.encode_descriptor(name, &help, None, MetricType::Gauge)?)?;
-        }
-        let help = "Duration of the last regular run.";
-        ConstGauge::new(read.run_seconds).encode(encoder.encode_descriptor(
-            "run_seconds",
-            help,
-            None,
-            MetricType::Gauge,
-        )?)
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
+        let read = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut out = Gauges(encoder);
+        let version = [("version", env!("CARGO_PKG_VERSION")), ("revision", revision())];
+        let help = "The program's version and revision; always 1.";
+        let mut family = out.0.encode_descriptor("build_info", help, None, MetricType::Gauge)?;
+        ConstGauge::new(1_i64).encode(family.encode_family(&version)?)?;
+        read.map_or(Ok(()), |read| read.encode(&mut out))
     }
+}
+
+/// The revision that the program was built from, where the build names it.
+fn revision() -> &'static str {
+    option_env!("WHATSAPP_ARCHIVER_REVISION").unwrap_or("unknown")
 }

@@ -41,21 +41,22 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn write_reports(&self, error: Option<&RunError>) -> Result<(), RunError> {
+    /// Writes what is due of the chain. The error is why it could not, as text.
+    async fn write_reports(&self, error: Option<&RunError>) -> Result<(), String> {
         let mut pipeline = self.clone();
         if matches!(error, Some(RunError::Staging(_))) {
             // It was tried often enough in this run.
             let once = RetryPolicy { attempts: 1, ..self.settings.retry };
             pipeline.retrier = Retrier::new(Arc::clone(&self.parts.clock), once, self.stop.clone());
         }
-        pipeline.claim_staging().await?;
+        pipeline.claim_staging().await.map_err(|error| error.to_string())?;
         let chain = Chain {
             ledger: self.parts.ledger.clone(),
             staging: Arc::clone(&self.parts.staging),
             clock: Arc::clone(&self.parts.clock),
             key: self.keeping.signing_key.clone(),
         };
-        chain.write_due(&pipeline.retrier).await.map_err(|error| RunError::Broken(error.to_string()))?;
+        chain.write_due(&pipeline.retrier).await.map_err(|error| error.to_string())?;
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ use super::prepare::{Preparer, Replay};
 use super::pull::Puller;
 use super::settle::settler;
 use super::sharing::Sharing;
-use super::{Order, Pipeline, RunError};
+use super::{Order, Pipeline, RunError, pending};
 use crate::failpoint;
 use crate::ledger::{Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
 use crate::report::Report;
@@ -285,29 +285,6 @@ async fn finish(
     };
     let frozen = serde_json::to_string(&report).map_err(|error| RunError::Broken(error.to_string()))?;
     ledger.finish_run(id, report.status, now, report.error.as_deref(), &frozen).await?;
-    log_finished(&report);
+    pending::log_end(ledger, &report).await?;
     Ok(RunFinished { report, error })
-}
-
-fn log_finished(report: &Report) {
-    let counts = &report.deliveries;
-    let seconds = report.finished.map_or(0, |finished| (finished - report.started).num_seconds());
-    if let Some(error) = &report.error {
-        tracing::error!(event = "run_finished", run.id = %report.run, run.status = report.status.name(), run.seconds = seconds, error = %error, "the run failed; what was staged is kept, and the next run goes on from there");
-        return;
-    }
-    tracing::info!(
-        event = "run_finished",
-        run.id = %report.run,
-        run.status = report.status.name(),
-        run.seconds = seconds,
-        items.available = report.items.available_from_source,
-        deliveries.available = counts.available_for_import,
-        deliveries.imported = counts.imported,
-        deliveries.partially_imported = counts.partially_imported,
-        deliveries.skipped_duplicate = counts.skipped_duplicate,
-        deliveries.failed = counts.failed,
-        deliveries.pending = counts.pending,
-        "the run ended"
-    );
 }

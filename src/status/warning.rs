@@ -118,6 +118,11 @@ pub async fn note_reload(
     ledger.remember(&input.place(), Some(&text)).await
 }
 
+/// Whether the last reading of an input went well.
+pub(crate) async fn is_in_force(ledger: &Ledger, input: Input) -> Result<bool, LedgerError> {
+    Ok(refused(ledger, input).await?.is_none())
+}
+
 async fn refused(ledger: &Ledger, input: Input) -> Result<Option<Refused>, LedgerError> {
     Ok(ledger.remembered(&input.place()).await?.and_then(|text| serde_json::from_str(&text).ok()))
 }
@@ -145,7 +150,7 @@ pub(super) async fn all(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>
 }
 
 /// The last run's account, where it doesn't add up.
-async fn imbalance(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
+pub(crate) async fn imbalance(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
     use RunStatus::{Complete, Failed, Incomplete};
     let last = ledger.latest_run(&RunKind::ALL, &[Complete, Incomplete, Failed]).await?;
     Ok(last.and_then(|run| {

@@ -12,14 +12,14 @@ use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote};
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{DeliveryState, ItemNo, Outcome, RunStatus};
-use whatsapp_archiver::metrics::CountedPage;
+use whatsapp_archiver::metrics::{CountedPage, Exposition};
 use whatsapp_archiver::pipeline::Order;
 use whatsapp_archiver::resolve::MailboxId;
 
 use crate::serve::seed::{Fate, SeedItem};
 use crate::serve::site::{Site, header, now, text};
 
-const DOCUMENTED: [(&str, &str, &[&str]); 13] = [
+const DOCUMENTED: [(&str, &str, &[&str]); 31] = [
     ("items", "counter", &["outcome"]),
     ("deliveries", "counter", &["outcome", "reason"]),
     ("staged_bytes", "counter", &[]),
@@ -33,7 +33,30 @@ const DOCUMENTED: [(&str, &str, &[&str]); 13] = [
     ("last_success_timestamp_seconds", "gauge", &[]),
     ("watermark_timestamp_seconds", "gauge", &[]),
     ("run_seconds", "gauge", &[]),
+    ("build_info", "gauge", &["version", "revision"]),
+    ("last_run_status", "gauge", &["status"]),
+    ("last_run_timestamp_seconds", "gauge", &[]),
+    ("remote_up", "gauge", &["remote"]),
+    ("reload_ok", "gauge", &["input"]),
+    ("held_items_by_reason", "gauge", &["reason"]),
+    ("pending_deliveries_by_cause", "gauge", &["cause"]),
+    ("oldest_pending_timestamp_seconds", "gauge", &[]),
+    ("silent_owners", "gauge", &[]),
+    ("source_silent", "gauge", &[]),
+    ("books_balanced", "gauge", &[]),
+    ("retries", "counter", &["remote"]),
+    ("process_cpu_seconds", "counter", &[]),
+    ("process_resident_memory_bytes", "gauge", &[]),
+    ("process_virtual_memory_bytes", "gauge", &[]),
+    ("process_open_fds", "gauge", &[]),
+    ("process_max_fds", "gauge", &[]),
+    ("process_start_time_seconds", "gauge", &[]),
 ];
+
+/// The usual metrics of a process have their usual names.
+fn prefix(name: &str) -> &'static str {
+    if name.starts_with("process_") { "" } else { "whatsapp_archiver_" }
+}
 
 /// The samples of a scrape: series with their labels, and values.
 struct Scrape {
@@ -43,7 +66,7 @@ struct Scrape {
 
 impl Scrape {
     async fn of(site: &Site) -> Self {
-        let reply = site.get("/metrics").await;
+        let reply = site.get_with("/metrics", &[("accept", "application/openmetrics-text")]).await;
         assert_eq!(reply.status, StatusCode::OK);
         let content_type = header(&reply.headers, "content-type");
         assert_eq!(content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -54,7 +77,7 @@ impl Scrape {
         assert!(text.ends_with("# EOF\n"));
         let samples = text.lines().filter(|line| !line.starts_with('#')).map(|line| {
             let (series, value) = line.rsplit_once(' ').unwrap();
-            (series.strip_prefix("whatsapp_archiver_").unwrap().to_owned(), value.parse().unwrap())
+            (series.strip_prefix("whatsapp_archiver_").unwrap_or(series).to_owned(), value.parse().unwrap())
         });
         Self { samples: samples.collect(), text }
     }
@@ -87,10 +110,13 @@ async fn names_kinds_and_labels_are_as_documented() {
     let site = Site::open().await;
     let client = HttpClient::build(&HttpOptions::default()).unwrap().observed_by(site.metrics.observer());
     client.send(Remote::Mailbox, client.get(site.url("/livez")), 1000).await.unwrap();
+    let remote = r#"{"ok":false,"since":"2026-11-22T02:00:00Z","detail":"it is away"}"#;
+    site.seed.ledger.remember("remote.mailbox", Some(remote)).await.unwrap();
     let scrape = Scrape::of(&site).await;
+    assert_eq!(scrape.count("remote_up{remote=\"mailbox\"}"), 0);
     let types: BTreeSet<&str> = scrape.text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let expected: Vec<String> =
-        DOCUMENTED.iter().map(|(name, kind, _)| format!("whatsapp_archiver_{name} {kind}")).collect();
+        DOCUMENTED.iter().map(|(name, kind, _)| format!("{}{name} {kind}", prefix(name))).collect();
     assert_eq!(types, expected.iter().map(String::as_str).collect());
 
     for series in scrape.samples.keys() {
@@ -170,7 +196,9 @@ async fn work_is_counted() {
         assert_eq!(scrape.count(series), count, "{series}");
     }
     assert!((scrape.value("throttled_seconds_total{remote=\"source\"}") - 1.5).abs() < 1e-9);
-    assert!(!scrape.text.contains("pending\"") && !scrape.text.contains("unknown"), "what is open has no outcome");
+    let of_open =
+        |series: &String| ["pending", "unknown"].iter().any(|state| series.contains(&format!("outcome=\"{state}\"")));
+    assert!(!scrape.samples.keys().any(of_open), "what is open has no outcome");
 }
 
 #[tokio::test]
@@ -263,7 +291,7 @@ async fn a_run_counts_what_its_report_tells() {
     let finished = app.pipeline(CancellationToken::new()).run(Order::Regular).await.unwrap();
     assert!(finished.error.is_none(), "{:?}", finished.error);
 
-    let scrape = Scrape::read(app.metrics.render(&app.ledger, app.clock.now()).await);
+    let scrape = Scrape::read(app.metrics.render(&app.ledger, app.clock.now(), Exposition::OpenMetrics).await);
     let report = finished.report;
     let counted = |outcome: &str| -> BTreeMap<String, u64> {
         let start = format!("deliveries_total{{outcome=\"{outcome}\",reason=\"");
@@ -287,12 +315,76 @@ async fn a_run_counts_what_its_report_tells() {
     assert_eq!(scrape.count("pending_deliveries"), report.deliveries.pending);
 
     app.pipeline(CancellationToken::new()).run(Order::Regular).await.unwrap();
-    let again = Scrape::read(app.metrics.render(&app.ledger, app.clock.now()).await);
+    let again = Scrape::read(app.metrics.render(&app.ledger, app.clock.now(), Exposition::OpenMetrics).await);
     for series in ["imported_bytes_total", "staged_bytes_total", "items_total{outcome=\"new\"}"] {
         assert_eq!(
             again.count(series),
             scrape.count(series),
             "{series}: nothing is new, so nothing is staged or imported"
         );
+    }
+}
+
+/// What most tools still read; `promtool` has no objection to it, nor to the rules and what they look at.
+#[tokio::test]
+async fn a_reader_that_asks_for_nothing_gets_text_without_a_flaw() {
+    let mut site = Site::open().await;
+    let client = HttpClient::build(&HttpOptions::default()).unwrap().observed_by(site.metrics.observer());
+    client.send(Remote::Mailbox, client.get(site.url("/livez")), 1000).await.unwrap();
+    site.seed.run(now(), RunStatus::Complete, &[SeedItem::new(Fate::Imported)]).await;
+    let reply = site.get("/metrics").await;
+    assert_eq!(header(&reply.headers, "content-type"), "text/plain; version=0.0.4; charset=utf-8");
+    let text = text(&reply);
+    assert!(!text.contains("# EOF"), "{text}");
+    let named =
+        |line: &str, kind: &str| line.strip_prefix(kind).and_then(|rest| rest.split(' ').next().map(str::to_owned));
+    let helped: BTreeSet<String> = text.lines().filter_map(|line| named(line, "# HELP ")).collect();
+    let typed: BTreeSet<String> = text.lines().filter_map(|line| named(line, "# TYPE ")).collect();
+    assert_eq!(helped, typed, "each metric has its help");
+    for counter in text.lines().filter(|line| line.starts_with("# TYPE ") && line.ends_with(" counter")) {
+        assert!(counter.ends_with("_total counter"), "{counter}");
+    }
+
+    // Every metric of the rules and of the dashboard is there.
+    for file in ["alerts.yaml", "dashboard.json"] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/monitoring").join(file);
+        let rules = std::fs::read_to_string(path).unwrap();
+        let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        let starts = rules.match_indices("whatsapp_archiver_").map(|(at, _)| at);
+        let names: BTreeSet<&str> = starts.map(|at| rules[at..].split(|c| !is_of_name(c)).next().unwrap()).collect();
+        assert!(names.len() > 8, "{file}: {names:?}");
+        for name in names.iter().filter(|name| !name.ends_with("remote_up")) {
+            assert!(text.contains(&format!("\n{name}")), "{file}: {name}");
+        }
+    }
+
+    let promtool = std::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn();
+    let mut promtool = promtool.expect("promtool is there: apt-get install prometheus");
+    std::io::Write::write_all(&mut promtool.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let told = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && told.is_empty(), "{}", String::from_utf8_lossy(&told));
+}
+
+#[test]
+fn each_alert_fires_on_its_fault_and_is_quiet_on_a_good_day() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/monitoring");
+    for arguments in [["check", "rules", "alerts.yaml"], ["test", "rules", "alerts.test.yaml"]] {
+        let ended = std::process::Command::new("promtool").args(arguments).current_dir(&folder).output();
+        let ended = ended.expect("promtool is there: apt-get install prometheus");
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+    }
+    // Each alert has its section in the runbook.
+    let rules = std::fs::read_to_string(folder.join("alerts.yaml")).unwrap();
+    let runbook = std::fs::read_to_string(folder.join("../../docs/runbook.md")).unwrap();
+    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 10);
+    for alert in alerts {
+        assert!(runbook.contains(&format!("\n## {alert}\n")), "{alert}");
     }
 }

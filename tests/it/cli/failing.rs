@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use super::{Trial, ended, program};
 
 #[test]
@@ -87,6 +89,18 @@ fn what_is_left_pending_and_a_run_that_failed_are_status_1() {
     let pending = trial.run(&["run", "--once"]);
     assert_eq!(pending.code, Some(1));
     assert!(pending.out.contains("incomplete") && pending.out.contains("failures"), "{}", pending.out);
+    // The log alone names cause, harm and remedy, at a level that somebody hears of, and is no flood.
+    let lines: Vec<Value> = pending.log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).collect::<Vec<_>>();
+    let (causes, ended) = (of("copies_pending"), of("run_finished"));
+    assert!(causes.len() <= 20 && causes.iter().all(|line| line["level"] == "WARN"), "{}", pending.log);
+    let causes: Vec<_> = causes.into_iter().filter(|line| line["cause"] == "mailbox").collect();
+    assert!(!causes.is_empty(), "{}", pending.log);
+    assert!(causes.iter().all(|line| line["error"].as_str().is_some_and(|error| !error.is_empty())), "{causes:?}");
+    assert!(causes.iter().all(|line| line["message"].as_str().unwrap().contains("check --mailbox")), "{causes:?}");
+    let counted: u64 = causes.iter().map(|line| line["deliveries"].as_u64().unwrap()).sum();
+    assert_eq!(ended.len(), 1);
+    assert_eq!((&ended[0]["level"], &ended[0]["pending.mailbox"]), (&"WARN".into(), &counted.into()), "{ended:?}");
     assert_eq!(trial.json(&["status", "--json"])["state"], "pending");
     assert_eq!(trial.json(&["status", "--json"])["remotes"]["mailbox"]["ok"], false);
 

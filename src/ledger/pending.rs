@@ -1,0 +1,121 @@
+//! Why deliveries are pending and items held: counted for logs, pages and metrics.
+
+use super::sql;
+use super::{Ledger, LedgerError, RunId};
+
+/// Why a delivery is pending. A closed list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PendingCause {
+    /// The user directory gave no answer for a participant.
+    Directory,
+    /// The mailbox did not take it.
+    Mailbox,
+    /// It may or may not have arrived, and is looked up first.
+    OutcomeUnknown,
+    /// The source doesn't have an attachment of it yet.
+    AttachmentAwaited,
+    /// Its turn has not come yet, or the run ended before it did.
+    NotSent,
+}
+
+impl PendingCause {
+    /// All causes.
+    pub const ALL: [Self; 5] =
+        [Self::Directory, Self::Mailbox, Self::OutcomeUnknown, Self::AttachmentAwaited, Self::NotSent];
+
+    /// The cause's name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Mailbox => "mailbox",
+            Self::OutcomeUnknown => "outcome_unknown",
+            Self::AttachmentAwaited => "attachment_awaited",
+            Self::NotSent => "not_sent",
+        }
+    }
+
+    fn from_name(name: &str) -> Self {
+        Self::ALL.into_iter().find(|cause| cause.name() == name).unwrap_or(Self::NotSent)
+    }
+}
+
+/// Pending deliveries that share a cause and its detail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PendingGroup {
+    /// Why.
+    pub cause: PendingCause,
+    /// The same in the words of the step that failed.
+    pub detail: Option<String>,
+    /// How many deliveries.
+    pub deliveries: u64,
+    /// Of how many mailboxes.
+    pub mailboxes: u64,
+    /// One of these.
+    pub mailbox: Option<String>,
+}
+
+/// The cause of a row of `deliveries` and `items`.
+const CAUSE: &str = "CASE
+    WHEN deliveries.target LIKE 'participant:%' THEN 'directory'
+    WHEN deliveries.state = 'unknown' THEN 'outcome_unknown'
+    WHEN items.state = 'awaiting_attachments' THEN 'attachment_awaited'
+    WHEN deliveries.mailbox_id IS NOT NULL AND deliveries.state = 'pending' AND deliveries.attempts > 0 THEN 'mailbox'
+    ELSE 'not_sent' END";
+
+const OPEN: &str = "FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+    WHERE deliveries.state IN ('ready', 'sending', 'unknown', 'pending')";
+
+impl Ledger {
+    /// What is pending in a run's account, by cause and detail, the most first.
+    pub async fn pending_groups(&self, run: &RunId, limit: u32) -> Result<Vec<PendingGroup>, LedgerError> {
+        let statement = format!(
+            "SELECT {CAUSE} AS cause, deliveries.detail AS detail, COUNT(*) AS deliveries,
+               COUNT(DISTINCT deliveries.mailbox_id) AS mailboxes, MIN(deliveries.mailbox) AS mailbox
+             {OPEN} AND deliveries.run_id = $1 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $2"
+        );
+        let rows = sql::query_of(statement).bind(run.0.clone()).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(PendingGroup {
+                    cause: PendingCause::from_name(&sql::get::<String>(row, "cause")?),
+                    detail: sql::get(row, "detail")?,
+                    deliveries: unsigned(sql::get(row, "deliveries")?),
+                    mailboxes: unsigned(sql::get(row, "mailboxes")?),
+                    mailbox: sql::get(row, "mailbox")?,
+                })
+            })
+            .collect()
+    }
+
+    /// How many deliveries are pending for each cause: of a run's account, or of the whole ledger.
+    pub async fn pending_by_cause(&self, run: Option<&RunId>) -> Result<Vec<(PendingCause, u64)>, LedgerError> {
+        let of_run = if run.is_some() { " AND deliveries.run_id = $1" } else { "" };
+        let mut query =
+            sql::query_of(format!("SELECT {CAUSE} AS cause, COUNT(*) AS deliveries {OPEN}{of_run} GROUP BY 1"));
+        if let Some(run) = run {
+            query = query.bind(run.0.clone());
+        }
+        let mut counts: Vec<(PendingCause, u64)> = PendingCause::ALL.map(|cause| (cause, 0)).to_vec();
+        for row in query.fetch_all(&self.pool).await? {
+            let cause = PendingCause::from_name(&sql::get::<String>(&row, "cause")?);
+            let deliveries = unsigned(sql::get(&row, "deliveries")?);
+            counts.iter_mut().filter(|(of, _)| *of == cause).for_each(|(_, count)| *count += deliveries);
+        }
+        Ok(counts)
+    }
+
+    /// How many items are held for each reason.
+    pub async fn held_by_reason(&self) -> Result<Vec<(String, u64)>, LedgerError> {
+        let rows = sqlx::query(
+            "SELECT COALESCE(reason, '') AS reason, COUNT(DISTINCT item_no) AS held FROM deliveries
+             WHERE state = 'failed' AND released IS NULL GROUP BY 1",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok((sql::get(row, "reason")?, unsigned(sql::get(row, "held")?)))).collect()
+    }
+}
+
+fn unsigned(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or_default()
+}
