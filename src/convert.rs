@@ -40,7 +40,7 @@ mod tests;
 mod vcard;
 
 /// The version of the converter: changed with every change of its output, recorded with each copy that is sent.
-pub const CONVERTER_VERSION: &str = "1";
+pub const CONVERTER_VERSION: &str = "2";
 
 /// An attachment of an item, as it was staged.
 #[derive(Debug, Clone)]
