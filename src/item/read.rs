@@ -379,8 +379,9 @@ mod tests {
     #[test]
     fn empty_content_is_the_bytes_of_an_empty_file_alone() {
         let inline = |fields: &str| {
-            let item =
-                read(&format!(r#"{{"id":7,"body":{{"messageTime":1763700000123,"attachment":[{{{fields}}}]}}}}"#));
+            let item = read(&format!(
+                r#"{{"id":7,"body":{{"messageTime":1763700000123,"attachment":[{{"name":"a",{fields}}}]}}}}"#
+            ));
             item.unwrap().attachments[0].inline
         };
         assert!(inline(r#""content":"aGk=""#));
@@ -400,7 +401,7 @@ mod tests {
     fn coordinates_are_kept_digit_by_digit() {
         let location = |latitude: &str, text: &str| {
             let body = format!(r#"{{"messageTime":1763700000123,"text":{text},"location":{{"latitude":{latitude}}}}}"#);
-            read(&format!(r#"{{"id":7,"body":{body}}}"#)).unwrap().location.unwrap().latitude
+            read(&format!(r#"{{"id":7,"body":{body}}}"#)).unwrap().location.and_then(|location| location.latitude)
         };
         // The second text has to be mended before it can be read.
         for text in [r#""hi""#, r#""\ud800""#] {
