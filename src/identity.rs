@@ -13,7 +13,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, Digester};
-use crate::item::{DeletionScope, Item, Kind, Participant};
+use crate::item::{DeletionScope, Item, Kind, Participant, StatedTime};
 
 /// The domain of every Message-ID: constant, and in a top-level domain that is never delegated (RFC 2606).
 const DOMAIN: &str = "whatsapp-archiver.invalid";
@@ -90,11 +90,11 @@ impl Identity {
         fields.participant(original.and_then(|original| original.sender.as_ref()));
         fields.optional(original.and_then(|original| original.text.as_deref()));
         fields.optional(original.and_then(|original| original.previous_text.as_deref()));
-        fields.number(original.and_then(|original| original.message_time));
+        fields.time(original.and_then(|original| original.message_time));
 
         let call = item.call.as_ref();
-        fields.number(call.and_then(|call| call.start_time));
-        fields.number(call.and_then(|call| call.end_time));
+        fields.time(call.and_then(|call| call.start_time));
+        fields.time(call.and_then(|call| call.end_time));
         fields.optional(call.and_then(|call| call.call_status.as_deref()));
         fields.number(call.and_then(|call| call.call_duration_in_millis));
         fields.optional(call.and_then(|call| call.call_type.as_deref()));
@@ -236,6 +236,10 @@ impl Fields {
 
     fn number(&mut self, number: Option<i64>) {
         self.optional(number.map(|number| number.to_string()).as_deref());
+    }
+
+    fn time(&mut self, time: Option<StatedTime>) {
+        self.number(time.map(|time| time.millis));
     }
 
     fn participant(&mut self, participant: Option<&Participant>) {

@@ -11,14 +11,19 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 
 pub(crate) mod characters;
+mod json;
 pub mod participant;
 pub(crate) mod phone_number;
 pub mod raw;
 pub mod read;
+mod reading;
 pub mod text;
+mod time;
 
 pub use participant::{Participant, ParticipantKind, Person};
 pub use phone_number::PhoneNumber;
+pub use reading::OtherField;
+pub use time::StatedTime;
 
 /// TeleMessage's own number of an item: 64 bits, ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,10 +62,10 @@ pub enum Product {
 impl Product {
     /// The product of a `sourceType`.
     pub fn from_source_type(source_type: &str) -> Self {
-        match source_type {
+        match source_type.trim().to_ascii_uppercase().as_str() {
             "WHATSAPP_ARCHIVER" => Self::PhoneArchiver,
             "WHATSAPP_CLOUD_ARCHIVER" => Self::CloudArchiver,
-            other => Self::Other(other.to_owned()),
+            _ => Self::Other(source_type.to_owned()),
         }
     }
 
@@ -116,7 +121,7 @@ pub enum DeletionScope {
 }
 
 /// The item's own time, and where it comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageTime {
     /// The time in force.
     pub at: DateTime<Utc>,
@@ -124,9 +129,16 @@ pub struct MessageTime {
     pub substituted: Option<ImpossibleTime>,
 }
 
-/// The `messageTime` that could not be used, in epoch milliseconds; `None` where it is missing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ImpossibleTime(pub Option<i64>);
+/// Why a time of an item could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImpossibleTime {
+    /// The item has none.
+    Missing,
+    /// It is no time that a WhatsApp message can have, in epoch milliseconds.
+    Impossible(i64),
+    /// It can't be read; as it came.
+    Unreadable(String),
+}
 
 /// Which way an item went, seen from its owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,7 +257,10 @@ pub struct Item {
     pub encrypted: bool,
     /// The attachments, in order.
     pub attachments: Vec<AttachmentDeclaration>,
-    /// Of an item of an unknown type: all of it as JSON, indented, without the bytes of its attachments.
+    /// What the item holds besides, as it came: fields that the archive doesn't know, and values that it can't read.
+    pub other: Vec<OtherField>,
+    /// Of an item of an unknown type, or with many other fields: all of it as JSON, indented, without the bytes of its
+    /// attachments.
     pub whole: Option<Bytes>,
 }
 

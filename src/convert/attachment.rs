@@ -8,7 +8,7 @@ use super::people::display_text;
 use super::{MailAttachment, MissingAttachment, StagedAttachment};
 use crate::digest::Digest;
 use crate::identity::MessageId;
-use crate::item::{AttachmentDeclaration, Item};
+use crate::item::{AttachmentDeclaration, Item, Kind};
 
 /// The largest picture that the body shows itself, in bytes, and how many of them at most.
 const INLINE_BYTES: usize = 1024 * 1024;
@@ -102,7 +102,8 @@ fn item_file<'a>(item: &'a Item, index: usize, names: &mut Names) -> Option<File
 
 /// The whole item, where it is attached.
 pub(super) fn attached_item(item: &Item) -> Option<&Bytes> {
-    item.whole.as_ref().filter(|whole| whole.len() > ITEM_BYTES)
+    let is_shown_whole = |whole: &&Bytes| matches!(item.kind, Kind::Unknown(_)) && whole.len() <= ITEM_BYTES;
+    item.whole.as_ref().filter(|whole| !is_shown_whole(whole))
 }
 
 impl File<'_> {

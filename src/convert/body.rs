@@ -244,11 +244,16 @@ fn chat_name(item: &Item) -> String {
 
 fn notices(item: &Item, files: &[File<'_>], subject: &str) -> Vec<String> {
     let mut notices = Vec::new();
-    if let Some(ImpossibleTime(millis)) = item.time.substituted {
-        let own = millis.map_or_else(
-            || "The item has no time of its own".to_owned(),
-            |millis| format!("The item's own time is impossible ({millis} in epoch milliseconds)"),
-        );
+    if let Some(own) = &item.time.substituted {
+        let own = match own {
+            ImpossibleTime::Missing => "The item has no time of its own".to_owned(),
+            ImpossibleTime::Impossible(millis) => {
+                format!("The item's own time is impossible ({millis} in epoch milliseconds)")
+            }
+            ImpossibleTime::Unreadable(shown) => {
+                format!("The item's own time can't be read: {}", display_text(shown, 500))
+            }
+        };
         notices.push(format!("{own}; the time at which the archiver received it stands in its place."));
     }
     let missing = files.iter().filter(|file| matches!(file.content, Content::Absent { .. })).count();

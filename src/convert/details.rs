@@ -5,7 +5,7 @@
 use super::attachment::{Content, File, ITEM_BYTES};
 use super::kind;
 use super::people::{People, display_text};
-use super::section::{Fact, Look, Passage, PeopleList, Section, duration, utc_of_millis};
+use super::section::{Fact, Look, Passage, PeopleList, Section, duration, utc_of_stated};
 use crate::item::raw::{CallInfo, Event, Location, OriginalMessageData, Quoted};
 use crate::item::text::printable;
 use crate::item::{Item, Kind, Participant};
@@ -33,6 +33,7 @@ pub(super) fn references(item: &Item, people: &People<'_>) -> Vec<Section> {
         item.quoted.as_ref().and_then(|quoted| quote(quoted, people)),
         item.original.as_ref().and_then(|original| original_section(original, people, item)),
         raw_fields(item),
+        other_fields(item),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -42,6 +43,7 @@ fn quote(quoted: &Quoted, people: &People<'_>) -> Option<Section> {
         "In reply to",
         facts([
             ("From", participant(quoted.sender.as_ref(), people)),
+            ("Sent", quoted.message_time.map(utc_of_stated)),
             ("WhatsApp message id", line(quoted.message_id.as_deref())),
         ]),
     )
@@ -55,8 +57,8 @@ fn call(call: &CallInfo) -> Option<Section> {
         facts([
             ("Status", status),
             ("Type", line(call.call_type.as_deref()).map(|call_type| call_type.to_lowercase())),
-            ("Started", call.start_time.map(utc_of_millis)),
-            ("Ended", call.end_time.map(utc_of_millis)),
+            ("Started", call.start_time.map(utc_of_stated)),
+            ("Ended", call.end_time.map(utc_of_stated)),
             ("Duration", call.call_duration_in_millis.map(duration)),
         ]),
     )
@@ -96,7 +98,7 @@ fn original_section(original: &OriginalMessageData, people: &People<'_>, item: &
             ("Edit", number),
             ("Read state", line(original.read_status.as_deref())),
             ("From", participant(original.sender.as_ref(), people)),
-            ("Sent", original.message_time.map(utc_of_millis)),
+            ("Sent", original.message_time.map(utc_of_stated)),
             ("WhatsApp message id", line(original.message_id.as_deref())),
         ]),
     )
@@ -152,6 +154,26 @@ fn raw_fields(item: &Item) -> Option<Section> {
     };
     section.passages.extend(passage(label, cut));
     section.filled()
+}
+
+/// What the item holds besides: fields that the archive doesn't know, and values that it can't read. An item that is shown
+/// whole shows them already.
+fn other_fields(item: &Item) -> Option<Section> {
+    if matches!(item.kind, Kind::Unknown(_)) {
+        return None;
+    }
+    let mut room = ITEM_BYTES;
+    let facts = item.other.iter().map_while(|other| {
+        room = room.checked_sub(other.path.len() + other.raw.len())?;
+        let label = display_text(&other.path, 200);
+        let label = if other.is_unreadable { format!("{label} (can't be read)") } else { label };
+        Some(Fact::new(label, display_text(&other.shown(), VALUE_CHARACTERS)))
+    });
+    let mut facts: Vec<Fact> = facts.collect();
+    if item.whole.is_some() {
+        facts.push(Fact::new("All fields", "all of the item as it came is attached"));
+    }
+    Section::new("Other fields", facts).filled()
 }
 
 /// The first `bytes` of a text, or a few less, so that no character is cut.

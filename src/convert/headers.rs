@@ -17,8 +17,12 @@ const VALUE_CHARACTERS: usize = 500;
 pub(super) fn of(item: &Item, missing: &[MissingAttachment]) -> Vec<(&'static str, String)> {
     let owner = item.owner.as_ref().map(number_or_value);
     let received = item.received.map(|received| received.to_rfc3339_opts(SecondsFormat::Millis, true));
-    let substituted = item.time.substituted.map(|ImpossibleTime(millis)| {
-        let own = millis.map_or_else(|| "missing".to_owned(), |millis| millis.to_string());
+    let substituted = item.time.substituted.as_ref().map(|own| {
+        let own = match own {
+            ImpossibleTime::Missing => "missing".to_owned(),
+            ImpossibleTime::Impossible(millis) => millis.to_string(),
+            ImpossibleTime::Unreadable(shown) => format!("can't be read: {}", display_text(shown, VALUE_CHARACTERS)),
+        };
         format!("messageTime {own}; the receiving time stands in its place")
     });
     let attachments = item.attachments.len().max(missing.len());

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use chrono::{DateTime, Utc};
 
 use crate::digits::grouped;
+use crate::item::StatedTime;
 
 /// A labelled value, on one line.
 pub(super) struct Fact {
@@ -89,12 +90,13 @@ pub(super) fn utc(instant: DateTime<Utc>) -> String {
     format!("{} UTC", instant.naive_utc())
 }
 
-/// The same of epoch milliseconds; those that name no instant of the calendar as they came.
-pub(super) fn utc_of_millis(millis: i64) -> String {
-    const LAST_YEAR: i32 = 9999;
-    let instant = DateTime::from_timestamp_millis(millis);
-    let instant = instant.filter(|instant| (0..=LAST_YEAR).contains(&chrono::Datelike::year(instant)));
-    instant.map_or_else(|| format!("{millis} (epoch milliseconds)"), utc)
+/// The same of a time that the item states; one that is impossible as it came.
+pub(super) fn utc_of_stated(time: StatedTime) -> String {
+    match (time.instant(), time.millis) {
+        (Some(instant), _) => utc(instant),
+        (None, 0) => "0, no possible time".to_owned(),
+        (None, millis) => format!("{millis}, impossible (epoch milliseconds)"),
+    }
 }
 
 /// A duration for the reader; a negative one as it came.
@@ -121,9 +123,11 @@ mod tests {
 
     #[test]
     fn times_durations_and_sizes_are_exact() {
-        assert_eq!(utc_of_millis(1_763_700_000_123), "2025-11-21 04:40:00.123 UTC");
-        assert_eq!(utc_of_millis(1_763_700_000_000), "2025-11-21 04:40:00 UTC");
-        assert_eq!(utc_of_millis(i64::MAX), "9223372036854775807 (epoch milliseconds)");
+        let stated = |millis, is_possible| utc_of_stated(StatedTime { millis, is_possible });
+        assert_eq!(stated(1_763_700_000_123, true), "2025-11-21 04:40:00.123 UTC");
+        assert_eq!(stated(1_763_700_000_000, true), "2025-11-21 04:40:00 UTC");
+        assert_eq!(stated(1_763_700_000, false), "1763700000, impossible (epoch milliseconds)");
+        assert_eq!(stated(0, false), "0, no possible time");
         assert_eq!(duration(0), "0 s");
         assert_eq!(duration(65_250), "1 min 5.250 s");
         assert_eq!(duration(3_723_000), "1 h 2 min 3 s");

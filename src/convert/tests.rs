@@ -230,3 +230,25 @@ fn no_file_is_declared_as_outlook_s_envelope() {
         message_of(json!({"messageType": "APP_MESSAGE", "attachment": declared["attachment"]}), &[b"x\x9f>\"x"]);
     assert_eq!(message.mail.attachments[0].content_type, "application/octet-stream");
 }
+
+#[test]
+fn what_the_archive_does_not_know_stands_under_other_fields() {
+    let body = json!({"messageType": "APP_MESSAGE", "text": "", "survey": {"title": "Bäckerei?", "options": [{"name": "Rye"}]},
+        "callInfo": {"startTime": "noon", "endTime": 0, "lines": 3}});
+    let (item, message) = message_of(body, &[]);
+    assert!(item.whole.is_none() && message.mail.attachments.is_empty());
+    for shown in
+        ["Other fields", "survey", "Bäckerei?", "Rye", "callInfo.lines: 3", "callInfo.startTime (can't be read): noon"]
+    {
+        assert!(message.mail.text.contains(shown), "{shown}: {}", message.mail.text);
+    }
+    assert!(!message.mail.text.contains("1970") && message.mail.html.contains("Rye"));
+}
+
+#[test]
+fn many_other_fields_are_attached_whole() {
+    let (_, message) = message_of(json!({"messageType": "APP_MESSAGE", "blob": "x".repeat(50_000)}), &[]);
+    assert!(message.mail.text.len() < 30_000);
+    let [whole] = message.mail.attachments.as_slice() else { panic!("{:?}", message.mail.attachments) };
+    assert!(whole.bytes.len() > 50_000);
+}

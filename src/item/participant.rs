@@ -5,34 +5,24 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::phone_number::{PhoneNumber, has_digit, mask, read_lid};
+use super::reading::{Object, OtherField};
 
 /// What a participant's value is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ParticipantKind {
     /// A phone number.
     #[default]
     Phone,
-    /// A name of letters and digits, such as a business sender.
+    /// A name of letters and digits, such as a business sender; and whatever else isn't said to be a phone number.
     Alphanumeric,
-}
-
-impl<'de> Deserialize<'de> for ParticipantKind {
-    /// `ALPHANUMERIC` is a name; a number is what anything else is most likely to be.
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match super::raw::lenient_text(deserializer)?.as_deref() {
-            Some("ALPHANUMERIC") => Self::Alphanumeric,
-            _ => Self::Phone,
-        })
-    }
 }
 
 /// A participant as TeleMessage names it: `{value, type}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(expecting = "a participant, which is an object of value and type")]
 pub struct Participant {
     /// The number or name, as it came.
-    #[serde(default, deserialize_with = "text_or_nothing")]
+    #[serde(default)]
     pub value: String,
     /// What the value is.
     #[serde(rename = "type", default)]
@@ -81,22 +71,28 @@ fn is_bare_number(value: &str) -> bool {
     !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) && !value.starts_with("00")
 }
 
-fn text_or_nothing<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    Ok(super::raw::lenient_text(deserializer)?.unwrap_or_default())
+/// Reads a participant; `None` where it has no value. A type that isn't listed is shown as it came, and its value is never
+/// taken for a phone number.
+pub(super) fn read_participant(mut object: Object<'_>, others: &mut Vec<OtherField>) -> Option<Participant> {
+    let value = object.text("value", others).filter(|value| !value.trim().is_empty());
+    let kind = if object.is_one_of("type", &["PHONE"]) || !object.has("type") {
+        ParticipantKind::Phone
+    } else {
+        object.is_one_of("type", &["ALPHANUMERIC"]);
+        ParticipantKind::Alphanumeric
+    };
+    object.finish(others);
+    Some(Participant { value: value?, kind })
 }
 
 /// What TeleMessage knows of a participant (`participantEnrichments`).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default, expecting = "what is known of a participant, which is an object")]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Person {
     /// Given name.
-    #[serde(deserialize_with = "super::raw::lenient_text")]
     pub first_name: Option<String>,
     /// Family name.
-    #[serde(deserialize_with = "super::raw::lenient_text")]
     pub last_name: Option<String>,
     /// The e-mail address property that names a mailbox (automatic user mapping).
-    #[serde(deserialize_with = "super::raw::lenient_text")]
     pub email: Option<String>,
 }
 

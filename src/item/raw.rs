@@ -1,248 +1,115 @@
 //! `RawMessage`: an item as TeleMessage sends it, field by field.
 //!
-//! Lenient where the contract is silent (a number as text, a null list), strict where a wrong guess would misdate or
-//! misdirect an item. Unknown fields are ignored; every nullable field may be absent.
+//! Lenient where the contract is silent (a number as text, one object for a list of one), strict where a wrong guess would
+//! misdate or misdirect an item. Whatever isn't read is collected as it came.
 
-use std::collections::BTreeMap;
-use std::marker::PhantomData;
+use chrono::{DateTime, Utc};
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
-use super::participant::{Participant, Person};
-
-/// The most participants, or attachments, that an item may name: ten times as many as the largest group has. Bounds the
-/// memory and the look-ups of one item.
-const MAX_ENTRIES: usize = 10_000;
-
-/// The envelope of one item.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(expecting = "an item, which is an object")]
-#[serde(rename_all = "camelCase")]
-pub struct RawMessage {
-    /// TeleMessage's number of the item.
-    #[serde(deserialize_with = "integer")]
-    pub id: i64,
-    /// When TeleMessage received it, in epoch milliseconds.
-    #[serde(default, deserialize_with = "lenient_integer")]
-    pub gateway_received_date: Option<i64>,
-    /// The network it was captured on.
-    #[serde(default, deserialize_with = "lenient_text")]
-    pub network_type: Option<String>,
-    /// The product that captured it.
-    #[serde(default, deserialize_with = "lenient_text")]
-    pub source_type: Option<String>,
-    /// Set where the content is encrypted. Whatever it holds, it can't be read.
-    #[serde(default, deserialize_with = "is_set")]
-    pub security_content: bool,
-    /// The item itself.
-    pub body: RawBody,
-}
-
-/// The item itself.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(expecting = "the item's `body`, which is an object")]
-#[serde(rename_all = "camelCase")]
-#[expect(missing_docs, reason = "the names are TeleMessage's own; Item documents what they mean")]
-pub struct RawBody {
-    #[serde(default, deserialize_with = "lenient_text")]
-    pub message_id: Option<String>,
-    #[serde(default, deserialize_with = "lenient_text")]
-    pub message_type: Option<String>,
-    #[serde(default, deserialize_with = "lenient_text")]
-    pub message_status: Option<String>,
-    #[serde(default, deserialize_with = "lenient_integer")]
-    pub message_time: Option<i64>,
-    #[serde(default, deserialize_with = "lenient_text")]
-    pub direction: Option<String>,
-    #[serde(default)]
-    pub owner: Option<Participant>,
-    #[serde(default)]
-    pub sender: Option<Participant>,
-    #[serde(default, deserialize_with = "bounded_list")]
-    pub recipients: Vec<Option<Participant>>,
-    #[serde(default, deserialize_with = "bounded_map")]
-    pub participant_enrichments: BTreeMap<String, Option<Person>>,
-    #[serde(default, deserialize_with = "lenient_text")]
-    pub subject: Option<String>,
-    #[serde(default, deserialize_with = "lenient_text")]
-    pub text: Option<String>,
-    #[serde(default, deserialize_with = "nullable")]
-    pub group_message: bool,
-    #[serde(default, deserialize_with = "lenient_text")]
-    pub group_id: Option<String>,
-    #[serde(default, deserialize_with = "lenient_text")]
-    pub group_name: Option<String>,
-    #[serde(default)]
-    pub group_data: Option<GroupData>,
-    #[serde(default, rename = "threadID", deserialize_with = "lenient_text")]
-    pub thread_id: Option<String>,
-    #[serde(default, deserialize_with = "lenient_text")]
-    pub thread_name: Option<String>,
-    #[serde(default)]
-    pub call_info: Option<CallInfo>,
-    #[serde(default)]
-    pub original_message_data: Option<OriginalMessageData>,
-    #[serde(default)]
-    pub event: Option<Event>,
-    #[serde(default)]
-    pub location: Option<Location>,
-    #[serde(default)]
-    pub quoted: Option<Quoted>,
-    #[serde(default, deserialize_with = "nullable")]
-    pub view_once: bool,
-    #[serde(default, deserialize_with = "nullable")]
-    pub forwarded: bool,
-    #[serde(default, deserialize_with = "bounded_list")]
-    pub attachment: Vec<RawAttachment>,
-}
-
-/// `groupData`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(expecting = "`groupData`, which is an object")]
-#[serde(default)]
-pub struct GroupData {
-    /// The group's id.
-    #[serde(deserialize_with = "lenient_text")]
-    pub id: Option<String>,
-    /// The group's name.
-    #[serde(deserialize_with = "lenient_text")]
-    pub name: Option<String>,
-    /// `BROADCAST` for a broadcast list.
-    #[serde(rename = "type", deserialize_with = "lenient_text")]
-    pub kind: Option<String>,
-}
+use super::json::{self, Fields};
+use super::participant::{Participant, Person, read_participant};
+use super::reading::{self, Object, OtherField, Reading, unreadable};
+use super::time::{self, StatedTime};
 
 /// `callInfo`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(expecting = "`callInfo`, which is an object")]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallInfo {
-    /// When the call began, in epoch milliseconds.
-    #[serde(deserialize_with = "lenient_integer")]
-    pub start_time: Option<i64>,
-    /// When it ended, in epoch milliseconds.
-    #[serde(deserialize_with = "lenient_integer")]
-    pub end_time: Option<i64>,
+    /// When the call began.
+    pub start_time: Option<StatedTime>,
+    /// When it ended.
+    pub end_time: Option<StatedTime>,
     /// "1" answered, "2" missed, "3" failed, "4" voice mail, "5" rejected, "6" busy, "7" blocked, "8" answered elsewhere.
-    #[serde(deserialize_with = "lenient_text")]
     pub call_status: Option<String>,
     /// How long it took, in milliseconds.
-    #[serde(deserialize_with = "lenient_integer")]
     pub call_duration_in_millis: Option<i64>,
     /// `VOICE` or `VIDEO`.
-    #[serde(deserialize_with = "lenient_text")]
     pub call_type: Option<String>,
 }
 
 /// `originalMessageData`: the message that was deleted or edited.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(expecting = "`originalMessageData`, which is an object")]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OriginalMessageData {
     /// WhatsApp's id of the original.
-    #[serde(deserialize_with = "lenient_text")]
     pub message_id: Option<String>,
     /// Who sent the original.
     pub sender: Option<Participant>,
     /// Its text (after an edit: the new text).
-    #[serde(deserialize_with = "lenient_text")]
     pub text: Option<String>,
     /// Its text before an edit.
-    #[serde(deserialize_with = "lenient_text")]
     pub previous_text: Option<String>,
-    /// When the original was sent, in epoch milliseconds.
-    #[serde(deserialize_with = "lenient_integer")]
-    pub message_time: Option<i64>,
+    /// When the original was sent.
+    pub message_time: Option<StatedTime>,
     /// `READ`, `UNREAD` or `UNKNOWN`.
-    #[serde(deserialize_with = "lenient_text")]
     pub read_status: Option<String>,
 }
 
 /// `event`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(expecting = "`event`, which is an object")]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Event {
     /// `DeleteChat`, `ClearChat`, `Reaction`, `Join`, `Leave`, `Remove`, `Create`, `Rename` or `ChangeProfileImage`.
-    #[serde(rename = "type", deserialize_with = "lenient_text")]
     pub kind: Option<String>,
     /// Who did it.
     pub actor: Option<Participant>,
     /// To whom.
-    #[serde(deserialize_with = "members")]
     pub members: Vec<Participant>,
     /// The emoji of a reaction; empty where one was taken back.
-    #[serde(deserialize_with = "lenient_text")]
     pub emoji: Option<String>,
     /// WhatsApp's id of the message reacted to.
-    #[serde(deserialize_with = "lenient_text")]
     pub target_message_id: Option<String>,
     /// Who sent the message reacted to.
     pub target_sender: Option<Participant>,
     /// The value before a change.
-    #[serde(deserialize_with = "lenient_text")]
     pub old_value: Option<String>,
     /// The value after it.
-    #[serde(deserialize_with = "lenient_text")]
     pub new_value: Option<String>,
 }
 
 /// `location`. Coordinates are kept as the text they came in, so that no digit is lost or made up.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(expecting = "`location`, which is an object")]
-#[serde(default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Location {
     /// Degrees north.
-    #[serde(deserialize_with = "verbatim")]
     pub latitude: Option<String>,
     /// Degrees east.
-    #[serde(deserialize_with = "verbatim")]
     pub longitude: Option<String>,
     /// The place's name.
-    #[serde(deserialize_with = "lenient_text")]
     pub name: Option<String>,
     /// The place's address.
-    #[serde(deserialize_with = "lenient_text")]
     pub address: Option<String>,
 }
 
 /// `quoted`: the message a reply answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(expecting = "`quoted`, which is an object")]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Quoted {
     /// WhatsApp's id of that message.
-    #[serde(deserialize_with = "lenient_text")]
     pub message_id: Option<String>,
     /// Who sent it.
     pub sender: Option<Participant>,
     /// Its text.
-    #[serde(deserialize_with = "lenient_text")]
     pub text: Option<String>,
+    /// When it was sent.
+    pub message_time: Option<StatedTime>,
 }
 
-/// One of `attachment`. The bytes of `content` are passed over here: they can be large, and are read where they are used.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(expecting = "an attachment, which is an object")]
-#[serde(rename_all = "camelCase", default)]
-#[expect(missing_docs, reason = "the names are TeleMessage's own; AttachmentDeclaration documents what they mean")]
-pub struct RawAttachment {
-    #[serde(deserialize_with = "lenient_text")]
-    pub name: Option<String>,
-    #[serde(deserialize_with = "lenient_text")]
-    pub content_type: Option<String>,
-    #[serde(deserialize_with = "lenient_integer")]
-    pub attachment_size: Option<i64>,
-    #[serde(deserialize_with = "lenient_text")]
-    pub digest: Option<String>,
-    pub content: InlineContent,
+/// `groupData`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct GroupData {
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) is_broadcast: bool,
+}
+
+/// One of `attachment`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RawAttachment {
+    pub(super) name: Option<String>,
+    pub(super) content_type: Option<String>,
+    pub(super) attachment_size: Option<i64>,
+    pub(super) digest: Option<String>,
+    pub(super) content: InlineContent,
 }
 
 /// What `content` is, without its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum InlineContent {
+pub(super) enum InlineContent {
     /// Null or missing: the bytes are fetched.
     #[default]
     Absent,
@@ -252,244 +119,308 @@ pub enum InlineContent {
     Present,
 }
 
-impl<'de> Deserialize<'de> for InlineContent {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Content;
-        impl<'de> Visitor<'de> for Content {
-            type Value = InlineContent;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("base64 text")
-            }
-            fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-                let blank = value.bytes().all(|byte| byte.is_ascii_whitespace());
-                Ok(if blank { InlineContent::Blank } else { InlineContent::Present })
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(InlineContent::Absent)
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(InlineContent::Present)
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(InlineContent::Present)
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(InlineContent::Present)
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(InlineContent::Present)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                while list.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(InlineContent::Present)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(InlineContent::Present)
-            }
-        }
-        deserializer.deserialize_any(Content)
+impl RawAttachment {
+    /// Whether nothing is declared.
+    pub(super) fn is_nothing(&self) -> bool {
+        let Self { name, content_type, attachment_size, digest, content } = self;
+        let texts = [name, content_type, digest];
+        texts.into_iter().flatten().all(|text| text.trim().is_empty())
+            && attachment_size.is_none()
+            && *content != InlineContent::Present
     }
 }
 
-/// A value that may be null: null is the default.
-fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+/// Reads the parts of an item's body and collects what isn't read.
+pub(super) struct Parts<'a> {
+    pub(super) body: Object<'a>,
+    pub(super) others: Vec<OtherField>,
+    pub(super) staged_at: DateTime<Utc>,
+    /// The message's time, in epoch milliseconds.
+    pub(super) message_millis: Option<i64>,
 }
 
-/// A list of at most [`MAX_ENTRIES`]; null is an empty one.
-fn bounded_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
-    struct List<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
-        type Value = Vec<T>;
+impl<'a> Parts<'a> {
+    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        self.body.text(name, &mut self.others)
+    }
 
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a sequence")
+    pub(super) fn flag(&mut self, name: &'static str) -> bool {
+        self.body.flag(name, &mut self.others)
+    }
+
+    /// The text of the message: also lines, and the text of an object that has one.
+    pub(super) fn message_text(&mut self) -> String {
+        if let Some(text) = self.body.text_alone("text") {
+            return text;
         }
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(Vec::new())
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            let mut entries = Vec::new();
-            while let Some(entry) = list.next_element()? {
-                if entries.len() >= MAX_ENTRIES {
-                    return Err(too_many());
+        let path = self.body.path_of("text");
+        match self.body.reading("text", |raw| reading::lines(raw).map(|text| (text, None)).or_else(|| text_within(raw)))
+        {
+            Reading::Read((text, rest)) => {
+                if let Some(rest) = rest {
+                    Object::new(path, rest).finish(&mut self.others);
                 }
-                entries.push(entry);
+                text
             }
-            Ok(entries)
+            Reading::Absent => String::new(),
+            Reading::Unreadable(raw) => {
+                unreadable(&mut self.others, path, raw);
+                String::new()
+            }
         }
     }
-    deserializer.deserialize_any(List(PhantomData))
-}
 
-/// A map of at most [`MAX_ENTRIES`]; null is an empty one.
-fn bounded_map<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, T>, D::Error> {
-    struct Map<T>(PhantomData<T>);
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
-        type Value = BTreeMap<String, T>;
+    pub(super) fn participant(&mut self, name: &'static str) -> Option<Participant> {
+        participant_of(&mut self.body, name, &mut self.others)
+    }
 
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a map")
-        }
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(BTreeMap::new())
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut entries = BTreeMap::new();
-            while let Some((key, entry)) = map.next_entry()? {
-                if entries.len() >= MAX_ENTRIES {
-                    return Err(too_many());
+    pub(super) fn participants(&mut self, name: &'static str) -> Vec<Participant> {
+        participants_of(&mut self.body, name, &mut self.others)
+    }
+
+    /// `participantEnrichments`. Keys are participants as JSON text; one that isn't is taken for the bare value.
+    /// The third of each is the raw value.
+    pub(super) fn people(&mut self) -> Vec<(Participant, Person, &'a str)> {
+        const NAME: &str = "participantEnrichments";
+        let Some(people) = self.body.object(NAME, &mut self.others) else { return Vec::new() };
+        let mut read = Vec::new();
+        for (key, raw) in people.into_fields() {
+            let path = format!("{NAME}.{key}");
+            let participant = match Fields::read(key.trim()) {
+                Some(fields) => read_participant(Object::new(path.clone(), fields), &mut self.others),
+                None => Some(Participant::phone(key)),
+            };
+            if json::is_hollow(raw) {
+                continue;
+            }
+            match (participant, Fields::read(reading::only(raw))) {
+                (Some(participant), Some(fields)) => {
+                    let mut person = Object::new(path, fields);
+                    let others = &mut self.others;
+                    let known = Person {
+                        first_name: person.text("firstName", others),
+                        last_name: person.text("lastName", others),
+                        email: person.text("email", others),
+                    };
+                    person.finish(others);
+                    read.push((participant, known, raw));
                 }
-                entries.insert(key, entry);
+                _ => unreadable(&mut self.others, path, raw),
             }
-            Ok(entries)
         }
+        read
     }
-    deserializer.deserialize_any(Map(PhantomData))
-}
 
-fn too_many<E: serde::de::Error>() -> E {
-    E::invalid_length(MAX_ENTRIES + 1, &"at most 10000 participants or attachments in one item")
-}
-
-/// A list of participants; null entries and a null list are passed over.
-fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Participant>, D::Error> {
-    let members: Vec<Option<Participant>> = bounded_list(deserializer)?;
-    Ok(members.into_iter().flatten().collect())
-}
-
-/// Whether there is anything but null.
-fn is_set<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    Ok(Option::<IgnoredAny>::deserialize(deserializer)?.is_some())
-}
-
-/// An integer that must be there.
-fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    lenient_integer(deserializer)?.ok_or_else(|| {
-        serde::de::Error::invalid_type(serde::de::Unexpected::Other("something else"), &"an integer of 64 bits")
-    })
-}
-
-/// An integer, as a number or as text; anything else (null, a fraction, a list) counts as missing.
-pub(super) fn lenient_integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    struct Integer;
-    impl<'de> Visitor<'de> for Integer {
-        type Value = Option<i64>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("an integer of 64 bits")
+    /// `groupData`. What of it differs from `groupId` and `groupName` is shown by itself.
+    pub(super) fn group_data(&mut self, group_id: Option<&str>, group_name: Option<&str>) -> GroupData {
+        let others = &mut self.others;
+        let Some(mut data) = self.body.object("groupData", others) else { return GroupData::default() };
+        let read = GroupData {
+            id: data.text_beside("id", group_id, others),
+            name: data.text_beside("name", group_name, others),
+            is_broadcast: data.is_one_of("type", &["BROADCAST"]),
+        };
+        if !read.is_broadcast {
+            data.is_one_of("type", &["GROUP"]);
         }
-        fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-            Ok(Some(value))
-        }
-        fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-            Ok(i64::try_from(value).ok())
-        }
-        fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-            // Larger floats are not exact, so they name no instant and no size.
-            const EXACT: f64 = 9_007_199_254_740_992.0;
-            #[expect(clippy::cast_possible_truncation, reason = "whole and within the exact range")]
-            Ok((value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i64))
-        }
-        fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-            Ok(value.trim().parse().ok())
-        }
-        fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(None)
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            Ok(None)
-        }
+        data.finish(others);
+        read
     }
-    deserializer.deserialize_any(Integer)
-}
 
-/// Text; a number or a flag as its text, null, a list or an object as missing.
-pub(super) fn lenient_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    struct Text;
-    impl<'de> Visitor<'de> for Text {
-        type Value = Option<String>;
-
-        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("text")
-        }
-        fn visit_str<E>(self, value: &str) -> Result<Self::Value, E> {
-            Ok(Some(value.to_owned()))
-        }
-        fn visit_string<E>(self, value: String) -> Result<Self::Value, E> {
-            Ok(Some(value))
-        }
-        fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-            Ok(Some(value.to_string()))
-        }
-        fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-            Ok(Some(value.to_string()))
-        }
-        fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-            Ok(Some(value.to_string()))
-        }
-        fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-            Ok(Some(value.to_string()))
-        }
-        fn visit_unit<E>(self) -> Result<Self::Value, E> {
-            Ok(None)
-        }
-        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-            while list.next_element::<IgnoredAny>()?.is_some() {}
-            Ok(None)
-        }
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            Ok(None)
-        }
+    pub(super) fn call(&mut self) -> Option<CallInfo> {
+        let (others, staged_at) = (&mut self.others, self.staged_at);
+        let mut call = self.body.object("callInfo", others)?;
+        let read = CallInfo {
+            start_time: stated_time(&mut call, "startTime", others, staged_at),
+            end_time: stated_time(&mut call, "endTime", others, staged_at),
+            call_status: call.text("callStatus", others),
+            call_duration_in_millis: call.read("callDurationInMillis", others, reading::integer),
+            call_type: call.text("callType", others),
+        };
+        call.finish(others);
+        Some(read)
     }
-    deserializer.deserialize_any(Text)
-}
 
-/// Text; a number or a flag as it is written, null, a list or an object as missing.
-fn verbatim<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let Some(raw) = Option::<Box<RawValue>>::deserialize(deserializer)? else { return Ok(None) };
-    match raw.get().as_bytes().first() {
-        Some(b'"') => serde_json::from_str(raw.get()).map_err(serde::de::Error::custom),
-        Some(b'{' | b'[') | None => Ok(None),
-        Some(_) => Ok(Some(raw.get().to_owned())),
+    pub(super) fn original(&mut self) -> Option<OriginalMessageData> {
+        let (others, staged_at) = (&mut self.others, self.staged_at);
+        let mut original = self.body.object("originalMessageData", others)?;
+        let read = OriginalMessageData {
+            message_id: original.text("messageId", others),
+            sender: participant_of(&mut original, "sender", others),
+            text: original.text("text", others),
+            previous_text: original.text("previousText", others),
+            message_time: stated_time(&mut original, "messageTime", others, staged_at),
+            read_status: original
+                .text("readStatus", others)
+                .map(|status| listed(&status, &["READ", "UNREAD", "UNKNOWN"])),
+        };
+        original.finish(others);
+        Some(read)
+    }
+
+    pub(super) fn event(&mut self) -> Option<Event> {
+        const TYPES: [&str; 9] = [
+            "DeleteChat",
+            "ClearChat",
+            "Reaction",
+            "Join",
+            "Leave",
+            "Remove",
+            "Create",
+            "Rename",
+            "ChangeProfileImage",
+        ];
+        let others = &mut self.others;
+        let mut event = self.body.object("event", others)?;
+        let read = Event {
+            kind: event.text("type", others).map(|kind| listed(&kind, &TYPES)),
+            actor: participant_of(&mut event, "actor", others),
+            members: participants_of(&mut event, "members", others),
+            emoji: event.text("emoji", others),
+            target_message_id: event.text("targetMessageId", others),
+            target_sender: participant_of(&mut event, "targetSender", others),
+            old_value: event.text("oldValue", others),
+            new_value: event.text("newValue", others),
+        };
+        event.finish(others);
+        Some(read)
+    }
+
+    pub(super) fn location(&mut self) -> Option<Location> {
+        let others = &mut self.others;
+        let mut location = self.body.object("location", others)?;
+        let read = Location {
+            latitude: location.text("latitude", others),
+            longitude: location.text("longitude", others),
+            name: location.text("name", others),
+            address: location.text("address", others),
+        };
+        location.finish(others);
+        Some(read)
+    }
+
+    pub(super) fn quoted(&mut self) -> Option<Quoted> {
+        let (others, staged_at) = (&mut self.others, self.staged_at);
+        let mut quoted = self.body.object("quoted", others)?;
+        let read = Quoted {
+            message_id: quoted.text("messageId", others),
+            sender: participant_of(&mut quoted, "sender", others),
+            text: quoted.text("text", others),
+            message_time: stated_time(&mut quoted, "messageTime", others, staged_at),
+        };
+        quoted.finish(others);
+        Some(read)
+    }
+
+    /// `attachment`. Places are kept, because bytes are fetched by them; a bare value is the name of a file.
+    pub(super) fn attachments(&mut self) -> Vec<RawAttachment> {
+        let Some(raw) = self.body.raw("attachment") else { return Vec::new() };
+        let path = self.body.path_of("attachment");
+        let (others, sent) = (&mut self.others, self.message_millis);
+        let attachment = |(index, raw): (usize, &str)| match (Fields::read(raw), reading::text(raw)) {
+            (Some(fields), _) => attachment(Object::new(format!("{path}[{index}]"), fields), sent, others),
+            (None, name @ Some(_)) if raw != "null" => RawAttachment { name, ..RawAttachment::default() },
+            _ => {
+                if !json::is_hollow(raw) {
+                    unreadable(others, format!("{path}[{index}]"), raw);
+                }
+                RawAttachment::default()
+            }
+        };
+        reading::list(raw).into_iter().enumerate().map(attachment).collect()
     }
 }
 
-/// The bytes of inline attachments: `body.attachment[n].content` as base64 text, `None` where an attachment has none.
-#[derive(Debug, Default, Deserialize)]
-pub struct InlineContents {
-    #[serde(default)]
-    body: InlineBody,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct InlineBody {
-    #[serde(default, deserialize_with = "nullable")]
-    attachment: Vec<InlineAttachment>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct InlineAttachment {
-    #[serde(default, deserialize_with = "lenient_text")]
-    content: Option<String>,
-}
-
-impl InlineContents {
-    /// The base64 text of each attachment, in order.
-    pub fn into_base64(self) -> impl Iterator<Item = Option<String>> {
-        self.body.attachment.into_iter().map(|attachment| attachment.content)
+/// One attachment. Its date is shown by itself where it isn't the message's.
+fn attachment(mut object: Object<'_>, sent: Option<i64>, others: &mut Vec<OtherField>) -> RawAttachment {
+    if let Some(raw) = object.take("attachmentDate")
+        && time::millis(raw).is_none_or(|date| Some(date) != sent)
+    {
+        object.put_back("attachmentDate", raw);
     }
+    let content = match object.take("content") {
+        None | Some("null") => InlineContent::Absent,
+        Some(raw) if json::is_hollow(raw) => InlineContent::Blank,
+        Some(_) => InlineContent::Present,
+    };
+    let read = RawAttachment {
+        name: object.text("name", others),
+        content_type: object.text("contentType", others),
+        attachment_size: object.read("attachmentSize", others, reading::integer),
+        digest: object.text("digest", others),
+        content,
+    };
+    object.finish(others);
+    read
+}
+
+/// The base64 text of each of `attachment`, in order.
+pub(super) fn inline_contents(body: &str) -> Vec<Option<String>> {
+    let attachments = Fields::read(body).and_then(|mut fields| fields.take("attachment"));
+    let Some(attachments) = attachments.filter(|raw| !json::is_hollow(raw)) else { return Vec::new() };
+    let content = |raw| Fields::read(raw)?.take("content").filter(|raw| *raw != "null").and_then(reading::text);
+    reading::list(attachments).into_iter().map(content).collect()
+}
+
+/// The text within an object, as another interface of WhatsApp gives it, and what else the object holds.
+fn text_within(raw: &str) -> Option<(String, Option<Fields<'_>>)> {
+    let mut fields = Fields::read(raw)?;
+    let text = ["body", "text"].into_iter().find_map(|name| {
+        let found = fields.take(name)?;
+        reading::text(found).or_else(|| {
+            fields.0.push((name.into(), found));
+            None
+        })
+    })?;
+    Some((text, Some(fields)))
+}
+
+/// The listed name that a value is in another case, else the value.
+pub(super) fn listed(value: &str, names: &[&str]) -> String {
+    let name = names.iter().find(|name| name.eq_ignore_ascii_case(value.trim()));
+    name.map_or_else(|| value.to_owned(), |name| (*name).to_owned())
+}
+
+fn stated_time(
+    object: &mut Object<'_>,
+    name: &'static str,
+    others: &mut Vec<OtherField>,
+    staged_at: DateTime<Utc>,
+) -> Option<StatedTime> {
+    object.read(name, others, time::millis).map(|millis| StatedTime::new(millis, staged_at))
+}
+
+/// One participant; the first of several, with all of them shown as they came.
+fn participant_of(object: &mut Object<'_>, name: &'static str, others: &mut Vec<OtherField>) -> Option<Participant> {
+    let path = object.path_of(name);
+    let raw = object.raw(name)?;
+    let list = reading::list(raw);
+    if list.len() > 1 {
+        object.put_back(name, raw);
+    }
+    list.first().and_then(|raw| participant(raw, path, others))
+}
+
+/// A list of participants; a single one is a list of one, and what is absent is passed over.
+fn participants_of(object: &mut Object<'_>, name: &'static str, others: &mut Vec<OtherField>) -> Vec<Participant> {
+    let path = object.path_of(name);
+    let Some(raw) = object.raw(name) else { return Vec::new() };
+    let places = reading::list(raw).into_iter().enumerate();
+    places.filter_map(|(place, raw)| participant(raw, format!("{path}[{place}]"), others)).collect()
+}
+
+/// A participant as an object, or its bare value.
+fn participant(raw: &str, path: String, others: &mut Vec<OtherField>) -> Option<Participant> {
+    if json::is_hollow(raw) {
+        return None;
+    }
+    if let Some(fields) = Fields::read(raw) {
+        return read_participant(Object::new(path, fields), others);
+    }
+    let Some(text) = reading::text(raw) else {
+        unreadable(others, path, raw);
+        return None;
+    };
+    let inner = text.trim();
+    if Fields::read(inner).is_some() { participant(inner, path, others) } else { Some(Participant::phone(text)) }
 }

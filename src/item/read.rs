@@ -1,21 +1,22 @@
 //! Raw JSON to [`Item`]: the one place that decides whether an item can be read at all.
 
-use std::borrow::Cow;
+use std::fmt;
 
 use bytes::Bytes;
-use chrono::{DateTime, Duration, TimeZone as _, Utc};
-use serde::de::DeserializeOwned;
+use chrono::{DateTime, Utc};
 
-use super::raw::{
-    GroupData, InlineContent, InlineContents, RawAttachment, RawBody, RawMessage, lenient_integer, lenient_text,
-};
-use super::text::mend_json;
+use super::json::{self, Fields};
+use super::raw::{self, Event, GroupData, InlineContent, Parts, RawAttachment, listed};
+use super::reading::{self, Object, OtherField, Reading, unreadable};
 use super::{
     AttachmentDeclaration, Chat, ChatName, DeletionScope, Direction, ImpossibleTime, Item, ItemId, Kind, MessageTime,
-    Participant, Product,
+    Participant, Product, time,
 };
 use crate::digest::Digest;
 use crate::json_fault::JsonFault;
+
+/// How many bytes of other fields an item may have before all of it is kept for the reader.
+const MAX_OTHER_BYTES: usize = 8 * 1024;
 
 /// Why an item can't be read. It is counted as `malformed`; its raw bytes stay staged.
 #[derive(Debug, thiserror::Error)]
@@ -23,156 +24,243 @@ pub enum Malformed {
     /// Not JSON, or not of the contract's form.
     #[error("the item is not a RawMessage: {0}")]
     NotARawMessage(#[source] JsonFault),
+    /// Participants are given, and none of them can be read.
+    #[error("nobody can tell whose the item is: none of its participants can be read")]
+    NoParticipant,
     /// Neither the message's own time nor the receiving time is possible.
     #[error(
-        "the item has no possible time: messageTime {message_time:?}, gatewayReceivedDate {received:?} (epoch milliseconds)"
+        "the item has no possible time: messageTime {}, gatewayReceivedDate {}",
+        InWords(message_time),
+        InWords(received)
     )]
     NoTime {
-        /// `messageTime`, in epoch milliseconds.
-        message_time: Option<i64>,
-        /// `gatewayReceivedDate`, in epoch milliseconds.
-        received: Option<i64>,
+        /// Why `messageTime` is none.
+        message_time: ImpossibleTime,
+        /// Why `gatewayReceivedDate` is none.
+        received: ImpossibleTime,
     },
+}
+
+/// Why a time is none, without a word of what can't be read.
+struct InWords<'a>(&'a ImpossibleTime);
+
+impl fmt::Display for InWords<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ImpossibleTime::Missing => f.write_str("is missing"),
+            ImpossibleTime::Impossible(millis) => write!(f, "is {millis} (epoch milliseconds), which is impossible"),
+            ImpossibleTime::Unreadable(_) => f.write_str("can't be read"),
+        }
+    }
 }
 
 impl Item {
     /// Reads an item from its raw bytes. `staged_at`, the time at which the item was first staged, tells which times lie
     /// in the future; it is recorded with the item, so that reading it again gives the same result.
     pub fn read(raw: &[u8], staged_at: DateTime<Utc>) -> Result<Self, Malformed> {
-        let message: RawMessage = parse(raw).map_err(Malformed::NotARawMessage)?;
-        let mut item = Self::from_raw(message, staged_at)?;
-        if matches!(item.kind, Kind::Unknown(_)) {
-            item.whole = whole(raw);
+        let text = json::cleaned(raw).map_err(|error| Malformed::NotARawMessage(error.into()))?;
+        let mut envelope = Object::new(String::new(), expected(&text, "an item, which is an object")?);
+        let Reading::Read(id) = envelope.reading("id", reading::integer) else {
+            return Err(not_a_raw_message("the item's `id`, which is an integer of 64 bits"));
+        };
+        let body = expected(envelope.take("body").unwrap_or_default(), "the item's `body`, which is an object")?;
+        let mut parts =
+            Parts { body: Object::new(String::new(), body), others: Vec::new(), staged_at, message_millis: None };
+        let (received, time) = times(&mut envelope, &mut parts)?;
+        parts.message_millis = Some(time.at.timestamp_millis());
+        envelope.is_one_of("typ", &["RawMessage"]);
+        let others = &mut parts.others;
+        let (network_type, source_type) = (envelope.text("networkType", others), envelope.text("sourceType", others));
+        let encrypted = envelope.raw("securityContent").is_some_and(|raw| raw != "false");
+        let mut item = from_body(ItemId(id), time, &mut parts)?;
+        item.received = received;
+        item.product = Product::from_source_type(source_type.as_deref().unwrap_or_default());
+        item.encrypted = encrypted;
+        let is_unknown = matches!(item.kind, Kind::Unknown(_));
+        if let Some(network) = network_type.as_deref().filter(|_| !is_unknown && network_type != source_type) {
+            parts.others.push(said("networkType", network));
+        }
+        item.network_type = network_type;
+        envelope.finish(&mut parts.others);
+        parts.body.finish(&mut parts.others);
+        item.other = parts.others;
+        let other_bytes: usize = item.other.iter().map(|other| other.path.len() + other.raw.len()).sum();
+        if is_unknown || other_bytes > MAX_OTHER_BYTES {
+            item.whole = Some(whole(&text));
         }
         Ok(item)
     }
+}
 
-    fn from_raw(raw: RawMessage, staged_at: DateTime<Utc>) -> Result<Self, Malformed> {
-        let RawMessage { id, gateway_received_date, network_type, source_type, security_content, body } = raw;
-        let received = possible_time(gateway_received_date, staged_at);
-        let time = match (possible_time(body.message_time, staged_at), received) {
-            (Some(at), _) => MessageTime { at, substituted: None },
-            (None, Some(at)) => MessageTime { at, substituted: Some(ImpossibleTime(body.message_time)) },
-            (None, None) => {
-                return Err(Malformed::NoTime { message_time: body.message_time, received: gateway_received_date });
-            }
-        };
-        let kind = kind_of(&body);
-        let chat = chat_of(&body);
-        let people = people_of(&body);
-        Ok(Self {
-            id: ItemId(id),
-            received,
-            product: Product::from_source_type(source_type.as_deref().unwrap_or_default()),
-            network_type,
-            message_id: filled(body.message_id).unwrap_or_else(|| id.to_string()),
-            message_type: body.message_type.unwrap_or_default(),
-            kind,
-            time,
-            direction: match body.direction.as_deref() {
-                Some("IN") => Some(Direction::In),
-                Some("OUT") => Some(Direction::Out),
-                _ => None,
-            },
-            owner: body.owner.filter(has_value),
-            sender: body.sender.filter(has_value),
-            recipients: body.recipients.into_iter().flatten().filter(has_value).collect(),
-            people,
-            subject: filled(body.subject),
-            text: body.text.unwrap_or_default(),
-            chat,
-            thread_id: filled(body.thread_id),
-            thread_name: filled(body.thread_name),
-            call: body.call_info,
-            original: body.original_message_data,
-            event: body.event,
-            location: body.location,
-            quoted: body.quoted,
-            view_once: body.view_once,
-            forwarded: body.forwarded,
-            message_status: filled(body.message_status),
-            encrypted: security_content,
-            attachments: body.attachment.into_iter().map(declaration).collect(),
-            whole: None,
-        })
+/// The item without what its envelope says.
+fn from_body(id: ItemId, time: MessageTime, parts: &mut Parts<'_>) -> Result<Item, Malformed> {
+    let (owner, sender) = (parts.participant("owner"), parts.participant("sender"));
+    let recipients = parts.participants("recipients");
+    let (message_id, message_type) = (parts.text("messageId"), parts.text("messageType").unwrap_or_default());
+    let (subject, text) = (filled(parts.text("subject")), parts.message_text());
+    let direction = direction(&mut parts.body);
+    let event = parts.event();
+    let is_group = parts.flag("groupMessage");
+    let group_id = filled(parts.text("groupId"));
+    let group_name = filled(parts.text("groupName"));
+    let group_data = parts.group_data(group_id.as_deref(), group_name.as_deref());
+    let message_type = listed(&message_type, &MESSAGE_TYPES);
+    let kind = kind_of(&Signs {
+        message_id: message_id.as_deref().unwrap_or_default(),
+        message_type: &message_type,
+        event: event.as_ref(),
+        is_status_post: is_status_post(subject.as_deref(), group_id.as_deref(), &recipients),
+    });
+    let item = Item {
+        id,
+        received: None,
+        product: Product::from_source_type(""),
+        network_type: None,
+        message_id: filled(message_id).unwrap_or_else(|| id.to_string()),
+        message_type,
+        kind,
+        time,
+        direction,
+        owner,
+        sender,
+        recipients,
+        people: Vec::new(),
+        subject,
+        text,
+        chat: chat_of(is_group, group_id, group_name, group_data),
+        thread_id: filled(parts.text("threadID")),
+        thread_name: filled(parts.text("threadName")),
+        call: parts.call(),
+        original: parts.original(),
+        event,
+        location: parts.location(),
+        quoted: parts.quoted(),
+        view_once: parts.flag("viewOnce"),
+        forwarded: parts.flag("forwarded"),
+        message_status: filled(parts.text("messageStatus")),
+        encrypted: false,
+        attachments: declarations(parts.attachments()),
+        other: Vec::new(),
+        whole: None,
+    };
+    let is_lost = |other: &OtherField| {
+        other.is_unreadable && ["owner", "sender", "recipients"].iter().any(|name| other.path.starts_with(name))
+    };
+    if item.participants().is_empty() && parts.others.iter().any(is_lost) {
+        return Err(Malformed::NoParticipant);
+    }
+    Ok(with_people(item, parts))
+}
+
+/// Puts in what is known of the participants. What is said of anybody else has no other place.
+fn with_people(mut item: Item, parts: &mut Parts<'_>) -> Item {
+    let people = parts.people();
+    let named = [
+        item.quoted.as_ref().and_then(|quoted| quoted.sender.as_ref()),
+        item.original.as_ref().and_then(|original| original.sender.as_ref()),
+        item.event.as_ref().and_then(|event| event.target_sender.as_ref()),
+    ];
+    let named = item.participants().into_iter().chain(named.into_iter().flatten());
+    let named: std::collections::HashSet<_> = named.map(Participant::key).collect();
+    for (participant, _, raw) in people.iter().filter(|(participant, ..)| !named.contains(&participant.key())) {
+        let path = format!("participantEnrichments.{}", participant.value);
+        parts.others.push(OtherField { path, raw: (*raw).to_owned(), is_unreadable: false });
+    }
+    drop(named);
+    item.people = people.into_iter().map(|(participant, person, _)| (participant, person)).collect();
+    item
+}
+
+/// The receiving time, and the message's time with what stands in its place.
+fn times(envelope: &mut Object<'_>, parts: &mut Parts<'_>) -> Result<(Option<DateTime<Utc>>, MessageTime), Malformed> {
+    let staged_at = parts.staged_at;
+    let stated = |reading: Reading<'_, i64>| match reading {
+        Reading::Read(millis) => time::possible(millis, staged_at).ok_or(ImpossibleTime::Impossible(millis)),
+        Reading::Absent => Err(ImpossibleTime::Missing),
+        Reading::Unreadable(raw) => Err(ImpossibleTime::Unreadable(json::shown(raw))),
+    };
+    let own = stated(parts.body.reading("messageTime", time::millis));
+    let received_raw = envelope.raw("gatewayReceivedDate");
+    let received = stated(
+        received_raw.map_or(Reading::Absent, |raw| time::millis(raw).map_or(Reading::Unreadable(raw), Reading::Read)),
+    );
+    if let (Err(_), Some(raw)) = (&received, received_raw) {
+        unreadable(&mut parts.others, "gatewayReceivedDate".to_owned(), raw);
+    }
+    match (own, received) {
+        (Ok(at), received) => Ok((received.ok(), MessageTime { at, substituted: None })),
+        (Err(own), Ok(at)) => Ok((Some(at), MessageTime { at, substituted: Some(own) })),
+        (Err(message_time), Err(received)) => Err(Malformed::NoTime { message_time, received }),
     }
 }
 
 /// The item's number alone, for an item that can't be read otherwise.
 pub fn peek_id(raw: &[u8]) -> Option<ItemId> {
-    #[derive(serde::Deserialize)]
-    struct Id {
-        #[serde(default, deserialize_with = "lenient_integer")]
-        id: Option<i64>,
-    }
-    parse::<Id>(raw).ok()?.id.map(ItemId)
+    peek(raw, "id", reading::integer).map(ItemId)
 }
 
 /// The receiving time alone (`gatewayReceivedDate`), where it is possible for an item that was staged at `staged_at`.
 pub fn peek_received(raw: &[u8], staged_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Received {
-        #[serde(default, deserialize_with = "lenient_integer")]
-        gateway_received_date: Option<i64>,
-    }
-    possible_time(parse::<Received>(raw).ok()?.gateway_received_date, staged_at)
+    time::possible(peek(raw, "gatewayReceivedDate", time::millis)?, staged_at)
 }
 
 /// The product alone (`sourceType`), where the item names one.
 pub fn peek_product(raw: &[u8]) -> Option<Product> {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Captured {
-        #[serde(default, deserialize_with = "lenient_text")]
-        source_type: Option<String>,
-    }
-    parse::<Captured>(raw).ok()?.source_type.map(|source_type| Product::from_source_type(&source_type))
+    peek(raw, "sourceType", reading::text).map(|source_type| Product::from_source_type(&source_type))
+}
+
+fn peek<T>(raw: &[u8], name: &str, reader: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    let text = json::cleaned(raw).ok()?;
+    let found = Fields::read(reading::only(text.trim()))?.take(name)?;
+    reader(found).filter(|_| !json::is_hollow(found))
 }
 
 /// The base64 text of each attachment's inline content, in order.
 pub fn inline_contents(raw: &[u8]) -> Result<Vec<Option<String>>, Malformed> {
-    let contents: InlineContents = parse(raw).map_err(Malformed::NotARawMessage)?;
-    Ok(contents.into_base64().collect())
+    let text = json::cleaned(raw).map_err(|error| Malformed::NotARawMessage(error.into()))?;
+    let mut fields = expected(&text, "an item, which is an object")?;
+    Ok(raw::inline_contents(reading::only(fields.take("body").unwrap_or_default())))
 }
 
-/// Parses JSON that may hold invalid UTF-8, lone surrogates, bare control characters or the same key twice (the last one counts). The strict
-/// parser goes first: it is right nearly always, and several times as fast.
-fn parse<T: DeserializeOwned>(raw: &[u8]) -> Result<T, JsonFault> {
-    let strict = match serde_json::from_slice(raw) {
-        Ok(parsed) => return Ok(parsed),
-        Err(error) => error,
-    };
-    let text: Cow<'_, str> = String::from_utf8_lossy(raw);
-    let mended = mend_json(&text);
-    if let Ok(parsed) = serde_json::from_str(&mended) {
-        return Ok(parsed);
-    }
-    let value: serde_json::Value = serde_json::from_str(&mended)?;
-    serde_json::from_value(value).map_err(|error| {
-        let (mended, strict) = (JsonFault::from(error), JsonFault::from(strict));
-        // The strict parser knows the place, where it stumbled over the same.
-        if strict.says_the_same_as(&mended) { strict } else { mended }
-    })
+/// The fields of an object, or of the only one of a list.
+fn expected<'a>(json: &'a str, what: &'static str) -> Result<Fields<'a>, Malformed> {
+    let json = json.trim();
+    Fields::read(reading::only(json)).ok_or_else(|| not_a_raw_message(what))
 }
 
-/// An instant that a WhatsApp message can have: from 2009, when WhatsApp began, to two days after it was staged.
-fn possible_time(millis: Option<i64>, staged_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let instant = Utc.timestamp_millis_opt(millis?).single()?;
-    let first = Utc.with_ymd_and_hms(2009, 1, 1, 0, 0, 0).single()?;
-    (first..=staged_at + Duration::days(2)).contains(&instant).then_some(instant)
+fn not_a_raw_message(expected: &'static str) -> Malformed {
+    Malformed::NotARawMessage(JsonFault::expected(expected))
 }
 
-fn has_value(participant: &Participant) -> bool {
-    !participant.value.trim().is_empty()
+/// A text of the item that has no other place.
+fn said(name: &str, text: &str) -> OtherField {
+    let raw = serde_json::Value::from(text).to_string();
+    OtherField { path: name.to_owned(), raw, is_unreadable: false }
 }
 
 fn filled(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.trim().is_empty())
 }
 
-fn kind_of(body: &RawBody) -> Kind {
-    let message_id = body.message_id.as_deref().unwrap_or_default();
+fn direction(body: &mut Object<'_>) -> Option<Direction> {
+    if body.is_one_of("direction", &["IN"]) {
+        return Some(Direction::In);
+    }
+    body.is_one_of("direction", &["OUT"]).then_some(Direction::Out)
+}
+
+const MESSAGE_TYPES: [&str; 6] = ["APP_MESSAGE", "MULTIMEDIA_MESSAGE", "EVENT", "CALL_LOG", "VOICE_CALL", "VIDEO_CALL"];
+
+/// What tells an item's kind.
+struct Signs<'a> {
+    message_id: &'a str,
+    message_type: &'a str,
+    event: Option<&'a Event>,
+    is_status_post: bool,
+}
+
+fn kind_of(signs: &Signs<'_>) -> Kind {
+    let message_id = signs.message_id;
     if message_id.starts_with("DELETE_FOR_ME-") {
         return Kind::Deletion(DeletionScope::ForMe);
     }
@@ -185,10 +273,10 @@ fn kind_of(body: &RawBody) -> Kind {
     if let Some(edited) = message_id.strip_prefix("EDIT-") {
         return Kind::Edit(edited.rsplit_once('-').and_then(|(_, number)| number.parse().ok()));
     }
-    match body.message_type.as_deref().unwrap_or_default() {
-        "EVENT" => event_kind(body.event.as_ref().and_then(|event| event.kind.as_deref()).unwrap_or_default()),
+    match signs.message_type {
+        "EVENT" => event_kind(signs.event.and_then(|event| event.kind.as_deref()).unwrap_or_default()),
         "CALL_LOG" | "VOICE_CALL" | "VIDEO_CALL" => Kind::Call,
-        "APP_MESSAGE" | "MULTIMEDIA_MESSAGE" if is_status_post(body) => Kind::StatusPost,
+        "APP_MESSAGE" | "MULTIMEDIA_MESSAGE" if signs.is_status_post => Kind::StatusPost,
         "APP_MESSAGE" | "MULTIMEDIA_MESSAGE" => Kind::Message,
         other => Kind::Unknown(other.to_owned()),
     }
@@ -203,51 +291,56 @@ fn event_kind(event_type: &str) -> Kind {
     }
 }
 
-fn is_status_post(body: &RawBody) -> bool {
+fn is_status_post(subject: Option<&str>, group_id: Option<&str>, recipients: &[Participant]) -> bool {
     const STATUS_CHAT: &str = "status@broadcast";
-    body.subject.as_deref().is_some_and(|subject| subject.starts_with("STATUS - "))
-        || body.group_id.as_deref() == Some(STATUS_CHAT)
-        || body.recipients.iter().flatten().any(|recipient| recipient.value == STATUS_CHAT)
+    subject.is_some_and(|subject| subject.starts_with("STATUS - "))
+        || group_id == Some(STATUS_CHAT)
+        || recipients.iter().any(|recipient| recipient.value == STATUS_CHAT)
 }
 
 /// Any of `groupName`, `groupId` and `groupData` makes a group of it, whatever `groupMessage` says.
-fn chat_of(body: &RawBody) -> Chat {
-    let GroupData { id: data_id, name: data_name, kind } = body.group_data.clone().unwrap_or_default();
-    let name = ChatName {
-        id: filled(body.group_id.clone()),
-        data_id: filled(data_id),
-        name: filled(body.group_name.clone()).or_else(|| filled(data_name)),
-    };
-    if kind.as_deref() == Some("BROADCAST") {
+fn chat_of(is_group: bool, group_id: Option<String>, group_name: Option<String>, data: GroupData) -> Chat {
+    let name = ChatName { id: group_id, data_id: filled(data.id), name: group_name.or_else(|| filled(data.name)) };
+    if data.is_broadcast {
         Chat::Broadcast(name)
-    } else if body.group_message || name != ChatName::default() {
+    } else if is_group || name != ChatName::default() {
         Chat::Group(name)
     } else {
         Chat::Direct
     }
 }
 
-/// Keys are participants as JSON text; one that isn't is taken for the bare value.
-fn people_of(body: &RawBody) -> Vec<(Participant, super::Person)> {
-    let people = body.participant_enrichments.iter();
-    people
-        .filter_map(|(key, person)| {
-            let participant = serde_json::from_str(key).unwrap_or_else(|_| Participant::phone(key.as_str()));
-            Some((participant, person.clone()?))
-        })
-        .collect()
+/// All of an item for a reader, but for the bytes of its attachments.
+fn whole(text: &str) -> Bytes {
+    const LEFT_OUT: &str = "\"(left out here; it is an attachment)\"";
+    let mut shortened = String::with_capacity(text.len());
+    let mut rest = text;
+    for content in contents_of(text).into_iter().flatten() {
+        // `content` is a part of `text`.
+        let start = (content.as_ptr() as usize).saturating_sub(rest.as_ptr() as usize);
+        let Some((before, from)) = rest.split_at_checked(start) else { break };
+        shortened.push_str(before);
+        shortened.push_str(LEFT_OUT);
+        rest = from.get(content.len()..).unwrap_or_default();
+    }
+    shortened.push_str(rest);
+    Bytes::from(json::indented(&shortened))
 }
 
-/// All of an item for a reader, but for the bytes of its attachments.
-fn whole(raw: &[u8]) -> Option<Bytes> {
-    let mut whole: serde_json::Value = parse(raw).ok()?;
-    let attachments = whole.pointer_mut("/body/attachment").and_then(serde_json::Value::as_array_mut);
-    for attachment in attachments.into_iter().flatten() {
-        if let Some(content) = attachment.get_mut("content").filter(|content| !content.is_null()) {
-            *content = "(left out here; it is an attachment)".into();
-        }
+/// The contents of all attachments that have one, as raw JSON, in order.
+fn contents_of(text: &str) -> Option<Vec<&str>> {
+    let body = Fields::read(reading::only(text.trim()))?.take("body")?;
+    let attachments = Fields::read(reading::only(body))?.take("attachment")?;
+    let contents = reading::list(attachments).into_iter().filter_map(|raw| Fields::read(raw)?.take("content"));
+    Some(contents.filter(|raw| *raw != "null").collect())
+}
+
+/// What is declared of each attachment. Nothing at the end of the list is no attachment.
+fn declarations(mut attachments: Vec<RawAttachment>) -> Vec<AttachmentDeclaration> {
+    while attachments.last().is_some_and(RawAttachment::is_nothing) {
+        attachments.pop();
     }
-    serde_json::to_vec_pretty(&whole).ok().map(Bytes::from)
+    attachments.into_iter().map(declaration).collect()
 }
 
 fn declaration(raw: RawAttachment) -> AttachmentDeclaration {
@@ -271,6 +364,8 @@ fn declaration(raw: RawAttachment) -> AttachmentDeclaration {
 
 #[cfg(test)]
 mod tests {
+    use chrono::TimeZone as _;
+
     use super::*;
 
     fn now() -> DateTime<Utc> {
@@ -284,8 +379,9 @@ mod tests {
     #[test]
     fn empty_content_is_the_bytes_of_an_empty_file_alone() {
         let inline = |fields: &str| {
-            let item =
-                read(&format!(r#"{{"id":7,"body":{{"messageTime":1763700000123,"attachment":[{{{fields}}}]}}}}"#));
+            let item = read(&format!(
+                r#"{{"id":7,"body":{{"messageTime":1763700000123,"attachment":[{{"name":"a",{fields}}}]}}}}"#
+            ));
             item.unwrap().attachments[0].inline
         };
         assert!(inline(r#""content":"aGk=""#));
@@ -305,7 +401,7 @@ mod tests {
     fn coordinates_are_kept_digit_by_digit() {
         let location = |latitude: &str, text: &str| {
             let body = format!(r#"{{"messageTime":1763700000123,"text":{text},"location":{{"latitude":{latitude}}}}}"#);
-            read(&format!(r#"{{"id":7,"body":{body}}}"#)).unwrap().location.unwrap().latitude
+            read(&format!(r#"{{"id":7,"body":{body}}}"#)).unwrap().location.and_then(|location| location.latitude)
         };
         // The second text has to be mended before it can be read.
         for text in [r#""hi""#, r#""\ud800""#] {
@@ -367,7 +463,30 @@ mod tests {
         }
         let item = with_times("1230768000000", "null").unwrap();
         assert_eq!((item.time.at.timestamp_millis(), item.time.substituted), (1_230_768_000_000, None));
-        assert!(matches!(with_times("0", "-1"), Err(Malformed::NoTime { message_time: Some(0), received: Some(-1) })));
+        for (message_time, received, told) in [
+            (
+                "0",
+                "-1",
+                "messageTime is 0 (epoch milliseconds), which is impossible, gatewayReceivedDate is -1 (epoch milliseconds), which is impossible",
+            ),
+            ("null", r#""Secret""#, "messageTime is missing, gatewayReceivedDate can't be read"),
+        ] {
+            let error = with_times(message_time, received).unwrap_err().to_string();
+            assert_eq!(error, format!("the item has no possible time: {told}"));
+        }
+    }
+
+    #[test]
+    fn a_time_that_cannot_be_read_is_not_called_missing() {
+        let substituted = |time: &str| with_times(time, "1763700000123").unwrap().time.substituted;
+        assert_eq!(substituted("{}"), Some(ImpossibleTime::Missing));
+        assert_eq!(substituted("12"), Some(ImpossibleTime::Impossible(12)));
+        assert_eq!(
+            substituted(r#"{"$long": "1763700000000"}"#),
+            Some(ImpossibleTime::Unreadable(r#"{"$long": "1763700000000"}"#.into()))
+        );
+        assert_eq!(substituted(r#""2025-11-21 04:40""#), Some(ImpossibleTime::Unreadable("2025-11-21 04:40".into())));
+        assert_eq!(substituted(r#""2025-11-21T04:40:00Z""#), None);
     }
 
     #[test]
@@ -410,19 +529,138 @@ mod tests {
     fn why_an_item_is_malformed_is_told_without_a_word_of_it() {
         for json in [
             r#"{"id":1,"body":"Secret text"}"#,
-            r#"{"id":1,"body":{"sender":"+15550101"}}"#,
-            r#"{"id":1,"body":{"recipients":["+15550101"]}}"#,
-            r#"{"id":1,"body":{"participantEnrichments":{"+15550101":"Secret text"}}}"#,
-            r#"{"id":1,"body":{"viewOnce":"Secret text","text":"\ud800"}}"#,
             r#"{"id":"Secret text","body":{}}"#,
+            r#"{"id":1,"body":{"messageTime":1763700000123,"sender":[["Secret text"]]}}"#,
+            r#"{"id":1,"body":{"messageTime":"Secret text"}}"#,
+            r#"{"id":1,"body":"Secret text"#,
         ] {
-            let told = format!("{:?}", read(json).unwrap_err());
-            assert!(!told.contains("Secret") && !told.contains("15550101"), "{told}");
+            let error = read(json).unwrap_err();
+            assert!(!error.to_string().contains("Secret"), "{error}");
         }
         assert_eq!(
             read(r#"{"id":1,"body":"Secret text"}"#).unwrap_err().to_string(),
-            "the item is not a RawMessage: expected the item's `body`, which is an object, at line 1 column 28"
+            "the item is not a RawMessage: expected the item's `body`, which is an object"
         );
+    }
+
+    fn body(fields: &str) -> Item {
+        read(&format!(
+            r#"{{"id":1,"gatewayReceivedDate":1763700000123,"body":{{"messageTime":1763700000123,{fields}}}}}"#
+        ))
+        .unwrap_or_else(|error| panic!("{fields}: {error}"))
+    }
+
+    fn others(item: &Item) -> Vec<(&str, String)> {
+        item.other.iter().map(|other| (other.path.as_str(), other.shown())).collect()
+    }
+
+    #[test]
+    fn whatever_the_archive_does_not_know_is_kept_as_it_came() {
+        let item = body(
+            r#""messageType":"APP_MESSAGE","zeta":0.10,"poll":{"q":"\u00fc?","n":[1e400]},"empty":{},"none":null,"no":false,
+               "sender":{"value":"15550101","type":"PHONE","pushName":"Bo"},"callInfo":{"members":["Ana"]},
+               "attachment":[{"name":"a","caption":"See"}],"text":"a","text":"b""#,
+        );
+        let expected = [
+            ("sender.pushName", "Bo"),
+            ("callInfo.members", r#"["Ana"]"#),
+            ("attachment[0].caption", "See"),
+            ("zeta", "0.10"),
+            ("poll", r#"{"q": "ü?", "n": [1e400]}"#),
+            ("no", "false"),
+            ("text", "a"),
+        ];
+        assert_eq!(others(&item), expected.map(|(path, value)| (path, value.to_owned())));
+        assert_eq!((item.text.as_str(), item.whole), ("b", None));
+    }
+
+    #[test]
+    fn one_odd_field_never_makes_an_item_malformed() {
+        for fields in [
+            r#""viewOnce":"perhaps""#,
+            r#""forwarded":[1]"#,
+            r#""participantEnrichments":["Ana"]"#,
+            r#""participantEnrichments":{"15550100":"Ana"}"#,
+            r#""groupData":7"#,
+            r#""callInfo":"none""#,
+            r#""location":[1,2]"#,
+            r#""event":{"members":[[1]]}"#,
+            r#""quoted":{"sender":[[]],"text":{"a":1}}"#,
+            r#""attachment":[[1]]"#,
+            r#""subject":{"a":1}"#,
+            r#""owner":"15550100","sender":[[1]]"#,
+            r#""callInfo":{"startTime":"noon"}"#,
+        ] {
+            let item = body(&format!(r#""messageType":"APP_MESSAGE",{fields}"#));
+            assert_eq!(item.other.len(), 1, "{fields}: {:?}", item.other);
+        }
+    }
+
+    #[test]
+    fn participants_come_bare_single_or_listed() {
+        let item = body(
+            r#""owner":15550100,"sender":[{"value":"+1 555 0101"}],"recipients":"{\"value\":\"Contoso\",\"type\":\"alphanumeric\"}",
+               "event":{"members":{"value":15550102,"type":"phone"},"actor":{"value":"15550103","type":"USERNAME"}}"#,
+        );
+        assert_eq!(item.owner, Some(Participant::phone("15550100")));
+        assert_eq!(item.sender, Some(Participant::phone("+1 555 0101")));
+        assert_eq!(item.recipients[0].key(), "Contoso");
+        let event = item.event.as_ref().unwrap();
+        assert_eq!(event.members, [Participant::phone("15550102")]);
+        assert_eq!(event.actor.as_ref().unwrap().phone_number(), None);
+        assert_eq!(others(&item), [("event.actor.type", "USERNAME".to_owned())]);
+    }
+
+    #[test]
+    fn what_is_empty_is_absent() {
+        let item = body(
+            r#""groupData":[],"callInfo":{},"originalMessageData":[{}],"quoted":{"messageId":"","sender":{}},"attachment":[{},null],
+               "location":{"latitude":null,"name":" "},"event":"","participantEnrichments":[],"recipients":[null,{}]"#,
+        );
+        assert_eq!((item.chat, item.call, item.original, item.quoted), (Chat::Direct, None, None, None));
+        assert_eq!((item.location, item.event), (None, None));
+        assert!(item.attachments.is_empty() && item.other.is_empty() && item.recipients.is_empty());
+    }
+
+    #[test]
+    fn names_of_a_list_come_in_another_case() {
+        let item = body(r#""messageType":"Voice_Call","direction":"out","groupData":{"id":"1","type":"Broadcast"}"#);
+        assert_eq!((item.kind, item.direction), (Kind::Call, Some(Direction::Out)));
+        assert!(matches!(item.chat, Chat::Broadcast(_)));
+        assert_eq!(body(r#""messageType":"event","event":{"type":"reaction"}"#).kind, Kind::Reaction);
+    }
+
+    #[test]
+    fn text_comes_in_other_forms() {
+        for (text, read) in [
+            (r#"{"body":"Pay now","preview":true}"#, "Pay now"),
+            (r#"["one","two"]"#, "one\ntwo"),
+            ("0.10", "0.10"),
+            (r#"" x""#, " x"),
+        ] {
+            assert_eq!(body(&format!(r#""text":{text}"#)).text, read, "{text}");
+        }
+        let item = body(r#""text":{"parts":[{"t":"Pay"}]}"#);
+        assert_eq!(
+            (item.text.as_str(), others(&item)),
+            ("", vec![("text", r#"{"parts": [{"t": "Pay"}]}"#.to_owned())])
+        );
+    }
+
+    #[test]
+    fn an_item_of_an_unknown_type_is_kept_whole_digit_by_digit() {
+        let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
+        let item = body(&format!(
+            r#""messageType":"ORDER","z":{{"id":12345678901234567890123,"price":0.1000}},"a":1e400,"deep":{deep},
+               "attachment":[{{"content":"U2VjcmV0","name":"a"}},{{"content":null}}]"#
+        ));
+        let whole = String::from_utf8(item.whole.unwrap().to_vec()).unwrap();
+        assert!(
+            whole.contains("12345678901234567890123") && whole.contains("0.1000") && whole.contains("1e400"),
+            "{whole}"
+        );
+        assert!(whole.find("\"z\"") < whole.find("\"a\"") && whole.contains(&"[".repeat(400)));
+        assert!(whole.contains("(left out here; it is an attachment)") && !whole.contains("U2VjcmV0"));
     }
 
     #[test]

@@ -276,7 +276,8 @@ fn a_bank_full_of_numbers() {
     for number in 0..100_000_u64 {
         write!(file, "{},person{number}@contoso.example\r\n", 15_550_000_101 + number * 7).unwrap();
     }
-    let mapping = read(&file);
+    // A few end in five zeros, which is a warning.
+    let (mapping, _) = Mapping::read(file.as_bytes(), "mapping.csv").unwrap();
     assert_eq!(mapping.len(), 100_000);
     for number in [0, 1, 49_999, 99_999] {
         let found = address(&mapping, &(15_550_000_101_u64 + number * 7).to_string()).unwrap();

@@ -1,0 +1,119 @@
+//! Times as items state them: epoch milliseconds, or an instant written out.
+
+use chrono::{DateTime, Duration, NaiveDate, TimeZone as _, Utc};
+
+use super::reading::text;
+
+/// An instant that an item states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatedTime {
+    /// In epoch milliseconds.
+    pub millis: i64,
+    /// Whether a WhatsApp message can have it.
+    pub is_possible: bool,
+}
+
+impl StatedTime {
+    pub(super) fn new(millis: i64, staged_at: DateTime<Utc>) -> Self {
+        Self { millis, is_possible: possible(millis, staged_at).is_some() }
+    }
+
+    /// The instant, where it is possible.
+    pub fn instant(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(self.millis).filter(|_| self.is_possible)
+    }
+}
+
+/// An instant that a WhatsApp message can have: from 2009, when WhatsApp began, to two days after it was staged.
+pub(super) fn possible(millis: i64, staged_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let instant = Utc.timestamp_millis_opt(millis).single()?;
+    let first = NaiveDate::from_ymd_opt(2009, 1, 1)?.and_hms_opt(0, 0, 0)?.and_utc();
+    (first..=staged_at + Duration::days(2)).contains(&instant).then_some(instant)
+}
+
+/// Epoch milliseconds, as a number or as text, a fraction cut off; or an instant in the form of ISO 8601 with its offset
+/// from UTC. Without an offset it could be any of a day's instants, and isn't read.
+pub(super) fn millis(raw: &str) -> Option<i64> {
+    let said = text(raw)?;
+    let said = said.trim();
+    said.parse().ok().or_else(|| whole_part(said).map(|(whole, _)| whole)).or_else(|| written_out(said))
+}
+
+fn written_out(said: &str) -> Option<i64> {
+    const FORMS: [&str; 8] = [
+        "%Y-%m-%dT%H:%M:%S%.f%#z",
+        "%Y-%m-%d %H:%M:%S%.f%#z",
+        "%Y-%m-%d %H:%M:%S%.f %#z",
+        "%Y-%m-%dT%H:%M%#z",
+        "%Y-%m-%d %H:%M%#z",
+        "%Y-%m-%d %H:%M %#z",
+        "%Y%m%dT%H%M%S%.f%#z",
+        "%Y%m%dT%H%M%#z",
+    ];
+    if said.len() > 64 || !said.is_ascii() {
+        return None;
+    }
+    let said = said.to_ascii_uppercase().replacen(',', ".", 1);
+    let zoned = ["UTC", "GMT", "Z"].into_iter().find_map(|zone| said.strip_suffix(zone));
+    let said = zoned.map_or_else(|| said.clone(), |local| format!("{}+0000", local.trim_end()));
+    FORMS.into_iter().find_map(|form| DateTime::parse_from_str(&said, form).ok()).map(|at| at.timestamp_millis())
+}
+
+/// The whole part of a decimal number, where it is exact, and whether it is the whole number.
+pub(super) fn whole_part(said: &str) -> Option<(i64, bool)> {
+    // Larger floats are not exact, so they name no instant and no size.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let is_number = said.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let value: f64 = said.parse().ok().filter(|_| is_number)?;
+    #[expect(clippy::cast_possible_truncation, reason = "within the exact range")]
+    let whole = (value.abs() <= EXACT).then_some(value.floor() as i64)?;
+    Some((whole, value.fract() == 0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_come_in_many_forms() {
+        const AT: i64 = 1_794_132_898_250;
+        for raw in [
+            "1794132898250",
+            "1794132898250.75",
+            "1.79413289825e12",
+            r#"" 1794132898250 ""#,
+            r#""1794132898250.0""#,
+            r#""2026-11-08T10:14:58.250Z""#,
+            r#""2026-11-08t11:14:58.25+01:00""#,
+            r#""2026-11-08 05:14:58.250 -0500""#,
+            r#""2026-11-08 10:14:58,250 UTC""#,
+            r#""20261108T101458.250Z""#,
+        ] {
+            assert_eq!(millis(raw), Some(AT), "{raw}");
+        }
+        assert_eq!(millis(r#""2026-11-08T10:14Z""#), Some(1_794_132_840_000));
+        for raw in [
+            r#""2026-11-08T10:14:58""#,
+            r#""soon""#,
+            r#"{"$date":1}"#,
+            "true",
+            "9e18",
+            r#""2026-13-08T10:14:58Z""#,
+            r#""inf""#,
+            "[1]",
+        ] {
+            assert_eq!(millis(raw), None, "{raw}");
+        }
+    }
+
+    #[test]
+    fn a_day_before_whatsapp_and_one_after_tomorrow_are_impossible() {
+        let staged_at = DateTime::from_timestamp_millis(1_794_132_898_250).unwrap();
+        for (millis, is_possible) in
+            [(0, false), (1_230_767_999_999, false), (1_230_768_000_000, true), (1_794_132_898, false)]
+        {
+            assert_eq!(StatedTime::new(millis, staged_at), StatedTime { millis, is_possible });
+        }
+        assert!(StatedTime::new(i64::MAX, staged_at).instant().is_none());
+    }
+}
