@@ -18,15 +18,18 @@ use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::pipeline::{Inputs, Keeping, Parts, Pipeline, Settings};
 use crate::resolve::Resolver;
+use crate::resolve::mapping::Mapping;
 use crate::retry::RetryPolicy;
 use crate::schedule::{Begin, Schedule};
 use crate::staging::Staging;
 
 pub mod files;
+mod known_mailboxes;
 pub mod remotes;
 pub mod watch;
 
 use files::{FileProblems, Tables};
+use known_mailboxes::KnownMailboxes;
 use remotes::Remotes;
 use watch::FileWatch;
 
@@ -85,8 +88,9 @@ impl App {
     ) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new());
         let files = FileWatch::of(&config);
-        let (remotes, resolver) = build_remotes(&config, environment, &clock, &metrics)?;
+        let (remotes, mapping) = build_remotes(&config, environment, &clock, &metrics)?;
         let ledger = open_ledger(&config.ledger.url, wanted).await.map_err(anyhow::Error::from)?;
+        let resolver = resolver(&config, mapping, &remotes, &ledger);
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
         Ok(Self { config, clock, remotes, ledger, presence, resolver, files, metrics })
     }
@@ -102,7 +106,9 @@ impl App {
         config: &Config,
         environment: &BTreeMap<String, String>,
     ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
-        build_remotes(config, environment, &self.clock, &self.metrics)
+        let (remotes, mapping) = build_remotes(config, environment, &self.clock, &self.metrics)?;
+        let resolver = resolver(config, mapping, &remotes, &self.ledger);
+        Ok((remotes, resolver))
     }
 
     /// Who tells somebody that a run needs them; nobody where no webhook is configured.
@@ -142,14 +148,18 @@ fn build_remotes(
     environment: &BTreeMap<String, String>,
     clock: &SharedClock,
     metrics: &Arc<Metrics>,
-) -> Result<(Remotes, Arc<Resolver>), BuildError> {
+) -> Result<(Remotes, Option<Arc<Mapping>>), BuildError> {
     let Tables { mapping, users } = files::read_tables(&config.tables())?;
     let http = http_client(config)?.observed_by(metrics.observer());
     let remotes = Remotes::build(config, environment, &http, clock, users).map_err(BuildError::Other)?;
     let throttle = Arc::clone(&remotes.throttle);
     metrics.watch_waits(Remote::Mailbox, move || throttle.waited());
-    let resolver = Resolver::new(mapping, config.mapping.automatic, Arc::clone(&remotes.users));
-    Ok((remotes, Arc::new(resolver)))
+    Ok((remotes, mapping))
+}
+
+fn resolver(config: &Config, mapping: Option<Arc<Mapping>>, remotes: &Remotes, ledger: &Ledger) -> Arc<Resolver> {
+    let users = KnownMailboxes::new(Arc::clone(&remotes.users), ledger.clone());
+    Arc::new(Resolver::new(mapping, config.mapping.automatic, Arc::new(users)))
 }
 
 /// The staging area alone, for commands that read nothing else.

@@ -65,8 +65,13 @@ impl Graph {
             Ok(replies) => replies,
             Err(error) => return urls.iter().map(|_| Err(error.clone())).collect(),
         };
+        let received = replies.responses.len();
         let mut replies: HashMap<String, Response> =
             replies.responses.into_iter().map(|response| (response.id.clone(), response)).collect();
+        if replies.len() < received {
+            let twice = CallError::Unreadable("a batch with two answers for one of its requests".to_owned());
+            return urls.iter().map(|_| Err(twice.clone())).collect();
+        }
         let missing = || CallError::Unreadable("a batch without an answer for one of its requests".to_owned());
         (0..urls.len()).map(|index| self.answer(replies.remove(&index.to_string()).ok_or_else(missing)?)).collect()
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Mailbox;
+use super::{Mailbox, MailboxId};
 
 pub mod graph;
 pub mod list;
@@ -29,6 +29,11 @@ pub trait UserDirectory: Send + Sync {
 
     /// Looks addresses up; one answer for each, in the same order. Addresses are compared without regard to case.
     async fn look_up(&self, addresses: &[String]) -> Vec<Result<Answer, DirectoryError>>;
+
+    /// Ids that a mailbox may have had before it was renamed. None where an id survives that, as Microsoft 365's do.
+    fn former_ids(&self, _mailbox: &MailboxId) -> &[MailboxId] {
+        &[]
+    }
 }
 
 /// Why the directory gave no answer. Cloned to everyone who waits for the same look-up.

@@ -192,6 +192,25 @@ async fn two_users_with_one_address_are_no_answer() {
     assert!(matches!(error, DirectoryError::Unexpected(_)), "{error:?}");
 }
 
+/// Asked for Ben, by each way of looking him up and in a batch, the directory describes Ana: nobody's copy goes to her.
+#[tokio::test]
+async fn another_users_object_is_no_answer() {
+    for address in ["ben@contoso.example", "o'brien+ben@contoso.example"] {
+        let connection = Connection::new();
+        let ana = connection.server.add_user("ana");
+        connection.server.add_user("ben");
+        let users = connection.users();
+        connection.server.with(|world| world.mistaken = Some(("ben@", ana.clone())));
+        let error = ask(&users, address).await.unwrap_err();
+        assert!(matches!(&error, DirectoryError::Unexpected(text) if text.contains(address)), "{error:?}");
+        let answers = users.look_up(&[address.to_owned(), "ana@contoso.example".to_owned()]).await;
+        assert!(matches!(answers[0], Err(DirectoryError::Unexpected(_))), "{answers:?}");
+        assert_valid(&answers[1], &ana, "ana@contoso.example");
+        connection.server.with(|world| world.mistaken = None);
+        assert!(ask(&users, address).await.is_ok(), "and the mistake isn't kept");
+    }
+}
+
 #[tokio::test]
 async fn answers_are_kept_for_their_time() {
     let connection = Connection::standing();

@@ -163,6 +163,15 @@ impl Ledger {
         Ok(found)
     }
 
+    /// Whether any copy was ever recorded for a mailbox.
+    pub async fn has_copies_for(&self, mailbox: &MailboxId) -> Result<bool, LedgerError> {
+        let row = sqlx::query("SELECT item_no FROM deliveries WHERE first = 1 AND mailbox_id = $1 LIMIT 1")
+            .bind(mailbox.0.clone())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.is_some())
+    }
+
     /// Makes a duplicate the first copy of its message in a mailbox, in the place of one that failed for good. Tells where it
     /// stands now: one that was given up may be there, and so may this one.
     pub async fn promote(

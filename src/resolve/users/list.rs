@@ -1,7 +1,7 @@
 //! The user directory as a file: a table with the columns `address` and, optionally, `aliases`, separated by spaces.
 //!
-//! Whoever is in the list is a valid user; nobody else is. A mailbox is known by its primary address in lower case. A
-//! list that changes is read anew by its owner.
+//! Whoever is in the list is a valid user; nobody else is. A mailbox is known by its primary address in lower case; one
+//! that was renamed has its former address among its aliases. A list that changes is read anew by its owner.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -28,6 +28,8 @@ pub struct UserList {
     mailboxes: Vec<Mailbox>,
     /// The place in `mailboxes` of each address and alias, in lower case.
     places: HashMap<Box<str>, u32>,
+    /// The aliases of each mailbox that has some, in lower case, by its place in `mailboxes`.
+    aliases: HashMap<u32, Vec<MailboxId>>,
 }
 
 impl UserList {
@@ -40,7 +42,8 @@ impl UserList {
         if draft.mailboxes.is_empty() && !problems.has_errors() {
             problems.warning(1, 1, "the list has no users".to_owned());
         }
-        let list = Self { name: format!("user list {file_name}"), mailboxes: draft.mailboxes, places: draft.places };
+        let Draft { mailboxes, places, aliases, .. } = draft;
+        let list = Self { name: format!("user list {file_name}"), mailboxes, places, aliases };
         problems.without_errors(list)
     }
 
@@ -66,6 +69,7 @@ impl UserList {
 struct Draft {
     mailboxes: Vec<Mailbox>,
     places: HashMap<Box<str>, u32>,
+    aliases: HashMap<u32, Vec<MailboxId>>,
     /// The line of each mailbox.
     lines: Vec<usize>,
 }
@@ -88,6 +92,7 @@ impl Draft {
             let before = alias.as_ptr().addr() - aliases.as_ptr().addr();
             let offset = aliases.get(..before).map_or(0, |before| before.chars().count());
             self.name(place, alias, row, row.column(ALIASES, offset), problems);
+            self.aliases.entry(place).or_default().push(MailboxId(alias.to_ascii_lowercase()));
         }
     }
 
@@ -126,6 +131,11 @@ impl UserDirectory for UserList {
             None => Answer::NotValid { detail: format!("not in the {}", self.name) },
         };
         addresses.iter().map(|address| Ok(answer(address))).collect()
+    }
+
+    fn former_ids(&self, mailbox: &MailboxId) -> &[MailboxId] {
+        let place = self.places.get(mailbox.0.as_str());
+        place.and_then(|place| self.aliases.get(place)).map_or(&[], Vec::as_slice)
     }
 }
 

@@ -63,6 +63,27 @@ fn a_second_run_imports_nothing_and_says_so() {
     assert_eq!(trial.copies(), before);
 }
 
+/// Ana's mailbox is renamed, and its former address becomes an alias: what comes again isn't imported into it again.
+#[test]
+fn a_renamed_mailbox_is_the_same_mailbox() {
+    let trial = Trial::imported();
+    let before = trial.copies();
+    let (former, renamed) = ("ana.berg@contoso.example", "ana.quist@contoso.example");
+    trial.edit("config/sample/users.csv", |text| text.replace(&format!("{former},"), &format!("{renamed},{former}")));
+    let mailboxes = trial.path("local-data/mailboxes");
+    fs::rename(mailboxes.join(former), mailboxes.join(renamed)).unwrap();
+    // Every item is another capture, with bytes of its own, of the same message.
+    for export in ["20261120-cloud-archiver.json", "20261120-phone-archiver.json"] {
+        let again = |text: String| text.replace("\"typ\": \"RawMessage\"", "\"typ\":  \"RawMessage\"");
+        trial.edit(&format!("config/sample/export/{export}"), again);
+    }
+    trial.prints(&["run", "--once"]);
+    assert!(outcomes(&trial.report())[3] > 0, "there were captures to compare");
+    let after = trial.copies();
+    assert_eq!(after.get(renamed), before.get(former));
+    assert_eq!(after.get(former), None);
+}
+
 #[test]
 fn a_report_has_every_field_of_the_interface() {
     let trial = Trial::imported();

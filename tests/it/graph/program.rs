@@ -175,3 +175,23 @@ fn check_tries_a_mailbox_out_and_leaves_it_clean() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(text(&output).contains("Mail.ReadWrite"), "{}", text(&output));
 }
+
+/// The worst fault of all is a copy in a stranger's mailbox: asked for Yael, the directory describes Zoe.
+#[test]
+fn a_directory_that_describes_somebody_else_leads_no_copy_astray() {
+    let trial = Trial::new("create-message");
+    let zoe = trial.users[6].clone();
+    trial.server.with(|world| world.mistaken = Some(("yael.cohen@", zoe)));
+    let output = trial.run(&RUN);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(text(&output).contains("directory_contradicts"), "{}", text(&output));
+    let astray = trial.archived();
+    assert!(astray[3].is_empty(), "Yael's copies wait");
+    trial.server.with(|world| world.mistaken = None);
+    let output = trial.run(&["retry"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let found = trial.archived();
+    assert!(!found[3].is_empty(), "and come when the directory is right again");
+    let only_hers = |id: &&String| !astray[6].contains(id);
+    assert_eq!(found[6].iter().filter(only_hers).count(), 0, "Zoe had all that is hers, and no more");
+}

@@ -8,15 +8,18 @@ use serde::Deserialize;
 
 use crate::graph::{CallError, Graph, Refusal, Version, literal};
 use crate::http::Remote;
+use crate::item::text::single_line;
 use crate::json_fault::JsonFault;
 use crate::resolve::users::{Answer, DirectoryError};
 use crate::resolve::{Mailbox, MailboxId, address};
 use crate::sign_in::SignInError;
 use crate::throttle::Throttle;
 
-const SELECT: (&str, &str) = ("$select", "id,mail,userPrincipalName");
+const SELECT: (&str, &str) = ("$select", "id,mail,userPrincipalName,proxyAddresses");
 /// More users than this with one address are never looked through: more than one with a mailbox is an error anyway.
-const MOST_CANDIDATES: usize = 10;
+const MAX_CANDIDATES: usize = 10;
+/// How much of a user's id is logged, in characters.
+const MAX_SHOWN_ID: usize = 64;
 
 /// Refusals that certainly mean: there is no such user.
 const NO_USER: [&str; 3] = ["Request_ResourceNotFound", "ErrorInvalidUser", "ResourceNotFound"];
@@ -37,6 +40,20 @@ struct User {
     mail: Option<String>,
     #[serde(rename = "userPrincipalName")]
     principal_name: Option<String>,
+    #[serde(rename = "proxyAddresses")]
+    proxy_addresses: Option<Vec<String>>,
+}
+
+impl User {
+    /// Whether `address` is one of the user's own.
+    fn has(&self, address: &str) -> bool {
+        let proxies = self.proxy_addresses.iter().flatten().filter_map(|proxy| {
+            let (kind, proxy) = proxy.split_once(':')?;
+            kind.eq_ignore_ascii_case("smtp").then_some(proxy)
+        });
+        let named = [self.mail.as_deref(), self.principal_name.as_deref()].into_iter().flatten();
+        named.chain(proxies).any(|own| own.eq_ignore_ascii_case(address))
+    }
 }
 
 #[derive(Deserialize)]
@@ -140,20 +157,39 @@ fn users_in(way: Way, address: &str, reply: Result<Bytes, CallError>) -> Found {
     let unreadable = |error: serde_json::Error| {
         DirectoryError::Unexpected(format!("a user that can't be read: {}", JsonFault::from(error)))
     };
-    match reply {
+    let users = match reply {
         Ok(body) if way == Way::PrincipalName && is_plain(address) => {
-            Ok(vec![serde_json::from_slice(&body).map_err(unreadable)?])
+            vec![serde_json::from_slice(&body).map_err(unreadable)?]
         }
         Ok(body) => {
             let users: Users = serde_json::from_slice(&body).map_err(unreadable)?;
-            if users.value.len() > MOST_CANDIDATES {
+            if users.value.len() > MAX_CANDIDATES {
                 return Err(DirectoryError::Unexpected(format!("{} users with one address", users.value.len())));
             }
-            Ok(users.value)
+            users.value
         }
-        Err(CallError::Refused(refusal)) if is_unknown_user(&refusal) => Ok(Vec::new()),
-        Err(error) => Err(no_answer(&error, "User.Read.All")),
+        Err(CallError::Refused(refusal)) if is_unknown_user(&refusal) => Vec::new(),
+        Err(error) => return Err(no_answer(&error, "User.Read.All")),
+    };
+    match users.iter().find(|user| !user.has(address)) {
+        None => Ok(users),
+        Some(other) => Err(another_user(address, other)),
     }
+}
+
+/// The directory described a user who doesn't have the address: a copy must never go into a stranger's mailbox.
+fn another_user(address: &str, user: &User) -> DirectoryError {
+    tracing::error!(
+        event = "directory_contradicts",
+        user.id = %single_line(&user.id).chars().take(MAX_SHOWN_ID).collect::<String>(),
+        "the user directory answered with a user who doesn't have the address that was asked for; copies for that \
+         address wait: check what stands between the archiver and Microsoft Graph"
+    );
+    let named = if is_address(address) { address } else { "an address" };
+    DirectoryError::Unexpected(format!(
+        "asked for {named}, the directory described a user who doesn't have that address (neither mail, \
+         userPrincipalName nor proxyAddresses)"
+    ))
 }
 
 fn mailbox_in(reply: Result<Bytes, CallError>) -> Result<(), NoMailbox> {

@@ -133,8 +133,14 @@ impl World {
         json!({ "id": part["id"], "status": answer.status, "headers": headers, "body": body })
     }
 
+    /// The user that a look-up for `address` is answered with by mistake.
+    fn mistaken_for(&self, address: &str) -> Option<&User> {
+        let (asked, other) = self.mistaken.as_ref()?;
+        address.contains(asked).then(|| self.user(other)).flatten()
+    }
+
     fn get_user(&self, request: &Request, key: &str) -> Answer {
-        match self.user(key) {
+        match self.mistaken_for(key).or_else(|| self.user(key)) {
             Some(user) => Answer::json(200, &select(request, describe(user))),
             None => Answer::error(404, "Request_ResourceNotFound", &format!("Resource '{key}' does not exist.")),
         }
@@ -154,6 +160,9 @@ impl World {
         };
         if any.is_none() && equality(filter).is_none() {
             return Answer::error(400, "Request_UnsupportedQuery", "Unsupported or invalid query filter clause.");
+        }
+        if let Some(other) = self.mistaken_for(filter) {
+            return page(request, &self.origin, vec![describe(other)]);
         }
         page(request, &self.origin, self.users.iter().filter(matches).map(describe).collect())
     }

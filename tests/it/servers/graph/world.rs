@@ -35,6 +35,8 @@ pub(crate) struct World {
     pub(crate) changes_need_advanced: bool,
     /// The smallest file that an upload session takes, in bytes.
     pub(crate) smallest_session: usize,
+    /// Users who are described by another one's object: the address asked for, and the id of the other.
+    pub(crate) mistaken: Option<(&'static str, String)>,
     pub(super) request_ids: HashSet<String>,
     pub(super) sessions: HashMap<String, UploadSession>,
     next_id: u64,
@@ -159,6 +161,7 @@ impl World {
             import_mime_limit: 16 * 1024 * 1024,
             changes_need_advanced: false,
             smallest_session: 3_000_000,
+            mistaken: None,
             request_ids: HashSet::new(),
             sessions: HashMap::new(),
             next_id: 1,

@@ -1,0 +1,58 @@
+//! Mailboxes under the ids that the ledger knows them by.
+//!
+//! A user list knows a mailbox by its primary address. When that is renamed, and the former address becomes an alias,
+//! the mailbox keeps its id, so that nothing it has is imported into it again.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::ledger::Ledger;
+use crate::resolve::Mailbox;
+use crate::resolve::users::{Answer, DirectoryError, UserDirectory};
+
+/// A user directory whose mailboxes keep their ids.
+pub(super) struct KnownMailboxes {
+    directory: Arc<dyn UserDirectory>,
+    ledger: Ledger,
+}
+
+impl KnownMailboxes {
+    pub(super) fn new(directory: Arc<dyn UserDirectory>, ledger: Ledger) -> Self {
+        Self { directory, ledger }
+    }
+
+    /// The mailbox under its own id where the ledger has copies for that, or else under the first former one that has.
+    async fn under_known_id(&self, mailbox: Mailbox) -> Result<Mailbox, DirectoryError> {
+        let former = self.directory.former_ids(&mailbox.id);
+        if former.is_empty() {
+            return Ok(mailbox);
+        }
+        for id in std::iter::once(&mailbox.id).chain(former) {
+            let known = self.ledger.has_copies_for(id).await;
+            if known.map_err(|error| DirectoryError::Unavailable(format!("the ledger does not answer: {error}")))? {
+                return Ok(Mailbox { id: id.clone(), address: mailbox.address });
+            }
+        }
+        Ok(mailbox)
+    }
+}
+
+#[async_trait]
+impl UserDirectory for KnownMailboxes {
+    fn name(&self) -> String {
+        self.directory.name()
+    }
+
+    async fn look_up(&self, addresses: &[String]) -> Vec<Result<Answer, DirectoryError>> {
+        let answers = self.directory.look_up(addresses).await;
+        let mut known = Vec::with_capacity(answers.len());
+        for answer in answers {
+            known.push(match answer {
+                Ok(Answer::Valid(mailbox)) => self.under_known_id(mailbox).await.map(Answer::Valid),
+                other => other,
+            });
+        }
+        known
+    }
+}
