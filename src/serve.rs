@@ -2,15 +2,17 @@
 //!
 //! - With a token, everything but `/livez` and `/readyz` asks for it; without one, only this machine is answered.
 //! - No message text. Phone numbers are masked but in the file of failures that is downloaded with the token.
-//! - Everything is bounded: connections, their silence, request bodies, and what is held in memory for a reply.
+//! - Everything is bounded: connections, the time of each part of a request, tokens tried, request bodies, and what is
+//!   held in memory for a reply. HTTP/1.1 alone is spoken.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONNECTION, CONTENT_TYPE};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
@@ -18,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{Clock as _, SharedClock, SystemClock};
+use crate::clock::SharedClock;
 use crate::config::Secret;
 use crate::ledger::Ledger;
 use crate::metrics::{self, Metrics};
@@ -28,6 +30,7 @@ mod access;
 mod api;
 mod connection;
 mod failure;
+mod guesses;
 mod headers;
 pub mod health;
 mod pages;
@@ -37,10 +40,11 @@ mod written;
 pub use health::Health;
 
 use access::Refusals;
-use connection::{Bounded, Peer};
+use connection::Deadlines;
+use guesses::Guesses;
 
-/// How long requests under way may take after the stop.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a request may take from its head to the head of its reply, its body included.
+const MAX_HANDLING: Duration = Duration::from_secs(30);
 
 /// The largest body of a request, in bytes: a sign-in form.
 const LARGEST_BODY: usize = 16 * 1024;
@@ -72,33 +76,19 @@ impl Served {
 struct Site {
     served: Served,
     refusals: Refusals,
+    guesses: Guesses,
 }
 
 type SharedSite = State<Arc<Site>>;
 
 /// Serves until `stop` is cancelled, then ends what is under way, within some seconds.
 pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToken) -> io::Result<()> {
-    let end = CancellationToken::new();
-    let service = router(served).into_make_service_with_connect_info::<Peer>();
-    let serving = axum::serve(Bounded::new(listener, end.clone()), service)
-        .with_graceful_shutdown(stop.clone().cancelled_owned())
-        .into_future();
-    let overdue = async {
-        stop.cancelled().await;
-        SystemClock.sleep(GRACE).await;
-    };
-    tokio::select! {
-        ended = serving => ended,
-        () = overdue => {
-            // Cuts the connections that are still there.
-            end.cancel();
-            Ok(())
-        }
-    }
+    connection::serve(listener, router(served), Deadlines::default(), stop).await;
+    Ok(())
 }
 
 fn router(served: Served) -> Router {
-    let site = Arc::new(Site { served, refusals: Refusals::default() });
+    let site = Arc::new(Site { served, refusals: Refusals::default(), guesses: Guesses::default() });
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -115,9 +105,16 @@ fn router(served: Served) -> Router {
         .fallback(failure::not_found)
         // Below the guard, so that it also guards what isn't there.
         .layer(middleware::from_fn_with_state(Arc::clone(&site), access::guard))
+        .layer(middleware::from_fn(within_time))
         .layer(middleware::map_response(headers::secure))
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(site)
+}
+
+/// Answers a request whose body doesn't come, or whose handling takes too long, all the same.
+async fn within_time(request: Request, next: Next) -> Response {
+    let late = (StatusCode::REQUEST_TIMEOUT, [(CONNECTION, "close")], "the request took too long\n");
+    tokio::time::timeout(MAX_HANDLING, next.run(request)).await.unwrap_or_else(|_| late.into_response())
 }
 
 async fn livez(State(site): SharedSite) -> Response {

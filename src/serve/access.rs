@@ -1,7 +1,8 @@
 //! Who may see what: the guard before every page, and the sign-in form.
 //!
 //! A program shows the token as `Authorization: Bearer`, a person signs in. The token is compared in constant time, is
-//! never taken from a URL, and never logged; whoever shows a wrong one waits. Without a token, only requests that name
+//! never taken from a URL, and never logged; whoever shows a wrong one waits, and after some more tries for longer.
+//! Without a token, only requests that name
 //! this machine and didn't come through a proxy are answered: a web site that makes its own name point here reads nothing,
 //! and a proxy beside the archiver opens no page to its own readers.
 
@@ -56,13 +57,14 @@ pub(super) async fn guard(
         Err(response) => return response,
     };
     let headers = request.headers();
-    match bearer(headers) {
-        Some(shown) if is_same(shown, &token) => next.run(request).await,
-        Some(_) => {
+    match bearer(headers).map(|shown| site.try_token(peer.ip(), shown, &token)) {
+        Some(Tried::Right) => next.run(request).await,
+        Some(Tried::Wrong) => {
             let path = path.to_owned();
             site.refuse(peer.ip()).await;
             ask(&path, Note::Wrong)
         }
+        Some(Tried::TooOften) => too_often(path),
         None if session::holds(headers, &token, site.served.clock.now()) => next.run(request).await,
         None => ask(path, if path == "/signed-in" { Note::NotKept } else { Note::None }),
     }
@@ -126,9 +128,13 @@ pub(super) async fn sign_in(
         Ok(token) => token,
         Err(response) => return response,
     };
-    if !is_same(form.token.trim(), &token) {
-        site.refuse(peer.ip()).await;
-        return ask(back(&form.back), Note::Wrong);
+    match site.try_token(peer.ip(), form.token.trim(), &token) {
+        Tried::Right => {}
+        Tried::Wrong => {
+            site.refuse(peer.ip()).await;
+            return ask(back(&form.back), Note::Wrong);
+        }
+        Tried::TooOften => return too_often("/sign-in"),
     }
     let cookie = session::begin(&token, site.served.clock.now(), !names_this_machine(&headers));
     let to = match back(&form.back) {
@@ -167,6 +173,23 @@ async fn read(secret: &Secret) -> Result<SecretString, Response> {
     tracing::error!(event = "page_failed", error = %error, "pages can't be shown: http.token can't be read");
     let words = "http.token can't be read; the log says why\n";
     Err((StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "60")], words).into_response())
+}
+
+/// What came of a token that was shown.
+enum Tried {
+    Right,
+    Wrong,
+    /// It was not looked at.
+    TooOften,
+}
+
+fn too_often(path: &str) -> Response {
+    let status = StatusCode::TOO_MANY_REQUESTS;
+    let words = "too many wrong tokens were shown; try again in a minute";
+    let mut response =
+        if failure::is_for_programs(path) { json_error(status, words) } else { failure::page(status, words) };
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+    response
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -239,13 +262,30 @@ impl Refusals {
 }
 
 impl Site {
-    /// Whoever shows a wrong token waits; the log is told.
+    /// Compares a token that was shown, unless too many were.
+    fn try_token(&self, peer: IpAddr, shown: &str, token: &SecretString) -> Tried {
+        let now = self.served.clock.now();
+        if !self.guesses.may_try(peer, now) {
+            self.log_refusal(peer);
+            return Tried::TooOften;
+        }
+        if !is_same(shown, token) {
+            return Tried::Wrong;
+        }
+        self.guesses.was_right(peer, now);
+        Tried::Right
+    }
+
+    /// Whoever shows a wrong token waits.
     async fn refuse(self: &Arc<Self>, peer: IpAddr) {
-        let clock = &self.served.clock;
-        if let Some(attempts) = self.refusals.count(clock) {
+        self.log_refusal(peer);
+        self.served.clock.sleep(DELAY).await;
+    }
+
+    fn log_refusal(&self, peer: IpAddr) {
+        if let Some(attempts) = self.refusals.count(&self.served.clock) {
             tracing::warn!(event = "sign_in_refused", peer = %peer, attempts, "a wrong token was shown to the status pages");
         }
-        clock.sleep(DELAY).await;
     }
 }
 

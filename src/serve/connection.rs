@@ -1,258 +1,312 @@
-//! Connections within bounds: so many at a time, so many of one peer, and none that stays silent. A reader that takes
-//! nothing, or a client that sends nothing, can't hold a place for long, and nobody alone can hold all of them.
+//! Connections within bounds: HTTP/1.1 alone, so many at a time, so many of one peer, and a deadline for each part of
+//! each request. A client that sends or takes nothing can't hold a place for long, and where all places are taken, the
+//! peer that has the most loses its oldest one to whoever comes: a probe always finds one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use axum::Router;
+use axum::extract::ConnectInfo;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-/// Connections at the same time; further ones wait to be accepted.
-const MOST: usize = 256;
+use crate::clock::{Clock as _, SystemClock};
 
-/// Connections of one address at the same time; further ones are closed. A proxy's readers share its address.
-const MOST_OF_A_PEER: usize = 64;
+/// Connections at the same time, besides those of this machine.
+const MAX_CONNECTIONS: usize = 256;
 
-/// A connection whose first request isn't there after so long is cut.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// Connections of one peer at the same time; further ones are closed. A proxy's readers share its address.
+const MAX_OF_A_PEER: usize = 64;
 
-/// A connection on which nothing moves for so long is cut. Longer than the usual minute between two scrapes, so that
-/// Prometheus keeps its connection.
-const SILENCE: Duration = Duration::from_secs(75);
+/// The largest head of a request, in bytes.
+const MAX_HEAD: usize = 64 * 1024;
 
-/// A listener whose connections are bounded. All of them are cut when `end` is cancelled.
-pub(super) struct Bounded {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-    peers: Peers,
-    end: CancellationToken,
-}
-
-impl Bounded {
-    pub(super) fn new(listener: TcpListener, end: CancellationToken) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(MOST)), peers: Peers::default(), end }
-    }
-}
-
-impl Listener for Bounded {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // Never closed, so there is always a place some time.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        loop {
-            // Logs and outlasts errors of accepting.
-            let (stream, peer) = Listener::accept(&mut self.listener).await;
-            let Some(of_peer) = self.peers.enter(peer.ip()) else { continue };
-            let connection = Connection {
-                stream,
-                request: Some(RequestHead::default()),
-                silence: Box::pin(tokio::time::sleep_until(Instant::now() + FIRST_REQUEST)),
-                end: Box::pin(self.end.clone().cancelled_owned()),
-                _place: place,
-                _of_peer: of_peer,
-            };
-            return (connection, peer);
-        }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// How many connections each address has.
-#[derive(Debug, Clone, Default)]
-struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-impl Peers {
-    /// A further connection of an address; `None` where it has as many as it may.
-    fn enter(&self, peer: IpAddr) -> Option<OfPeer> {
-        let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let connections = peers.entry(peer).or_default();
-        if *connections >= MOST_OF_A_PEER {
-            return None;
-        }
-        *connections += 1;
-        Some(OfPeer { peers: self.clone(), peer })
-    }
-}
-
-/// One connection of an address, while it lasts.
-struct OfPeer {
-    peers: Peers,
-    peer: IpAddr,
-}
-
-impl Drop for OfPeer {
-    fn drop(&mut self) {
-        let mut peers = self.peers.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(connections) = peers.get_mut(&self.peer) {
-            *connections -= 1;
-            if *connections == 0 {
-                peers.remove(&self.peer);
-            }
-        }
-    }
-}
-
-/// The head of a request as it comes: it ends with an empty line (RFC 9112, 2.1).
-#[derive(Debug, Default)]
-struct RequestHead {
-    line_is_empty: bool,
-}
-
-impl RequestHead {
-    /// Whether the head ends within `bytes`, which come next.
-    fn ends_within(&mut self, bytes: &[u8]) -> bool {
-        for byte in bytes {
-            match byte {
-                b'\n' if self.line_is_empty => return true,
-                b'\n' => self.line_is_empty = true,
-                b'\r' => {}
-                _ => self.line_is_empty = false,
-            }
-        }
-        false
-    }
-}
+/// How long requests under way may take after the stop.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-impl Connected<IncomingStream<'_, Bounded>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
-        Self(*stream.remote_addr())
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadlines {
+    /// From the connection, or the end of the last reply, to the end of a request's head.
+    pub(super) head: Duration,
+    /// From the end of a request's head to the end of its reply, or of the idle time after it.
+    pub(super) exchange: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { head: Duration::from_secs(10), exchange: Duration::from_mins(5) }
     }
 }
 
-/// One connection.
-pub(super) struct Connection {
+/// Serves connections until `stop` is cancelled, then ends those under way, within some seconds.
+pub(super) async fn serve(listener: TcpListener, router: Router, deadlines: Deadlines, stop: CancellationToken) {
+    let (places, connections) = (Places::default(), TaskTracker::new());
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let Some(place) = places.take(peer.ip()) else { continue };
+                connections.spawn(converse(stream, peer, place, router.clone(), deadlines, stop.clone()));
+            }
+            Err(error) => outlast(&error).await,
+        }
+    }
+    drop(listener);
+    connections.close();
+    tokio::select! {
+        () = connections.wait() => {}
+        () = SystemClock.sleep(GRACE) => places.cut_all(),
+    }
+}
+
+/// A connection that failed before it was accepted is no matter; where nothing can be accepted, for want of file
+/// descriptors, it is tried again soon.
+async fn outlast(error: &io::Error) {
+    let of_one_connection =
+        [io::ErrorKind::ConnectionRefused, io::ErrorKind::ConnectionAborted, io::ErrorKind::ConnectionReset];
+    if !of_one_connection.contains(&error.kind()) {
+        tracing::error!(event = "page_failed", error = %error, "connections to the status pages can't be accepted");
+        SystemClock.sleep(Duration::from_secs(1)).await;
+    }
+}
+
+/// Answers the requests of one connection.
+async fn converse(
     stream: TcpStream,
-    /// The first request, until its head is there.
-    request: Option<RequestHead>,
-    /// The machine's own time: silence on a wire has nothing to do with the time of the runs.
-    silence: Pin<Box<Sleep>>,
-    end: Pin<Box<WaitForCancellationFutureOwned>>,
-    _place: Option<OwnedSemaphorePermit>,
-    _of_peer: OfPeer,
+    peer: SocketAddr,
+    place: Place,
+    router: Router,
+    deadlines: Deadlines,
+    stop: CancellationToken,
+) {
+    let begun = watch::Sender::new(Instant::now());
+    let requests = begun.subscribe();
+    let service = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(Peer(peer)));
+        begun.send_replace(Instant::now());
+        service.call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(deadlines.head)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let mut stopping = false;
+    loop {
+        let deadline = *requests.borrow() + deadlines.exchange;
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = place.cut.cancelled() => return,
+            () = stop.cancelled(), if !stopping => {
+                stopping = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            () = tokio::time::sleep_until(deadline) => {
+                // Another request may have begun meanwhile.
+                if *requests.borrow() + deadlines.exchange <= Instant::now() {
+                    return;
+                }
+            }
+        }
+    }
 }
 
-impl Connection {
-    /// Something moved, or nothing did for too long. Nothing prolongs the time for the first request.
-    fn watch<T>(&mut self, context: &mut Context<'_>, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if moved.is_ready() && self.request.is_some() {
-            return moved;
+/// The address that a peer is counted by. Whoever has one IPv6 address has all of its network (RFC 6177).
+pub(super) fn peer_key(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
-        if moved.is_ready() {
-            self.silence.as_mut().reset(Instant::now() + SILENCE);
-            return moved;
+        address => address,
+    }
+}
+
+/// The connections there are, by peer; each with what cuts it, the oldest first.
+#[derive(Debug, Clone, Default)]
+struct Places(Arc<Mutex<Taken>>);
+
+#[derive(Debug, Default)]
+struct Taken {
+    last: u64,
+    of_peers: HashMap<IpAddr, BTreeMap<u64, CancellationToken>>,
+}
+
+/// One connection, while it lasts.
+#[derive(Debug)]
+struct Place {
+    places: Places,
+    peer: IpAddr,
+    number: u64,
+    cut: CancellationToken,
+}
+
+impl Places {
+    /// A place for a further connection of a peer; `None` where it has as many as it may.
+    fn take(&self, peer: IpAddr) -> Option<Place> {
+        let peer = peer_key(peer);
+        let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.of_peers.get(&peer).is_some_and(|connections| connections.len() >= MAX_OF_A_PEER) {
+            return None;
         }
-        if self.end.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        if !peer.is_loopback() && taken.remote() >= MAX_CONNECTIONS {
+            taken.cut_one();
         }
-        match self.silence.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
+        taken.last += 1;
+        let (number, cut) = (taken.last, CancellationToken::new());
+        taken.of_peers.entry(peer).or_default().insert(number, cut.clone());
+        Some(Place { places: self.clone(), peer, number, cut })
+    }
+
+    fn cut_all(&self) {
+        let taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.of_peers.values().flat_map(BTreeMap::values).for_each(CancellationToken::cancel);
+    }
+}
+
+impl Taken {
+    /// How many connections other machines have.
+    fn remote(&self) -> usize {
+        self.of_peers.iter().filter(|(peer, _)| !peer.is_loopback()).map(|(_, connections)| connections.len()).sum()
+    }
+
+    /// Cuts the oldest connection of the machine that has the most.
+    fn cut_one(&mut self) {
+        let remote = self.of_peers.iter_mut().filter(|(peer, _)| !peer.is_loopback());
+        let most = remote.max_by_key(|(_, connections)| connections.len());
+        if let Some((_, cut)) = most.and_then(|(_, connections)| connections.pop_first()) {
+            cut.cancel();
         }
     }
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let moved = Pin::new(&mut self.stream).poll_read(context, buf);
-        let read = buf.filled().get(before..).unwrap_or_default();
-        if self.request.as_mut().is_some_and(|head| head.ends_within(read)) {
-            self.request = None;
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connections) = taken.of_peers.get_mut(&self.peer) {
+            connections.remove(&self.number);
+            if connections.is_empty() {
+                taken.of_peers.remove(&self.peer);
+            }
         }
-        self.watch(context, moved)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let moved = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.watch(context, moved)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let moved = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.watch(context, moved)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use axum::routing::{get, post};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
-    #[test]
-    fn a_head_ends_with_an_empty_line_however_it_is_cut() {
-        let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        for cut in 0..request.len() {
-            let mut head = RequestHead::default();
-            let (first, rest) = request.split_at(cut);
-            assert!(!head.ends_within(first), "{cut}");
-            assert!(head.ends_within(rest), "{cut}");
-        }
-        assert!(!RequestHead::default().ends_within(b"GET / HTTP/1.1\r\nHost: a\r\nx"));
+    async fn client(deadlines: Deadlines) -> TcpStream {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(async || "ok")).route("/form", post(async |body: String| body));
+        tokio::spawn(serve(listener, router, deadlines, CancellationToken::new()));
+        TcpStream::connect(address).await.unwrap()
     }
 
-    #[test]
-    fn an_address_has_so_many_connections_and_no_more() {
-        let (peers, one, other) = (Peers::default(), IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let mut entered: Vec<OfPeer> = (0..MOST_OF_A_PEER).map(|_| peers.enter(one).unwrap()).collect();
-        assert!(peers.enter(one).is_none());
-        assert!(peers.enter(other).is_some());
-        entered.pop();
-        assert!(peers.enter(one).is_some());
-        entered.clear();
-        assert!(peers.0.lock().unwrap().is_empty());
+    async fn answered(client: &mut TcpStream) {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+        let mut reply = [0; 256];
+        let length = client.read(&mut reply).await.unwrap();
+        assert!(reply[..length].starts_with(b"HTTP/1.1 200"), "{:?}", String::from_utf8_lossy(&reply));
+    }
+
+    /// What still comes before the connection ends; a reset is an end too.
+    async fn rest(client: &mut TcpStream) -> Vec<u8> {
+        let mut rest = Vec::new();
+        let _ = client.read_to_end(&mut rest).await;
+        rest
+    }
+
+    fn short() -> Deadlines {
+        Deadlines { head: Duration::from_millis(50), exchange: Duration::from_hours(1) }
     }
 
     #[tokio::test]
-    async fn a_peer_that_sends_nothing_whole_is_cut_early() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let mut bounded = Bounded::new(listener, CancellationToken::new());
-        let (mut connection, _) = bounded.accept().await;
-        let accepted = connection.silence.deadline();
-        let mut read = [0; 64];
-        client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
-        assert_eq!(connection.read(&mut read).await.unwrap(), 16);
-        assert_eq!(connection.silence.deadline(), accepted, "half a request prolongs nothing");
-        client.write_all(b"Host: a\r\n\r\n").await.unwrap();
-        assert_eq!(connection.read(&mut read).await.unwrap(), 11);
-        assert!(connection.silence.deadline() > accepted + SILENCE - FIRST_REQUEST - Duration::from_secs(1));
+    async fn every_head_has_its_deadline_and_so_has_idleness() {
+        for half in [&b""[..], b"GET / HTTP/1.1\r\nHo"] {
+            let mut client = client(short()).await;
+            answered(&mut client).await;
+            client.write_all(half).await.unwrap();
+            assert!(!rest(&mut client).await.starts_with(b"HTTP/1.1 200"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_never_ends_does() {
+        let deadlines = Deadlines { head: Duration::from_hours(1), exchange: Duration::from_millis(50) };
+        let mut client = client(deadlines).await;
+        client.write_all(b"POST /form HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nhalf").await.unwrap();
+        assert_eq!(rest(&mut client).await, b"");
+    }
+
+    #[tokio::test]
+    async fn nothing_but_http_1_is_spoken() {
+        let mut client = client(Deadlines::default()).await;
+        // The preface of HTTP/2 and empty settings.
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await.unwrap();
+        let told = rest(&mut client).await;
+        assert!(told.is_empty() || told.starts_with(b"HTTP/1.1 4"), "{told:?}");
+    }
+
+    #[test]
+    fn a_peer_has_so_many_connections_and_no_more() {
+        let (places, one) = (Places::default(), IpAddr::from([192, 0, 2, 1]));
+        let mut taken: Vec<Place> = (0..MAX_OF_A_PEER).map(|_| places.take(one).unwrap()).collect();
+        assert!(places.take(one).is_none());
+        assert!(places.take(IpAddr::from([192, 0, 2, 2])).is_some());
+        taken.pop();
+        assert!(places.take(one).is_some());
+        taken.clear();
+        assert!(places.0.lock().unwrap().of_peers.is_empty());
+    }
+
+    #[test]
+    fn where_all_places_are_taken_the_greediest_peer_gives_one_up() {
+        let (places, here) = (Places::default(), IpAddr::from([127, 0, 0, 1]));
+        let mut taken = Vec::new();
+        for peer in 1..=5 {
+            taken.extend((0..MAX_OF_A_PEER).filter_map(|_| places.take(IpAddr::from([192, 0, 2, peer]))));
+        }
+        let cut = |places: &[Place]| places.iter().filter(|place| place.cut.is_cancelled()).count();
+        assert_eq!(cut(&taken), 5 * MAX_OF_A_PEER - MAX_CONNECTIONS);
+        let before = cut(&taken);
+        let probe = places.take(IpAddr::from([198, 51, 100, 1])).unwrap();
+        let local = places.take(here).unwrap();
+        assert_eq!(cut(&taken), before + 1, "a probe displaced one connection, and this machine none");
+        assert!(!probe.cut.is_cancelled() && !local.cut.is_cancelled());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_peer() {
+        let key = |text: &str| peer_key(text.parse().unwrap());
+        assert_eq!(key("2001:db8:1:2:aaaa::1"), key("2001:db8:1:2:bbbb::2"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+        assert!(key("::1").is_loopback());
     }
 }

@@ -149,6 +149,24 @@ async fn whoever_shows_a_wrong_token_waits() {
     assert_eq!(site.elapsed().num_seconds(), 2);
 }
 
+/// Hundreds of guesses side by side: some are compared, the others aren't even looked at, though one of them is right.
+#[tokio::test]
+async fn guesses_are_counted_whatever_they_come_by() {
+    let site = guarded().await;
+    let session = cookie(&site.sign_in(&format!("token={TOKEN}"), &[]).await);
+    // The clock stands while nobody waits, so this is one moment.
+    let guess = |_| site.get_with("/api/status", &[("authorization", "Bearer guess")]);
+    let replies = futures_util::future::join_all((0..40).map(guess)).await;
+    let compared = replies.iter().filter(|reply| reply.status == StatusCode::UNAUTHORIZED).count();
+    let refused: Vec<_> = replies.iter().filter(|reply| reply.status == StatusCode::TOO_MANY_REQUESTS).collect();
+    assert_eq!(compared + refused.len(), 40);
+    assert!(compared <= 31 && !refused.is_empty(), "{compared} were compared");
+    assert!(refused.iter().all(|reply| header(&reply.headers, "retry-after") == "60"));
+    assert_eq!(site.get_with("/", &[("cookie", &session)]).await.status, StatusCode::OK, "a session holds");
+    site.clock.advance(Duration::from_mins(1));
+    assert_eq!(site.get_as("/", TOKEN).await.status, StatusCode::OK);
+}
+
 #[tokio::test]
 async fn a_form_is_bounded() {
     let site = guarded().await;

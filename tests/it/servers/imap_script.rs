@@ -46,6 +46,8 @@ pub(crate) struct Script {
     pub(crate) appends: VecDeque<OnAppend>,
     /// How it answers everything after the sign-in, instead of doing it.
     pub(crate) refuses_all: Option<&'static str>,
+    /// The name of the command at which it begins to talk, line by line, without ever answering.
+    pub(crate) drips_at: Option<&'static str>,
     /// How it answers commands of this name, data included, instead of doing them.
     pub(crate) answers: Vec<(&'static str, String)>,
 }
@@ -58,6 +60,7 @@ impl Default for Script {
             sign_ins: VecDeque::new(),
             appends: VecDeque::new(),
             refuses_all: None,
+            drips_at: None,
             answers: Vec::new(),
         }
     }
@@ -159,6 +162,13 @@ impl Dialogue {
 
     async fn answer(&mut self, tag: &str, command: &str) -> Option<()> {
         let name = command.split(' ').next()?.to_owned();
+        if self.script.lock().unwrap().drips_at == Some(name.as_str()) {
+            let mut pace = tokio::time::interval(std::time::Duration::from_millis(5));
+            loop {
+                pace.tick().await;
+                self.say("* OK still at it").await?;
+            }
+        }
         let refused = self.script.lock().unwrap().refuses_all;
         if let Some(refusal) = refused.filter(|_| self.is_signed_in) {
             // What came along unasked has to be read all the same.
