@@ -17,9 +17,12 @@ use self::mask::mask;
 
 mod mask;
 
-/// The most items that a page may hold: more than fit in the largest page of real items. Bounds the memory that a page of
-/// `0,0,0,…` could claim.
-const MAX_ITEMS: usize = 1 << 19;
+/// The most items that a page of a source may hold: as many as the largest `source.page_size`. Bounds the memory, and the
+/// log, that a page of `0,0,0,…` could claim.
+pub const MAX_PAGE_ITEMS: usize = 10_000;
+
+/// The most items that an exported file may hold.
+const MAX_EXPORT_ITEMS: usize = 1 << 19;
 
 /// What a list response says besides its items. A field is `None` where it is absent or null.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -78,7 +81,7 @@ pub enum PageError {
 /// `messages` lies, in order. Absent or null `messages` are none. Where a key is there twice, the last one counts.
 pub fn split_page(body: &[u8]) -> Result<(Envelope, Vec<Range<usize>>), PageError> {
     with_text(body, |text| {
-        let document = Document::of(text)?;
+        let document = Document::of(text, MAX_PAGE_ITEMS)?;
         let object = match document {
             Document::Object(object) => object,
             Document::Array(array) => match array.as_slice() {
@@ -89,7 +92,7 @@ pub fn split_page(body: &[u8]) -> Result<(Envelope, Vec<Range<usize>>), PageErro
                 }
             },
         };
-        let (envelope, messages) = Fields::of(object)?.read()?;
+        let (envelope, messages) = Fields::of(object)?.read(MAX_PAGE_ITEMS)?;
         Ok((envelope, ranges(text, &messages)))
     })
 }
@@ -98,7 +101,7 @@ pub fn split_page(body: &[u8]) -> Result<(Envelope, Vec<Range<usize>>), PageErro
 /// `None` in place of the envelope where the file has none.
 pub fn split_export(body: &[u8]) -> Result<(Option<Envelope>, Vec<Range<usize>>), PageError> {
     with_text(body, |text| {
-        let items = match Document::of(text)? {
+        let items = match Document::of(text, MAX_EXPORT_ITEMS)? {
             Document::Object(object) => vec![object],
             Document::Array(array) => array,
         };
@@ -107,7 +110,7 @@ pub fn split_export(body: &[u8]) -> Result<(Option<Envelope>, Vec<Range<usize>>)
         {
             let fields = Fields::of(only)?;
             if fields.are_a_list_response() {
-                let (envelope, messages) = fields.read()?;
+                let (envelope, messages) = fields.read(MAX_EXPORT_ITEMS)?;
                 return Ok((Some(envelope), ranges(text, &messages)));
             }
         }
@@ -166,11 +169,11 @@ enum Document<'a> {
 }
 
 impl<'a> Document<'a> {
-    fn of(text: &'a str) -> Result<Self, PageError> {
+    fn of(text: &'a str, max_items: usize) -> Result<Self, PageError> {
         let document = text.trim_matches([' ', '\t', '\n', '\r']);
         match document.as_bytes().first() {
             Some(b'{') => Ok(Self::Object(document)),
-            Some(b'[') => elements(text).map(Self::Array),
+            Some(b'[') => elements(text, max_items).map(Self::Array),
             Some(_) => Err(PageError::NotJson { line: 1, column: 1 }),
             None => Err(PageError::CutShort { line: 1, column: 0 }),
         }
@@ -178,8 +181,10 @@ impl<'a> Document<'a> {
 }
 
 /// The text of each element of a JSON array.
-fn elements(array: &str) -> Result<Vec<&str>, PageError> {
-    struct Elements;
+fn elements(array: &str, max: usize) -> Result<Vec<&str>, PageError> {
+    struct Elements {
+        max: usize,
+    }
     impl<'de> Visitor<'de> for Elements {
         type Value = Result<Vec<&'de str>, PageError>;
 
@@ -189,17 +194,17 @@ fn elements(array: &str) -> Result<Vec<&str>, PageError> {
         fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
             let mut elements = Vec::new();
             while let Some(element) = list.next_element::<&'de RawValue>()? {
-                if elements.len() < MAX_ITEMS {
+                if elements.len() < self.max {
                     elements.push(element.get());
                 } else {
-                    return Ok(Err(not_a_list(format!("it holds more than {MAX_ITEMS} items"))));
+                    return Ok(Err(not_a_list(format!("it holds more than {} items", self.max))));
                 }
             }
             Ok(Ok(elements))
         }
     }
     let mut parser = serde_json::Deserializer::from_str(array);
-    let elements = parser.deserialize_seq(Elements).map_err(|error| error_of(&error))??;
+    let elements = parser.deserialize_seq(Elements { max }).map_err(|error| error_of(&error))??;
     parser.end().map_err(|error| error_of(&error))?;
     Ok(elements)
 }
@@ -244,7 +249,7 @@ impl<'a> Fields<'a> {
 
     /// The envelope, and the text of each message. A field that can't be read is an error: to take an unreadable
     /// `resultCode` for success, or an unreadable `endOfMessages` for the end, could lose items.
-    fn read(self) -> Result<(Envelope, Vec<&'a str>), PageError> {
+    fn read(self, max_items: usize) -> Result<(Envelope, Vec<&'a str>), PageError> {
         let envelope = Envelope {
             result_code: field("resultCode", self.result_code, integer)?,
             result_description: field("resultDescription", self.result_description, |value| Some(text(value)))?,
@@ -255,7 +260,7 @@ impl<'a> Fields<'a> {
         };
         let messages = match self.messages {
             None | Some("null") => Vec::new(),
-            Some(array) if array.starts_with('[') => elements(array)?,
+            Some(array) if array.starts_with('[') => elements(array, max_items)?,
             Some(_) => return Err(not_a_list("its \"messages\" is not an array".to_owned())),
         };
         Ok((envelope, messages))

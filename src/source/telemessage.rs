@@ -10,6 +10,7 @@
 //! smaller pages, or waited for. The credential goes to the configured origin alone, in a header that no log shows, and
 //! is read anew for each request, since its file may change. No body is logged, and no error quotes one.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ use super::{AttachmentStream, Cursor, Page, Source, SourceError};
 use crate::clock::SharedClock;
 use crate::http::{self, HttpClient, InsecureUrl, Remote, Reply, require_https_or_loopback};
 use crate::item::ItemId;
+use crate::item::read::peek_id;
 use crate::window::Window;
 use verdict::{Asked, Verdicts};
 
@@ -159,19 +161,61 @@ impl TeleMessage {
         Verdicts { source_name: self.name(), username: &self.settings.username, now: self.clock.now(), asked }
     }
 
-    /// The cursor after a page. One that stands still would be asked for the same page for ever, and one that goes back for
-    /// pages it had.
-    fn next_cursor(cursor: Cursor, envelope: &Envelope, end: bool) -> Result<Cursor, SourceError> {
-        match envelope.last_id {
-            Some(last_id) if last_id > cursor.0 => Ok(Cursor(last_id)),
-            _ if end => Ok(cursor),
-            Some(last_id) => Err(SourceError::Contract(format!(
-                "lastId {last_id} does not advance past cursor {cursor}, though endOfMessages is not set"
+    /// The cursor after a page. One that stands still would be asked for the same page for ever, one that goes back for
+    /// pages it had, and one beyond the greatest item of the page would pass over those between.
+    fn next_cursor(cursor: Cursor, envelope: &Envelope, page: &Extent) -> Result<Cursor, SourceError> {
+        let last_id = match envelope.last_id {
+            Some(last_id) if last_id > cursor.0 => last_id,
+            _ if page.end => return Ok(cursor),
+            Some(last_id) => {
+                return Err(SourceError::Contract(format!(
+                    "lastId {last_id} does not advance past cursor {cursor}, though endOfMessages is not set"
+                )));
+            }
+            None => {
+                return Err(SourceError::Contract(format!(
+                    "the page after cursor {cursor} has no lastId, though endOfMessages is not set"
+                )));
+            }
+        };
+        match page.greatest {
+            _ if page.end => Ok(Cursor(last_id)),
+            Some(greatest) if greatest >= last_id => Ok(Cursor(last_id)),
+            Some(greatest) if greatest > cursor.0 => {
+                tracing::warn!(
+                    event = "cursor_corrected",
+                    cursor = greatest,
+                    last_id,
+                    "the source's lastId lies beyond every item of its page; reading goes on after the greatest item"
+                );
+                Ok(Cursor(greatest))
+            }
+            Some(greatest) => Err(SourceError::Contract(format!(
+                "the page after cursor {cursor} has no item past it, the greatest is {greatest}, though endOfMessages is \
+                 not set"
             ))),
-            None => Err(SourceError::Contract(format!(
-                "the page after cursor {cursor} has no lastId, though endOfMessages is not set"
+            None if page.items == 0 => Err(SourceError::Contract(format!(
+                "the page after cursor {cursor} has no items, though endOfMessages is not set; to go on at lastId \
+                 {last_id} could pass over items"
             ))),
+            // Not one item has a number that can be read: there is nothing to hold lastId against.
+            None => Ok(Cursor(last_id)),
         }
+    }
+}
+
+/// What the cursor after a page is held against.
+struct Extent {
+    items: usize,
+    /// The greatest number of an item that can be read.
+    greatest: Option<i64>,
+    end: bool,
+}
+
+impl Extent {
+    fn of(body: &[u8], items: &[Range<usize>], end: bool) -> Self {
+        let ids = items.iter().filter_map(|range| peek_id(body.get(range.clone())?));
+        Self { items: items.len(), greatest: ids.map(|id| id.0).max(), end }
     }
 }
 
@@ -197,7 +241,7 @@ impl Source for TeleMessage {
         let reply = self.ask(window, cursor, limit, cap).await?;
         let (envelope, items) = self.verdicts(Asked::Messages(cursor)).read(&reply)?;
         let end = envelope.end_of_messages.unwrap_or_default();
-        let next = Self::next_cursor(cursor, &envelope, end)?;
+        let next = Self::next_cursor(cursor, &envelope, &Extent::of(&reply.body, &items, end))?;
         Ok(Page { body: reply.body, items, next, end })
     }
 
@@ -275,7 +319,8 @@ mod tests {
     #[test]
     fn the_cursor_advances_or_the_window_ends() {
         let next = |cursor, last_id, end| {
-            TeleMessage::next_cursor(Cursor(cursor), &Envelope { last_id, ..Envelope::default() }, end)
+            let page = Extent { items: 1, greatest: Some(9), end };
+            TeleMessage::next_cursor(Cursor(cursor), &Envelope { last_id, ..Envelope::default() }, &page)
         };
         assert_eq!(next(5, Some(9), false).unwrap(), Cursor(9));
         assert_eq!(next(5, Some(9), true).unwrap(), Cursor(9));

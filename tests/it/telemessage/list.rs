@@ -119,6 +119,45 @@ async fn a_cursor_that_does_not_advance_breaks_the_contract() {
     assert_eq!(bench.page(3, 1).await.unwrap().next, Cursor(4));
 }
 
+/// One wrong `lastId` must not pass over the rest of a day.
+#[tokio::test]
+async fn the_cursor_never_passes_the_greatest_item_of_its_page() {
+    let bench = Bench::with_messages(1..=20);
+    let mut seen = Vec::new();
+    let mut cursor = 0;
+    loop {
+        if seen.len() == 9 {
+            bench.server.fail_page(PageFault::LastId(Some(i64::MAX)));
+        }
+        let page = bench.page(cursor, 3).await.unwrap();
+        seen.extend(items(&page).iter().map(|item| Item::read(item.as_bytes(), at(0)).unwrap().id.0));
+        cursor = page.next.0;
+        if page.end {
+            break;
+        }
+    }
+    assert_eq!(seen, (1..=20).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn a_page_that_holds_nothing_and_is_not_the_end_breaks_the_contract() {
+    let bench = Bench::with_messages(1..=3);
+    for last_id in [4, i64::MAX] {
+        bench.server.fail_page(PageFault::LastId(Some(last_id)));
+        let error = bench.page(3, 3).await.unwrap_err();
+        assert!(matches!(&error, SourceError::Contract(text) if text.contains("no items")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_too_many_entries_is_refused() {
+    let bench = Bench::with_messages([1]);
+    bench.server.fail_page(PageFault::WithItem(["0"; 10_001].join(",")));
+    let error = bench.page_error().await;
+    assert!(matches!(&error, SourceError::PageUnreadable { .. }), "{error}");
+    assert!(error.to_string().contains("more than 10000 items"), "{error}");
+}
+
 #[tokio::test]
 async fn an_invalid_token_ends_the_session() {
     let bench = Bench::with_messages([1]);
