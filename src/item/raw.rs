@@ -4,12 +4,17 @@
 //! misdirect an item. Unknown fields are ignored; every nullable field may be absent.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::participant::{Participant, Person};
+
+/// The most participants, or attachments, that an item may name: ten times as many as the largest group has. Bounds the
+/// memory and the look-ups of one item.
+const MAX_ENTRIES: usize = 10_000;
 
 /// The envelope of one item.
 #[derive(Debug, Clone, Deserialize)]
@@ -55,9 +60,9 @@ pub struct RawBody {
     pub owner: Option<Participant>,
     #[serde(default)]
     pub sender: Option<Participant>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "bounded_list")]
     pub recipients: Vec<Option<Participant>>,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "bounded_map")]
     pub participant_enrichments: BTreeMap<String, Option<Person>>,
     #[serde(default, deserialize_with = "lenient_text")]
     pub subject: Option<String>,
@@ -89,7 +94,7 @@ pub struct RawBody {
     pub view_once: bool,
     #[serde(default, deserialize_with = "nullable")]
     pub forwarded: bool,
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "bounded_list")]
     pub attachment: Vec<RawAttachment>,
 }
 
@@ -293,9 +298,67 @@ fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializ
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// A list of at most [`MAX_ENTRIES`]; null is an empty one.
+fn bounded_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct List<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for List<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a sequence")
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut entries = Vec::new();
+            while let Some(entry) = list.next_element()? {
+                if entries.len() >= MAX_ENTRIES {
+                    return Err(too_many());
+                }
+                entries.push(entry);
+            }
+            Ok(entries)
+        }
+    }
+    deserializer.deserialize_any(List(PhantomData))
+}
+
+/// A map of at most [`MAX_ENTRIES`]; null is an empty one.
+fn bounded_map<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, T>, D::Error> {
+    struct Map<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
+        type Value = BTreeMap<String, T>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a map")
+        }
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(BTreeMap::new())
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut entries = BTreeMap::new();
+            while let Some((key, entry)) = map.next_entry()? {
+                if entries.len() >= MAX_ENTRIES {
+                    return Err(too_many());
+                }
+                entries.insert(key, entry);
+            }
+            Ok(entries)
+        }
+    }
+    deserializer.deserialize_any(Map(PhantomData))
+}
+
+fn too_many<E: serde::de::Error>() -> E {
+    E::invalid_length(MAX_ENTRIES + 1, &"at most 10000 participants or attachments in one item")
+}
+
 /// A list of participants; null entries and a null list are passed over.
 fn members<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Participant>, D::Error> {
-    let members: Vec<Option<Participant>> = nullable(deserializer)?;
+    let members: Vec<Option<Participant>> = bounded_list(deserializer)?;
     Ok(members.into_iter().flatten().collect())
 }
 

@@ -332,6 +332,27 @@ mod tests {
         assert_eq!(peek_product(b"{}"), None);
     }
 
+    #[test]
+    fn participants_and_attachments_are_bounded() {
+        let with = |field: &str, entry: &str, count: usize| {
+            let (open, close) =
+                if entry.contains("\":") && field == "participantEnrichments" { ('{', '}') } else { ('[', ']') };
+            let entries: Vec<String> = (0..count).map(|number| entry.replace('#', &number.to_string())).collect();
+            let list = entries.join(",");
+            read(&format!(r#"{{"id":7,"body":{{"messageTime":1763700000123,"{field}":{open}{list}{close}}}}}"#))
+        };
+        for (field, entry) in [
+            ("recipients", r#"{"value":"1555#"}"#),
+            ("attachment", "{}"),
+            ("participantEnrichments", r##""1555#":{"email":"a@contoso.example"}"##),
+        ] {
+            assert!(with(field, entry, 10_000).is_ok(), "{field}");
+            let error = with(field, entry, 10_001).unwrap_err().to_string();
+            assert!(error.contains("at most 10000 participants or attachments"), "{field}: {error}");
+        }
+        assert!(read(r#"{"id":7,"body":{"messageTime":1763700000123,"recipients":null,"attachment":null}}"#).is_ok());
+    }
+
     fn with_times(message_time: &str, received: &str) -> Result<Item, Malformed> {
         read(&format!(r#"{{"id":7,"gatewayReceivedDate":{received},"body":{{"messageTime":{message_time}}}}}"#))
     }
