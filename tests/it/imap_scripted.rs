@@ -274,6 +274,23 @@ async fn a_silent_server_leaves_the_outcome_unknown() {
     assert!(matches!(results[..], [Err(ImportError::OutcomeUnknown(_))]), "{results:?}");
 }
 
+/// A server that says a line now and then, and never answers, is left before it holds everything.
+#[tokio::test]
+async fn a_server_that_drips_is_left() {
+    for drips_at in ["CAPABILITY", "AUTHENTICATE", "NAMESPACE", "LIST", "SELECT", "APPEND"] {
+        let server = ImapScript::start(Script { drips_at: Some(drips_at), ..Script::default() }).await;
+        let soon = Duration::from_millis(300);
+        let timeouts = ImapTimeouts { sign_in: soon, command: soon, ..ImapTimeouts::default() };
+        let door = Imap::new(ImapSettings { timeouts, ..settings(&server) }, Arc::new(SystemClock)).unwrap();
+        let (ana, messages, permit) = (ana(), messages(1), SendPermit::always());
+        let importing = door.import(&ana, &messages, &permit);
+        let results = tokio::time::timeout(Duration::from_secs(20), importing).await.expect(drips_at);
+        let unknown = matches!(results[..], [Err(ImportError::OutcomeUnknown(_))]);
+        let unavailable = matches!(results[..], [Err(ImportError::Unavailable(_))]);
+        assert!(unavailable || drips_at == "APPEND" && unknown, "{drips_at}: {results:?}");
+    }
+}
+
 #[tokio::test]
 async fn an_answer_to_something_that_was_not_asked_settles_nothing() {
     for words in ["x1 OK Append completed.", "W1 OK Append completed.", "nonsense"] {

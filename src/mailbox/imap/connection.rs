@@ -2,8 +2,8 @@
 //!
 //! Knows nothing of what a command means. Guarantees: writing never waits for reading nor reading for writing, so a
 //! pipeline can't deadlock; [`Connection::handed_over`] tells to the byte what the stream has taken, so that a caller
-//! knows what the server can't have; a response over [`MAX_RESPONSE`] and a silence over the patience end the
-//! connection. Content is never logged.
+//! knows what the server can't have; a response over [`MAX_RESPONSE`], a silence over the patience, and a command that
+//! doesn't end in its time end the connection. Content is never logged.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -22,8 +22,10 @@ use imap_codec::imap_types::response::{
 };
 use imap_codec::{GreetingCodec, ResponseCodec};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::refusal::Refusal;
+use super::settings::ImapTimeouts;
 
 /// The largest response that is read, literals included, in bytes. Messages are fetched in smaller pieces.
 const MAX_RESPONSE: u32 = 4 * 1024 * 1024;
@@ -32,6 +34,11 @@ const READ_BUFFER: usize = 16 * 1024;
 const MAX_SLICES: usize = 64;
 /// How long a server that said BYE may take to close.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The least pace at which bytes must move, in bytes a second: each gives a command that much more time.
+const MIN_RATE: u64 = 8 * 1024;
+/// The most time that a command gains by what the server says.
+const MAX_GAINED_BY_READING: Duration = Duration::from_mins(30);
 
 /// What a connection runs on: TCP, or TLS over it.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -65,7 +72,12 @@ pub(super) enum Received {
 /// One connection to an IMAP server.
 pub(super) struct Connection {
     stream: Box<dyn Transport>,
-    silence: Duration,
+    timeouts: ImapTimeouts,
+    /// When the command under way began, or the last one ended.
+    begun: Instant,
+    /// How many bytes were read and written since.
+    read: u64,
+    written: u64,
     input: Fragmentizer,
     read_buffer: Box<[u8; READ_BUFFER]>,
     output: VecDeque<Bytes>,
@@ -78,11 +90,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A connection over `stream` whose server may be silent for `silence` while it is waited for.
-    pub(super) fn new(stream: Box<dyn Transport>, silence: Duration) -> Self {
+    /// A connection over `stream` whose server may take as long as `timeouts` say while it is waited for.
+    pub(super) fn new(stream: Box<dyn Transport>, timeouts: ImapTimeouts) -> Self {
         Self {
             stream,
-            silence,
+            timeouts,
+            begun: Instant::now(),
+            read: 0,
+            written: 0,
             input: Fragmentizer::new(MAX_RESPONSE),
             read_buffer: Box::new([0; READ_BUFFER]),
             output: VecDeque::new(),
@@ -99,7 +114,22 @@ impl Connection {
     /// commands, none of its answers passes for one of ours.
     pub(super) fn next_tag(&mut self) -> Tag<'static> {
         self.tags += 1;
+        self.begin_waiting();
         Tag::unvalidated(format!("{}{}", self.tag_prefix, self.tags))
+    }
+
+    /// A command begins or ends: the next end is due after its own time.
+    fn begin_waiting(&mut self) {
+        (self.begun, self.read, self.written) = (Instant::now(), 0, 0);
+    }
+
+    /// How much time the server has left to end a command. Large messages and long answers take their time; a drip
+    /// doesn't.
+    fn time_left(&self) -> Duration {
+        let by_reading = Duration::from_secs(self.read / MIN_RATE).min(MAX_GAINED_BY_READING);
+        let by_writing = Duration::from_secs(self.written / MIN_RATE);
+        let allowed = self.timeouts.command.saturating_add(by_reading).saturating_add(by_writing);
+        allowed.saturating_sub(self.begun.elapsed())
     }
 
     /// Adds bytes to what is to be sent. They go out while a response is waited for.
@@ -133,7 +163,10 @@ impl Connection {
         loop {
             self.message().await?;
             match self.decode() {
-                Some(Response::Status(Status::Tagged(tagged))) => return Ok(Received::Tagged(tagged)),
+                Some(Response::Status(Status::Tagged(tagged))) => {
+                    self.begin_waiting();
+                    return Ok(Received::Tagged(tagged));
+                }
                 Some(Response::Status(Status::Untagged(body))) => return Ok(Received::Remark(body)),
                 Some(Response::Status(Status::Bye(bye))) => self.farewell = Some(Refusal::farewell(&bye)),
                 Some(Response::Data(data)) => return Ok(Received::Data(data)),
@@ -191,7 +224,13 @@ impl Connection {
             if self.input.is_max_message_size_exceeded() {
                 return Err(self.too_long());
             }
-            let patience = if self.farewell.is_some() { self.silence.min(FAREWELL) } else { self.silence };
+            let left = self.time_left();
+            if left.is_zero() {
+                let given = self.begun.elapsed().as_secs();
+                return Err(self.lost(format!("the server didn't end a command within {given} s, though it sends")));
+            }
+            let silence = self.timeouts.silence;
+            let patience = if self.farewell.is_some() { silence.min(FAREWELL) } else { silence }.min(left);
             match tokio::time::timeout(patience, poll_fn(|context| self.poll_exchange(context))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(self.lost(format!("the connection broke: {error}"))),
@@ -215,6 +254,7 @@ impl Connection {
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed it")))
             }
             Poll::Ready(()) => {
+                self.read += buffer.filled().len() as u64;
                 self.input.enqueue_bytes(buffer.filled());
                 Poll::Ready(Ok(()))
             }
@@ -242,6 +282,7 @@ impl Connection {
 
     fn advance(&mut self, mut taken: usize) {
         self.handed_over += taken as u64;
+        self.written += taken as u64;
         while let Some(piece) = self.output.front_mut() {
             if taken < piece.len() {
                 piece.advance(taken);

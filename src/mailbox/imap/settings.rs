@@ -58,6 +58,10 @@ pub struct ImapTimeouts {
     pub connect: Duration,
     /// For the next byte of a server that owes an answer.
     pub silence: Duration,
+    /// For a whole sign-in, from the connection on.
+    pub sign_in: Duration,
+    /// For the end of a command, however much the server says before it; more for what takes time by its size.
+    pub command: Duration,
     /// How long a session that nobody uses is kept.
     pub idle: Duration,
 }
@@ -76,6 +80,9 @@ impl Default for ImapTimeouts {
         Self {
             connect: Duration::from_secs(10),
             silence: Duration::from_secs(45),
+            sign_in: Duration::from_mins(1),
+            // A search of a large mailbox may take minutes.
+            command: Duration::from_mins(5),
             // Well under the half hour after which servers hang up (RFC 9051, 5.4).
             idle: Duration::from_mins(1),
         }

@@ -31,18 +31,25 @@ pub(super) async fn open(
     if login.is_empty() || login.chars().any(char::is_control) {
         return Err(ImportError::Forbidden(format!("mailbox.login gives {login:?}, which can't sign in")));
     }
-    let mut session = greeted(endpoint, settings).await?;
-    if endpoint.starts_tls() {
-        session = secured(session, endpoint, settings).await?;
-    }
-    authenticate(&mut session, settings, login, attempt).await?;
-    Ok(session)
+    let signing_in = async {
+        let mut session = greeted(endpoint, settings).await?;
+        if endpoint.starts_tls() {
+            session = secured(session, endpoint, settings).await?;
+        }
+        authenticate(&mut session, settings, login, attempt).await?;
+        Ok(session)
+    };
+    // Other mailboxes may wait for the end of this attempt.
+    tokio::time::timeout(settings.timeouts.sign_in, signing_in).await.unwrap_or_else(|_| {
+        let (server, seconds) = (endpoint.name(), settings.timeouts.sign_in.as_secs());
+        Err(ImportError::Unavailable(format!("{server} didn't end the sign-in within {seconds} s")))
+    })
 }
 
 async fn greeted(endpoint: &Endpoint, settings: &ImapSettings) -> Result<Session, ImportError> {
     let connecting = tokio::time::timeout(settings.timeouts.connect, endpoint.connect());
     let stream = connecting.await.map_err(|_| too_slow(endpoint))??;
-    let mut connection = Connection::new(stream, settings.timeouts.silence);
+    let mut connection = Connection::new(stream, settings.timeouts);
     let greeting = connection.greeting().await.map_err(|lost| lost.unsent())?;
     match greeting.kind {
         GreetingKind::Ok => {
@@ -73,7 +80,7 @@ async fn secured(mut session: Session, endpoint: &Endpoint, settings: &ImapSetti
     let stream = session.connection.into_stream().map_err(|lost| lost.unsent())?;
     let securing = tokio::time::timeout(settings.timeouts.connect, endpoint.secure(stream));
     let stream = securing.await.map_err(|_| too_slow(endpoint))??;
-    Ok(Session::new(Connection::new(stream, settings.timeouts.silence)))
+    Ok(Session::new(Connection::new(stream, settings.timeouts)))
 }
 
 fn too_slow(endpoint: &Endpoint) -> ImportError {
