@@ -20,6 +20,8 @@ use crate::resolve::Mailbox;
 use crate::resolve::users::Answer;
 use crate::staging::{BlobName, Staging, StagingError};
 
+pub mod file_modes;
+
 /// One line of a check: ok, not tried, or what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
@@ -96,7 +98,11 @@ pub fn keys(config: &Config) -> Vec<Finding> {
     let or_wrong = |found: Result<Option<Finding>, WrongKey>, what: &str| {
         found.unwrap_or_else(|wrong| Some(wrong_key(what, &wrong)))
     };
-    [or_wrong(signing, "signing key"), or_wrong(certificate, "certificate")].into_iter().flatten().collect()
+    [or_wrong(signing, "signing key"), or_wrong(certificate, "certificate")]
+        .into_iter()
+        .flatten()
+        .chain(weak_token(config))
+        .collect()
 }
 
 fn wrong_key(what: &str, wrong: &WrongKey) -> Finding {

@@ -29,6 +29,7 @@ mod ledger;
 mod man;
 mod mapping;
 mod output;
+mod owner_only;
 mod prove;
 mod rebuild_ledger;
 mod release;
@@ -204,6 +205,10 @@ type CommandResult = Result<Exit, CommandError>;
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Manual pages and completions are for everybody.
+    if !matches!(arguments.command, Command::Man(_) | Command::Completions(_)) {
+        owner_only::begin();
+    }
     let context = Context {
         config_path: arguments.config,
         log_format: arguments.log_format.unwrap_or_else(LogFormat::fitting),

@@ -37,6 +37,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         Err(problems) => offline.push(Finding::wrong("users", problems.to_string(), "correct the lines named above")),
     }
     offline.extend(check::keys(&config));
+    offline.extend(check::file_modes::of(&config));
     for finding in &offline {
         output::print(&format!("{finding}\n"))?;
     }

@@ -55,6 +55,14 @@ impl Secret {
         &self.key
     }
 
+    /// The file that holds it, where one does.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.origin {
+            Origin::File(path) => Some(path),
+            Origin::Variable { .. } | Origin::Fixed(_) => None,
+        }
+    }
+
     /// Reads the secret as it is now, without one trailing line break. Blocks on a file of at most 64 KiB.
     pub fn read(&self) -> Result<SecretString, SecretError> {
         let value = match &self.origin {

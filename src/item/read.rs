@@ -344,7 +344,7 @@ mod tests {
         for (field, entry) in [
             ("recipients", r#"{"value":"1555#"}"#),
             ("attachment", "{}"),
-            ("participantEnrichments", r##""1555#":{"email":"a@contoso.example"}"##),
+            ("participantEnrichments", r#""1555#":{"email":"a@contoso.example"}"#),
         ] {
             assert!(with(field, entry, 10_000).is_ok(), "{field}");
             let error = with(field, entry, 10_001).unwrap_err().to_string();

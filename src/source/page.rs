@@ -449,7 +449,7 @@ mod tests {
 
     #[test]
     fn a_page_of_crumbs_is_refused() {
-        let body = format!(r#"{{"messages":[{}0]}}"#, "0,".repeat(MAX_ITEMS));
+        let body = format!(r#"{{"messages":[{}0]}}"#, "0,".repeat(MAX_PAGE_ITEMS));
         assert!(matches!(split_page(body.as_bytes()), Err(PageError::NotAListResponse(_))));
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -178,4 +179,62 @@ level = "trace"
     let ended = ended(program().arg("--config").arg(&config).arg("check"));
     assert_eq!(ended.code, Some(78));
     assert!(ended.log.contains("source.password") && !ended.log.contains(secret), "{}", ended.log);
+}
+
+/// Whatever the umask: no message, and nothing that tells who wrote to whom, is open to others, from its first byte.
+#[test]
+fn what_is_written_is_for_its_owner_alone() {
+    let trial = Trial::new();
+    let commands: [&[&str]; 3] = [
+        &["run", "--once"],
+        &["export", "--from", "2026-11-01", "--to", "2026-12-01", "--format", "eml", "--out", "exported"],
+        &["convert", "config/sample/export/20261120-cloud-archiver.json", "--out", "converted"],
+    ];
+    for arguments in commands {
+        let mut shell = assert_cmd::Command::new("sh");
+        shell.current_dir(trial.path(".")).args(["-c", "umask 000; exec \"$0\" \"$@\""]);
+        shell.arg(env!("CARGO_BIN_EXE_whatsapp-archiver")).arg("--config").arg(trial.path("config/local.toml"));
+        let ended = ended(shell.args(arguments));
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}{}", ended.out, ended.log);
+    }
+    for folder in ["local-data", "exported", "converted"] {
+        assert!(fs::metadata(trial.path(folder)).unwrap().is_dir());
+        assert_eq!(open_to_others(&trial.path(folder)), Vec::<PathBuf>::new());
+    }
+}
+
+/// What lies in a folder, itself included, that others may read, write or enter.
+fn open_to_others(path: &Path) -> Vec<PathBuf> {
+    let metadata = fs::symlink_metadata(path).unwrap();
+    let mut open = Vec::new();
+    if metadata.permissions().mode() & 0o077 != 0 {
+        open.push(path.to_owned());
+    }
+    if metadata.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            open.extend(open_to_others(&entry.unwrap().path()));
+        }
+    }
+    open
+}
+
+#[test]
+fn check_warns_of_files_that_others_can_read_or_change() {
+    let trial = Trial::imported();
+    let set = |path: &str, mode: u32| fs::set_permissions(trial.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    set("config/sample/mapping.csv", 0o644);
+    assert!(!trial.prints(&["check"]).contains("file modes"));
+    set("config/sample/mapping.csv", 0o666);
+    set("local-data/staging", 0o755);
+    fs::write(trial.path("config/token"), "0123456789abcdef0123456789abcdef").unwrap();
+    set("config/token", 0o644);
+    trial.edit("config/local.toml", |text| {
+        let http = text.split("[http]").nth(1).map(|rest| rest.split("\n[").next().unwrap().to_owned());
+        let text = http.map_or(text.clone(), |http| text.replace(&format!("[http]{http}"), ""));
+        text + "\n[http]\nlisten = \"0.0.0.0:18080\"\ntoken = { file = \"token\" }\n"
+    });
+    let told = trial.prints(&["check"]);
+    for part in ["mapping.csv (mapping.custom)", "staging (staging.path)", "token (http.token)"] {
+        assert!(told.contains(part), "{part} in {told}");
+    }
 }

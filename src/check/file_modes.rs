@@ -1,0 +1,110 @@
+//! Files that other users of this machine can read or change, and shouldn't: secrets and what tells who wrote to whom,
+//! and the tables that say where copies go. Nothing is changed here.
+
+use std::fs::Metadata;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::Finding;
+use crate::config::{
+    AzureAuth, Config, ImapAuth, LedgerUrl, MailboxKind, Secret, SignInConfig, SourceKind, StagingKind, UsersKind,
+};
+
+const READABLE: u32 = 0o004;
+const WRITABLE: u32 = 0o002;
+
+/// Where container runtimes put secrets, each for one container alone, whatever their mode says.
+const OF_THE_CONTAINER: [&str; 2] = ["/run/secrets", "/var/run/secrets"];
+
+/// A warning for each file that is open to everybody.
+pub fn of(config: &Config) -> Vec<Finding> {
+    let secrets = secrets(config).into_iter().filter_map(|secret| Some((secret.key(), secret.path()?)));
+    let secrets = secrets.filter(|(_, path)| !OF_THE_CONTAINER.iter().any(|folder| path.starts_with(folder)));
+    let open = secrets.filter_map(|(key, path)| warning(key, path, READABLE | WRITABLE));
+    open.chain(data(config).into_iter().filter_map(|(key, path)| warning(key, path, READABLE | WRITABLE)))
+        .chain(tables(config).into_iter().filter_map(|(key, path)| warning(key, path, WRITABLE)))
+        .collect()
+}
+
+/// Every secret that the configuration names.
+fn secrets(config: &Config) -> Vec<&Secret> {
+    let mut found: Vec<&Secret> = Vec::new();
+    if let SourceKind::TeleMessage(account) = &config.source.kind {
+        found.push(&account.password);
+    }
+    if let StagingKind::Azure(azure) = &config.staging.kind
+        && let AzureAuth::Sas(sas) = &azure.auth
+    {
+        found.push(sas);
+    }
+    match config.microsoft.as_ref().map(|microsoft| &microsoft.sign_in) {
+        Some(SignInConfig::ClientSecret { secret, .. }) => found.push(secret),
+        Some(SignInConfig::Certificate { certificate, .. }) => found.push(certificate),
+        _ => {}
+    }
+    if let MailboxKind::Imap(imap) = &config.mailbox.kind
+        && let ImapAuth::Password(password) = &imap.auth
+    {
+        found.push(password);
+    }
+    if let LedgerUrl::Postgres { password: Some(password), .. } = &config.ledger.url {
+        found.push(password);
+    }
+    found.extend(config.http.iter().filter_map(|http| http.token.as_ref()));
+    found.extend(&config.report.signing_key);
+    found.extend(&config.notify.webhook);
+    found
+}
+
+/// What holds messages, or tells who wrote to whom.
+fn data(config: &Config) -> Vec<(&'static str, &Path)> {
+    let mut found: Vec<(&'static str, &Path)> = Vec::new();
+    if let StagingKind::Local { path } = &config.staging.kind {
+        found.push(("staging.path", path));
+    }
+    if let MailboxKind::Maildir { path } = &config.mailbox.kind {
+        found.push(("mailbox.path", path));
+    }
+    if let LedgerUrl::Sqlite(path) = &config.ledger.url {
+        found.push(("ledger.url", path));
+    }
+    found
+}
+
+/// What says where copies go: whoever may write it reads everybody's messages.
+fn tables(config: &Config) -> Vec<(&'static str, &Path)> {
+    let mut found: Vec<(&'static str, &Path)> = Vec::new();
+    found.extend(config.mapping.custom.as_deref().map(|path| ("mapping.custom", path)));
+    if let UsersKind::List { path } = &config.users.kind {
+        found.push(("users.path", path));
+    }
+    found.push(("the configuration", &config.path));
+    found
+}
+
+/// A warning where others have one of the permissions in `mask`. What isn't there has none.
+fn warning(key: &str, path: &Path, mask: u32) -> Option<Finding> {
+    let metadata = std::fs::metadata(path).ok()?;
+    let open = metadata.permissions().mode() & mask;
+    if open == 0 {
+        return None;
+    }
+    let may = if open & WRITABLE == 0 { "read" } else { "change" };
+    let detail = format!(
+        "{} ({key}) has mode {:04o}: every user of this machine may {may} it; chmod {}",
+        path.display(),
+        metadata.permissions().mode() & 0o7777,
+        remedy(&metadata, mask)
+    );
+    Some(Finding::warning("file modes", detail))
+}
+
+fn remedy(metadata: &Metadata, mask: u32) -> &'static str {
+    if mask == WRITABLE {
+        "o-w"
+    } else if metadata.is_dir() {
+        "0700"
+    } else {
+        "0600"
+    }
+}
