@@ -98,11 +98,7 @@ pub fn keys(config: &Config) -> Vec<Finding> {
     let or_wrong = |found: Result<Option<Finding>, WrongKey>, what: &str| {
         found.unwrap_or_else(|wrong| Some(wrong_key(what, &wrong)))
     };
-    [or_wrong(signing, "signing key"), or_wrong(certificate, "certificate")]
-        .into_iter()
-        .flatten()
-        .chain(weak_token(config))
-        .collect()
+    [or_wrong(signing, "signing key"), or_wrong(certificate, "certificate")].into_iter().flatten().collect()
 }
 
 fn wrong_key(what: &str, wrong: &WrongKey) -> Finding {

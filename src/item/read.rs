@@ -18,12 +18,23 @@ use crate::json_fault::JsonFault;
 /// How many bytes of other fields an item may have before all of it is kept for the reader.
 const MAX_OTHER_BYTES: usize = 8 * 1024;
 
+/// The most participants, or attachments, of one item: ten times as many as the largest group has. Bounds the look-ups of one item.
+const MAX_ENTRIES: usize = 10_000;
+
 /// Why an item can't be read. It is counted as `malformed`; its raw bytes stay staged.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
     /// Not JSON, or not of the contract's form.
     #[error("the item is not a RawMessage: {0}")]
     NotARawMessage(#[source] JsonFault),
+    /// More entries than an item may have.
+    #[error("the item has {entries} {what}; at most {MAX_ENTRIES} participants or attachments are read of one item")]
+    TooMany {
+        /// Entries of what.
+        what: &'static str,
+        /// How many there are.
+        entries: usize,
+    },
     /// Participants are given, and none of them can be read.
     #[error("nobody can tell whose the item is: none of its participants can be read")]
     NoParticipant,
@@ -73,6 +84,7 @@ impl Item {
         let (network_type, source_type) = (envelope.text("networkType", others), envelope.text("sourceType", others));
         let encrypted = envelope.raw("securityContent").is_some_and(|raw| raw != "false");
         let mut item = from_body(ItemId(id), time, &mut parts)?;
+        refuse_too_many(&item)?;
         item.received = received;
         item.product = Product::from_source_type(source_type.as_deref().unwrap_or_default());
         item.encrypted = encrypted;
@@ -89,6 +101,19 @@ impl Item {
             item.whole = Some(whole(&text));
         }
         Ok(item)
+    }
+}
+
+fn refuse_too_many(item: &Item) -> Result<(), Malformed> {
+    let counts = [
+        ("recipients", item.recipients.len()),
+        ("enrichments", item.people.len()),
+        ("members", item.event.as_ref().map_or(0, |event| event.members.len())),
+        ("attachments", item.attachments.len()),
+    ];
+    match counts.into_iter().find(|(_, entries)| *entries > MAX_ENTRIES) {
+        Some((what, entries)) => Err(Malformed::TooMany { what, entries }),
+        None => Ok(()),
     }
 }
 

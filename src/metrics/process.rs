@@ -19,7 +19,7 @@ pub(super) fn write(out: &mut String) {
     let field = |number: usize| after.split_whitespace().nth(number - 3)?.parse::<f64>().ok();
     let cpu = field(14).zip(field(15)).map(|(user, system)| (user + system) / TICKS);
     let began = field(22).zip(boot_time()).map(|(ticks, boot)| boot + ticks / TICKS);
-    let open = fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count());
+    let open = fs::read_dir("/proc/self/fd").ok().map(std::iter::Iterator::count);
     counter(out, "process_cpu_seconds", "User and system CPU time spent, in seconds.", cpu);
     gauge(out, "process_resident_memory_bytes", "Resident memory size in bytes.", kibibytes("VmRSS:"));
     gauge(out, "process_virtual_memory_bytes", "Virtual memory size in bytes.", kibibytes("VmSize:"));
