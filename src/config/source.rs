@@ -94,7 +94,7 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
         Key::new("base_url", Shape::Text, "\"https://archive.telemessage.com\"").only(TELEMESSAGE),
         Key::new("messages_path", Shape::Text, "\"/basicsecured/api/rest/archive/getmessages\"").only(TELEMESSAGE),
         Key::new("attachment_path", Shape::Text, "\"/basicsecured/api/rest/archive/attachment\"").only(TELEMESSAGE),
-        Key::new("username", Shape::Text, "\"archive-admin@contoso.example\"").only(TELEMESSAGE).placeholder(),
+        Key::new("username", Shape::Text, "\"archive-admin@contoso.example\"").only(TELEMESSAGE),
         Key::new("password", Shape::Secret, "{ env = \"TELEMESSAGE_PASSWORD\" }").only(TELEMESSAGE),
         Key::new("path", Shape::Text, "\"export/\"").only(&[Condition::new("kind", "directory")]),
         Key::new("products", Shape::List, "[\"phone-archiver\", \"cloud-archiver\"]"),

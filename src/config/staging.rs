@@ -87,7 +87,7 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
     name: "staging",
     keys: &[
         Key::new("kind", Shape::Choice(names::<Kind>), "\"azure\""),
-        Key::new("endpoint", Shape::Text, "\"https://contoso.blob.core.windows.net\"").only(AZURE).placeholder(),
+        Key::new("endpoint", Shape::Text, "\"https://contoso.blob.core.windows.net\"").only(AZURE),
         Key::new("container", Shape::Text, "\"whatsapp-archiver\"").only(AZURE),
         Key::new("auth", Shape::Choice(names::<Auth>), "\"entra\"").only(AZURE),
         Key::new("sas", Shape::Secret, "{ env = \"STAGING_SAS\" }")

@@ -234,7 +234,7 @@ fn check_warns_of_files_that_others_can_read_or_change() {
         text + "\n[http]\nlisten = \"0.0.0.0:18080\"\ntoken = { file = \"token\" }\n"
     });
     let told = trial.prints(&["check"]);
-    for part in ["mapping.csv (mapping.custom)", "staging (staging.path)", "token (http.token)"] {
+    for part in ["mapping.csv (mapping.custom)", "staging/ (staging.path)", "token (http.token)"] {
         assert!(told.contains(part), "{part} in {told}");
     }
 }
