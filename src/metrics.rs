@@ -153,7 +153,7 @@ impl Metrics {
         }
         for remote in THROTTLING {
             self.throttled(remote, Duration::ZERO);
-            self.retries.get_or_create(&RemoteLabels { remote: remote.name() });
+            drop(self.retries.get_or_create(&RemoteLabels { remote: remote.name() }));
         }
     }
 

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     fn items(body: &str) -> Vec<&str> {
-        split(body.as_bytes()).unwrap().into_iter().map(|range| &body[range]).collect()
+        split(body.as_bytes()).unwrap().into_iter().map(|range| body.get(range).unwrap()).collect()
     }
 
     #[test]

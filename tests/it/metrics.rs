@@ -351,9 +351,9 @@ async fn a_reader_that_asks_for_nothing_gets_text_without_a_flaw() {
         let rules = std::fs::read_to_string(path).unwrap();
         let is_of_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
         let starts = rules.match_indices("whatsapp_archiver_").map(|(at, _)| at);
-        let names: BTreeSet<&str> = starts.map(|at| rules[at..].split(|c| !is_of_name(c)).next().unwrap()).collect();
-        assert!(names.len() > 8, "{file}: {names:?}");
-        for name in names.iter().filter(|name| !name.ends_with("remote_up")) {
+        let metrics: BTreeSet<&str> = starts.map(|at| rules[at..].split(|c| !is_of_name(c)).next().unwrap()).collect();
+        assert!(metrics.len() > 8, "{file}: {metrics:?}");
+        for name in metrics.iter().filter(|name| !name.ends_with("remote_up")) {
             assert!(text.contains(&format!("\n{name}")), "{file}: {name}");
         }
     }

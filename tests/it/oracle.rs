@@ -33,9 +33,8 @@ impl Found {
         let message = MessageParser::new().parse(mime).expect("a message");
         let header = message.header("X-WhatsApp-Archiver-Message-ID").and_then(|value| value.as_text());
         let body = message.body_text(0).expect("a text").replace("\r\n", "\n");
-        // `<name> wrote: <first line>`, then the other lines, each after a bar.
-        let (said, _) = body.split_once("\n\n").unwrap_or((&body, ""));
-        let text = said.split_once(" wrote:").map_or("", |(_, text)| text).replace("\n| ", "\n").replace("\n|", "\n");
+        // The lines of what was said stand after bars, but for the first.
+        let text = body.replace("\n| ", "\n");
         let file = |part: &mail_parser::MessagePart<'_>| {
             (part.attachment_name().unwrap_or_default().to_owned(), part.contents().to_vec())
         };

@@ -25,9 +25,9 @@ impl Copy {
         format!("[[{text}]]")
     }
 
-    /// What was found, by the marks around its text.
+    /// What was found, by the marks around its text; the last of them, as a preview may hold its beginning.
     fn of(found: &Found) -> Self {
-        let marked = found.text.split_once("[[").and_then(|(_, rest)| rest.rsplit_once("]]"));
+        let marked = found.text.rsplit_once("[[").and_then(|(_, rest)| rest.split_once("]]"));
         // Lines may be broken on the way, words not.
         let words: Vec<&str> = marked.map_or("", |(text, _)| text).split_whitespace().collect();
         let mut files: Vec<Vec<u8>> = found.files.iter().map(|(_, bytes)| bytes.clone()).collect();
