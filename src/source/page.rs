@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Range;
 
 use chrono::{DateTime, TimeZone as _, Utc};
-use serde::de::{Deserialize, Deserializer as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -197,6 +197,8 @@ fn elements(array: &str, max: usize) -> Result<Vec<&str>, PageError> {
                 if elements.len() < self.max {
                     elements.push(element.get());
                 } else {
+                    // The parser wants the list's end before it takes an answer.
+                    while list.next_element::<IgnoredAny>()?.is_some() {}
                     return Ok(Err(not_a_list(format!("it holds more than {} items", self.max))));
                 }
             }

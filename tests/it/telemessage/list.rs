@@ -155,6 +155,7 @@ async fn a_page_of_too_many_entries_is_refused() {
     bench.server.fail_page(PageFault::WithItem(vec!["0"; 10_001].join(",")));
     let error = bench.page_error().await;
     assert!(matches!(&error, SourceError::PageUnreadable { .. }), "{error}");
+    assert!(error.to_string().contains("more than 10000 items"), "{error}");
 }
 
 #[tokio::test]
