@@ -1,8 +1,8 @@
-//! Microsoft Graph on the wire: one call, signed in, with its refusal read.
+//! Microsoft Graph on the wire: one authenticated call, and its refusal parsed.
 //!
 //! Every call carries an id of ours (`client-request-id`) and asks for immutable ids. A call that is refused with 401 is
-//! signed in anew and sent once more; beyond that nothing is repeated here. Errors tell what certainly did not happen
-//! from what may have. What a refusal means is decided by who made the call.
+//! sent once more with a new token; beyond that nothing is repeated here. Errors distinguish what certainly did not happen
+//! from what may have. The caller decides what a refusal means.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub use refusal::{CallError, Refusal};
 /// The largest reply that is read unless a call says otherwise, in bytes.
 const LARGEST_REPLY: u64 = 4 * 1024 * 1024;
 
-/// What stays as it is in the value of a query parameter (RFC 3986, 2.3, and what `OData` uses as punctuation).
+/// What is not encoded in the value of a query parameter (RFC 3986, 2.3, and what `OData` uses as punctuation).
 const QUERY: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'$').remove(b',').remove(b'/');
 
@@ -153,7 +153,7 @@ impl Graph {
     /// A URL below a version; `path` holds one segment each, encoded here, and so do the values of `query`.
     pub fn url(&self, version: Version, path: &[&str], query: &[(&str, &str)]) -> Result<Url, CallError> {
         let mut url = self.endpoints().graph().clone();
-        // A dot segment would leave its place in the path.
+        // A dot segment would escape from its position in the path.
         if path.iter().any(|segment| matches!(*segment, "" | "." | "..")) {
             return Err(CallError::Unexpected(format!("{path:?} is not a path of Graph")));
         }
@@ -180,7 +180,7 @@ impl Graph {
         Ok(url)
     }
 
-    /// Makes a call; a reply that is no success is a [`CallError::Refused`].
+    /// Makes a call; a reply that isn't a success is a [`CallError::Refused`].
     pub async fn call(&self, remote: Remote, call: &Call) -> Result<Reply, CallError> {
         if !call.signed_in {
             return self.send(remote, call, None).await;

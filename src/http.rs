@@ -1,10 +1,10 @@
-//! The one HTTP client, and the one place that sends: time-outs, caps, redaction. It says what happened and never tries
-//! again by itself (but for a request that the other side certified not to have begun, which is lost by nobody).
+//! The one HTTP client: time-outs, caps, redaction. It reports what happened and never repeats a request by itself (except
+//! one that the server certified it had not begun to process).
 //!
-//! - Nothing is sent in clear text but to this machine: [`require_https_or_loopback`] holds for every request.
+//! - Nothing is sent in clear text except to this machine: [`require_https_or_loopback`] holds for every request.
 //! - Redirects are never followed; the caller sees the 3xx. So a credential reaches no origin but the one it was meant for.
 //! - Bodies are bounded by what they decode to, so that a small compressed answer can't fill the memory.
-//! - An error tells whether the request certainly did not arrive, and shows neither queries nor credentials.
+//! - An error says whether the request certainly did not arrive, and shows neither queries nor credentials.
 
 use std::fmt;
 use std::sync::Arc;
@@ -69,11 +69,11 @@ impl fmt::Display for Remote {
     }
 }
 
-/// Is told of every request: its remote, its status or error, and how long it took (to the end of the body, or to the
+/// Called after every request, with its remote, its status or error, and how long it took (to the end of the body, or to the
 /// head of a streamed reply).
 pub type Observer = Arc<dyn Fn(Remote, Result<StatusCode, &HttpError>, Duration) + Send + Sync>;
 
-/// A request never lasts longer.
+/// The longest a request may take.
 const LONGEST_REQUEST: Duration = Duration::from_secs(45);
 
 /// How the client connects and how long it waits.
@@ -96,7 +96,7 @@ pub fn request_timeout(lease: Duration) -> Duration {
 }
 
 impl HttpOptions {
-    /// The ordinary options, where work is leased for `lease`.
+    /// The default options where work is leased for `lease`.
     pub fn within(lease: Duration) -> Self {
         let request_timeout = request_timeout(lease);
         let options = Self::default();
@@ -153,7 +153,7 @@ pub struct StreamingReply {
     pub headers: HeaderMap,
     /// The length that the other side announced, in bytes; `None` where the body is content-coded.
     pub length: Option<u64>,
-    /// The body, decoded from any content coding. Not bounded: that is the reader's part.
+    /// The body, decoded from any content coding. Not bounded: the reader has to bound it.
     pub body: BoxStream<'static, Result<Bytes, HttpError>>,
 }
 
@@ -180,7 +180,7 @@ impl HttpClient {
         Ok(Self { client, request_timeout: options.request_timeout, observer: None })
     }
 
-    /// The same client, which tells `observer` of every request.
+    /// The same client, which calls `observer` after every request.
     #[must_use]
     pub fn observed_by(self, observer: Observer) -> Self {
         Self { observer: Some(observer), ..self }
@@ -209,7 +209,7 @@ impl HttpClient {
         result
     }
 
-    /// Sends `request` and returns when the head of the reply is there.
+    /// Sends `request` and returns when the head of the reply has arrived.
     pub async fn stream(&self, remote: Remote, request: RequestBuilder) -> Result<StreamingReply, HttpError> {
         let begun = Instant::now();
         let result = self.begin(remote, request, None).await;
@@ -227,7 +227,7 @@ impl HttpClient {
         Ok(Reply { status, headers, body })
     }
 
-    /// Sends the request; the redacted URL goes along for the errors still to come.
+    /// Sends the request; returns the redacted URL too, for later errors.
     async fn begin(
         &self,
         remote: Remote,

@@ -1,7 +1,7 @@
 //! Where copies go: the door to the mailboxes.
 //!
-//! A door sends what it is told and says what happened. It neither retries nor decides, and sleeps for nothing but a
-//! mailbox's own limits: it tells a certain outcome from an unknown one, and the pipeline has the unknown ones looked up
+//! A door sends what it is given and reports what happened. It neither retries nor decides, and sleeps only for a mailbox's
+//! own limits. It distinguishes a certain outcome from an unknown one, and the pipeline has the unknown ones looked up
 //! before it sends again.
 
 use std::collections::HashSet;
@@ -81,15 +81,15 @@ pub trait MailboxDoor: Send + Sync {
     fn settle(&self) -> Duration;
 
     /// Until when the mailbox takes nothing, where the door knows: a limit is used up, or the server asked for a pause.
-    /// Whoever asks before it sends can work on other mailboxes meanwhile; [`MailboxDoor::import`] waits a little by
-    /// itself, and else answers [`ImportError::Throttled`].
+    /// A caller that checks this first can work on other mailboxes meanwhile; [`MailboxDoor::import`] waits for a
+    /// short pause, and otherwise returns [`ImportError::Throttled`].
     fn closed_until(&self, _mailbox: &Mailbox) -> Option<DateTime<Utc>> {
         None
     }
 
     /// Imports messages into one mailbox, in the archive folder, which is created when it is missing. One result for
-    /// each message, in the same order. A success is durable. `permit` is asked before each request that makes something:
-    /// what it doesn't allow is answered as certainly not sent ([`ImportError::Unavailable`]).
+    /// each message, in the same order. A success is durable. `permit` is checked before each request that creates something:
+    /// what it doesn't allow is certainly not sent ([`ImportError::Unavailable`]).
     async fn import(
         &self,
         mailbox: &Mailbox,
@@ -106,8 +106,8 @@ pub trait MailboxDoor: Send + Sync {
         permit: &SendPermit,
     ) -> Result<Option<RemoteId>, ImportError>;
 
-    /// Which of these messages certainly aren't in the mailbox, as [`recover`](Self::recover) would tell one by one: for
-    /// doors that need not look through the whole mailbox for each of them. The others may be there or not.
+    /// Which of these messages certainly aren't in the mailbox, as [`recover`](Self::recover) would find one by one: for
+    /// doors that need not search the whole mailbox for each of them. The others may be there or not.
     async fn absent(&self, _mailbox: &Mailbox, _ids: &[MessageId]) -> Result<HashSet<MessageId>, ImportError> {
         Ok(HashSet::new())
     }

@@ -2,10 +2,10 @@
 //!
 //! [`SignIn`] keeps one token for each scope and gets a new one early, one request at a time; while the old one is good,
 //! nobody waits for the new one. A token that a server refuses is given to [`SignIn::invalidate`], so that the next
-//! [`SignIn::token`] signs in again. A failure is remembered for a short while, or for the pause that was asked for, unless
-//! the credential changes, so that a thousand deliveries don't knock a thousand times.
+//! [`SignIn::token`] signs in again. A failure is cached for a short while, or for the pause that was asked for, unless
+//! the credential changes, so that a thousand deliveries don't sign in a thousand times.
 //!
-//! It asks once and says what happened; it never repeats. Tokens and secrets are shown nowhere.
+//! It asks once and reports what happened; it never repeats. Tokens and secrets are never shown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,7 +33,7 @@ pub use credential::{Credential, SecretSource};
 pub use managed_identity::ManagedIdentity;
 pub use refusal::SignInError;
 
-/// A refusal is believed for so long while the credential stays the same.
+/// How long a refusal is cached while the credential stays the same.
 const REFUSAL_BELIEVED: TimeDelta = TimeDelta::seconds(30);
 
 /// Who signs in, and how.
@@ -95,10 +95,10 @@ impl std::fmt::Debug for AccessToken {
     }
 }
 
-/// A lasting trouble of the sign-in is believed for so long, where it names no pause, and a named one for an hour at most.
+/// How long throttling is cached where no pause is named, and the longest for a named one.
 const THROTTLING_BELIEVED: TimeDelta = TimeDelta::seconds(30);
 const LONGEST_BELIEVED: TimeDelta = TimeDelta::hours(1);
-/// An outage is believed for so long.
+/// How long an outage is cached.
 const OUTAGE_BELIEVED: TimeDelta = TimeDelta::seconds(5);
 
 /// Signs in and keeps the tokens.
@@ -117,11 +117,11 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Slot {
     current: Mutex<Option<Arc<AccessToken>>>,
-    /// Held by whoever signs in. Has the last failure.
+    /// Locked while signing in. Has the last failure.
     refresh: Arc<tokio::sync::Mutex<Option<Failure>>>,
 }
 
-/// Why there was no token, so that a thousand deliveries don't knock a thousand times.
+/// Why there was no token, cached so that a thousand deliveries don't sign in a thousand times.
 #[derive(Debug)]
 struct Failure {
     error: SignInError,
@@ -144,7 +144,7 @@ impl Failure {
         Some(Self { error, credential, at, believed })
     }
 
-    /// The error as long as it is believed; a pause that was asked for gets shorter.
+    /// The error while it is cached; a pause that was asked for gets shorter.
     fn still(&self, now: DateTime<Utc>) -> Option<SignInError> {
         let age = (now - self.at).abs();
         let left = (self.believed - age).to_std().ok().filter(|left| !left.is_zero())?;
@@ -168,12 +168,12 @@ impl SignIn {
         &self.0.settings.endpoints
     }
 
-    /// A token for `audience`, from memory where there is a good one.
+    /// A token for `audience`, from the cache where there is a good one.
     pub async fn token_for(&self, audience: Audience) -> Result<Arc<AccessToken>, SignInError> {
         self.token(&self.0.settings.endpoints.scope(audience)).await
     }
 
-    /// A token for `scope`, from memory where there is a good one.
+    /// A token for `scope`, from the cache where there is a good one.
     pub async fn token(&self, scope: &Scope) -> Result<Arc<AccessToken>, SignInError> {
         let slot = self.0.slot(scope);
         let now = self.0.clock.now();
@@ -187,9 +187,9 @@ impl SignIn {
         self.0.renew(&slot, scope, &mut failure).await
     }
 
-    /// Gets a new token while the old one is used: nobody waits for it.
+    /// Gets a new token in the background while the old one is used.
     fn renew_meanwhile(&self, slot: &Arc<Slot>, scope: &Scope, now: DateTime<Utc>) {
-        // Somebody else may be at it already.
+        // Another task may be doing it already.
         let Ok(mut failure) = Arc::clone(&slot.refresh).try_lock_owned() else { return };
         if failure.as_ref().is_some_and(|failure| failure.still(now).is_some()) {
             return;
@@ -206,7 +206,7 @@ impl SignIn {
     pub fn invalidate(&self, scope: &Scope, token: &Arc<AccessToken>) {
         let slot = self.0.slot(scope);
         let mut current = slot.current.lock().unwrap_or_else(PoisonError::into_inner);
-        // Somebody else may have got a new one meanwhile.
+        // Another task may have got a new one meanwhile.
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, token)) {
             *current = None;
         }
@@ -227,7 +227,7 @@ impl Inner {
         failure: &mut Option<Failure>,
     ) -> Result<Arc<AccessToken>, SignInError> {
         let now = self.clock.now();
-        // Whoever held the lock before may have got one.
+        // The previous holder of the lock may have got one.
         if let Some(token) = slot.current().filter(|token| token.is_good(now) && now < token.refresh) {
             return Ok(token);
         }

@@ -17,7 +17,7 @@ pub(crate) mod export_file;
 pub mod page;
 pub mod telemessage;
 
-/// A place in the source's order of items: exclusive, ascending. TeleMessage's `lastId`.
+/// A position in the source's order of items: exclusive, ascending. TeleMessage's `lastId`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Cursor(pub i64);
 
@@ -44,7 +44,7 @@ pub struct Page {
 pub struct AttachmentStream {
     /// The length that the source announced (`Content-Length`), in bytes.
     pub length: Option<u64>,
-    /// Set where the bytes read like an answer that tells of an error. They can be an attachment all the same: believed only
+    /// Set where the bytes read like an error response. They can be an attachment all the same: believed only
     /// where the declared digest doesn't match them, or where none is declared.
     pub suspected_error: Option<SourceError>,
     /// The bytes.
@@ -80,7 +80,7 @@ pub trait Source: Send + Sync {
     /// The most items that a page should have.
     fn page_size(&self) -> usize;
 
-    /// Whether the source tells windows of receiving time apart. One that doesn't is read whole in each run.
+    /// Whether the source can be read by windows of receiving time. One that can't is read whole in each run.
     fn has_windows(&self) -> bool {
         true
     }
@@ -130,7 +130,7 @@ pub enum SourceError {
     /// The attachment is gone for good.
     #[error("the attachment is gone: {0}")]
     AttachmentGone(String),
-    /// Something that nobody foresaw.
+    /// An unexpected answer.
     #[error("unexpected answer of the source: {0}")]
     Unexpected(String),
 }

@@ -1,4 +1,4 @@
-//! How much each mailbox is sent: the published limits as budgets, and the pauses that a server asks for.
+//! Limits how much is sent to each mailbox: the published limits as budgets, and the pauses that a server asks for.
 //!
 //! Exchange Online counts per application and mailbox: requests in a window of time, bytes of upload in another, and
 //! requests at the same time. [`Throttle::admit`] waits until a request fits all of them, in the order of asking.
@@ -101,7 +101,7 @@ impl Throttle {
         self.limits
     }
 
-    /// Waits until a request with `upload` bytes of body may go to `mailbox`. Dropping the future gives up the place.
+    /// Waits until a request with `upload` bytes of body may go to `mailbox`. Dropping the future gives up the turn.
     pub async fn admit(&self, mailbox: &MailboxId, upload: u64) -> Permit {
         loop {
             if let Ok(permit) = self.admit_within(mailbox, upload, Duration::MAX).await {
@@ -110,13 +110,13 @@ impl Throttle {
         }
     }
 
-    /// The same, but where the wait is certain to be longer than `patience`, it is not begun: the error tells its length.
-    /// So whoever holds memory for the request can give it to others meanwhile.
+    /// The same, but where the wait is certain to be longer than `patience`, it is not begun, and its length is the error.
+    /// So a caller that holds memory for the request can release it meanwhile.
     pub async fn admit_within(&self, mailbox: &MailboxId, upload: u64, patience: Duration) -> Result<Permit, Duration> {
         let lane = self.lane(mailbox);
         let epoch = self.enter(&lane, upload, patience).await?;
         let mut permit = Permit { lane, upload, epoch, total: None, outcome: Outcome::Served };
-        // Never closed, so an error can't come; without a place the lane's own limits still hold.
+        // Never closed, so there can't be an error; without a permit the lane's own limits still hold.
         permit.total = Arc::clone(&self.total).acquire_owned().await.ok();
         Ok(permit)
     }
@@ -126,7 +126,7 @@ impl Throttle {
         self.lane(mailbox).count(1, 0);
     }
 
-    /// Until when `mailbox` takes nothing; `None` where it takes a request now, or as soon as one of its own ends.
+    /// Until when `mailbox` accepts no request; `None` where it accepts one now, or as soon as one of its own ends.
     pub fn closed_until(&self, mailbox: &MailboxId) -> Option<DateTime<Utc>> {
         let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes.by_mailbox.get(mailbox).map(Arc::clone);
@@ -134,18 +134,18 @@ impl Throttle {
         lane?.closed_until()
     }
 
-    /// For how long requests have waited for budgets and pauses, added up.
+    /// The total time that requests have waited for budgets and pauses.
     pub fn waited(&self) -> Duration {
         Duration::from_millis(self.waited_ms.load(Ordering::Relaxed))
     }
 
-    /// Takes a place in the lane, first come first served.
+    /// Enters the lane, in the order of asking.
     async fn enter(&self, lane: &Arc<Lane>, upload: u64, patience: Duration) -> Result<u64, Duration> {
         let _turn = self.turn(lane, patience).await?;
         loop {
             match lane.try_enter(upload) {
                 Admission::Entered { epoch } => return Ok(epoch),
-                // A place given back since the look is remembered, so it is not missed.
+                // A request that ended since the check is remembered, so it is not missed.
                 Admission::WhenFreed => lane.freed.notified().await,
                 Admission::At(instant) => {
                     let wait = (instant - self.clock.now()).to_std().unwrap_or_default();
@@ -204,9 +204,9 @@ impl Throttle {
     }
 }
 
-/// The right to send one request. Given back when dropped; the request then counts as sent.
+/// The right to send one request. Released when dropped; the request then counts as sent.
 #[derive(Debug)]
-#[must_use = "the place is given back at once when the permit is dropped"]
+#[must_use = "the budget is released at once when the permit is dropped"]
 pub struct Permit {
     lane: Arc<Lane>,
     upload: u64,
@@ -216,8 +216,7 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Gives the place back and says how the request ended. Returns the pause that now lies on the mailbox, if the
-    /// request was throttled.
+    /// Ends the request and says how. Returns how long the mailbox is now paused, if the request was throttled.
     pub fn finish(mut self, outcome: Outcome) -> Option<Duration> {
         self.outcome = outcome;
         let throttled = matches!(outcome, Outcome::Throttled { .. });

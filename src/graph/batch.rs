@@ -1,4 +1,4 @@
-//! `$batch`: up to 20 GETs in one call. Each has its own status, and is throttled alone.
+//! `$batch`: up to 20 GETs in one call. Each has its own status and is throttled on its own.
 
 use std::collections::HashMap;
 
@@ -44,7 +44,7 @@ struct Response {
 pub type Answer = Result<Bytes, CallError>;
 
 impl Graph {
-    /// Makes GETs of v1.0 URLs, each with an answer of its own, in the same order. One is called by itself.
+    /// Makes GETs of v1.0 URLs, each with its own answer, in the same order. A single one is sent without a batch.
     pub async fn get_all(&self, remote: Remote, urls: &[Url]) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(urls.len());
         for urls in urls.chunks(LARGEST_BATCH) {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::http::{Reply, retry_after};
 use crate::sign_in::SignInError;
 
-/// The longest part of somebody else's words that is kept, in characters.
+/// The longest part of a remote message that is kept, in characters.
 const LONGEST_MESSAGE: usize = 300;
 
 /// Why a call has no usable reply.
@@ -38,7 +38,7 @@ pub enum CallError {
     /// A success whose reply is larger than this call takes: it had its effect.
     #[error("a reply that is too large: {0}")]
     TooLarge(String),
-    /// Something that nobody foresaw, before anything was sent.
+    /// An unexpected error, before anything was sent.
     #[error("{0}")]
     Unexpected(String),
 }
@@ -58,14 +58,14 @@ impl CallError {
     }
 }
 
-/// A reply that is no success.
+/// A reply that isn't a success.
 #[derive(Debug, Clone)]
 pub struct Refusal {
     /// Its status.
     pub status: StatusCode,
     /// Graph's code, such as `ErrorItemNotFound`; empty where there is none.
     pub code: String,
-    /// Graph's words, cut.
+    /// Graph's message, truncated.
     pub message: String,
     /// The pause it asks for.
     pub after: Option<Duration>,
@@ -125,7 +125,7 @@ impl Refusal {
         codes.iter().any(|code| self.is(code))
     }
 
-    /// Whether Graph asks to be left alone for a while, and certainly did nothing.
+    /// Whether Graph asks for a pause and certainly did nothing.
     pub fn is_throttling(&self) -> bool {
         let named = self.is_any(&["ApplicationThrottled", "TooManyRequests"]);
         self.status == StatusCode::TOO_MANY_REQUESTS || (self.status.is_client_error() && named)

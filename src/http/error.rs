@@ -10,7 +10,7 @@ use super::Remote;
 /// Why a request has no usable reply.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum HttpError {
-    /// No connection came about, so the request certainly did not arrive.
+    /// There was no connection, so the request certainly did not arrive.
     #[error("no connection to {url}: {cause}")]
     NotSent {
         /// The URL, redacted.

@@ -1,4 +1,4 @@
-//! What a reply says of time: `Retry-After` (RFC 9110, 10.2.3), seconds or a date in any of the three forms of HTTP (5.6.7),
+//! The times in a reply: `Retry-After` (RFC 9110, 10.2.3), seconds or a date in any of the three forms of HTTP (5.6.7),
 //! and `Date` (6.6.1).
 
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
-/// The longest pause that is granted. A server that asks for more is asked again after it.
+/// The longest pause that is honoured. A server that asks for more is asked again after it.
 const LONGEST: Duration = Duration::from_hours(24);
 
 /// The pause that a reply asks for, at most a day; zero where its date is past, `None` where there is none that can be read.

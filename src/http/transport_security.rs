@@ -25,8 +25,8 @@ pub(super) fn check(remote: Remote, url: &Url) -> Result<(), InsecureUrl> {
     if is_token_endpoint { Ok(()) } else { require_https_or_loopback(url) }
 }
 
-/// Whether a host, an IPv6 address in brackets or without, is this machine for certain. Names below `localhost` aren't: it
-/// depends on the resolver where they lead.
+/// Whether a host, an IPv6 address in brackets or without, is this machine for certain. Names below `localhost` aren't: where
+/// they lead depends on the resolver.
 pub fn is_loopback(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     bare.parse::<IpAddr>().map_or_else(|_| bare.eq_ignore_ascii_case("localhost"), |address| address.is_loopback())

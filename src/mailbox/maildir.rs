@@ -30,7 +30,7 @@ use layout::Layout;
 /// The day of the message of a self-test: any that is past.
 const SELF_TEST_DATE: DateTime<Utc> = DateTime::from_timestamp_nanos(1_767_225_600_000_000_000);
 
-/// How many mailboxes are remembered as having their folder. Beyond that, they are looked at again.
+/// How many mailboxes are remembered as having their folder. Beyond that, they are checked again.
 const MAX_KNOWN: usize = 100_000;
 
 /// The Maildirs below one directory.
@@ -57,7 +57,7 @@ impl Maildirs {
         self.0.layout.sample()
     }
 
-    /// Runs a look at a mailbox on a thread that may block.
+    /// Reads a mailbox on a thread that may block.
     async fn look<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Layout) -> std::io::Result<T> + Send + 'static,

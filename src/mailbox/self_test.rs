@@ -1,6 +1,6 @@
 //! Trying a door out on a live mailbox: a message is imported, read back, looked for, and deleted for good.
 //!
-//! The archive folder is made where it is missing; nothing else is left behind. What can't be deleted is told.
+//! The archive folder is made where it is missing; nothing else is left behind. What can't be deleted is reported.
 
 use std::fmt;
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::SignInError;
 use crate::digest::Digest;
 
-/// How long the statement holds: enough for a slow network and clocks that differ a little, and less than the ten
+/// How long the statement is valid: enough for a slow network and clocks that differ a little, and less than the ten
 /// minutes that the token endpoint allows.
 const LIFETIME: TimeDelta = TimeDelta::minutes(5);
 
@@ -150,7 +150,7 @@ mod tests {
     fn the_statement_is_signed_by_the_key_and_names_its_certificate() {
         let (key, certificate) = self_signed();
         let (_, issuer) = self_signed();
-        // An issuer first: the certificate is told by the key, not by its place.
+        // An issuer first: the certificate is found by its key, not by its position.
         let statement = sign(format!("{issuer}{}{certificate}", key.serialize_pem())).unwrap();
 
         let mut validation = jsonwebtoken::Validation::new(Algorithm::PS256);

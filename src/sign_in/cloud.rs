@@ -131,7 +131,7 @@ pub struct InvalidEndpoint {
     pub detail: String,
 }
 
-/// Where to sign in and where Graph is: a cloud's own, or others in their stead.
+/// Where to sign in and where Graph is: a cloud's own, or overrides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoints {
     cloud: Cloud,

@@ -13,7 +13,7 @@ use super::{Scope, SignInError, SignInSettings, certificate};
 use crate::digest::Digest;
 use crate::http::HttpClient;
 
-/// Reads a secret anew at each use, so that a rotated one is noticed. The error says what to do, without the secret.
+/// Reads a secret at each use, so that a rotated one is noticed. The error says what to do, without the secret.
 pub type SecretSource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
 
 /// A federated token is at most this large, in bytes.
@@ -48,7 +48,7 @@ impl fmt::Debug for Credential {
 
 /// A proof, ready to be sent.
 pub(super) struct Proof {
-    /// Tells whether the credential has changed.
+    /// Changes when the credential does.
     pub(super) fingerprint: Digest,
     carrier: Carrier,
 }

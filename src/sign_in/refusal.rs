@@ -1,4 +1,4 @@
-//! Why there is no token, in words that help: Microsoft's AADSTS codes and what to do about each.
+//! Why there is no token: Microsoft's AADSTS codes, and what to do about each.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub enum SignInError {
     /// The token endpoint can't be reached or fails; it may well answer later.
     #[error("the sign-in is not available: {0}")]
     Unavailable(String),
-    /// Something that nobody foresaw.
+    /// An unexpected answer.
     #[error("unexpected answer of the sign-in: {0}")]
     Unexpected(String),
 }
@@ -66,7 +66,7 @@ pub(super) fn remedy(code: u64) -> Option<&'static str> {
     })
 }
 
-/// Whether a code tells of a fault that passes by itself.
+/// Whether a code means a transient fault.
 pub(super) fn passes(code: u64) -> bool {
     matches!(code, 90_012 | 90_033 | 90_055 | 50_196)
 }

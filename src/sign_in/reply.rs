@@ -1,4 +1,4 @@
-//! The token endpoint's reply: a token, or the reason why there is none.
+//! The token endpoint's reply: a token, or why there is none.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::http::{HttpClient, HttpError, Remote, Reply, retry_after};
 
 /// The largest reply that is read, in bytes.
 const LARGEST_REPLY: u64 = 1024 * 1024;
-/// The longest part of somebody else's words that is shown, in characters.
+/// The longest part of a remote message that is shown, in characters.
 const LONGEST_DETAIL: usize = 300;
-/// A token is never taken to live longer.
+/// The longest lifetime that a token is given, in seconds.
 const LONGEST_LIFE: u64 = 24 * 3_600;
 
 #[derive(Deserialize)]

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! It has no window: every file is read in each run, in the order of the names, and what the ledger knows already is a
-//! repeat. What a file holds decides how it is read. A page is one document or a part of a file of lines. The cursor is the place of the next byte to read, so
+//! repeat. What a file holds decides how it is read. A page is one document or a part of a file of lines. The cursor is the position of the next byte to read, so
 //! that a run goes on where it stopped; a folder that changes meanwhile may make it read something twice, and what it
 //! passes over comes in the next run. Only regular files are read, never what a symbolic link points to.
 
@@ -56,8 +56,8 @@ impl DirectorySource {
         Self { path, page_size, products: Vec::new(), folder: Arc::default() }
     }
 
-    /// The same folder without the items of WhatsApp products that are not among these. An item that names no product, or one
-    /// that nobody knows, is read all the same: it may be what is looked for.
+    /// The same folder without the items of WhatsApp products that are not among these. An item that names no product, or an
+    /// unknown one, is read all the same: it may be what is looked for.
     #[must_use]
     pub fn of_products(self, products: Vec<Product>) -> Self {
         Self { products, ..self }

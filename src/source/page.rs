@@ -1,7 +1,7 @@
 //! Splits a list response into its envelope and the places of its items, so that each item is kept byte for byte as it
 //! was sent.
 //!
-//! Only boundaries are found here; whether an item can be read is decided item by item later. So what spoils one item
+//! Only boundaries are found here; whether an item can be read is decided item by item later. So what breaks one item
 //! (invalid UTF-8, a bare control character, an escape that JSON doesn't know) doesn't spoil its page. What makes the
 //! boundaries themselves uncertain is an error, never a guess: a page is split whole or not at all.
 
@@ -244,7 +244,7 @@ impl<'a> Fields<'a> {
         serde_json::from_str(object).map_err(|error| error_of(&error))
     }
 
-    /// A `RawMessage` has a `body`, a list response has `messages`, or a code alone where it tells of an error.
+    /// A `RawMessage` has a `body`, a list response has `messages`, or only a code where it reports an error.
     fn are_a_list_response(&self) -> bool {
         self.body.is_none() && (self.messages.is_some() || self.result_code.is_some())
     }

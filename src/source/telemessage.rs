@@ -34,10 +34,10 @@ use verdict::{Asked, Verdicts};
 mod attachment;
 mod verdict;
 
-/// Where the list is asked for, unless configured otherwise.
+/// The default path of the list.
 pub const MESSAGES_PATH: &str = "/basicsecured/api/rest/archive/getmessages";
 
-/// Where attachments are asked for, unless configured otherwise.
+/// The default path of attachments.
 pub const ATTACHMENT_PATH: &str = "/basicsecured/api/rest/archive/attachment";
 
 /// The largest page, decoded, in bytes.
@@ -94,7 +94,7 @@ pub struct TeleMessage {
     attachment_url: Url,
 }
 
-/// What is asked of the list.
+/// The body of a list request.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ListRequest<'a> {
@@ -124,7 +124,7 @@ impl TeleMessage {
         Ok(Self { client, clock, settings, messages_url, attachment_url })
     }
 
-    /// Asks for the list; the whole answer, whatever it says.
+    /// Requests the list; returns the whole answer, whatever it says.
     async fn ask(&self, window: Window, cursor: Cursor, limit: usize, cap: u64) -> Result<Reply, SourceError> {
         let body = ListRequest {
             source_types: &self.settings.source_types,

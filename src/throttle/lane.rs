@@ -15,9 +15,9 @@ const FIVE_MINUTES_MS: i64 = 300_000;
 /// The first pause after a refusal that names none; doubled with each that follows.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// A pause that a server asks for is cut here: then it is asked again.
+/// A server that asks for a longer pause is asked again after this one.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
-/// After so many requests in a row that were served, one more at a time is tried again.
+/// After this many successes in a row, one more request at a time is allowed again.
 const SERVED_BEFORE_WIDENING: u32 = 50;
 
 /// One mailbox's budget, and those who wait for it.
@@ -25,9 +25,9 @@ const SERVED_BEFORE_WIDENING: u32 = 50;
 pub(super) struct Lane {
     /// Held by whoever is next, so that requests go in the order of asking.
     pub(super) turn: tokio::sync::Mutex<()>,
-    /// Told when a request has ended.
+    /// Notified when a request has ended.
     pub(super) freed: Notify,
-    /// Told when the lane is shut for longer than it was.
+    /// Notified when the lane is closed for longer than before.
     pub(super) changed: Notify,
     clock: SharedClock,
     state: Mutex<State>,
@@ -49,7 +49,7 @@ struct State {
     requests: Window,
     upload: Window,
     in_flight: usize,
-    /// How many may be under way: narrowed by refusals, widened by successes.
+    /// How many may be in flight: narrowed by refusals, widened by successes.
     width: usize,
     widest: usize,
     served: u32,
@@ -57,7 +57,7 @@ struct State {
     /// Until when whoever has the turn waits.
     head_until: Option<DateTime<Utc>>,
     refusals: u32,
-    /// Counts the pauses: requests sent before a pause began tell nothing new when they are refused too.
+    /// Counts the pauses: a request sent before a pause began says nothing new when it is refused too.
     epoch: u64,
     last_seen: i64,
 }
@@ -87,7 +87,7 @@ impl Lane {
         }
     }
 
-    /// Takes a place for a request of `upload` bytes, or says when to ask again.
+    /// Admits a request of `upload` bytes, or says when to ask again.
     pub(super) fn try_enter(&self, upload: u64) -> Admission {
         let (mut state, now) = self.look();
         if state.in_flight >= state.width {
@@ -105,7 +105,7 @@ impl Lane {
         }
     }
 
-    /// Gives a place back.
+    /// Ends a request.
     pub(super) fn leave(&self, upload: u64, epoch: u64, outcome: Outcome) {
         let (mut state, now) = self.look();
         state.in_flight = state.in_flight.saturating_sub(1);
@@ -123,7 +123,7 @@ impl Lane {
         self.freed.notify_one();
     }
 
-    /// Counts what was sent without a place.
+    /// Counts what was sent without being admitted.
     pub(super) fn count(&self, requests: u64, upload: u64) {
         let (mut state, now) = self.look();
         state.requests.record(requests, now);
@@ -135,14 +135,14 @@ impl Lane {
         state.opens_at(1, now).err().flatten().and_then(DateTime::from_timestamp_millis)
     }
 
-    /// Takes note that whoever has the turn waits until `instant`, as long as the guard lives.
+    /// Records that whoever has the turn waits until `instant`, as long as the guard lives.
     pub(super) fn head_waits_until(&self, instant: DateTime<Utc>) -> HeadWaits<'_> {
         self.look().0.head_until = Some(instant);
         self.changed.notify_waiters();
         HeadWaits(self)
     }
 
-    /// Until when nobody who has not got the turn yet can be sent, as far as that is known.
+    /// Until when no request behind the one at the head can be sent, as far as that is known.
     pub(super) fn shut_until(&self) -> Option<DateTime<Utc>> {
         let head = self.look().0.head_until;
         self.closed_until().max(head)
@@ -161,7 +161,7 @@ impl Lane {
         state.in_flight == 0 && !paused && state.requests.is_empty(now) && state.upload.is_empty(now)
     }
 
-    /// The state at this moment. A clock that was set back takes the past along.
+    /// The state now. When the clock was set back, recorded times move back with it.
     fn look(&self) -> (MutexGuard<'_, State>, i64) {
         let now = self.clock.now().timestamp_millis();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);

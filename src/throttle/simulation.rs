@@ -1,4 +1,4 @@
-//! The budgets against a server that counts by itself, in simulated time: nothing here waits, and every run is the same.
+//! The budgets against a server with its own counters, in simulated time: nothing waits, and every run is the same.
 
 #![expect(clippy::cast_precision_loss, reason = "the figures are small")]
 
@@ -18,7 +18,7 @@ use super::{Limits, Outcome, Throttle};
 use crate::clock::Clock;
 use crate::resolve::MailboxId;
 
-/// Time that passes only when everybody waits for it.
+/// A clock that advances only when every task waits for it.
 #[derive(Debug)]
 struct SimulatedClock(Mutex<Sleepers>);
 

@@ -1,11 +1,11 @@
-//! A sliding window: how much was sent in the last so many minutes, in 600 steps.
+//! A sliding limit: how much was sent within a span of time, counted in 600 steps.
 
 use std::collections::VecDeque;
 
-/// Into how many steps a window is divided. What was sent is forgotten up to one step late, never early.
+/// The steps that a span is divided into. What was sent is forgotten up to one step late, never early.
 const STEPS: i64 = 600;
 
-/// An amount per span of time. Times are epoch milliseconds.
+/// A limit on the amount sent per span of time. Times are epoch milliseconds.
 #[derive(Debug)]
 pub(super) struct Window {
     span: i64,
@@ -22,7 +22,7 @@ impl Window {
         Self { span: span_ms, step: (span_ms / STEPS).max(1), limit, sent: VecDeque::new(), used: 0, reserved: 0 }
     }
 
-    /// When `amount` fits: now (`Ok`), at a time (`Err(Some)`), or not before something that is under way ends.
+    /// When `amount` fits: now (`Ok`), at a time (`Err(Some)`), or not before a request in flight ends.
     pub(super) fn fits(&mut self, amount: u64, now: i64) -> Result<(), Option<i64>> {
         self.forget(now);
         // More than the whole limit in one piece goes alone: it can't be sent otherwise.

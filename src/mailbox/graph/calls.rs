@@ -1,4 +1,4 @@
-//! Calls for one mailbox: each takes a place in the mailbox's budget first, and tells it how it ended.
+//! Calls for one mailbox: each waits for the mailbox's budget first, and reports to it how it ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,12 @@ use crate::mailbox::SendPermit;
 use crate::resolve::MailboxId;
 use crate::throttle::{Outcome, Permit, Throttle};
 
-/// A longer wait for the mailbox's budget is not begun: the copy goes back to the pipeline, which has its memory for other
-/// mailboxes meanwhile.
+/// The longest wait for a mailbox's budget. For a longer one the copy goes back to the pipeline, which can use its memory for
+/// other mailboxes meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// The same for a call that finishes a message: longer than it takes for the budget of uploads to be free again.
+/// The same for a call that completes a message: longer than it takes for the budget of uploads to be free again.
 const LONGEST_FINISH: Duration = Duration::from_mins(6);
-/// How often a call that finishes a message is made when it is throttled.
+/// How often a call that completes a message is attempted when it is throttled.
 const PATIENCE: u32 = 6;
 
 /// Graph, within the budgets.

@@ -10,7 +10,7 @@ use crate::graph::Call;
 use crate::mailbox::{ImportError, SendPermit};
 use crate::resolve::MailboxId;
 
-/// What Graph says of a message that tells whether it is in the right form.
+/// The fields by which Graph shows whether a message has the right form.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Created {

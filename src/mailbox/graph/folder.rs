@@ -1,6 +1,6 @@
-//! The archive folder of each mailbox: found by its name, made where it is missing, remembered for a while.
+//! The archive folder of each mailbox: found by its name, created where it is missing, cached for a while.
 //!
-//! Remembered only for a while because a folder that its owner deletes is first moved to the deleted items, under the
+//! Cached only for a while because a folder that its owner deletes is first moved to the deleted items, under the
 //! same id.
 
 use std::collections::HashMap;
@@ -15,9 +15,9 @@ use crate::clock::SharedClock;
 use crate::graph::{Call, CallError, literal, read};
 use crate::resolve::MailboxId;
 
-/// How long a folder is remembered.
+/// How long a folder is cached.
 const REMEMBERED: TimeDelta = TimeDelta::minutes(15);
-/// The most mailboxes whose folders are remembered.
+/// The most mailboxes whose folders are cached.
 const MOST_MAILBOXES: usize = 100_000;
 /// The most pages of a list of folders that are read.
 const MOST_PAGES: usize = 200;

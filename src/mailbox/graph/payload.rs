@@ -15,13 +15,13 @@ use crate::digest::Digest;
 
 /// The largest request that is made, in bytes: Graph refuses 4 MB.
 const LARGEST_REQUEST: usize = 3_500_000;
-/// A file of so many bytes goes through an upload session.
+/// Files of this size or more, in bytes, go through an upload session.
 pub(super) const SESSION_FROM: usize = 3_000_000;
 /// Graph takes no more headers than this, and only `x-` ones.
 const MOST_HEADERS: usize = 5;
 /// What the JSON of a file takes besides its content and names, at most.
 const FILE_OVERHEAD: usize = 512;
-/// So much of a text that is too large for one request is still shown as the body, in characters.
+/// How much of a text that is too large for one request is shown as the body, in characters.
 const SHOWN_OF_TOO_LARGE: usize = 60_000;
 /// The whole body, where it is too large for one request.
 pub(super) const WHOLE_BODY_FILE: &str = "whatsapp-archiver-whole-message.html";

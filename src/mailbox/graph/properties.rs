@@ -24,7 +24,7 @@ pub(super) const TRANSPORT_HEADERS: &str = "String 0x007D";
 /// What the copy was made of, see [`Made`].
 pub(super) const MADE: &str = "String {6f1d9c3e-2b8a-5d47-9c61-8a4e0b7f3d25} Name WhatsAppArchiverManifest";
 
-/// The longest value of [`MADE`], in bytes; the files of a longer one are told by their digest alone.
+/// The longest value of [`MADE`], in bytes; the files of a longer one are recorded by their digest alone.
 const LONGEST_MADE: usize = 16 * 1024;
 
 /// One property and its value.
@@ -59,8 +59,8 @@ pub(super) fn is_same(one: &str, other: &str) -> bool {
     parts(one) == parts(other)
 }
 
-/// What a copy was made of: lets a copy that was made here be told from one that was imported as MIME, and a body that was
-/// changed from one that was not.
+/// What a copy was made of: distinguishes a copy created as properties from one imported as MIME, and a body that
+/// was changed from one that was not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Made {
     v: u32,

@@ -1,4 +1,4 @@
-//! The live self-test of a mailbox: what no documentation settles is tried out. A message is imported, read back, looked
+//! The live self-test of a mailbox: what the documentation leaves open is tried. A message is imported, read back, looked
 //! for, and deleted for good.
 //!
 //! It makes the archive folder where that is missing, and leaves nothing else behind.

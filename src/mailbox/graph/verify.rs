@@ -13,7 +13,7 @@ use crate::graph::CallError;
 use crate::mailbox::{ImportError, Verdict};
 use crate::resolve::MailboxId;
 
-/// So many messages are compared at the same time: each may hold a file in memory.
+/// How many messages are compared at the same time: each may hold a file in memory.
 const AT_ONCE: usize = 2;
 
 impl GraphDoor {

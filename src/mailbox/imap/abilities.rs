@@ -24,7 +24,7 @@ impl Abilities {
         self.0.contains("LITERAL+") || (length <= 4096 && self.0.contains("LITERAL-"))
     }
 
-    /// The server tells its namespaces (RFC 2342).
+    /// The server lists its namespaces (RFC 2342).
     pub(super) fn namespace(&self) -> bool {
         self.0.contains("NAMESPACE")
     }

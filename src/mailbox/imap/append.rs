@@ -21,7 +21,7 @@ use super::session::Session;
 use crate::convert::Message;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
 
-/// A smaller message may fit where one doesn't; after so many in a row the mailbox counts as full.
+/// A smaller message may fit where one doesn't; after this many in a row the mailbox counts as full.
 const MOST_TOO_FULL: usize = 3;
 
 /// What became of the messages of one command: the same for all of them.
@@ -44,7 +44,7 @@ pub(super) struct Appended {
     pub(super) outcomes: Vec<(Range<usize>, Outcome)>,
     /// Whether the connection is still there.
     pub(super) connected: bool,
-    /// Whether the server may have lost its place in what it was sent (BAD).
+    /// Whether the server may have lost track of what it was sent (BAD).
     pub(super) doubtful: bool,
 }
 
@@ -222,7 +222,7 @@ impl Appending<'_> {
         Ok(())
     }
 
-    /// The ids of a group's messages: the UIDs, where the server tells them, else their Message-IDs.
+    /// The ids of a group's messages: the UIDs, where the server returns them, else their Message-IDs.
     fn ids(&self, group: &Range<usize>, code: Option<&Code<'_>>) -> Vec<RemoteId> {
         let messages = self.messages.get(group.clone()).unwrap_or_default();
         append_uids(code, messages.len()).unwrap_or_else(|| {

@@ -12,7 +12,7 @@ use crate::convert::Manifest;
 use crate::identity::MessageId;
 use crate::mailbox::ImportError;
 
-/// So many messages are searched for one by one in the archive folder.
+/// Up to this many messages are searched for one by one in the archive folder.
 const FEW: usize = 100;
 
 /// Where the messages sought are.

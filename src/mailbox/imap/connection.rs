@@ -1,7 +1,7 @@
 //! Bytes to responses, and commands to bytes, over one stream.
 //!
 //! Knows nothing of what a command means. Guarantees: writing never waits for reading nor reading for writing, so a
-//! pipeline can't deadlock; [`Connection::handed_over`] tells to the byte what the stream has taken, so that a caller
+//! pipeline can't deadlock; [`Connection::handed_over`] says to the byte what the stream has taken, so that a caller
 //! knows what the server can't have; a response over [`MAX_RESPONSE`], a silence over the patience, and a command that
 //! doesn't end in its time end the connection. Content is never logged.
 

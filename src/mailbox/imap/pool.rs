@@ -34,7 +34,7 @@ pub(super) struct Pool {
     shelf: Arc<Mutex<Shelf>>,
 }
 
-/// What is kept between visits.
+/// The idle sessions, and what is known of their mailboxes.
 #[derive(Default)]
 struct Shelf {
     /// The longest idle first.

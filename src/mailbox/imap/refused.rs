@@ -12,9 +12,9 @@ use tokio::sync::{Mutex, MutexGuard};
 use crate::digest::Digest;
 use crate::mailbox::ImportError;
 
-/// A refusal is believed for so long while the password stays the same.
+/// How long a refusal is cached while the password stays the same.
 const BELIEVED: TimeDelta = TimeDelta::minutes(10);
-/// So many mailboxes may be refused before a password that never worked is tried for no other.
+/// How many mailboxes may refuse a password that never worked before no other is tried.
 const MOST_REFUSED: usize = 3;
 
 /// What is known of the password.

@@ -1,7 +1,7 @@
 //! From a connection to a session that is signed in.
 //!
 //! Guarantees: no credential goes over a connection that isn't protected as configured, and a server that lets anybody
-//! in (PREAUTH) is refused, because nobody could say whose mailbox it shows.
+//! in (PREAUTH) is refused, because it doesn't say whose mailbox it shows.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -134,7 +134,7 @@ async fn with_token(session: &mut Session, login: &str, tokens: &dyn AccessToken
     if !matches!(error, ImportError::Forbidden(_)) {
         return Err(error);
     }
-    // The token may have been revoked before it expired; a new one settles it.
+    // The token may have been revoked before it expired; a new one shows that.
     tokens.invalidate(&token);
     let fresh = tokens.token().await?;
     if fresh.expose_secret() == token.expose_secret() {

@@ -1,4 +1,4 @@
-//! How many APPENDs may be under way at once.
+//! How many APPENDs may be in flight at once.
 //!
 //! More hide the round trip; but where a server begins to refuse, each of them is refused, and Exchange hangs up after
 //! ten errors, which leaves the outcome of the rest unknown. So a session begins with fewer than that, adds one for
@@ -7,7 +7,7 @@
 const FIRST: usize = 8;
 const MOST: usize = 64;
 
-/// The number of commands that may be under way.
+/// The number of commands that may be in flight.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window(usize);
 

@@ -18,10 +18,10 @@ use super::layout::{Layout, sync_directory};
 use crate::convert::Message;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
 
-/// How many threads wait for the disk at most, for one batch.
+/// The most threads that wait for the disk, for one batch.
 const THREADS: usize = 4;
 
-/// How few messages are not worth a thread.
+/// The fewest messages that are worth a thread.
 const FEWEST_FOR_THREAD: usize = 4;
 
 /// Delivers a batch into one mailbox whose folder is known to exist or not (`is_known`). One result for each message.
@@ -154,7 +154,7 @@ impl Batch<'_> {
     }
 }
 
-/// The results of a thread that ended before its time.
+/// The results of a thread that panicked.
 fn broken_off(count: usize) -> Vec<Result<RemoteId, ImportError>> {
     let unknown = ImportError::OutcomeUnknown("the delivery was broken off".to_owned());
     std::iter::repeat_with(|| Err(unknown.clone())).take(count).collect()

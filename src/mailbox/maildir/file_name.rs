@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use crate::convert::Mail;
 use crate::identity::MessageId;
 
-/// Where other software puts its host name: tells our files apart.
+/// Where other software puts its host name: marks our files.
 const HOST: &str = "whatsapp-archiver";
 
 /// The unique part of the file name of a message of `size` bytes.

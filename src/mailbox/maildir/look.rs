@@ -149,7 +149,7 @@ fn content_of(path: &Path) -> io::Result<(u64, Digest)> {
     }
 }
 
-/// Makes the place of a file durable and gives the file's id.
+/// Makes the directory entry of a file durable and returns the file's id.
 fn made_durable(path: &Path) -> io::Result<RemoteId> {
     if let Some(directory) = path.parent() {
         sync_directory(directory)?;
@@ -179,7 +179,7 @@ fn folders(mailbox: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// Shows each message of ours in these folders, until `seen` says that it is enough. Files that bear our name come
+/// Passes each message of ours in these folders to `seen`, until it returns false. Files that bear our name come
 /// first: only where they don't suffice are the others read.
 fn visit(folders: &[PathBuf], mut seen: impl FnMut(MessageId, &Path) -> bool) -> io::Result<()> {
     let mut foreign = Vec::new();

@@ -1,4 +1,4 @@
-//! A cursor as a place in the folder: which file, and which byte of it.
+//! A cursor as a position in the folder: which file, and which byte of it.
 
 use super::{Cursor, SourceError};
 
@@ -6,7 +6,7 @@ use super::{Cursor, SourceError};
 const OFFSET_BITS: u32 = 40;
 const OFFSETS: i64 = 1 << OFFSET_BITS;
 
-/// The place of the next byte to read.
+/// The position of the next byte to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     /// The file, counted from 0 in the order of names.
@@ -16,13 +16,13 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place of a cursor. One that no place has is past every file.
+    /// The position of a cursor. An unknown one is past every file.
     pub(super) fn of(cursor: Cursor) -> Self {
         let file = usize::try_from(cursor.0 >> OFFSET_BITS).unwrap_or(usize::MAX);
         Self { file, offset: (cursor.0 & (OFFSETS - 1)).unsigned_abs() }
     }
 
-    /// The cursor of the place.
+    /// The cursor of the position.
     pub(super) fn cursor(self) -> Result<Cursor, SourceError> {
         let file = i64::try_from(self.file).ok().and_then(|file| file.checked_mul(OFFSETS));
         let offset = i64::try_from(self.offset).ok().filter(|&offset| offset < OFFSETS);

@@ -12,7 +12,7 @@ const LARGEST: u64 = 32 << 20;
 /// How much of a file is looked at first.
 const HEAD: u64 = 64 << 10;
 
-/// Reads the page at the begin of `file`.
+/// Reads the page at the beginning of `file`.
 pub(super) fn read(file: &ItemFile, cursor: Cursor, limit: usize) -> Result<Read, SourceError> {
     let failed = |error: std::io::Error| file.fault(&error);
     let Some(mut open) = file.open()? else {

@@ -23,7 +23,7 @@ use crate::item::ItemId;
 use crate::source::page::{Envelope, split_page};
 use crate::source::{Cursor, SourceError};
 
-/// What was asked for.
+/// What was requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     LogIn,
@@ -73,7 +73,7 @@ impl Verdicts<'_> {
         }
     }
 
-    /// Of an envelope; `None` where it tells of success, or of nothing.
+    /// Of an envelope; `None` where it reports success, or nothing.
     pub(super) fn of_envelope(&self, envelope: &Envelope, headers: &HeaderMap) -> Option<SourceError> {
         let code = envelope.result_code.unwrap_or_default();
         let detail = || self.detail(&format!("result code {code}"), envelope);
@@ -94,7 +94,7 @@ impl Verdicts<'_> {
         let (envelope, items) = split_page(&reply.body).map_err(|error| self.unreadable(error.to_string()))?;
         match self.of_envelope(&envelope, &reply.headers) {
             Some(error) => Err(error),
-            // JSON of somebody else, such as a gateway's, is no empty page.
+            // JSON from something else, such as a gateway, is not an empty page.
             None if envelope.result_code.is_none() => Err(self.unreadable("it has no resultCode".to_owned())),
             None => Ok((envelope, items)),
         }
@@ -125,7 +125,7 @@ impl Verdicts<'_> {
         let target = headers.get(LOCATION).and_then(|value| value.to_str().ok());
         let origin = target.and_then(|target| reqwest::Url::parse(target).ok());
         let to = origin.map_or("another path".to_owned(), |url| url.origin().ascii_serialization());
-        // It would be the same answer for the next page and the next attachment, and says nothing of what lies there.
+        // It would be the same answer for the next page and the next attachment, and says nothing about what is there.
         SourceError::Contract(format!(
             "{detail}: a redirect to {to} is not followed, so that the credential stays where it belongs"
         ))

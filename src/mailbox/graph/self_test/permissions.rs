@@ -11,7 +11,7 @@ use crate::sign_in::{Audience, SignIn, SignInError};
 const USERS: [&str; 4] = ["User.Read.All", "User.ReadWrite.All", "Directory.Read.All", "Directory.ReadWrite.All"];
 
 /// Signs in and looks which of the permissions that are needed the application has: `users` to look users up, `method`
-/// to import. A token doesn't tell of RBAC for Applications, so where `Mail.ReadWrite` isn't in it, `probe` is tried.
+/// to import. A token doesn't show RBAC for Applications, so where `Mail.ReadWrite` isn't in it, `probe` is tried.
 pub async fn check_permissions(
     graph: &Graph,
     users: bool,
