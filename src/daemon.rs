@@ -306,10 +306,9 @@ fn note_help(helped: &Result<(), RunError>) -> bool {
 
 /// The end of what is under way; never where nothing is.
 async fn ended(under_way: &mut Option<UnderWay>) -> Ended {
-    let broken = |error: tokio::task::JoinError| RunError::Broken(error.to_string());
     match under_way {
-        Some(UnderWay::Run(run)) => Ended::Run(Box::new(run.await.unwrap_or_else(|error| Err(broken(error))))),
-        Some(UnderWay::Help(help)) => Ended::Help(help.await.unwrap_or_else(|error| Err(broken(error)))),
+        Some(UnderWay::Run(run)) => Ended::Run(Box::new(run.await.unwrap_or_else(|error| Err(RunError::from(error))))),
+        Some(UnderWay::Help(help)) => Ended::Help(help.await.unwrap_or_else(|error| Err(RunError::from(error)))),
         None => std::future::pending().await,
     }
 }

@@ -9,7 +9,7 @@ pub const PAGE_STAGED: &str = "page-staged";
 pub const PAGE_RECORDED: &str = "page-recorded";
 /// A window was read to its end, and the watermark hasn't moved.
 pub const WINDOW_READ: &str = "window-read";
-/// Items have their deliveries, and the first of them is about to be sent.
+/// Copies are claimed, and about to be sent.
 pub const INTENT_RECORDED: &str = "intent-recorded";
 /// A batch was imported, and the ledger doesn't know it.
 pub const BATCH_IMPORTED: &str = "batch-imported";

@@ -50,7 +50,8 @@ pub use actions::{ActionKind, AdminAction};
 pub use copy::CopyError;
 pub use daemon::DaemonSeen;
 pub use deliveries::{
-    Delivery, DeliveryRow, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, Target,
+    Claim, Delivery, DeliveryRow, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, RowReason,
+    Target,
 };
 pub(crate) use existing::refuse_only_its_log;
 pub use helping::Sender;

@@ -18,7 +18,7 @@ use reqwest::StatusCode;
 
 use crate::fault::Reason;
 use crate::http::{HttpError, Observer, Remote};
-use crate::ledger::{DeliveryState, Ledger, LedgerError, Outcome, PartialReason, Prepared};
+use crate::ledger::{DeliveryState, Ledger, LedgerError, Outcome, PartialReason, Prepared, RowReason};
 use crate::retry::WaitObserver;
 
 mod exposition;
@@ -198,7 +198,7 @@ impl Metrics {
     /// Copies got their outcome.
     pub fn settled(&self, outcomes: &[Outcome]) {
         for outcome in outcomes.iter().filter(|outcome| outcome.state.is_settled()) {
-            self.count_deliveries(outcome.state, outcome.reason, 1);
+            self.count_deliveries(outcome.state, outcome.reason.map(RowReason::name), 1);
             self.imported_bytes.inc_by(outcome.bytes);
         }
     }

@@ -1,13 +1,14 @@
 //! The pipeline: the one place that knows the order of the stages and what a fault does.
 //!
 //! ```text
-//! pull ──▶ prepare ──▶ queue of each mailbox ──▶ deliver ──▶ settle
-//! pages    resolve,     in memory, or `ready`     copies      outcomes,
-//! staged   convert      in the ledger                         grouped
+//! pull ──▶ prepare ──▶ queue of each mailbox ──▶ claim ──▶ send ──▶ record
+//! pages    resolve,     `ready` in the ledger     batch by            outcomes,
+//! staged   convert                                batch               grouped
 //! ```
 //!
-//! Nothing waits for a mailbox but the mailbox's own queue. A queue that is full, paused or another process's is left to
-//! the ledger (`ready`) and read back from staging when its turn comes; so memory is bounded, and one mailbox's trouble is its own.
+//! The ledger is the queue. A cache of converted messages, bounded in bytes, spares most of them the way back from staging.
+//! Pausing and stopping are to claim nothing more. Nothing waits for a mailbox but its own queue, so one mailbox's trouble is
+//! its own; and whoever leases a mailbox can work on its queue, so several processes share a run.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,23 +31,23 @@ mod candidate;
 mod capture;
 mod closing;
 mod deliver;
-mod dispatch;
 mod doubt;
 mod help;
 mod leases;
 mod load;
-mod memory;
+mod message_cache;
 mod ownership;
 mod pending;
 mod prepare;
 mod progress;
 mod pull;
 mod rebuild;
+mod recorder;
 mod replay;
 mod retention;
 mod rows;
 mod run;
-mod settle;
+mod scheduler;
 mod sharing;
 mod source_health;
 mod take_over;
@@ -205,9 +206,18 @@ pub enum RunError {
     /// The program was told to stop.
     #[error("the run was stopped before its end; the next one goes on from there")]
     Stopped,
-    /// A part of the program broke.
+    /// The process of the run ended before the run did; the account was closed by another one.
+    #[error("its process ended before the run did")]
+    ProcessGone,
+    /// The account doesn't add up.
+    #[error("the books don't balance: {0}")]
+    Unbalanced(String),
+    /// A report could not be written.
+    #[error("{0}")]
+    Report(#[from] crate::report::chain::ChainError),
+    /// A task of the program panicked.
     #[error("a part of the program ended unexpectedly: {0}")]
-    Broken(String),
+    Task(#[from] tokio::task::JoinError),
 }
 
 impl RunError {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::any::AnyRow;
 
-use super::deliveries::DeliveryState;
+use super::deliveries::{DeliveryState, OPEN};
 use super::sql;
 use super::{ItemNo, Ledger, LedgerError, RunId};
 use crate::fault::Reason;
@@ -109,8 +109,6 @@ pub struct Unmapped {
     /// In how many items of the run.
     pub items: u64,
 }
-
-const OPEN: &str = "state IN ('ready', 'sending', 'unknown', 'pending')";
 
 impl Ledger {
     /// Counts the rows of a run's account as they stand now. Imported rows, of which there may be millions, are counted where they

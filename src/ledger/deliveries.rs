@@ -14,15 +14,29 @@ use sqlx::any::AnyRow;
 
 use super::sql;
 use super::{Holder, ItemNo, LedgerError};
+use crate::convert::Manifest;
 use crate::fault::Reason;
 use crate::identity::Identity;
 use crate::resolve::{Mailbox, MailboxId, ResolvedBy};
 
 mod queue;
 mod rows;
+mod transitions;
 
 pub(super) use queue::{mailboxes_of, read_mailbox};
-pub(super) use rows::{insert, remove};
+pub(super) use transitions::{insert, remove};
+
+/// A row without its outcome. The partial index of open rows has the same list: SQLite uses it for no other.
+pub(super) const OPEN: &str = "state IN ('ready', 'sending', 'unknown', 'pending')";
+
+/// The runs whose processes are at work.
+fn live_runs(now: DateTime<Utc>) -> String {
+    format!(
+        "(SELECT runs.run_id FROM runs JOIN leases ON leases.resource = 'run:' || runs.run_id AND leases.until > {}
+          WHERE runs.status = 'running')",
+        sql::millis(now)
+    )
+}
 
 /// What a delivery is of: a copy for a mailbox, or the item's own row.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,15 +51,38 @@ pub enum Target {
     Item,
 }
 
+const MAILBOX: &str = "mailbox:";
+const PARTICIPANT: &str = "participant:";
+const OWNER: &str = "owner";
+const ITEM: &str = "item";
+
 impl Target {
     /// The target's name in the ledger.
     pub fn name(&self) -> String {
         match self {
-            Self::Mailbox(id) => format!("mailbox:{id}"),
-            Self::Participant(key) => format!("participant:{key}"),
-            Self::Owner => "owner".to_owned(),
-            Self::Item => "item".to_owned(),
+            Self::Mailbox(id) => format!("{MAILBOX}{id}"),
+            Self::Participant(key) => format!("{PARTICIPANT}{key}"),
+            Self::Owner => OWNER.to_owned(),
+            Self::Item => ITEM.to_owned(),
         }
+    }
+
+    fn from_name(name: &str) -> Result<Self, LedgerError> {
+        if let Some(id) = name.strip_prefix(MAILBOX) {
+            return Ok(Self::Mailbox(MailboxId(id.to_owned())));
+        }
+        if let Some(key) = name.strip_prefix(PARTICIPANT) {
+            return Ok(Self::Participant(key.to_owned()));
+        }
+        match name {
+            OWNER => Ok(Self::Owner),
+            ITEM => Ok(Self::Item),
+            _ => Err(LedgerError::Damaged(format!("a delivery to the unknown target {name:?}"))),
+        }
+    }
+
+    fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+        Self::from_name(&sql::get::<String>(row, "target")?)
     }
 }
 
@@ -130,6 +167,31 @@ impl PartialReason {
     }
 }
 
+/// Why a row failed, or is partial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RowReason {
+    /// Of a row that failed.
+    Failed(Reason),
+    /// Of a copy that lacks a file.
+    Partial(PartialReason),
+}
+
+impl RowReason {
+    /// The reason's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Failed(reason) => reason.name(),
+            Self::Partial(reason) => reason.name(),
+        }
+    }
+
+    fn from_name(name: &str) -> Result<Self, LedgerError> {
+        let partial = || PartialReason::ALL.into_iter().find(|reason| reason.name() == name).map(Self::Partial);
+        let found = Reason::from_name(name).map(Self::Failed).or_else(partial);
+        found.ok_or_else(|| LedgerError::Damaged(format!("a delivery for the unknown reason {name:?}")))
+    }
+}
+
 /// A row to add.
 #[derive(Debug, Clone)]
 pub struct NewDelivery {
@@ -197,12 +259,12 @@ impl Delivery {
 pub struct DeliveryRow {
     /// The item.
     pub no: ItemNo,
-    /// The name of its [`Target`].
-    pub target: String,
+    /// What it is of.
+    pub target: Target,
     /// Where it stands.
     pub state: DeliveryState,
     /// Why it failed.
-    pub reason: Option<String>,
+    pub reason: Option<RowReason>,
     /// When it was made.
     pub created: DateTime<Utc>,
 }
@@ -210,7 +272,7 @@ pub struct DeliveryRow {
 impl DeliveryRow {
     /// Whether it is of a copy for a mailbox.
     pub fn is_for_mailbox(&self) -> bool {
-        self.target.starts_with("mailbox:")
+        matches!(self.target, Target::Mailbox(_))
     }
 }
 
@@ -225,6 +287,19 @@ pub enum QueueOf {
     Duplicates,
 }
 
+/// Copies that a process is about to send to a mailbox.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The mailbox.
+    pub mailbox: MailboxId,
+    /// The items.
+    pub items: Vec<ItemNo>,
+    /// The converter's version.
+    pub converter: &'static str,
+    /// What it made of those items of which that isn't recorded for certain.
+    pub messages: Vec<(ItemNo, Manifest)>,
+}
+
 /// What became of a copy.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -235,7 +310,7 @@ pub struct Outcome {
     /// Where it stands now.
     pub state: DeliveryState,
     /// Why it failed, or why the import is partial.
-    pub reason: Option<&'static str>,
+    pub reason: Option<RowReason>,
     /// For the administrator.
     pub detail: Option<String>,
     /// Tries made since the last outcome.

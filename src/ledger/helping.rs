@@ -3,6 +3,8 @@
 //! A helper's right to send for a run is a lease of its own. Whatever a helper records, it records together with a touch of that
 //! lease, in one transaction: once the lease is taken away, or the account is closed, nothing of a helper's reaches it any more.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
 
@@ -77,16 +79,6 @@ impl Ledger {
         Ok(u64::try_from(sql::get::<i64>(&row, "helpers")?).unwrap_or_default())
     }
 
-    /// Takes the right to send from those helpers of a run whose leases have run out.
-    pub async fn dismiss_silent_helpers(&self, run: &RunId, now: DateTime<Utc>) -> Result<(), LedgerError> {
-        sqlx::query("DELETE FROM leases WHERE resource LIKE $1 AND until <= $2")
-            .bind(helpers_of(run))
-            .bind(millis(now))
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
-
     /// Closes a run's account: from now on, helpers record nothing in it. What they are sending is looked up by the next run.
     /// Fails where another process has ended the run already.
     pub async fn close_account(&self, run: &RunId) -> Result<(), LedgerError> {
@@ -117,11 +109,29 @@ impl Ledger {
         rows.iter().map(read_mailbox).collect()
     }
 
-    /// Mailboxes with copies of a run that have no outcome yet, the longest queue first.
-    pub async fn waiting_mailboxes(&self, run: &RunId) -> Result<Vec<Mailbox>, LedgerError> {
-        let waiting = mailboxes_of("run_id = $1 AND state IN ('ready', 'sending', 'unknown')");
-        let rows = query_of(waiting).bind(run.0.clone()).fetch_all(&self.pool).await?;
-        rows.iter().map(read_mailbox).collect()
+    /// Those of the mailboxes that no other process leases.
+    pub async fn free_mailboxes(
+        &self,
+        holder: &Holder,
+        mailboxes: Vec<Mailbox>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Mailbox>, LedgerError> {
+        let mut leased = HashSet::new();
+        for chunk in mailboxes.chunks(ROWS) {
+            let statement = format!(
+                "SELECT resource FROM leases WHERE until > $1 AND holder <> $2 AND resource IN {}",
+                list_of_placeholders(3, chunk.len())
+            );
+            let mut query = query_of(statement).bind(millis(now)).bind(holder.0.clone());
+            for mailbox in chunk {
+                query = query.bind(Lease::Mailbox(mailbox.id.clone()).resource());
+            }
+            for row in query.fetch_all(&self.pool).await? {
+                leased.insert(sql::get::<String>(&row, "resource")?);
+            }
+        }
+        let is_free = |mailbox: &Mailbox| !leased.contains(&Lease::Mailbox(mailbox.id.clone()).resource());
+        Ok(mailboxes.into_iter().filter(is_free).collect())
     }
 
     /// Whether helpers of a run are at any of these mailboxes.
@@ -147,32 +157,20 @@ impl Ledger {
         }
         Ok(false)
     }
+}
 
-    /// Takes mailboxes over whose helper has gone: what it was sending is unknown, and settles from `settle_at`. The
-    /// mailboxes must be leased by the process of the run, and the helper dismissed.
-    pub async fn take_over(
-        &self,
-        sender: &Sender,
-        mailboxes: &[MailboxId],
-        settle_at: DateTime<Utc>,
-    ) -> Result<(), LedgerError> {
-        let mut transaction = self.begin().await?;
-        for chunk in mailboxes.chunks(ROWS) {
-            let statement = format!(
-                "UPDATE deliveries SET state = 'unknown', settle_at = $1, holder = NULL
-                 WHERE run_id = $2 AND state = 'sending' AND holder <> $3 AND mailbox_id IN {}",
-                list_of_placeholders(4, chunk.len())
-            );
-            let mut query =
-                query_of(statement).bind(millis(settle_at)).bind(sender.run.0.clone()).bind(sender.holder.0.clone());
-            for mailbox in chunk {
-                query = query.bind(mailbox.0.clone());
-            }
-            query.execute(&mut *transaction).await?;
-        }
-        transaction.commit().await?;
-        Ok(())
-    }
+/// Takes the right to send from those followers of a run whose leases have run out.
+pub(super) async fn dismiss_silent(
+    transaction: &mut Transaction<'_, Any>,
+    run: &RunId,
+    now: DateTime<Utc>,
+) -> Result<(), LedgerError> {
+    sqlx::query("DELETE FROM leases WHERE resource LIKE $1 AND until <= $2")
+        .bind(helpers_of(run))
+        .bind(millis(now))
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 /// The mark of a closed account. It goes when the run's end is recorded, which says the same.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
-use super::deliveries::NewDelivery;
+use super::deliveries::{NewDelivery, OPEN, Target};
 use super::sql::{self, ROWS, list_of_placeholders, millis, query_of, query_of_many};
 use super::{Holder, ItemNo, Ledger, LedgerError, RunId};
 use crate::convert::Manifest;
@@ -174,6 +174,12 @@ pub struct ItemRecord {
 }
 
 impl ItemRecord {
+    /// About how many bytes its text and its attachments have.
+    pub fn content_size(&self) -> u64 {
+        const MAX_TEXT: u64 = 64 * 1024;
+        self.length.min(MAX_TEXT) + self.attachments.iter().map(|attachment| attachment.size).sum::<u64>()
+    }
+
     pub(super) fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let size = |column| -> Result<u64, LedgerError> {
             let value: i64 = sql::get(row, column)?;
@@ -230,7 +236,7 @@ pub struct Prepared {
     /// The rows to add.
     pub deliveries: Vec<NewDelivery>,
     /// The targets of rows that these take the place of.
-    pub replaced: Vec<String>,
+    pub replaced: Vec<Target>,
     /// Participants without a valid user, as they came.
     pub unmapped: Vec<String>,
 }
@@ -333,12 +339,11 @@ impl Ledger {
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
-        let rows = sqlx::query(
+        let rows = query_of(format!(
             "SELECT * FROM items WHERE item_no > $1 AND state = 'prepared' AND item_no IN
-               (SELECT item_no FROM deliveries
-                WHERE mailbox_id IS NULL AND state IN ('ready', 'sending', 'unknown', 'pending') AND run_id <> $2)
-             ORDER BY item_no LIMIT $3",
-        )
+               (SELECT item_no FROM deliveries WHERE mailbox_id IS NULL AND {OPEN} AND run_id <> $2)
+             ORDER BY item_no LIMIT $3"
+        ))
         .bind(after.0)
         .bind(run.0.clone())
         .bind(i64::from(limit))

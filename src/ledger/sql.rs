@@ -139,6 +139,11 @@ pub(super) fn query_of(statement: String) -> Query<'static, Any, AnyArguments> {
     sqlx::query(AssertSqlSafe(statement)).persistent(false)
 }
 
+/// The same, kept prepared: for a statement that has one text.
+pub(super) fn prepared(statement: String) -> Query<'static, Any, AnyArguments> {
+    sqlx::query(AssertSqlSafe(statement))
+}
+
 /// The same with many placeholders, in a form that the dialect is quick with.
 pub(super) fn query_of_many(dialect: Dialect, statement: String) -> Query<'static, Any, AnyArguments> {
     query_of(dialect.placeholders(statement))

@@ -3,11 +3,9 @@
 //! Of all captures of a message that a mailbox was to have, one is the first copy, and only that one is ever sent. So the
 //! copies of a mailbox are read in the order of their identities, by the index that keeps them apart.
 
-use chrono::{DateTime, Utc};
 use sqlx::any::AnyRow;
 
 use super::deliveries::{DeliveryState, PartialReason};
-use super::sql::{ROWS, list_of_placeholders, millis, query_of_many};
 use super::{Ledger, LedgerError, RunId, sql};
 use crate::convert::Manifest;
 use crate::identity::Identity;
@@ -124,36 +122,5 @@ impl Ledger {
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(KnownCopy::read).collect()
-    }
-
-    /// Makes imported copies of a mailbox copies of unknown outcome, which the next run looks up from `settle_at` on, and sends
-    /// where they are absent. Those whose items are purged from staging stay as they are. Returns how many became unknown.
-    pub async fn doubt_imported(
-        &self,
-        mailbox: &MailboxId,
-        identities: &[Identity],
-        settle_at: DateTime<Utc>,
-    ) -> Result<u64, LedgerError> {
-        let mut transaction = self.begin().await?;
-        let mut doubted = 0;
-        for chunk in identities.chunks(ROWS) {
-            let statement = format!(
-                "UPDATE deliveries SET state = 'unknown', settle_at = $1, holder = NULL
-                 WHERE first = 1 AND mailbox_id = $2 AND identity IN {} AND state IN ('imported', 'partially_imported')
-                   AND NOT EXISTS
-                     (SELECT 1 FROM items JOIN staged_windows ON staged_windows.window_from = items.window_from
-                        AND staged_windows.window_to = items.window_to AND staged_windows.state <> 'kept'
-                      WHERE items.item_no = deliveries.item_no
-                        AND NOT EXISTS (SELECT 1 FROM held_copies WHERE held_copies.item_no = items.item_no))",
-                list_of_placeholders(3, chunk.len())
-            );
-            let mut query = query_of_many(self.dialect, statement).bind(millis(settle_at)).bind(mailbox.0.clone());
-            for identity in chunk {
-                query = query.bind(identity.0.as_bytes().to_vec());
-            }
-            doubted += query.execute(&mut *transaction).await?.rows_affected();
-        }
-        transaction.commit().await?;
-        Ok(doubted)
     }
 }

@@ -2,23 +2,25 @@
 
 use chrono::{DateTime, Utc};
 
-use super::memory::Space;
+use super::message_cache::Room;
 use crate::convert::StagedAttachment;
 use crate::fault::Reason;
 use crate::item::read::Malformed;
 use crate::item::{Item, ItemKey};
-use crate::ledger::{AttachmentRecord, AttachmentState, DeliveryRow, DeliveryState, ItemNo, ItemRecord};
+use crate::ledger::{
+    AttachmentRecord, AttachmentState, DeliveryRow, DeliveryState, ItemNo, ItemRecord, RowReason, Target,
+};
 use crate::resolve::Resolution;
 use crate::window::Window;
 
-/// An item to be prepared.
+/// An item to be prepared; when it was read and found importable, a `Candidate<Item>`.
 #[derive(Debug)]
-pub(super) struct Candidate {
+pub(super) struct Candidate<I = Result<Item, Malformed>> {
     pub(super) no: ItemNo,
     pub(super) key: ItemKey,
     pub(super) window: Window,
     pub(super) staged_at: DateTime<Utc>,
-    pub(super) item: Result<Item, Malformed>,
+    pub(super) item: I,
     pub(super) attachments: Vec<AttachmentRecord>,
     /// The item's content, where it is in memory.
     pub(super) content: Option<Content>,
@@ -28,11 +30,11 @@ pub(super) struct Candidate {
     pub(super) record: Option<ItemRecord>,
 }
 
-/// The bytes of an item's attachments, and the space that they take.
+/// The bytes of an item's attachments, and the room that they take.
 #[derive(Debug)]
 pub(super) struct Content {
     pub(super) attachments: Vec<StagedAttachment>,
-    pub(super) space: Space,
+    pub(super) room: Room,
 }
 
 /// What an earlier run made of an item.
@@ -51,17 +53,28 @@ impl History {
     }
 
     /// Whether a copy was given up, perhaps before it could be looked up.
-    pub(super) fn was_given_up(&self, target: &str) -> bool {
-        let reason = Some(Reason::MailboxUnavailable.name());
-        self.rows.iter().any(|row| row.target == target && row.reason.as_deref() == reason)
+    pub(super) fn was_given_up(&self, target: &Target) -> bool {
+        let given_up = Some(RowReason::Failed(Reason::MailboxUnavailable));
+        self.rows.iter().any(|row| row.target == *target && row.reason == given_up)
     }
 }
 
-impl Candidate {
-    /// The length of the item's content in bytes: the UTF-8 bytes of its text and its attachments as they really are.
-    pub(super) fn content_size(&self) -> u64 {
-        let text = self.item.as_ref().map_or(0, |item| item.text.len() as u64);
-        text + self.attachments.iter().map(|attachment| attachment.size).sum::<u64>()
+impl<I> Candidate<I> {
+    /// The candidate without its item, and the item.
+    pub(super) fn split(self) -> (Candidate<()>, I) {
+        let Self { no, key, window, staged_at, item, attachments, content, history, record } = self;
+        (Candidate { no, key, window, staged_at, item: (), attachments, content, history, record }, item)
+    }
+
+    /// The same candidate with another item.
+    pub(super) fn with_item<J>(self, item: J) -> Candidate<J> {
+        let Self { no, key, window, staged_at, attachments, content, history, record, .. } = self;
+        Candidate { no, key, window, staged_at, item, attachments, content, history, record }
+    }
+
+    /// The length of the attachments as they really are, in bytes.
+    pub(super) fn attached_size(&self) -> u64 {
+        self.attachments.iter().map(|attachment| attachment.size).sum()
     }
 
     /// An attachment that may still come.

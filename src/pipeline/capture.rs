@@ -97,7 +97,7 @@ impl Puller {
         if candidates.is_empty() {
             return Ok(());
         }
-        let gone = |_| RunError::Broken("the preparing stage ended early".to_owned());
-        self.items.send(candidates).await.map_err(gone)
+        // Why preparing ended is the run's error.
+        self.items.send(candidates).await.map_err(|_| RunError::Stopped)
     }
 }

@@ -1,10 +1,20 @@
-//! Delivering: one worker for each mailbox that has work, until it has none.
+//! Delivering: a worker takes the mailbox that waits with the most copies, leases it, and works on it until it has nothing left.
+//!
+//! ```text
+//! lease ──▶ claim ──▶ send ──▶ record ──▶ … ──▶ give back
+//!           ready to  a batch  outcomes
+//!           sending
+//! ```
+//!
+//! The ledger is the queue: pausing and stopping are to claim nothing more, and a process that dies leaves of unknown outcome no
+//! more than the batches that it was sending. Where several processes send for one run, a worker has its mailbox for a few
+//! batches and goes to the end of the line, so that whoever has a free place finds work.
 //!
 //! What a fault of a mailbox does is decided here, and here alone:
 //!
 //! | Fault | Its copy |
 //! |---|---|
-//! | `Retry` | goes back to the ledger; the mailbox, and no other, waits. After `retry.attempts` in a row the rest is left pending |
+//! | `Retry` | is ready again; the mailbox, and no other, waits. After `retry.attempts` in a row the rest is left pending |
 //! | `LookUp` | is `unknown`: looked up when the door has settled, sent again only where it is absent, and left pending when that happened too often |
 //! | `Hold` | is left pending; after a few in a row the rest is too |
 //! | `Reject` | has failed |
@@ -13,40 +23,53 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::dispatch::{Dispatch, Job, Work};
 use super::leases::Leases;
-use super::memory::Memory;
-use super::settle::Settler;
+use super::message_cache::{Converted, MessageCache};
+use super::recorder::Recorder;
+use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
 use crate::failpoint;
 use crate::fault::Fault;
+use crate::item::ItemId;
 use crate::ledger::{DeliveryState, ItemNo, LedgerError, Sender};
 use crate::mailbox::{ImportError, SendPermit};
 use crate::resolve::Mailbox;
 use crate::retry::RetryPolicy;
 
-mod backlog;
+mod messages;
 mod outcomes;
-
-pub(super) use outcomes::settled;
+mod queue;
+mod turn;
 
 /// What delivering needs beside the pipeline.
 #[derive(Clone)]
 pub(super) struct Deliverer {
-    pipeline: Pipeline,
-    sender: Sender,
-    leases: Arc<Leases>,
-    memory: Memory,
-    dispatch: Arc<Dispatch>,
-    settler: Settler,
+    pub(super) pipeline: Pipeline,
+    pub(super) sender: Sender,
+    pub(super) leases: Arc<Leases>,
+    pub(super) cache: Arc<MessageCache>,
+    pub(super) scheduler: Arc<Scheduler>,
+    pub(super) recorder: Recorder,
+    /// Other processes send for this run too.
+    pub(super) is_shared: Arc<AtomicBool>,
+    /// Of what earlier runs left open, only the copies of this item are taken over.
+    pub(super) adopt: Option<ItemId>,
     /// The places of the mailboxes that are worked on at the same time.
     places: Arc<Semaphore>,
+}
+
+/// A copy that is claimed.
+#[derive(Debug, Clone)]
+struct Job {
+    no: ItemNo,
+    converted: Arc<Converted>,
 }
 
 /// Copies that are refused one after the other, for want of a permission, before the mailbox is left alone for this run.
@@ -75,8 +98,8 @@ struct Visit<'a> {
     pauses: Box<dyn Iterator<Item = Duration> + Send>,
     /// How often the outcome of a copy was unknown.
     lost: HashMap<ItemNo, u32>,
-    /// Copies that are read back at a time: as many as there was memory for.
-    at_a_time: u32,
+    /// Copies became ready again, and that may not be recorded yet.
+    has_unrecorded: bool,
     /// The place that it takes up.
     place: Option<OwnedSemaphorePermit>,
 }
@@ -84,8 +107,22 @@ struct Visit<'a> {
 impl<'a> Visit<'a> {
     fn new(mailbox: &'a Mailbox, policy: RetryPolicy, place: OwnedSemaphorePermit) -> Self {
         let pauses = Box::new(policy.pauses());
-        let (lost, at_a_time) = (HashMap::new(), backlog::COPIES);
-        Self { mailbox, policy, failures: 0, holds: 0, is_held: false, pauses, lost, at_a_time, place: Some(place) }
+        Self {
+            mailbox,
+            policy,
+            failures: 0,
+            holds: 0,
+            is_held: false,
+            pauses,
+            lost: HashMap::new(),
+            has_unrecorded: false,
+            place: Some(place),
+        }
+    }
+
+    /// Whether nothing is known of the mailbox that the next worker would have to know.
+    fn is_carefree(&self) -> bool {
+        self.failures == 0 && self.holds == 0 && self.lost.is_empty()
     }
 
     /// A copy is held for this.
@@ -117,42 +154,40 @@ impl Deliverer {
         pipeline: &Pipeline,
         sender: &Sender,
         leases: &Arc<Leases>,
-        memory: Memory,
-        dispatch: &Arc<Dispatch>,
-        settler: &Settler,
+        cache: &Arc<MessageCache>,
+        recorder: &Recorder,
     ) -> Self {
         Self {
             pipeline: pipeline.clone(),
             sender: sender.clone(),
             leases: Arc::clone(leases),
-            memory,
-            dispatch: Arc::clone(dispatch),
-            settler: settler.clone(),
+            cache: Arc::clone(cache),
+            scheduler: Arc::default(),
+            recorder: recorder.clone(),
+            is_shared: Arc::new(AtomicBool::new(sender.helps)),
+            adopt: None,
             places: Arc::new(Semaphore::new(pipeline.parts.door.limits().mailboxes.max(1))),
         }
     }
 
-    /// Works on all mailboxes until `filled` tells that nothing is added any more and all of them are idle.
+    /// Works on all mailboxes until `filled` says that nothing is added any more and all of them are idle, or until the stop.
     pub(super) async fn deliver_all(self, filled: CancellationToken) -> Result<(), RunError> {
         let stop = &self.pipeline.stop;
         let mut workers: JoinSet<Result<(), RunError>> = JoinSet::new();
         let mut result = Ok(());
         loop {
-            let changed = self.dispatch.changed();
+            let changed = self.scheduler.changed();
             let stopping = stop.is_cancelled();
-            if stopping {
-                result = result.and(self.put_all_back().await);
-            }
             while !stopping && let Some((mailbox, place)) = self.claim() {
                 let worker = self.clone();
                 workers.spawn(async move { worker.work(&mailbox, place).await });
             }
-            if workers.is_empty() && filled.is_cancelled() && self.dispatch.is_idle() {
+            if workers.is_empty() && filled.is_cancelled() && (stopping || self.scheduler.is_idle()) {
                 return result;
             }
             tokio::select! {
                 Some(ended) = workers.join_next() => {
-                    let ended = ended.unwrap_or_else(|error| Err(RunError::Broken(error.to_string())));
+                    let ended = ended.map_err(RunError::from).flatten();
                     if ended.is_err() {
                         stop.cancel();
                     }
@@ -168,55 +203,17 @@ impl Deliverer {
     /// A mailbox that has work and no worker, and a place to work on it.
     fn claim(&self) -> Option<(Mailbox, OwnedSemaphorePermit)> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some((self.dispatch.claim()?, place))
+        Some((self.scheduler.claim()?, place))
     }
 
-    /// Works on one mailbox until it has nothing left.
-    async fn work(&self, mailbox: &Mailbox, place: OwnedSemaphorePermit) -> Result<(), RunError> {
-        let door = &self.pipeline.parts.door;
-        let limits = door.limits();
-        let mut visit = Visit::new(mailbox, self.pipeline.settings.retry, place);
-        loop {
-            if self.pipeline.stop.is_cancelled() {
-                return self.put_back(mailbox).await;
-            }
-            if let Some(open) = door.closed_until(mailbox)
-                && open > self.pipeline.now() + WORTH_LEAVING
-                && self.dispatch.has_work(mailbox)
-            {
-                self.wait(&mut visit, self.pipeline.parts.clock.sleep_until(open)).await?;
-                continue;
-            }
-            let work = self.dispatch.next(mailbox, limits.batch_messages, limits.batch_bytes);
-            let next = match work {
-                Work::Nothing => return Ok(()),
-                Work::Send(jobs) => self.send(&mut visit, jobs).await?,
-                Work::Backlog => self.send_backlog(&mut visit).await?,
-                Work::LookUps => self.look_up(&mut visit).await?,
-                Work::Duplicates => {
-                    self.settle_duplicates(mailbox).await?;
-                    Next::GoOn
-                }
-            };
-            let leaves_it = match next {
-                Next::GoOn => false,
-                Next::TryLater(after, error) => !self.has_paused(&mut visit, after, &error).await?,
-                Next::LeaveIt => true,
-            };
-            if leaves_it {
-                self.leave(mailbox).await?;
-            }
-        }
-    }
-
-    /// Sends a batch whose intents are recorded, and does with each copy what its outcome calls for.
+    /// Sends a batch that is claimed, and does with each copy what its outcome calls for.
     async fn send(&self, visit: &mut Visit<'_>, jobs: Vec<Job>) -> Result<Next, RunError> {
         let mailbox = visit.mailbox;
         if !self.leases.in_force(self.pipeline.now()) {
             return Err(LedgerError::LeaseLost(format!("mailbox {}", mailbox.address)).into());
         }
         let door = &self.pipeline.parts.door;
-        let messages: Vec<_> = jobs.iter().map(|job| Arc::clone(&job.message)).collect();
+        let messages: Vec<_> = jobs.iter().map(|job| Arc::clone(&job.converted.message)).collect();
         let results = door.import(mailbox, &messages, &self.permit()).await;
         failpoint::pass(failpoint::BATCH_IMPORTED);
         let mut again = Vec::new();
@@ -250,18 +247,22 @@ impl Deliverer {
                         visit.held(&error);
                         self.held(mailbox, &job, &error).await;
                     }
-                    Fault::Reject(reason) => self.rejected(mailbox, &job, reason.name(), &error).await,
+                    Fault::Reject(reason) => self.rejected(mailbox, &job, reason, &error).await,
                 },
             }
         }
         if visit.is_held {
             let detail = "the mailbox refused several copies in a row; see the log";
-            self.unsent(mailbox, again, DeliveryState::Pending, Some(detail)).await;
+            self.unsent(mailbox, again, DeliveryState::Pending, detail).await;
             return Ok(Next::LeaveIt);
         }
         let Some((after, error)) = pause else { return Ok(Next::GoOn) };
         let only_lost = again.is_empty();
-        self.unsent(mailbox, again, DeliveryState::Ready, Some(&error.to_string())).await;
+        if !only_lost {
+            self.unsent(mailbox, again, DeliveryState::Ready, &error.to_string()).await;
+            visit.has_unrecorded = true;
+            self.scheduler.add_ready(mailbox, 0);
+        }
         Ok(if only_lost && succeeded { Next::GoOn } else { Next::TryLater(after, error) })
     }
 
@@ -272,29 +273,23 @@ impl Deliverer {
     }
 
     /// Waits after a failure that passes, for the pause that the mailbox asked for. False after too many in a row.
-    async fn has_paused(
-        &self,
-        visit: &mut Visit<'_>,
-        after: Option<Duration>,
-        error: &ImportError,
-    ) -> Result<bool, RunError> {
+    async fn has_paused(&self, visit: &mut Visit<'_>, after: Option<Duration>, error: &ImportError) -> bool {
         visit.failures += 1;
         if visit.failures >= visit.policy.attempts {
-            return Ok(false);
+            return false;
         }
         let own = visit.pauses.next().unwrap_or(visit.policy.max);
         let what = format!("importing into {}", visit.mailbox.address);
         let pause = self.pipeline.retrier.pause(&what, visit.failures, after.unwrap_or_default().max(own), error);
         let pause = async { _ = pause.await };
-        self.wait(visit, pause).await?;
-        Ok(true)
+        self.wait(visit, pause).await;
+        true
     }
 
-    /// Waits for a mailbox, or for the stop: meanwhile what it has goes to the ledger, and others take its place.
-    async fn wait(&self, visit: &mut Visit<'_>, until: impl Future<Output = ()>) -> Result<(), RunError> {
+    /// Waits for a mailbox, or for the stop. Meanwhile another mailbox has its place.
+    async fn wait(&self, visit: &mut Visit<'_>, until: impl Future<Output = ()>) {
         visit.place = None;
-        self.dispatch.set_paused(visit.mailbox, true);
-        self.put_back(visit.mailbox).await?;
+        self.scheduler.place_freed();
         let until_placed = async {
             until.await;
             Arc::clone(&self.places).acquire_owned().await.ok()
@@ -303,41 +298,16 @@ impl Deliverer {
             () = self.pipeline.stop.cancelled() => None,
             place = until_placed => place,
         };
-        self.dispatch.set_paused(visit.mailbox, false);
-        Ok(())
-    }
-
-    /// Hands what waits in memory for a mailbox to the ledger, as certainly not sent.
-    async fn put_back(&self, mailbox: &Mailbox) -> Result<(), RunError> {
-        let jobs = self.dispatch.take_all(mailbox);
-        self.unsent(mailbox, jobs, DeliveryState::Ready, None).await;
-        self.settler.flush().await?;
-        self.dispatch.add_backlog(mailbox);
-        Ok(())
-    }
-
-    /// Hands all that waits in memory to the ledger, because the run stops.
-    async fn put_all_back(&self) -> Result<(), RunError> {
-        let mut result = Ok(());
-        for mailbox in self.dispatch.close() {
-            // Also where the ledger fails: what stays in memory would keep the run from its end.
-            result = result.and(self.put_back(&mailbox).await);
-        }
-        result
     }
 
     /// Leaves a mailbox alone for the rest of the run: what it has left is pending.
-    async fn leave(&self, mailbox: &Mailbox) -> Result<(), RunError> {
+    fn leave(&self, mailbox: &Mailbox) {
         tracing::warn!(
             event = "mailbox_left",
             run.id = %self.sender.run,
             mailbox = %mailbox.address,
             "the mailbox is left alone for the rest of this run; its copies are pending"
         );
-        self.dispatch.give_up(mailbox);
-        let jobs = self.dispatch.take_all(mailbox);
-        let detail = "the mailbox was left alone after repeated failures";
-        self.unsent(mailbox, jobs, DeliveryState::Pending, Some(detail)).await;
-        Ok(())
+        self.scheduler.give_up(mailbox);
     }
 }

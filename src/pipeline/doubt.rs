@@ -11,6 +11,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use super::candidate::Candidate;
 use super::{Order, Pipeline, RunError};
+use crate::item::Item;
 use crate::ledger::RunId;
 
 /// How far a message's own time may lie after the time at which it was received.
@@ -28,12 +29,10 @@ pub(super) struct Doubt {
 
 impl Doubt {
     /// Whether copies of an item may have been sent.
-    pub(super) fn covers(&self, candidate: &Candidate) -> bool {
+    pub(super) fn covers(&self, candidate: &Candidate<Item>) -> bool {
         let rebuilt = candidate.record.as_ref().is_some_and(|record| self.rebuilt_by.contains(&record.run));
-        let before = self.knows_from.is_some_and(|from| match &candidate.item {
-            Ok(item) => item.time.substituted.is_some() || item.time.at < from + MESSAGE_AHEAD,
-            Err(_) => true,
-        });
+        let time = &candidate.item.time;
+        let before = self.knows_from.is_some_and(|from| time.substituted.is_some() || time.at < from + MESSAGE_AHEAD);
         self.everything || rebuilt || before
     }
 }

@@ -1,4 +1,4 @@
-//! Helping: this process sends a part of the copies of another one's run, while that one pulls and keeps the account.
+//! Following: this process sends copies of another one's run, while that one pulls and keeps the account.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,26 +6,19 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::deliver::Deliverer;
-use super::dispatch::Dispatch;
 use super::leases::Leases;
-use super::memory::Memory;
-use super::settle::{Settler, settler};
+use super::message_cache::MessageCache;
+use super::recorder::recorder;
+use super::scheduler::Scheduler;
 use super::sharing::POLL;
 use super::{Pipeline, RunError};
 use crate::ledger::{LedgerError, RunId, Sender};
-use crate::resolve::{Mailbox, MailboxId};
 
-/// For how many looks a mailbox is left alone that was given back: long enough for the leading process to see it free.
+/// For how many looks a mailbox is left alone that had nothing more for a follower: long enough for the leader to see it free.
 const REST: u32 = 4;
 
-/// A helper at its work.
-struct Helper {
-    pipeline: Pipeline,
-    sender: Sender,
-    leases: Arc<Leases>,
-    dispatch: Arc<Dispatch>,
-    settler: Settler,
-}
+/// The mailboxes that a follower looks ahead at: what it takes later, another process may have taken by then.
+const MAX_AHEAD: usize = 64;
 
 impl Pipeline {
     /// Sends copies of another process's run until that run ends, or has no need of it any more.
@@ -50,72 +43,51 @@ impl Pipeline {
     async fn send_for(&self, sender: &Sender, leases: &Arc<Leases>) -> Result<(), RunError> {
         self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
         self.claim_staging().await?;
-        let dispatch = Arc::new(Dispatch::default());
-        let (settler, outcomes) = settler();
-        let recording = self.spawn(self.clone().settle_outcomes(sender.clone(), outcomes));
-        let memory = Memory::new(self.settings.max_item_size);
-        let deliverer = Deliverer::new(self, sender, leases, memory, &dispatch, &settler);
+        let (recorder, notes) = recorder();
+        let recording = self.spawn(self.clone().record_notes(sender.clone(), notes));
+        let cache = Arc::new(MessageCache::new(self.settings.max_item_size));
+        let deliverer = Deliverer::new(self, sender, leases, &cache, &recorder);
+        drop(recorder);
+        let scheduler = Arc::clone(&deliverer.scheduler);
         let fed = CancellationToken::new();
         let delivering = self.spawn(deliverer.deliver_all(fed.clone()));
-        let helper =
-            Helper { pipeline: self.clone(), sender: sender.clone(), leases: Arc::clone(leases), dispatch, settler };
-        let supplied = helper.feed().await;
-        drop(helper);
+        let supplied = self.follow(sender, &scheduler).await;
         fed.cancel();
         let sent = super::run::ended(delivering).await;
-        let recorded = super::run::ended(recording).await;
-        recorded.and(sent).and(supplied)
+        let record = super::run::ended(recording).await;
+        record.and(sent).and(supplied)
     }
-}
 
-impl Helper {
-    /// Looks for mailboxes that nobody is at, and gives back those that it is done with, while the run is under way.
-    async fn feed(&self) -> Result<(), RunError> {
-        let (pipeline, ledger) = (&self.pipeline, &self.pipeline.parts.ledger);
-        let mut rests = HashMap::new();
-        while !pipeline.stop.is_cancelled() {
-            self.give_back(&mut rests).await?;
-            let run = || ledger.run_to_help(pipeline.now());
-            match pipeline.retrier.run("asking for the run to help", run).await? {
-                Some(run) if run.id == self.sender.run => {}
+    /// Looks for mailboxes that nobody is at, while the run is under way.
+    async fn follow(&self, sender: &Sender, scheduler: &Scheduler) -> Result<(), RunError> {
+        let ledger = &self.parts.ledger;
+        let mut rests: HashMap<_, u32> = HashMap::new();
+        while !self.stop.is_cancelled() {
+            let run = || ledger.run_to_help(self.now());
+            match self.retrier.run("asking for the run to follow", run).await? {
+                Some(run) if run.id == sender.run => {}
                 _ => break,
             }
-            let waiting = || ledger.mailboxes_to_help(&self.sender.run);
-            let mut waiting = pipeline.retrier.run("asking for mailboxes to help", waiting).await?;
-            waiting.retain(|mailbox| !rests.contains_key(&mailbox.id));
-            self.take(waiting).await?;
+            rests.retain(|_, looks| {
+                *looks = looks.saturating_sub(1);
+                *looks > 0
+            });
+            rests.extend(scheduler.take_idle().into_iter().map(|mailbox| (mailbox, REST)));
+            if !scheduler.is_waited() {
+                let waiting = || ledger.mailboxes_to_help(&sender.run);
+                let mut waiting = self.retrier.run("asking for mailboxes", waiting).await?;
+                waiting.retain(|mailbox| !rests.contains_key(&mailbox.id));
+                let mut free = ledger.free_mailboxes(&sender.holder, waiting, self.now()).await?;
+                free.truncate(MAX_AHEAD);
+                for mailbox in &free {
+                    scheduler.add_all(mailbox);
+                }
+            }
             tokio::select! {
-                () = pipeline.stop.cancelled() => {}
-                () = pipeline.parts.clock.sleep(POLL) => {}
+                () = self.stop.cancelled() => {}
+                () = self.parts.clock.sleep(POLL) => {}
             }
         }
         Ok(())
-    }
-
-    /// Takes the mailboxes that are free, and looks again into those that it has.
-    async fn take(&self, waiting: Vec<Mailbox>) -> Result<(), RunError> {
-        let ids: Vec<MailboxId> = waiting.iter().map(|mailbox| mailbox.id.clone()).collect();
-        let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
-        for (mailbox, _) in waiting.iter().zip(ours).filter(|(_, ours)| *ours) {
-            self.dispatch.add_all(mailbox);
-        }
-        Ok(())
-    }
-
-    /// Gives back mailboxes that have nothing left, once their outcomes are recorded. For a few looks they are left to whoever
-    /// leads, who settles what no helper can; those that were given up, for good.
-    async fn give_back(&self, rests: &mut HashMap<MailboxId, u32>) -> Result<(), RunError> {
-        rests.retain(|_, looks| {
-            *looks = looks.saturating_sub(1);
-            *looks > 0
-        });
-        let idle = self.dispatch.take_idle();
-        if idle.is_empty() {
-            return Ok(());
-        }
-        self.settler.flush().await?;
-        rests.extend(idle.iter().map(|(mailbox, given_up)| (mailbox.clone(), if *given_up { u32::MAX } else { REST })));
-        let idle: Vec<MailboxId> = idle.into_iter().map(|(mailbox, _)| mailbox).collect();
-        Ok(self.pipeline.release_mailboxes(&self.leases, &idle).await?)
     }
 }

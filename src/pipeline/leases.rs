@@ -38,17 +38,10 @@ impl Leases {
         self.held().contains(lease)
     }
 
-    /// Leases that were given back.
-    fn forget(&self, released: &[Lease]) {
-        let mut held = self.held();
-        for lease in released {
-            held.remove(lease);
-        }
-    }
-
-    /// Until when claims that are made now are in force.
-    pub(super) fn claim_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        now + self.length
+    /// Until when claims that are made now are in force: all that a process has ends at the same time, so that whoever finds one
+    /// of its leases run out finds all of them so.
+    pub(super) fn claim_until(&self) -> DateTime<Utc> {
+        self.until()
     }
 
     /// Whether the leases are certainly in force: asked immediately before sending.
@@ -62,8 +55,9 @@ impl Pipeline {
     pub(super) async fn take_leases(&self, leases: &Leases, wanted: &[Lease]) -> Result<Vec<bool>, LedgerError> {
         let missing: Vec<Lease> = wanted.iter().filter(|lease| !leases.holds(lease)).cloned().collect();
         if !missing.is_empty() {
-            let now = self.now();
-            let lease = || self.parts.ledger.lease(&self.parts.holder, &missing, now, leases.claim_until(now));
+            // A renewal in between would leave these behind.
+            let _renewal = leases.renewal.lock().await;
+            let lease = || self.parts.ledger.lease(&self.parts.holder, &missing, self.now(), leases.until());
             let ours = self.retrier.run("taking leases", lease).await?;
             let taken = missing.into_iter().zip(ours).filter_map(|(lease, ours)| ours.then_some(lease));
             leases.held().extend(taken);
@@ -71,25 +65,13 @@ impl Pipeline {
         Ok(wanted.iter().map(|lease| leases.holds(lease)).collect())
     }
 
-    /// Takes the lease of each mailbox that is free.
-    pub(super) async fn take_mailboxes(
-        &self,
-        leases: &Leases,
-        mailboxes: &[MailboxId],
-    ) -> Result<Vec<bool>, LedgerError> {
-        let wanted: Vec<Lease> = mailboxes.iter().cloned().map(Lease::Mailbox).collect();
-        self.take_leases(leases, &wanted).await
-    }
-
-    /// Gives back the leases of mailboxes.
-    pub(super) async fn release_mailboxes(&self, leases: &Leases, mailboxes: &[MailboxId]) -> Result<(), LedgerError> {
-        let released: Vec<Lease> = mailboxes.iter().cloned().map(Lease::Mailbox).collect();
+    /// Gives back the lease of a mailbox.
+    pub(super) async fn release_mailbox(&self, leases: &Leases, mailbox: &MailboxId) -> Result<(), LedgerError> {
+        let lease = Lease::Mailbox(mailbox.clone());
         let _renewal = leases.renewal.lock().await;
-        leases.forget(&released);
-        for lease in &released {
-            self.parts.ledger.release_lease(&self.parts.holder, lease).await?;
-        }
-        Ok(())
+        leases.held().remove(&lease);
+        let release = || self.parts.ledger.release_lease(&self.parts.holder, &lease);
+        self.retrier.run("giving a lease back", release).await
     }
 
     /// Waits until this process is the one that pulls.
@@ -140,7 +122,7 @@ impl Pipeline {
                 () = self.parts.clock.sleep(third) => {}
             }
             let _renewal = leases.renewal.lock().await;
-            let until = leases.claim_until(self.now());
+            let until = self.now() + leases.length;
             let expected = leases.held().len() as u64;
             let renew = || self.parts.ledger.renew_leases(&self.parts.holder, expected, until);
             self.retrier.run("renewing the leases", renew).await?;

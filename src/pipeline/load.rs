@@ -6,15 +6,15 @@ use bytes::Bytes;
 
 use super::attachments::inline_record;
 use super::candidate::{Candidate, Content, History};
-use super::memory::Space;
+use super::message_cache::{Converted, Room};
 use super::{Pipeline, RunError};
-use crate::convert::StagedAttachment;
+use crate::convert::{StagedAttachment, convert};
 use crate::digest::Digest;
 use crate::fault::Fault;
 use crate::inline_content;
 use crate::item::Item;
 use crate::item::read::{Malformed, inline_contents};
-use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, ItemRecord};
+use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, ItemRecord, LedgerError};
 use crate::staging::{BlobName, Staging, StagingError};
 
 /// Reads items back.
@@ -162,41 +162,59 @@ impl Pipeline {
         Ok(candidates)
     }
 
-    /// Reads a candidate's content back from staging; nothing where staging gives it back damaged, or not at all.
+    /// Reads an importable item's attachments back from staging; nothing where staging gives them back damaged, or not at all.
     pub(super) async fn read_content(
         &self,
-        candidate: &mut Candidate,
-        space: Space,
+        candidate: &Candidate<Item>,
+        room: Room,
     ) -> Result<Option<Content>, RunError> {
-        let in_page = candidate
-            .attachments
-            .iter()
-            .any(|attachment| matches!(attachment.state, AttachmentState::Inline | AttachmentState::Staged { .. }));
-        if !in_page {
+        if !candidate.attachments.iter().any(is_staged) {
             let attachments = candidate.attachments.iter().map(|attachment| absent(&attachment.state)).collect();
-            return Ok(Some(Content { attachments, space }));
+            return Ok(Some(Content { attachments, room }));
         }
-        let record = if let Some(record) = candidate.record.take() {
-            record
+        let found = if let Some(record) = &candidate.record {
+            record.clone()
         } else {
             let found = self.parts.ledger.items(&[candidate.no]).await?.remove(&candidate.no);
-            found.ok_or_else(|| RunError::Broken(format!("item {} is not in the ledger", candidate.no.0)))?
+            found.ok_or_else(|| LedgerError::Damaged(format!("item {} is not in it", candidate.no.0)))?
         };
         let loader = Loader::new(Arc::clone(&self.parts.staging));
-        let attachments = &candidate.attachments;
-        let read = self
-            .retrier
-            .run("reading a staged item", || async {
-                let raw = loader.raw(&record).await?;
-                loader.attachments(&record, &raw, attachments).await
-            })
-            .await;
-        candidate.record = Some(record);
-        match read {
-            Ok(attachments) => Ok(Some(Content { attachments, space })),
+        let (record, attachments) = (&found, &candidate.attachments);
+        let read = || async {
+            let raw = loader.raw(record).await?;
+            loader.attachments(record, &raw, attachments).await
+        };
+        match self.retrier.run("reading a staged item", read).await {
+            Ok(attachments) => Ok(Some(Content { attachments, room })),
             Err(error) => unless_held(candidate.no, error).map(|()| None),
         }
     }
+
+    /// The message of an item that has copies, once more from what is recorded and staged; nothing where staging gives the item
+    /// back damaged, or not at all.
+    pub(super) async fn convert_again(&self, record: &ItemRecord, room: Room) -> Result<Option<Converted>, RunError> {
+        let loader = Loader::new(Arc::clone(&self.parts.staging));
+        let read = || async {
+            let (raw, item) = loader.item(record).await?;
+            let attachments = loader.attachments(record, &raw, &record.attachments).await?;
+            Ok::<_, StagingError>((item, attachments))
+        };
+        let (item, attachments) = match self.retrier.run("reading a staged item", read).await {
+            Ok(read) => read,
+            Err(error) => return unless_held(record.no, error).map(|()| None),
+        };
+        let (Ok(item), Some(resolution)) = (item, &record.resolution) else {
+            let detail = format!("item {} has a copy to be sent, and can't be read or was never resolved", record.no.0);
+            return Err(LedgerError::Damaged(detail).into());
+        };
+        let message = convert(&item, &attachments, resolution, &self.settings.placeholder_address_domain);
+        Ok(Some(Converted::new(message, super::rows::partial(&record.attachments), room)))
+    }
+}
+
+/// Whether an attachment has bytes in staging that are imported.
+pub(super) fn is_staged(attachment: &AttachmentRecord) -> bool {
+    matches!(attachment.state, AttachmentState::Inline | AttachmentState::Staged { .. })
 }
 
 /// What staging can't give back holds its item, and no other.

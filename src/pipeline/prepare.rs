@@ -4,8 +4,8 @@
 //! 2. The rules that need nobody's answer are applied ([`super::rows`]).
 //! 3. The directory is asked whose mailboxes the rest belongs in, all items of a batch at once.
 //! 4. Each is converted once, for all its mailboxes.
-//! 5. Resolution, manifest, rows and intents are recorded in one transaction.
-//! 6. Copies go into the queues.
+//! 5. Resolution, manifest and rows are recorded in one transaction: copies are `ready`.
+//! 6. Their mailboxes are scheduled, and the message is kept for them while there is room.
 
 use std::sync::Arc;
 
@@ -15,35 +15,30 @@ use tokio::sync::mpsc;
 
 use super::attachments::{Absence, AttachmentAt, Fetched};
 use super::candidate::{Candidate, Content};
-use super::deliver::settled;
-use super::dispatch::{Dispatch, Job};
 use super::doubt::Doubt;
 use super::leases::Leases;
-use super::memory::Memory;
+use super::message_cache::{Converted, MessageCache, Room};
 use super::rows::{self, Screened};
-use super::settle::Settler;
+use super::scheduler::Scheduler;
 use super::sharing::Sharing;
 use super::{Pipeline, RunError};
-use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert};
-use crate::failpoint;
+use crate::convert::{CONVERTER_VERSION, convert};
 use crate::fault::{Fault, Reason};
-use crate::identity::Identity;
-use crate::item::Item;
+use crate::item::{Item, ItemId, ItemKey};
 use crate::ledger::{
-    AttachmentState, DeliveryRow, DeliveryState, ItemState, NewDelivery, PartialReason, Prepared, RunId, Target,
+    AttachmentState, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target,
 };
-use crate::resolve::{Mailbox, Resolution, re_resolve};
+use crate::resolve::{Resolution, re_resolve};
 
 /// What preparing needs beside the pipeline.
 pub(super) struct Preparer {
     pub(super) pipeline: Pipeline,
     pub(super) run: RunId,
     pub(super) leases: Arc<Leases>,
-    /// Which mailboxes are left to other processes.
+    /// What the leader knows of the processes that follow it.
     pub(super) sharing: Arc<Sharing>,
-    pub(super) memory: Memory,
-    pub(super) dispatch: Arc<Dispatch>,
-    pub(super) settler: Settler,
+    pub(super) cache: Arc<MessageCache>,
+    pub(super) scheduler: Arc<Scheduler>,
     /// Which copies are looked up before they are sent.
     pub(super) doubt: Doubt,
     /// Which failed copies are sent again.
@@ -64,20 +59,16 @@ pub(super) enum Replay {
 /// Items are prepared in batches of so many: one question to the directory and one transaction each.
 const BATCH: usize = 250;
 
-/// A candidate whose rows are known, and the copies that wait for them to be recorded.
+/// What becomes of an item, and its message where it has copies.
 struct Ready {
     prepared: Prepared,
-    copies: Option<Copies>,
+    message: Option<Converted>,
 }
 
-struct Copies {
-    message: Arc<Message>,
-    partial: Option<(PartialReason, String)>,
-    space: Arc<super::memory::Space>,
-    /// The mailboxes in whose queues a place is reserved.
-    admitted: Vec<Mailbox>,
-    /// The mailboxes of ours that get theirs by way of the ledger, and the states of their rows.
-    left: Vec<(Mailbox, DeliveryState)>,
+impl From<Prepared> for Ready {
+    fn from(prepared: Prepared) -> Self {
+        Self { prepared, message: None }
+    }
 }
 
 impl Preparer {
@@ -100,31 +91,31 @@ impl Preparer {
     }
 
     async fn prepare_batch(&self, mut batch: Vec<Candidate>) -> Result<(), RunError> {
-        self.sharing.count_helpers().await?;
+        self.cache.wait_for_room(&*self.pipeline.parts.clock, &self.pipeline.stop).await;
+        self.sharing.look_now_and_then().await?;
         self.ask_for_awaited(&mut batch).await?;
-        let screened: Vec<Screened> =
-            batch.iter().map(|candidate| rows::screen(candidate, self.pipeline.settings.max_item_size)).collect();
-        let importable: Vec<&Item> = batch
-            .iter()
-            .zip(&screened)
-            .filter(|(_, screened)| matches!(screened, Screened::Importable))
-            .filter_map(|(candidate, _)| candidate.item.as_ref().ok())
-            .collect();
-        let resolutions = self.resolve(&importable).await;
-        // All at once, and not item by item: it is a transaction.
-        let resolved = resolutions.iter().flat_map(Resolution::mailboxes).map(|(mailbox, _)| mailbox);
-        self.sharing.take(resolved).await?;
-        let mut resolutions = resolutions.into_iter();
-
-        let mut ready = Vec::with_capacity(batch.len());
-        for (candidate, screened) in batch.into_iter().zip(screened) {
-            match screened {
-                Screened::Held(reason, detail) => ready.push(self.hold(&candidate, reason, detail)),
-                Screened::Awaiting(detail) => ready.push(await_attachments(&candidate, detail)),
-                Screened::Importable => {
-                    let resolution = resolutions.next().unwrap_or_default();
-                    self.import(candidate, resolution, &mut ready).await?;
+        let mut ready: Vec<Ready> = Vec::with_capacity(batch.len());
+        let mut importable = Vec::with_capacity(batch.len());
+        for candidate in batch {
+            match rows::screen(candidate, self.pipeline.settings.max_item_size) {
+                Screened::Rejected(candidate, id, reason, detail) => {
+                    log_held(&self.run, candidate.key, id, reason, &detail);
+                    let row = rows::own_row(Target::Item, DeliveryState::Failed, Some(reason), detail);
+                    ready.push(own_rows(&candidate, ItemState::Prepared, vec![row]).into());
                 }
+                Screened::Awaiting(candidate, detail) => {
+                    tracing::info!(event = "attachment_awaited", item.id = %candidate.key, "{detail}");
+                    let row = rows::own_row(Target::Item, DeliveryState::Pending, None, detail);
+                    ready.push(own_rows(&candidate, ItemState::AwaitingAttachments, vec![row]).into());
+                }
+                Screened::Importable(candidate) => importable.push(*candidate),
+            }
+        }
+        let items: Vec<&Item> = importable.iter().map(|candidate| &candidate.item).collect();
+        let resolutions = self.resolve(&items).await;
+        for (candidate, resolution) in importable.into_iter().zip(resolutions) {
+            if let Some(imported) = self.import(candidate, resolution, &mut ready).await? {
+                ready.push(imported);
             }
         }
         self.record(ready).await
@@ -211,176 +202,117 @@ impl Preparer {
         }
     }
 
-    fn hold(&self, candidate: &Candidate, reason: Reason, detail: String) -> Ready {
-        log_held(&self.run, candidate, reason, &detail);
-        let row = rows::own_row(Target::Item, DeliveryState::Failed, Some(reason), detail);
-        Ready { prepared: own_rows(candidate, ItemState::Prepared, vec![row]), copies: None }
-    }
-
+    /// What becomes of an importable item whose participants are resolved; nothing where staging can't give it back now.
     async fn import(
         &self,
-        mut candidate: Candidate,
+        mut candidate: Candidate<Item>,
         fresh: Resolution,
         ready: &mut Vec<Ready>,
-    ) -> Result<(), RunError> {
+    ) -> Result<Option<Ready>, RunError> {
         let history = &candidate.history;
         let resolution = match &history.resolution {
             Some(previous) => re_resolve(previous, fresh, history.copies_sent()),
             None => fresh,
         };
-        let Ok(item) = candidate.item.as_ref() else {
-            return Err(RunError::Broken("an item that can't be read is to be imported".to_owned()));
-        };
-        let rows = rows::resolved_rows(item, &resolution);
+        let rows = rows::resolved_rows(&candidate.item, &resolution);
         for own in rows.own.iter().filter(|own| own.reason == Some(Reason::NoValidUser)) {
-            log_held(&self.run, &candidate, Reason::NoValidUser, own.detail.as_deref().unwrap_or_default());
+            let detail = own.detail.as_deref().unwrap_or_default();
+            log_held(&self.run, candidate.key, Some(candidate.item.id), Reason::NoValidUser, detail);
         }
         let mut prepared = own_rows(&candidate, ItemState::Prepared, rows.own);
         prepared.replaced.extend(self.replayed(&candidate));
         prepared.unmapped = rows.unmapped;
-        prepared.resolution = Some(resolution);
         if rows.mailboxes.is_empty() {
-            ready.push(Ready { prepared, copies: None });
-            return Ok(());
+            prepared.resolution = Some(resolution);
+            return Ok(Some(prepared.into()));
         }
 
-        let partial = rows::partial(&candidate);
-        let content = self.content_of(&mut candidate, ready).await?;
+        let content = match candidate.content.take() {
+            Some(content) => Some(content),
+            None => self.read_content(&candidate, ready).await?,
+        };
         // What staging can't give back stays as it is, for a later run.
-        let Some(Content { attachments, space }) = content else { return Ok(()) };
-        let message = Arc::new(self.convert(&candidate, &attachments, &prepared)?);
-        let identity = identity(&candidate, &attachments)?;
+        let Some(Content { attachments, room }) = content else { return Ok(None) };
+        let domain = &self.pipeline.settings.placeholder_address_domain;
+        let message = convert(&candidate.item, &attachments, &resolution, domain);
+        let identity = crate::convert::identity_of(&candidate.item, &attachments);
         prepared.identity = Some(identity);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
-        let mut copies = Copies { message, partial, space: Arc::new(space), admitted: Vec::new(), left: Vec::new() };
+        prepared.resolution = Some(resolution);
         let is_doubtful = self.doubt.covers(&candidate);
-        let known: Vec<&str> = candidate
-            .history
-            .rows
-            .iter()
-            .map(|row| row.target.as_str())
-            .filter(|target| !prepared.replaced.iter().any(|replaced| replaced == target))
-            .collect();
+        let replaced = &prepared.replaced;
+        let has_row = |target: &Target| candidate.history.rows.iter().any(|row| row.target == *target);
         for (mailbox, by) in rows.mailboxes {
-            let target = Target::Mailbox(mailbox.id.clone()).name();
-            if known.contains(&target.as_str()) {
+            let target = Target::Mailbox(mailbox.id.clone());
+            if has_row(&target) && !replaced.contains(&target) {
                 continue;
             }
             let may_be_there = is_doubtful || candidate.history.was_given_up(&target);
             let state = if may_be_there { DeliveryState::Unknown } else { DeliveryState::Ready };
             prepared.deliveries.push(rows::copy_row(mailbox, by, identity, state));
         }
-        self.admit(&mut prepared.deliveries, &mut copies).await?;
-        ready.push(Ready { prepared, copies: Some(copies) });
-        Ok(())
+        let message = Converted::new(message, rows::partial(&candidate.attachments), room);
+        Ok(Some(Ready { prepared, message: Some(message) }))
     }
 
-    /// The candidate's content: what is in memory, else read back from staging. Where there is no space for it now, what is
-    /// ready goes on first, so that nothing is held by whoever waits.
-    async fn content_of(&self, candidate: &mut Candidate, ready: &mut Vec<Ready>) -> Result<Option<Content>, RunError> {
-        if let Some(content) = candidate.content.take() {
-            return Ok(Some(content));
-        }
-        let size = candidate.content_size();
-        let space = match self.memory.try_read_back(size) {
-            None => {
-                self.record(std::mem::take(ready)).await?;
-                self.memory.read_back(size).await
-            }
-            space => space,
-        };
-        let space = space.ok_or_else(|| RunError::Broken("the memory budget was closed".to_owned()))?;
-        self.pipeline.read_content(candidate, space).await
-    }
-
-    fn convert(
+    /// An item's content, read back from staging. Room is waited for only where there is something to read; what is ready goes on
+    /// before that, so that whoever waits holds nothing.
+    async fn read_content(
         &self,
-        candidate: &Candidate,
-        attachments: &[StagedAttachment],
-        prepared: &Prepared,
-    ) -> Result<Message, RunError> {
-        let (Ok(item), Some(resolution)) = (&candidate.item, &prepared.resolution) else {
-            return Err(RunError::Broken("an item is converted before it is resolved".to_owned()));
+        candidate: &Candidate<Item>,
+        ready: &mut Vec<Ready>,
+    ) -> Result<Option<Content>, RunError> {
+        let size = candidate.item.text.len() as u64 + candidate.attached_size();
+        let room = match self.cache.try_room(size) {
+            Some(room) => room,
+            None if candidate.attachments.iter().any(super::load::is_staged) => {
+                self.record(std::mem::take(ready)).await?;
+                self.cache.room(size).await
+            }
+            None => Room::none(),
         };
-        Ok(convert(item, attachments, resolution, &self.pipeline.settings.placeholder_address_domain))
+        self.pipeline.read_content(candidate, room).await
     }
 
     /// The targets of failed copies that this run sends again.
-    fn replayed(&self, candidate: &Candidate) -> Vec<String> {
-        let matches = |found: &Option<String>| match self.replay {
+    fn replayed(&self, candidate: &Candidate<Item>) -> Vec<Target> {
+        let matches = |found: Option<RowReason>| match self.replay {
             Replay::Nothing => false,
-            Replay::FailedFor(reason) => found.as_deref() == Some(reason.name()),
+            Replay::FailedFor(reason) => found == Some(RowReason::Failed(reason)),
             Replay::Everything => true,
         };
         let failed = candidate.history.rows.iter().filter(|row| row.state == DeliveryState::Failed);
-        failed.filter(|row| row.is_for_mailbox() && matches(&row.reason)).map(|row| row.target.clone()).collect()
+        failed.filter(|row| row.is_for_mailbox() && matches(row.reason)).map(|row| row.target.clone()).collect()
     }
 
-    /// Reserves places in the queues of the mailboxes that this process may send to. Copies for others stay in the ledger.
-    async fn admit(&self, deliveries: &mut [NewDelivery], copies: &mut Copies) -> Result<(), RunError> {
-        let mailboxes: Vec<Mailbox> =
-            deliveries.iter().filter_map(|row| row.mailbox.as_ref()).map(|(mailbox, _)| mailbox.clone()).collect();
-        let ours = self.sharing.take(&mailboxes).await?;
-        let size = copies.message.size();
-        for (mailbox, ours) in mailboxes.into_iter().zip(ours) {
-            let row =
-                deliveries.iter_mut().find(|row| row.mailbox.as_ref().is_some_and(|(other, _)| other.id == mailbox.id));
-            let Some(row) = row else { continue };
-            if !ours {
-                row.detail = Some("another process is sending to this mailbox".to_owned());
-            } else if row.state == DeliveryState::Ready && self.dispatch.reserve(&mailbox, size) {
-                row.state = DeliveryState::Sending;
-                row.holder = Some(self.pipeline.parts.holder.clone());
-                row.converter = Some(CONVERTER_VERSION);
-                copies.admitted.push(mailbox);
-            } else {
-                copies.left.push((mailbox, row.state));
-            }
-        }
-        Ok(())
-    }
-
-    /// Records what became of a batch, then lets its copies go.
+    /// Records what became of a batch; from then on its copies are in the queues of their mailboxes.
     async fn record(&self, ready: Vec<Ready>) -> Result<(), RunError> {
         if ready.is_empty() {
             return Ok(());
         }
         let pipeline = &self.pipeline;
-        let (prepared, copies): (Vec<Prepared>, Vec<Option<Copies>>) =
-            ready.into_iter().map(|ready| (ready.prepared, ready.copies)).unzip();
+        let (prepared, messages): (Vec<Prepared>, Vec<Option<Converted>>) =
+            ready.into_iter().map(|ready| (ready.prepared, ready.message)).unzip();
         let record = || pipeline.parts.ledger.record_prepared(&self.run, pipeline.now(), &prepared);
         let first = pipeline.retrier.run("recording items", record).await?;
-        failpoint::pass(failpoint::INTENT_RECORDED);
         if let Some(metrics) = &pipeline.metrics {
             metrics.prepared(&prepared);
         }
         pipeline.progress.add_prepared(prepared.len(), prepared.iter().map(|item| item.deliveries.len()).sum());
-        for (item, copies) in prepared.iter().zip(copies) {
-            let Some(copies) = copies else { continue };
-            let is_first = |mailbox: &Mailbox| first.contains(&(item.no, Target::Mailbox(mailbox.id.clone()).name()));
-            for mailbox in &copies.admitted {
-                let job = is_first(mailbox).then(|| Job {
-                    no: item.no,
-                    message: Arc::clone(&copies.message),
-                    partial: copies.partial.clone(),
-                    space: Arc::clone(&copies.space),
-                });
-                if job.is_none() {
-                    self.dispatch.add_duplicates(mailbox);
-                }
-                if let Some(job) = self.dispatch.fill(mailbox, job) {
-                    let unsent = settled(job.no, mailbox, DeliveryState::Ready, 0);
-                    self.settler.tell(unsent, Some(job.space)).await;
-                    self.dispatch.add_backlog(mailbox);
-                }
+        for (item, message) in prepared.iter().zip(messages) {
+            let is_first = |row: &&NewDelivery| first.contains(&(item.no, row.target.clone()));
+            if let Some(message) = message.filter(Converted::has_room) {
+                let copies = item.deliveries.iter().filter(|row| row.mailbox.is_some()).filter(is_first).count();
+                self.cache.put(item.no, message, copies);
             }
-            for (mailbox, state) in &copies.left {
-                if !is_first(mailbox) {
-                    self.dispatch.add_duplicates(mailbox);
-                } else if *state == DeliveryState::Unknown {
-                    self.dispatch.add_look_ups(mailbox);
+            for row in &item.deliveries {
+                let Some((mailbox, _)) = &row.mailbox else { continue };
+                if !is_first(&row) {
+                    self.scheduler.add_duplicates(mailbox);
+                } else if row.state == DeliveryState::Unknown {
+                    self.scheduler.add_look_ups(mailbox);
                 } else {
-                    self.dispatch.add_backlog(mailbox);
+                    self.scheduler.add_ready(mailbox, 1);
                 }
             }
         }
@@ -388,26 +320,11 @@ impl Preparer {
     }
 }
 
-/// The identity of a candidate whose attachments are read.
-fn identity(candidate: &Candidate, attachments: &[StagedAttachment]) -> Result<Identity, RunError> {
-    let Ok(item) = &candidate.item else {
-        return Err(RunError::Broken("an item that can't be read has no identity".to_owned()));
-    };
-    Ok(crate::convert::identity_of(item, attachments))
-}
-
-fn await_attachments(candidate: &Candidate, detail: String) -> Ready {
-    tracing::info!(event = "attachment_awaited", item.id = %candidate.key, "{detail}");
-    let row = rows::own_row(Target::Item, DeliveryState::Pending, None, detail);
-    Ready { prepared: own_rows(candidate, ItemState::AwaitingAttachments, vec![row]), copies: None }
-}
-
 /// An item's rows of its own take the place of those that an earlier run made; what is still pending is so since then.
-fn own_rows(candidate: &Candidate, state: ItemState, mut deliveries: Vec<NewDelivery>) -> Prepared {
+fn own_rows<I>(candidate: &Candidate<I>, state: ItemState, mut deliveries: Vec<NewDelivery>) -> Prepared {
     let replaced: Vec<_> = candidate.history.rows.iter().filter(|row| !row.is_for_mailbox()).collect();
     for row in deliveries.iter_mut().filter(|row| row.state == DeliveryState::Pending) {
-        let earlier =
-            |other: &&&DeliveryRow| other.state == DeliveryState::Pending && other.target == row.target.name();
+        let earlier = |other: &&&DeliveryRow| other.state == DeliveryState::Pending && other.target == row.target;
         row.since = replaced.iter().find(earlier).map(|earlier| earlier.created);
     }
     Prepared {
@@ -423,13 +340,12 @@ fn own_rows(candidate: &Candidate, state: ItemState, mut deliveries: Vec<NewDeli
     }
 }
 
-fn log_held(run: &RunId, candidate: &Candidate, reason: Reason, detail: &str) {
-    let id = candidate.item.as_ref().ok().map(|item| item.id.0);
+fn log_held(run: &RunId, key: ItemKey, id: Option<ItemId>, reason: Reason, detail: &str) {
     tracing::info!(
         event = "item_failed",
         run.id = %run,
-        item.id = id,
-        item.key = %candidate.key,
+        item.id = id.map(|id| id.0),
+        item.key = %key,
         reason = reason.name(),
         "an item is held: {detail}"
     );

@@ -13,7 +13,7 @@ use super::candidate::{Candidate, Content};
 use super::capture::{self, Capture, Found};
 use super::leases::Leases;
 use super::load::inline_attachments;
-use super::memory::Memory;
+use super::message_cache::MessageCache;
 use super::{Order, Pipeline, RunError};
 use crate::convert::StagedAttachment;
 use crate::digest::Digest;
@@ -32,7 +32,7 @@ pub(super) struct Puller {
     pub(super) pipeline: Pipeline,
     pub(super) run: RunId,
     pub(super) leases: Arc<Leases>,
-    pub(super) memory: Memory,
+    pub(super) cache: Arc<MessageCache>,
     /// Where new items go.
     pub(super) items: mpsc::Sender<Vec<Candidate>>,
     /// How many staged pages a rebuild could not read.
@@ -229,7 +229,7 @@ impl Puller {
                 repeated: repeated as u64,
                 late: late as u64,
                 bytes,
-                claim: (&pipeline.parts.holder, self.leases.claim_until(now)),
+                claim: (&pipeline.parts.holder, self.leases.claim_until()),
                 now,
             })
             .await?;
@@ -311,9 +311,9 @@ impl Puller {
                 bodies.fill(None);
             }
         }
-        let content = keep(&records, bodies).and_then(|attachments| {
-            let space = self.memory.keep(size)?;
-            Some(Content { attachments, space })
+        let content = keep(&records, bodies).filter(|attachments| !attachments.is_empty()).and_then(|attachments| {
+            let room = self.cache.try_room(size)?;
+            Some(Content { attachments, room })
         });
         Ok((records, content))
     }

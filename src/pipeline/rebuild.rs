@@ -221,7 +221,7 @@ impl Puller {
             repeated: (items.len() - captures.len()) as u64,
             late: 0,
             bytes: 0,
-            claim: (&parts.holder, self.leases.claim_until(now)),
+            claim: (&parts.holder, self.leases.claim_until()),
             now,
         };
         let numbers = retrier.run("recording a page", || parts.ledger.record_page(&page)).await?;
@@ -241,11 +241,7 @@ impl Puller {
             records.push(match (inline, tries) {
                 (Some(inline), _) => inline.record,
                 (None, Some(tries)) => self.staged_attachment(declared, tries).await?,
-                (None, None) => AttachmentRecord {
-                    state: AttachmentState::Awaited { detail: "it is not in staging".to_owned() },
-                    size: 0,
-                    digest: None,
-                },
+                (None, None) => not_staged(),
             });
         }
         Ok(records)
@@ -273,7 +269,7 @@ impl Puller {
             last.get_or_insert((blob, size, digest));
         }
         let (Some((blob, size, digest)), Some(expected)) = (last, declared.digest) else {
-            return Err(RunError::Broken("an attachment without any try was to be read".to_owned()));
+            return Ok(not_staged());
         };
         let detail = format!("its SHA-256 is {digest}, declared was {expected}");
         let state = AttachmentState::Corrupt { blob: blob.as_str().to_owned(), detail };
@@ -310,6 +306,11 @@ impl Pipeline {
         }
         deliverer.deliver_all(filled).await
     }
+}
+
+fn not_staged() -> AttachmentRecord {
+    let state = AttachmentState::Awaited { detail: "it is not in staging".to_owned() };
+    AttachmentRecord { state, size: 0, digest: None }
 }
 
 /// A window's attachments by their items.

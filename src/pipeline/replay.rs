@@ -9,7 +9,7 @@ use super::take_over::READ_BACK;
 use super::{Pipeline, RunError};
 use crate::fault::Reason;
 use crate::item::Item;
-use crate::ledger::{DeliveryState, ItemNo, ItemRecord, ItemSelection};
+use crate::ledger::{DeliveryState, ItemNo, ItemRecord, ItemSelection, RowReason, Target};
 use crate::resolve::{Outcome, Resolution, re_resolve};
 
 /// What a replay would do.
@@ -85,7 +85,7 @@ impl Pipeline {
             after = last.no;
             preview.items += records.len() as u64;
             let candidates = self.resolved(self.read_back(records).await?).await;
-            preview.copies += self.missing_copies(selection, &candidates);
+            preview.copies += self.missing_copies(selection, candidates);
         }
         let mut after = ItemNo(0);
         while includes_unresolved(selection) && !self.stop.is_cancelled() {
@@ -94,17 +94,18 @@ impl Pipeline {
             after = last.no;
             let candidates = self.resolvable_by_now(records).await?;
             preview.items += candidates.len() as u64;
-            preview.copies += self.missing_copies(selection, &candidates);
+            preview.copies += self.missing_copies(selection, candidates);
         }
         Ok(preview)
     }
 
     /// How many copies these items would get that they don't have.
-    fn missing_copies(&self, selection: &ItemSelection, candidates: &[(Candidate, Resolution)]) -> u64 {
-        let importable = candidates.iter().filter(|(candidate, _)| {
-            matches!(rows::screen(candidate, self.settings.max_item_size), Screened::Importable)
-        });
-        importable.map(|(candidate, fresh)| missing_copies(selection, candidate, fresh)).sum()
+    fn missing_copies(&self, selection: &ItemSelection, candidates: Vec<(Candidate, Resolution)>) -> u64 {
+        let of_one = |(candidate, fresh)| match rows::screen(candidate, self.settings.max_item_size) {
+            Screened::Importable(candidate) => missing_copies(selection, &candidate, &fresh),
+            Screened::Awaiting(..) | Screened::Rejected(..) => 0,
+        };
+        candidates.into_iter().map(of_one).sum()
     }
 }
 
@@ -117,19 +118,19 @@ fn gains_a_participant(candidate: &Candidate, fresh: &Resolution) -> bool {
     })
 }
 
-fn missing_copies(selection: &ItemSelection, candidate: &Candidate, fresh: &Resolution) -> u64 {
+fn missing_copies(selection: &ItemSelection, candidate: &Candidate<Item>, fresh: &Resolution) -> u64 {
     let history = &candidate.history;
     let resolution = match &history.resolution {
         Some(previous) => re_resolve(previous, fresh.clone(), history.copies_sent()),
         None => fresh.clone(),
     };
-    let is_replayed = |reason: Option<&str>| selection.reason.is_none_or(|wanted| reason == Some(wanted.name()));
+    let is_replayed =
+        |reason: Option<RowReason>| selection.reason.is_none_or(|wanted| reason == Some(RowReason::Failed(wanted)));
     let mut missing = 0;
     for (mailbox, _) in resolution.mailboxes() {
-        let target = crate::ledger::Target::Mailbox(mailbox.id.clone()).name();
+        let target = Target::Mailbox(mailbox.id.clone());
         let known = history.rows.iter().find(|row| row.target == target);
-        let has_copy =
-            known.is_some_and(|row| row.state != DeliveryState::Failed || !is_replayed(row.reason.as_deref()));
+        let has_copy = known.is_some_and(|row| row.state != DeliveryState::Failed || !is_replayed(row.reason));
         missing += u64::from(!has_copy);
     }
     missing

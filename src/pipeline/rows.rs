@@ -7,45 +7,55 @@ use chrono::{DateTime, Utc};
 use super::candidate::Candidate;
 use crate::fault::Reason;
 use crate::identity::Identity;
-use crate::item::Item;
-use crate::ledger::{AttachmentState, DeliveryState, NewDelivery, PartialReason, Target};
+use crate::item::{Item, ItemId};
+use crate::ledger::{AttachmentRecord, AttachmentState, DeliveryState, NewDelivery, PartialReason, Target};
 use crate::resolve::{Mailbox, Outcome, Resolution, ResolvedBy};
 
 /// What becomes of an item before anybody is asked for its mailboxes.
 #[derive(Debug)]
 pub(super) enum Screened {
     /// It can be imported: its mailboxes are needed.
-    Importable,
+    Importable(Box<Candidate<Item>>),
     /// An attachment may still come.
-    Awaiting(String),
-    /// It is held for a reason.
-    Held(Reason, String),
+    Awaiting(Box<Candidate<Item>>, String),
+    /// It is kept out for a reason. Its number, where it has one.
+    Rejected(Box<Candidate<()>>, Option<ItemId>, Reason, String),
 }
 
 /// Screens an item by the rules that need nobody's answer.
-pub(super) fn screen(candidate: &Candidate, max_item_size: u64) -> Screened {
-    let item = match &candidate.item {
+pub(super) fn screen(candidate: Candidate, max_item_size: u64) -> Screened {
+    let (candidate, item) = candidate.split();
+    let item = match item {
         Ok(item) => item,
-        Err(error) => return Screened::Held(Reason::Malformed, error.to_string()),
+        Err(error) => return Screened::Rejected(Box::new(candidate), None, Reason::Malformed, error.to_string()),
     };
+    if let Some((reason, detail)) = rejection(&candidate, &item, max_item_size) {
+        return Screened::Rejected(Box::new(candidate), Some(item.id), reason, detail);
+    }
+    let candidate = Box::new(candidate.with_item(item));
+    match candidate.awaited().map(|(index, detail)| format!("attachment {} is not there yet: {detail}", index + 1)) {
+        Some(detail) => Screened::Awaiting(candidate, detail),
+        None => Screened::Importable(candidate),
+    }
+}
+
+/// The rule that keeps an item out, where there is one.
+fn rejection(candidate: &Candidate<()>, item: &Item, max_item_size: u64) -> Option<(Reason, String)> {
     if item.encrypted {
         let detail = "its content is encrypted (securityContent is set), and this archive holds no key".to_owned();
-        return Screened::Held(Reason::Encrypted, detail);
+        return Some((Reason::Encrypted, detail));
     }
     if candidate.attachments.iter().any(|attachment| attachment.state == AttachmentState::TooLarge) {
         let detail = "an attachment is larger than source.max_attachment_size and is not staged".to_owned();
-        return Screened::Held(Reason::SizeExceeded, detail);
+        return Some((Reason::SizeExceeded, detail));
     }
-    let size = candidate.content_size();
+    let size = item.text.len() as u64 + candidate.attached_size();
     if size > max_item_size {
         let detail =
             format!("its text and attachments have {size} bytes, over the {max_item_size} of mailbox.max_item_size");
-        return Screened::Held(Reason::SizeExceeded, detail);
+        return Some((Reason::SizeExceeded, detail));
     }
-    if let Some((index, detail)) = candidate.awaited() {
-        return Screened::Awaiting(format!("attachment {} is not there yet: {detail}", index + 1));
-    }
-    Screened::Importable
+    None
 }
 
 /// Whether an attachment that was awaited since `staged_at` is waited for no longer.
@@ -125,8 +135,8 @@ pub(super) fn copy_row(mailbox: Mailbox, by: ResolvedBy, identity: Identity, sta
 }
 
 /// Why an item's copies are partial, where they are: the first attachment that is left out decides.
-pub(super) fn partial(candidate: &Candidate) -> Option<(PartialReason, String)> {
-    candidate.attachments.iter().enumerate().find_map(|(index, attachment)| match &attachment.state {
+pub(super) fn partial(attachments: &[AttachmentRecord]) -> Option<(PartialReason, String)> {
+    attachments.iter().enumerate().find_map(|(index, attachment)| match &attachment.state {
         AttachmentState::Corrupt { detail, .. } => {
             Some((PartialReason::AttachmentCorrupt, format!("attachment {} is left out: {detail}", index + 1)))
         }

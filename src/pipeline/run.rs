@@ -15,13 +15,12 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::deliver::Deliverer;
-use super::dispatch::Dispatch;
 use super::doubt::Doubt;
 use super::leases::Leases;
-use super::memory::Memory;
+use super::message_cache::MessageCache;
 use super::prepare::{Preparer, Replay};
 use super::pull::Puller;
-use super::settle::settler;
+use super::recorder::recorder;
 use super::sharing::Sharing;
 use super::{Order, Pipeline, RunError, pending};
 use crate::failpoint;
@@ -152,27 +151,31 @@ impl Pipeline {
         unreadable_pages: &Arc<AtomicU64>,
     ) -> Result<(), RunError> {
         let sender = Sender { run: id.clone(), holder: self.parts.holder.clone(), helps: false };
-        let memory = Memory::new(self.settings.max_item_size);
-        let dispatch = Arc::new(Dispatch::default());
-        let (settler, outcomes) = settler();
+        let cache = Arc::new(MessageCache::new(self.settings.max_item_size));
+        let (recorder, notes) = recorder();
         let (items, queue) = mpsc::channel(PAGES_AHEAD);
         let filled = CancellationToken::new();
 
-        let settling = self.spawn(self.clone().settle_outcomes(sender.clone(), outcomes));
-        let deliverer = Deliverer::new(self, &sender, leases, memory.of_another_stage(), &dispatch, &settler);
+        let recording = self.spawn(self.clone().record_notes(sender.clone(), notes));
+        let adopt = match &order {
+            Order::Retry(selection) => selection.item,
+            Order::Regular | Order::Backfill(_) | Order::Restore | Order::Rebuild => None,
+        };
+        let mut deliverer = Deliverer::new(self, &sender, leases, &cache, &recorder);
+        deliverer.adopt = adopt;
+        drop(recorder);
         // A rebuilt ledger sends nothing before it holds everything.
         let is_rebuild = matches!(order, Order::Rebuild);
         let delivering = (!is_rebuild).then(|| self.spawn(deliverer.clone().deliver_all(filled.clone())));
 
-        let sharing = Arc::new(Sharing::new(self.clone(), sender, Arc::clone(leases), Arc::clone(&dispatch)));
+        let sharing = Arc::new(Sharing::of(&deliverer));
         let preparer = Preparer {
             pipeline: self.clone(),
             run: id.clone(),
             leases: Arc::clone(leases),
             sharing: Arc::clone(&sharing),
-            memory: memory.clone(),
-            dispatch,
-            settler,
+            cache: Arc::clone(&cache),
+            scheduler: Arc::clone(&deliverer.scheduler),
             doubt,
             replay: Replay::of(&order),
         };
@@ -181,7 +184,7 @@ impl Pipeline {
             pipeline: self.clone(),
             run: id.clone(),
             leases: Arc::clone(leases),
-            memory,
+            cache,
             items,
             unreadable_pages: Arc::clone(unreadable_pages),
         };
@@ -190,7 +193,7 @@ impl Pipeline {
 
         let pull = ended(pulling).await;
         let prepare = ended(preparing).await;
-        let shared = if prepare.is_ok() { sharing.until_all_is_sent().await } else { Ok(()) };
+        let shared = if prepare.is_ok() && !is_rebuild { sharing.until_all_is_sent().await } else { Ok(()) };
         filled.cancel();
         let deliver = match delivering {
             Some(delivering) => {
@@ -199,9 +202,9 @@ impl Pipeline {
             }
             None => self.deliver_rebuilt(deliverer, pull.is_ok() && prepare.is_ok(), filled).await,
         };
-        let settle = ended(settling).await;
+        let record = ended(recording).await;
         // The deeper failure is the cause of those before it.
-        settle.and(deliver).and(shared).and(prepare).and(pull)
+        record.and(deliver).and(shared).and(prepare).and(pull)
     }
 
     /// A task of the run; where it fails, the others stop.
@@ -221,7 +224,7 @@ impl Pipeline {
 }
 
 pub(super) async fn ended(task: JoinHandle<Result<(), RunError>>) -> Result<(), RunError> {
-    task.await.map_err(|error| RunError::Broken(error.to_string()))?
+    task.await?
 }
 
 impl Pipeline {
@@ -233,8 +236,7 @@ impl Pipeline {
                 continue;
             }
             tracing::warn!(event = "run_abandoned", run.id = %run.id, "the process of a run has gone; its account is closed, and its work is taken over");
-            let error = RunError::Broken("its process ended before the run did".to_owned());
-            match finish(ledger, &self.settings, &run.id, self.now(), Some(error)).await {
+            match finish(ledger, &self.settings, &run.id, self.now(), Some(RunError::ProcessGone)).await {
                 // Its own process was quicker, or another one.
                 Ok(_) | Err(RunError::Ledger(LedgerError::LeaseLost(_))) => {}
                 Err(error) => return Err(error),
@@ -275,16 +277,27 @@ async fn finish(
     if let Some(imbalance) = &imbalance {
         tracing::error!(event = "books_do_not_balance", run.id = %id, error = %imbalance, "the account does not balance; keep the ledger and the staging area as they are, and report this");
     }
-    let error =
-        error.or_else(|| imbalance.map(|imbalance| RunError::Broken(format!("the books don't balance: {imbalance}"))));
+    let error = error.or_else(|| imbalance.map(|imbalance| RunError::Unbalanced(imbalance.clone())));
     report.error = error.as_ref().map(ToString::to_string);
     report.status = match &error {
         Some(_) => RunStatus::Failed,
-        None if report.deliveries.pending > 0 => RunStatus::Incomplete,
+        None if report.deliveries.pending > 0 || leaves_copies(ledger, &run, now).await? => RunStatus::Incomplete,
         None => RunStatus::Complete,
     };
-    let frozen = serde_json::to_string(&report).map_err(|error| RunError::Broken(error.to_string()))?;
+    let frozen = serde_json::to_string(&report).map_err(|error| LedgerError::Damaged(error.to_string()))?;
     ledger.finish_run(id, report.status, now, report.error.as_deref(), &frozen).await?;
     pending::log_end(ledger, &report).await?;
     Ok(RunFinished { report, error })
+}
+
+/// Whether a run that takes over what earlier ones left open had to leave copies that nobody sends now.
+async fn leaves_copies(ledger: &Ledger, run: &RunRecord, now: DateTime<Utc>) -> Result<bool, LedgerError> {
+    if !matches!(run.kind, RunKind::Regular | RunKind::Backfill) {
+        return Ok(false);
+    }
+    let copies = ledger.unclaimed_copies(&run.id, now).await?;
+    if copies > 0 {
+        tracing::warn!(event = "copies_left_open", run.id = %run.id, copies, "copies of earlier runs stay open, because another process had their mailboxes; the next run takes them over");
+    }
+    Ok(copies > 0)
 }

@@ -1,146 +1,98 @@
-//! Sharing a run: which mailboxes the process that pulls leaves to its helpers, and its wait for them at the end.
+//! Sharing a run: the leader's view of the processes that send for its run too, and its wait for them at the end.
 //!
-//! Helpers take mailboxes that are free, so whatever this process doesn't lease is theirs. What a helper leaves behind, this
-//! process takes over.
+//! All of them take whatever mailbox is free. What a follower leaves behind, the leader takes over.
 
-use std::collections::HashSet;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::dispatch::Dispatch;
-use super::leases::Leases;
+use super::deliver::Deliverer;
+use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
-use crate::ledger::{Lease, LedgerError, Sender};
-use crate::resolve::{Mailbox, MailboxId};
+use crate::ledger::{LedgerError, Sender};
+use crate::resolve::MailboxId;
 
 /// How often the ledger is asked how far the others are.
-pub(super) const POLL: Duration = Duration::from_secs(2);
+pub(super) const POLL: Duration = Duration::from_millis(500);
 
-/// The leading process's view of those that help it.
+/// The leading process's view of those that follow it.
 pub(super) struct Sharing {
     pipeline: Pipeline,
     sender: Sender,
-    leases: Arc<Leases>,
-    dispatch: Arc<Dispatch>,
-    counted: Mutex<Counted>,
-    /// Mailboxes were left to others in this run.
-    shared: AtomicBool,
-}
-
-/// What was found out about the others, and when.
-#[derive(Debug, Default)]
-struct Counted {
-    at: Option<DateTime<Utc>>,
-    /// Processes that help.
-    helpers: u64,
-    /// Mailboxes that other processes are at.
-    refused: HashSet<MailboxId>,
+    scheduler: Arc<Scheduler>,
+    is_shared: Arc<AtomicBool>,
+    looked: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl Sharing {
-    pub(super) fn new(pipeline: Pipeline, sender: Sender, leases: Arc<Leases>, dispatch: Arc<Dispatch>) -> Self {
-        Self { pipeline, sender, leases, dispatch, counted: Mutex::default(), shared: AtomicBool::new(false) }
+    pub(super) fn of(deliverer: &Deliverer) -> Self {
+        Self {
+            pipeline: deliverer.pipeline.clone(),
+            sender: deliverer.sender.clone(),
+            scheduler: Arc::clone(&deliverer.scheduler),
+            is_shared: Arc::clone(&deliverer.is_shared),
+            looked: Mutex::default(),
+        }
     }
 
-    fn counted(&self) -> MutexGuard<'_, Counted> {
-        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts the processes that help, now and then.
-    pub(super) async fn count_helpers(&self) -> Result<(), LedgerError> {
+    /// Looks, now and then, whether others follow, and which of the mailboxes that they had are free again.
+    pub(super) async fn look_now_and_then(&self) -> Result<(), LedgerError> {
         let now = self.pipeline.now();
         let is_recent = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|passed| passed < POLL);
-        if self.counted().at.is_some_and(is_recent) {
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(is_recent);
+        if looked {
             return Ok(());
         }
-        let helpers = self.pipeline.parts.ledger.helpers(&self.sender.run, now).await?;
-        *self.counted() = Counted { at: Some(now), helpers, refused: HashSet::new() };
+        self.look().await
+    }
+
+    async fn look(&self) -> Result<(), LedgerError> {
+        let (ledger, now) = (&self.pipeline.parts.ledger, self.pipeline.now());
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        if ledger.helpers(&self.sender.run, now).await? > 0 {
+            self.is_shared.store(true, Ordering::Relaxed);
+        }
+        let elsewhere = self.scheduler.elsewhere();
+        if elsewhere.is_empty() {
+            return Ok(());
+        }
+        ledger.expire_gone(now).await?;
+        for mailbox in ledger.free_mailboxes(&self.sender.holder, elsewhere, now).await? {
+            self.scheduler.bring_back(&mailbox);
+        }
         Ok(())
     }
 
-    /// Takes those of the mailboxes that this process sends to itself. Tells of each whether it is ours.
-    pub(super) async fn take(&self, mailboxes: impl IntoIterator<Item = &Mailbox>) -> Result<Vec<bool>, LedgerError> {
-        let ids: Vec<MailboxId> = mailboxes.into_iter().map(|mailbox| mailbox.id.clone()).collect();
-        let wanted: HashSet<&MailboxId> = ids.iter().filter(|mailbox| self.is_to_be_taken(mailbox)).collect();
-        let wanted: Vec<MailboxId> = wanted.into_iter().cloned().collect();
-        if !wanted.is_empty() {
-            let ours = self.pipeline.take_mailboxes(&self.leases, &wanted).await?;
-            let refused = wanted.into_iter().zip(ours).filter_map(|(mailbox, ours)| (!ours).then_some(mailbox));
-            let refused: Vec<MailboxId> = refused.collect();
-            if !refused.is_empty() {
-                self.shared.store(true, Ordering::Relaxed);
-                self.counted().refused.extend(refused);
-            }
-        }
-        Ok(ids.iter().map(|mailbox| self.is_ours(mailbox)).collect())
-    }
-
-    fn is_ours(&self, mailbox: &MailboxId) -> bool {
-        self.leases.holds(&Lease::Mailbox(mailbox.clone()))
-    }
-
-    /// Not ours yet, in our share, and nobody else's a moment ago.
-    fn is_to_be_taken(&self, mailbox: &MailboxId) -> bool {
-        if self.is_ours(mailbox) {
-            return false;
-        }
-        if !self.is_own_share(mailbox) {
-            self.shared.store(true, Ordering::Relaxed);
-            return false;
-        }
-        !self.counted().refused.contains(mailbox)
-    }
-
-    /// An equal share of all mailboxes that nobody has.
-    fn is_own_share(&self, mailbox: &MailboxId) -> bool {
-        let helpers = self.counted().helpers;
-        let mut hasher = DefaultHasher::new();
-        mailbox.0.hash(&mut hasher);
-        hasher.finish().is_multiple_of(helpers + 1)
-    }
-
-    /// Waits until nothing of the run is left to helpers, and takes over what nobody is at.
+    /// Waits until every copy of the run that can be sent is sent, by whichever process.
     pub(super) async fn until_all_is_sent(&self) -> Result<(), RunError> {
-        let pipeline = &self.pipeline;
-        while self.shared.load(Ordering::Relaxed) && !pipeline.stop.is_cancelled() {
-            if !pipeline.retrier.run("asking how far the helpers are", || self.is_helped_on()).await? {
+        let (pipeline, ledger) = (&self.pipeline, &self.pipeline.parts.ledger);
+        while !pipeline.stop.is_cancelled() {
+            let changed = self.scheduler.changed();
+            pipeline.retrier.run("asking how far the followers are", || self.look()).await?;
+            let elsewhere: Vec<MailboxId> = self.scheduler.elsewhere().into_iter().map(|mailbox| mailbox.id).collect();
+            let is_idle = self.scheduler.is_idle();
+            if elsewhere.is_empty() {
+                if is_idle {
+                    break;
+                }
+                tokio::select! {
+                    () = changed => {}
+                    () = pipeline.stop.cancelled() => {}
+                }
+                continue;
+            }
+            let followed = || ledger.are_helped(&self.sender.run, &elsewhere, pipeline.now());
+            if is_idle && !pipeline.retrier.run("asking how far the followers are", followed).await? {
+                // Processes that do something else have them.
                 break;
             }
             tokio::select! {
+                () = changed, if !is_idle => {}
                 () = pipeline.stop.cancelled() => {}
                 () = pipeline.parts.clock.sleep(POLL) => {}
             }
-        }
-        Ok(())
-    }
-
-    /// Takes over what nobody is at. Tells whether helpers still are at something.
-    async fn is_helped_on(&self) -> Result<bool, LedgerError> {
-        let (ledger, run, now) = (&self.pipeline.parts.ledger, &self.sender.run, self.pipeline.now());
-        ledger.expire_gone(now).await?;
-        // Before its mailboxes are taken: whoever is dismissed records nothing more.
-        ledger.dismiss_silent_helpers(run, now).await?;
-        let mut others = ledger.waiting_mailboxes(run).await?;
-        others.retain(|mailbox| !self.is_ours(&mailbox.id));
-        let ids: Vec<MailboxId> = others.iter().map(|mailbox| mailbox.id.clone()).collect();
-        let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
-        let (taken, left): (Vec<_>, Vec<_>) = others.into_iter().zip(ours).partition(|(_, ours)| *ours);
-        self.take_over(taken.into_iter().map(|(mailbox, _)| mailbox).collect()).await?;
-        let left: Vec<MailboxId> = left.into_iter().map(|(mailbox, _)| mailbox.id).collect();
-        ledger.are_helped(run, &left, now).await
-    }
-
-    async fn take_over(&self, mailboxes: Vec<Mailbox>) -> Result<(), LedgerError> {
-        let parts = &self.pipeline.parts;
-        let ids: Vec<MailboxId> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
-        let settle = chrono::Duration::from_std(parts.door.settle()).unwrap_or_default();
-        parts.ledger.take_over(&self.sender, &ids, self.pipeline.now() + settle).await?;
-        for mailbox in &mailboxes {
-            self.dispatch.add_all(mailbox);
         }
         Ok(())
     }

@@ -29,27 +29,24 @@ impl Preparer {
     ) -> Result<(), RunError> {
         match &order {
             Order::Retry(selection) => {
-                self.take_over(Some(selection)).await?;
+                self.take_over_copies().await?;
                 self.replay(selection).await
             }
-            Order::Restore => self.take_over_copies(None).await,
+            Order::Restore => self.take_over_copies().await,
             Order::Regular | Order::Backfill(_) | Order::Rebuild => {
-                self.take_over(None).await?;
+                self.take_over().await?;
                 self.prepare_all(pulled).await
             }
         }
     }
 
     /// Takes over what earlier runs left open.
-    async fn take_over(&self, selection: Option<&ItemSelection>) -> Result<(), RunError> {
-        self.take_over_copies(selection).await?;
-        if selection.is_some() {
-            return Ok(());
-        }
+    async fn take_over(&self) -> Result<(), RunError> {
+        self.take_over_copies().await?;
         let parts = &self.pipeline.parts;
         while !self.pipeline.stop.is_cancelled() {
             let now = self.pipeline.now();
-            let until = self.leases.claim_until(now);
+            let until = self.leases.claim_until();
             let records = parts.ledger.claim_items(&parts.holder, &self.run, now, until, READ_BACK).await?;
             if records.is_empty() {
                 break;
@@ -66,21 +63,10 @@ impl Preparer {
         Ok(())
     }
 
-    /// Takes over the open copies of the mailboxes that nobody works on.
-    async fn take_over_copies(&self, selection: Option<&ItemSelection>) -> Result<(), RunError> {
-        let parts = &self.pipeline.parts;
-        let mailboxes = parts.ledger.open_mailboxes().await?;
-        let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
-        let ours = self.pipeline.take_mailboxes(&self.leases, &ids).await?;
-        let mailboxes: Vec<_> =
-            mailboxes.into_iter().zip(ours).filter_map(|(mailbox, ours)| ours.then_some(mailbox)).collect();
-        let ids: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.id.clone()).collect();
-        let settle = chrono::Duration::from_std(parts.door.settle()).unwrap_or_default();
-        let settle_at = self.pipeline.now() + settle;
-        let item = selection.and_then(|selection| selection.item);
-        parts.ledger.adopt_deliveries(&self.run, &ids, item, settle_at).await?;
-        for mailbox in &mailboxes {
-            self.dispatch.add_all(mailbox);
+    /// Has the open copies of earlier runs taken over, mailbox by mailbox, by the workers that lease them.
+    async fn take_over_copies(&self) -> Result<(), RunError> {
+        for mailbox in self.pipeline.parts.ledger.open_mailboxes().await? {
+            self.scheduler.add_adoption(&mailbox);
         }
         Ok(())
     }

@@ -7,8 +7,8 @@ use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::Identity;
 use whatsapp_archiver::item::{ItemId, ItemKey};
 use whatsapp_archiver::ledger::{
-    DeliveryState, Holder, ItemNo, ItemState, Ledger, NewDelivery, NewItem, Outcome, PageRecord, Prepared, RunId,
-    RunKind, Sender, Target,
+    Claim, DeliveryState, Holder, ItemNo, ItemState, Ledger, NewDelivery, NewItem, Outcome, PageRecord, Prepared,
+    RunId, RunKind, Sender, Target,
 };
 use whatsapp_archiver::resolve::{Mailbox, MailboxId, ResolvedBy};
 use whatsapp_archiver::source::Cursor;
@@ -115,6 +115,12 @@ fn copy(to: usize, of: usize, state: whatsapp_archiver::ledger::DeliveryState, b
         converter: Some("1"),
         since: None,
     }
+}
+
+/// A claim of items' copies for a mailbox.
+fn claim(to: usize, items: &[ItemNo]) -> Claim {
+    let messages = items.iter().map(|no| (*no, manifest(0))).collect();
+    Claim { mailbox: mailbox(to).id, items: items.to_vec(), converter: "1", messages }
 }
 
 fn prepared(no: ItemNo, deliveries: Vec<NewDelivery>) -> Prepared {

@@ -11,7 +11,7 @@ use whatsapp_archiver::config::Config;
 use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote};
 use whatsapp_archiver::item::ItemId;
-use whatsapp_archiver::ledger::{DeliveryState, ItemNo, Outcome, RunStatus};
+use whatsapp_archiver::ledger::{DeliveryState, ItemNo, Outcome, PartialReason, RowReason, RunStatus};
 use whatsapp_archiver::metrics::{CountedPage, Exposition};
 use whatsapp_archiver::pipeline::Order;
 use whatsapp_archiver::resolve::MailboxId;
@@ -174,8 +174,8 @@ async fn work_is_counted() {
     metrics.settled(&[
         outcome(DeliveryState::Imported, None, 100),
         outcome(DeliveryState::Imported, None, 50),
-        outcome(DeliveryState::PartiallyImported, Some("attachment_missing"), 25),
-        outcome(DeliveryState::Failed, Some("mailbox_rejected"), 0),
+        outcome(DeliveryState::PartiallyImported, Some(RowReason::Partial(PartialReason::AttachmentMissing)), 25),
+        outcome(DeliveryState::Failed, Some(RowReason::Failed(Reason::MailboxRejected)), 0),
         outcome(DeliveryState::Unknown, None, 0),
         outcome(DeliveryState::Pending, None, 0),
     ]);

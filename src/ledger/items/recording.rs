@@ -8,7 +8,7 @@ use sqlx::{Any, Transaction};
 use super::{ItemState, PageRecord, Prepared};
 use crate::convert::Manifest;
 use crate::ledger::sql::{self, Dialect, ROWS, millis, query_of, query_of_many, rows_of_placeholders};
-use crate::ledger::{ItemNo, Ledger, LedgerError, NewDelivery, RunId, deliveries, retention};
+use crate::ledger::{ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, deliveries, retention};
 
 impl Ledger {
     /// Records a page: its new items, the run's counts and the window's cursor, in one transaction. Returns the numbers
@@ -58,7 +58,7 @@ impl Ledger {
         run: &RunId,
         now: DateTime<Utc>,
         prepared: &[Prepared],
-    ) -> Result<HashSet<(ItemNo, String)>, LedgerError> {
+    ) -> Result<HashSet<(ItemNo, Target)>, LedgerError> {
         let mut transaction = self.begin().await?;
         for chunk in prepared.chunks(ROWS) {
             update_items(&mut transaction, self.dialect, chunk).await?;

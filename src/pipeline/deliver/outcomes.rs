@@ -1,16 +1,14 @@
-//! What became of a copy, told to the log and the ledger.
+//! What became of a copy, reported to the log and the ledger.
 
-use std::sync::Arc;
-
-use super::Deliverer;
-use crate::ledger::{Delivery, DeliveryState, ItemNo, Outcome, PartialReason};
+use super::{Deliverer, Job};
+use crate::fault::Reason;
+use crate::ledger::{Delivery, DeliveryState, ItemNo, Outcome, PartialReason, RowReason};
 use crate::mailbox::{ImportError, RemoteId};
-use crate::pipeline::dispatch::Job;
 use crate::resolve::Mailbox;
 
 impl Deliverer {
     pub(super) async fn imported(&self, mailbox: &Mailbox, job: &Job, remote: RemoteId, attempts: u32) {
-        self.arrived(mailbox, job, remote, job.partial.clone(), attempts).await;
+        self.arrived(mailbox, job, remote, job.converted.partial.clone(), attempts).await;
     }
 
     /// A copy that is there without files which its mailbox refuses.
@@ -23,7 +21,7 @@ impl Deliverer {
         attempts: u32,
     ) {
         tracing::warn!(event = "attachment_rejected", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %refused, "a mailbox has a copy and refuses a file of it for good");
-        let detail = match &job.partial {
+        let detail = match &job.converted.partial {
             Some((_, left_out)) => format!("{refused}; {left_out}"),
             None => refused,
         };
@@ -40,62 +38,62 @@ impl Deliverer {
     ) {
         let (state, reason, detail) = match partial {
             None => (DeliveryState::Imported, None, None),
-            Some((reason, detail)) => (DeliveryState::PartiallyImported, Some(reason.name()), Some(detail)),
+            Some((reason, detail)) => {
+                (DeliveryState::PartiallyImported, Some(RowReason::Partial(reason)), Some(detail))
+            }
         };
         tracing::debug!(event = "delivery_imported", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, outcome = state.name(), "a copy is imported");
-        let bytes = job.message.size();
-        let outcome = settled(job.no, mailbox, state, attempts);
+        let bytes = job.converted.message.size();
+        let outcome = outcome(job.no, mailbox, state, attempts);
         let outcome = Outcome { reason, detail, bytes, remote_id: Some(remote.0), ..outcome };
-        self.settler.tell(outcome, Some(Arc::clone(&job.space))).await;
+        self.recorder.record(outcome).await;
     }
 
     /// A copy of unknown outcome: looked up once the mailbox has settled, before anything is sent again.
     pub(super) async fn unknown(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
-        let settle = chrono::Duration::from_std(self.pipeline.parts.door.settle()).unwrap_or_default();
         tracing::warn!(event = "outcome_unknown", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is looked up before it is sent again");
         let outcome = Outcome {
             detail: Some(error.to_string()),
-            settle_at: Some(self.pipeline.now() + settle),
-            ..settled(job.no, mailbox, DeliveryState::Unknown, 1)
+            settle_at: Some(self.settled_at()),
+            ..outcome(job.no, mailbox, DeliveryState::Unknown, 1)
         };
-        self.settler.tell(outcome, Some(Arc::clone(&job.space))).await;
-        self.dispatch.add_look_ups(mailbox);
+        self.recorder.record(outcome).await;
+        self.scheduler.add_look_ups(mailbox);
     }
 
     pub(super) async fn held(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
         tracing::error!(event = "delivery_held", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is held; it is pending until a later run");
-        let outcome = settled(job.no, mailbox, DeliveryState::Pending, 1);
-        self.settler.tell(Outcome { detail: Some(error.to_string()), ..outcome }, Some(Arc::clone(&job.space))).await;
+        let outcome = outcome(job.no, mailbox, DeliveryState::Pending, 1);
+        self.recorder.record(Outcome { detail: Some(error.to_string()), ..outcome }).await;
     }
 
-    pub(super) async fn rejected(&self, mailbox: &Mailbox, job: &Job, reason: &'static str, error: &ImportError) {
-        tracing::error!(event = "delivery_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, reason, error = %error, "a mailbox rejects a copy for good; the item stays held");
-        let outcome = settled(job.no, mailbox, DeliveryState::Failed, 1);
-        let outcome = Outcome { reason: Some(reason), detail: Some(error.to_string()), ..outcome };
-        self.settler.tell(outcome, Some(Arc::clone(&job.space))).await;
+    pub(super) async fn rejected(&self, mailbox: &Mailbox, job: &Job, reason: Reason, error: &ImportError) {
+        tracing::error!(event = "delivery_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, reason = reason.name(), error = %error, "a mailbox rejects a copy for good; the item stays held");
+        let outcome = outcome(job.no, mailbox, DeliveryState::Failed, 1);
+        let outcome = Outcome { reason: Some(RowReason::Failed(reason)), detail: Some(error.to_string()), ..outcome };
+        self.recorder.record(outcome).await;
     }
 
     /// A copy whose item staging doesn't give back: it stays as open as it was, for a later run.
     pub(super) async fn unreadable(&self, mailbox: &Mailbox, delivery: &Delivery) {
         if delivery.state == DeliveryState::Ready {
-            let outcome = settled(delivery.no, mailbox, DeliveryState::Pending, 0);
+            let outcome = outcome(delivery.no, mailbox, DeliveryState::Pending, 0);
             let detail = Some("its staged item can't be read back; see the log".to_owned());
-            self.settler.tell(Outcome { detail, ..outcome }, None).await;
+            self.recorder.record(Outcome { detail, ..outcome }).await;
         }
     }
 
-    /// Takes back the intent of copies that were certainly not sent.
-    pub(super) async fn unsent(&self, mailbox: &Mailbox, jobs: Vec<Job>, state: DeliveryState, detail: Option<&str>) {
+    /// Takes back the claim of copies that were certainly not sent.
+    pub(super) async fn unsent(&self, mailbox: &Mailbox, jobs: Vec<Job>, state: DeliveryState, detail: &str) {
         for job in jobs {
-            let outcome = settled(job.no, mailbox, state, u32::from(detail.is_some()));
-            let outcome = Outcome { detail: detail.map(str::to_owned), ..outcome };
-            self.settler.tell(outcome, Some(Arc::clone(&job.space))).await;
+            let outcome = Outcome { detail: Some(detail.to_owned()), ..outcome(job.no, mailbox, state, 1) };
+            self.recorder.record(outcome).await;
         }
     }
 }
 
 /// An outcome with nothing to say.
-pub(in crate::pipeline) fn settled(no: ItemNo, mailbox: &Mailbox, state: DeliveryState, attempts: u32) -> Outcome {
+pub(super) fn outcome(no: ItemNo, mailbox: &Mailbox, state: DeliveryState, attempts: u32) -> Outcome {
     Outcome {
         no,
         mailbox: mailbox.id.clone(),

@@ -13,7 +13,7 @@ use whatsapp_archiver::source::Cursor;
 use whatsapp_archiver::window::Window;
 
 use super::{
-    Database, at, begin, copy, holder, identity, key, mailbox, manifest, new_item, outcome, page, prepared, run_id,
+    Database, at, begin, claim, copy, holder, identity, key, mailbox, new_item, outcome, page, prepared, run_id,
     sender, window,
 };
 
@@ -177,7 +177,7 @@ pub(super) async fn what_is_written_is_read_back(database: Database) {
 
     let mut done = outcome(numbers[0], 1, DeliveryState::Unknown);
     (done.settle_at, done.detail, done.attempts, done.bytes) = (Some(at(99)), Some("lost".into()), 3, 1 << 33);
-    ledger.settle(&sender(1), &[done]).await.unwrap();
+    ledger.record(&sender(1), &[done], &[]).await.unwrap();
     let queue = ledger.queue(&run_id(1), &mailbox(1).id, QueueOf::Unknown, ItemNo(0), 10).await.unwrap();
     assert_eq!((queue[0].settle_at, queue[0].attempts, queue[0].first), (Some(at(99)), 3, true));
     assert_eq!(ledger.run(&run_id(1)).await.unwrap().unwrap().bytes_imported, 1 << 33);
@@ -206,7 +206,7 @@ pub(super) async fn hundreds_of_rows_go_in_one_call(database: Database) {
     assert_eq!(ledger.unmapped(&run_id(1), 10).await.unwrap().0[0].items, 3);
 
     let done: Vec<_> = numbers[..300].iter().map(|no| outcome(*no, 1, DeliveryState::Imported)).collect();
-    ledger.settle(&sender(1), &done).await.unwrap();
+    ledger.record(&sender(1), &done, &[]).await.unwrap();
     let account = ledger.account(&run_id(1)).await.unwrap();
     assert_eq!((account.of(DeliveryState::Imported), account.total()), (300, 666));
     let identities: Vec<_> = (0..300).map(identity).collect();
@@ -218,7 +218,7 @@ pub(super) async fn hundreds_of_rows_go_in_one_call(database: Database) {
     assert_eq!(ledger.lease(&holder(1), &taken, at(0), at(60)).await.unwrap(), [true; 333]);
     let boxes: Vec<_> = (0..333).map(|to| mailbox(to).id).collect();
     begin(&ledger, 2).await;
-    ledger.adopt_deliveries(&run_id(2), &boxes, None, at(9)).await.unwrap();
+    ledger.adopt_deliveries(&run_id(2), &boxes, None, at(0), at(9)).await.unwrap();
     assert_eq!(ledger.account(&run_id(2)).await.unwrap().of(DeliveryState::Unknown), 300);
 }
 
@@ -320,12 +320,12 @@ pub(super) async fn what_a_run_was_sending_is_unknown_to_the_next(database: Data
     let row = |index: usize, state| prepared(no[index], vec![copy(1, index, state, Some(holder(1)))]);
     let all = [row(0, Sending), row(1, Ready), row(2, Pending), row(3, Sending)];
     ledger.record_prepared(&run_id(1), at(0), &all).await.unwrap();
-    ledger.settle(&sender(1), &[outcome(no[3], 1, Imported)]).await.unwrap();
+    ledger.record(&sender(1), &[outcome(no[3], 1, Imported)], &[]).await.unwrap();
 
     // The same process takes over what its own run left, as any other.
-    ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], Some(ItemId(1)), at(9)).await.unwrap();
+    ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], Some(ItemId(1)), at(0), at(9)).await.unwrap();
     assert_eq!(ledger.account(&run_id(2)).await.unwrap().total(), 1, "only the item that was named");
-    ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], None, at(9)).await.unwrap();
+    ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], None, at(0), at(9)).await.unwrap();
     let unknown = ledger.queue(&run_id(2), &mailbox(1).id, QueueOf::Unknown, ItemNo(0), 9).await.unwrap();
     assert_eq!(unknown.iter().map(|row| (row.no, row.settle_at)).collect::<Vec<_>>(), [(no[0], Some(at(9)))]);
     let ready = ledger.queue(&run_id(2), &mailbox(1).id, QueueOf::Ready, ItemNo(0), 9).await.unwrap();
@@ -333,12 +333,12 @@ pub(super) async fn what_a_run_was_sending_is_unknown_to_the_next(database: Data
     assert_eq!(ledger.account(&run_id(1)).await.unwrap().of(Imported), 1, "what has its outcome stays");
 
     // What the first run tells late changes nothing, and it can't send any more.
-    ledger.settle(&sender(1), &[outcome(no[0], 1, Ready), outcome(no[1], 1, Imported)]).await.unwrap();
+    ledger.record(&sender(1), &[outcome(no[0], 1, Ready), outcome(no[1], 1, Imported)], &[]).await.unwrap();
     let account = ledger.account(&run_id(2)).await.unwrap();
     assert_eq!((account.of(Unknown), account.of(Ready)), (1, 2));
     let intend = |run: usize, index: usize| {
-        let (ledger, items) = (ledger.clone(), [(no[index], manifest(index))]);
-        async move { ledger.intend(&sender(run), &mailbox(1).id, &items, "1").await }
+        let (ledger, items) = (ledger.clone(), [no[index]]);
+        async move { ledger.record(&sender(run), &[], &[claim(1, &items)]).await }
     };
     assert!(matches!(intend(1, 1).await, Err(LedgerError::LeaseLost(_))));
     intend(2, 1).await.unwrap();
@@ -391,7 +391,7 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
         prepared(no[2], vec![copy(1, 1, Ready, None)]),
     ];
     ledger.record_prepared(&run_id(1), at(0), &all).await.unwrap();
-    ledger.settle(&sender(1), &[outcome(no[2], 1, SkippedDuplicate)]).await.unwrap();
+    ledger.record(&sender(1), &[outcome(no[2], 1, SkippedDuplicate)], &[]).await.unwrap();
     ledger.leave_pending(&run_id(1), "later").await.unwrap();
     ledger.freeze_account(&run_id(1)).await.unwrap();
 
@@ -418,8 +418,8 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
     assert_eq!(ledger.failures(&open, &second[0].place, 9).await.unwrap(), []);
 
     // What a later run settles leaves the frozen lists alone.
-    ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], None, at(9)).await.unwrap();
-    ledger.settle(&sender(2), &[outcome(no[1], 1, DeliveryState::Imported)]).await.unwrap();
+    ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], None, at(0), at(9)).await.unwrap();
+    ledger.record(&sender(2), &[outcome(no[1], 1, DeliveryState::Imported)], &[]).await.unwrap();
     assert_eq!(list(Some(1), vec![], None).await.len(), 2);
     assert_eq!(list(None, vec![], None).await.len(), 1);
     let account = ledger.account(&run_id(2)).await.unwrap();
@@ -453,14 +453,14 @@ pub(super) async fn items_without_rows_are_accounted_for(database: Database) {
     ledger.account_for_unprepared(&run_id(1), at(8)).await.unwrap();
     assert_eq!(ledger.unaccounted(&run_id(1)).await.unwrap(), (2, 0));
     let rows = ledger.rows_of(&no).await.unwrap();
-    assert_eq!((rows.len(), rows[1].created, rows[1].target.as_str()), (2, at(7), "item"));
+    assert_eq!((rows.len(), rows[1].created, &rows[1].target), (2, at(7), &Target::Item));
 
     // The next run prepares it, and the row gives way.
     let late =
-        Prepared { replaced: vec!["item".into()], ..prepared(no[1], vec![copy(1, 2, DeliveryState::Ready, None)]) };
+        Prepared { replaced: vec![Target::Item], ..prepared(no[1], vec![copy(1, 2, DeliveryState::Ready, None)]) };
     ledger.record_prepared(&run_id(2), at(9), &[late]).await.unwrap();
     let targets: Vec<_> = ledger.rows_of(&no).await.unwrap().into_iter().map(|row| row.target).collect();
-    assert_eq!(targets, ["mailbox:mailbox 1", "mailbox:mailbox 1"]);
+    assert_eq!(targets, [Target::Mailbox(mailbox(1).id), Target::Mailbox(mailbox(1).id)]);
     assert!(ledger.unanswered_items(&run_id(2), ItemNo(0), 9).await.unwrap().is_empty());
 
     // Only what was made before is given up, and nothing that is settled.

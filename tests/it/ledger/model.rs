@@ -10,7 +10,7 @@ use whatsapp_archiver::ledger::{
 };
 
 use super::{
-    Database, at, begin, copy, holder, identity, key, mailbox, manifest, new_item, page, prepared, run_id, sender,
+    Database, at, begin, claim, copy, holder, identity, key, mailbox, new_item, page, prepared, run_id, sender,
 };
 use DeliveryState::{Failed, Imported, Pending, Ready, Sending, SkippedDuplicate, Unknown};
 
@@ -195,7 +195,7 @@ async fn take(ledger: &Ledger, model: &mut Model, step: &Step) {
         Step::Settle { run, outcomes } => settle(ledger, model, *run, outcomes).await,
         Step::Adopt { run, to, settle_at } => {
             let boxes: Vec<_> = to.iter().map(|to| mailbox(*to).id).collect();
-            ledger.adopt_deliveries(&run_id(*run), &boxes, None, at(*settle_at)).await.unwrap();
+            ledger.adopt_deliveries(&run_id(*run), &boxes, None, at(0), at(*settle_at)).await.unwrap();
             let ours = |row: &&mut Row| row.run != *run && row.to.is_some_and(|other| to.contains(&other));
             for row in model.rows_mut().filter(ours).filter(|row| !row.state.is_settled()) {
                 row.run = *run;
@@ -314,7 +314,7 @@ async fn prepare(
             ..copy(0, 0, state, None)
         });
     }
-    let replaced = vec![Target::Item.name()];
+    let replaced = vec![Target::Item];
     let record = Prepared { replaced, ..prepared(model.items[place].no, rows) };
     let first = ledger.record_prepared(&run_id(run), at(model.now), &[record]).await.unwrap();
 
@@ -349,13 +349,14 @@ async fn prepare(
     }
     let item = &mut model.items[place];
     (item.is_prepared, item.claim) = (true, None);
-    assert_eq!(first.into_iter().collect::<BTreeSet<_>>(), expected);
+    let first: BTreeSet<_> = first.into_iter().map(|(no, target)| (no, target.name())).collect();
+    assert_eq!(first, expected);
 }
 
 async fn intend(ledger: &Ledger, model: &mut Model, run: usize, to: usize, items: &[usize]) {
     let places = model.places(items);
-    let sent: Vec<_> = places.iter().map(|place| (model.items[*place].no, manifest(*place))).collect();
-    let intended = ledger.intend(&sender(run), &mailbox(to).id, &sent, "1").await;
+    let sent: Vec<_> = places.iter().map(|place| model.items[*place].no).collect();
+    let intended = ledger.record(&sender(run), &[], &[claim(to, &sent)]).await;
     let may = |row: &Row| row.run == run && matches!(row.state, Ready | Unknown);
     let all = places.iter().all(|place| model.items[*place].rows.get(&target(to)).is_some_and(may));
     if all {
@@ -390,7 +391,7 @@ async fn settle(ledger: &Ledger, model: &mut Model, run: usize, outcomes: &[(usi
             bytes: 0,
         })
         .collect();
-    ledger.settle(&sender(run), &records).await.unwrap();
+    ledger.record(&sender(run), &records, &[]).await.unwrap();
     let settled: Vec<_> = told.into_iter().map(|(at, state)| (at, state, settle_at(state))).collect();
     for ((place, to), state, settle_at) in settled {
         if let Some(row) =
@@ -425,7 +426,7 @@ async fn promote(ledger: &Ledger, model: &mut Model, to: usize, of: usize) {
 async fn compare(ledger: &Ledger, model: &Model, after: &Step) {
     let numbers: Vec<ItemNo> = model.items.iter().map(|item| item.no).collect();
     let rows = ledger.rows_of(&numbers).await.unwrap();
-    let found: Vec<_> = rows.iter().map(|row| (row.no, row.target.clone(), row.state, row.created)).collect();
+    let found: Vec<_> = rows.iter().map(|row| (row.no, row.target.name(), row.state, row.created)).collect();
     let expected: Vec<_> = model
         .items
         .iter()

@@ -20,7 +20,7 @@ pub(super) async fn missing_copies_are_unknown_again_unless_their_items_are_purg
     ledger.record_prepared(&run_id(1), at(1), &all).await.unwrap();
     let done: Vec<_> =
         [1, 2].iter().flat_map(|to| numbers[..2].iter().map(|no| outcome(*no, *to, DeliveryState::Imported))).collect();
-    ledger.settle(&sender(1), &done).await.unwrap();
+    ledger.record(&sender(1), &done, &[]).await.unwrap();
 
     let missing: Vec<_> = (0..250).map(identity).filter(|it| *it != identity(1)).collect();
     assert_eq!(ledger.doubt_imported(&mailbox(1).id, &missing, at(9)).await.unwrap(), 1, "what waits is not doubted");
@@ -32,7 +32,7 @@ pub(super) async fn missing_copies_are_unknown_again_unless_their_items_are_purg
     assert!(queue(2).await.unwrap().is_empty());
 
     let rest = [outcome(numbers[0], 1, DeliveryState::Imported), outcome(numbers[2], 1, DeliveryState::Imported)];
-    ledger.settle(&sender(1), &rest).await.unwrap();
+    ledger.record(&sender(1), &rest, &[]).await.unwrap();
     assert!(ledger.begin_purge(window()).await.unwrap());
     assert_eq!(ledger.doubt_imported(&mailbox(1).id, &missing, at(9)).await.unwrap(), 0, "they are being purged");
     ledger.finish_purge(window(), at(10)).await.unwrap();

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{Holder, Ledger, RunId, RunStatus};
+use whatsapp_archiver::mailbox::DoorLimits;
 use whatsapp_archiver::pipeline::{Order, Pipeline, RunFinished};
 use whatsapp_archiver::source::telemessage::TeleMessage;
 use whatsapp_archiver::source::{AttachmentStream, Cursor, Page, Source, SourceError};
@@ -42,9 +43,12 @@ impl Source for Gate {
     }
 }
 
+const ONE_PLACE: DoorLimits = DoorLimits { mailboxes: 1, ..FEW };
+
 /// A world in which each of sixty messages goes to three mailboxes, in pages of twenty; the pages wait at the gate.
 async fn gated_world() -> (World, Arc<Semaphore>) {
-    let mut world = World::new().await;
+    // One place each, so that neither can be at all mailboxes.
+    let mut world = World::with_limits(ONE_PLACE).await;
     world.page_size = 20;
     world.server.add((1..=60).map(|id| message(id).between(&ana(), &ben(), &[ben(), cleo()])));
     let gate = Arc::new(Semaphore::new(0));
@@ -127,6 +131,7 @@ async fn a_helper_sends_its_share_on_the_account_of_the_run() {
 #[tokio::test]
 async fn what_a_helper_leaves_behind_is_sent_by_the_one_that_leads() {
     let (world, gate) = gated_world().await;
+    world.door.shut();
     let leading = world.run_until(CancellationToken::new(), Order::Regular);
     let helping = async {
         let run = run_to_help(&world.ledger, &world).await;
@@ -158,6 +163,7 @@ async fn what_a_helper_leaves_behind_is_sent_by_the_one_that_leads() {
         gate.add_permits(1);
         dying.await.unwrap();
         gone.await.unwrap();
+        world.door.reopen();
         open(&gate);
     };
     let (finished, ()) = tokio::join!(leading, helping);

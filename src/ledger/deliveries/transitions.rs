@@ -1,0 +1,390 @@
+//! The state machine of a delivery: every statement that changes a state is in this file.
+//!
+//! | Transition | From | To | Who |
+//! |---|---|---|---|
+//! | [`insert`] | no row | `ready`, `unknown`, `sending`; rows of the item's own: `pending`, `failed` | whoever prepares the item |
+//! | [`remove`] | `pending`, `failed` | no row | whoever prepares the item again, in the transaction of the new rows |
+//! | [`Ledger::record`], a claim | `ready`, `unknown` | `sending` | whoever leases the mailbox, before it sends |
+//! | [`Ledger::record`], an outcome | any open state | any but `sending` | whoever sent or looked up, while nobody else has taken the row over |
+//! | [`Ledger::adopt_deliveries`] | `sending` | `unknown` | a later run that leases the mailbox |
+//! | | `pending` | `ready` | the same |
+//! | [`Ledger::take_over`] | `sending` | `unknown` | the leader, once the follower that was sending is dismissed |
+//! | [`Ledger::promote`] | `ready` | `ready`, `unknown` | whoever leases the mailbox, when the first copy of the message has failed |
+//! | [`Ledger::leave_pending`] | `ready` | `pending` | whoever ends the run |
+//! | [`Ledger::account_for_unprepared`] | no row | `pending` | whoever ends the run |
+//! | [`Ledger::give_up`] | `pending`, `unknown` | `failed` | whoever ends the run |
+//! | [`Ledger::doubt_imported`] | `imported`, `partially_imported` | `unknown` | `verify --restore`, for a copy that is not in its mailbox |
+//!
+//! Every other transition is impossible: a statement names the states that it starts from, and leaves other rows alone.
+//! Statements about named rows compare `run_id || ''` rather than `run_id`: SQLite would take the index of the run, and look
+//! through all of the run's rows each time.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use sqlx::{Any, Transaction};
+
+use super::{Claim, DeliveryState, NewDelivery, OPEN, Outcome, PARTICIPANT, RowReason, Target, live_runs};
+use crate::fault::Reason;
+use crate::identity::Identity;
+use crate::item::ItemId;
+use crate::ledger::sql::{
+    self, Dialect, ROWS, list_of_placeholders, millis, query_of, query_of_many, rows_of_placeholders,
+};
+use crate::ledger::{ItemNo, Ledger, LedgerError, RunId, Sender, helping, items};
+use crate::resolve::{MailboxId, ResolvedBy};
+
+impl Ledger {
+    /// Records outcomes, and claims of copies that are sent as soon as this returns, in one transaction. Rows that another run
+    /// has taken over meanwhile are that run's, and stay. Fails where a claimed copy isn't this run's to send any more, and
+    /// where the sender is a follower whose right was taken away.
+    pub async fn record(&self, sender: &Sender, outcomes: &[Outcome], claims: &[Claim]) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
+        sender.check(&mut transaction).await?;
+        for chunk in outcomes.chunks(ROWS) {
+            settle_chunk(&mut transaction, self.dialect, sender, chunk).await?;
+        }
+        let bytes: u64 = outcomes.iter().map(|outcome| outcome.bytes).sum();
+        if bytes > 0 {
+            sqlx::query("UPDATE runs SET bytes_imported = bytes_imported + $1 WHERE run_id = $2")
+                .bind(bytes as i64)
+                .bind(sender.run.0.clone())
+                .execute(&mut *transaction)
+                .await?;
+        }
+        for claim in claims {
+            claim_copies(&mut transaction, self.dialect, sender, claim).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Takes mailboxes' open copies (of all items, or of one) into a run: what a run before it was sending becomes unknown
+    /// and settles from `settle_at`, what was pending becomes ready, and the rows count in the account of `run`. What is in the
+    /// account of a run that is under way stays there. The mailboxes must be leased by the process of `run`.
+    pub async fn adopt_deliveries(
+        &self,
+        run: &RunId,
+        mailboxes: &[MailboxId],
+        item: Option<ItemId>,
+        now: DateTime<Utc>,
+        settle_at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let mut transaction = self.begin().await?;
+        for chunk in mailboxes.chunks(ROWS) {
+            let statement = format!(
+                "UPDATE deliveries SET run_id = $1,
+                   holder = NULL, settle_at = CASE WHEN state = 'sending' THEN CAST($2 AS BIGINT) ELSE settle_at END,
+                   state = CASE state WHEN 'sending' THEN 'unknown' WHEN 'pending' THEN 'ready' ELSE state END
+                 WHERE {OPEN} AND run_id || '' <> $1
+                   AND run_id NOT IN {}
+                   AND (CAST($3 AS BIGINT) IS NULL
+                        OR item_no IN (SELECT item_no FROM items WHERE item_id = CAST($3 AS BIGINT)))
+                   AND mailbox_id IN {}",
+                live_runs(now),
+                list_of_placeholders(4, chunk.len())
+            );
+            let mut query =
+                query_of(statement).bind(run.0.clone()).bind(millis(settle_at)).bind(item.map(|item| item.0));
+            for mailbox in chunk {
+                query = query.bind(mailbox.0.clone());
+            }
+            query.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Takes mailboxes over from followers that are gone: what they were sending is unknown, and settles from `settle_at`. The
+    /// mailboxes must be leased by the process of the run. Followers whose leases have run out are dismissed before that, so
+    /// that they record nothing more.
+    pub async fn take_over(
+        &self,
+        sender: &Sender,
+        mailboxes: &[MailboxId],
+        now: DateTime<Utc>,
+        settle_at: DateTime<Utc>,
+    ) -> Result<u64, LedgerError> {
+        let mut transaction = self.begin().await?;
+        helping::dismiss_silent(&mut transaction, &sender.run, now).await?;
+        let mut taken = 0;
+        for chunk in mailboxes.chunks(ROWS) {
+            let statement = format!(
+                "UPDATE deliveries SET state = 'unknown', settle_at = $1, holder = NULL
+                 WHERE run_id || '' = $2 AND state = 'sending' AND {OPEN} AND holder <> $3 AND mailbox_id IN {}",
+                list_of_placeholders(4, chunk.len())
+            );
+            let mut query =
+                query_of(statement).bind(millis(settle_at)).bind(sender.run.0.clone()).bind(sender.holder.0.clone());
+            for mailbox in chunk {
+                query = query.bind(mailbox.0.clone());
+            }
+            taken += query.execute(&mut *transaction).await?.rows_affected();
+        }
+        transaction.commit().await?;
+        Ok(taken)
+    }
+
+    /// Makes a duplicate the first copy of its message in a mailbox, in the place of one that failed for good. Tells where it
+    /// stands now: one that was given up may be there, and so may this one.
+    pub async fn promote(
+        &self,
+        mailbox: &MailboxId,
+        identity: Identity,
+        item: ItemNo,
+    ) -> Result<DeliveryState, LedgerError> {
+        let mut transaction = self.begin().await?;
+        let failed = sqlx::query(
+            "UPDATE deliveries SET first = 0 WHERE first = 1 AND mailbox_id = $1 AND identity = $2 AND state = 'failed'
+             RETURNING reason",
+        )
+        .bind(mailbox.0.clone())
+        .bind(identity.0.as_bytes().to_vec())
+        .fetch_all(&mut *transaction)
+        .await?;
+        let reasons: Vec<Option<String>> =
+            failed.iter().map(|row| sql::get(row, "reason")).collect::<Result<_, _>>()?;
+        let may_be_there = reasons.iter().flatten().any(|reason| reason == Reason::MailboxUnavailable.name());
+        sqlx::query(
+            "UPDATE deliveries SET first = 1, state = CASE WHEN state = 'ready' AND $1 = 1 THEN 'unknown' ELSE state END
+             WHERE item_no = $2 AND mailbox_id = $3",
+        )
+        .bind(i64::from(may_be_there))
+        .bind(item.0)
+        .bind(mailbox.0.clone())
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(if may_be_there { DeliveryState::Unknown } else { DeliveryState::Ready })
+    }
+
+    /// Leaves what a run could not send pending for a later one. Rows that are being sent by a process that ended stay as they
+    /// are: they are looked up when they are taken over.
+    pub async fn leave_pending(&self, run: &RunId, detail: &str) -> Result<(), LedgerError> {
+        sqlx::query(
+            "UPDATE deliveries SET state = 'pending', detail = COALESCE(detail, $1) WHERE run_id = $2 AND state = 'ready'",
+        )
+        .bind(detail.to_owned())
+        .bind(run.0.clone())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Fails what was pending for longer than `retry.give_up`: copies that are not sent, or could not be looked up, and
+    /// participants whom the directory did not answer for, in rows of `run` that were made before `before`. A replay looks
+    /// these copies up before it sends them.
+    pub async fn give_up(&self, run: &RunId, before: DateTime<Utc>) -> Result<u64, LedgerError> {
+        let result = query_of(format!(
+            "UPDATE deliveries SET state = 'failed', reason = $3
+             WHERE run_id = $1 AND state IN ('pending', 'unknown') AND created < $2
+               AND (mailbox_id IS NOT NULL OR target LIKE '{PARTICIPANT}%')"
+        ))
+        .bind(run.0.clone())
+        .bind(millis(before))
+        .bind(Reason::MailboxUnavailable.name())
+        .execute(&self.pool)
+        .await?;
+        Ok(result.rows_affected())
+    }
+
+    /// Gives each item of a run that was not prepared before the run ended a pending row of its own, so that the run's
+    /// account holds every item. The next run prepares it and takes the row away.
+    pub async fn account_for_unprepared(&self, run: &RunId, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        sqlx::query(
+            "INSERT INTO deliveries (item_no, target, first, state, detail, run_id, created)
+             SELECT item_no, $3, 1, 'pending', 'the run ended before its turn', $1, $2 FROM items
+             WHERE run_id = $1 AND state = 'staged' ON CONFLICT DO NOTHING",
+        )
+        .bind(run.0.clone())
+        .bind(millis(now))
+        .bind(Target::Item.name())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Makes imported copies of a mailbox copies of unknown outcome, which the next run looks up from `settle_at` on, and sends
+    /// where they are absent. Those whose items are purged from staging stay as they are. Returns how many became unknown.
+    pub async fn doubt_imported(
+        &self,
+        mailbox: &MailboxId,
+        identities: &[Identity],
+        settle_at: DateTime<Utc>,
+    ) -> Result<u64, LedgerError> {
+        let mut transaction = self.begin().await?;
+        let mut doubted = 0;
+        for chunk in identities.chunks(ROWS) {
+            let statement = format!(
+                "UPDATE deliveries SET state = 'unknown', settle_at = $1, holder = NULL
+                 WHERE first = 1 AND mailbox_id = $2 AND identity IN {} AND state IN ('imported', 'partially_imported')
+                   AND NOT EXISTS
+                     (SELECT 1 FROM items JOIN staged_windows ON staged_windows.window_from = items.window_from
+                        AND staged_windows.window_to = items.window_to AND staged_windows.state <> 'kept'
+                      WHERE items.item_no = deliveries.item_no
+                        AND NOT EXISTS (SELECT 1 FROM held_copies WHERE held_copies.item_no = items.item_no))",
+                list_of_placeholders(3, chunk.len())
+            );
+            let mut query = query_of_many(self.dialect, statement).bind(millis(settle_at)).bind(mailbox.0.clone());
+            for identity in chunk {
+                query = query.bind(identity.0.as_bytes().to_vec());
+            }
+            doubted += query.execute(&mut *transaction).await?.rows_affected();
+        }
+        transaction.commit().await?;
+        Ok(doubted)
+    }
+}
+
+async fn claim_copies(
+    transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
+    sender: &Sender,
+    claim: &Claim,
+) -> Result<(), LedgerError> {
+    for chunk in claim.messages.chunks(ROWS) {
+        let messages: Vec<_> = chunk.iter().map(|(no, manifest)| (*no, claim.converter, manifest)).collect();
+        items::insert_messages(transaction, dialect, &messages).await?;
+    }
+    for chunk in claim.items.chunks(ROWS) {
+        let statement = format!(
+            "UPDATE deliveries SET state = 'sending', holder = $1, converter = $2
+             WHERE mailbox_id = $3 AND run_id || '' = $4 AND state IN ('ready', 'unknown') AND item_no IN {}",
+            list_of_placeholders(5, chunk.len())
+        );
+        let mut query = query_of_many(dialect, statement)
+            .bind(sender.holder.0.clone())
+            .bind(claim.converter)
+            .bind(claim.mailbox.0.clone())
+            .bind(sender.run.0.clone());
+        for item in chunk {
+            query = query.bind(item.0);
+        }
+        let changed = query.execute(&mut **transaction).await?.rows_affected();
+        if changed != chunk.len() as u64 {
+            return Err(LedgerError::LeaseLost(format!("mailbox {}", claim.mailbox)));
+        }
+    }
+    Ok(())
+}
+
+async fn settle_chunk(
+    transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
+    sender: &Sender,
+    chunk: &[Outcome],
+) -> Result<(), LedgerError> {
+    const TYPES: [&str; 8] = ["BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT"];
+    let row = |row: usize| {
+        let cast = |(column, of): (usize, &&str)| format!("CAST(${} AS {of})", row * TYPES.len() + column + 1);
+        format!("({})", TYPES.iter().enumerate().map(cast).collect::<Vec<_>>().join(", "))
+    };
+    let rows: Vec<String> = (0..chunk.len()).map(row).collect();
+    let statement = format!(
+        "WITH done (item_no, target, state, reason, detail, attempts, settle_at, remote_id) AS (VALUES {})
+         UPDATE deliveries SET state = done.state, reason = done.reason, detail = done.detail,
+           attempts = deliveries.attempts + done.attempts, settle_at = done.settle_at,
+           remote_id = COALESCE(done.remote_id, deliveries.remote_id), holder = NULL
+         FROM done WHERE deliveries.item_no = done.item_no AND deliveries.target = done.target
+           AND deliveries.run_id || '' = ${} AND (deliveries.holder IS NULL OR deliveries.holder = ${})
+           AND deliveries.{OPEN}",
+        rows.join(", "),
+        chunk.len() * TYPES.len() + 1,
+        chunk.len() * TYPES.len() + 2
+    );
+    let mut query = query_of_many(dialect, dialect.schema(&statement));
+    for outcome in chunk {
+        query = query
+            .bind(outcome.no.0)
+            .bind(Target::Mailbox(outcome.mailbox.clone()).name())
+            .bind(outcome.state.name())
+            .bind(outcome.reason.map(RowReason::name))
+            .bind(outcome.detail.clone())
+            .bind(i64::from(outcome.attempts))
+            .bind(outcome.settle_at.map(millis))
+            .bind(outcome.remote_id.clone());
+    }
+    query.bind(sender.run.0.clone()).bind(sender.holder.0.clone()).execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// Inserts rows; of those for mailboxes, tells which are the first of their message there.
+pub(in crate::ledger) async fn insert(
+    transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
+    run: &RunId,
+    now: DateTime<Utc>,
+    rows: &[(ItemNo, &NewDelivery)],
+) -> Result<HashSet<(ItemNo, Target)>, LedgerError> {
+    let mut first = HashSet::new();
+    for chunk in rows.chunks(ROWS) {
+        first.extend(insert_chunk(transaction, dialect, run, now, chunk, true).await?);
+        let others: Vec<_> =
+            chunk.iter().copied().filter(|(no, row)| !first.contains(&(*no, row.target.clone()))).collect();
+        if !others.is_empty() {
+            insert_chunk(transaction, dialect, run, now, &others, false).await?;
+        }
+    }
+    Ok(first)
+}
+
+async fn insert_chunk(
+    transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
+    run: &RunId,
+    now: DateTime<Utc>,
+    rows: &[(ItemNo, &NewDelivery)],
+    first: bool,
+) -> Result<Vec<(ItemNo, Target)>, LedgerError> {
+    // A conflict is either another capture that is the first copy, or a row of this item that is there already and stays.
+    let statement = format!(
+        "INSERT INTO deliveries (item_no, target, mailbox_id, mailbox, resolved_by, identity, first, state, reason,
+           detail, run_id, created, holder, converter) VALUES {} ON CONFLICT DO NOTHING RETURNING item_no, target",
+        rows_of_placeholders(rows.len(), 14)
+    );
+    let mut query = query_of_many(dialect, statement);
+    for (no, row) in rows {
+        let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();
+        // A duplicate is never on its way, and never there: it waits for the first copy.
+        let state = if first { row.state } else { waiting(row.state) };
+        query = query
+            .bind(no.0)
+            .bind(row.target.name())
+            .bind(mailbox.map(|mailbox| mailbox.id.0.clone()))
+            .bind(mailbox.map(|mailbox| mailbox.address.clone()))
+            .bind(by.map(|by| if by == ResolvedBy::Csv { "csv" } else { "email" }))
+            .bind(row.identity.map(|identity| identity.0.as_bytes().to_vec()))
+            .bind(i64::from(first))
+            .bind(state.name())
+            .bind(row.reason.map(Reason::name))
+            .bind(row.detail.clone())
+            .bind(run.0.clone())
+            .bind(millis(row.since.unwrap_or(now)))
+            .bind(row.holder.as_ref().filter(|_| first).map(|holder| holder.0.clone()))
+            .bind(row.converter);
+    }
+    let rows = query.fetch_all(&mut **transaction).await?;
+    rows.iter().map(|row| Ok((ItemNo(sql::get(row, "item_no")?), Target::read(row)?))).collect()
+}
+
+fn waiting(state: DeliveryState) -> DeliveryState {
+    if matches!(state, DeliveryState::Sending | DeliveryState::Unknown) { DeliveryState::Ready } else { state }
+}
+
+/// Removes rows whose place others take.
+pub(in crate::ledger) async fn remove(
+    transaction: &mut Transaction<'_, Any>,
+    item: ItemNo,
+    targets: &[Target],
+) -> Result<(), LedgerError> {
+    let statement = format!(
+        "DELETE FROM deliveries WHERE item_no = $1 AND state IN ('pending', 'failed') AND target IN {}",
+        list_of_placeholders(2, targets.len())
+    );
+    let mut query = query_of(statement).bind(item.0);
+    for target in targets {
+        query = query.bind(target.name());
+    }
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}

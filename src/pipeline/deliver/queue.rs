@@ -1,0 +1,217 @@
+//! A mailbox's copies in the ledger: claimed and sent, looked up, or compared with the first copy of their message.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+
+use super::outcomes::outcome;
+use super::{Deliverer, Job, LOST, Next, Visit};
+use crate::convert::CONVERTER_VERSION;
+use crate::fault::Fault;
+use crate::ledger::{Claim, DeliveryState, ItemNo, QueueOf};
+use crate::mailbox::ImportError;
+use crate::pipeline::RunError;
+use crate::resolve::Mailbox;
+
+/// Most copies that are claimed at a time where several processes send.
+const MAX_SHARED_BATCH: usize = 16;
+
+/// Duplicates that are compared at a time.
+const DUPLICATES: u32 = 500;
+
+/// What came of looking a copy up.
+enum LookedUp {
+    /// It is there.
+    Found,
+    /// It certainly isn't.
+    Absent(Job),
+    /// Nothing.
+    NoAnswer(ImportError),
+}
+
+impl Deliverer {
+    /// Claims copies that are ready, and sends them.
+    pub(super) async fn send_ready(&self, visit: &mut Visit<'_>) -> Result<Next, RunError> {
+        let mailbox = visit.mailbox;
+        if std::mem::take(&mut visit.has_unrecorded) {
+            self.recorder.flush().await?;
+        }
+        let ledger = &self.pipeline.parts.ledger;
+        let seen = self.scheduler.reports(mailbox);
+        let queue = || ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Ready, ItemNo(0), self.batch());
+        let ready = self.pipeline.retrier.run("reading the queue", queue).await?;
+        if ready.is_empty() {
+            self.scheduler.none_ready(mailbox, seen);
+            return Ok(Next::GoOn);
+        }
+        let taken = self.take_messages(mailbox, ready).await?;
+        visit.has_unrecorded |= taken.has_unreadable;
+        self.claim_and_send(visit, taken.jobs, taken.manifests).await
+    }
+
+    fn batch(&self) -> u32 {
+        let most = self.pipeline.parts.door.limits().batch_messages.max(1);
+        let is_shared = self.is_shared.load(std::sync::atomic::Ordering::Relaxed);
+        u32::try_from(if is_shared { most.min(MAX_SHARED_BATCH) } else { most }).unwrap_or(u32::MAX)
+    }
+
+    /// Records the claim, then sends.
+    async fn claim_and_send(
+        &self,
+        visit: &mut Visit<'_>,
+        jobs: Vec<Job>,
+        mut messages: Vec<(ItemNo, crate::convert::Manifest)>,
+    ) -> Result<Next, RunError> {
+        if jobs.is_empty() {
+            return Ok(Next::GoOn);
+        }
+        let items: Vec<ItemNo> = jobs.iter().map(|job| job.no).collect();
+        messages.retain(|(no, _)| items.contains(no));
+        let mailbox = visit.mailbox.id.clone();
+        self.recorder.claim(Claim { mailbox, items, converter: CONVERTER_VERSION, messages }).await?;
+        self.send(visit, jobs).await
+    }
+
+    /// Looks up copies of unknown outcome, once the mailbox has settled. What is absent is sent again.
+    pub(super) async fn look_up(&self, visit: &mut Visit<'_>) -> Result<Next, RunError> {
+        self.recorder.flush().await?;
+        let mailbox = visit.mailbox;
+        let pipeline = &self.pipeline;
+        let mut after = ItemNo(0);
+        loop {
+            let ledger = &pipeline.parts.ledger;
+            let unknown = ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Unknown, after, self.batch()).await?;
+            let Some(settled) = unknown.iter().map(|delivery| delivery.settle_at).max() else { return Ok(Next::GoOn) };
+            self.wait_until_settled(visit, settled).await;
+            if pipeline.stop.is_cancelled() {
+                // An "absent" would be believed too early.
+                return Ok(Next::GoOn);
+            }
+            let taken = self.take_messages(mailbox, unknown).await?;
+            after = taken.last;
+            let ids: Vec<_> = taken.jobs.iter().map(|job| job.converted.message.mail.message_id.clone()).collect();
+            let not_there = match pipeline.parts.door.absent(mailbox, &ids).await {
+                Ok(not_there) => not_there,
+                Err(error) => return Ok(self.look_up_later(mailbox, error)),
+            };
+            let (mut absent, jobs): (Vec<_>, Vec<_>) =
+                taken.jobs.into_iter().partition(|job| not_there.contains(&job.converted.message.mail.message_id));
+            let mut trouble = None;
+            for job in jobs {
+                if pipeline.stop.is_cancelled() {
+                    return Ok(Next::GoOn);
+                }
+                match self.look_up_one(visit, job).await {
+                    LookedUp::Absent(job) => absent.push(job),
+                    // One copy's own trouble: it stays unknown, and is no obstacle to the others.
+                    LookedUp::Found | LookedUp::NoAnswer(ImportError::Unexpected(_) | ImportError::Rejected(_)) => {}
+                    LookedUp::NoAnswer(error) => {
+                        trouble = Some(error);
+                        break;
+                    }
+                }
+            }
+            let absent = self.without_lost(visit, absent).await;
+            match self.claim_and_send(visit, absent, taken.manifests).await? {
+                Next::GoOn => {}
+                next => {
+                    self.scheduler.add_look_ups(mailbox);
+                    return Ok(next);
+                }
+            }
+            if let Some(error) = trouble {
+                return Ok(self.look_up_later(mailbox, error));
+            }
+        }
+    }
+
+    /// When a copy that was just sent, or may have been, has settled.
+    pub(super) fn settled_at(&self) -> DateTime<Utc> {
+        let settle = chrono::Duration::from_std(self.pipeline.parts.door.settle()).unwrap_or_default();
+        self.pipeline.now() + settle
+    }
+
+    /// An "absent" is believed from `settled` on. A time further away than the door ever needs was noted by a wrong clock.
+    async fn wait_until_settled(&self, visit: &mut Visit<'_>, settled: Option<DateTime<Utc>>) {
+        let settled = settled.map(|settled| settled.min(self.settled_at()));
+        if let Some(settled) = settled.filter(|settled| *settled > self.pipeline.now()) {
+            self.wait(visit, self.pipeline.parts.clock.sleep_until(settled)).await;
+        }
+    }
+
+    /// Looks one copy up. Without an answer it stays unknown, and is looked up again.
+    async fn look_up_one(&self, visit: &mut Visit<'_>, job: Job) -> LookedUp {
+        let mailbox = visit.mailbox;
+        match self.pipeline.parts.door.recover(mailbox, &job.converted.message, &self.permit()).await {
+            Ok(Some(remote)) => {
+                tracing::info!(event = "copy_found", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome is there");
+                visit.succeeded();
+                self.imported(mailbox, &job, remote, 0).await;
+                LookedUp::Found
+            }
+            Ok(None) => LookedUp::Absent(job),
+            Err(ImportError::Incomplete { remote, detail }) => {
+                visit.succeeded();
+                self.imported_without(mailbox, &job, remote, detail, 0).await;
+                LookedUp::Found
+            }
+            Err(error) => {
+                tracing::warn!(event = "look_up_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy could not be looked up; it stays unknown");
+                LookedUp::NoAnswer(error)
+            }
+        }
+    }
+
+    /// Leaves absent copies pending that were lost too often to be sent in this run again; returns the others.
+    async fn without_lost(&self, visit: &mut Visit<'_>, absent: Vec<Job>) -> Vec<Job> {
+        let is_lost = |job: &Job| visit.lost.get(&job.no).is_some_and(|times| *times >= LOST);
+        let (lost, others) = absent.into_iter().partition(is_lost);
+        let detail = "it was sent several times, and is not there; see the log";
+        self.unsent(visit.mailbox, lost, DeliveryState::Pending, detail).await;
+        others
+    }
+
+    /// A mailbox that doesn't answer is asked again after a pause; one that refuses to is left alone.
+    fn look_up_later(&self, mailbox: &Mailbox, error: ImportError) -> Next {
+        let after = match Fault::from(&error) {
+            Fault::Retry { after } => after,
+            Fault::LookUp => None,
+            Fault::Hold | Fault::Reject(_) | Fault::Fatal => return Next::LeaveIt,
+        };
+        self.scheduler.add_look_ups(mailbox);
+        Next::TryLater(after, error)
+    }
+
+    /// Skips the captures of messages that the mailbox has from another capture.
+    pub(super) async fn compare_duplicates(&self, mailbox: &Mailbox) -> Result<Next, RunError> {
+        let ledger = &self.pipeline.parts.ledger;
+        self.recorder.flush().await?;
+        let mut after = ItemNo(0);
+        loop {
+            let waiting = ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Duplicates, after, DUPLICATES).await?;
+            let Some(last) = waiting.last() else { return Ok(Next::GoOn) };
+            after = last.no;
+            let identities: Vec<_> = waiting.iter().map(|delivery| delivery.identity).collect();
+            let mut first: HashMap<_, _> = ledger.first_copies(&mailbox.id, &identities).await?.into_iter().collect();
+            for delivery in &waiting {
+                match first.get(&delivery.identity) {
+                    Some(DeliveryState::Imported | DeliveryState::PartiallyImported) => {
+                        let skipped = outcome(delivery.no, mailbox, DeliveryState::SkippedDuplicate, 0);
+                        self.recorder.record(skipped).await;
+                    }
+                    // The first capture can't be delivered: this one takes its place, and those after it wait for this one.
+                    Some(DeliveryState::Failed) | None => {
+                        let state = ledger.promote(&mailbox.id, delivery.identity, delivery.no).await?;
+                        first.insert(delivery.identity, state);
+                        self.scheduler.add_ready(mailbox, 1);
+                        self.scheduler.add_look_ups(mailbox);
+                        self.scheduler.add_duplicates(mailbox);
+                    }
+                    // It waits with the first one.
+                    Some(_) => {}
+                }
+            }
+            self.recorder.flush().await?;
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! A worker's turn at its mailbox.
+
+use std::sync::atomic::Ordering;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Deliverer, Next, Visit, WORTH_LEAVING};
+use crate::ledger::Lease;
+use crate::pipeline::RunError;
+use crate::pipeline::scheduler::Work;
+use crate::resolve::Mailbox;
+
+impl Deliverer {
+    /// Leases a mailbox, works on it until nothing is left or its turn is over, and gives it back.
+    pub(super) async fn work(&self, mailbox: &Mailbox, place: OwnedSemaphorePermit) -> Result<(), RunError> {
+        if !self.lease(mailbox).await? {
+            self.is_shared.store(true, Ordering::Relaxed);
+            self.scheduler.leave_to_others(mailbox);
+            return Ok(());
+        }
+        let mut visit = Visit::new(mailbox, self.pipeline.settings.retry, place);
+        self.use_turn(&mut visit).await?;
+        if self.is_shared.load(Ordering::Relaxed) && !self.pipeline.stop.is_cancelled() {
+            // What it has sent is recorded before another process can see the mailbox.
+            self.recorder.flush().await?;
+            self.pipeline.release_mailbox(&self.leases, &mailbox.id).await?;
+        }
+        self.scheduler.end(mailbox);
+        Ok(())
+    }
+
+    /// False where another process has the mailbox. The leader takes over what a follower that is gone was sending to it.
+    async fn lease(&self, mailbox: &Mailbox) -> Result<bool, RunError> {
+        let wanted = Lease::Mailbox(mailbox.id.clone());
+        if self.leases.holds(&wanted) {
+            return Ok(true);
+        }
+        if !self.pipeline.take_leases(&self.leases, &[wanted]).await?.contains(&true) {
+            return Ok(false);
+        }
+        if !self.sender.helps && self.is_shared.load(Ordering::Relaxed) {
+            let (ledger, now, mailboxes) = (&self.pipeline.parts.ledger, self.pipeline.now(), [mailbox.id.clone()]);
+            let take_over = || ledger.take_over(&self.sender, &mailboxes, now, self.settled_at());
+            if self.pipeline.retrier.run("taking copies over", take_over).await? > 0 {
+                self.scheduler.add_look_ups(mailbox);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Works until nothing is left, the program stops, or others wait.
+    async fn use_turn(&self, visit: &mut Visit<'_>) -> Result<(), RunError> {
+        let mailbox = visit.mailbox;
+        loop {
+            if self.pipeline.stop.is_cancelled() {
+                return Ok(());
+            }
+            if let Some(open) = self.pipeline.parts.door.closed_until(mailbox)
+                && open > self.pipeline.now() + WORTH_LEAVING
+                && self.scheduler.has_work(mailbox)
+            {
+                self.wait(visit, self.pipeline.parts.clock.sleep_until(open)).await;
+                continue;
+            }
+            let next = match self.scheduler.next(mailbox) {
+                Work::Nothing => return Ok(()),
+                Work::Adopt => self.adopt(mailbox).await?,
+                Work::Send => self.send_ready(visit).await?,
+                Work::LookUps => self.look_up(visit).await?,
+                Work::Duplicates => self.compare_duplicates(mailbox).await?,
+            };
+            let leaves_it = match next {
+                Next::GoOn => false,
+                Next::TryLater(after, error) => !self.has_paused(visit, after, &error).await,
+                Next::LeaveIt => true,
+            };
+            if leaves_it {
+                self.leave(mailbox);
+            }
+            if visit.is_carefree() && self.is_shared.load(Ordering::Relaxed) && self.scheduler.is_waited() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the open copies of earlier runs into this one.
+    async fn adopt(&self, mailbox: &Mailbox) -> Result<Next, RunError> {
+        let (ledger, run, mailboxes) = (&self.pipeline.parts.ledger, &self.sender.run, [mailbox.id.clone()]);
+        let adopt = || ledger.adopt_deliveries(run, &mailboxes, self.adopt, self.pipeline.now(), self.settled_at());
+        self.pipeline.retrier.run("taking copies over", adopt).await?;
+        self.scheduler.add_all(mailbox);
+        Ok(Next::GoOn)
+    }
+}

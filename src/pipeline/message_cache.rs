@@ -1,0 +1,211 @@
+//! How much of items' contents is in memory at the same time, and the converted messages that wait there to be sent.
+//!
+//! There is one budget. What doesn't fit is left out, and read back from staging when it is needed. Whoever needs an item
+//! that doesn't fit waits for room, or for the one place beside the budget; whoever has it waits for nobody, so it comes back.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::convert::Message;
+use crate::ledger::{ItemNo, PartialReason};
+
+/// Semaphores count in these units, because their permits are 32 bits.
+const UNIT: u64 = 1024;
+
+/// More than any machine has: a terabyte.
+const MAX_UNITS: u32 = 1 << 30;
+
+/// What a small item takes beside its content: its fields, headers and bodies.
+const OVERHEAD: u64 = 12 * 1024;
+
+/// The budget, unless a single item is larger.
+const DEFAULT_BUDGET: u64 = 32 * 1024 * 1024;
+
+/// A full cache of which nothing was taken for so long holds what other mailboxes wait for: a part of it gives way.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Room for one item's content and message, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Room {
+    #[expect(dead_code, reason = "held for its drop")]
+    permit: Option<OwnedSemaphorePermit>,
+    /// Within the budget. What is beside it must go on to be sent, and is not kept.
+    is_within: bool,
+}
+
+impl Room {
+    /// For what takes next to nothing, and is not kept.
+    pub(super) fn none() -> Self {
+        Self { permit: None, is_within: false }
+    }
+}
+
+/// A message as it is sent, and why it is partial, where it is.
+#[derive(Debug)]
+pub(super) struct Converted {
+    pub(super) message: Arc<Message>,
+    pub(super) partial: Option<(PartialReason, String)>,
+    /// Given back with the message.
+    room: Room,
+}
+
+impl Converted {
+    pub(super) fn new(message: Message, partial: Option<(PartialReason, String)>, room: Room) -> Self {
+        Self { message: Arc::new(message), partial, room }
+    }
+
+    /// Whether it may be kept.
+    pub(super) fn has_room(&self) -> bool {
+        self.room.is_within
+    }
+}
+
+#[derive(Debug, Default)]
+struct Messages {
+    /// Each with how many copies of it are to be sent.
+    by_item: HashMap<ItemNo, (Arc<Converted>, usize)>,
+    /// In the order in which they came; some may be gone.
+    order: VecDeque<ItemNo>,
+    /// How often one was taken.
+    taken: u64,
+}
+
+/// The budget, and the messages.
+#[derive(Debug)]
+pub(super) struct MessageCache {
+    budget: Arc<Semaphore>,
+    /// The place beside the budget, for one item.
+    beside: Arc<Semaphore>,
+    size: u32,
+    messages: Mutex<Messages>,
+    /// A message was taken.
+    changed: Notify,
+}
+
+impl MessageCache {
+    /// A cache that has room for one item of `max_item_size` bytes at least.
+    pub(super) fn new(max_item_size: u64) -> Self {
+        let size = units(DEFAULT_BUDGET.max(need(max_item_size)));
+        Self {
+            budget: Arc::new(Semaphore::new(size as usize)),
+            beside: Arc::new(Semaphore::new(1)),
+            size,
+            messages: Mutex::default(),
+            changed: Notify::new(),
+        }
+    }
+
+    fn messages(&self) -> MutexGuard<'_, Messages> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for an item of `content` bytes, where there is some.
+    pub(super) fn try_room(&self, content: u64) -> Option<Room> {
+        let permit = Arc::clone(&self.budget).try_acquire_many_owned(self.units(content)).ok()?;
+        Some(Room { permit: Some(permit), is_within: true })
+    }
+
+    /// Room for an item of `content` bytes. Whoever asks must not hold any that it gives back only after this.
+    pub(super) async fn room(&self, content: u64) -> Room {
+        let units = self.units(content);
+        loop {
+            if let Some(room) = self.try_room(content) {
+                return room;
+            }
+            // What came last is needed last.
+            if !self.drop_one(VecDeque::pop_back) {
+                break;
+            }
+        }
+        // Nobody closes the semaphores.
+        tokio::select! {
+            biased;
+            permit = Arc::clone(&self.budget).acquire_many_owned(units) => Room { permit: permit.ok(), is_within: true },
+            permit = Arc::clone(&self.beside).acquire_owned() => Room { permit: permit.ok(), is_within: false },
+        }
+    }
+
+    fn units(&self, content: u64) -> u32 {
+        units(need(content)).min(self.size)
+    }
+
+    /// Keeps a message for so many copies.
+    pub(super) fn put(&self, item: ItemNo, message: Converted, copies: usize) {
+        if copies > 0 {
+            let mut messages = self.messages();
+            messages.order.push_back(item);
+            messages.by_item.insert(item, (Arc::new(message), copies));
+        }
+    }
+
+    /// The message of an item, for one copy.
+    pub(super) fn take(&self, item: ItemNo) -> Option<Arc<Converted>> {
+        let mut messages = self.messages();
+        let (message, copies) = messages.by_item.get_mut(&item)?;
+        let message = Arc::clone(message);
+        *copies -= 1;
+        if *copies == 0 {
+            messages.by_item.remove(&item);
+        }
+        messages.taken += 1;
+        if messages.order.len() > 2 * messages.by_item.len() + 64 {
+            let Messages { by_item, order, .. } = &mut *messages;
+            order.retain(|item| by_item.contains_key(item));
+        }
+        drop(messages);
+        self.changed.notify_waiters();
+        Some(message)
+    }
+
+    /// Drops one message, which is read back when it is needed. False where there is none.
+    fn drop_one(&self, next: impl Fn(&mut VecDeque<ItemNo>) -> Option<ItemNo>) -> bool {
+        let mut messages = self.messages();
+        while let Some(item) = next(&mut messages.order) {
+            if messages.by_item.remove(&item).is_some() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Returns when the cache has room for more messages. One that is full and in use is waited for; of one that nobody takes
+    /// from, those that came first give way.
+    pub(super) async fn wait_for_room(&self, clock: &dyn Clock, stop: &CancellationToken) {
+        let is_full = || self.budget.available_permits() < self.size as usize / 4;
+        while is_full() && !stop.is_cancelled() {
+            let changed = self.changed.notified();
+            let (taken, count) = {
+                let messages = self.messages();
+                (messages.taken, messages.by_item.len())
+            };
+            if count == 0 {
+                return;
+            }
+            tokio::select! {
+                () = changed => {}
+                () = stop.cancelled() => {}
+                () = clock.sleep(PATIENCE) => {
+                    if self.messages().taken == taken {
+                        for _ in 0..count.div_ceil(4) {
+                            self.drop_one(VecDeque::pop_front);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The content, and once more in the message's base64.
+fn need(content: u64) -> u64 {
+    OVERHEAD + content + content.div_ceil(2).saturating_mul(3)
+}
+
+fn units(bytes: u64) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(MAX_UNITS).min(MAX_UNITS)
+}

@@ -1,0 +1,273 @@
+//! Which mailboxes have work, and which of them a worker is at. The copies themselves are in the ledger.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::resolve::{Mailbox, MailboxId};
+
+/// One mailbox.
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each set and cleared on its own")]
+struct Entry {
+    mailbox: Mailbox,
+    /// The ledger has open copies of earlier runs for it, which this run takes over.
+    adopt: bool,
+    /// The ledger has copies for it that are ready to be sent.
+    ready: bool,
+    /// How often that was reported.
+    reports: u64,
+    /// How many copies were reported since a worker was at it.
+    copies: u64,
+    /// The ledger has copies for it of unknown outcome.
+    look_ups: bool,
+    /// The ledger has duplicates for it that wait for their first copy.
+    duplicates: bool,
+    /// A worker is at it.
+    working: bool,
+    /// Another process leases it.
+    elsewhere: bool,
+    /// This run tries it no more.
+    given_up: bool,
+    /// When it began to wait, as a number.
+    turn: u64,
+    /// Where it stands in the line, while it waits for a worker.
+    place: Option<Place>,
+}
+
+impl Entry {
+    fn new(mailbox: Mailbox) -> Self {
+        Self {
+            mailbox,
+            adopt: false,
+            ready: false,
+            reports: 0,
+            copies: 0,
+            look_ups: false,
+            duplicates: false,
+            working: false,
+            elsewhere: false,
+            given_up: false,
+            turn: 0,
+            place: None,
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        !self.given_up && !self.elsewhere && (self.adopt || self.ready || self.look_ups || self.duplicates)
+    }
+
+    fn add_ready(&mut self, copies: u64) {
+        self.ready = true;
+        self.reports += 1;
+        self.copies = self.copies.saturating_add(copies);
+    }
+}
+
+/// A place in the line of mailboxes that wait for a worker: those with the most copies go first, then those that came first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    copies: u64,
+    first: Reverse<u64>,
+}
+
+/// What a worker does next for its mailbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Take over what earlier runs left open.
+    Adopt,
+    /// Claim copies, and send them.
+    Send,
+    /// Look up copies of unknown outcome.
+    LookUps,
+    /// Compare duplicates with their first copies.
+    Duplicates,
+    /// Nothing is left.
+    Nothing,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    by_mailbox: HashMap<MailboxId, Entry>,
+    /// The mailboxes that have work and no worker.
+    waiting: BTreeMap<Place, Mailbox>,
+    turns: u64,
+}
+
+/// All mailboxes of a run.
+#[derive(Debug, Default)]
+pub(super) struct Scheduler {
+    line: Mutex<Line>,
+    /// A mailbox began to wait for a worker, or a worker ended or gave its place back.
+    changed: Notify,
+}
+
+impl Scheduler {
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<T>(&self, mailbox: &Mailbox, change: impl FnOnce(&mut Entry) -> T) -> T {
+        let mut line = self.line();
+        let Line { by_mailbox, waiting, turns } = &mut *line;
+        let entry = by_mailbox.entry(mailbox.id.clone()).or_insert_with(|| Entry::new(mailbox.clone()));
+        let (was_working, had_place) = (entry.working, entry.place.is_some());
+        let result = change(entry);
+        let waits = !entry.working && entry.has_work();
+        if waits && !had_place {
+            *turns += 1;
+            entry.turn = *turns;
+        }
+        let place = waits.then_some(Place { copies: entry.copies, first: Reverse(entry.turn) });
+        if place != entry.place {
+            if let Some(left) = std::mem::replace(&mut entry.place, place) {
+                waiting.remove(&left);
+            }
+            if let Some(place) = place {
+                waiting.insert(place, entry.mailbox.clone());
+            }
+        }
+        let has_changed = waits && !had_place || was_working && !entry.working;
+        drop(line);
+        if has_changed {
+            self.changed.notify_waiters();
+        }
+        result
+    }
+
+    /// The ledger has `copies` more copies for the mailbox that are ready to be sent.
+    pub(super) fn add_ready(&self, mailbox: &Mailbox, copies: u64) {
+        self.with(mailbox, |entry| {
+            entry.add_ready(copies);
+            if entry.mailbox.address != mailbox.address {
+                // It was renamed since it was recorded.
+                entry.mailbox = mailbox.clone();
+            }
+        });
+    }
+
+    /// The ledger has copies of unknown outcome for the mailbox.
+    pub(super) fn add_look_ups(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |entry| entry.look_ups = true);
+    }
+
+    /// The ledger has duplicates for the mailbox.
+    pub(super) fn add_duplicates(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |entry| entry.duplicates = true);
+    }
+
+    /// The ledger may have anything for the mailbox.
+    pub(super) fn add_all(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |entry| {
+            entry.add_ready(0);
+            (entry.look_ups, entry.duplicates) = (true, true);
+        });
+    }
+
+    /// The ledger has open copies of earlier runs for the mailbox, to be taken over.
+    pub(super) fn add_adoption(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |entry| entry.adopt = true);
+    }
+
+    /// How often ready copies were reported, to be given to [`Self::none_ready`].
+    pub(super) fn reports(&self, mailbox: &Mailbox) -> u64 {
+        self.with(mailbox, |entry| entry.reports)
+    }
+
+    /// The ledger had no ready copies for the mailbox, and none were reported since `seen`.
+    pub(super) fn none_ready(&self, mailbox: &Mailbox, seen: u64) {
+        self.with(mailbox, |entry| {
+            entry.ready = entry.reports != seen;
+            entry.copies = if entry.ready { entry.copies } else { 0 };
+        });
+    }
+
+    /// This run tries the mailbox no more.
+    pub(super) fn give_up(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |entry| entry.given_up = true);
+    }
+
+    /// Another process leases the mailbox: it has no work for this one until it is [brought back](Self::bring_back).
+    pub(super) fn leave_to_others(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |entry| (entry.working, entry.elsewhere) = (false, true));
+    }
+
+    /// The mailboxes that other processes lease.
+    pub(super) fn elsewhere(&self) -> Vec<Mailbox> {
+        let line = self.line();
+        line.by_mailbox.values().filter(|entry| entry.elsewhere).map(|entry| entry.mailbox.clone()).collect()
+    }
+
+    /// A mailbox that another process leased is free.
+    pub(super) fn bring_back(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |entry| entry.elsewhere = false);
+        self.add_all(mailbox);
+    }
+
+    /// The mailbox that waits for a worker with the most copies; it is marked as worked on.
+    pub(super) fn claim(&self) -> Option<Mailbox> {
+        let mut line = self.line();
+        let (_, mailbox) = line.waiting.pop_last()?;
+        if let Some(entry) = line.by_mailbox.get_mut(&mailbox.id) {
+            (entry.working, entry.place) = (true, None);
+        }
+        Some(mailbox)
+    }
+
+    /// The next work for a mailbox.
+    pub(super) fn next(&self, mailbox: &Mailbox) -> Work {
+        self.with(mailbox, |entry| {
+            if !entry.has_work() {
+                Work::Nothing
+            } else if std::mem::take(&mut entry.adopt) {
+                Work::Adopt
+            } else if entry.ready {
+                Work::Send
+            } else if std::mem::take(&mut entry.look_ups) {
+                Work::LookUps
+            } else {
+                entry.duplicates = false;
+                Work::Duplicates
+            }
+        })
+    }
+
+    /// A worker leaves its mailbox, which goes to the end of the line where it has work.
+    pub(super) fn end(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |entry| entry.working = false);
+    }
+
+    /// A worker gave its place back, or took one.
+    pub(super) fn place_freed(&self) {
+        self.changed.notify_waiters();
+    }
+
+    /// Whether a mailbox has work.
+    pub(super) fn has_work(&self, mailbox: &Mailbox) -> bool {
+        self.line().by_mailbox.get(&mailbox.id).is_some_and(Entry::has_work)
+    }
+
+    /// Whether mailboxes wait for a worker.
+    pub(super) fn is_waited(&self) -> bool {
+        !self.line().waiting.is_empty()
+    }
+
+    /// Whether no mailbox has work or a worker.
+    pub(super) fn is_idle(&self) -> bool {
+        self.line().by_mailbox.values().all(|entry| !entry.working && !entry.has_work())
+    }
+
+    /// Takes out the mailboxes that have no work and no worker, except those that were given up.
+    pub(super) fn take_idle(&self) -> Vec<MailboxId> {
+        let mut line = self.line();
+        let idle = line.by_mailbox.extract_if(|_, entry| !entry.working && !entry.has_work() && !entry.given_up);
+        idle.map(|(id, _)| id).collect()
+    }
+
+    /// Returns when a mailbox begins to wait for a worker, or one ends or gives its place back.
+    pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
+        self.changed.notified()
+    }
+}
