@@ -62,7 +62,7 @@ fn open(gate: &Semaphore) {
 
 /// A helper's process, with mailboxes of its own; they stand for what it sent.
 fn helper(world: &World) -> (Pipeline, Arc<ScriptedDoor>) {
-    let door = Arc::new(ScriptedDoor::new(&world.clock, FEW));
+    let door = Arc::new(ScriptedDoor::new(&world.clock, ONE_PLACE));
     (world.pipeline_at(Arc::<ScriptedDoor>::clone(&door), Holder::new(), CancellationToken::new()), door)
 }
 
@@ -109,12 +109,18 @@ fn is_complete(finished: &RunFinished) {
 async fn a_helper_sends_its_share_on_the_account_of_the_run() {
     let (world, gate) = gated_world().await;
     let (helper, theirs) = helper(&world);
+    world.door.shut();
+    theirs.shut();
     let leading = world.run_until(CancellationToken::new(), Order::Regular);
     let help = async {
         let run = run_to_help(&world.ledger, &world).await;
         let opening = async {
             until_helped(&world, &run).await;
             open(&gate);
+            // Neither goes on before the other is at a mailbox too.
+            tokio::join!(world.door.until_asked(), theirs.until_asked());
+            world.door.reopen();
+            theirs.reopen();
         };
         tokio::join!(helper.help(run.clone()), opening).0
     };
