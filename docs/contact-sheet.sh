@@ -28,7 +28,7 @@ def page(name):
         if part["Content-ID"]:
             data = base64.b64encode(part.get_payload(decode=True)).decode()
             body = body.replace("cid:" + part["Content-ID"].strip("<>"), f"data:{part.get_content_type()};base64,{data}")
-    return body.replace("<!DOCTYPE html><meta charset=utf-8>", "").replace(":root{", ":host{", 1).replace("body,td{", ":host,td{", 1)
+    return body.replace("<!DOCTYPE html>", "").replace(":root{", ":host{", 1).replace("body,td{", ":host,td{", 1)
 
 
 names = sys.argv[2:]

@@ -7,16 +7,16 @@
 
 use askama::Template;
 
-use self::markup::{Barred, FirstLines, Lines, Value, direction};
+use self::markup::{Barred, FirstLines, Isolated, Lines, Value, direction};
 use super::attachment::{Content, File};
 use super::people::{People, display_text};
 use super::said::{Opening, Said};
 use super::section::{Fact, Look, Passage, PeopleList, Section, bytes, utc};
 use super::{details, kind, picture};
-use crate::item::{Chat, Direction, ImpossibleTime, Item, Kind};
-use crate::output_text::name;
+use crate::item::{Chat, ImpossibleTime, Item, Kind};
 
 mod markup;
+mod particulars;
 
 /// What a message says.
 pub(super) struct Body {
@@ -30,8 +30,10 @@ pub(super) struct Body {
     /// What the item is about besides what was said: a call, an event, a place, a contact card.
     sections: Vec<Section>,
     files: Vec<FileRow>,
-    /// The details, and what follows them.
+    /// Where it was said, and what is known of it besides.
     facts: Vec<Fact>,
+    /// How it came into the archive: for the HTML alone. The plain text never goes without the header, which has the ids too.
+    provenance: Vec<Fact>,
     references: Vec<Section>,
     people: Vec<PeopleList>,
 }
@@ -80,7 +82,8 @@ impl Body {
             notices: notices(item, files, subject),
             sections: details::contents(item, people, files, &mut lists),
             files: files.iter().map(file_row).collect(),
-            facts: particulars(item, people, &mut lists),
+            facts: particulars::of(item, people, &mut lists),
+            provenance: particulars::provenance(item, people),
             references: details::references(item, people),
             people: lists,
         }
@@ -100,17 +103,44 @@ impl Body {
 
     /// What a list of messages shows of this one: the beginning of what was said.
     fn preview(&self) -> Option<String> {
-        const CHARACTERS: usize = 100;
+        const CHARACTERS: usize = 60;
         let (_, text) = self.opening()?;
         let beginning: String = text.chars().take(CHARACTERS * 4).collect();
-        Some(display_text(&beginning, CHARACTERS)).filter(|preview| !preview.is_empty())
+        // Whoever shows it says himself where it is cut.
+        let shown = display_text(&beginning, CHARACTERS);
+        Some(shown.trim_end_matches('…').to_owned()).filter(|preview| !preview.is_empty())
+    }
+
+    /// Whether there may be a word in it that is wider than a telephone.
+    fn has_long_words(&self) -> bool {
+        const LONG: usize = 30;
+        let is_long = |text: &str| text.split_ascii_whitespace().any(|word| word.len() > LONG);
+        let sections = self.sections.iter().chain(&self.references);
+        let facts = sections.clone().flat_map(|section| &section.facts).chain(&self.facts).chain(&self.provenance);
+        let passages = self.said.iter().chain(sections.flat_map(|section| &section.passages));
+        let mut texts = facts.map(|fact| &fact.value).chain(passages.map(|passage| &passage.text));
+        !self.files.is_empty() || is_long(&self.from) || texts.any(|text| is_long(text))
+    }
+
+    /// Whether there is a table of rows in it.
+    fn has_rows(&self) -> bool {
+        let mut sections = self.sections.iter().chain(&self.references);
+        !self.files.is_empty() || sections.any(|section| !section.facts.is_empty())
+    }
+
+    /// Whether there is a text beside a bar in it.
+    fn has_bars(&self) -> bool {
+        let sections = self.sections.iter().chain(&self.references).flat_map(|section| &section.passages);
+        let is_barred = |passage: &Passage| matches!(passage.look, Look::Old | Look::Quote);
+        !self.notices.is_empty() || self.said.iter().chain(sections).any(is_barred)
     }
 
     /// What it says besides the item's own text and its header's fields, value by value.
     pub(super) fn remarks(self) -> impl Iterator<Item = (String, String)> {
         let labelled = ["Thread name", "Message status"];
         let facts = self.facts.into_iter().filter(move |fact| labelled.contains(&fact.label.as_ref()));
-        let facts = facts.map(|fact| (fact.label.into_owned(), fact.value));
+        let archived = self.provenance.into_iter().filter(|fact| fact.label == "Archived");
+        let facts = facts.chain(archived).map(|fact| (fact.label.into_owned(), fact.value));
         let notices = self.notices.into_iter().map(|notice| ("Note".to_owned(), notice));
         let said = self.said.into_iter().filter(|passage| !passage.label.is_empty());
         let said = said.map(|passage| (passage.label.into_owned(), passage.text));
@@ -160,8 +190,8 @@ fn addressee(item: &Item, people: &People<'_>) -> Option<String> {
     }
     if item.chat != Chat::Direct {
         return Some(match item.recipients.len() {
-            0 => chat(item),
-            count => format!("{} of {count} recipients", chat_name(item)),
+            0 => particulars::chat(item),
+            count => format!("{} of {count} recipients", particulars::chat_name(item)),
         });
     }
     let mut names: Vec<String> = item.recipients.iter().take(NAMED).map(|recipient| people.label(recipient)).collect();
@@ -172,74 +202,6 @@ fn addressee(item: &Item, people: &People<'_>) -> Option<String> {
     }
     let last = names.pop()?;
     Some(if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) })
-}
-
-/// The details: where, and how it came into the archive.
-fn particulars(item: &Item, people: &People<'_>, lists: &mut Vec<PeopleList>) -> Vec<Fact> {
-    const NAMED_ABOVE: usize = 3;
-    let mut facts = Vec::with_capacity(8);
-    if item.chat != Chat::Direct || item.kind == Kind::StatusPost {
-        facts.push(Fact::new("Chat", chat(item)));
-    }
-    if item.chat != Chat::Direct || item.kind == Kind::StatusPost || item.recipients.len() > NAMED_ABOVE {
-        let recipients = item.recipients.iter().map(|recipient| people.label(recipient)).collect();
-        facts.extend(PeopleList::fold("To", recipients, lists).map(|to| Fact::new("To", to)));
-    }
-    if let Some(received) = item.received {
-        facts.push(Fact::new("Archived", utc(received)));
-    }
-    let owner = item.owner.as_ref().map(|owner| match item.direction {
-        Some(Direction::In) => format!("{} (received it)", people.label(owner)),
-        Some(Direction::Out) => format!("{} (sent it)", people.label(owner)),
-        None => people.label(owner),
-    });
-    facts.extend(owner.map(|owner| Fact::new("Owner", owner)));
-    facts.push(Fact::new("Captured by", display_text(item.product.name(), 200)));
-    facts.push(Fact::new("WhatsApp message id", display_text(&item.message_id, 1000)));
-    facts.push(Fact::new("Archive item", item.id.to_string()));
-    facts.extend(item.thread_id.as_deref().map(|thread| Fact::new("Thread", display_text(thread, 1000))));
-    facts.extend(thread_name(item).map(|name| Fact::new("Thread name", name)));
-    facts.extend(message_status(item).map(|status| Fact::new("Message status", status)));
-    facts
-}
-
-fn thread_name(item: &Item) -> Option<String> {
-    item.thread_name.as_deref().map(|name| display_text(name, 500))
-}
-
-/// `NA` is TeleMessage's word for none.
-fn message_status(item: &Item) -> Option<String> {
-    item.message_status.as_deref().filter(|status| *status != "NA").map(|status| display_text(status, 200))
-}
-
-/// A group or list by name, with its id.
-fn chat(item: &Item) -> String {
-    if item.kind == Kind::StatusPost {
-        return kind::STATUS_CHAT.to_owned();
-    }
-    let kind = kind::chat(&item.chat);
-    let id = chat_id(item);
-    match (own_chat_name(item), id) {
-        (Some(name), Some(id)) => format!("{name} ({kind}, {id})"),
-        (Some(one), None) | (None, Some(one)) => format!("{one} ({kind})"),
-        (None, None) => kind.to_owned(),
-    }
-}
-
-fn chat_id(item: &Item) -> Option<String> {
-    let chat = item.chat.name()?;
-    chat.id.as_deref().or(chat.data_id.as_deref()).and_then(|id| name(id, 500))
-}
-
-fn own_chat_name(item: &Item) -> Option<String> {
-    item.chat.name()?.name.as_deref().and_then(|own| name(own, 500))
-}
-
-/// The same for the line that says to whom: `Desk (group)`.
-fn chat_name(item: &Item) -> String {
-    let kind = kind::chat(&item.chat);
-    let name = own_chat_name(item).or_else(|| chat_id(item));
-    name.map_or_else(|| format!("a {kind}"), |name| format!("{name}, a {kind}"))
 }
 
 fn notices(item: &Item, files: &[File<'_>], subject: &str) -> Vec<String> {

@@ -2,13 +2,11 @@
 //!
 //! Their order matters: Microsoft Graph takes five headers with a message, and they are the first five. Those are the
 //! facts that stand nowhere else in what Graph stores as properties: what the item is, WhatsApp's id and thread, whose
-//! archive it came from, and the item's number. Product, direction and receiving time are in the body too; the converter
-//! version is recorded with each copy.
-
-use chrono::SecondsFormat;
+//! archive it came from, and the item's number. Product and direction are in the body too. The receiving time is in the body
+//! alone, and the converter version is recorded with each copy.
 
 use super::people::{display_text, number_or_value};
-use super::{CONVERTER_VERSION, MissingAttachment, kind};
+use super::{MissingAttachment, kind};
 use crate::item::{Direction, ImpossibleTime, Item, Product};
 
 const VALUE_CHARACTERS: usize = 500;
@@ -16,7 +14,6 @@ const VALUE_CHARACTERS: usize = 500;
 /// The headers of an item's message, the most important first.
 pub(super) fn of(item: &Item, missing: &[MissingAttachment]) -> Vec<(&'static str, String)> {
     let owner = item.owner.as_ref().map(number_or_value);
-    let received = item.received.map(|received| received.to_rfc3339_opts(SecondsFormat::Millis, true));
     let substituted = item.time.substituted.as_ref().map(|own| {
         let own = match own {
             ImpossibleTime::Missing => "missing".to_owned(),
@@ -35,8 +32,6 @@ pub(super) fn of(item: &Item, missing: &[MissingAttachment]) -> Vec<(&'static st
         ("X-WhatsApp-Archiver-Owner", owner),
         ("X-WhatsApp-Archiver-Product", product(&item.product)),
         ("X-WhatsApp-Archiver-Direction", item.direction.map(direction)),
-        ("X-WhatsApp-Archiver-Received", received),
-        ("X-WhatsApp-Archiver-Converter", Some(CONVERTER_VERSION.to_owned())),
         ("X-WhatsApp-Archiver-Time-Substituted", substituted),
         ("X-WhatsApp-Archiver-Partial", partial),
     ];

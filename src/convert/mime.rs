@@ -75,10 +75,7 @@ fn encoded_words(ascii: &str) -> String {
 /// `mixed` around `related` around `alternative`, each only where there is something to put in it.
 fn body(mail: &Mail) -> MimePart<'_> {
     let boundary = Boundary::of(mail);
-    let texts = vec![
-        MimePart::new("text/plain", BodyPart::Text(crlf(&mail.text))),
-        MimePart::new("text/html", BodyPart::Text(crlf(&mail.html))),
-    ];
+    let texts = vec![text("plain", &mail.text), text("html", &mail.html)];
     let mut whole = multipart("alternative", &boundary, texts);
     let (inline, attached): (Vec<_>, Vec<_>) = mail.attachments.iter().partition(|file| file.content_id.is_some());
     if !inline.is_empty() {
@@ -138,6 +135,26 @@ fn name_parameter(name: &str) -> Cow<'_, str> {
     words.iter().map(|word| format!("=?utf-8?B?{}?=", BASE64.encode(word))).collect::<Vec<_>>().join(" ").into()
 }
 
+/// A text: as it is where any mail system carries it so, which is shorter by its encoding's header and marks; else encoded. ASCII
+/// is what a text is in that names no character set (RFC 2046, 4.1.2).
+fn text<'x>(subtype: &str, text: &'x str) -> MimePart<'x> {
+    if !goes_as_it_is(text) {
+        return MimePart::new(ContentType::new(format!("text/{subtype}")), BodyPart::Text(crlf(text)));
+    }
+    // A part without headers is written as it is, so its own stand in its content.
+    let head = format!("Content-Type: text/{subtype}\r\n\r\n");
+    MimePart::raw(BodyPart::Text(Cow::Owned(head + &text.replace('\n', "\r\n"))))
+}
+
+/// Whether a text may be written without an encoding (RFC 2045, 2.7): ASCII in lines within the limit, with nothing in it that
+/// some mail system changes, which are blanks at the end of a line and `From ` at its begin.
+fn goes_as_it_is(text: &str) -> bool {
+    const LONGEST: usize = 990;
+    let is_plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\n');
+    let is_kept = |line: &str| line.len() <= LONGEST && !line.ends_with(' ') && !line.starts_with("From ");
+    text.bytes().all(is_plain) && text.split('\n').all(is_kept)
+}
+
 /// The text so that it goes out with the line ends of MIME's canonical form (RFC 2046, 4.1.1). `mail-builder` writes CRLF
 /// itself but in base64, which it takes where quoted-printable would be longer: never for text that is nearly all
 /// printable ASCII. Most text is, and is not copied.
@@ -155,24 +172,23 @@ fn count_to_escape(text: &str) -> usize {
     text.as_bytes().chunks(PIECE).map(|piece| usize::from(count(piece))).sum()
 }
 
-/// The boundaries' common stem: derived from the message, and not in any part that goes unencoded.
+/// The boundaries' common stem, which is in no part that goes unencoded.
 struct Boundary(String);
 
 impl Boundary {
     /// `=_` is in neither quoted-printable nor base64 (RFC 2045, 6.7); only unencoded text can hold it. A line of such text
-    /// that looks like a boundary of ours gets a stem that it doesn't hold.
+    /// that looks like a boundary of ours gets a stem that it doesn't hold, made of the message's digest: nobody can write a
+    /// text for which the search goes on and on.
     fn of(mail: &Mail) -> Self {
         const MARK: &str = "\n--=_";
-        const STEM_DIGITS: usize = 12;
-        let local = mail.message_id.as_str().split('@').next().unwrap_or_default();
-        let local = local.get(..STEM_DIGITS).unwrap_or(local);
-        let mut stem = format!("=_{local}");
+        let mut stem = "=_".to_owned();
         let enclosed = mail.attachments.iter().filter(|file| file.content_type == RFC822);
         let unencoded: Vec<&str> = [mail.text.as_str(), mail.html.as_str()]
             .into_iter()
             .chain(enclosed.filter_map(|file| std::str::from_utf8(&file.bytes).ok()))
             .filter(|text| text.contains(MARK) || text.starts_with("--=_"))
             .collect();
+        let local = mail.message_id.local_part();
         let mut number = 0_u32;
         while unencoded.iter().any(|text| text.contains(&stem)) {
             number += 1;
@@ -183,7 +199,8 @@ impl Boundary {
 
     /// The boundary of one `multipart`: none is the beginning of another.
     fn for_level(&self, subtype: &str) -> String {
-        format!("{}_{subtype}", self.0)
+        let level: String = subtype.chars().take(1).collect();
+        format!("{}{level}", self.0)
     }
 }
 
@@ -242,16 +259,19 @@ mod tests {
         let plain = String::from_utf8_lossy(&plain).into_owned();
         let (_, from_boundary) = plain.split_once("boundary=\"").unwrap();
         let (boundary, _) = from_boundary.split_once('"').unwrap();
-        let stem = boundary.strip_suffix("_mixed").unwrap();
-        let forged = format!("x\n--{boundary}--\n--{stem}_alternative--\n--{stem}.1_mixed--\n");
-        let enclosed = format!("A: b\r\n\r\n--{stem}.2_mixed--\r\n").into_bytes().leak();
-        let mail = mail(&forged, enclosed);
+        assert_eq!(boundary, "=_m");
+        let mut mail = mail("x", b"A: b\r\n\r\nc\r\n");
+        let local = mail.message_id.local_part().to_owned();
+        let forged = format!("x\n--=_m--\n--=_a--\n--=_{local}.1m--\n");
+        let enclosed: &'static [u8] = format!("A: b\r\n\r\n--=_{local}.2m--\r\n").into_bytes().leak();
+        forged.clone_into(&mut mail.text);
+        mail.attachments[0].bytes = Bytes::from_static(enclosed);
         let written = write(&mail);
         let parsed = mail_parser::MessageParser::new().parse(&written[..]).unwrap();
         assert_eq!(parsed.body_text(0).unwrap().replace("\r\n", "\n").trim_end(), forged.trim_end());
         assert_eq!(parsed.attachments().count(), 1);
         assert!(written.windows(enclosed.len()).any(|window| window == enclosed), "enclosed as it is");
-        assert!(String::from_utf8_lossy(&written).contains(&format!("{stem}.3_mixed")));
+        assert!(String::from_utf8_lossy(&written).contains(&format!("boundary=\"=_{local}.3m\"")));
     }
 
     #[test]

@@ -11,24 +11,33 @@ use askama::filters::HtmlSafe;
 use super::Body;
 
 /// Text of any number of lines in HTML: escaped, each line end a `<br>`, blanks beside blanks and at the begin of a line kept.
+/// The markup has line ends of its own where a line of it grows long, so that the message needs no encoding for its length.
 pub(super) struct Lines<'a>(pub(super) &'a str);
 
 impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONG_LINE: usize = 600;
         let mut plain_from = 0;
+        let mut line_from = 0;
         let mut before = b'\n';
         for (at, byte) in self.0.bytes().enumerate() {
             let is_foldable = matches!(before, b' ' | b'\t' | b'\n');
+            let is_long = at - line_from > LONG_LINE;
             before = byte;
             let replacement = match byte {
                 b' ' if is_foldable => "&nbsp;",
+                b' ' if is_long => "\n",
                 b'\t' => "&nbsp;&nbsp;&nbsp;&nbsp;",
+                b'\n' if is_long => "<br>\n",
                 b'\n' => "<br>",
                 b'<' => "&lt;",
                 b'>' => "&gt;",
                 b'&' => "&amp;",
                 _ => continue,
             };
+            if replacement.ends_with('\n') {
+                line_from = at;
+            }
             f.write_str(self.0.get(plain_from..at).unwrap_or_default())?;
             f.write_str(replacement)?;
             plain_from = at + 1;
@@ -82,6 +91,18 @@ fn escape(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 }
 
 impl<T: AsRef<str>> HtmlSafe for Value<T> {}
+
+/// A value among others on one line in HTML: as [`Value`], and where it isn't all ASCII its direction is its own.
+pub(super) struct Isolated<T>(pub(super) T);
+
+impl<T: AsRef<str>> fmt::Display for Isolated<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.as_ref();
+        if text.is_ascii() { write!(f, "{}", Value(text)) } else { write!(f, "<bdi>{}</bdi>", Value(text)) }
+    }
+}
+
+impl<T: AsRef<str>> HtmlSafe for Isolated<T> {}
 
 /// The first lines of the plain text: who said what, and an empty line.
 pub(super) struct FirstLines<'a>(pub(super) &'a Body);
@@ -148,6 +169,17 @@ mod tests {
     #[test]
     fn runs_of_blanks_survive() {
         assert_eq!(Lines("a  b c\n d\te").to_string(), "a &nbsp;b c<br>&nbsp;d&nbsp;&nbsp;&nbsp;&nbsp;e");
+    }
+
+    #[test]
+    fn long_lines_of_markup_are_broken_where_nothing_changes() {
+        for text in ["ten letters ".repeat(300), "a\n".repeat(2000), "a &  b".repeat(900)] {
+            let html = Lines(&text).to_string();
+            let unbroken = html.replace("<br>\n", "<br>").replace('\n', " ");
+            let expected = text.replace('\n', "<br>");
+            assert_eq!(unbroken.replace("&nbsp;", " ").replace("&amp;", "&"), expected);
+        }
+        assert!(Lines(&"word ".repeat(300)).to_string().split('\n').all(|line| line.len() < 998));
     }
 
     #[test]
