@@ -205,6 +205,7 @@ fn prepared(no: ItemNo) -> Prepared {
         deliveries: mailboxes(no).map(copy).to_vec(),
         replaced: Vec::new(),
         unmapped: Vec::new(),
+        capture: None,
     }
 }
 

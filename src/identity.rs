@@ -170,7 +170,7 @@ impl Thread {
 
 /// The message that an item is about: its id and its sender. An edit or a deletion for all can only be made by the
 /// original's own sender, so that one stands in where the item doesn't name it.
-fn original_of(item: &Item) -> Option<(&str, Option<&Participant>)> {
+pub(crate) fn original_of(item: &Item) -> Option<(&str, Option<&Participant>)> {
     let original = item.original.as_ref();
     let named = original.and_then(|original| original.message_id.as_deref()).filter(|id| !id.is_empty());
     let has_value = |participant: &&Participant| !participant.value.trim().is_empty();

@@ -22,6 +22,7 @@ use sqlx::{Any, AnyPool, ConnectOptions as _, Connection as _, Executor as _, Ro
 
 mod account;
 mod actions;
+mod captures;
 mod copy;
 mod daemon;
 mod database_file;
@@ -47,6 +48,7 @@ mod verification;
 
 pub use account::{AccountCounts, Failure, FailureFilter, ListPlace, Unmapped};
 pub use actions::{ActionKind, AdminAction};
+pub use captures::{Capture, GroupDay, NeverCaptured, Reference, Relation};
 pub use copy::CopyError;
 pub use daemon::DaemonSeen;
 pub use deliveries::{
@@ -67,8 +69,8 @@ pub use release::HeldSelection;
 pub use reports::{ChainLink, DrawnReport, ReportEntry};
 pub use retention::HeldCopy;
 pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
-pub(crate) use silence::day_of;
-pub use silence::{OwnerDays, ReadSpan};
+
+pub use silence::{OwnerDays, ReadSpan, day_of};
 pub use stored_report::StoredReport;
 pub use verification::{ImportedCopy, KnownCopy};
 

@@ -41,6 +41,7 @@ pub mod fault;
 pub mod retry;
 
 // What is remembered.
+pub mod capture_loss;
 pub mod ledger;
 pub mod metrics;
 pub mod report;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::capture_loss::CaptureLoss;
 use crate::fault::Reason;
 use crate::json_fault::JsonFault;
 use crate::ledger::{AccountCounts, DeliveryState, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
@@ -49,12 +50,19 @@ pub struct Report {
     pub deliveries: DeliveryCounts,
     /// Failed deliveries by their reason.
     pub failed_by_reason: BTreeMap<String, u64>,
+    /// Users with failed deliveries by the reason, each counted once: the mailbox, else the owner of the item. Reports of
+    /// older versions don't have it.
+    #[serde(default)]
+    pub failed_users_by_reason: BTreeMap<String, u64>,
     /// Partial imports by their reason.
     pub partial_by_reason: BTreeMap<String, u64>,
     /// How many participants have no valid user.
     pub unmapped_total: u64,
     /// The bytes.
     pub bytes: ByteCounts,
+    /// What was never captured. Reports of older versions say nothing of it.
+    #[serde(default)]
+    pub capture_loss: CaptureLoss,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -131,9 +139,11 @@ impl Report {
             },
             deliveries: DeliveryCounts::from(&counts),
             failed_by_reason: counts.failed_by_reason,
+            failed_users_by_reason: counts.failed_users_by_reason,
             partial_by_reason: counts.partial_by_reason,
             unmapped_total,
             bytes: ByteCounts { downloaded: run.bytes_downloaded, imported: run.bytes_imported },
+            capture_loss: CaptureLoss::of(ledger, &run.id).await?,
             error: run.error.clone(),
         })
     }
@@ -205,9 +215,11 @@ mod tests {
             items: ItemCounts { available_from_source: available, repeated_by_source: 0, late: 0 },
             deliveries: DeliveryCounts::from(&none),
             failed_by_reason: BTreeMap::new(),
+            failed_users_by_reason: BTreeMap::new(),
             partial_by_reason: BTreeMap::new(),
             unmapped_total: 0,
             bytes: ByteCounts { downloaded: 0, imported: 0 },
+            capture_loss: CaptureLoss::default(),
             error: None,
         }
     }

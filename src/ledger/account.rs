@@ -16,6 +16,8 @@ pub struct AccountCounts {
     pub by_state: BTreeMap<String, u64>,
     /// Failed rows by their reason.
     pub failed_by_reason: BTreeMap<String, u64>,
+    /// Users with failed rows by the reason: the mailbox, else the owner of the item. Each counts once for a reason.
+    pub failed_users_by_reason: BTreeMap<String, u64>,
     /// Partial imports by their reason.
     pub partial_by_reason: BTreeMap<String, u64>,
     /// Rows of items that an earlier run saw first.
@@ -140,18 +142,24 @@ impl Ledger {
             return Err(LedgerError::Damaged(format!("rows of run {run} are in no known state")));
         }
         let rows = sqlx::query(
-            "SELECT state, reason, COUNT(*) AS found FROM deliveries
-             WHERE run_id = $1 AND state IN ('failed', 'partially_imported') AND reason IS NOT NULL GROUP BY state, reason",
+            "SELECT deliveries.state, deliveries.reason, COUNT(*) AS found,
+               COUNT(DISTINCT COALESCE(deliveries.mailbox, items.owner)) AS users
+             FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+             WHERE deliveries.run_id = $1 AND deliveries.state IN ('failed', 'partially_imported')
+               AND deliveries.reason IS NOT NULL GROUP BY deliveries.state, deliveries.reason",
         )
         .bind(run.0.clone())
         .fetch_all(&self.pool)
         .await?;
         for row in &rows {
-            let by_reason = match DeliveryState::from_name(&sql::get::<String>(row, "state")?)? {
-                DeliveryState::Failed => &mut counts.failed_by_reason,
-                _ => &mut counts.partial_by_reason,
-            };
-            by_reason.insert(sql::get(row, "reason")?, found(row, "found")?);
+            let reason: String = sql::get(row, "reason")?;
+            let number = found(row, "found")?;
+            if DeliveryState::from_name(&sql::get::<String>(row, "state")?)? == DeliveryState::Failed {
+                counts.failed_users_by_reason.insert(reason.clone(), found(row, "users")?);
+                counts.failed_by_reason.insert(reason, number);
+            } else {
+                counts.partial_by_reason.insert(reason, number);
+            }
         }
         Ok(counts)
     }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
+use super::captures::Capture;
 use super::deliveries::{NewDelivery, OPEN, Target};
 use super::sql::{self, ROWS, list_of_placeholders, millis, query_of, query_of_many};
 use super::{Holder, ItemNo, Ledger, LedgerError, RunId};
@@ -239,6 +240,8 @@ pub struct Prepared {
     pub replaced: Vec<Target>,
     /// Participants without a valid user, as they came.
     pub unmapped: Vec<String>,
+    /// What was captured, where the item can be read.
+    pub capture: Option<Capture>,
 }
 
 /// Whether an item's window is purged, and nothing of the item is held.

@@ -6,7 +6,7 @@ use super::sql::{Dialect, query_of};
 use super::{LedgerError, sql};
 
 /// Each entry brings the schema from the version before it to the next. Never edited once released; only added to.
-const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT, PAGES];
+const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT, PAGES, CAPTURES];
 
 /// Runs, windows, items, deliveries, leases, and the lists of reports.
 const FIRST: &[&str] = &[
@@ -172,6 +172,32 @@ const PAGES: &[&str] = &[
         page TEXT NOT NULL,
         PRIMARY KEY (run_id, page))",
     "INSERT INTO pages (run_id, page) SELECT DISTINCT run_id, page FROM items",
+];
+
+/// Which messages were captured, and which ones captured messages refer to: by them a report names what never arrived.
+const CAPTURES: &[&str] = &[
+    // Names are digests of a few bytes, so that an item costs little: a collision would hide one lost message at most.
+    // `chat` is there for messages in groups alone, whose captures are compared.
+    "CREATE TABLE captures (
+        message BIGINT NOT NULL,
+        owner BIGINT NOT NULL,
+        chat BIGINT,
+        day BIGINT NOT NULL,
+        PRIMARY KEY (message, owner)) WITHOUT ROWID",
+    "CREATE TABLE capture_owners (
+        owner BIGINT PRIMARY KEY,
+        name TEXT NOT NULL,
+        since BIGINT NOT NULL)",
+    // References to messages of which no capture is known.
+    "CREATE TABLE open_references (
+        message BIGINT NOT NULL,
+        item_no BIGINT NOT NULL,
+        message_id TEXT NOT NULL,
+        relation TEXT NOT NULL,
+        chat TEXT,
+        run_id TEXT NOT NULL,
+        PRIMARY KEY (message, item_no))",
+    "CREATE INDEX open_references_by_run ON open_references (run_id)",
 ];
 
 /// The names of all tables but `meta`.

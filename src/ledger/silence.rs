@@ -31,7 +31,7 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 const REMEMBERED: Duration = Duration::days(60);
 
 /// The day of an instant, since 1970 in UTC.
-pub(crate) fn day_of(instant: DateTime<Utc>) -> i64 {
+pub fn day_of(instant: DateTime<Utc>) -> i64 {
     millis(instant).div_euclid(DAY)
 }
 

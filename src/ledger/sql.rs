@@ -98,11 +98,11 @@ impl Dialect {
         }
     }
 
-    /// A statement that names the type of bytes, in this dialect's names of types.
+    /// A statement that names the type of bytes, or how a table is kept, in this dialect's words.
     pub(super) fn schema(self, statement: &str) -> String {
         match self {
             Self::Sqlite => statement.to_owned(),
-            Self::Postgres => statement.replace("BLOB", "BYTEA"),
+            Self::Postgres => statement.replace("BLOB", "BYTEA").replace(" WITHOUT ROWID", ""),
         }
     }
 }

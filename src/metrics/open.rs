@@ -9,6 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
+use crate::capture_loss;
 use crate::fault::Reason;
 use crate::ledger::{Ledger, LedgerError, PendingCause, RunKind, RunRecord, RunStatus};
 use crate::silence::Silence;
@@ -38,6 +39,8 @@ pub(super) struct FromLedger {
     silent_owners: usize,
     source_silent: bool,
     books_balanced: bool,
+    never_captured: u64,
+    owners_missing_captures: usize,
 }
 
 impl FromLedger {
@@ -54,6 +57,7 @@ impl FromLedger {
         }
         // How far the watermark is behind has a metric of its own, so the schedule doesn't matter here.
         let silence = Silence::of(ledger, Duration::days(1), now).await?;
+        let compared = capture_loss::last_comparison(ledger).await?;
         Ok(Self {
             pending: open.pending,
             pending_by_cause: ledger.pending_by_cause(None).await?,
@@ -69,6 +73,8 @@ impl FromLedger {
             silent_owners: silence.owners.len(),
             source_silent: silence.nothing.is_some(),
             books_balanced: warning::imbalance(ledger).await?.is_none(),
+            never_captured: ledger.never_captured_count(None).await?,
+            owners_missing_captures: compared.map_or(0, |compared| compared.suspicious().count()),
         })
     }
 
@@ -104,6 +110,11 @@ impl FromLedger {
         out.number("source_silent", help, u64::from(self.source_silent))?;
         let help = "Whether the last run's account adds up (0: it does not)";
         out.number("books_balanced", help, u64::from(self.books_balanced))?;
+        let help = "Messages that captured ones refer to and that were never captured";
+        out.number("never_captured_messages", help, self.never_captured)?;
+        let owners = u64::try_from(self.owners_missing_captures).unwrap_or(u64::MAX);
+        let help = "Owners who lack many messages that others in the same groups captured";
+        out.number("owners_missing_captures", help, owners)?;
         out.seconds("run_seconds", "Duration of the last regular run", self.run_seconds)
     }
 }

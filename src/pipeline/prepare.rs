@@ -26,7 +26,7 @@ use crate::convert::{CONVERTER_VERSION, convert};
 use crate::fault::{Fault, Reason};
 use crate::item::{Item, ItemId, ItemKey};
 use crate::ledger::{
-    AttachmentState, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target,
+    AttachmentState, Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target,
 };
 use crate::resolve::{Resolution, re_resolve};
 
@@ -97,16 +97,19 @@ impl Preparer {
         let mut ready: Vec<Ready> = Vec::with_capacity(batch.len());
         let mut importable = Vec::with_capacity(batch.len());
         for candidate in batch {
+            let capture = candidate.item.as_ref().ok().and_then(Capture::of);
             match rows::screen(candidate, self.pipeline.settings.max_item_size) {
                 Screened::Rejected(candidate, id, reason, detail) => {
                     log_held(&self.run, candidate.key, id, reason, &detail);
                     let row = rows::own_row(Target::Item, DeliveryState::Failed, Some(reason), detail);
-                    ready.push(own_rows(&candidate, ItemState::Prepared, vec![row]).into());
+                    let prepared = own_rows(&candidate, ItemState::Prepared, vec![row]);
+                    ready.push(Prepared { capture, ..prepared }.into());
                 }
                 Screened::Awaiting(candidate, detail) => {
                     tracing::info!(event = "attachment_awaited", item.id = %candidate.key, "{detail}");
                     let row = rows::own_row(Target::Item, DeliveryState::Pending, None, detail);
-                    ready.push(own_rows(&candidate, ItemState::AwaitingAttachments, vec![row]).into());
+                    let prepared = own_rows(&candidate, ItemState::AwaitingAttachments, vec![row]);
+                    ready.push(Prepared { capture, ..prepared }.into());
                 }
                 Screened::Importable(candidate) => importable.push(*candidate),
             }
@@ -222,6 +225,7 @@ impl Preparer {
         let mut prepared = own_rows(&candidate, ItemState::Prepared, rows.own);
         prepared.replaced.extend(self.replayed(&candidate));
         prepared.unmapped = rows.unmapped;
+        prepared.capture = Capture::of(&candidate.item);
         if rows.mailboxes.is_empty() {
             prepared.resolution = Some(resolution);
             return Ok(Some(prepared.into()));
@@ -337,6 +341,7 @@ fn own_rows<I>(candidate: &Candidate<I>, state: ItemState, mut deliveries: Vec<N
         deliveries,
         replaced: replaced.iter().map(|row| row.target.clone()).collect(),
         unmapped: Vec::new(),
+        capture: None,
     }
 }
 

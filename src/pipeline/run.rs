@@ -23,6 +23,7 @@ use super::pull::Puller;
 use super::recorder::recorder;
 use super::sharing::Sharing;
 use super::{Order, Pipeline, RunError, pending};
+use crate::capture_loss;
 use crate::failpoint;
 use crate::ledger::{Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
 use crate::report::Report;
@@ -265,6 +266,9 @@ async fn finish(
         if failed > 0 {
             tracing::error!(event = "deliveries_given_up", run.id = %id, deliveries = failed, "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed");
         }
+    }
+    if let Err(error) = capture_loss::look(ledger, id).await {
+        tracing::warn!(event = "captures_not_judged", run.id = %id, error = %error, "the ledger could not be searched for messages that were never captured");
     }
     ledger.freeze_account(id).await?;
     failpoint::pass(failpoint::ACCOUNT_FROZEN);

@@ -41,6 +41,7 @@ struct InChain {
 struct ReasonRow<'a> {
     name: &'a str,
     count: u64,
+    users: Option<u64>,
     kind: &'static str,
     meaning: &'static str,
 }
@@ -111,6 +112,16 @@ fn time(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::Secs, true).replace('T', " ").replace('Z', " UTC")
 }
 
+/// Text that came from the source, fit for a page.
+fn text(value: &str) -> String {
+    cell(value)
+}
+
+#[expect(clippy::ref_option, reason = "the template hands over references")]
+fn optional(value: &Option<String>) -> String {
+    value.as_deref().map(cell).unwrap_or_default()
+}
+
 /// A count with its digits in groups of three.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the template hands over references")]
 fn grouped(count: &u64) -> String {
@@ -139,10 +150,16 @@ fn inputs(report: &Report) -> Vec<(&str, String)> {
 }
 
 fn reasons(report: &Report) -> Vec<ReasonRow<'_>> {
-    let failed = report.failed_by_reason.iter().map(|(name, count)| (name, *count, "not imported"));
-    let partial = report.partial_by_reason.iter().map(|(name, count)| (name, *count, "imported in part"));
-    failed
-        .chain(partial)
-        .map(|(name, count, kind)| ReasonRow { name, count, kind, meaning: meaning_of(name) })
-        .collect()
+    let failed = report.failed_by_reason.iter().map(|(name, count)| {
+        let users = report.failed_users_by_reason.get(name).copied();
+        ReasonRow { name, count: *count, users, kind: "not imported", meaning: meaning_of(name) }
+    });
+    let partial = report.partial_by_reason.iter().map(|(name, count)| ReasonRow {
+        name,
+        count: *count,
+        users: None,
+        kind: "imported in part",
+        meaning: meaning_of(name),
+    });
+    failed.chain(partial).collect()
 }

@@ -5,10 +5,15 @@ use comfy_table::{CellAlignment, Table};
 
 use super::Report;
 use super::lists::Numbers;
+use crate::capture_loss::{CaptureLoss, OwnerLoss};
 use crate::ledger::{Ledger, LedgerError};
+use crate::output_text::cell;
 
 /// Most participants without a valid user that are shown.
 const MOST_UNMAPPED: u32 = 20;
+
+/// Most messages that were never captured that are shown.
+const MAX_REFERENCED: usize = 20;
 
 /// The report as tables, with the participants who have no valid user, the most frequent first.
 ///
@@ -65,15 +70,7 @@ pub fn render(report: &Report) -> String {
             ("available for import", deliveries.available_for_import),
         ],
     ));
-    let reasons: Vec<(&str, u64)> = report
-        .failed_by_reason
-        .iter()
-        .chain(&report.partial_by_reason)
-        .map(|(reason, count)| (reason.as_str(), *count))
-        .collect();
-    if !reasons.is_empty() {
-        out.push_str(&counts("Not imported whole, by reason", &reasons));
-    }
+    out.push_str(&reasons(report));
     if deliveries.carried_over > 0 {
         out.push_str(&format!("{} of these deliveries are of earlier runs' items.\n", deliveries.carried_over));
     }
@@ -82,8 +79,62 @@ pub fn render(report: &Report) -> String {
             1 => "1 participant has no valid user.\n".to_owned(),
             total => format!("{total} participants have no valid user.\n"),
         });
+        out.push_str("no_valid_user counts the items none of whose participants has one; the others have copies.\n");
+    }
+    out.push_str(&capture_loss(&report.capture_loss));
+    out
+}
+
+/// What was never captured; nothing where nothing is known to be missing.
+fn capture_loss(loss: &CaptureLoss) -> String {
+    let mut out = String::new();
+    if loss.open > 0 {
+        out.push_str(&counts(
+            "Never captured, though others refer to it",
+            &[("named first by this run's items", loss.new), ("all that is still missing", loss.open)],
+        ));
+        for found in loss.referenced.iter().take(MAX_REFERENCED) {
+            let chat = found.chat.as_deref().map(|chat| format!(" in {}", cell(chat))).unwrap_or_default();
+            let owner = found.owner.as_deref().unwrap_or("nobody");
+            let by = found.referenced_by.map_or_else(|| "an item".to_owned(), |item| format!("item {item}"));
+            let (id, relation) = (cell(&found.message_id), &found.relation);
+            out.push_str(&format!("  {id}{chat}: {relation} by {by} of {owner}\n"));
+        }
+        let more = loss.new.saturating_sub(MAX_REFERENCED as u64);
+        if more > 0 {
+            out.push_str(&format!("  … and {more} more: --format json has up to 100 of them\n"));
+        }
+    }
+    for lacks in loss.suspicious() {
+        let OwnerLoss { owner, messages, missing } = lacks;
+        let share = lacks.percent();
+        out.push_str(&format!(
+            "The phone of {owner} lacks {missing} of {messages} messages ({share}) that others in its groups captured.\n"
+        ));
     }
     out
+}
+
+/// What was not imported whole, by reason: deliveries, and the users that they are for.
+fn reasons(report: &Report) -> String {
+    let mut rows = Vec::new();
+    for (reason, count) in &report.failed_by_reason {
+        let users = report.failed_users_by_reason.get(reason).map(u64::to_string).unwrap_or_default();
+        rows.push([reason.clone(), count.to_string(), users]);
+    }
+    rows.extend(
+        report.partial_by_reason.iter().map(|(reason, count)| [reason.clone(), count.to_string(), String::new()]),
+    );
+    if rows.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(["Not imported whole, by reason", "Count", "Users"]);
+    table.add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{table}\n")
 }
 
 fn counts(title: &str, rows: &[(&str, u64)]) -> String {

@@ -4,12 +4,17 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::capture_loss;
+use crate::item::Participant;
 use crate::ledger::{Ledger, LedgerError, RunKind, RunStatus};
 use crate::schedule::Schedule;
 use crate::silence::Silence;
 
 /// The beginning of a run's error where its books don't balance.
 pub const IMBALANCE: &str = "the books don't balance";
+
+/// Owners that a warning names.
+const MAX_NAMED: usize = 10;
 
 /// What a warning is about. A closed list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +36,8 @@ pub enum WarningKind {
     CredentialExpires,
     /// The last run's account doesn't add up.
     BooksDoNotBalance,
+    /// An owner's phone lacks messages that others in the same groups captured.
+    CapturesMissing,
 }
 
 impl WarningKind {
@@ -45,6 +52,7 @@ impl WarningKind {
             Self::WatermarkStandsStill => "watermark_stands_still",
             Self::CredentialExpires => "credential_expires",
             Self::BooksDoNotBalance => "books_do_not_balance",
+            Self::CapturesMissing => "captures_missing",
         }
     }
 }
@@ -146,6 +154,7 @@ pub(super) async fn all(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>
         warnings.extend(sign.map(|(since, detail)| Warning { kind, since, detail }));
     }
     warnings.extend(imbalance(ledger).await?);
+    warnings.extend(missing_captures(ledger).await?);
     Ok(warnings)
 }
 
@@ -158,4 +167,27 @@ pub(crate) async fn imbalance(ledger: &Ledger) -> Result<Option<Warning>, Ledger
         let detail = format!("{detail}. Keep the ledger and the staging area as they are, and report this");
         Some(Warning { kind: WarningKind::BooksDoNotBalance, since: run.finished.unwrap_or(run.started), detail })
     }))
+}
+
+/// The owners whose phones lack messages, by the last comparison.
+async fn missing_captures(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
+    let Some(last) = capture_loss::last_comparison(ledger).await? else { return Ok(None) };
+    let Some(since) = last.end() else { return Ok(None) };
+    let mut phones: Vec<String> = last
+        .suspicious()
+        .map(|lacks| format!("{} ({} of {})", Participant::phone(&lacks.owner).masked(), lacks.missing, lacks.messages))
+        .collect();
+    if phones.is_empty() {
+        return Ok(None);
+    }
+    if phones.len() > MAX_NAMED {
+        let more = phones.len() - MAX_NAMED;
+        phones.truncate(MAX_NAMED);
+        phones.push(format!("and {more} more"));
+    }
+    let phones = phones.join(", ");
+    let detail = format!(
+        "messages that others in the same groups captured are missing from: {phones}. Look at these phones' archiver"
+    );
+    Ok(Some(Warning { kind: WarningKind::CapturesMissing, since, detail }))
 }

@@ -17,6 +17,7 @@ use whatsapp_archiver::window::Window;
 
 use crate::servers::postgres::Postgres;
 
+mod captures;
 mod contract;
 mod damage;
 mod help;
@@ -134,6 +135,7 @@ fn prepared(no: ItemNo, deliveries: Vec<NewDelivery>) -> Prepared {
         deliveries,
         replaced: Vec::new(),
         unmapped: Vec::new(),
+        capture: None,
     }
 }
 

@@ -19,7 +19,7 @@ use whatsapp_archiver::resolve::MailboxId;
 use crate::serve::seed::{Fate, SeedItem};
 use crate::serve::site::{Site, header, now, text};
 
-const DOCUMENTED: [(&str, &str, &[&str]); 31] = [
+const DOCUMENTED: [(&str, &str, &[&str]); 33] = [
     ("items", "counter", &["outcome"]),
     ("deliveries", "counter", &["outcome", "reason"]),
     ("staged_bytes", "counter", &[]),
@@ -44,6 +44,8 @@ const DOCUMENTED: [(&str, &str, &[&str]); 31] = [
     ("silent_owners", "gauge", &[]),
     ("source_silent", "gauge", &[]),
     ("books_balanced", "gauge", &[]),
+    ("never_captured_messages", "gauge", &[]),
+    ("owners_missing_captures", "gauge", &[]),
     ("retries", "counter", &["remote"]),
     ("process_cpu_seconds", "counter", &[]),
     ("process_resident_memory_bytes", "gauge", &[]),

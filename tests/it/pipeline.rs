@@ -1,6 +1,7 @@
 //! The pipeline in this process, against servers, mailboxes and a directory that fail on command.
 
 mod attachments;
+mod capture_loss;
 mod door;
 mod duplicates;
 mod faults;

@@ -8,7 +8,7 @@ use sqlx::{Any, Transaction};
 use super::{ItemState, PageRecord, Prepared};
 use crate::convert::Manifest;
 use crate::ledger::sql::{self, Dialect, ROWS, millis, query_of, query_of_many, rows_of_placeholders};
-use crate::ledger::{ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, deliveries, retention};
+use crate::ledger::{ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, retention};
 
 impl Ledger {
     /// Records a page: its new items, the run's counts and the window's cursor, in one transaction. Returns the numbers
@@ -75,6 +75,7 @@ impl Ledger {
             prepared.iter().flat_map(|item| item.deliveries.iter().map(|delivery| (item.no, delivery))).collect();
         let first = deliveries::insert(&mut transaction, self.dialect, run, now, &rows).await?;
         count_unmapped(&mut transaction, run, prepared).await?;
+        captures::record(&mut transaction, self.dialect, run, prepared).await?;
         transaction.commit().await?;
         Ok(first)
     }

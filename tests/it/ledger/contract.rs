@@ -34,6 +34,14 @@ macro_rules! ledger_contract {
                 crate::ledger::contract::hundreds_of_rows_go_in_one_call($database).await;
             }
             #[tokio::test]
+            async fn references_are_open_until_their_message_is_captured() {
+                crate::ledger::captures::references_are_open_until_their_message_is_captured($database).await;
+            }
+            #[tokio::test]
+            async fn groups_with_several_owners_are_compared() {
+                crate::ledger::captures::groups_with_several_owners_are_compared($database).await;
+            }
+            #[tokio::test]
             async fn the_watermark_never_moves_back() {
                 crate::ledger::contract::the_watermark_never_moves_back($database).await;
             }

@@ -124,6 +124,7 @@ impl Seed {
                     deliveries: vec![delivery(no.0, item)],
                     replaced: Vec::new(),
                     unmapped: unmapped.into_iter().collect(),
+                    capture: None,
                 }
             })
             .collect();

@@ -1,0 +1,263 @@
+//! What was never captured: messages that captured ones refer to and that nobody's capture holds, and for each owner the share
+//! of the messages of shared groups that only others captured.
+//!
+//! Judgements are pure functions over the ledger; nothing here changes what a run does.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::item::Participant;
+use crate::ledger::{GroupDay, Ledger, LedgerError, RunId, day_of};
+
+/// How many days of shared groups are compared.
+const COMPARED_DAYS: i64 = 30;
+/// Captures may arrive late, so the latest days are left out.
+const LATE_DAYS: i64 = 2;
+/// Below so many messages in shared groups an owner's share says nothing.
+const MIN_MESSAGES: u64 = 20;
+/// An owner who lacks one message in so many of what others captured is warned of.
+const WARNED_SHARE: u64 = 20;
+/// So many messages in one run can be a jump.
+const MIN_JUMP: u64 = 10;
+/// A jump is more than so many times the mean of the runs before.
+const JUMP_FACTOR: u64 = 3;
+/// So many runs before are compared, and there must be at least [`MIN_RUNS`] of them.
+const COMPARED_RUNS: u32 = 7;
+/// See [`COMPARED_RUNS`].
+const MIN_RUNS: usize = 3;
+/// Messages and owners that a report lists; the others are counted.
+const MAX_LISTED: u32 = 100;
+/// The name under which the ledger keeps the last comparison.
+const COMPARISON: &str = "captures.comparison";
+
+/// What a report says of messages that were never captured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureLoss {
+    /// Messages that items of this run are the first to refer to.
+    pub new: u64,
+    /// All that are referred to and still missing.
+    pub open: u64,
+    /// The first of those that items of this run refer to.
+    pub referenced: Vec<ReferencedMessage>,
+    /// The last comparison of owners who share groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compared: Option<Comparison>,
+}
+
+/// A message that an item refers to and that was never captured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReferencedMessage {
+    /// WhatsApp's id of it.
+    pub message_id: String,
+    /// The group's name or id; nothing in a direct chat.
+    pub chat: Option<String>,
+    /// The owner of the item that refers to it, masked.
+    pub owner: Option<String>,
+    /// What happened to it: `quoted`, `edited`, `deleted` or `reacted`.
+    pub relation: String,
+    /// TeleMessage's number of the item that refers to it.
+    pub referenced_by: Option<i64>,
+}
+
+/// What each owner captured of the groups that they share with others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The last day that is compared, since 1970 in UTC.
+    pub through: i64,
+    /// The owners who lack messages, those who lack the greatest share first.
+    pub owners: Vec<OwnerLoss>,
+}
+
+/// What one owner lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerLoss {
+    /// The owner: as they came in the ledger, masked in reports.
+    pub owner: String,
+    /// Messages of shared groups, whoever captured them, while the owner was there.
+    pub messages: u64,
+    /// Those of them that only others captured.
+    pub missing: u64,
+}
+
+impl Comparison {
+    /// The owners whose phones somebody should look at.
+    pub fn suspicious(&self) -> impl Iterator<Item = &OwnerLoss> {
+        self.owners.iter().filter(|owner| owner.is_suspicious())
+    }
+
+    /// When the last compared day ended.
+    pub fn end(&self) -> Option<DateTime<Utc>> {
+        const DAY: i64 = 24 * 60 * 60;
+        DateTime::from_timestamp((self.through + 1).checked_mul(DAY)?, 0)
+    }
+}
+
+impl OwnerLoss {
+    /// The share that only others captured, in percent with one digit.
+    pub fn percent(&self) -> String {
+        let per_mille = (self.missing * 1000).checked_div(self.messages).unwrap_or_default();
+        format!("{}.{} %", per_mille / 10, per_mille % 10)
+    }
+
+    /// Whether so much is missing, and of so many messages, that somebody should look at the phone.
+    pub fn is_suspicious(&self) -> bool {
+        self.messages >= MIN_MESSAGES && self.missing * WARNED_SHARE >= self.messages
+    }
+}
+
+/// What owners lack of one group: for each the messages of all days between the owner's first and last day there, and how many
+/// of them only others captured. The first and the last day are left out, because people join and leave in the middle of a day.
+fn losses(days: &[GroupDay]) -> Vec<(i64, u64, u64)> {
+    let mut spans: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+    for day in days {
+        if let Some(owner) = day.owner {
+            let span = spans.entry(owner).or_insert((day.day, day.day));
+            *span = (span.0.min(day.day), span.1.max(day.day));
+        }
+    }
+    let of = |owner: Option<i64>, (first, last): (i64, i64)| -> u64 {
+        let inside = days.iter().filter(|day| day.owner == owner && day.day > first && day.day < last);
+        inside.map(|day| day.messages).sum()
+    };
+    let lost = |(owner, span): (i64, (i64, i64))| {
+        let (all, own) = (of(None, span), of(Some(owner), span));
+        (owner, all, all.saturating_sub(own))
+    };
+    spans.into_iter().map(lost).collect()
+}
+
+/// Whether a run named conspicuously more messages that were never captured than the runs before it.
+fn is_jump(new: u64, before: &[u64]) -> bool {
+    let runs = before.len() as u64;
+    before.len() >= MIN_RUNS && new >= MIN_JUMP && new * runs > JUMP_FACTOR * before.iter().sum::<u64>()
+}
+
+/// Looks, at the end of a run, for what was never captured, and logs what is new. Owners are compared once a day.
+pub async fn look(ledger: &Ledger, run: &RunId) -> Result<(), LedgerError> {
+    ledger.close_references().await?;
+    let new = ledger.never_captured_count(Some(run)).await?;
+    if new > 0 {
+        let before = ledger.never_captured_before(run, COMPARED_RUNS).await?;
+        if is_jump(new, &before) {
+            tracing::warn!(event = "never_captured", run.id = %run, messages = new, "this run's items refer to far more messages that were never captured than those of the runs before; ask TeleMessage whether capturing works");
+        } else {
+            tracing::info!(event = "never_captured", run.id = %run, messages = new, "items refer to messages that were never captured; the report lists them");
+        }
+    }
+    let Some(watermark) = ledger.watermark().await? else { return Ok(()) };
+    let through = day_of(watermark) - LATE_DAYS;
+    if last_comparison(ledger).await?.is_some_and(|last| last.through >= through) {
+        return Ok(());
+    }
+    let comparison = compare(ledger, through).await?;
+    for owner in comparison.suspicious() {
+        tracing::warn!(
+            event = "captures_missing",
+            owner = Participant::phone(&owner.owner).masked(),
+            messages = owner.messages,
+            missing = owner.missing,
+            "an owner's phone lacks messages that others in the same groups captured ({}); look at that phone's archiver",
+            owner.percent()
+        );
+    }
+    let text = serde_json::to_string(&comparison).map_err(|error| LedgerError::Damaged(error.to_string()))?;
+    ledger.remember(COMPARISON, Some(&text)).await
+}
+
+async fn compare(ledger: &Ledger, through: i64) -> Result<Comparison, LedgerError> {
+    let mut totals: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
+    let add = |days: &[GroupDay]| {
+        for (owner, messages, missing) in losses(days) {
+            let total = totals.entry(owner).or_default();
+            *total = (total.0 + messages, total.1 + missing);
+        }
+    };
+    ledger.each_shared_group(through - COMPARED_DAYS + 1, through, add).await?;
+    let mut lacking: Vec<(i64, (u64, u64))> = totals.into_iter().filter(|(_, (_, missing))| *missing > 0).collect();
+    lacking.sort_by_key(|(_, (messages, missing))| std::cmp::Reverse(missing * 1_000_000 / (*messages).max(1)));
+    let mut owners = Vec::new();
+    for (owner, (messages, missing)) in lacking.into_iter().take(MAX_LISTED as usize) {
+        let owner = ledger.capture_owner(owner).await?.unwrap_or_default();
+        owners.push(OwnerLoss { owner, messages, missing });
+    }
+    Ok(Comparison { through, owners })
+}
+
+/// The last comparison of owners who share groups, with their names as they came.
+pub async fn last_comparison(ledger: &Ledger) -> Result<Option<Comparison>, LedgerError> {
+    // What can't be read was written by another version: owners are compared anew.
+    Ok(ledger.remembered(COMPARISON).await?.and_then(|text| serde_json::from_str(&text).ok()))
+}
+
+impl CaptureLoss {
+    /// What the report of a run says.
+    pub async fn of(ledger: &Ledger, run: &RunId) -> Result<Self, LedgerError> {
+        let masked = |owner: &str| Participant::phone(owner).masked();
+        let referenced = ledger.never_captured(run, MAX_LISTED).await?;
+        let mut compared = last_comparison(ledger).await?;
+        for owner in compared.iter_mut().flat_map(|compared| &mut compared.owners) {
+            owner.owner = masked(&owner.owner);
+        }
+        Ok(Self {
+            new: ledger.never_captured_count(Some(run)).await?,
+            open: ledger.never_captured_count(None).await?,
+            referenced: referenced
+                .into_iter()
+                .map(|found| ReferencedMessage {
+                    message_id: found.message_id,
+                    chat: found.chat,
+                    owner: found.owner.as_deref().map(masked),
+                    relation: found.relation,
+                    referenced_by: found.referenced_by,
+                })
+                .collect(),
+            compared,
+        })
+    }
+
+    /// The owners whose phones somebody should look at.
+    pub fn suspicious(&self) -> impl Iterator<Item = &OwnerLoss> {
+        self.compared.iter().flat_map(Comparison::suspicious)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(owner: Option<i64>, day: i64, messages: u64) -> GroupDay {
+        GroupDay { owner, day, messages }
+    }
+
+    #[test]
+    fn what_only_others_captured_is_missing() {
+        let days: Vec<GroupDay> = (1..=5)
+            .flat_map(|number| [day(Some(1), number, 10), day(Some(2), number, 8), day(None, number, 10)])
+            .collect();
+        assert_eq!(losses(&days), [(1, 30, 0), (2, 30, 6)]);
+    }
+
+    #[test]
+    fn nobody_lacks_what_was_said_before_they_joined_or_after_they_left() {
+        let mut days: Vec<GroupDay> =
+            (1..=9).flat_map(|number| [day(Some(1), number, 10), day(None, number, 10)]).collect();
+        days.extend([day(Some(2), 4, 3), day(Some(2), 5, 10), day(Some(2), 6, 2)]);
+        assert_eq!(losses(&days), [(1, 70, 0), (2, 10, 0)]);
+        assert_eq!(losses(&[day(Some(3), 1, 5), day(None, 1, 5)]), [(3, 0, 0)], "one day says nothing");
+    }
+
+    #[test]
+    fn a_small_share_or_a_few_messages_are_no_reason_to_look() {
+        let of = |messages, missing| OwnerLoss { owner: String::new(), messages, missing };
+        assert!(of(100, 5).is_suspicious() && !of(100, 4).is_suspicious() && !of(19, 19).is_suspicious());
+        assert_eq!([of(300, 6).percent(), of(1000, 999).percent(), of(0, 0).percent()], ["2.0 %", "99.9 %", "0.0 %"]);
+    }
+
+    #[test]
+    fn a_jump_is_far_above_the_runs_before() {
+        assert!(is_jump(10, &[0, 0, 0]) && is_jump(31, &[10, 10, 10, 10]));
+        assert!(!is_jump(9, &[0, 0, 0]) && !is_jump(30, &[10, 10, 10]) && !is_jump(100, &[0, 0]));
+    }
+}
