@@ -21,6 +21,7 @@ with tempfile.TemporaryDirectory() as directory:
     secrets.mkdir()
     for name in ("status_token", "telemessage_password", "client_secret", "ledger_password"):
         (secrets / name).write_text("x" * 40)
+        (secrets / name).chmod(0o600)
     environment = {
         # What the webhook of Entra Workload ID sets.
         "AZURE_FEDERATED_TOKEN_FILE": str(secrets / "status_token"),

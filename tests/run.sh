@@ -17,9 +17,11 @@ step "Tests"
 cargo test --locked --features fail-points
 step "Documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --features fail-points
+step "Licences, bans and sources of the dependencies"
 if command -v cargo-deny >/dev/null; then
     # Advisories change from day to day and need the network: `cargo deny check advisories` is a matter of its own.
-    step "Licences, bans and sources of the dependencies"
     cargo deny --locked check bans licenses sources
+else
+    python3 tests/deny.py
 fi
 step "All is well"

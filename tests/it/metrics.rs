@@ -389,4 +389,9 @@ fn each_alert_fires_on_its_fault_and_is_quiet_on_a_good_day() {
     for alert in alerts {
         assert!(runbook.contains(&format!("\n## {alert}\n")), "{alert}");
     }
+    // The Helm chart installs these very files.
+    let chart = folder.join("../../deploy/helm/whatsapp-archiver/files");
+    for file in ["alerts.yaml", "dashboard.json"] {
+        assert_eq!(std::fs::read(chart.join(file)).unwrap(), std::fs::read(folder.join(file)).unwrap(), "{file}");
+    }
 }
