@@ -5,8 +5,11 @@
 use std::io::IsTerminal as _;
 
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::time::ChronoUtc;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt, registry};
 
 pub mod json;
 
@@ -28,16 +31,18 @@ impl LogFormat {
 
 /// Begins to log to standard error. Libraries are heard from warnings on; `RUST_LOG` says otherwise.
 pub fn begin(format: LogFormat, level: Level) {
-    let name = level.as_str().to_ascii_lowercase();
-    let ours = format!("warn,whatsapp_archiver={name}");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(ours));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second start within one process (a test) keeps the first one's log.
-    let _ = match format {
-        LogFormat::Json => builder.event_format(json::JsonLines).fmt_fields(json::SpanFields).try_init(),
+    let stated =
+        std::env::var("RUST_LOG").ok().filter(|levels| !levels.is_empty()).and_then(|levels| levels.parse().ok());
+    let filter =
+        stated.unwrap_or_else(|| Targets::new().with_default(Level::WARN).with_target("whatsapp_archiver", level));
+    let layer = fmt::layer().with_writer(std::io::stderr);
+    let layer = match format {
+        LogFormat::Json => layer.event_format(json::JsonLines).fmt_fields(json::SpanFields).boxed(),
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal();
-            builder.with_ansi(colours).with_timer(ChronoUtc::rfc_3339()).with_target(false).try_init()
+            layer.with_ansi(colours).with_timer(ChronoUtc::rfc_3339()).with_target(false).boxed()
         }
     };
+    // A second start within one process (a test) keeps the first one's log.
+    let _ = registry().with(layer).with(filter).try_init();
 }

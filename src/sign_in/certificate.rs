@@ -1,10 +1,10 @@
 //! A certificate as proof: a short-lived statement, signed with its private key (RFC 7523; `PS256`, `x5t#S256`).
 
-use aws_lc_rs::signature::{KeyPair as _, RsaKeyPair};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{KeyPair as _, RSA_PSS_SHA256, RsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
-use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Url;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
@@ -15,6 +15,14 @@ use crate::digest::Digest;
 /// How long the statement is valid: enough for a slow network and clocks that differ a little, and less than the ten
 /// minutes that the token endpoint allows.
 const LIFETIME: TimeDelta = TimeDelta::minutes(5);
+
+#[derive(Serialize)]
+struct Header {
+    typ: &'static str,
+    alg: &'static str,
+    #[serde(rename = "x5t#S256")]
+    x5t_s256: String,
+}
 
 #[derive(Serialize)]
 struct Claims<'a> {
@@ -37,8 +45,8 @@ pub(super) fn assertion(
     let pem = pem.expose_secret();
     let key = private_key(pem)?;
     let certificate = certificate_of(pem, &key)?;
-    let mut header = Header::new(Algorithm::PS256);
-    header.x5t_s256 = Some(URL_SAFE_NO_PAD.encode(Digest::of(&certificate).as_bytes()));
+    let header =
+        Header { typ: "JWT", alg: "PS256", x5t_s256: URL_SAFE_NO_PAD.encode(Digest::of(&certificate).as_bytes()) };
     let claims = Claims {
         aud: token_url.as_str(),
         iss: client_id,
@@ -48,8 +56,15 @@ pub(super) fn assertion(
         iat: now.timestamp(),
         exp: (now + LIFETIME).timestamp(),
     };
-    jsonwebtoken::encode(&header, &claims, &encoding_key(&key)?)
-        .map_err(|error| unusable(&format!("it can't sign: {error}")))
+    let encoded = |part: serde_json::Result<Vec<u8>>| {
+        part.map(|part| URL_SAFE_NO_PAD.encode(part))
+            .map_err(|error| unusable(&format!("it can't be encoded: {error}")))
+    };
+    let signed = format!("{}.{}", encoded(serde_json::to_vec(&header))?, encoded(serde_json::to_vec(&claims))?);
+    let mut signature = vec![0; key.public_modulus_len()];
+    key.sign(&RSA_PSS_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
+        .map_err(|_| unusable("the private key can't sign"))?;
+    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
 /// Whether a PEM text holds an RSA private key and its certificate. Nothing is sent.
@@ -60,29 +75,17 @@ pub(super) fn assertion(
 pub fn check_certificate(pem: &SecretString) -> Result<(), SignInError> {
     let pem = pem.expose_secret();
     let key = private_key(pem)?;
-    certificate_of(pem, &key)?;
-    encoding_key(&key).map(drop)
-}
-
-fn encoding_key(key: &PrivateKey<'_>) -> Result<EncodingKey, SignInError> {
-    EncodingKey::from_rsa_pem(key.pem.as_bytes())
-        .map_err(|error| unusable(&format!("the private key can't be read: {error}")))
+    certificate_of(pem, &key).map(drop)
 }
 
 fn unusable(detail: &str) -> SignInError {
     SignInError::Unusable(format!("microsoft.certificate: {detail}"))
 }
 
-struct PrivateKey<'a> {
-    /// Its PEM block alone.
-    pem: &'a str,
-    pair: RsaKeyPair,
-}
-
 /// The RSA private key, in PKCS#8 or PKCS#1 form.
-fn private_key(pem: &str) -> Result<PrivateKey<'_>, SignInError> {
-    let (block, label, der) = blocks(pem)
-        .find(|(_, label, _)| label.ends_with("PRIVATE KEY"))
+fn private_key(pem: &str) -> Result<RsaKeyPair, SignInError> {
+    let (label, der) = blocks(pem)
+        .find(|(label, _)| label.ends_with("PRIVATE KEY"))
         .ok_or_else(|| unusable("there is no private key; put the key and the certificate in one PEM file"))?;
     let der = der.ok_or_else(|| unusable("the private key is not valid base64"))?;
     let pair = match label {
@@ -93,17 +96,15 @@ fn private_key(pem: &str) -> Result<PrivateKey<'_>, SignInError> {
         }
         other => return Err(unusable(&format!("{other}: an RSA key is expected"))),
     };
-    let pair =
-        pair.map_err(|error| unusable(&format!("the private key is no RSA key of 2048 bits or more: {error}")))?;
-    Ok(PrivateKey { pem: block, pair })
+    pair.map_err(|error| unusable(&format!("the private key is no RSA key of 2048 bits or more: {error}")))
 }
 
 /// The certificate (DER) of `key` among those of the file, which often holds its issuers too.
-fn certificate_of(pem: &str, key: &PrivateKey<'_>) -> Result<Vec<u8>, SignInError> {
+fn certificate_of(pem: &str, key: &RsaKeyPair) -> Result<Vec<u8>, SignInError> {
     // The key as RFC 8017 encodes it stands in its certificate byte for byte.
-    let public = key.pair.public_key().as_ref();
+    let public = key.public_key().as_ref();
     let mut seen = 0;
-    for (_, _, der) in blocks(pem).filter(|(_, label, _)| *label == "CERTIFICATE") {
+    for (_, der) in blocks(pem).filter(|(label, _)| *label == "CERTIFICATE") {
         let der = der.ok_or_else(|| unusable("the certificate is not valid base64"))?;
         seen += 1;
         if der.windows(public.len()).any(|window| window == public) {
@@ -116,18 +117,15 @@ fn certificate_of(pem: &str, key: &PrivateKey<'_>) -> Result<Vec<u8>, SignInErro
     }))
 }
 
-/// The PEM blocks (RFC 7468): the whole block, its label, its bytes.
-fn blocks(pem: &str) -> impl Iterator<Item = (&str, &str, Option<Vec<u8>>)> {
+/// The PEM blocks (RFC 7468): label and bytes.
+fn blocks(pem: &str) -> impl Iterator<Item = (&str, Option<Vec<u8>>)> {
     const BEGIN: &str = "-----BEGIN ";
-    let starts = pem.match_indices(BEGIN).map(|(at, _)| at);
+    let starts = pem.match_indices(BEGIN).map(|(at, _)| at + BEGIN.len());
     starts.filter_map(move |start| {
-        let rest = pem.get(start..)?;
-        let (label, body) = rest.get(BEGIN.len()..)?.split_once("-----")?;
-        let end_line = format!("-----END {label}-----");
-        let (body, _) = body.split_once(&end_line)?;
-        let length = BEGIN.len() + label.len() + "-----".len() + body.len() + end_line.len();
+        let (label, body) = pem.get(start..)?.split_once("-----")?;
+        let (body, _) = body.split_once(&format!("-----END {label}-----"))?;
         let text: String = body.split_ascii_whitespace().collect();
-        Some((rest.get(..length)?, label, STANDARD.decode(text).ok()))
+        Some((label, STANDARD.decode(text).ok()))
     })
 }
 
@@ -153,13 +151,13 @@ mod tests {
         // An issuer first: the certificate is found by its key, not by its position.
         let statement = sign(format!("{issuer}{}{certificate}", key.serialize_pem())).unwrap();
 
-        let mut validation = jsonwebtoken::Validation::new(Algorithm::PS256);
+        let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::PS256);
         validation.set_audience(&["https://login.example/t/oauth2/v2.0/token"]);
         validation.validate_exp = false;
         let public = jsonwebtoken::DecodingKey::from_rsa_pem(key.public_key_pem().as_bytes()).unwrap();
         let token = jsonwebtoken::decode::<serde_json::Value>(&statement, &public, &validation).unwrap();
 
-        let (_, _, der) = blocks(&certificate).next().unwrap();
+        let (_, der) = blocks(&certificate).next().unwrap();
         let thumbprint = URL_SAFE_NO_PAD.encode(Digest::of(&der.unwrap()).as_bytes());
         assert_eq!(token.header.x5t_s256, Some(thumbprint));
         assert_eq!(token.claims["iss"], "app");
