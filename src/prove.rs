@@ -50,6 +50,7 @@ pub(crate) struct Directions {
     pub(crate) captures: Vec<CaptureFacts>,
     pub(crate) reports: Vec<ReportFacts>,
     pub(crate) without_report: Vec<String>,
+    pub(crate) has_every_page: bool,
     pub(crate) has_key: bool,
     pub(crate) fingerprint: String,
 }

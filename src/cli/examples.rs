@@ -68,8 +68,10 @@ Examples:
 
 pub(super) const PROVE: &str = "\
 Examples:
-  One message for a court, without the other messages of its page:
-    whatsapp-archiver prove --item 918273 --without-page --out proof.zip";
+  One message for a court:
+    whatsapp-archiver prove --item 918273 --out proof.zip
+  With the page that it came in, for an expert who may read that page's other messages:
+    whatsapp-archiver prove --item 918273 --with-page --out expert.zip";
 
 pub(super) const VERIFY: &str = "\
 Examples:

@@ -21,8 +21,11 @@ pub(super) struct Arguments {
     /// TeleMessage's number of the item
     #[arg(long, value_name = "ID", allow_negative_numbers = true)]
     item: Option<i64>,
-    /// Leave the staged pages out, which have other messages too; what ties the item to the signed report can't be checked then
+    /// Put the staged page in as well, which ties the item to the signed report and has other people's messages
     #[arg(long)]
+    with_page: bool,
+    /// Leave the page out (the default)
+    #[arg(long, conflicts_with = "with_page")]
     without_page: bool,
     /// The file to write; VERIFY.md in it says how to check it
     #[arg(long, value_name = "FILE.zip")]
@@ -50,11 +53,14 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     block_on(async {
         let app = context.app(&config).await?;
         app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
-        let what = match &sought {
+        let mut what = match &sought {
             Sought::Item(id) => format!("item {id}"),
             Sought::MessageId(id) => format!("message {id}"),
             Sought::WhatsApp(id) => format!("message {id} of WhatsApp"),
         };
+        if arguments.with_page {
+            what.push_str(", with its page");
+        }
         administrator::acts(context, &app.ledger, ActionKind::Prove, &what).await?;
         let prover = Prover {
             ledger: &app.ledger,
@@ -62,7 +68,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             placeholder_domain: &config.mailbox.placeholder_address_domain,
             mapping,
             key,
-            with_pages: !arguments.without_page,
+            with_pages: arguments.with_page,
         };
         let written = match prover.write(&sought, &arguments.out).await {
             Err(ProofError::Unknown) => return Err(CommandError::Usage(ProofError::Unknown.to_string())),
@@ -74,8 +80,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             output::counted(written.captures as u64, "capture", "captures"),
             output::counted(written.copies as u64, "copy", "copies")
         ))?;
-        if !arguments.without_page {
-            output::print("page.json in it has other messages too: --without-page leaves it out\n")?;
+        if arguments.with_page {
+            output::print(
+                "page.json in it has other people's messages too: hand it to nobody who may not read them\n",
+            )?;
         }
         Ok(Exit::Done)
     })

@@ -32,7 +32,7 @@ pub struct Prover<'a> {
     pub mapping: Option<Vec<u8>>,
     /// The key that signatures are checked with.
     pub key: Option<PublicKey>,
-    /// Whether the pages go in, which have other messages too.
+    /// Whether the pages go in, which have other people's messages too.
     pub with_pages: bool,
 }
 
@@ -74,6 +74,7 @@ impl Prover<'_> {
             archive.add("report.pub.pem", key.to_pem().as_bytes())?;
             directions.fingerprint = key.fingerprint().to_string();
         }
+        directions.has_every_page = directions.captures.iter().all(|capture| capture.has_page);
         archive.finish(&directions)?;
         Ok(proven)
     }
@@ -131,7 +132,7 @@ impl Prover<'_> {
         facts: &mut CaptureFacts,
     ) -> Result<(), ProofError> {
         if !self.with_pages {
-            "it was left out with --without-page, because it has other messages".clone_into(&mut facts.why_no_page);
+            "it has other people's messages".clone_into(&mut facts.why_no_page);
             return Ok(());
         }
         let added = match BlobName::parse(&record.page) {

@@ -47,7 +47,7 @@ fn follows(folder: &Path) -> bool {
 #[test]
 fn a_proof_holds_when_verify_md_is_followed_and_fails_when_anything_was_changed() {
     let trial = signed();
-    let folder = prove(&trial, "proof", &["--item", "918210"]);
+    let folder = prove(&trial, "proof", &["--item", "918210", "--with-page"]);
     let commands = commands(&folder);
     for checked in
         ["sha256sum --check", "cmp - capture-1/item.json", "message.eml", "attachments/1-", "openssl pkeyutl"]
@@ -68,8 +68,6 @@ fn a_proof_holds_when_verify_md_is_followed_and_fails_when_anything_was_changed(
         fs::read(again.join("capture-1/item.json")).unwrap(),
         fs::read(folder.join("capture-1/item.json")).unwrap()
     );
-    let bare = prove(&trial, "bare", &["--message-id", id, "--without-page"]);
-    assert!(!bare.join("capture-1/page.json").exists() && follows(&bare));
 
     let report = fs::read_dir(folder.join("reports")).unwrap().map(|entry| entry.unwrap().path());
     let report = report.into_iter().find(|path| path.extension().is_some_and(|it| it == "json")).unwrap();
@@ -90,6 +88,48 @@ fn a_proof_holds_when_verify_md_is_followed_and_fails_when_anything_was_changed(
         assert!(!follows(&folder), "{} was changed", file.display());
         fs::write(&file, &whole).unwrap();
     }
+}
+
+/// The texts of all items of the sample, by the item's number.
+fn texts(folder: &Path) -> Vec<(String, String)> {
+    let page: Value = serde_json::from_slice(&fs::read(folder.join("capture-1/page.json")).unwrap()).unwrap();
+    let items = page["messages"].as_array().unwrap().iter();
+    let text = |item: &Value| (item["id"].to_string(), item["text"].as_str().unwrap_or_default().to_owned());
+    items.map(text).filter(|(_, text)| text.len() > 12).collect()
+}
+
+#[test]
+fn a_proof_discloses_no_other_message_unless_the_page_is_asked_for() {
+    let trial = signed();
+    let whole = prove(&trial, "whole", &["--item", "918210", "--with-page"]);
+    let others: Vec<String> =
+        texts(&whole).into_iter().filter(|(id, _)| id != "918210").map(|(_, text)| text).collect();
+    assert!(others.len() > 3, "{others:?}");
+    for (out, arguments) in [("default", &["--item", "918210"][..]), ("named", &["--item", "918210", "--without-page"])]
+    {
+        let bare = prove(&trial, out, arguments);
+        let files = Command::new("find").arg(&bare).args(["-type", "f"]).output().unwrap().stdout;
+        let files = String::from_utf8(files).unwrap();
+        assert!(files.contains("item.json") && !files.contains("page.json"), "{files}");
+        for file in files.lines() {
+            let bytes = String::from_utf8_lossy(&fs::read(file).unwrap()).into_owned();
+            for other in &others {
+                let escaped = serde_json::to_string(other).unwrap();
+                assert!(!bytes.contains(escaped.trim_matches('"')), "{file} has {other:?}");
+            }
+        }
+        assert!(follows(&bare));
+        // What an expert who is shown the page later has to run is there too.
+        let directions = fs::read_to_string(bare.join("VERIFY.md")).unwrap();
+        let later: Vec<&str> =
+            directions.lines().filter(|line| line.starts_with("    ") && line.contains("page.json")).collect();
+        assert_eq!(later.len(), 2, "{directions}");
+        fs::copy(whole.join("capture-1/page.json"), bare.join("page.json")).unwrap();
+        let run = Command::new("sh").arg("-ec").arg(later.join("\n")).current_dir(&bare).status().unwrap();
+        assert!(run.success());
+    }
+    let both = ["prove", "--item", "918210", "--with-page", "--without-page", "--out", "both.zip"];
+    assert_eq!(trial.run(&both).code, Some(2));
 }
 
 #[test]
