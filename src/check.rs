@@ -18,7 +18,7 @@ use crate::mailbox::self_test;
 use crate::report::signature::SigningKey;
 use crate::resolve::Mailbox;
 use crate::resolve::users::Answer;
-use crate::staging::{BlobName, Staging, StagingError};
+use crate::staging::{BlobName, Policies, Staging, StagingError};
 
 pub mod file_modes;
 
@@ -60,7 +60,7 @@ impl Finding {
         Self { what: what.to_owned(), level: Level::Wrong, detail, remedy: Some(remedy.to_owned()) }
     }
 
-    /// What was found out about removing staged blobs, where that was tried: the next report of the chain has it.
+    /// What was found out about overwriting and removing staged blobs, where that was tried: the next report of the chain has it.
     pub fn retention(&self) -> Option<&str> {
         (self.what == RETENTION).then_some(self.detail.as_str())
     }
@@ -148,24 +148,22 @@ async fn source(app: &App) -> Finding {
     }
 }
 
-/// What the finding about removing staged blobs is called.
+/// What the finding about overwriting and removing staged blobs is called.
 const RETENTION: &str = "retention";
 
-/// Whether staging can be used, and whether what is staged can be removed. `prober` makes the probe's name its own.
+/// Whether staging can be used, and whether what is staged can be overwritten or removed. `prober` makes the probe's name its own.
 pub async fn staging(staging: &dyn Staging, prober: &str) -> Vec<Finding> {
     let name = staging.name();
     match probe(staging, prober).await {
-        Ok(Removal::Done) => vec![
-            Finding::ok("staging", format!("{name}: a probe was written, read and deleted")),
-            Finding::warning(
-                RETENTION,
-                "what is staged can be removed by whoever has this access: no policy keeps it (docs/operations.md says how to set one)"
-                    .to_owned(),
+        Ok((rewriting, removal)) => vec![
+            Finding::ok(
+                "staging",
+                match removal {
+                    Attempt::Done => format!("{name}: a probe was written, read and deleted"),
+                    Attempt::Refused(_) => format!("{name}: a probe was written and read"),
+                },
             ),
-        ],
-        Ok(Removal::Kept(detail)) => vec![
-            Finding::ok("staging", format!("{name}: a probe was written and read")),
-            Finding::ok(RETENTION, format!("what is staged can't be removed: a policy kept the probe ({detail})")),
+            retention(&rewriting, &removal, staging.policies().await),
         ],
         Err(error) => vec![Finding::wrong(
             "staging",
@@ -175,11 +173,68 @@ pub async fn staging(staging: &dyn Staging, prober: &str) -> Vec<Finding> {
     }
 }
 
-/// What became of a probe that was to be removed.
-enum Removal {
+/// What became of a probe that was to be overwritten or removed.
+enum Attempt {
     Done,
     /// A retention policy kept it, in the service's words.
-    Kept(String),
+    Refused(String),
+}
+
+impl Attempt {
+    fn of(result: Result<(), StagingError>) -> Result<Self, StagingError> {
+        match result {
+            Ok(()) => Ok(Self::Done),
+            Err(StagingError::Immutable { detail, .. }) => Ok(Self::Refused(detail)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What the tries and the service say together. A policy that didn't keep the probe is worth a look.
+fn retention(rewriting: &Attempt, removal: &Attempt, policies: Result<Option<Policies>, StagingError>) -> Finding {
+    let service = match policies {
+        Ok(None) => String::new(),
+        Ok(Some(policies)) => format!("; {}", said_of(policies)),
+        Err(error) => format!("; which policies the container has can't be read ({error})"),
+    };
+    let (can, kept) = match (rewriting, removal) {
+        (Attempt::Refused(_), Attempt::Refused(detail)) => {
+            return Finding::ok(
+                RETENTION,
+                format!(
+                    "what is staged can be neither overwritten nor removed: a policy kept the probe ({detail}){service}"
+                ),
+            );
+        }
+        (Attempt::Done, Attempt::Refused(detail)) => {
+            ("overwritten by whoever has this access", format!(", but not removed ({detail})"))
+        }
+        (Attempt::Refused(detail), Attempt::Done) => {
+            ("removed by whoever has this access", format!(", but not overwritten ({detail})"))
+        }
+        (Attempt::Done, Attempt::Done) => {
+            ("overwritten and removed by whoever has this access", ": no policy kept the probe".to_owned())
+        }
+    };
+    let how = "docs/operations.md says how to set a policy";
+    Finding::warning(RETENTION, format!("what is staged can be {can}{kept}{service} ({how})"))
+}
+
+/// The policies of a container, in words.
+fn said_of(policies: Policies) -> String {
+    let Policies { time_based, legal_hold, versions } = policies;
+    let has: Vec<&str> = [
+        (time_based, "a time-based retention policy"),
+        (legal_hold, "a legal hold"),
+        (versions, "immutability by versions, where earlier versions stay"),
+    ]
+    .into_iter()
+    .filter_map(|(is, words)| is.then_some(words))
+    .collect();
+    if has.is_empty() {
+        return "the container has no policy".to_owned();
+    }
+    format!("the container has {}", has.join(", "))
 }
 
 /// Whether the staging area is this ledger's, or nobody's yet.
@@ -201,21 +256,21 @@ async fn ledger(app: &App) -> Finding {
     }
 }
 
-async fn probe(staging: &dyn Staging, prober: &str) -> Result<Removal, StagingError> {
+/// Writes a probe, reads it, and tries to overwrite and to remove it.
+async fn probe(staging: &dyn Staging, prober: &str) -> Result<(Attempt, Attempt), StagingError> {
     const SIZE: u64 = 64 * 1024;
     staging.prepare().await?;
     let text = format!("probe of {prober}");
-    let name = BlobName::probe(&Digest::of(text.as_bytes()).short(16));
+    let id = Digest::of(text.as_bytes()).short(16);
+    let name = BlobName::probe(&id);
     let bytes = Bytes::from(text);
     staging.put(&name, bytes.clone()).await?;
     let read = staging.get(&name, SIZE).await?;
-    let removal = match staging.remove(&name).await {
-        Ok(()) => Removal::Done,
-        Err(StagingError::Immutable { detail, .. }) => Removal::Kept(detail),
-        Err(error) => return Err(error),
-    };
+    // With the same bytes: the next check writes this probe again, and may find it where nobody could remove it.
+    let rewriting = Attempt::of(staging.rewrite_probe(&id, bytes.clone()).await)?;
+    let removal = Attempt::of(staging.remove(&name).await)?;
     if read == bytes {
-        return Ok(removal);
+        return Ok((rewriting, removal));
     }
     Err(StagingError::Damaged { name, detail: "other bytes came back".to_owned() })
 }
@@ -295,6 +350,7 @@ async fn mailbox_test(app: &App, mailbox: &Mailbox) -> Vec<Finding> {
 impl From<self_test::Finding> for Finding {
     fn from(found: self_test::Finding) -> Self {
         match found.result {
+            Ok(seen) if found.is_warning => Self::warning(&found.what, seen),
             Ok(seen) => Self::ok(&found.what, seen),
             Err(problem) => Self::wrong(&found.what, problem.problem, &problem.remedy),
         }

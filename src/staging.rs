@@ -195,6 +195,30 @@ pub trait Staging: Send + Sync {
 
     /// Removes a blob; one that isn't there is a success.
     async fn remove(&self, name: &BlobName) -> Result<(), StagingError>;
+
+    /// Writes the probe of this id anew, over what it is now: the one blob that may be, to see whether a policy refuses it
+    /// ([`StagingError::Immutable`]). Without such a request, by removing it first.
+    async fn rewrite_probe(&self, id: &str, bytes: Bytes) -> Result<(), StagingError> {
+        let name = BlobName::probe(id);
+        self.remove(&name).await?;
+        self.put(&name, bytes).await
+    }
+
+    /// Which policies the service says that the area has; nothing where it has no word for them.
+    async fn policies(&self) -> Result<Option<Policies>, StagingError> {
+        Ok(None)
+    }
+}
+
+/// The policies of a container, as the service says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policies {
+    /// A time-based retention policy of the container.
+    pub time_based: bool,
+    /// A legal hold on the container.
+    pub legal_hold: bool,
+    /// Immutability by versions: what is overwritten or removed stays, as an earlier version.
+    pub versions: bool,
 }
 
 /// What went wrong in staging. What is done about it is decided in `fault`.
@@ -251,7 +275,7 @@ pub enum StagingError {
     /// Staging can't be reached or fails; it may well answer later. A full disk is one of these.
     #[error("staging is not available: {0}")]
     Unavailable(String),
-    /// A retention policy keeps the blob (an answer to [`Staging::remove`]).
+    /// A retention policy keeps the blob (an answer to [`Staging::remove`] and [`Staging::rewrite_probe`]).
     #[error("{name} is kept by a retention policy: {detail}")]
     Immutable {
         /// The blob.

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use azure_core::http::{ClientOptions, RetryOptions, Transport, Url};
 use azure_storage_blob::models::{
-    BlobClientDeleteOptions, BlobClientDownloadOptions, BlobContainerClientListBlobsOptions, BlobItem,
-    DeleteSnapshotsOptionType,
+    BlobClientDeleteOptions, BlobClientDownloadOptions, BlobContainerClientGetPropertiesResultHeaders as _,
+    BlobContainerClientListBlobsOptions, BlobItem, DeleteSnapshotsOptionType,
 };
 use azure_storage_blob::{BlobClient, BlobContainerClient, BlobContainerClientOptions};
 use bytes::{Bytes, BytesMut};
@@ -27,7 +27,7 @@ use self::fault::Faults;
 use self::sas::SasPolicy;
 use self::transport::Sender;
 use self::upload::Placed;
-use super::{BlobName, ByteStream, StagedStream, Staging, StagingError};
+use super::{BlobName, ByteStream, Policies, StagedStream, Staging, StagingError};
 use crate::clock::SharedClock;
 use crate::digest::{Digest, Digester};
 use crate::http::{HttpClient, require_https_or_loopback};
@@ -335,5 +335,22 @@ impl Staging for AzureStaging {
             Ok(_) | Err(StagingError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    async fn rewrite_probe(&self, id: &str, bytes: Bytes) -> Result<(), StagingError> {
+        let name = BlobName::probe(id);
+        let written = self.blob(&name).upload(bytes.into(), None).await;
+        written.map(drop).map_err(|error| self.faults.of(error, Some(&name)))
+    }
+
+    async fn policies(&self) -> Result<Option<Policies>, StagingError> {
+        let failed = |error| self.faults.of(error, None);
+        let container = self.container.get_properties(None).await.map_err(failed)?;
+        let is = |header: azure_core::Result<Option<bool>>| header.map(Option::unwrap_or_default).map_err(failed);
+        Ok(Some(Policies {
+            time_based: is(container.has_immutability_policy())?,
+            legal_hold: is(container.has_legal_hold())?,
+            versions: is(container.is_immutable_storage_with_versioning_enabled())?,
+        }))
     }
 }
