@@ -28,6 +28,8 @@ pub struct Finding {
     pub what: String,
     /// What was seen, or what is wrong.
     pub result: Result<String, Problem>,
+    /// Whether what was seen works and should be looked at.
+    pub is_warning: bool,
 }
 
 /// What is wrong, and what to do.
@@ -42,12 +44,21 @@ pub struct Problem {
 impl Finding {
     /// Something that is as it should be.
     pub fn good(what: impl Into<String>, seen: impl Into<String>) -> Self {
-        Self { what: what.into(), result: Ok(seen.into()) }
+        Self { what: what.into(), result: Ok(seen.into()), is_warning: false }
+    }
+
+    /// Something that works, and should be looked at.
+    pub fn warning(what: impl Into<String>, seen: impl Into<String>) -> Self {
+        Self { is_warning: true, ..Self::good(what, seen) }
     }
 
     /// Something that is not.
     pub fn bad(what: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), result: Err(Problem { problem: problem.into(), remedy: remedy.into() }) }
+        Self {
+            what: what.into(),
+            result: Err(Problem { problem: problem.into(), remedy: remedy.into() }),
+            is_warning: false,
+        }
     }
 
     /// Whether it is as it should be.
@@ -59,6 +70,7 @@ impl Finding {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.result {
+            Ok(seen) if self.is_warning => write!(f, "warning: {}: {seen}", self.what),
             Ok(seen) => write!(f, "ok: {}: {seen}", self.what),
             Err(Problem { problem, remedy }) => write!(f, "wrong: {}: {problem}. {remedy}", self.what),
         }

@@ -27,6 +27,8 @@ pub(super) struct Copy {
     #[serde(default)]
     body: Option<Body>,
     #[serde(default)]
+    pub(super) to_recipients: Vec<serde::de::IgnoredAny>,
+    #[serde(default)]
     has_attachments: Option<bool>,
     #[serde(default)]
     single_value_extended_properties: Vec<Property>,

@@ -15,6 +15,12 @@ use crate::clock::SharedClock;
 use crate::graph::{Call, CallError, literal, read};
 use crate::resolve::MailboxId;
 
+/// The most messages that Exchange Online holds in a folder.
+pub(super) const MAX_MESSAGES: u64 = 1_000_000;
+/// From so many messages on, a folder is reported as nearly full.
+pub(super) const NEARLY_FULL: u64 = 900_000;
+/// How often that is logged of a mailbox.
+const WARN_EVERY: TimeDelta = TimeDelta::hours(24);
 /// How long a folder is cached.
 const REMEMBERED: TimeDelta = TimeDelta::minutes(15);
 /// The most mailboxes whose folders are cached.
@@ -37,6 +43,8 @@ type Place = tokio::sync::Mutex<Option<Remembered>>;
 struct Remembered {
     id: Arc<str>,
     found: DateTime<Utc>,
+    /// When the log last said that it is nearly full.
+    warned: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,7 +53,12 @@ struct Folder {
     id: String,
     #[serde(default)]
     display_name: String,
+    #[serde(default)]
+    total_item_count: Option<u64>,
 }
+
+/// What is asked of a folder.
+const FIELDS: &str = "id,displayName,totalItemCount";
 
 #[derive(Deserialize)]
 struct Page {
@@ -75,11 +88,24 @@ impl Folders {
         {
             return Ok(Arc::clone(&known.id));
         }
-        let id: Arc<str> = match self.find(calls, mailbox).await? {
-            Some(id) => id.into(),
-            None => self.make(calls, mailbox).await?.into(),
+        let folder = match self.look(calls, mailbox).await? {
+            Some(folder) => folder,
+            None => self.make(calls, mailbox).await?,
         };
-        *place = Some(Remembered { id: Arc::clone(&id), found: now });
+        let mut warned = place.as_ref().and_then(|known| known.warned);
+        if let Some(messages) = folder.total_item_count.filter(|&messages| messages >= NEARLY_FULL)
+            && warned.is_none_or(|warned| (now - warned).abs() >= WARN_EVERY)
+        {
+            warned = Some(now);
+            tracing::warn!(
+                event = "folder_nearly_full",
+                mailbox = %mailbox,
+                messages,
+                "the archive folder nears the {MAX_MESSAGES} messages that Exchange Online holds in a folder: name another mailbox.folder"
+            );
+        }
+        let id: Arc<str> = folder.id.into();
+        *place = Some(Remembered { id: Arc::clone(&id), found: now, warned });
         Ok(id)
     }
 
@@ -94,22 +120,31 @@ impl Folders {
 
     /// The id of the folder, where there is one.
     pub(super) async fn find(&self, calls: &Calls, mailbox: &MailboxId) -> Result<Option<String>, CallError> {
-        let filter = format!("displayName eq {}", literal(&self.name));
-        self.search(calls, mailbox, &[("$filter", &filter), ("$select", "id,displayName")]).await
+        Ok(self.look(calls, mailbox).await?.map(|folder| folder.id))
     }
 
-    async fn make(&self, calls: &Calls, mailbox: &MailboxId) -> Result<String, CallError> {
+    /// How many messages are in the folder, where there is one and the service says so.
+    pub(super) async fn messages(&self, calls: &Calls, mailbox: &MailboxId) -> Result<Option<u64>, CallError> {
+        Ok(self.look(calls, mailbox).await?.and_then(|folder| folder.total_item_count))
+    }
+
+    async fn look(&self, calls: &Calls, mailbox: &MailboxId) -> Result<Option<Folder>, CallError> {
+        let filter = format!("displayName eq {}", literal(&self.name));
+        self.search(calls, mailbox, &[("$filter", &filter), ("$select", FIELDS)]).await
+    }
+
+    async fn make(&self, calls: &Calls, mailbox: &MailboxId) -> Result<Folder, CallError> {
         let url = calls.url(mailbox, &["mailFolders"], &[])?;
         let json = to_json(&NewFolder { display_name: &self.name });
         match calls.call(mailbox, &Call::post(url, json.into())).await {
             Ok(reply) => {
                 let made: Folder = read(&reply)?;
                 tracing::info!(event = "folder_created", mailbox = %mailbox, "made the archive folder");
-                Ok(made.id)
+                Ok(made)
             }
             // Another worker was faster, or the folder is hidden.
             Err(error) if error.is("ErrorFolderExists") => {
-                let all = [("includeHiddenFolders", "true"), ("$select", "id,displayName"), ("$top", "100")];
+                let all = [("includeHiddenFolders", "true"), ("$select", FIELDS), ("$top", "100")];
                 let found = self.search(calls, mailbox, &all).await?;
                 found.ok_or_else(|| CallError::NotSent(format!("the folder can't be found yet: {error}")))
             }
@@ -123,13 +158,13 @@ impl Folders {
         calls: &Calls,
         mailbox: &MailboxId,
         query: &[(&str, &str)],
-    ) -> Result<Option<String>, CallError> {
+    ) -> Result<Option<Folder>, CallError> {
         let mut url = calls.url(mailbox, &["mailFolders"], query)?;
         let wanted = self.name.to_lowercase();
         for _ in 0..MOST_PAGES {
             let page: Page = calls.json(mailbox, &Call::get(url)).await?;
             if let Some(folder) = page.value.into_iter().find(|folder| folder.display_name.to_lowercase() == wanted) {
-                return Ok(Some(folder.id));
+                return Ok(Some(folder));
             }
             let Some(next) = page.next else { return Ok(None) };
             url = calls.graph().link(&next)?;

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chrono::{SubsecRound as _, TimeDelta};
 
 use super::copies::Copy;
+use super::folder::{MAX_MESSAGES, NEARLY_FULL};
 use super::properties::{MESSAGE_CLASS, Property};
 use super::{GraphDoor, Method, PERMISSION, Sent, created, fault};
 use crate::convert::{Message, body_text};
@@ -52,11 +53,51 @@ impl SelfTest for GraphDoor {
         findings.push(self.read_file(&mailbox.id, id, &message).await);
         findings.push(self.look_up(mailbox, &message).await);
         findings.push(self.delete(&mailbox.id, id).await);
+        findings.push(self.count(&mailbox.id).await);
+        findings.push(self.try_crowd(mailbox, &sample::to_crowd(date)).await);
         findings
     }
 }
 
 impl GraphDoor {
+    /// How full the archive folder is.
+    async fn count(&self, mailbox: &MailboxId) -> Finding {
+        let what = "folder";
+        match self.folders.messages(&self.calls, mailbox).await {
+            Ok(Some(messages)) if messages >= NEARLY_FULL => Finding::warning(
+                what,
+                format!(
+                    "it holds {messages} messages, of the {MAX_MESSAGES} that Exchange Online takes: name another mailbox.folder \
+                     (docs/operations.md)"
+                ),
+            ),
+            Ok(Some(messages)) => {
+                Finding::good(what, format!("it holds {messages} messages of at most {MAX_MESSAGES}"))
+            }
+            Ok(None) => Finding::good(what, "how many messages it holds isn't said"),
+            Err(error) => Self::failed(what, &error),
+        }
+    }
+
+    /// Whether the mailbox takes a message with as many recipients as WhatsApp's largest groups have members.
+    async fn try_crowd(&self, mailbox: &Mailbox, message: &Message) -> Finding {
+        let what = format!("{} recipients", sample::CROWD);
+        let remedy = "Messages of groups that large will fail as mailbox_rejected: try the other mailbox.method, or mailbox.kind = \"imap\"";
+        let sent = match self.import_sample(mailbox, message).await {
+            Ok(sent) => sent,
+            Err(Finding { result: Err(problem), .. }) => return Finding::bad(what, problem.problem, remedy),
+            Err(finding) => return finding,
+        };
+        let copy = self.read_copy(&mailbox.id, &sent.id, &[("$select", "id,toRecipients")]).await;
+        let cleaned = self.delete(&mailbox.id, &sent.id).await;
+        match copy {
+            _ if !cleaned.is_good() => cleaned,
+            Ok(copy) if copy.to_recipients.len() == sample::CROWD => Finding::good(what, "imported, all of them"),
+            Ok(copy) => Finding::bad(what, format!("{} are left of them", copy.to_recipients.len()), remedy),
+            Err(error) => Self::failed(&what, &error),
+        }
+    }
+
     /// A message that the configured method takes whole.
     async fn try_small(&self, mailbox: &Mailbox, message: &Message) -> Vec<Finding> {
         let configured = self.settings.method;

@@ -16,6 +16,16 @@ pub(in crate::mailbox) fn small(date: DateTime<Utc>) -> Message {
     Message::new(Mail { attachments: Vec::new(), ..mail })
 }
 
+/// The members of the largest group that WhatsApp has.
+pub(in crate::mailbox) const CROWD: usize = 1024;
+
+/// A message of this date to the largest group, without a file, another one each time.
+pub(in crate::mailbox) fn to_crowd(date: DateTime<Utc>) -> Message {
+    let mail = small(date).mail;
+    let member = |number| Address { name: None, address: format!("self-test-{number}@whatsapp.invalid") };
+    Message::new(Mail { to: (1..=CROWD).map(member).collect(), ..mail })
+}
+
 /// A message of this date, another one each time.
 pub(in crate::mailbox) fn message(date: DateTime<Utc>) -> Message {
     let once = uuid::Uuid::now_v7();

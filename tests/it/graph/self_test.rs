@@ -28,7 +28,11 @@ async fn a_good_mailbox_passes_and_is_left_clean() {
         let small = lines.iter().filter(|line| line.contains("small message by import-mime: imported")).count();
         assert_eq!(small, usize::from(method == Method::ImportMime));
         assert!(lines.contains(&format!("ok: import: by {}", method.name())), "{lines:#?}");
-        assert_eq!(findings.len(), 7 + 4 * small);
+        assert_eq!(findings.len(), 9 + 4 * small);
+        for line in ["ok: folder: it holds 0 messages of at most 1000000", "ok: 1024 recipients: imported, all of them"]
+        {
+            assert!(lines.iter().any(|seen| seen == line), "{lines:#?}");
+        }
         assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
     }
 }
@@ -54,6 +58,31 @@ async fn what_this_tenant_does_otherwise_is_told() {
     for (line, part) in wrong.iter().zip(["transport rule", "IPM.Note instead of", "Raise mailbox.settle", "by hand"]) {
         assert!(line.contains(part), "{line}");
     }
+}
+
+#[tokio::test]
+async fn a_folder_that_is_nearly_full_and_too_many_recipients_are_told() {
+    let connection = Connection::new();
+    let mailbox = connection.mailbox("ana");
+    let nearly_full: fn(&mut serde_json::Value) = |reply| {
+        if let Some(count) = reply.pointer_mut("/value/0/totalItemCount") {
+            *count = 900_000.into();
+        }
+    };
+    connection.server.fail(Fault::always("/mailFolders", Act::Alter(nearly_full)).of("GET"));
+    let fewer: fn(&mut serde_json::Value) = |reply| {
+        if let Some(recipients) = reply.get_mut("toRecipients").and_then(serde_json::Value::as_array_mut) {
+            recipients.truncate(500);
+        }
+    };
+    connection.server.fail(Fault::always("/messages/message", Act::Alter(fewer)).of("GET"));
+    let findings = connection.door().self_test(&mailbox).await;
+    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+    let full = lines.iter().find(|line| line.starts_with("warning: folder: it holds 900000 messages"));
+    assert!(full.is_some_and(|line| line.contains("name another mailbox.folder")), "{lines:#?}");
+    assert_eq!(wrong(&findings).len(), 1, "{lines:#?}");
+    assert!(wrong(&findings)[0].contains("1024 recipients: 500 are left of them"), "{lines:#?}");
+    assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
 }
 
 #[tokio::test]

@@ -20,9 +20,12 @@ impl World {
                 && (all || !folder.hidden)
                 && wanted.as_ref().is_none_or(|wanted| folder.name.eq_ignore_ascii_case(wanted))
         };
-        let describe =
-            |folder: &Folder| json!({ "id": folder.id, "displayName": folder.name, "isHidden": folder.hidden });
-        let folders = self.mailbox(user).folders.iter().filter(shown).map(describe).collect();
+        let mailbox = self.mailbox(user);
+        let describe = |folder: &Folder| {
+            let count = mailbox.messages.iter().filter(|message| message.folder == folder.id).count();
+            json!({ "id": folder.id, "displayName": folder.name, "isHidden": folder.hidden, "totalItemCount": count })
+        };
+        let folders = mailbox.folders.iter().filter(shown).map(describe).collect();
         page(request, &self.origin, folders)
     }
 
