@@ -13,7 +13,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, FirstWindow, LedgerUrl, MAX_CA_FILE, Retention, ScheduleConfig, file};
 use crate::convert::CONVERTER_VERSION;
 use crate::http::{HttpClient, HttpOptions, Remote};
-use crate::ledger::{Ledger, LedgerError, Presence};
+use crate::ledger::{ActionKind, Ledger, LedgerError, Presence};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::pipeline::{Inputs, Keeping, Parts, Pipeline, Settings};
@@ -122,6 +122,18 @@ impl App {
             }
         };
         Some(Notifier::new(http, webhook, self.ledger.clone(), Arc::clone(&self.clock)))
+    }
+
+    /// Records where configuration or mapping are not those that were in force before: the next report of the chain has it.
+    pub async fn record_inputs(&self) -> Result<(), LedgerError> {
+        let mapping = self.resolver.mapping().map(|mapping| mapping.sha256());
+        let (process, now) = (format!("process {} ({})", std::process::id(), self.presence.holder.0), self.clock.now());
+        for (kind, sha256) in
+            [(ActionKind::ConfigurationChanged, Some(self.config.sha256)), (ActionKind::MappingChanged, mapping)]
+        {
+            self.ledger.record_input(kind, sha256, &process, now).await?;
+        }
+        Ok(())
     }
 
     /// A pipeline of these parts, with the mapping in force now.

@@ -85,6 +85,7 @@ pub(super) async fn run_order(
 }
 
 async fn run_and_note(app: &App, pipeline: &Pipeline, order: Order) -> Result<RunFinished, super::CommandError> {
+    app.record_inputs().await.map_err(anyhow::Error::from)?;
     let finished = pipeline.run(order).await.map_err(anyhow::Error::from)?;
     status::note_run(&app.ledger, &app.config.source, &finished, app.clock.now()).await.map_err(anyhow::Error::from)?;
     Ok(finished)

@@ -30,6 +30,14 @@ impl Daemon {
         for input in Input::ALL {
             self.note_reload(input, Ok(())).await;
         }
+        self.record_inputs().await;
+    }
+
+    /// Records what is in force now, where it wasn't before.
+    async fn record_inputs(&self) {
+        if let Err(error) = self.app.record_inputs().await {
+            tracing::error!(event = "ledger_unavailable", error = %error, "the ledger could not keep that the configuration or the mapping changed; the reports' inputs show it");
+        }
     }
 
     /// Notes how reading an input again went.
@@ -49,6 +57,7 @@ impl Daemon {
                 tracing::info!(event = "mapping_reloaded", numbers, "the mapping file changed and is in force");
                 self.report_gained_participants(before.as_deref(), mapping.as_deref()).await;
                 self.note_reload(Input::Mapping, Ok(())).await;
+                self.record_inputs().await;
             }
             Err(problems) => {
                 tracing::error!(

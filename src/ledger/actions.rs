@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::sql::{self, millis};
 use super::{Ledger, LedgerError};
+use crate::digest::Digest;
 
 /// What an administrator did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,12 @@ pub enum ActionKind {
     Export,
     /// Gathered what proves one message.
     Prove,
+    /// Changed the configuration that is in force.
+    ConfigurationChanged,
+    /// Changed the mapping file that is in force.
+    MappingChanged,
+    /// Signed in to the pages.
+    SignIn,
 }
 
 impl ActionKind {
@@ -45,6 +52,9 @@ impl ActionKind {
             Self::Verify => "verify",
             Self::Export => "export",
             Self::Prove => "prove",
+            Self::ConfigurationChanged => "configuration_changed",
+            Self::MappingChanged => "mapping_changed",
+            Self::SignIn => "sign_in",
         }
     }
 }
@@ -76,6 +86,41 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         insert(&mut transaction, kind, user, detail, at).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Records that an input is not the one that was in force before: `kind` says which, `process` who noticed. The first one
+    /// is only remembered.
+    pub async fn record_input(
+        &self,
+        kind: ActionKind,
+        sha256: Option<Digest>,
+        process: &str,
+        at: DateTime<Utc>,
+    ) -> Result<(), LedgerError> {
+        let name = format!("in_force:{}", kind.name());
+        let now = sha256.map_or_else(|| "none".to_owned(), |sha256| sha256.to_string());
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query("SELECT value FROM meta WHERE name = $1")
+            .bind(name.clone())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let before: Option<String> = row.map(|row| sql::get(&row, "value")).transpose()?;
+        if before.as_ref() == Some(&now) {
+            return Ok(());
+        }
+        sqlx::query(
+            "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(name)
+        .bind(now.clone())
+        .execute(&mut *transaction)
+        .await?;
+        if let Some(before) = before {
+            let detail = format!("from {before} to {now}, noticed by {process}");
+            insert(&mut transaction, kind, None, &detail, at).await?;
+        }
         transaction.commit().await?;
         Ok(())
     }

@@ -28,6 +28,7 @@ use super::{SharedSite, Site, session};
 use crate::clock::SharedClock;
 use crate::config::Secret;
 use crate::digest::Digest;
+use crate::ledger::ActionKind;
 
 /// What everybody may see.
 const PUBLIC: [&str; 3] = ["/livez", "/readyz", "/sign-in"];
@@ -136,7 +137,13 @@ pub(super) async fn sign_in(
         }
         Tried::TooOften => return too_often("/sign-in"),
     }
-    let cookie = session::begin(&token, site.served.clock.now(), !names_this_machine(&headers));
+    let now = site.served.clock.now();
+    let detail = format!("pages, from {}", peer.ip());
+    if let Err(error) = site.served.ledger.record_action(ActionKind::SignIn, None, &detail, now).await {
+        tracing::error!(event = "ledger_unavailable", error = %error, "a sign-in to the pages could not be recorded, and is refused");
+        return failure::page(StatusCode::SERVICE_UNAVAILABLE, "the ledger doesn't answer; the log says why");
+    }
+    let cookie = session::begin(&token, now, !names_this_machine(&headers));
     let to = match back(&form.back) {
         "/" => "/signed-in",
         run => run,

@@ -18,6 +18,27 @@ fn a_verification_is_a_page_and_its_result_is_in_the_next_report() {
 }
 
 #[test]
+fn a_changed_mapping_and_configuration_are_in_the_next_report() {
+    let trial = Trial::imported();
+    let mapping = fs::read(trial.path("config/sample/mapping.csv")).unwrap();
+    trial.prints(&["run", "--once"]);
+    let kinds = |actions: &serde_json::Value| -> Vec<String> {
+        actions.as_array().unwrap().iter().map(|action| action["action"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(kinds(&trial.report()["actions"]), [""; 0], "nothing changed");
+
+    trial.edit("config/sample/mapping.csv", |text| format!("{text}12025550199,ana.berg@contoso.example\n"));
+    trial.edit("config/local.toml", |text| format!("{text}\n# another comment\n"));
+    let changed = fs::read(trial.path("config/sample/mapping.csv")).unwrap();
+    trial.prints(&["run", "--once"]);
+    let actions = trial.report()["actions"].clone();
+    assert_eq!(kinds(&actions), ["configuration_changed", "mapping_changed"], "{actions}");
+    let detail = actions[1]["detail"].as_str().unwrap();
+    let told = format!("from {} to {}, noticed by process ", Digest::of(&mapping), Digest::of(&changed));
+    assert!(detail.starts_with(&told), "{detail}");
+}
+
+#[test]
 fn the_json_report_of_an_ended_run_is_the_staged_document_byte_for_byte() {
     let trial = Trial::imported();
     trial.prints(&["run", "--once"]);

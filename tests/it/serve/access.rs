@@ -84,6 +84,10 @@ async fn a_person_signs_in_and_out() {
     let reply = site.sign_in(&format!("token={TOKEN}&back=%2F"), &[]).await;
     assert_eq!(reply.status, StatusCode::SEE_OTHER);
     assert_eq!(header(&reply.headers, "location"), "/signed-in");
+    let pool = sqlx::SqlitePool::connect(&site.ledger_url()).await.unwrap();
+    let recorded: Vec<(String, String)> =
+        sqlx::query_as("SELECT kind, detail FROM actions").fetch_all(&pool).await.unwrap();
+    assert_eq!(recorded, [("sign_in".to_owned(), "pages, from 127.0.0.1".to_owned())]);
     let session = cookie(&reply);
     let onward = site.get_with("/signed-in", &[("cookie", &session)]).await;
     assert_eq!(header(&onward.headers, "location"), "/");

@@ -31,7 +31,7 @@ pub(crate) struct Site {
     pub(crate) stop: CancellationToken,
     pub(crate) serving: JoinHandle<std::io::Result<()>>,
     client: HttpClient,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// The present of all these tests.
@@ -82,7 +82,12 @@ impl Site {
         let serving = tokio::spawn(serve(listener, served, stop.clone()));
         let client = HttpClient::build(&HttpOptions::default()).unwrap();
         let seed = Seed::new(ledger);
-        Self { address, clock, health, metrics, schedule, seed, stop, serving, client, _folder: folder }
+        Self { address, clock, health, metrics, schedule, seed, stop, serving, client, folder }
+    }
+
+    /// Where the ledger is.
+    pub(crate) fn ledger_url(&self) -> String {
+        format!("sqlite://{}", self.folder.path().join("ledger.db").display())
     }
 
     pub(crate) fn url(&self, path: &str) -> Url {
