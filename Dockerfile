@@ -1,22 +1,29 @@
 # syntax=docker/dockerfile:1
 
+# The base images, by tag: their newest state. To build what you built before, pin them by the digest that your registry shows:
+# --build-arg BUILD_BASE=docker.io/library/rust:1.95-bookworm@sha256:…
+ARG BUILD_BASE=docker.io/library/rust:1.95-bookworm
+ARG RUN_BASE=gcr.io/distroless/cc-debian12:nonroot
+
 # ---- build: a binary for Debian 12's C library, with link-time optimisation
-FROM rust:1.95-bookworm AS build
+FROM ${BUILD_BASE} AS build
 WORKDIR /src
 # Records the dependencies in the binary, where `cargo audit bin` and image scanners find them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     cargo install --quiet --locked --version 0.7.7 cargo-auditable
+ARG REVISION=unknown
 COPY . .
 # The caches outlive the layer, so the binary is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \
-    cargo auditable build --locked --profile dist --bin whatsapp-archiver \
+    REVISION="${REVISION}" packaging/program.sh \
     && install -D -m 0755 target/dist/whatsapp-archiver /out/usr/local/bin/whatsapp-archiver \
     && install -d /out/etc/whatsapp-archiver /out/var/lib/whatsapp-archiver
 
 # ---- run: the C library and the root certificates, no shell, no package manager
-FROM gcr.io/distroless/cc-debian12:nonroot
+FROM ${RUN_BASE}
 
+ARG RUN_BASE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
@@ -26,7 +33,7 @@ LABEL org.opencontainers.image.title="whatsapp-archiver" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \
       org.opencontainers.image.created="${CREATED}" \
-      org.opencontainers.image.base.name="gcr.io/distroless/cc-debian12:nonroot"
+      org.opencontainers.image.base.name="${RUN_BASE}"
 
 COPY --from=build /out/usr/local/bin/whatsapp-archiver /usr/local/bin/whatsapp-archiver
 COPY --from=build /out/etc/whatsapp-archiver /etc/whatsapp-archiver

@@ -12,10 +12,7 @@ rm -rf "$PACKAGE_ROOT"
 mkdir -p "$PACKAGE_ROOT/completions"
 
 if [ -z "${BINARY:-}" ]; then
-    build=(build)
-    # The list of dependencies goes into the program where cargo-auditable is installed, as it is in the image.
-    if command -v cargo-auditable >/dev/null; then build=(auditable build); fi
-    cargo "${build[@]}" --locked --profile dist --bin whatsapp-archiver
+    packaging/program.sh
     BINARY=${CARGO_TARGET_DIR:-target}/dist/whatsapp-archiver
 fi
 install -m 0755 "$BINARY" "$PACKAGE_ROOT/whatsapp-archiver"

@@ -13,10 +13,9 @@ for tool in cargo-auditable cargo-cyclonedx nfpm; do
         exit 1
     }
 done
-# Paths of this machine stay out of the program, and times come from the commit: the same commit gives the same program.
+# Times come from the commit: the same commit gives the same package.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
-export RUSTFLAGS="--remap-path-prefix=$PWD=/src --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 packaging/build.sh
 cargo cyclonedx --quiet --format json --target all --override-filename whatsapp-archiver.cdx
 find . -path ./target -prune -o -name 'whatsapp-archiver*.cdx.json' -print -exec mv {} target/package/ \;

@@ -5,6 +5,8 @@
 #
 #     tests/image.sh                    base images made of Debian's packages and this machine's Rust: no registry is asked
 #     BASES=registry tests/image.sh     base images as the Dockerfile names them
+#     COMPARE=target/dist/whatsapp-archiver tests/image.sh
+#                                       and the image's program is compared with one that packaging/program.sh made elsewhere
 set -euo pipefail
 # shellcheck source=tests/account.sh
 source "$(dirname "${BASH_SOURCE[0]}")/account.sh"
@@ -93,6 +95,25 @@ hand_over() {
     echo "packed: $(stat -c %s "$work/test.tar") bytes"
 }
 
+# What the program says of itself: its dependencies, as cargo-auditable wrote them into it.
+program() {
+    podman_ create --quiet --name "$name" whatsapp-archiver:test >/dev/null
+    podman_ cp "$name:/usr/local/bin/whatsapp-archiver" "$work/program"
+    podman_ rm "$name" >/dev/null
+    objcopy -O binary --only-section=.dep-v0 "$work/program" "$work/dependencies"
+    python3 - "$work/dependencies" <<'PY'
+import json, sys, zlib
+packages = json.loads(zlib.decompress(open(sys.argv[1], "rb").read()))["packages"]
+root = [f"{package['name']} {package['version']}" for package in packages if package.get("root")]
+print(f"{root[0]} carries its list of {len(packages)} crates (cargo-auditable)")
+PY
+    echo "SHA-256 $(sha256sum <"$work/program" | cut -d' ' -f1)"
+    if [ -n "${COMPARE:-}" ]; then
+        cmp "$COMPARE" "$work/program"
+        echo "byte for byte the same as the one that packaging/program.sh built in another folder, on $(. /etc/os-release && echo "$PRETTY_NAME")"
+    fi
+}
+
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 # Runs the image as an administrator is told to. The sample export stands in for TeleMessage, Maildirs for the mailboxes.
 container() {
@@ -149,6 +170,8 @@ next_version
 show "The image" hand_over
 expect "user 65532:65532"
 expect "health check [CMD /usr/local/bin/whatsapp-archiver health]"
+show "The program" program
+expect "whatsapp-archiver"
 show "check" once test check
 show "run --once on the sample" once test run --once
 expect "imported"

@@ -34,6 +34,7 @@ is() {
 begin_account "The Debian package"
 step "The package"
 packaging/build.sh
+note "- the program: SHA-256 $(sha256sum <"${BINARY:-target/dist/whatsapp-archiver}" | cut -d' ' -f1)"
 package=$(ls -t target/package/*.deb | head -n 1)
 note "- $(basename "$package"), $(stat -c %s "$package") bytes"
 
@@ -59,7 +60,8 @@ in_root systemd-analyze security --offline=true --threshold=20 "$unit" >"$work/s
 note "- $(grep -o 'Overall exposure.*: [0-9.]*' "$work/security")"
 for file in /usr/share/man/man1/whatsapp-archiver.1.gz /usr/share/man/man1/whatsapp-archiver-failures.1.gz \
     /usr/share/bash-completion/completions/whatsapp-archiver /usr/share/zsh/vendor-completions/_whatsapp-archiver \
-    /usr/share/fish/vendor_completions.d/whatsapp-archiver.fish /usr/share/doc/whatsapp-archiver/examples/config.toml; do
+    /usr/share/fish/vendor_completions.d/whatsapp-archiver.fish /usr/share/doc/whatsapp-archiver/examples/config.toml \
+    /usr/share/doc/whatsapp-archiver/examples/monitoring/alerts.yaml /usr/share/doc/whatsapp-archiver/runbook.md; do
     [ -s "$root$file" ] || fail "$file is missing"
 done
 note "- manual pages, completions and the example configuration are there"

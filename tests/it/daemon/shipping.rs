@@ -39,9 +39,10 @@ fn the_image_calls_commands_that_exist() {
         assert!(image.contains(line), "{line}");
         assert!(program(&[command, "--help"]).status.success(), "{command}");
     }
-    let manifest = text("Cargo.toml");
-    assert!(image.contains("--profile dist") && manifest.contains("[profile.dist]"));
-    assert!(image.contains("--bin whatsapp-archiver") && manifest.contains("name = \"whatsapp-archiver\""));
+    assert!(image.contains(" packaging/program.sh "));
+    let (build, manifest) = (text("packaging/program.sh"), text("Cargo.toml"));
+    assert!(build.contains("--profile dist") && manifest.contains("[profile.dist]"));
+    assert!(build.contains("--bin whatsapp-archiver") && manifest.contains("name = \"whatsapp-archiver\""));
     let help = String::from_utf8(program(&["--help"]).stdout).unwrap();
     for variable in image.lines().filter_map(|line| line.strip_prefix("ENV ")?.split_once('=')) {
         assert!(help.contains(variable.0), "{}", variable.0);
