@@ -145,6 +145,13 @@ wait_until_healthy() {
     done
     return 1
 }
+# What the kernel says of the daemon: its user, its capabilities, and how its root is mounted.
+confinement() {
+    local process
+    process=$(podman_ inspect --format '{{.State.Pid}}' "$name")
+    grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs):' "/proc/$process/status" | tr '\t' ' '
+    awk '$2 == "/" { print "root: " $4 }' "/proc/$process/mounts"
+}
 stop() {
     local started
     started=$(date +%s%3N)
@@ -177,6 +184,12 @@ show "run --once on the sample" once test run --once
 expect "imported"
 show "The daemon starts" daemon test
 show "health" wait_until_healthy
+show "Confinement" confinement
+expect "Uid: 65532 65532 65532 65532"
+expect "CapEff: 0000000000000000"
+expect "CapBnd: 0000000000000000"
+expect "NoNewPrivs: 1"
+expect "root: ro"
 LINES_KEPT=12 show "status in the running container" podman_ exec "$name" /usr/local/bin/whatsapp-archiver status
 show "SIGTERM" stop
 expect daemon_stopped

@@ -64,7 +64,7 @@ for file in /usr/share/man/man1/whatsapp-archiver.1.gz /usr/share/man/man1/whats
     /usr/share/doc/whatsapp-archiver/examples/monitoring/alerts.yaml /usr/share/doc/whatsapp-archiver/runbook.md; do
     [ -s "$root$file" ] || fail "$file is missing"
 done
-note "- manual pages, completions and the example configuration are there"
+note "- manual pages, completions, the example configuration, alert rules and the runbook are there"
 
 step "Start, as the unit does"
 in_root whatsapp-archiver init /tmp/fresh >/dev/null
