@@ -63,6 +63,9 @@ impl World {
         if let Some(unknown) = fields.keys().find(|name| !KNOWN.contains(&name.as_str())) {
             return Err(bad("RequestBodyRead", &format!("The property '{unknown}' does not exist.")));
         }
+        if body["toRecipients"].as_array().is_some_and(|to| to.len() > self.max_recipients) {
+            return Err(bad("ErrorInvalidRecipients", "The message has too many recipients."));
+        }
         let headers = headers_of(&body)?;
         let properties = properties_of(&body)?;
         self.check_from(user, &body)?;

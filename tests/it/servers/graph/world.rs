@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) foreign_from_refused: Option<u16>,
     /// The largest body of `importMime`, in bytes of base64.
     pub(crate) import_mime_limit: usize,
+    /// The most recipients that a message may have when it is created.
+    pub(crate) max_recipients: usize,
     /// Whether adding to a message that is no draft needs `Mail-Advanced.ReadWrite.All`.
     pub(crate) changes_need_advanced: bool,
     /// The smallest file that an upload session takes, in bytes.
@@ -159,6 +161,7 @@ impl World {
             settle: TimeDelta::zero(),
             foreign_from_refused: None,
             import_mime_limit: 16 * 1024 * 1024,
+            max_recipients: usize::MAX,
             changes_need_advanced: false,
             smallest_session: 3_000_000,
             mistaken: None,
