@@ -23,6 +23,7 @@ use crate::retry::RetryPolicy;
 use crate::schedule::{Begin, Schedule};
 use crate::staging::Staging;
 
+pub mod credentials;
 pub mod files;
 mod known_mailboxes;
 pub mod remotes;

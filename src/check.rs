@@ -1,26 +1,23 @@
-//! The checks of `check --online`: each remote in turn, one line each.
+//! What `check` finds, one line each: offline here, each remote in turn in [`online`].
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io;
-use std::path::Path;
-use std::time::Duration;
 
-use bytes::Bytes;
-use tokio_util::sync::CancellationToken;
+use chrono::{DateTime, Utc};
 
-use crate::app::App;
 use crate::app::files::{self, WrongKey};
-use crate::config::{Config, ImapAuth, MailboxKind, UsersKind};
-use crate::digest::Digest;
-use crate::mailbox::graph::self_test::{check_imap_permission, check_permissions};
+use crate::config::Config;
 use crate::mailbox::self_test;
 use crate::report::signature::SigningKey;
-use crate::resolve::Mailbox;
-use crate::resolve::users::Answer;
-use crate::staging::{BlobName, Policies, Staging, StagingError};
+use crate::status::Credential;
 
+mod advice;
 pub mod file_modes;
+mod online;
+
+pub use online::{online, staging};
+
+/// What the finding about overwriting and removing staged blobs is called.
+const RETENTION: &str = "retention";
 
 /// One line of a check: ok, not tried, or what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +37,9 @@ enum Level {
 }
 
 impl Finding {
+    /// Where the detail begins on its line, in columns.
+    pub const DETAIL: usize = 38;
+
     /// All is well.
     pub fn ok(what: &str, detail: String) -> Self {
         Self { what: what.to_owned(), level: Level::Ok, detail, remedy: None }
@@ -101,6 +101,25 @@ pub fn keys(config: &Config) -> Vec<Finding> {
     [or_wrong(signing, "signing key"), or_wrong(certificate, "certificate")].into_iter().flatten().collect()
 }
 
+/// When the credentials end, as far as they say so.
+pub fn credentials(config: &Config, now: DateTime<Utc>) -> Vec<Finding> {
+    const WHAT: &str = "credential";
+    let judge = |credential: Credential| match (credential.ending(now), credential.expires) {
+        (Some(ending), _) if ending.is_past => Finding::wrong(
+            WHAT,
+            ending.detail,
+            "put the new one where the configuration names it; no restart is needed",
+        ),
+        (Some(ending), _) => Finding::warning(WHAT, ending.detail),
+        (None, Some(end)) => Finding::ok(WHAT, format!("{} ends at {}", credential.credential, end.to_rfc3339())),
+        (None, None) => Finding::not_tried(
+            WHAT,
+            format!("{} doesn't say when it ends: look where it was made", credential.credential),
+        ),
+    };
+    crate::app::credentials::of(config).into_iter().map(judge).collect()
+}
+
 fn wrong_key(what: &str, wrong: &WrongKey) -> Finding {
     let remedy = match wrong {
         WrongKey::Unreadable(error) => error.fault.remedy(),
@@ -108,243 +127,6 @@ fn wrong_key(what: &str, wrong: &WrongKey) -> Finding {
         WrongKey::Certificate(_) => "put certificate and private key, as PEM, where microsoft.certificate points",
     };
     Finding::wrong(what, wrong.to_string(), remedy)
-}
-
-/// Asks each remote in turn, and a mailbox too where one is named.
-pub async fn online(app: &App, mailbox: Option<&str>) -> Vec<Finding> {
-    let mut findings = vec![source(app).await];
-    findings.extend(staging(app.remotes.staging.as_ref(), &app.presence.holder.0).await);
-    findings.push(ledger(app).await);
-    let (found, user) = users(app, mailbox).await;
-    findings.extend(permissions(app, user.as_ref()).await);
-    findings.push(found);
-    match &user {
-        Some(user) => findings.extend(mailbox_test(app, user).await),
-        None if mailbox.is_none() => findings.push(mailboxes(&app.config.mailbox.kind)),
-        None => {}
-    }
-    findings
-}
-
-async fn source(app: &App) -> Finding {
-    let source = &app.remotes.source;
-    match source.log_in().await {
-        Err(error) => Finding::wrong(
-            "source",
-            error.to_string(),
-            "check [source]: base_url, username, password, and that this machine may reach it",
-        ),
-        Ok(time) => {
-            let skew = time.map_or(Duration::ZERO, |time| (time - app.clock.now()).abs().to_std().unwrap_or_default());
-            let told = format!("{}: logged in", source.name());
-            if skew > Duration::from_mins(5) {
-                return Finding::warning(
-                    "source",
-                    format!("{told}; its clock and ours differ by {} s: check NTP", skew.as_secs()),
-                );
-            }
-            Finding::ok("source", told)
-        }
-    }
-}
-
-/// What the finding about overwriting and removing staged blobs is called.
-const RETENTION: &str = "retention";
-
-/// Whether staging can be used, and whether what is staged can be overwritten or removed. `prober` makes the probe's name its own.
-pub async fn staging(staging: &dyn Staging, prober: &str) -> Vec<Finding> {
-    let name = staging.name();
-    match probe(staging, prober).await {
-        Ok((rewriting, removal)) => vec![
-            Finding::ok(
-                "staging",
-                match removal {
-                    Attempt::Done => format!("{name}: a probe was written, read and deleted"),
-                    Attempt::Refused(_) => format!("{name}: a probe was written and read"),
-                },
-            ),
-            retention(&rewriting, &removal, staging.policies().await),
-        ],
-        Err(error) => vec![Finding::wrong(
-            "staging",
-            error.to_string(),
-            "check [staging]: endpoint, container, and the right to create, read, write, list and delete",
-        )],
-    }
-}
-
-/// What became of a probe that was to be overwritten or removed.
-enum Attempt {
-    Done,
-    /// A retention policy kept it, in the service's words.
-    Refused(String),
-}
-
-impl Attempt {
-    fn of(result: Result<(), StagingError>) -> Result<Self, StagingError> {
-        match result {
-            Ok(()) => Ok(Self::Done),
-            Err(StagingError::Immutable { detail, .. }) => Ok(Self::Refused(detail)),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// What the tries and the service say together. A policy that didn't keep the probe is worth a look.
-fn retention(rewriting: &Attempt, removal: &Attempt, policies: Result<Option<Policies>, StagingError>) -> Finding {
-    let service = match policies {
-        Ok(None) => String::new(),
-        Ok(Some(policies)) => format!("; {}", said_of(policies)),
-        Err(error) => format!("; which policies the container has can't be read ({error})"),
-    };
-    let (can, kept) = match (rewriting, removal) {
-        (Attempt::Refused(_), Attempt::Refused(detail)) => {
-            return Finding::ok(
-                RETENTION,
-                format!(
-                    "what is staged can be neither overwritten nor removed: a policy kept the probe ({detail}){service}"
-                ),
-            );
-        }
-        (Attempt::Done, Attempt::Refused(detail)) => {
-            ("overwritten by whoever has this access", format!(", but not removed ({detail})"))
-        }
-        (Attempt::Refused(detail), Attempt::Done) => {
-            ("removed by whoever has this access", format!(", but not overwritten ({detail})"))
-        }
-        (Attempt::Done, Attempt::Done) => {
-            ("overwritten and removed by whoever has this access", ": no policy kept the probe".to_owned())
-        }
-    };
-    let how = "docs/operations.md says how to set a policy";
-    Finding::warning(RETENTION, format!("what is staged can be {can}{kept}{service} ({how})"))
-}
-
-/// The policies of a container, in words.
-fn said_of(policies: Policies) -> String {
-    let Policies { time_based, legal_hold, versions } = policies;
-    let has: Vec<&str> = [
-        (time_based, "a time-based retention policy"),
-        (legal_hold, "a legal hold"),
-        (versions, "immutability by versions, where earlier versions stay"),
-    ]
-    .into_iter()
-    .filter_map(|(is, words)| is.then_some(words))
-    .collect();
-    if has.is_empty() {
-        return "the container has no policy".to_owned();
-    }
-    format!("the container has {}", has.join(", "))
-}
-
-/// Whether the staging area is this ledger's, or nobody's yet.
-async fn ledger(app: &App) -> Finding {
-    const WHAT: &str = "ledger";
-    let has_ledger = app.has_own_ledger();
-    match app.pipeline(CancellationToken::new()).check_staging_owner().await {
-        Ok(()) if !has_ledger => Finding::not_tried(
-            WHAT,
-            format!("there is none yet at {}; the first `run` makes it", files::ledger_place(&app.config.ledger.url)),
-        ),
-        Ok(()) => {
-            Finding::ok(WHAT, format!("{}: it answers, and the staging area is no other ledger's", app.ledger.id()))
-        }
-        Err(error) if error.is_about_ownership() => {
-            Finding::wrong(WHAT, error.to_string(), "fix ledger.url; docs/operations.md says what to do after a loss")
-        }
-        Err(error) => Finding::wrong(WHAT, format!("whose the staging area is can't be told: {error}"), "see staging"),
-    }
-}
-
-/// Writes a probe, reads it, and tries to overwrite and to remove it.
-async fn probe(staging: &dyn Staging, prober: &str) -> Result<(Attempt, Attempt), StagingError> {
-    const SIZE: u64 = 64 * 1024;
-    staging.prepare().await?;
-    let text = format!("probe of {prober}");
-    let id = Digest::of(text.as_bytes()).short(16);
-    let name = BlobName::probe(&id);
-    let bytes = Bytes::from(text);
-    staging.put(&name, bytes.clone()).await?;
-    let read = staging.get(&name, SIZE).await?;
-    // With the same bytes: the next check writes this probe again, and may find it where nobody could remove it.
-    let rewriting = Attempt::of(staging.rewrite_probe(&id, bytes.clone()).await)?;
-    let removal = Attempt::of(staging.remove(&name).await)?;
-    if read == bytes {
-        return Ok((rewriting, removal));
-    }
-    Err(StagingError::Damaged { name, detail: "other bytes came back".to_owned() })
-}
-
-/// Signs in, and names the permission that is missing.
-async fn permissions(app: &App, mailbox: Option<&Mailbox>) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let users = matches!(app.config.users.kind, UsersKind::Graph);
-    let method = match &app.config.mailbox.kind {
-        MailboxKind::Graph(graph) => Some(graph.method),
-        MailboxKind::Imap(_) | MailboxKind::Maildir { .. } => None,
-    };
-    if let Some(graph) = app.remotes.graph.as_ref().filter(|_| users || method.is_some()) {
-        findings.extend(check_permissions(graph, users, method, mailbox).await);
-    }
-    if let (Some(sign_in), MailboxKind::Imap(imap)) = (&app.remotes.sign_in, &app.config.mailbox.kind)
-        && matches!(imap.auth, ImapAuth::XOAuth2)
-    {
-        findings.extend(check_imap_permission(sign_in).await);
-    }
-    findings.into_iter().map(Finding::from).collect()
-}
-
-/// Whether the directory answers, and whose mailbox the address is.
-async fn users(app: &App, mailbox: Option<&str>) -> (Finding, Option<Mailbox>) {
-    const WHAT: &str = "directory";
-    let directory = &app.remotes.users;
-    // Without a mailbox, an address that nobody has shows that the directory answers.
-    let address = mailbox.unwrap_or("nobody@whatsapp-archiver.invalid").to_owned();
-    let finding = match directory.look_up(std::slice::from_ref(&address)).await.pop() {
-        Some(Ok(Answer::Valid(user))) => {
-            let told = format!("{}: {address} is a valid user with the mailbox {}", directory.name(), user.address);
-            return (Finding::ok(WHAT, told), mailbox.is_some().then_some(user));
-        }
-        Some(Ok(Answer::NotValid { detail })) if mailbox.is_some() => {
-            let remedy = "name a user with a mailbox, or give this one a licence";
-            Finding::wrong(WHAT, format!("{address} is not a valid user: {detail}"), remedy)
-        }
-        Some(Ok(Answer::NotValid { .. })) => Finding::ok(WHAT, format!("{} answers", directory.name())),
-        Some(Err(error)) => {
-            Finding::wrong(WHAT, error.to_string(), "grant User.Read.All (application); consent-url prints the link")
-        }
-        None => Finding::wrong(WHAT, "it gave no answer".to_owned(), "try again; report it where it stays so"),
-    };
-    (finding, None)
-}
-
-/// What can be told of the mailboxes without one to try.
-fn mailboxes(kind: &MailboxKind) -> Finding {
-    const WHAT: &str = "mailboxes";
-    const UNTRIED: &str = "no import is tried without --mailbox ADDR";
-    let MailboxKind::Maildir { path } = kind else { return Finding::not_tried(WHAT, UNTRIED.to_owned()) };
-    match write_probe(path) {
-        Ok(()) => Finding::ok(WHAT, format!("{} can be written to; {UNTRIED}", path.display())),
-        Err(error) => Finding::wrong(
-            WHAT,
-            format!("{} can't be written to: {error}", path.display()),
-            "check mailbox.path, and that the user of the daemon may make files there",
-        ),
-    }
-}
-
-/// Makes a file in a folder, or in the nearest one above that is there, and removes it.
-fn write_probe(folder: &Path) -> io::Result<()> {
-    let is_absent = |error: io::Error| error.kind() == io::ErrorKind::NotFound;
-    let there = folder.ancestors().find(|folder| !folder.symlink_metadata().is_err_and(is_absent)).unwrap_or(folder);
-    let probe = there.join(format!(".whatsapp-archiver-probe-{}", std::process::id()));
-    File::create_new(&probe)?;
-    fs::remove_file(&probe)
-}
-
-/// The live self-test of a mailbox.
-async fn mailbox_test(app: &App, mailbox: &Mailbox) -> Vec<Finding> {
-    app.remotes.self_test.self_test(mailbox).await.into_iter().map(Finding::from).collect()
 }
 
 impl From<self_test::Finding> for Finding {

@@ -29,7 +29,10 @@ use crate::serve::health::Health;
 use crate::serve::{Served, serve};
 use crate::status::{self, Refusal};
 
+mod attention;
 mod reload;
+
+use attention::Attention;
 
 /// Reads the configuration again. The error is all its problems, as text.
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
@@ -69,6 +72,7 @@ pub struct Daemon {
     noted: Option<DateTime<Utc>>,
     /// No run was begun or waited for yet.
     just_started: bool,
+    attention: Attention,
     stop: CancellationToken,
 }
 
@@ -100,7 +104,18 @@ impl Daemon {
         let health = Arc::new(Health::new(Arc::clone(&app.clock)));
         let schedule = watch::Sender::new(crate::app::schedule(&app.config.schedule));
         let phase = watch::Sender::new(Phase::Starting);
-        Self { app, loader, environment, phase, health, schedule, noted: None, just_started: true, stop }
+        Self {
+            app,
+            loader,
+            environment,
+            phase,
+            health,
+            schedule,
+            noted: None,
+            just_started: true,
+            attention: Attention::default(),
+            stop,
+        }
     }
 
     /// Opens the door of `[http]`, where there is one. Fails where its address is taken.
@@ -145,6 +160,7 @@ impl Daemon {
                 under_way = self.begin_if_due().await;
             }
             ask = true;
+            self.look_for_warnings().await;
             service_manager::alive(*self.phase.borrow());
             let clock = Arc::clone(&self.app.clock);
             tokio::select! {
@@ -247,10 +263,11 @@ impl Daemon {
     }
 
     /// Notes what a run found out. False where the ledger could not keep it.
-    async fn note(&self, finished: Result<RunFinished, RunError>) -> bool {
+    async fn note(&mut self, finished: Result<RunFinished, RunError>) -> bool {
         let noted = match finished {
             Ok(finished) => {
                 let now = self.app.clock.now();
+                self.attention.soon();
                 let noted = status::note_run(&self.app.ledger, &self.app.config.source, &finished, now).await;
                 self.notify(finished);
                 noted.map_err(RunError::from)

@@ -61,7 +61,7 @@ pub use items::{
     AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared,
 };
 pub use leases::{Holder, Lease};
-pub use pending::{PendingCause, PendingGroup};
+pub use pending::{OpenGroup, PendingCause, PendingGroup};
 pub use presence::Presence;
 pub use proof::{CopyFacts, Sought};
 pub use purged::PurgedItem;

@@ -2,6 +2,8 @@
 //!
 //! - Told are: a run that failed or left something pending, a refused credential, deliveries that were given up, and the
 //!   end of such a trouble. The same trouble is told again after a day.
+//! - Warnings of `status` are posted once when they begin and once when they are over, whoever looks and however often:
+//!   silence, a reload that was refused, a credential that ends soon, a run that is overdue.
 //! - An alert holds counts and the error's words: no message, no phone number, no address of a person.
 //! - Telling may fail; the run doesn't notice. What could not be told is told after the next run.
 
@@ -22,8 +24,12 @@ use crate::pipeline::{RunError, RunFinished};
 use crate::retry::{Retrier, RetryPolicy};
 
 mod alert;
+mod warning;
 
 pub use alert::{Alert, Event};
+pub use warning::Notice;
+
+use warning::Posted;
 
 /// After so long, a trouble that goes on is told again.
 const AGAIN: chrono::Duration = chrono::Duration::hours(24);
@@ -40,6 +46,7 @@ const CAP: u64 = 64 * 1024;
 /// The names under which the ledger remembers what was told.
 const TROUBLE: &str = "notified.trouble";
 const GIVEN_UP: &str = "notified.given_up";
+const WARNINGS: &str = "notified.warnings";
 
 /// Why an alert could not be told.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +80,10 @@ struct Told {
     what: String,
     at: DateTime<Utc>,
 }
+
+/// The warnings that have been posted and that the ledger could not keep: they are not posted again for that.
+#[derive(Debug, Default)]
+pub struct PostedWarnings(Option<Vec<Posted>>);
 
 /// Tells a webhook.
 #[derive(Debug, Clone)]
@@ -133,27 +144,75 @@ impl Notifier {
         self.ledger.remember(TROUBLE, None).await
     }
 
+    /// Posts the warnings that have begun, and those that are over. False where the webhook or the ledger failed: then it
+    /// is worth another try after a while.
+    pub async fn warn(&self, notices: &[Notice], posted: &mut PostedWarnings, stop: &CancellationToken) -> bool {
+        let Ok(text) = self.ledger.remembered(WARNINGS).await else { return false };
+        let stored: Vec<Posted> = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let mut known = posted.0.take().unwrap_or_else(|| stored.clone());
+        let mut all_posted = true;
+        for notice in notices {
+            if known.iter().any(|known| notice.is(known)) {
+                continue;
+            }
+            let alert = notice.alert(self.clock.now());
+            if self.deliver(alert.event.name(), &alert, stop).await {
+                known.retain(|known| !notice.continues(known));
+                known.push(notice.posted());
+            } else {
+                all_posted = false;
+            }
+        }
+        let (mut known, over): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|known| notices.iter().any(|notice| notice.continues(known)));
+        for over in over {
+            let Some(alert) = over.resolution(self.clock.now()) else { continue };
+            if !self.deliver(alert.event.name(), &alert, stop).await {
+                all_posted = false;
+                known.push(over);
+            }
+        }
+        if known == stored {
+            return all_posted;
+        }
+        let kept = self.keep(&known).await;
+        if let Err(error) = &kept {
+            tracing::warn!(event = "notify_forgotten", error = %error, "what was told can't be remembered, so it may be told twice");
+            posted.0 = Some(known);
+        }
+        all_posted && kept.is_ok()
+    }
+
+    async fn keep(&self, posted: &[Posted]) -> Result<(), LedgerError> {
+        let text = serde_json::to_string(posted).map_err(|error| LedgerError::Damaged(error.to_string()))?;
+        self.ledger.remember(WARNINGS, Some(&text)).await
+    }
+
     async fn told(&self, name: &str) -> Result<Option<Told>, LedgerError> {
         // What can't be read was written by another version: it is told anew.
         Ok(self.ledger.remembered(name).await?.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    /// Posts an alert, several times if need be. Whether it arrived.
     async fn tell(&self, alert: &Alert, stop: &CancellationToken) -> bool {
+        self.deliver(alert.event.name(), alert, stop).await
+    }
+
+    /// Posts an alert, several times if need be. Whether it arrived.
+    async fn deliver(&self, name: &'static str, alert: &(impl Serialize + Sync), stop: &CancellationToken) -> bool {
         let retrier = Retrier::new(std::sync::Arc::clone(&self.clock), POLICY, stop.clone());
         match retrier.run("telling the webhook", || self.post(alert)).await {
             Ok(()) => {
-                tracing::info!(event = "notified", alert = alert.event.name(), "the webhook is told");
+                tracing::info!(event = "notified", alert = name, "the webhook is told");
                 true
             }
             Err(error) => {
-                tracing::error!(event = "notify_failed", alert = alert.event.name(), error = %error, "the webhook could not be told; it is tried again after the next run");
+                tracing::error!(event = "notify_failed", alert = name, error = %error, "the webhook could not be told; it is tried again after the next run");
                 false
             }
         }
     }
 
-    async fn post(&self, alert: &Alert) -> Result<(), NotifyError> {
+    async fn post(&self, alert: &(impl Serialize + Sync)) -> Result<(), NotifyError> {
         let webhook = self.webhook.clone();
         let address = tokio::task::spawn_blocking(move || webhook.read()).await;
         let address = address.map_err(|error| NotifyError::Webhook(error.to_string()))?;

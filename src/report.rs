@@ -16,6 +16,7 @@ use crate::window::Window;
 
 pub mod chain;
 pub mod document;
+pub mod groups;
 pub mod html;
 pub mod lists;
 pub(crate) mod reason;

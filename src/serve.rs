@@ -94,6 +94,7 @@ fn router(served: Served) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/", get(pages::status))
+        .route("/open", get(pages::open))
         .route("/runs/{id}", get(pages::run))
         .route("/sign-in", post(access::sign_in))
         .route("/signed-in", get(access::signed_in))

@@ -27,7 +27,7 @@ mod refusal;
 mod reply;
 
 pub use azure::AzureCredential;
-pub use certificate::check_certificate;
+pub use certificate::{certificate_end, check_certificate};
 pub use cloud::{Audience, Cloud, Endpoints, InvalidEndpoint, Scope};
 pub use credential::{Credential, SecretSource};
 pub use managed_identity::ManagedIdentity;

@@ -11,11 +11,13 @@ use crate::ledger::{Ledger, LedgerError, RunKind, RunRecord, RunStatus};
 use crate::pipeline::{RunError, RunFinished};
 use crate::schedule::Schedule;
 
+pub mod credential;
 mod due;
 pub mod refusal;
 mod text;
 pub mod warning;
 
+pub use credential::Credential;
 pub use due::{next_run, scheduled_run};
 pub use refusal::Refusal;
 pub use warning::{Input, Warning, WarningKind};
@@ -128,6 +130,9 @@ pub struct Status {
     pub held: u64,
     /// How each remote fared.
     pub remotes: BTreeMap<String, Remote>,
+    /// The credentials that end some day, and when, where that is known.
+    #[serde(default)]
+    pub credentials: Vec<Credential>,
     /// What needs somebody's attention though no step failed.
     #[serde(default)]
     pub warnings: Vec<Warning>,
@@ -166,6 +171,7 @@ impl Status {
             oldest_pending: open.oldest_pending,
             held: open.held,
             remotes: remotes(ledger).await?,
+            credentials: credential::noted(ledger).await?,
             warnings: warning::all(ledger, schedule, now).await?,
         })
     }
@@ -205,6 +211,8 @@ async fn findings(
             found.extend([("staging", Ok(())), ("source", Err(error.to_string()))]);
         }
         _ if reached_source(finished) => found.extend([("staging", Ok(())), ("source", Ok(()))]),
+        // It has read all of staging.
+        None if finished.report.kind == RunKind::Rebuild.name() => found.push(("staging", Ok(()))),
         _ => {}
     }
     if finished.error.is_none() && finished.report.deliveries.available_for_import > 0 {

@@ -12,6 +12,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
 pub mod json;
+pub mod screen;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -35,7 +36,7 @@ pub fn begin(format: LogFormat, level: Level) {
         std::env::var("RUST_LOG").ok().filter(|levels| !levels.is_empty()).and_then(|levels| levels.parse().ok());
     let filter =
         stated.unwrap_or_else(|| Targets::new().with_default(Level::WARN).with_target("whatsapp_archiver", level));
-    let layer = fmt::layer().with_writer(std::io::stderr);
+    let layer = fmt::layer().with_writer(screen::LogLines);
     let layer = match format {
         LogFormat::Json => layer.event_format(json::JsonLines).fmt_fields(json::SpanFields).boxed(),
         LogFormat::Text => {

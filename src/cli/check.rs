@@ -2,9 +2,11 @@
 
 use clap::Args;
 
+use super::layout::Width;
 use super::{CommandResult, Context, Exit, administrator, block_on, output};
 use crate::app::{LedgerUse, files};
 use crate::check::{self, Finding};
+use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::ActionKind;
 
 #[derive(Debug, Args)]
@@ -37,9 +39,12 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         Err(problems) => offline.push(Finding::wrong("users", problems.to_string(), "correct the lines named above")),
     }
     offline.extend(check::keys(&config));
+    offline.extend(check::credentials(&config, SystemClock.now()));
     offline.extend(check::file_modes::of(&config));
+    let width = Width::of_output();
+    let print = |finding: &Finding| output::print(&width.wrap(&format!("{finding}\n"), Finding::DETAIL));
     for finding in &offline {
-        output::print(&format!("{finding}\n"))?;
+        print(finding)?;
     }
     if !offline.iter().all(Finding::is_ok) {
         return Ok(Exit::Configuration);
@@ -56,7 +61,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
                 administrator::acts(context, &app.ledger, ActionKind::Check, retention).await?;
             }
             all_well &= finding.is_ok();
-            output::print(&format!("{finding}\n"))?;
+            print(&finding)?;
         }
         Ok(if all_well { Exit::Done } else { Exit::Failed })
     })

@@ -3,17 +3,18 @@
 use std::io;
 
 use clap::Args;
-use comfy_table::Table;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
 
 use super::{
-    CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, instant, named_run, output,
+    CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, instant,
+    layout::{Wide, Width},
+    named_run, output,
     retry::reason_parser,
 };
 use crate::config::NeededSecrets;
 use crate::fault::Reason;
-use crate::ledger::{DeliveryState, FailureFilter, Ledger, RunKind, RunStatus};
+use crate::ledger::{DeliveryState, FailureFilter, Ledger, LedgerError, RunKind, RunStatus};
 use crate::output_text::cell;
+use crate::report::groups::{self, Groups};
 use crate::report::lists::{self, Numbers, Rows};
 
 #[derive(Debug, Args)]
@@ -27,6 +28,11 @@ pub(super) struct Arguments {
     /// How it is written
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+    /// One line for each copy, equal causes not put together (of a table; the other formats have each)
+    #[arg(long)]
+    each: bool,
+    #[command(flatten)]
+    wide: Wide,
     #[command(flatten)]
     numbers: ShowNumbers,
 }
@@ -38,7 +44,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let run = named_run(&ledger, arguments.run.as_deref()).await?.map(|run| run.id);
         let states = vec![DeliveryState::Failed, DeliveryState::Pending];
         let filter = FailureFilter { run, states, reason: arguments.reason };
-        write(&ledger, filter, arguments.format, arguments.numbers.numbers()).await?;
+        write(&ledger, filter, arguments).await?;
         Ok(Exit::Done)
     })
 }
@@ -59,11 +65,12 @@ async fn nothing_open(ledger: &Ledger, is_narrowed: bool) -> Result<String, Comm
     })
 }
 
-async fn write(ledger: &Ledger, filter: FailureFilter, format: Format, numbers: Numbers) -> Result<(), CommandError> {
+async fn write(ledger: &Ledger, filter: FailureFilter, arguments: &Arguments) -> Result<(), CommandError> {
+    let numbers = arguments.numbers.numbers();
     let is_narrowed = filter.run.is_some() || filter.reason.is_some();
-    let mut rows = Rows::new(ledger, filter);
+    let rows = Rows::new(ledger, filter);
     let mut out = io::BufWriter::new(io::stdout());
-    match format {
+    match arguments.format {
         Format::Csv => {
             let result = lists::write_csv(rows, numbers, &mut out).await;
             output::finish(result, out)
@@ -73,25 +80,59 @@ async fn write(ledger: &Ledger, filter: FailureFilter, format: Format, numbers: 
             output::finish(result, out)
         }
         Format::Table => {
-            let mut table = Table::new();
-            table.load_style(UTF8_FULL_CONDENSED);
-            table.set_header(["Item", "Source user", "Mailbox", "State", "Reason", "Detail"]);
-            let mut count = 0_u64;
-            while let Some(row) = rows.next().await.map_err(anyhow::Error::from)? {
-                count += 1;
-                table.add_row([
-                    row.item.map_or_else(|| format!("#{}", row.no.0), |item| item.to_string()),
-                    row.owner.map(|owner| numbers.of(&owner)).unwrap_or_default(),
-                    row.mailbox.as_deref().map(cell).unwrap_or_default(),
-                    row.state.name().to_owned(),
-                    row.reason.unwrap_or_default(),
-                    row.detail.as_deref().map(cell).unwrap_or_default(),
-                ]);
-            }
-            match count {
-                0 => output::print(&nothing_open(ledger, is_narrowed).await?),
-                _ => output::print(&format!("{table}\n{}\n", output::counted(count, "row", "rows"))),
+            let width = arguments.wide.width();
+            let listed =
+                if arguments.each { each(rows, width, numbers).await } else { grouped(rows, width, numbers).await };
+            match listed.map_err(anyhow::Error::from)? {
+                Some(text) => output::print(&text),
+                None => output::print(&nothing_open(ledger, is_narrowed).await?),
             }
         }
     }
+}
+
+/// A line for each copy; nothing where there is none.
+async fn each(mut rows: Rows<'_>, width: Width, numbers: Numbers) -> Result<Option<String>, LedgerError> {
+    let mut table = width.table();
+    table.set_header(["Item", "Source user", "Mailbox", "State", "Reason", "Detail"]);
+    let mut count = 0_u64;
+    while let Some(row) = rows.next().await? {
+        count += 1;
+        let reason = row.reason.clone().or(row.cause.map(|cause| cause.name().to_owned()));
+        table.add_row([
+            groups::item_of(&row),
+            row.owner.map(|owner| numbers.of(&owner)).unwrap_or_default(),
+            row.mailbox.as_deref().map(cell).unwrap_or_default(),
+            row.state.name().to_owned(),
+            reason.unwrap_or_default(),
+            row.detail.as_deref().map(cell).unwrap_or_default(),
+        ]);
+    }
+    Ok((count > 0).then(|| format!("{table}\n{}\n", output::counted(count, "row", "rows"))))
+}
+
+/// A line for each cause, the most frequent first; nothing where there is none.
+async fn grouped(rows: Rows<'_>, width: Width, numbers: Numbers) -> Result<Option<String>, LedgerError> {
+    let Groups { groups, rows, ungrouped } = Groups::of(rows).await?;
+    if rows == 0 {
+        return Ok(None);
+    }
+    let mut table = width.table();
+    table.set_header(["Rows", "Mailbox or user", "Why", "Detail", "First items"]);
+    for group in &groups {
+        let owner = group.owner.as_deref().map(|owner| numbers.of(owner));
+        table.add_row([
+            group.rows.to_string(),
+            group.mailbox.as_deref().map(cell).or(owner).unwrap_or_default(),
+            group.why(),
+            group.detail.as_deref().map(cell).unwrap_or_default(),
+            group.first_items(),
+        ]);
+    }
+    let causes = output::counted(groups.len() as u64, "cause", "causes");
+    let mut text = format!("{table}\n{}, {causes}; --each lists each\n", output::counted(rows, "row", "rows"));
+    if ungrouped > 0 {
+        text.push_str(&format!("{} of further causes are not shown.\n", output::counted(ungrouped, "row", "rows")));
+    }
+    Ok(Some(text))
 }

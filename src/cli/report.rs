@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
+use super::layout::Wide;
 use super::{CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, named_run, output};
 use crate::config::NeededSecrets;
 use crate::ledger::{Ledger, RunRecord};
@@ -21,6 +22,8 @@ pub(super) struct Arguments {
     /// How it is written
     #[arg(long, value_enum, default_value = "table")]
     format: ReportFormat,
+    #[command(flatten)]
+    wide: Wide,
     #[command(flatten)]
     numbers: ShowNumbers,
 }
@@ -56,7 +59,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let ledger = context.ledger(&config).await?;
         if arguments.list {
             let no_page = || CommandError::Usage("a list is written as table, json or csv".to_owned());
-            list::print(&ledger, arguments.format.other().ok_or_else(no_page)?).await?;
+            list::print(&ledger, arguments.format.other().ok_or_else(no_page)?, arguments.wide.width()).await?;
             return Ok(Exit::Done);
         }
         let run = find_run(&ledger, arguments.run.as_deref()).await?;

@@ -1,21 +1,19 @@
 //! `run`: the daemon, or one run now.
 
-use std::io::IsTerminal as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, block_on, output};
+use super::{CommandError, CommandResult, Context, block_on, output, progress_bar};
 use crate::app::{App, LedgerUse, files};
 use crate::config::{MailboxConfig, MailboxKind};
 use crate::daemon::Daemon;
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::mailbox::maildir::Maildirs;
-use crate::pipeline::{Order, Pipeline, Progress, RunFinished};
-use crate::status;
+use crate::notify::{Notice, PostedWarnings};
+use crate::pipeline::{Order, Pipeline, RunFinished};
+use crate::status::{self, Status};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -45,9 +43,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
         let finished = run_order(&app, Order::Regular, stop.clone()).await?;
-        if let Some(notifier) = app.notifier() {
-            notifier.run_ended(&finished, &stop).await;
-        }
+        notify(&app, &finished, &stop).await?;
         let exit = output::tell_finished(context, &finished)?;
         let copies = finished.report.deliveries.imported + finished.report.deliveries.partially_imported;
         if copies > 0 {
@@ -55,6 +51,17 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         Ok(exit)
     })
+}
+
+/// Posts what the run's end and the state give occasion to, as a daemon would.
+async fn notify(app: &App, finished: &RunFinished, stop: &CancellationToken) -> Result<(), CommandError> {
+    app.note_credentials().await.map_err(anyhow::Error::from)?;
+    let Some(notifier) = app.notifier() else { return Ok(()) };
+    notifier.run_ended(finished, stop).await;
+    let (schedule, now) = (crate::app::schedule(&app.config.schedule), app.clock.now());
+    let status = Status::of(&app.ledger, &schedule, now).await.map_err(anyhow::Error::from)?;
+    notifier.warn(&Notice::all(&status, now), &mut PostedWarnings::default(), stop).await;
+    Ok(())
 }
 
 /// Where one of the copies can be seen, for copies that are files on this machine.
@@ -76,7 +83,7 @@ pub(super) async fn run_order(
 ) -> Result<RunFinished, super::CommandError> {
     let pipeline = app.pipeline(stop);
     let done = CancellationToken::new();
-    let bar = tokio::spawn(show_progress(pipeline.progress(), Arc::clone(&app.clock), done.clone()));
+    let bar = tokio::spawn(progress_bar::show(pipeline.progress(), Arc::clone(&app.clock), done.clone()));
     let finished = run_and_note(app, &pipeline, order).await;
     done.cancel();
     // The bar has nothing to say once it is over.
@@ -89,26 +96,4 @@ async fn run_and_note(app: &App, pipeline: &Pipeline, order: Order) -> Result<Ru
     let finished = pipeline.run(order).await.map_err(anyhow::Error::from)?;
     status::note_run(&app.ledger, &app.config.source, &finished, app.clock.now()).await.map_err(anyhow::Error::from)?;
     Ok(finished)
-}
-
-async fn show_progress(progress: Arc<Progress>, clock: crate::clock::SharedClock, done: CancellationToken) {
-    if !std::io::stderr().is_terminal() {
-        return;
-    }
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise} [{bar:30}] {msg}") {
-        bar.set_style(style);
-    }
-    while !done.is_cancelled() {
-        bar.set_length(progress.deliveries().max(1));
-        bar.set_position(progress.settled());
-        let (items, prepared) = (progress.items(), progress.prepared());
-        let (settled, deliveries) = (progress.settled(), progress.deliveries());
-        bar.set_message(format!("{items} new items, {prepared} prepared, {settled} of {deliveries} deliveries done"));
-        tokio::select! {
-            () = done.cancelled() => {}
-            () = clock.sleep(Duration::from_millis(100)) => {}
-        }
-    }
-    bar.finish_and_clear();
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::layout::Wide;
 use super::{CommandResult, Context, Exit, block_on, output};
 use crate::app;
 use crate::clock::{Clock as _, SystemClock};
@@ -13,7 +14,12 @@ pub(super) struct Arguments {
     /// As JSON, the same as /api/status
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    wide: Wide,
 }
+
+/// Where the values of the list begin, in columns.
+const VALUES: usize = 16;
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin_needing(NeededSecrets::OfLedger)?;
@@ -24,7 +30,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let text = if arguments.json {
             format!("{}\n", serde_json::to_string(&status).map_err(anyhow::Error::from)?)
         } else {
-            status.to_string()
+            arguments.wide.width().wrap(&status.to_string(), VALUES)
         };
         output::print(&text)?;
         Ok(Exit::Done)

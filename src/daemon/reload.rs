@@ -26,7 +26,7 @@ impl Daemon {
     }
 
     /// The inputs that a start takes are good.
-    pub(super) async fn note_good_inputs(&self) {
+    pub(super) async fn note_good_inputs(&mut self) {
         for input in Input::ALL {
             self.note_reload(input, Ok(())).await;
         }
@@ -41,14 +41,15 @@ impl Daemon {
     }
 
     /// Notes how reading an input again went.
-    async fn note_reload(&self, input: Input, result: Result<(), &str>) {
+    async fn note_reload(&mut self, input: Input, result: Result<(), &str>) {
+        self.attention.soon();
         let noted = warning::note_reload(&self.app.ledger, input, result, self.app.clock.now()).await;
         if let Err(error) = noted {
             tracing::error!(event = "ledger_unavailable", error = %error, "the ledger could not keep how a reload went; `status` doesn't show it");
         }
     }
 
-    async fn reload_mapping(&self) {
+    async fn reload_mapping(&mut self) {
         match files::read_mapping(&self.app.config.tables()) {
             Ok(mapping) => {
                 let numbers = mapping.as_ref().map_or(0, |mapping| mapping.len());

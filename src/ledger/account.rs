@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::any::AnyRow;
 
 use super::deliveries::{DeliveryState, OPEN};
+use super::pending::{CAUSE, PendingCause};
 use super::sql;
 use super::{ItemNo, Ledger, LedgerError, RunId};
 use crate::fault::Reason;
@@ -61,8 +62,10 @@ pub struct Failure {
     pub mailbox: Option<String>,
     /// Where it stands.
     pub state: DeliveryState,
-    /// Why.
+    /// Why it failed.
     pub reason: Option<String>,
+    /// Why it is pending; known of what is open now.
+    pub cause: Option<PendingCause>,
     /// For the administrator.
     pub detail: Option<String>,
 }
@@ -87,6 +90,7 @@ impl Failure {
             mailbox: sql::get(row, "mailbox")?,
             state: DeliveryState::from_name(&sql::get::<String>(row, "state")?)?,
             reason: sql::get(row, "reason")?,
+            cause: None,
             detail: sql::get(row, "detail")?,
         })
     }
@@ -208,10 +212,12 @@ impl Ledger {
             ),
             None => format!(
                 "SELECT items.item_no, items.item_id, items.message_id, items.owner, shown.target, shown.mailbox, shown.state,
-                   shown.reason, shown.detail
-                 FROM (SELECT item_no, target, mailbox, reason, detail,
-                         CASE WHEN {OPEN} THEN 'pending' ELSE state END AS state FROM deliveries
-                       WHERE state NOT IN ('imported', 'skipped_duplicate') AND released IS NULL) AS shown
+                   shown.reason, shown.detail, shown.cause
+                 FROM (SELECT deliveries.item_no, deliveries.target, deliveries.mailbox, deliveries.reason, deliveries.detail,
+                         CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END AS state,
+                         CASE WHEN deliveries.{OPEN} THEN {CAUSE} END AS cause
+                       FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+                       WHERE deliveries.state NOT IN ('imported', 'skipped_duplicate') AND deliveries.released IS NULL) AS shown
                  JOIN items ON items.item_no = shown.item_no
                  WHERE CAST($1 AS TEXT) IS NULL AND shown.state IN ({names})
                    AND (CAST($2 AS TEXT) IS NULL OR shown.reason = $2)
@@ -233,7 +239,11 @@ impl Ledger {
                 None => Ok(ListPlace { number: sql::get(row, "item_no")?, target: sql::get(row, "target")? }),
             }
         };
-        rows.iter().map(|row| Failure::read(row, place(row)?)).collect()
+        let read = |row: &AnyRow| -> Result<Failure, LedgerError> {
+            let cause: Option<String> = if filter.run.is_none() { sql::get(row, "cause")? } else { None };
+            Ok(Failure { cause: cause.as_deref().map(PendingCause::from_name), ..Failure::read(row, place(row)?)? })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// Rows of a run's frozen account in a state, in order, after the row `after`; each with its number.

@@ -52,6 +52,12 @@ impl Ledger {
         Ok(Some(DaemonSeen { last_seen: sighting.seen, running }))
     }
 
+    /// Whether another daemon than `holder` is alive and noted itself last. Of several daemons, this is so of all but one.
+    pub async fn is_another_daemon_seen_last(&self, holder: &Holder, now: DateTime<Utc>) -> Result<bool, LedgerError> {
+        let is_another = self.sighting().await?.is_some_and(|sighting| sighting.holder != holder.0);
+        Ok(is_another && self.daemon(now).await?.is_some_and(|seen| seen.running))
+    }
+
     async fn sighting(&self) -> Result<Option<Sighting>, LedgerError> {
         // What can't be read was written by another version, and is written anew soon.
         Ok(self.remembered(DAEMON).await?.and_then(|text| serde_json::from_str(&text).ok()))
@@ -60,5 +66,27 @@ impl Ledger {
     async fn write_sighting(&self, sighting: &Sighting) -> Result<(), LedgerError> {
         let text = serde_json::to_string(sighting).map_err(|error| LedgerError::Damaged(error.to_string()))?;
         self.remember(DAEMON, Some(&text)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_several_daemons_one_was_seen_last() {
+        let ledger = Ledger::open_in_memory().await.unwrap();
+        let (one, two) = (Holder::new(), Holder::new());
+        let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+        let is_left_to_another =
+            async |holder: &Holder, now| ledger.is_another_daemon_seen_last(holder, now).await.unwrap();
+        assert!(!is_left_to_another(&one, at(0)).await, "there is none");
+        ledger.note_daemon(&one, at(0)).await.unwrap();
+        ledger.note_daemon(&two, at(1)).await.unwrap();
+        assert!(is_left_to_another(&one, at(2)).await);
+        assert!(!is_left_to_another(&two, at(2)).await);
+        assert!(!is_left_to_another(&one, at(200)).await, "the other one has not been seen for minutes");
+        ledger.note_daemon_stopped(&two, at(201)).await.unwrap();
+        assert!(!is_left_to_another(&one, at(201)).await);
     }
 }

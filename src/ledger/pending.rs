@@ -1,10 +1,11 @@
 //! Why deliveries are pending and items held: counted for logs, pages and metrics.
 
+use super::deliveries::DeliveryState;
 use super::sql;
 use super::{Ledger, LedgerError, RunId};
 
 /// Why a delivery is pending. A closed list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PendingCause {
     /// The user directory gave no answer for a participant.
     Directory,
@@ -34,7 +35,7 @@ impl PendingCause {
         }
     }
 
-    fn from_name(name: &str) -> Self {
+    pub(super) fn from_name(name: &str) -> Self {
         Self::ALL.into_iter().find(|cause| cause.name() == name).unwrap_or(Self::NotSent)
     }
 }
@@ -54,8 +55,27 @@ pub struct PendingGroup {
     pub mailbox: Option<String>,
 }
 
+/// Open deliveries that share a mailbox, a reason or cause, and its detail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenGroup {
+    /// The mailbox; none where an item failed before it had copies.
+    pub mailbox: Option<String>,
+    /// Failed or pending.
+    pub state: DeliveryState,
+    /// Why they failed.
+    pub reason: Option<String>,
+    /// Why they are pending.
+    pub cause: Option<PendingCause>,
+    /// The same in the words of the step that failed.
+    pub detail: Option<String>,
+    /// How many deliveries.
+    pub rows: u64,
+    /// TeleMessage's number of the first of their items.
+    pub first_item: Option<i64>,
+}
+
 /// The cause of a row of `deliveries` and `items`.
-const CAUSE: &str = "CASE
+pub(super) const CAUSE: &str = "CASE
     WHEN deliveries.target LIKE 'participant:%' THEN 'directory'
     WHEN deliveries.state = 'unknown' THEN 'outcome_unknown'
     WHEN items.state = 'awaiting_attachments' THEN 'attachment_awaited'
@@ -82,6 +102,35 @@ impl Ledger {
                     deliveries: unsigned(sql::get(row, "deliveries")?),
                     mailboxes: unsigned(sql::get(row, "mailboxes")?),
                     mailbox: sql::get(row, "mailbox")?,
+                })
+            })
+            .collect()
+    }
+
+    /// What is open now, of all runs: failed or pending, by cause, the most first.
+    pub async fn open_groups(&self, limit: u32) -> Result<Vec<OpenGroup>, LedgerError> {
+        let statement = format!(
+            "SELECT mailbox, state, reason, cause, detail, COUNT(*) AS found, MIN(item_id) AS first_item
+             FROM (SELECT deliveries.mailbox, deliveries.reason, deliveries.detail, items.item_id,
+                     CASE WHEN deliveries.state = 'failed' THEN 'failed' ELSE 'pending' END AS state,
+                     CASE WHEN deliveries.state <> 'failed' THEN {CAUSE} END AS cause
+                   FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+                   WHERE deliveries.state IN ('failed', 'ready', 'sending', 'unknown', 'pending')
+                     AND deliveries.released IS NULL) AS shown
+             GROUP BY mailbox, state, reason, cause, detail
+             ORDER BY found DESC, state, reason, cause, mailbox, detail LIMIT $1"
+        );
+        let rows = sql::query_of(statement).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(OpenGroup {
+                    mailbox: sql::get(row, "mailbox")?,
+                    state: DeliveryState::from_name(&sql::get::<String>(row, "state")?)?,
+                    reason: sql::get(row, "reason")?,
+                    cause: sql::get::<Option<String>>(row, "cause")?.as_deref().map(PendingCause::from_name),
+                    detail: sql::get(row, "detail")?,
+                    rows: unsigned(sql::get(row, "found")?),
+                    first_item: sql::get(row, "first_item")?,
                 })
             })
             .collect()

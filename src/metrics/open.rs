@@ -13,6 +13,7 @@ use crate::capture_loss;
 use crate::fault::Reason;
 use crate::ledger::{Ledger, LedgerError, PendingCause, RunKind, RunRecord, RunStatus};
 use crate::silence::Silence;
+use crate::status::credential;
 use crate::status::warning::{self, Input};
 
 /// The remotes whose health the ledger keeps.
@@ -41,6 +42,7 @@ pub(super) struct FromLedger {
     books_balanced: bool,
     never_captured: u64,
     owners_missing_captures: usize,
+    credentials: Vec<(String, DateTime<Utc>)>,
 }
 
 impl FromLedger {
@@ -55,6 +57,7 @@ impl FromLedger {
         for input in Input::ALL {
             inputs.push((input, warning::is_in_force(ledger, input).await?));
         }
+        let credentials = credential::noted(ledger).await?.into_iter();
         // How far the watermark is behind has a metric of its own, so the schedule doesn't matter here.
         let silence = Silence::of(ledger, Duration::days(1), now).await?;
         let compared = capture_loss::last_comparison(ledger).await?;
@@ -75,6 +78,7 @@ impl FromLedger {
             books_balanced: warning::imbalance(ledger).await?.is_none(),
             never_captured: ledger.never_captured_count(None).await?,
             owners_missing_captures: compared.map_or(0, |compared| compared.suspicious().count()),
+            credentials: credentials.filter_map(|one| Some((one.credential, one.expires?))).collect(),
         })
     }
 
@@ -115,6 +119,10 @@ impl FromLedger {
         let owners = u64::try_from(self.owners_missing_captures).unwrap_or(u64::MAX);
         let help = "Owners who lack many messages that others in the same groups captured";
         out.number("owners_missing_captures", help, owners)?;
+        let ends = self.credentials.iter();
+        let ends = ends.map(|(name, end)| (name.as_str(), u64::try_from(end.timestamp()).unwrap_or_default()));
+        let help = "When a credential ends that says so itself (certificate, shared access signature)";
+        out.family("credential_expiry_timestamp_seconds", help, "credential", ends)?;
         out.seconds("run_seconds", "Duration of the last regular run", self.run_seconds)
     }
 }

@@ -32,6 +32,14 @@ pub enum Event {
     DeliveriesGivenUp,
     /// A run left nothing undone, after a trouble that was told.
     Recovered,
+    /// The source, an owner or the watermark has gone silent.
+    Silence,
+    /// A mapping, user list or configuration turned bad, and the last good one is in force.
+    ReloadRefused,
+    /// A credential ends soon, or has ended.
+    CredentialExpires,
+    /// A run is due and did not come.
+    RunOverdue,
 }
 
 impl Event {
@@ -43,6 +51,10 @@ impl Event {
             Self::RunIncomplete => "run_incomplete",
             Self::DeliveriesGivenUp => "deliveries_given_up",
             Self::Recovered => "recovered",
+            Self::Silence => "silence",
+            Self::ReloadRefused => "reload_refused",
+            Self::CredentialExpires => "credential_expires",
+            Self::RunOverdue => "run_overdue",
         }
     }
 }
@@ -140,9 +152,9 @@ fn place(error: &RunError) -> &'static str {
 }
 
 /// An error's words as they may leave the house: on one line, not too many, and with nothing in them that may be a
-/// phone number, whoever put it there.
-fn harmless(words: &str) -> String {
-    let line: String = single_line(words).chars().take(WORDS).collect();
+/// phone number or a person's address, whoever put it there.
+pub(super) fn harmless(words: &str) -> String {
+    let line: String = without_persons(&single_line(words)).chars().take(WORDS).collect();
     let mut told = String::with_capacity(line.len());
     let mut digits = String::new();
     for character in line.chars() {
@@ -156,6 +168,23 @@ fn harmless(words: &str) -> String {
     }
     told.push_str(hidden(&digits));
     told
+}
+
+/// `words` with the part before the `@` of every address hidden.
+fn without_persons(words: &str) -> String {
+    let is_of_address = |character: char| character.is_alphanumeric() || "._%+-'".contains(character);
+    let mut pieces = words.split('@').peekable();
+    let mut shown = String::with_capacity(words.len());
+    while let Some(piece) = pieces.next() {
+        if pieces.peek().is_none() {
+            shown.push_str(piece);
+            break;
+        }
+        let before = piece.trim_end_matches(is_of_address);
+        shown.push_str(before);
+        shown.push_str(if before.len() == piece.len() { "@" } else { "•••@" });
+    }
+    shown
 }
 
 fn hidden(digits: &str) -> &str {
@@ -173,6 +202,7 @@ mod tests {
             "no user for +•••••, asked at 2026-11-22T02:00:00Z (AADSTS7000215)"
         );
         assert_eq!(harmless("445204334324"), "•••••");
+        assert_eq!(harmless("(ana.lima@contoso.example, @ home)"), "(•••@contoso.example, @ home)");
         assert_eq!(harmless(&"é".repeat(1000)).chars().count(), WORDS);
     }
 }

@@ -302,7 +302,7 @@ fn given_up(at: AttachmentAt, error: RunError) -> Result<Fetched, RunError> {
             tracing::error!(
                 event = "attachment_too_large",
                 item.id = at.item.0,
-                attachment = at.index,
+                attachment = at.index + 1,
                 limit,
                 "an attachment is larger than source.max_attachment_size; the item is held as size_exceeded without it"
             );
@@ -317,7 +317,7 @@ fn awaited_despite(at: AttachmentAt, error: &SourceError) -> Fetched {
     tracing::warn!(
         event = "attachment_unavailable",
         item.id = at.item.0,
-        attachment = at.index,
+        attachment = at.index + 1,
         error = %error,
         "the source doesn't give an attachment; its item waits for it, and later runs ask again"
     );

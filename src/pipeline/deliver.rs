@@ -43,10 +43,13 @@ use crate::mailbox::{ImportError, SendPermit};
 use crate::resolve::Mailbox;
 use crate::retry::RetryPolicy;
 
+mod line_budget;
 mod messages;
 mod outcomes;
 mod queue;
 mod turn;
+
+use line_budget::LineBudgets;
 
 /// What delivering needs beside the pipeline.
 #[derive(Clone)]
@@ -63,6 +66,7 @@ pub(super) struct Deliverer {
     pub(super) adopt: Option<ItemId>,
     /// The places of the mailboxes that are worked on at the same time.
     places: Arc<Semaphore>,
+    lines: Arc<LineBudgets>,
 }
 
 /// A copy that is claimed.
@@ -167,6 +171,7 @@ impl Deliverer {
             is_shared: Arc::new(AtomicBool::new(sender.helps)),
             adopt: None,
             places: Arc::new(Semaphore::new(pipeline.parts.door.limits().mailboxes.max(1))),
+            lines: Arc::default(),
         }
     }
 

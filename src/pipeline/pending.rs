@@ -1,5 +1,7 @@
 //! The end of a run in the log: what it left pending, once for each cause, with the harm and the remedy.
 
+use tracing::Level;
+
 use crate::ledger::{Ledger, LedgerError, PendingCause, PendingGroup};
 use crate::report::Report;
 
@@ -56,41 +58,41 @@ fn log_finished(report: &Report, causes: &[(PendingCause, u64)]) {
         return;
     }
     let of = |cause| causes.iter().find(|(of, _)| *of == cause).map_or(0, |(_, count)| *count);
-    let awaited = of(PendingCause::AttachmentAwaited);
-    if counts.pending > awaited {
-        tracing::warn!(
-            event = "run_finished",
-            run.id = %report.run,
-            run.status = report.status.name(),
-            run.seconds = seconds,
-            items.available = report.items.available_from_source,
-            deliveries.available = counts.available_for_import,
-            deliveries.imported = counts.imported,
-            deliveries.partially_imported = counts.partially_imported,
-            deliveries.skipped_duplicate = counts.skipped_duplicate,
-            deliveries.failed = counts.failed,
-            deliveries.pending = counts.pending,
-            pending.directory = of(PendingCause::Directory),
-            pending.mailbox = of(PendingCause::Mailbox),
-            pending.outcome_unknown = of(PendingCause::OutcomeUnknown),
-            pending.attachment_awaited = awaited,
-            pending.not_sent = of(PendingCause::NotSent),
-            "the run ended and left copies pending; later runs go on with them"
-        );
-        return;
-    }
-    tracing::info!(
-        event = "run_finished",
-        run.id = %report.run,
-        run.status = report.status.name(),
-        run.seconds = seconds,
-        items.available = report.items.available_from_source,
-        deliveries.available = counts.available_for_import,
-        deliveries.imported = counts.imported,
-        deliveries.partially_imported = counts.partially_imported,
-        deliveries.skipped_duplicate = counts.skipped_duplicate,
-        deliveries.failed = counts.failed,
-        deliveries.pending = counts.pending,
+    // What only waits for an attachment needs nobody.
+    let needs_somebody = counts.pending > of(PendingCause::AttachmentAwaited);
+    let message = if needs_somebody {
+        "the run ended and left copies pending; later runs go on with them"
+    } else {
         "the run ended"
-    );
+    };
+    // A level is a constant of its line, so the line stands in a macro and is written once.
+    macro_rules! finished {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                event = "run_finished",
+                run.id = %report.run,
+                run.status = report.status.name(),
+                run.seconds = seconds,
+                items.available = report.items.available_from_source,
+                deliveries.available = counts.available_for_import,
+                deliveries.imported = counts.imported,
+                deliveries.partially_imported = counts.partially_imported,
+                deliveries.skipped_duplicate = counts.skipped_duplicate,
+                deliveries.failed = counts.failed,
+                deliveries.pending = counts.pending,
+                pending.directory = of(PendingCause::Directory),
+                pending.mailbox = of(PendingCause::Mailbox),
+                pending.outcome_unknown = of(PendingCause::OutcomeUnknown),
+                pending.attachment_awaited = of(PendingCause::AttachmentAwaited),
+                pending.not_sent = of(PendingCause::NotSent),
+                "{message}"
+            )
+        };
+    }
+    if needs_somebody {
+        finished!(Level::WARN);
+    } else {
+        finished!(Level::INFO);
+    }
 }

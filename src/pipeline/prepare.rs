@@ -106,7 +106,7 @@ impl Preparer {
                     ready.push(Prepared { capture, ..prepared }.into());
                 }
                 Screened::Awaiting(candidate, detail) => {
-                    tracing::info!(event = "attachment_awaited", item.id = %candidate.key, "{detail}");
+                    tracing::info!(event = "attachment_awaited", item.id = candidate.item.id.0, item.key = %candidate.key, "{detail}");
                     let row = rows::own_row(Target::Item, DeliveryState::Pending, None, detail);
                     let prepared = own_rows(&candidate, ItemState::AwaitingAttachments, vec![row]);
                     ready.push(Prepared { capture, ..prepared }.into());
@@ -125,12 +125,13 @@ impl Preparer {
     }
 
     /// Asks again for attachments that an earlier run awaited, several at the same time; after `attachment_wait` they are
-    /// missing.
+    /// missing. Where nothing is to be waited for, those of this run are asked for again at once.
     async fn ask_for_awaited(&self, batch: &mut [Candidate]) -> Result<(), RunError> {
         let settings = &self.pipeline.settings;
         let mut awaiting = Vec::new();
         for candidate in batch {
-            if candidate.record.is_some() && candidate.awaited().is_some() {
+            let is_asked = candidate.record.is_some() || settings.attachment_wait.is_zero();
+            if is_asked && candidate.awaited().is_some() {
                 awaiting.push(candidate);
             }
         }

@@ -50,4 +50,12 @@ impl Progress {
     pub fn settled(&self) -> u64 {
         self.settled.load(Ordering::Relaxed)
     }
+
+    /// Counts items, prepared items, copies and settled copies at once, for tests of what is shown of them.
+    #[cfg(test)]
+    pub(crate) fn add(&self, items: usize, prepared: usize, copies: usize, settled: usize) {
+        self.add_items(items);
+        self.add_prepared(prepared, copies);
+        self.add_settled(settled);
+    }
 }

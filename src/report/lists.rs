@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Report;
 use super::document::Document;
 use crate::item::{Participant, PhoneNumber};
-use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, LedgerError, ListPlace, RunId};
+use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, LedgerError, ListPlace, PendingCause, RunId};
 use crate::output_text::cell;
 
 /// Most unmapped participants that a report lists.
@@ -87,11 +87,12 @@ pub(super) fn partial_json(row: &Failure) -> Value {
     })
 }
 
-/// A row of the failures list with its state, for `failures --format json`.
+/// A row of the failures list with its state and the cause of what is pending, for `failures --format json`.
 pub fn open_json(row: &Failure, numbers: Numbers) -> Value {
     let mut value = failure_json(row, numbers);
     if let Some(object) = value.as_object_mut() {
         object.insert("state".to_owned(), json!(row.state.name()));
+        object.insert("cause".to_owned(), json!(row.cause.map(PendingCause::name)));
     }
     value
 }

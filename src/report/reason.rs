@@ -1,14 +1,12 @@
 //! What the reasons of an account mean to an administrator.
 
 use crate::fault::Reason;
-use crate::ledger::PartialReason;
+use crate::ledger::{PartialReason, PendingCause};
 
-/// What a reason means to an administrator.
+/// What a reason, or the cause of what is pending, means to an administrator.
 pub(crate) fn meaning_of(reason: &str) -> &'static str {
     let failed = Reason::from_name(reason).map(|reason| match reason {
-        Reason::NoValidUser => {
-            "neither the mapping nor the e-mail property names a valid user; mend the mapping, then retry"
-        }
+        Reason::NoValidUser => "neither the mapping nor the e-mail property names a valid user",
         Reason::SizeExceeded => "over the largest size; it stays in staging whole",
         Reason::Encrypted => "the content is encrypted, and the key is not here",
         Reason::Malformed => "the item can't be read; its bytes stay in staging",
@@ -21,7 +19,34 @@ pub(crate) fn meaning_of(reason: &str) -> &'static str {
             PartialReason::AttachmentCorrupt => "an attachment's bytes aren't those that were declared",
             PartialReason::AttachmentRejected => "the mailbox refused an attachment",
         });
-    failed.or(partial).unwrap_or_default()
+    let pending = PendingCause::ALL.into_iter().find(|cause| cause.name() == reason).map(|cause| match cause {
+        PendingCause::Directory => "the user directory gave no answer for a participant",
+        PendingCause::Mailbox => "the mailbox did not take the copy",
+        PendingCause::OutcomeUnknown => "the copy may have arrived; it is looked up first",
+        PendingCause::AttachmentAwaited => "the source doesn't have an attachment yet",
+        PendingCause::NotSent => "the run ended before its turn",
+    });
+    failed.or(partial).or(pending).unwrap_or_default()
+}
+
+/// What an administrator can do about a reason, or about the cause of what is pending.
+pub(crate) fn remedy_of(reason: &str) -> &'static str {
+    let failed = Reason::from_name(reason).map(|reason| match reason {
+        Reason::NoValidUser => "complete the mapping or license the mailbox, then: retry --reason no_valid_user",
+        Reason::SizeExceeded => "export it for whoever needs it, or raise the limit",
+        Reason::Encrypted => "ask TeleMessage's administrator why it is encrypted",
+        Reason::Malformed => "report the staged bytes to TeleMessage",
+        Reason::MailboxRejected => "remove what the detail names, then: retry --reason mailbox_rejected",
+        Reason::MailboxUnavailable => "repair the mailbox, then: retry --reason mailbox_unavailable",
+    });
+    let pending = PendingCause::ALL.into_iter().find(|cause| cause.name() == reason).map(|cause| match cause {
+        PendingCause::Directory => "later runs ask again; check --online tries its credential and its permission",
+        PendingCause::Mailbox => "later runs try again; check --mailbox ADDRESS tries the mailbox",
+        PendingCause::OutcomeUnknown => "nothing, unless it lasts: then see that the mailbox can be read",
+        PendingCause::AttachmentAwaited => "nothing: it is asked for until source.attachment_wait",
+        PendingCause::NotSent => "nothing: the next run sends it",
+    });
+    failed.or(pending).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -34,6 +59,9 @@ mod tests {
         for reason in Reason::ALL.into_iter().map(Reason::name).chain(partial) {
             assert!(!meaning_of(reason).is_empty(), "{reason}");
         }
-        assert_eq!(meaning_of("unheard_of"), "");
+        for name in Reason::ALL.into_iter().map(Reason::name).chain(PendingCause::ALL.map(PendingCause::name)) {
+            assert!(!meaning_of(name).is_empty() && !remedy_of(name).is_empty(), "{name}");
+        }
+        assert_eq!((meaning_of("unheard_of"), remedy_of("unheard_of")), ("", ""));
     }
 }

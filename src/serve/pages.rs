@@ -7,26 +7,43 @@ use axum::response::{Html, IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::SharedSite;
 use super::failure::{Failure, ForPerson};
 use super::headers::STYLE;
+use super::{SharedSite, Site};
 use crate::ledger::{Failure as Row, Ledger, LedgerError, ListPlace, RunStatus, Unmapped};
 use crate::report::Report;
 use crate::report::lists;
 use crate::report::reason::meaning_of;
 use crate::status::{State as Doing, Status};
 
+mod open;
+mod plot;
 mod wording;
+
+pub(super) use open::open;
+
+use open::Cause;
+use plot::Plot;
 
 /// Runs on one page.
 const RUNS: u32 = 30;
 
-/// Rows of what was not imported on the connectors page, and on the page of a run; the file has all of them.
-const FEW_ROWS: u32 = 20;
+/// Runs of the last 30 days that are counted; those of every half hour fit.
+const MAX_PLOTTED_RUNS: u32 = 1500;
+
+/// Causes on the connectors page; the page of what is open has more.
+const FEW_CAUSES: u32 = 20;
+
+/// Rows of what was not imported on the page of a run; the file has all of them.
 const ROWS: u32 = 200;
 
-/// Participants without a valid user on the page of a run.
+/// Participants without a valid user on the connectors page, and on the page of a run.
+const FEW_UNMAPPED: u32 = 10;
 const UNMAPPED: u32 = 50;
+
+/// Seconds after which a page is read again: while a run is under way, and else.
+const BUSY: u32 = 10;
+const QUIET: u32 = 60;
 
 /// The remotes in the order in which an item meets them, with what they are.
 const REMOTES: [(&str, &str, &str); 4] = [
@@ -47,7 +64,11 @@ struct StatusPage {
     connections: Vec<Connection>,
     /// The run under way, else the last one.
     current: Option<Account>,
-    rows: Rows,
+    progress: Option<Progress>,
+    causes: Vec<Cause>,
+    more_causes: bool,
+    unmapped: Vec<Unmapped>,
+    plot: Option<Plot>,
     runs: Vec<Report>,
     page: u32,
     more: bool,
@@ -66,10 +87,18 @@ struct RunPage {
 /// What stands around every page.
 struct Frame {
     now: DateTime<Utc>,
-    /// While a run is under way, the page is read again.
-    refresh: bool,
+    /// After so many seconds the page is read again.
+    refresh: Option<u32>,
     /// There is a session to end.
     signed_in: bool,
+}
+
+/// How far the run under way is.
+struct Progress {
+    copies: u64,
+    settled: u64,
+    /// A minute.
+    rate: u64,
 }
 
 /// A remote on the connectors page.
@@ -126,29 +155,52 @@ pub(super) async fn status(
         Some(id) => Some(Account::of(Report::of(ledger, &site.run(id).await?).await?)),
         None => None,
     };
-    let rows = match &current {
-        Some(account) => Rows::read(ledger, &account.report, FEW_ROWS).await?,
-        None => Rows { rows: Vec::new(), more: false },
+    let now = site.served.clock.now();
+    let mut causes = ledger.open_groups(FEW_CAUSES + 1).await?;
+    let more_causes = causes.len() > FEW_CAUSES as usize;
+    causes.truncate(FEW_CAUSES as usize);
+    let unmapped = match &current {
+        Some(account) => ledger.unmapped(&account.report.run, FEW_UNMAPPED).await?.0,
+        None => Vec::new(),
     };
     let failed = status.state == Doing::Failed;
+    let refresh = if status.state == Doing::Running { BUSY } else { QUIET };
     let page = StatusPage {
         style: STYLE,
         frame: Frame {
-            now: site.served.clock.now(),
-            refresh: status.state == Doing::Running,
+            now,
+            // Whoever reads an older part of the list is left alone.
+            refresh: (turn.page == 0).then_some(refresh),
             signed_in: site.served.token.is_some(),
         },
         headline: headline(&status),
         error: current.as_ref().filter(|_| failed).and_then(|account| account.report.error.clone()),
         connections: connections(&status),
+        progress: current.as_ref().filter(|_| status.run.is_some()).map(|account| account.progress(now)),
         status,
         current,
-        rows,
+        causes: causes.into_iter().map(Cause::of).collect(),
+        more_causes,
+        unmapped,
+        plot: plot(&site, now).await?,
         runs,
         page: turn.page,
         more,
     };
     html(&page)
+}
+
+/// What the runs of the last 30 days came to; nothing where there was nothing to deliver.
+async fn plot(site: &Site, now: DateTime<Utc>) -> Result<Option<Plot>, LedgerError> {
+    let begin = now - chrono::Duration::days(plot::DAYS as i64);
+    let (ledger, mut reports) = (&site.served.ledger, Vec::new());
+    for run in ledger.earlier_runs(0, MAX_PLOTTED_RUNS).await? {
+        if run.started < begin {
+            break;
+        }
+        reports.push(Report::of(ledger, &run).await?);
+    }
+    Ok(Plot::of(&reports, now))
 }
 
 /// `/runs/{id}`: the account of a run.
@@ -159,7 +211,7 @@ pub(super) async fn run(State(site): SharedSite, Path(id): Path<String>) -> Resu
     let (unmapped, _) = ledger.unmapped(&report.run, UNMAPPED).await?;
     let frame = Frame {
         now: site.served.clock.now(),
-        refresh: report.status == RunStatus::Running,
+        refresh: (report.status == RunStatus::Running).then_some(BUSY),
         signed_in: site.served.token.is_some(),
     };
     html(&RunPage { style: STYLE, frame, account: Account::of(report), rows, unmapped })
@@ -238,7 +290,16 @@ impl Account {
         ]
     }
 
-    /// A run that read its windows to the end and found nothing.
+    /// How far the run is.
+    fn progress(&self, now: DateTime<Utc>) -> Progress {
+        let counts = &self.report.deliveries;
+        let (copies, settled) =
+            (counts.available_for_import, counts.available_for_import.saturating_sub(counts.pending));
+        let seconds = u64::try_from((now - self.report.started).num_seconds()).unwrap_or_default().max(1);
+        Progress { copies, settled, rate: settled.saturating_mul(60) / seconds }
+    }
+
+    /// How long the run took.
     fn duration(&self) -> Option<String> {
         let took = self.report.finished? - self.report.started;
         let (hours, minutes, seconds) = (took.num_hours(), took.num_minutes() % 60, took.num_seconds() % 60);

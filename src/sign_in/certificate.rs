@@ -12,6 +12,8 @@ use serde::Serialize;
 use super::SignInError;
 use crate::digest::Digest;
 
+mod validity;
+
 /// How long the statement is valid: enough for a slow network and clocks that differ a little, and less than the ten
 /// minutes that the token endpoint allows.
 const LIFETIME: TimeDelta = TimeDelta::minutes(5);
@@ -76,6 +78,13 @@ pub fn check_certificate(pem: &SecretString) -> Result<(), SignInError> {
     let pem = pem.expose_secret();
     let key = private_key(pem)?;
     certificate_of(pem, &key).map(drop)
+}
+
+/// When the certificate of a PEM text ends; nothing where that can't be read.
+pub fn certificate_end(pem: &SecretString) -> Option<DateTime<Utc>> {
+    let pem = pem.expose_secret();
+    let key = private_key(pem).ok()?;
+    validity::not_after(&certificate_of(pem, &key).ok()?)
 }
 
 fn unusable(detail: &str) -> SignInError {

@@ -38,7 +38,7 @@ mod sas;
 mod transport;
 mod upload;
 
-pub use sas::SasSource;
+pub use sas::{SasSource, sas_end};
 
 /// How many blocks of a download are under way at a time.
 const PARALLEL_DOWNLOADS: NonZero<usize> = NonZero::<usize>::MIN.saturating_add(1);

@@ -44,6 +44,12 @@ impl fmt::Display for Status {
             };
             writeln!(f, "{name:<15} {state} (since {})", time(remote.since))?;
         }
+        for credential in &self.credentials {
+            let end = credential
+                .expires
+                .map_or_else(|| "its end is not known".to_owned(), |end| format!("ends at {}", time(end)));
+            writeln!(f, "Credential      {}: {end}", credential.credential)?;
+        }
         for warning in &self.warnings {
             let kind = warning.kind.name();
             writeln!(f, "Warning         {kind} since {}: {}", time(warning.since), warning.detail)?;

@@ -4,7 +4,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::credential::{self, Ending};
 use crate::capture_loss;
+use crate::digest::Digest;
 use crate::item::Participant;
 use crate::ledger::{Ledger, LedgerError, RunKind, RunStatus};
 use crate::schedule::Schedule;
@@ -66,6 +68,19 @@ pub struct Warning {
     pub since: DateTime<Utc>,
     /// The same in a sentence.
     pub detail: String,
+    /// Which one of several of the same kind: a credential. Empty where there is only one.
+    #[serde(skip)]
+    pub subject: String,
+    /// What makes it the same as the one before, so that nobody is notified of it twice.
+    #[serde(skip)]
+    pub occurrence: String,
+}
+
+impl Warning {
+    /// A warning that is the same as long as it began at the same time.
+    fn since(kind: WarningKind, since: DateTime<Utc>, detail: String) -> Self {
+        Self { kind, since, detail, subject: String::new(), occurrence: since.to_rfc3339() }
+    }
 }
 
 /// What the daemon reads again while it runs.
@@ -141,17 +156,27 @@ pub(super) async fn all(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>
     for input in Input::ALL {
         if let Some(Refused { since, detail }) = refused(ledger, input).await? {
             let detail = format!("the {} changed and is wrong; the last good one is in force: {detail}", input.name());
-            warnings.push(Warning { kind: input.refused(), since, detail });
+            warnings.push(Warning::since(input.refused(), since, detail));
         }
     }
     let silence = Silence::of(ledger, schedule.every, now).await?;
-    let signs = [
-        (WarningKind::NothingArrived, silence.of_source()),
-        (WarningKind::OwnersSilent, silence.of_owners()),
-        (WarningKind::WatermarkStandsStill, silence.of_watermark()),
-    ];
-    for (kind, sign) in signs {
-        warnings.extend(sign.map(|(since, detail)| Warning { kind, since, detail }));
+    let source = silence.of_source();
+    warnings.extend(source.map(|(since, detail)| Warning::since(WarningKind::NothingArrived, since, detail)));
+    // An owner more makes it another one; an owner less doesn't.
+    let newest = silence.owners.iter().map(|owner| owner.last_day).max().unwrap_or_default();
+    warnings.extend(silence.of_owners().map(|(since, detail)| {
+        let occurrence = newest.to_string();
+        Warning { occurrence, ..Warning::since(WarningKind::OwnersSilent, since, detail) }
+    }));
+    // It may move now and then without catching up: that is one occurrence all the same.
+    warnings.extend(silence.of_watermark().map(|(since, detail)| Warning {
+        occurrence: String::new(),
+        ..Warning::since(WarningKind::WatermarkStandsStill, since, detail)
+    }));
+    for credential in credential::noted(ledger).await? {
+        let Some(Ending { since, detail, occurrence, .. }) = credential.ending(now) else { continue };
+        let subject = credential.credential;
+        warnings.push(Warning { kind: WarningKind::CredentialExpires, since, detail, subject, occurrence });
     }
     warnings.extend(imbalance(ledger).await?);
     warnings.extend(missing_captures(ledger).await?);
@@ -165,7 +190,7 @@ pub(crate) async fn imbalance(ledger: &Ledger) -> Result<Option<Warning>, Ledger
     Ok(last.and_then(|run| {
         let detail = run.error.filter(|error| error.contains(IMBALANCE))?;
         let detail = format!("{detail}. Keep the ledger and the staging area as they are, and report this");
-        Some(Warning { kind: WarningKind::BooksDoNotBalance, since: run.finished.unwrap_or(run.started), detail })
+        Some(Warning::since(WarningKind::BooksDoNotBalance, run.finished.unwrap_or(run.started), detail))
     }))
 }
 
@@ -180,6 +205,10 @@ async fn missing_captures(ledger: &Ledger) -> Result<Option<Warning>, LedgerErro
     if phones.is_empty() {
         return Ok(None);
     }
+    // The same phones are the same occurrence, whatever the next comparison counts.
+    let mut owners: Vec<&str> = last.suspicious().map(|lacks| lacks.owner.as_str()).collect();
+    owners.sort_unstable();
+    let occurrence = Digest::of(owners.join("\n").as_bytes()).short(16);
     if phones.len() > MAX_NAMED {
         let more = phones.len() - MAX_NAMED;
         phones.truncate(MAX_NAMED);
@@ -189,5 +218,5 @@ async fn missing_captures(ledger: &Ledger) -> Result<Option<Warning>, LedgerErro
     let detail = format!(
         "messages that others in the same groups captured are missing from: {phones}. Look at these phones' archiver"
     );
-    Ok(Some(Warning { kind: WarningKind::CapturesMissing, since, detail }))
+    Ok(Some(Warning { occurrence, ..Warning::since(WarningKind::CapturesMissing, since, detail) }))
 }

@@ -10,6 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use secrecy::SecretString;
 use whatsapp_archiver::check;
 use whatsapp_archiver::clock::ManualClock;
+use whatsapp_archiver::config::{AzureAuth as AzureAuthConfig, AzureConfig, StagingKind};
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::sign_in::SignInError;
 use whatsapp_archiver::staging::azure::{AzureAuth, AzureSettings, AzureStaging};
@@ -454,8 +455,13 @@ async fn one_request_puts_a_page() {
 #[tokio::test]
 async fn a_check_says_whether_what_is_staged_can_be_overwritten_or_removed() {
     let (staging, wire) = on_a_bad_line().await;
+    let kind = StagingKind::Azure(AzureConfig {
+        endpoint: "https://contoso.blob.core.windows.net".parse().unwrap(),
+        container: "archive".to_owned(),
+        auth: AzureAuthConfig::Entra,
+    });
     let ask = async |prober: &str| {
-        let findings = check::staging(&staging, prober).await;
+        let findings = check::staging(&staging, &kind, prober).await;
         let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
         (findings.iter().all(check::Finding::is_ok), lines.join("\n"))
     };
@@ -501,4 +507,5 @@ async fn a_check_says_whether_what_is_staged_can_be_overwritten_or_removed() {
     wire.fail("DELETE", "probes%2F", Fault::error(403, "AuthorizationPermissionMismatch", "", "no right"));
     let (is_ok, lines) = ask("without the right").await;
     assert!(!is_ok && lines.contains("WRONG"), "a missing right is no policy: {lines}");
+    assert!(lines.contains("Storage Blob Data Contributor"), "advice for the way in that is in use: {lines}");
 }

@@ -15,11 +15,12 @@ use whatsapp_archiver::ledger::{DeliveryState, ItemNo, Outcome, PartialReason, R
 use whatsapp_archiver::metrics::{CountedPage, Exposition};
 use whatsapp_archiver::pipeline::Order;
 use whatsapp_archiver::resolve::MailboxId;
+use whatsapp_archiver::status::credential::{self, Credential};
 
 use crate::serve::seed::{Fate, SeedItem};
 use crate::serve::site::{Site, header, now, text};
 
-const DOCUMENTED: [(&str, &str, &[&str]); 33] = [
+const DOCUMENTED: [(&str, &str, &[&str]); 34] = [
     ("items", "counter", &["outcome"]),
     ("deliveries", "counter", &["outcome", "reason"]),
     ("staged_bytes", "counter", &[]),
@@ -46,6 +47,7 @@ const DOCUMENTED: [(&str, &str, &[&str]); 33] = [
     ("books_balanced", "gauge", &[]),
     ("never_captured_messages", "gauge", &[]),
     ("owners_missing_captures", "gauge", &[]),
+    ("credential_expiry_timestamp_seconds", "gauge", &["credential"]),
     ("retries", "counter", &["remote"]),
     ("process_cpu_seconds", "counter", &[]),
     ("process_resident_memory_bytes", "gauge", &[]),
@@ -99,6 +101,14 @@ impl Scrape {
     }
 }
 
+/// One that says when it ends, and one that doesn't.
+async fn note_credentials(site: &Site) {
+    let credential = |credential: &str, expires| Credential { credential: credential.to_owned(), expires };
+    let sas = credential("staging.sas", Some(now() + chrono::Duration::days(9)));
+    let secret = credential("microsoft.client_secret", None);
+    credential::note(&site.seed.ledger, &[sas, secret], now()).await.unwrap();
+}
+
 /// A request that nobody answers: the port was free a moment ago.
 async fn ask_nobody(client: &HttpClient, remote: Remote) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -114,6 +124,7 @@ async fn names_kinds_and_labels_are_as_documented() {
     client.send(Remote::Mailbox, client.get(site.url("/livez")), 1000).await.unwrap();
     let remote = r#"{"ok":false,"since":"2026-11-22T02:00:00Z","detail":"it is away"}"#;
     site.seed.ledger.remember("remote.mailbox", Some(remote)).await.unwrap();
+    note_credentials(&site).await;
     let scrape = Scrape::of(&site).await;
     assert_eq!(scrape.count("remote_up{remote=\"mailbox\"}"), 0);
     let types: BTreeSet<&str> = scrape.text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
@@ -334,6 +345,7 @@ async fn a_reader_that_asks_for_nothing_gets_text_without_a_flaw() {
     let client = HttpClient::build(&HttpOptions::default()).unwrap().observed_by(site.metrics.observer());
     client.send(Remote::Mailbox, client.get(site.url("/livez")), 1000).await.unwrap();
     site.seed.run(now(), RunStatus::Complete, &[SeedItem::new(Fate::Imported)]).await;
+    note_credentials(&site).await;
     let reply = site.get("/metrics").await;
     assert_eq!(header(&reply.headers, "content-type"), "text/plain; version=0.0.4; charset=utf-8");
     let text = text(&reply);

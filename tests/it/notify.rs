@@ -14,10 +14,14 @@ use whatsapp_archiver::config::Secret;
 use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::ledger::{Ledger, RunStatus};
-use whatsapp_archiver::notify::Notifier;
+use whatsapp_archiver::notify::{Notice, Notifier, PostedWarnings};
 use whatsapp_archiver::pipeline::{RunError, RunFinished};
 use whatsapp_archiver::report::Report;
+use whatsapp_archiver::schedule::{Begin, Schedule};
 use whatsapp_archiver::source::SourceError;
+use whatsapp_archiver::status::Status;
+use whatsapp_archiver::status::credential::{self, Credential};
+use whatsapp_archiver::status::warning::{self, Input};
 
 use crate::serve::seed::{Fate, Seed, SeedItem};
 
@@ -85,6 +89,28 @@ impl Desk {
 
     async fn succeed(&mut self) {
         self.run(RunStatus::Complete, None, &[SeedItem::new(Fate::Imported)]).await;
+    }
+
+    /// A look at the state, as the daemon takes one every few minutes, with a memory of its own.
+    async fn look(&self) -> bool {
+        let day = chrono::Duration::hours(24);
+        let nothing = chrono::Duration::zero();
+        let schedule =
+            Schedule { every: day, at: None, overlap: nothing, settle: nothing, begin: Begin::Lookback(day) };
+        let now = self.clock.now();
+        let status = Status::of(&self.seed.ledger, &schedule, now).await.unwrap();
+        self.notifier.warn(&Notice::all(&status, now), &mut PostedWarnings::default(), &self.stop).await
+    }
+
+    async fn reload(&self, result: Result<(), &str>) {
+        warning::note_reload(&self.seed.ledger, Input::Mapping, result, self.clock.now()).await.unwrap();
+    }
+
+    /// The members of what was posted, one line each.
+    fn posted(&self) -> Vec<String> {
+        let got = self.receiver.got.lock().unwrap();
+        let of = |alert: &Value, member: &str| alert[member].as_str().unwrap().to_owned();
+        got.iter().map(|alert| ["event", "state", "warning"].map(|member| of(alert, member)).join(" ")).collect()
     }
 
     fn events(&self) -> Vec<String> {
@@ -219,4 +245,105 @@ async fn nothing_breaks_where_nobody_answers() {
         desk.fail(unavailable()).await;
         assert_eq!(desk.events(), [""; 0]);
     }
+}
+
+#[tokio::test]
+async fn a_warning_is_posted_when_it_begins_and_when_it_is_over() {
+    let mut desk = Desk::open().await;
+    desk.succeed().await;
+    assert!(desk.look().await);
+    assert_eq!(desk.posted(), [""; 0], "a good day");
+    desk.reload(Err("mapping.csv:3:1: 445204334324 of susan@contoso.example is twice")).await;
+    for _ in 0..3 {
+        assert!(desk.look().await);
+        desk.clock.advance(Duration::from_mins(5));
+        // An administrator saves the file again, and it is still wrong.
+        desk.reload(Err("mapping.csv:4:1: still wrong")).await;
+    }
+    assert_eq!(desk.posted(), ["reload_refused firing mapping_refused"], "once, however often somebody looks");
+    let alert = desk.receiver.got.lock().unwrap()[0].clone();
+    assert_eq!(
+        alert,
+        json!({
+            "connector": "whatsapp-archiver",
+            "event": "reload_refused",
+            "state": "firing",
+            "warning": "mapping_refused",
+            "text": "WhatsApp Archiver: the mapping changed and is wrong; the last good one is in force: mapping.csv:3:1: \
+                     ••••• of •••@contoso.example is twice",
+            "since": "2026-11-22T02:00:00Z",
+            "time": "2026-11-22T02:00:00Z",
+        })
+    );
+    desk.reload(Ok(())).await;
+    desk.look().await;
+    desk.look().await;
+    assert_eq!(desk.posted()[1..], ["reload_refused resolved mapping_refused"]);
+    desk.reload(Err("mapping.csv:9:1: wrong again")).await;
+    desk.look().await;
+    assert_eq!(desk.posted()[2..], ["reload_refused firing mapping_refused"], "another occurrence");
+}
+
+#[tokio::test]
+async fn a_credential_is_posted_thirty_fourteen_and_three_days_before_its_end_and_at_it() {
+    let mut desk = Desk::open().await;
+    let ending = |days| Credential {
+        credential: "staging.sas".to_owned(),
+        expires: Some(start() + chrono::Duration::days(days)),
+    };
+    for _ in 0..42 {
+        desk.succeed().await;
+        credential::note(&desk.seed.ledger, &[ending(40)], desk.clock.now()).await.unwrap();
+        desk.look().await;
+        desk.clock.advance(Duration::from_hours(24));
+    }
+    assert_eq!(desk.posted(), ["credential_expires firing credential_expires"; 4]);
+    let alert = desk.receiver.got.lock().unwrap()[1].clone();
+    assert_eq!(
+        (&alert["subject"], &alert["since"]),
+        (&json!("staging.sas"), &json!("2026-12-02T02:00:00Z")),
+        "{alert}"
+    );
+    assert!(alert["text"].as_str().unwrap().contains("ends at 2027-01-01T02:00:00Z, in 14 days"), "{alert}");
+    credential::note(&desk.seed.ledger, &[ending(400)], desk.clock.now()).await.unwrap();
+    desk.look().await;
+    assert_eq!(desk.posted()[4..], ["credential_expires resolved credential_expires"]);
+}
+
+#[tokio::test]
+async fn silence_and_an_overdue_run_are_posted() {
+    let mut desk = Desk::open().await;
+    desk.succeed().await;
+    desk.clock.advance(Duration::from_hours(24) + Duration::from_mins(5));
+    desk.look().await;
+    assert_eq!(desk.posted(), [""; 0], "a daemon that restarts begins it by itself");
+    desk.clock.advance(Duration::from_mins(10));
+    desk.look().await;
+    desk.look().await;
+    assert_eq!(desk.posted(), ["run_overdue firing run_overdue"]);
+    let alert = desk.receiver.got.lock().unwrap()[0].clone();
+    assert!(
+        alert["text"].as_str().unwrap().contains("was due at 2026-11-23T02:00:00Z and did not come; no daemon"),
+        "{alert}"
+    );
+    desk.clock.advance(Duration::from_hours(12));
+    desk.look().await;
+    assert_eq!(desk.posted()[1..], [""; 0], "once");
+    desk.clock.advance(Duration::from_hours(48));
+    desk.look().await;
+    assert_eq!(desk.posted()[1..], ["silence firing watermark_stands_still"]);
+    desk.succeed().await;
+    desk.look().await;
+    assert_eq!(desk.posted()[2..], ["run_overdue resolved run_overdue", "silence resolved watermark_stands_still"]);
+}
+
+#[tokio::test]
+async fn a_warning_that_could_not_be_posted_is_posted_later() {
+    let mut desk = Desk::open().await;
+    desk.succeed().await;
+    desk.reload(Err("mapping.csv:3:1: wrong")).await;
+    desk.receiver.answers.lock().unwrap().push(StatusCode::FORBIDDEN);
+    assert!(!desk.look().await);
+    assert!(desk.look().await);
+    assert_eq!(desk.posted(), ["reload_refused firing mapping_refused"]);
 }

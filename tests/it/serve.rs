@@ -19,11 +19,12 @@ use seed::{Fate, SeedItem};
 use site::{Site, fixed, header, json, now, text};
 
 /// Everything that is served, and whether it is for everybody.
-const PATHS: [(&str, bool); 9] = [
+const PATHS: [(&str, bool); 10] = [
     ("/livez", true),
     ("/readyz", true),
     ("/metrics", false),
     ("/", false),
+    ("/open", false),
     ("/runs/0193a0a0-0000-7000-8000-000000000001", false),
     ("/api/status", false),
     ("/api/runs", false),
@@ -112,7 +113,11 @@ async fn the_page_tells_each_state() {
     pages.push(("running", text(&site.get("/").await)));
     for (state, page) in pages {
         assert!(page.contains(&format!("<title>WhatsApp Archiver: {state}</title>")), "{state}: {page}");
-        assert_eq!(page.contains("http-equiv=\"refresh\""), state == "running", "{state} is read again by itself");
+        let seconds = if state == "running" { 10 } else { 60 };
+        assert!(
+            page.contains(&format!("http-equiv=\"refresh\" content=\"{seconds}\"")),
+            "{state} is read again by itself"
+        );
     }
     let run = text(&site.get(&format!("/runs/{under_way}")).await);
     assert!(run.contains("http-equiv=\"refresh\"") && run.contains("drawn up when the run ends"));
@@ -147,6 +152,7 @@ async fn the_status_has_the_documented_shape() {
             "oldest_pending": "2026-11-22T02:00:00Z",
             "held": 1,
             "remotes": {"mailbox": {"ok": false, "since": "2026-11-22T02:00:00Z", "detail": "1 deliveries are pending"}},
+            "credentials": [],
             "warnings": [],
         })
     );
@@ -206,6 +212,54 @@ async fn runs_come_newest_first_and_in_parts() {
     assert_eq!(pages.each_ref().map(|page| links(page)), [(false, true), (true, true), (true, false)]);
     assert_eq!(site.get("/?page=4294967295").await.status, StatusCode::OK);
     assert_eq!(site.get("/?page=-1").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn equal_causes_are_one_line_with_what_to_do() {
+    let mut site = Site::open().await;
+    let full = failed(Reason::MailboxRejected, "the quota of this mailbox is exceeded");
+    let waiting = SeedItem::new(Fate::Pending("the mailbox does not answer".to_owned()));
+    let items: Vec<SeedItem> =
+        [vec![full; 40], vec![failed(Reason::NoValidUser, "nobody"); 3], vec![waiting; 7]].concat();
+    site.seed.run(now() - Duration::days(1), RunStatus::Incomplete, &items).await;
+    for path in ["/", "/open"] {
+        let page = text(&site.get(path).await);
+        assert_eq!(page.matches("the quota of this mailbox is exceeded").count(), 1, "{path}");
+        assert!(page.contains("retry --reason mailbox_rejected") && page.contains("(first: item 918273001)"), "{page}");
+        let copies = page.split("data-label=\"Copies\">").skip(1);
+        let copies: Vec<&str> = copies.filter_map(|cell| cell.split('<').next()).collect();
+        assert_eq!(copies, ["40", "7", "3"], "{path}: the most frequent first");
+    }
+    let page = text(&site.get("/").await);
+    assert!(page.contains("<a href=\"/open\">43</a>"), "held items are a link");
+    assert!(page.contains("+1•••••0101"), "participants without a valid user");
+}
+
+#[tokio::test]
+async fn thirty_days_are_a_plot_that_words_describe() {
+    let mut site = Site::open().await;
+    assert!(!text(&site.get("/").await).contains("id=\"days\""), "nothing is drawn of nothing");
+    let imported = SeedItem::new(Fate::Imported);
+    site.seed.run(now() - Duration::days(40), RunStatus::Complete, &vec![imported.clone(); 9]).await;
+    let items = [vec![imported; 5], vec![failed(Reason::Encrypted, "a key")]].concat();
+    site.seed.run(now() - Duration::days(2), RunStatus::Complete, &items).await;
+    let page = text(&site.get("/").await);
+    let plot = page.split_once("<figure>").unwrap().1.split_once("</figure>").unwrap().0;
+    assert_eq!(plot.matches("<title>").count(), 30);
+    let day = (now() - Duration::days(2)).date_naive();
+    assert!(plot.contains(&format!("<title>{day}: 5 imported, 1 failed</title>")), "{plot}");
+    assert!(plot.contains(": 5 imported, 1 failed\">"), "those of forty days ago are not in it: {plot}");
+}
+
+#[tokio::test]
+async fn a_run_under_way_shows_how_far_it_is() {
+    let mut site = Site::open().await;
+    let items =
+        [vec![SeedItem::new(Fate::Imported); 3], vec![SeedItem::new(Fate::Pending("later".to_owned()))]].concat();
+    site.seed.begin(now() - Duration::minutes(1), &items).await;
+    let page = text(&site.get("/").await);
+    assert!(page.contains("<progress max=\"4\" value=\"3\""), "{page}");
+    assert!(page.contains("3 of the 4 copies that are known so far have their outcome, 3 a minute"), "{page}");
 }
 
 #[tokio::test]

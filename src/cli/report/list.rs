@@ -1,9 +1,8 @@
 //! `report --list`: the runs, newest first, with what each came to.
 
-use comfy_table::Table;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::json;
 
+use crate::cli::layout::Width;
 use crate::cli::{CommandError, Format, instant, output};
 use crate::ledger::Ledger;
 use crate::report::Report;
@@ -15,7 +14,10 @@ const MOST: u32 = 1000;
 const COLUMNS: [&str; 10] =
     ["run", "kind", "status", "started", "from", "to", "items", "imported", "failed", "pending"];
 
-pub(super) async fn print(ledger: &Ledger, format: Format) -> Result<(), CommandError> {
+/// A table of all columns is so wide; where it doesn't fit, there is one of four.
+const FULL_WIDTH: u16 = 190;
+
+pub(super) async fn print(ledger: &Ledger, format: Format, width: Width) -> Result<(), CommandError> {
     let mut reports = Vec::new();
     for run in ledger.runs(MOST).await.map_err(anyhow::Error::from)? {
         reports.push(Report::of(ledger, &run).await.map_err(anyhow::Error::from)?);
@@ -31,13 +33,36 @@ pub(super) async fn print(ledger: &Ledger, format: Format) -> Result<(), Command
             text
         }
         Format::Table => {
-            let mut table = Table::new();
-            table.load_style(UTF8_FULL_CONDENSED);
-            table.set_header(COLUMNS);
-            table.add_rows(reports.iter().map(cells));
+            let mut table = width.table();
+            if width.fits(FULL_WIDTH) {
+                table.set_header(COLUMNS);
+                table.add_rows(reports.iter().map(cells));
+            } else {
+                table.set_header(["run", "status", "started", "came to"]);
+                table.add_rows(reports.iter().map(short_cells));
+            }
             format!("{table}\n")
         }
     })
+}
+
+/// A run for a narrow terminal: its id whole, to be copied.
+fn short_cells(report: &Report) -> [String; 4] {
+    let deliveries = &report.deliveries;
+    let counts = [
+        (report.items.available_from_source, "items"),
+        (deliveries.imported + deliveries.partially_imported, "imported"),
+        (deliveries.failed, "failed"),
+        (deliveries.pending, "pending"),
+    ];
+    let shown = counts.into_iter().filter(|(count, what)| *count > 0 || *what == "items");
+    let shown: Vec<String> = shown.map(|(count, what)| format!("{count} {what}")).collect();
+    [
+        report.run.to_string(),
+        format!("{}\n{}", report.status.name(), report.kind),
+        report.started.format("%Y-%m-%d\n%H:%M UTC").to_string(),
+        shown.join("\n"),
+    ]
 }
 
 fn cells(report: &Report) -> [String; COLUMNS.len()] {

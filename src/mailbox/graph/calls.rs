@@ -70,13 +70,12 @@ impl Calls {
             return result;
         }
         let pause = permit.finish(Outcome::Throttled { after: refusal.after });
-        tracing::info!(
-            event = "throttled",
-            mailbox = %mailbox,
-            pause_ms = pause.map_or(0, |pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)),
-            error = %refusal,
-            "the mailbox asks for a pause"
-        );
+        let pause_ms = pause.map_or(0, |pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
+        if refusal.is_throttling() {
+            tracing::info!(event = "throttled", mailbox = %mailbox, pause_ms, error = %refusal, "the mailbox asks for fewer requests");
+        } else {
+            tracing::info!(event = "retrying", mailbox = %mailbox, pause_ms, error = %refusal, "the mailbox's server is overloaded; nothing is sent to it for a while");
+        }
         refusal.after = pause.or(refusal.after);
         result
     }

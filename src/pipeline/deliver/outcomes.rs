@@ -1,5 +1,8 @@
 //! What became of a copy, reported to the log and the ledger.
 
+use tracing::Level;
+
+use super::line_budget::log_within;
 use super::{Deliverer, Job};
 use crate::fault::Reason;
 use crate::ledger::{Delivery, DeliveryState, ItemNo, Outcome, PartialReason, RowReason};
@@ -20,7 +23,7 @@ impl Deliverer {
         refused: String,
         attempts: u32,
     ) {
-        tracing::warn!(event = "attachment_rejected", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %refused, "a mailbox has a copy and refuses a file of it for good");
+        log_within!(self.lines.attachments, Level::WARN, event = "attachment_rejected", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %refused, "a mailbox has a copy and refuses a file of it for good");
         let detail = match &job.converted.partial {
             Some((_, left_out)) => format!("{refused}; {left_out}"),
             None => refused,
@@ -51,7 +54,7 @@ impl Deliverer {
 
     /// A copy of unknown outcome: looked up once the mailbox has settled, before anything is sent again.
     pub(super) async fn unknown(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
-        tracing::warn!(event = "outcome_unknown", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is looked up before it is sent again");
+        log_within!(self.lines.unknown, Level::WARN, event = "outcome_unknown", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is looked up before it is sent again");
         let outcome = Outcome {
             detail: Some(error.to_string()),
             settle_at: Some(self.settled_at()),
@@ -62,13 +65,13 @@ impl Deliverer {
     }
 
     pub(super) async fn held(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
-        tracing::error!(event = "delivery_held", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is held; it is pending until a later run");
+        log_within!(self.lines.held, Level::ERROR, event = "delivery_held", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is held; it is pending until a later run");
         let outcome = outcome(job.no, mailbox, DeliveryState::Pending, 1);
         self.recorder.record(Outcome { detail: Some(error.to_string()), ..outcome }).await;
     }
 
     pub(super) async fn rejected(&self, mailbox: &Mailbox, job: &Job, reason: Reason, error: &ImportError) {
-        tracing::error!(event = "delivery_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, reason = reason.name(), error = %error, "a mailbox rejects a copy for good; the item stays held");
+        log_within!(self.lines.failed, Level::ERROR, event = "delivery_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, reason = reason.name(), error = %error, "a mailbox rejects a copy for good; the item stays held");
         let outcome = outcome(job.no, mailbox, DeliveryState::Failed, 1);
         let outcome = Outcome { reason: Some(RowReason::Failed(reason)), detail: Some(error.to_string()), ..outcome };
         self.recorder.record(outcome).await;

@@ -27,7 +27,7 @@ pub(crate) fn open(root: &Path, item: ItemId, index: usize) -> Result<(File, u64
         ErrorKind::InvalidInput | ErrorKind::NotADirectory => {
             SourceError::AttachmentGone(format!("attachments/{item}/{index}-…: {error}"))
         }
-        _ => SourceError::Unavailable(format!("attachment {index} of item {item} can't be read: {error}")),
+        _ => SourceError::Unavailable(format!("attachment {} of item {item} can't be read: {error}", index + 1)),
     };
     let path = require_folder(&all).and_then(|()| require_folder(&folder)).and_then(|()| find(&folder, index));
     let file = path.and_then(|path| open_regular(&path)).map_err(failed)?;

@@ -143,7 +143,7 @@ impl Verdicts<'_> {
         match self.asked {
             Asked::LogIn => "the log-in".to_owned(),
             Asked::Messages(cursor) => format!("the page after cursor {cursor}"),
-            Asked::Attachment(item, index) => format!("attachment {index} of item {item}"),
+            Asked::Attachment(item, index) => format!("attachment {} of item {item}", index + 1),
         }
     }
 }

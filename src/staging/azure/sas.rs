@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use azure_core::error::{Error, ErrorKind};
 use azure_core::http::policies::{Policy, PolicyResult};
 use azure_core::http::{Context, Request};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// Reads the shared access signature as it is now, with or without its leading `?`. The error says what to do, without
@@ -65,6 +66,20 @@ fn checked(secret: &str) -> Result<&str, &'static str> {
     Ok(sas)
 }
 
+/// When a signature ends (`se`); nothing where it names no end, as one of a stored access policy.
+pub fn sas_end(secret: &SecretString) -> Option<DateTime<Utc>> {
+    let sas = checked(secret.expose_secret()).ok()?;
+    let end = sas.split('&').find_map(|pair| pair.strip_prefix("se="))?;
+    let end = percent_encoding::percent_decode_str(end).decode_utf8().ok()?;
+    if let Ok(instant) = DateTime::parse_from_rfc3339(&end) {
+        return Some(instant.with_timezone(&Utc));
+    }
+    // The service takes shorter forms too: without seconds, and a date alone.
+    let to_the_minute = NaiveDateTime::parse_from_str(&end, "%Y-%m-%dT%H:%MZ").ok();
+    let date = || NaiveDate::parse_from_str(&end, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0);
+    to_the_minute.or_else(date).map(|instant| instant.and_utc())
+}
+
 /// `text` without the signature, however it may have got there.
 pub(super) fn redacted(text: &str, source: &SasSource) -> String {
     let Ok(secret) = (source)() else { return text.to_owned() };
@@ -98,6 +113,21 @@ mod tests {
         ] {
             assert!(!checked(given).unwrap_err().contains("secret"), "{given}");
         }
+    }
+
+    #[test]
+    fn the_end_is_read_in_every_form_that_the_service_takes() {
+        let end = |sas: &str| sas_end(&SecretString::from(sas)).map(|end| end.to_rfc3339());
+        for (given, expected) in [
+            ("2026-12-03T10%3A00%3A00Z", "2026-12-03T10:00:00+00:00"),
+            ("2026-12-03T10:00:00Z", "2026-12-03T10:00:00+00:00"),
+            ("2026-12-03T10:00Z", "2026-12-03T10:00:00+00:00"),
+            ("2026-12-03", "2026-12-03T00:00:00+00:00"),
+        ] {
+            assert_eq!(end(&format!("?sv=1&se={given}&sig=a")).as_deref(), Some(expected), "{given}");
+        }
+        assert_eq!(end("sv=1&si=policy&sig=a"), None);
+        assert_eq!(end("sv=1&se=soon&sig=a"), None);
     }
 
     #[test]

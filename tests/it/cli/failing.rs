@@ -132,6 +132,10 @@ fn a_foreign_staging_area_is_refused_with_what_to_do() {
     assert!(refused.out.contains("belongs to another ledger"), "{}", refused.out);
     assert!(refused.out.contains("rebuild-ledger"), "{}", refused.out);
     assert_eq!(trial.copies().values().sum::<usize>(), 104);
+    let staging_is_ok = || trial.json(&["status", "--json"])["remotes"]["staging"]["ok"].clone();
+    assert_eq!(staging_is_ok(), false);
+    trial.run(&["rebuild-ledger"]);
+    assert_eq!(staging_is_ok(), true, "it is this ledger's now");
 }
 
 /// With a ledger that is lost or mistyped, nothing may look proved.

@@ -176,6 +176,29 @@ fn check_tries_a_mailbox_out_and_leaves_it_clean() {
     assert!(text(&output).contains("Mail.ReadWrite"), "{}", text(&output));
 }
 
+/// One cause is one line, before those who suffer from it, which are not accused.
+#[test]
+fn check_names_the_sign_in_before_its_victims() {
+    let trial = Trial::new("create-message");
+    trial.server.with(|world| {
+        world.login.secrets.clear();
+        world.login.expired_secrets = vec![CLIENT_SECRET.to_owned()];
+    });
+    for arguments in [&["check", "--online"][..], &["check", "--mailbox", "ana.berg@contoso.example"]] {
+        let output = trial.run(arguments);
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+        let shown = String::from_utf8(output.stdout.clone()).unwrap();
+        let wrong: Vec<&str> = shown.lines().filter(|line| line.contains(" WRONG ")).collect();
+        assert!(wrong.len() == 1 && wrong[0].starts_with("sign in "), "{shown}");
+        assert!(shown.contains("has expired: create a new one") && !shown.contains("User.Read.All"), "{shown}");
+        let place = |what: &str| shown.lines().position(|line| line.starts_with(what)).unwrap();
+        for victim in ["directory", "mailboxes"] {
+            assert!(place("sign in") < place(victim), "{shown}");
+            assert!(shown.lines().nth(place(victim)).unwrap().contains(" untried "), "{shown}");
+        }
+    }
+}
+
 /// The worst fault of all is a copy in a stranger's mailbox: asked for Yael, the directory describes Zoe.
 #[test]
 fn a_directory_that_describes_somebody_else_leads_no_copy_astray() {

@@ -222,6 +222,16 @@ async fn a_wrong_clock_of_ours_makes_nothing_missing() {
 }
 
 #[tokio::test]
+async fn without_a_wait_an_attachment_is_missing_in_the_same_run() {
+    let mut world = World::new().await;
+    world.settings.attachment_wait = Duration::ZERO;
+    world.server.add([with_pdf(1), to_ana(2)]);
+    fail_always(&world, 1, &Fault::Status(404));
+    assert_eq!(counts(&world.run().await), [1, 1, 0, 0, 0]);
+    assert_eq!(counts(&world.run().await), [0; 5], "and nothing is left to do");
+}
+
+#[tokio::test]
 async fn staging_that_fails_in_a_stream_is_tried_again() {
     let mut world = World::new().await;
     world.settings.max_item_size = 100_000;

@@ -74,7 +74,7 @@ async fn missing_media_can_trail_and_gone_media_cannot() {
             _ => false,
         };
         assert!(as_expected, "{fault:?}: {error}");
-        assert!(error.to_string().contains("attachment 0 of item 5"), "{error}");
+        assert!(error.to_string().contains("attachment 1 of item 5"), "{error}");
     }
     assert_eq!(bench.bytes(5, 0).await.unwrap(), JPEG);
     assert!(matches!(bench.bytes(5, 9).await.unwrap_err(), SourceError::AttachmentNotFound(_)));

@@ -1,0 +1,92 @@
+//! Looks now and then for what needs somebody though no run says so, and posts it to the webhook, beside the daemon's own
+//! work: a webhook that doesn't answer delays nothing.
+
+use chrono::{DateTime, Duration, Utc};
+use tokio::task::JoinHandle;
+
+use super::{Daemon, Phase};
+use crate::notify::{Notice, PostedWarnings};
+use crate::status::Status;
+
+/// Between two looks.
+const EVERY: Duration = Duration::minutes(5);
+
+/// Between a look that the webhook or the ledger failed and the next one.
+const AFTER_FAILURE: Duration = Duration::hours(1);
+
+/// Between a look that is left to another daemon and the next one.
+const AFTER_ANOTHER: Duration = Duration::minutes(1);
+
+/// When the daemon looks next, and what has been posted.
+#[derive(Debug, Default)]
+pub(super) struct Attention {
+    /// Nothing where it looks at once.
+    next: Option<DateTime<Utc>>,
+    posting: Option<JoinHandle<(PostedWarnings, bool)>>,
+    posted: PostedWarnings,
+    /// The overdue run that was logged.
+    logged_overdue: Option<DateTime<Utc>>,
+}
+
+impl Attention {
+    /// Looks again soon: something has changed.
+    pub(super) fn soon(&mut self) {
+        self.next = None;
+    }
+}
+
+impl Daemon {
+    /// Looks around where that is due.
+    pub(super) async fn look_for_warnings(&mut self) {
+        let now = self.app.clock.now();
+        if self.attention.posting.as_ref().is_some_and(|posting| !posting.is_finished()) {
+            return;
+        }
+        if let Some(posting) = self.attention.posting.take()
+            && let Ok((posted, is_done)) = posting.await
+        {
+            self.attention.posted = posted;
+            if !is_done {
+                self.attention.next = Some(now + AFTER_FAILURE);
+            }
+        }
+        // A next look that lies too far ahead was set by a clock that was ahead.
+        if self.attention.next.is_some_and(|next| now < next && next - now <= AFTER_FAILURE) {
+            return;
+        }
+        self.attention.next = Some(now + EVERY);
+        // A ledger that fails here fails for the next run too, and is logged there.
+        let _ = self.app.note_credentials().await;
+        let schedule = self.schedule.borrow().clone();
+        let Ok(mut status) = Status::of(&self.app.ledger, &schedule, now).await else { return };
+        if matches!(*self.phase.borrow(), Phase::Running | Phase::Helping) {
+            // It has begun, and the ledger may not know yet.
+            status.overdue_since = None;
+        }
+        let notices = Notice::all(&status, now);
+        self.log_overdue(&status, &notices);
+        let Some(notifier) = self.app.notifier() else { return };
+        // Of several daemons that look at the same time, one posts.
+        let holder = &self.app.presence.holder;
+        if self.app.ledger.is_another_daemon_seen_last(holder, now).await.unwrap_or(false) {
+            self.attention.next = Some(now + AFTER_ANOTHER);
+            return;
+        }
+        let (mut posted, stop) = (std::mem::take(&mut self.attention.posted), self.stop.clone());
+        self.attention.posting = Some(tokio::spawn(async move {
+            let is_done = notifier.warn(&notices, &mut posted, &stop).await;
+            (posted, is_done)
+        }));
+    }
+
+    /// Logs a run that is overdue, once.
+    fn log_overdue(&mut self, status: &Status, notices: &[Notice]) {
+        let overdue = status.overdue_since.filter(|_| notices.iter().any(Notice::is_overdue_run));
+        if overdue != self.attention.logged_overdue
+            && let Some(since) = overdue
+        {
+            tracing::warn!(event = "run_overdue", since = %since.to_rfc3339(), "a run was due and has not begun; the lines before this one name the cause");
+        }
+        self.attention.logged_overdue = overdue;
+    }
+}
