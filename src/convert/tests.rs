@@ -205,12 +205,13 @@ fn long_lists_of_people_are_counted_and_all_named_below() {
 #[test]
 fn a_kilobyte_of_text_makes_a_small_mail() {
     let line = "The quick brown fox jumps over the lazy dog, again and again and once more.\n";
-    let text: String = line.repeat(14).chars().take(1024).collect();
+    let kilobyte = |line: &str| line.repeat(14).chars().take(1024).collect::<String>();
+    let text = kilobyte(line);
     let plain = json!({"text": text});
     let long_names = json!({"text": text, "messageId": "3EB0C767D26A1B2E6A8F", "threadID": "1-20251121-4711",
         "participantEnrichments": {"15550101": {"firstName": "Benjamin", "lastName": "Ode"}, "15550100": {"firstName": "Ana Maria"}}});
-    let outlandish = json!({"text": text.replace("fox", "füchslein")});
-    for (fields, most) in [(plain, 3500), (long_names, 3700), (outlandish, 3800)] {
+    let outlandish = json!({"text": kilobyte(&line.replace("fox", "füchslein"))});
+    for (fields, most) in [(plain, 3500), (long_names, 3700), (outlandish, 3900)] {
         let message = said(&fields);
         assert!(message.size() <= most, "{} > {most}: {}", message.size(), String::from_utf8_lossy(message.mime()));
     }
