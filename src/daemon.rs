@@ -31,14 +31,19 @@ use crate::status::{self, Refusal};
 
 mod attention;
 mod reload;
+mod watchdog;
 
 use attention::Attention;
+use watchdog::{Look, Watchdog};
 
 /// Reads the configuration again. The error is all its problems, as text.
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// How often files are looked at and the ledger is asked what is due.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How often the ledger is asked while a run is due that another daemon has begun: this one follows it.
+const LOOK_WHILE_DUE: Duration = Duration::from_millis(500);
 
 /// How often the daemon notes in the ledger that it is alive.
 const NOTE: chrono::Duration = chrono::Duration::seconds(30);
@@ -73,6 +78,10 @@ pub struct Daemon {
     /// No run was begun or waited for yet.
     just_started: bool,
     attention: Attention,
+    /// Watches the run under way.
+    watchdog: Option<Watchdog>,
+    /// A run is due, and another daemon is about to pull: it can be followed soon.
+    is_due_elsewhere: bool,
     stop: CancellationToken,
 }
 
@@ -114,6 +123,8 @@ impl Daemon {
             noted: None,
             just_started: true,
             attention: Attention::default(),
+            watchdog: None,
+            is_due_elsewhere: false,
             stop,
         }
     }
@@ -156,6 +167,7 @@ impl Daemon {
         while !self.stop.is_cancelled() {
             self.health.beat();
             self.note_alive().await;
+            self.watch_run();
             if under_way.is_none() && ask {
                 under_way = self.begin_if_due().await;
             }
@@ -171,6 +183,8 @@ impl Daemon {
                 },
                 ended = ended(&mut under_way) => {
                     under_way = None;
+                    self.watchdog = None;
+                    self.app.metrics.set_stalled(false);
                     // What the ledger could not keep this time, it may keep next time; a tight loop would help nobody.
                     ask = match ended {
                         Ended::Run(finished) => self.note(*finished).await,
@@ -193,8 +207,34 @@ impl Daemon {
         }
     }
 
+    /// Says so when the run under way makes no progress.
+    fn watch_run(&mut self) {
+        let now = self.app.clock.now();
+        match self.watchdog.as_mut().map_or(Look::Unchanged, |watchdog| watchdog.look(now)) {
+            Look::Unchanged => {}
+            Look::Stalled(silence) => {
+                let seconds = silence.num_seconds();
+                tracing::warn!(
+                    event = "run_stalled",
+                    seconds,
+                    "the run under way makes no progress; the lines before this one say what it waits for"
+                );
+                self.app.metrics.set_stalled(true);
+                self.health.set_not_ready("the run under way makes no progress");
+            }
+            Look::GoesOn => {
+                tracing::info!(event = "run_goes_on", "the run under way makes progress again");
+                self.app.metrics.set_stalled(false);
+                self.health.set_ready();
+            }
+        }
+    }
+
     /// Until the next look around: soon, and when a run is due.
     fn pause(&self) -> Duration {
+        if self.is_due_elsewhere {
+            return LOOK_WHILE_DUE;
+        }
         let until_due = match *self.phase.borrow() {
             Phase::Waiting(due) => (due - self.app.clock.now()).to_std().ok(),
             Phase::Starting | Phase::Running | Phase::Helping => None,
@@ -204,6 +244,7 @@ impl Daemon {
 
     /// Begins a regular run where one is due, or helps whoever has begun it. A ledger that doesn't answer is asked again later.
     async fn begin_if_due(&mut self) -> Option<UnderWay> {
+        self.is_due_elsewhere = false;
         let turn = match self.turn().await {
             Ok(turn) => turn,
             Err(error) => {
@@ -214,6 +255,7 @@ impl Daemon {
         };
         self.health.set_ready();
         self.just_started = false;
+        self.is_due_elsewhere = matches!(turn, Turn::Wait(due) if due <= self.app.clock.now());
         let phase = match turn {
             Turn::Wait(due) => Phase::Waiting(due),
             Turn::Pull => Phase::Running,
@@ -223,7 +265,10 @@ impl Daemon {
         let pipeline = self.app.pipeline(self.stop.clone());
         match turn {
             Turn::Wait(_) => None,
-            Turn::Pull => Some(UnderWay::Run(tokio::spawn(async move { pipeline.run(Order::Regular).await }))),
+            Turn::Pull => {
+                self.watchdog = Some(Watchdog::new(pipeline.progress(), self.app.clock.now()));
+                Some(UnderWay::Run(tokio::spawn(async move { pipeline.run(Order::Regular).await })))
+            }
             Turn::Help(run) => Some(UnderWay::Help(tokio::spawn(async move { pipeline.help(run).await }))),
         }
     }

@@ -17,6 +17,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
 
 mod error;
+mod pace;
 mod proxy;
 mod retry_after;
 mod transport_security;
@@ -85,7 +86,7 @@ pub struct HttpOptions {
     pub connect_timeout: Duration,
     /// The longest silence of the other side.
     pub read_timeout: Duration,
-    /// The longest duration of a whole exchange; a streamed reply has only `read_timeout`.
+    /// The longest duration of a whole exchange; a streamed reply has `read_timeout`, and a least pace.
     pub request_timeout: Duration,
 }
 
@@ -153,7 +154,7 @@ pub struct StreamingReply {
     pub headers: HeaderMap,
     /// The length that the other side announced, in bytes; `None` where the body is content-coded.
     pub length: Option<u64>,
-    /// The body, decoded from any content coding. Not bounded: the reader has to bound it.
+    /// The body, decoded from any content coding; it fails where it comes too slowly. Not bounded: the reader has to bound it.
     pub body: BoxStream<'static, Result<Bytes, HttpError>>,
 }
 
@@ -258,7 +259,10 @@ fn streaming(url: String, mut response: Response) -> StreamingReply {
     let status = response.status();
     let length = response.content_length();
     let headers = std::mem::take(response.headers_mut());
-    let body = response.bytes_stream().map_err(move |error| error::of_body(url.clone(), status, &error)).boxed();
+    let of = url.clone();
+    let body = response.bytes_stream().map_err(move |error| error::of_body(of.clone(), status, &error)).boxed();
+    let body =
+        pace::kept_up(body, Instant::now, move |cause| HttpError::BodyBroken { url, status, timed_out: true, cause });
     StreamingReply { status, headers, length, body }
 }
 

@@ -12,6 +12,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use reqwest::StatusCode;
@@ -94,6 +95,7 @@ pub struct Metrics {
     staged_bytes: Counter,
     imported_bytes: Counter,
     purged_windows: Counter,
+    run_stalled: Gauge,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Requests,
     throttled_seconds: Family<RemoteLabels, Seconds>,
@@ -126,6 +128,7 @@ impl Metrics {
             staged_bytes: Counter::default(),
             imported_bytes: Counter::default(),
             purged_windows: Counter::default(),
+            run_stalled: Gauge::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
             throttled_seconds: Family::default(),
@@ -164,6 +167,8 @@ impl Metrics {
         registry.register("staged_bytes", "Bytes put into staging", self.staged_bytes.clone());
         registry.register("imported_bytes", "Bytes imported into mailboxes", self.imported_bytes.clone());
         registry.register("purged_windows", "Windows purged from staging", self.purged_windows.clone());
+        let stalled = "1 while the run under way has made no progress for ten minutes";
+        registry.register("run_stalled", stalled, self.run_stalled.clone());
         registry.register("requests", "HTTP requests, by status or kind of failure", self.requests.clone());
         registry.register("request_seconds", "Duration of HTTP requests", self.request_seconds.clone());
         let throttled = self.throttled_seconds.clone();
@@ -185,6 +190,11 @@ impl Metrics {
     /// A window was purged from staging.
     pub fn window_purged(&self) {
         self.purged_windows.inc();
+    }
+
+    /// The run under way makes no progress, or does again.
+    pub fn set_stalled(&self, is_stalled: bool) {
+        self.run_stalled.set(i64::from(is_stalled));
     }
 
     /// Items got their rows; those that fail before there is a copy have their outcome with that.

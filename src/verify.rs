@@ -112,8 +112,10 @@ pub struct Verified {
     pub damage: u64,
     /// Copies that are missing.
     pub missing: u64,
-    /// Those of them that the next run looks up once more, and sends.
+    /// Those of them that the next run looks up once more, and sends: what an earlier verification left to it is among them.
     pub to_restore: u64,
+    /// Copies that were never imported and have no outcome yet: later runs send them.
+    pub waiting: u64,
 }
 
 /// Why a verification has no result.
@@ -151,6 +153,7 @@ pub struct Verifier {
 enum Note {
     Checked(u64),
     ToRestore(u64),
+    Waiting(u64),
     Found(Finding),
 }
 
@@ -178,6 +181,7 @@ impl Verifier {
                 match note {
                     Note::Checked(count) => verified.checked += count,
                     Note::ToRestore(count) => verified.to_restore += count,
+                    Note::Waiting(count) => verified.waiting += count,
                     Note::Found(finding) => {
                         verified.missing += u64::from(finding.wrong == Wrong::Missing);
                         verified.damage += u64::from(finding.wrong.is_damage());
@@ -259,12 +263,14 @@ impl Verifier {
         copies: Vec<KnownCopy>,
         notes: &mpsc::Sender<Note>,
     ) -> Result<(), ReadError> {
-        let imported: Vec<(Identity, Option<ItemId>, ImportedCopy)> =
-            copies.into_iter().filter_map(|copy| Some((copy.identity, copy.item, copy.imported?))).collect();
+        let waiting = copies.iter().filter(|copy| copy.is_open && copy.imported.is_none()).count();
+        let _ = notes.send(Note::Waiting(waiting as u64)).await;
+        let imported: Vec<(KnownCopy, ImportedCopy)> =
+            copies.into_iter().filter_map(|mut copy| copy.imported.take().map(|imported| (copy, imported))).collect();
         if imported.is_empty() {
             return Ok(());
         }
-        let manifests: Vec<Manifest> = imported.iter().map(|(.., copy)| copy.manifest.clone()).collect();
+        let manifests: Vec<Manifest> = imported.iter().map(|(_, imported)| imported.manifest.clone()).collect();
         let verdicts = self.retrier.run("verifying copies", || self.door.verify(mailbox, &manifests)).await?;
         if verdicts.len() != imported.len() {
             let (asked, given) = (imported.len(), verdicts.len());
@@ -273,15 +279,18 @@ impl Verifier {
         }
         // A reader that is gone ends the whole verification.
         let _ = notes.send(Note::Checked(verdicts.len() as u64)).await;
-        let mut missing = Vec::new();
-        for ((identity, item, copy), verdict) in imported.into_iter().zip(verdicts) {
-            if let Some(wrong) = wrong(verdict, &copy) {
-                if wrong == Wrong::Missing {
-                    missing.push(identity);
+        let (mut missing, mut left_over) = (Vec::new(), 0);
+        for ((copy, imported), verdict) in imported.into_iter().zip(verdicts) {
+            if let Some(wrong) = wrong(verdict, &imported) {
+                match wrong {
+                    Wrong::Missing if copy.is_open => left_over += 1,
+                    Wrong::Missing => missing.push(copy.identity),
+                    _ => {}
                 }
-                send(notes, finding(wrong, item, Some(copy.manifest.message_id), mailbox)).await;
+                send(notes, finding(wrong, copy.item, Some(imported.manifest.message_id), mailbox)).await;
             }
         }
+        let _ = notes.send(Note::ToRestore(left_over)).await;
         if self.restores && !missing.is_empty() {
             let settle = chrono::Duration::from_std(self.door.settle()).unwrap_or_default();
             let doubted = self.ledger.doubt_imported(&mailbox.id, &missing, self.clock.now() + settle).await?;

@@ -163,7 +163,7 @@ async fn write_json(verifier: &Verifier, run: Option<&RunId>) -> Result<Verified
         .verify(run, &mut |finding| lists.entry(finding.wrong.name()).or_default().push(&as_json(&finding)))
         .await?;
     let mut out = io::BufWriter::new(io::stdout());
-    write!(out, "{{\"checked\":{}", outcome.checked)?;
+    write!(out, "{{\"checked\":{},\"waiting\":{}", outcome.checked, outcome.waiting)?;
     for name in Wrong::NAMES {
         write!(out, ",\"{name}\":")?;
         lists.remove(name).unwrap_or_default().write_to(&mut out)?;
@@ -230,6 +230,10 @@ async fn write_table(verifier: &Verifier, run: Option<&RunId>) -> Result<Verifie
     let checked = output::counted(outcome.checked, "copy", "copies");
     let verdict = if outcome.damage == 0 { "no damage" } else { "DAMAGE FOUND" };
     writeln!(out, "{checked} checked: {verdict}{}", counted.collect::<String>())?;
+    if outcome.waiting > 0 {
+        let waiting = output::counted(outcome.waiting, "copy waits", "copies wait");
+        writeln!(out, "{waiting} to be sent by the next run")?;
+    }
     Ok(outcome)
 }
 

@@ -171,7 +171,8 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         sqlx::query(
-            "INSERT INTO runs (run_id, kind, status, holder, started, inputs) VALUES ($1, $2, 'running', $3, $4, $5)",
+            "INSERT INTO runs (run_id, kind, status, holder, started, inputs, run_no)
+             VALUES ($1, $2, 'running', $3, $4, $5, (SELECT COALESCE(MAX(run_no), 0) + 1 FROM runs))",
         )
         .bind(id.0.clone())
         .bind(kind.name())
@@ -241,7 +242,7 @@ impl Ledger {
 
     /// Runs, newest first, without the first `skip`.
     pub async fn earlier_runs(&self, skip: u32, limit: u32) -> Result<Vec<RunRecord>, LedgerError> {
-        let rows = sqlx::query("SELECT * FROM runs ORDER BY started DESC, run_id DESC LIMIT $1 OFFSET $2")
+        let rows = sqlx::query("SELECT * FROM runs ORDER BY run_no DESC, started DESC, run_id DESC LIMIT $1 OFFSET $2")
             .bind(i64::from(limit))
             .bind(i64::from(skip))
             .fetch_all(&self.pool)
@@ -257,7 +258,7 @@ impl Ledger {
     ) -> Result<Option<RunRecord>, LedgerError> {
         let quoted = |names: Vec<&str>| format!("('{}')", names.join("', '"));
         let statement = format!(
-            "SELECT * FROM runs WHERE kind IN {} AND status IN {} ORDER BY started DESC, run_id DESC LIMIT 1",
+            "SELECT * FROM runs WHERE kind IN {} AND status IN {} ORDER BY run_no DESC, started DESC, run_id DESC LIMIT 1",
             quoted(kinds.iter().map(|kind| kind.name()).collect()),
             quoted(statuses.iter().map(|status| status.name()).collect()),
         );
@@ -268,7 +269,7 @@ impl Ledger {
     /// The latest regular runs that started by `until`, newest first.
     pub async fn regular_runs(&self, until: DateTime<Utc>, limit: u32) -> Result<Vec<RunRecord>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT * FROM runs WHERE kind = 'regular' AND started <= $1 ORDER BY started DESC, run_id DESC LIMIT $2",
+            "SELECT * FROM runs WHERE kind = 'regular' AND started <= $1 ORDER BY run_no DESC, started DESC, run_id DESC LIMIT $2",
         )
         .bind(millis(until))
         .bind(i64::from(limit))
@@ -289,7 +290,7 @@ impl Ledger {
     /// The latest run that is under way: its process holds the run's lease.
     pub async fn run_under_way(&self, now: DateTime<Utc>) -> Result<Option<RunRecord>, LedgerError> {
         let statement = format!(
-            "SELECT * FROM runs WHERE status = 'running' AND {ALIVE} ORDER BY started DESC, run_id DESC LIMIT 1"
+            "SELECT * FROM runs WHERE status = 'running' AND {ALIVE} ORDER BY run_no DESC, started DESC, run_id DESC LIMIT 1"
         );
         let row = sql::query_of(statement).bind(millis(now)).fetch_optional(&self.pool).await?;
         row.as_ref().map(RunRecord::read).transpose()

@@ -6,7 +6,7 @@ use super::sql::{Dialect, query_of};
 use super::{LedgerError, sql};
 
 /// Each entry brings the schema from the version before it to the next. Never edited once released; only added to.
-const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT, PAGES, CAPTURES];
+const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT, PAGES, CAPTURES, RUN_NUMBERS];
 
 /// Runs, windows, items, deliveries, leases, and the lists of reports.
 const FIRST: &[&str] = &[
@@ -199,6 +199,9 @@ const CAPTURES: &[&str] = &[
         PRIMARY KEY (message, item_no))",
     "CREATE INDEX open_references_by_run ON open_references (run_id)",
 ];
+
+/// The order of runs, whatever the clock said when they started. Those from before have none, and are ordered by their starts.
+const RUN_NUMBERS: &[&str] = &["ALTER TABLE runs ADD COLUMN run_no BIGINT NOT NULL DEFAULT 0"];
 
 /// The names of all tables but `meta`.
 pub(super) fn tables() -> impl Iterator<Item = &'static str> {

@@ -41,7 +41,7 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT window_from, window_to, available FROM runs
              WHERE kind = 'regular' AND status IN ('complete', 'incomplete') AND window_to IS NOT NULL
-             ORDER BY started DESC, run_id DESC LIMIT $1",
+             ORDER BY run_no DESC, started DESC, run_id DESC LIMIT $1",
         )
         .bind(i64::from(limit))
         .fetch_all(&self.pool)

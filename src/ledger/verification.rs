@@ -19,8 +19,10 @@ pub struct KnownCopy {
     pub identity: Identity,
     /// TeleMessage's number of the item.
     pub item: Option<ItemId>,
-    /// What was imported; `None` where the copy isn't (known to be) imported.
+    /// What was imported; `None` where the copy never was, as far as is known.
     pub imported: Option<ImportedCopy>,
+    /// It has no outcome: a later run looks it up or sends it. One that was imported before and is missing is such a copy too.
+    pub is_open: bool,
 }
 
 /// What was imported.
@@ -38,11 +40,15 @@ pub struct ImportedCopy {
 impl KnownCopy {
     fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let state = DeliveryState::from_name(&sql::get::<String>(row, "state")?)?;
-        let imported = matches!(state, DeliveryState::Imported | DeliveryState::PartiallyImported);
+        let is_open = !state.is_settled();
+        // What a verification doubted has the id under which it was imported.
+        let was_imported = is_open && sql::get::<Option<String>>(row, "remote_id")?.is_some();
+        let imported = was_imported || matches!(state, DeliveryState::Imported | DeliveryState::PartiallyImported);
         Ok(Self {
             identity: Identity(sql::digest(row, "identity")?),
             item: sql::get::<Option<i64>>(row, "item_id")?.map(ItemId),
             imported: if imported { Some(ImportedCopy::read(row)?) } else { None },
+            is_open,
         })
     }
 }
@@ -106,7 +112,7 @@ impl Ledger {
     ) -> Result<Vec<KnownCopy>, LedgerError> {
         // A copy that was found, not sent, has no converter: any conversion of its item will do.
         let rows = sqlx::query(
-            "SELECT copies.item_no, copies.identity, copies.state, copies.reason, copies.converter, items.item_id, messages.manifest
+            "SELECT copies.item_no, copies.identity, copies.state, copies.reason, copies.converter, copies.remote_id, items.item_id, messages.manifest
              FROM deliveries AS copies
              JOIN items ON items.item_no = copies.item_no
              LEFT JOIN messages ON messages.item_no = copies.item_no AND messages.converter =

@@ -256,6 +256,8 @@ impl Pipeline {
     ) -> Result<(Body, Option<u64>), SourceError> {
         let mut stream = self.parts.source.attachment(at.item, at.index).await?;
         let (announced, suspected) = (stream.length, stream.suspected_error.take());
+        let progress = self.progress();
+        stream.bytes = stream.bytes.inspect(move |_| progress.add_step()).boxed();
         let body = read_body(stream, self.settings.max_item_size).await?;
         match suspected {
             Some(error) if !is_declared(declared, &body) => Err(error),

@@ -19,13 +19,15 @@
 //! | `Hold` | is left pending; after a few in a row the rest is too |
 //! | `Reject` | has failed |
 //!
-//! A mailbox that waits takes up nothing: no memory, and none of the places that the door has.
+//! A mailbox that waits takes up nothing: no memory, and none of the places that the door has. When everything else is done,
+//! mailboxes that ask for long pauses are left alone, and the run ends.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -67,6 +69,8 @@ pub(super) struct Deliverer {
     /// The places of the mailboxes that are worked on at the same time.
     places: Arc<Semaphore>,
     lines: Arc<LineBudgets>,
+    /// Nothing is left to do but to wait for mailboxes that ask for long pauses.
+    only_pauses_left: CancellationToken,
 }
 
 /// A copy that is claimed.
@@ -84,6 +88,9 @@ const SURPRISES: u32 = 20;
 
 /// How long a mailbox must be closed for to be left for so long; a shorter pause is the door's own.
 const WORTH_LEAVING: chrono::Duration = chrono::Duration::seconds(5);
+
+/// How long a run waits for its last mailboxes, unless `retry.max` is longer.
+const MAX_LAST_WAIT: Duration = Duration::from_mins(2);
 
 /// How often a copy is sent in one run whose outcome is unknown each time, though it is absent after that.
 const LOST: u32 = 3;
@@ -172,6 +179,7 @@ impl Deliverer {
             adopt: None,
             places: Arc::new(Semaphore::new(pipeline.parts.door.limits().mailboxes.max(1))),
             lines: Arc::default(),
+            only_pauses_left: CancellationToken::new(),
         }
     }
 
@@ -187,8 +195,11 @@ impl Deliverer {
                 let worker = self.clone();
                 workers.spawn(async move { worker.work(&mailbox, place).await });
             }
-            if workers.is_empty() && filled.is_cancelled() && (stopping || self.scheduler.is_idle()) {
-                return result;
+            if filled.is_cancelled() && (stopping || self.scheduler.is_idle(self.pipeline.last_wait_end())) {
+                if workers.is_empty() {
+                    return result;
+                }
+                self.only_pauses_left.cancel();
             }
             tokio::select! {
                 Some(ended) = workers.join_next() => {
@@ -285,10 +296,32 @@ impl Deliverer {
         }
         let own = visit.pauses.next().unwrap_or(visit.policy.max);
         let what = format!("importing into {}", visit.mailbox.address);
-        let pause = self.pipeline.retrier.pause(&what, visit.failures, after.unwrap_or_default().max(own), error);
-        let pause = async { _ = pause.await };
-        self.wait(visit, pause).await;
-        true
+        let pause = after.unwrap_or_default().max(own);
+        let until = self.pipeline.after(pause);
+        let pausing = self.pipeline.retrier.pause(&what, visit.failures, pause, error);
+        self.has_waited_until(visit, until, async { _ = pausing.await }).await
+    }
+
+    /// Waits until a mailbox may be asked again. False where the run ends without it, or another process may try it.
+    async fn has_waited_until(
+        &self,
+        visit: &mut Visit<'_>,
+        until: DateTime<Utc>,
+        waiting: impl Future<Output = ()>,
+    ) -> bool {
+        if self.sender.helps && until > self.pipeline.last_wait_end() {
+            return false;
+        }
+        self.scheduler.pause(visit.mailbox, until);
+        self.wait(visit, async {
+            tokio::select! {
+                () = waiting => {}
+                () = self.only_pauses_left.cancelled() => {}
+            }
+        })
+        .await;
+        self.scheduler.resume(visit.mailbox);
+        !self.only_pauses_left.is_cancelled()
     }
 
     /// Waits for a mailbox, or for the stop. Meanwhile another mailbox has its place.
@@ -314,5 +347,17 @@ impl Deliverer {
             "the mailbox is left alone for the rest of this run; its copies are pending"
         );
         self.scheduler.give_up(mailbox);
+    }
+}
+
+impl Pipeline {
+    /// Until when a run waits for mailboxes when nothing else is left to do.
+    pub(super) fn last_wait_end(&self) -> DateTime<Utc> {
+        self.after(MAX_LAST_WAIT.max(self.settings.retry.max))
+    }
+
+    fn after(&self, pause: Duration) -> DateTime<Utc> {
+        let pause = chrono::Duration::from_std(pause).ok();
+        pause.and_then(|pause| self.now().checked_add_signed(pause)).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }

@@ -209,3 +209,39 @@ fn need(content: u64) -> u64 {
 fn units(bytes: u64) -> u32 {
     u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(MAX_UNITS).min(MAX_UNITS)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_does_not_fit_has_one_place_beside_the_budget_and_then_waits() {
+        let cache = MessageCache::new(0);
+        let all = cache.try_room(DEFAULT_BUDGET).unwrap();
+        assert!(cache.try_room(0).is_none());
+        let beside = cache.room(0).await;
+        assert!(!beside.is_within, "it is not kept");
+        assert!(cache.room(0).now_or_never().is_none());
+        drop(beside);
+        assert!(!cache.room(0).await.is_within);
+        drop(all);
+        assert!(cache.room(0).await.is_within);
+    }
+
+    #[test]
+    fn an_item_larger_than_the_budget_has_room() {
+        let cache = MessageCache::new(2 * DEFAULT_BUDGET);
+        assert!(cache.try_room(2 * DEFAULT_BUDGET).is_some());
+        assert!(MessageCache::new(0).try_room(u64::MAX / 8).is_some(), "it takes the whole budget");
+    }
+
+    #[tokio::test]
+    async fn an_empty_cache_is_not_waited_for() {
+        let cache = MessageCache::new(0);
+        let _all = cache.try_room(DEFAULT_BUDGET).unwrap();
+        let clock = crate::clock::ManualClock::standing(chrono::DateTime::UNIX_EPOCH);
+        cache.wait_for_room(&clock, &CancellationToken::new()).await;
+    }
+}

@@ -9,25 +9,40 @@ pub struct Progress {
     prepared: AtomicU64,
     deliveries: AtomicU64,
     settled: AtomicU64,
+    /// Anything that shows that the run goes on.
+    steps: AtomicU64,
 }
 
 impl Progress {
     pub(super) fn reset(&self) {
-        for counter in [&self.items, &self.prepared, &self.deliveries, &self.settled] {
+        for counter in [&self.items, &self.prepared, &self.deliveries, &self.settled, &self.steps] {
             counter.store(0, Ordering::Relaxed);
         }
     }
 
+    /// The run goes on: something came, was sent or was removed.
+    pub(crate) fn add_step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often the run went on. Any other number than before is progress.
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed)
+    }
+
     pub(super) fn add_items(&self, count: usize) {
+        self.add_step();
         self.items.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     pub(super) fn add_prepared(&self, items: usize, deliveries: usize) {
+        self.add_step();
         self.prepared.fetch_add(items as u64, Ordering::Relaxed);
         self.deliveries.fetch_add(deliveries as u64, Ordering::Relaxed);
     }
 
     pub(super) fn add_settled(&self, count: usize) {
+        self.add_step();
         self.settled.fetch_add(count as u64, Ordering::Relaxed);
     }
 

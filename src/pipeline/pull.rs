@@ -91,7 +91,7 @@ impl Puller {
         if end.is_none() {
             tracing::warn!(
                 event = "nothing_to_read",
-                watermark = ?watermark,
+                watermark = watermark.map(tracing::field::display),
                 "the present lies before the watermark, so there is no window to read; check the machine's clock"
             );
         }

@@ -95,7 +95,7 @@ impl Puller {
             event = "staging_read",
             run.id = %self.run,
             windows = windows.len(),
-            watermark = ?watermark,
+            watermark = watermark.map(tracing::field::display),
             knows_from = %knows_from,
             "everything that is staged is recorded"
         );

@@ -139,6 +139,7 @@ impl Pipeline {
         let left = self.list(&format!("{prefix}attachments/")).await?;
         self.remove_all(leases, left, &mut purged).await?;
         ledger.finish_purge(window, self.now()).await?;
+        self.progress.add_step();
         if let Some(metrics) = &self.metrics {
             metrics.window_purged();
         }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
 use crate::resolve::{Mailbox, MailboxId};
@@ -31,6 +32,8 @@ struct Entry {
     elsewhere: bool,
     /// This run tries it no more.
     given_up: bool,
+    /// Its worker waits until then, because the mailbox asked for a pause or failed.
+    paused_until: Option<DateTime<Utc>>,
     /// When it began to wait, as a number.
     turn: u64,
     /// Where it stands in the line, while it waits for a worker.
@@ -50,6 +53,7 @@ impl Entry {
             working: false,
             elsewhere: false,
             given_up: false,
+            paused_until: None,
             turn: 0,
             place: None,
         }
@@ -113,7 +117,7 @@ impl Scheduler {
         let mut line = self.line();
         let Line { by_mailbox, waiting, turns } = &mut *line;
         let entry = by_mailbox.entry(mailbox.id.clone()).or_insert_with(|| Entry::new(mailbox.clone()));
-        let (was_working, had_place) = (entry.working, entry.place.is_some());
+        let (was_working, was_paused, had_place) = (entry.working, entry.paused_until.is_some(), entry.place.is_some());
         let result = change(entry);
         let waits = !entry.working && entry.has_work();
         if waits && !had_place {
@@ -129,7 +133,8 @@ impl Scheduler {
                 waiting.insert(place, entry.mailbox.clone());
             }
         }
-        let has_changed = waits && !had_place || was_working && !entry.working;
+        let has_paused = !was_paused && entry.paused_until.is_some();
+        let has_changed = waits && !had_place || was_working && !entry.working || has_paused;
         drop(line);
         if has_changed {
             self.changed.notify_waiters();
@@ -239,6 +244,16 @@ impl Scheduler {
         self.with(mailbox, |entry| entry.working = false);
     }
 
+    /// The mailbox's worker waits until then.
+    pub(super) fn pause(&self, mailbox: &Mailbox, until: DateTime<Utc>) {
+        self.with(mailbox, |entry| entry.paused_until = Some(until));
+    }
+
+    /// The mailbox's worker waits no more.
+    pub(super) fn resume(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |entry| entry.paused_until = None);
+    }
+
     /// A worker gave its place back, or took one.
     pub(super) fn place_freed(&self) {
         self.changed.notify_waiters();
@@ -254,9 +269,10 @@ impl Scheduler {
         !self.line().waiting.is_empty()
     }
 
-    /// Whether no mailbox has work or a worker.
-    pub(super) fn is_idle(&self) -> bool {
-        self.line().by_mailbox.values().all(|entry| !entry.working && !entry.has_work())
+    /// Whether no mailbox has work or a worker, apart from those that are paused beyond `horizon`.
+    pub(super) fn is_idle(&self, horizon: DateTime<Utc>) -> bool {
+        let is_paused = |entry: &Entry| entry.paused_until.is_some_and(|until| until > horizon);
+        self.line().by_mailbox.values().all(|entry| is_paused(entry) || !entry.working && !entry.has_work())
     }
 
     /// Takes out the mailboxes that have no work and no worker, except those that were given up.
@@ -266,8 +282,108 @@ impl Scheduler {
         idle.map(|(id, _)| id).collect()
     }
 
-    /// Returns when a mailbox begins to wait for a worker, or one ends or gives its place back.
+    /// Returns when a mailbox begins to wait for a worker, or one ends, pauses or gives its place back.
     pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::{Duration, TimeZone as _};
+
+    use super::*;
+
+    fn mailbox(name: &str) -> Mailbox {
+        Mailbox { id: MailboxId(name.to_owned()), address: format!("{name}@contoso.example") }
+    }
+
+    fn now() -> DateTime<Utc> {
+        Utc.with_ymd_and_hms(2026, 11, 22, 2, 0, 0).unwrap()
+    }
+
+    #[test]
+    fn the_mailbox_with_the_most_copies_is_next_and_then_the_one_that_came_first() {
+        let scheduler = Scheduler::default();
+        let [few, early, late] = ["few", "early", "late"].map(mailbox);
+        scheduler.add_ready(&few, 1);
+        scheduler.add_ready(&early, 5);
+        scheduler.add_ready(&late, 5);
+        let claimed: Vec<_> = std::iter::from_fn(|| scheduler.claim()).map(|mailbox| mailbox.id.0).collect();
+        assert_eq!(claimed, ["early", "late", "few"]);
+        assert!(!scheduler.is_waited() && !scheduler.is_idle(now()), "workers are at them");
+    }
+
+    #[test]
+    fn a_mailbox_has_one_worker_and_goes_to_the_end_of_the_line_after_its_turn() {
+        let scheduler = Scheduler::default();
+        let [one, other] = ["one", "other"].map(mailbox);
+        scheduler.add_ready(&one, 1);
+        assert_eq!(scheduler.claim().unwrap().id, one.id);
+        scheduler.add_ready(&one, 0);
+        assert!(scheduler.claim().is_none());
+        scheduler.add_ready(&other, 1);
+        scheduler.end(&one);
+        let claimed: Vec<_> = std::iter::from_fn(|| scheduler.claim()).map(|mailbox| mailbox.id.0).collect();
+        assert_eq!(claimed, ["other", "one"]);
+    }
+
+    #[test]
+    fn copies_that_are_reported_while_the_queue_is_read_are_not_forgotten() {
+        let scheduler = Scheduler::default();
+        let one = mailbox("one");
+        scheduler.add_ready(&one, 1);
+        let seen = scheduler.reports(&one);
+        scheduler.add_ready(&one, 1);
+        scheduler.none_ready(&one, seen);
+        assert_eq!(scheduler.next(&one), Work::Send);
+        scheduler.none_ready(&one, scheduler.reports(&one));
+        assert_eq!(scheduler.next(&one), Work::Nothing);
+    }
+
+    #[test]
+    fn work_comes_in_its_order() {
+        let scheduler = Scheduler::default();
+        let one = mailbox("one");
+        scheduler.add_adoption(&one);
+        scheduler.add_all(&one);
+        let next = || {
+            let work = scheduler.next(&one);
+            if work == Work::Send {
+                scheduler.none_ready(&one, scheduler.reports(&one));
+            }
+            work
+        };
+        let order = [(); 5].map(|()| next());
+        assert_eq!(order, [Work::Adopt, Work::Send, Work::LookUps, Work::Duplicates, Work::Nothing]);
+    }
+
+    #[test]
+    fn a_mailbox_elsewhere_has_no_work_until_it_is_brought_back() {
+        let scheduler = Scheduler::default();
+        let one = mailbox("one");
+        scheduler.add_ready(&one, 1);
+        scheduler.claim().unwrap();
+        scheduler.leave_to_others(&one);
+        assert!(scheduler.is_idle(now()) && scheduler.claim().is_none());
+        assert_eq!(scheduler.elsewhere().len(), 1);
+        scheduler.bring_back(&one);
+        assert!(scheduler.claim().is_some() && scheduler.elsewhere().is_empty());
+    }
+
+    #[test]
+    fn only_pauses_beyond_the_horizon_leave_a_run_idle() {
+        let scheduler = Scheduler::default();
+        let one = mailbox("one");
+        scheduler.add_ready(&one, 1);
+        scheduler.claim().unwrap();
+        scheduler.pause(&one, now() + Duration::hours(1));
+        assert!(scheduler.is_idle(now() + Duration::minutes(2)));
+        assert!(!scheduler.is_idle(now() + Duration::hours(1)));
+        scheduler.resume(&one);
+        assert!(!scheduler.is_idle(now() + Duration::minutes(2)));
+        scheduler.give_up(&one);
+        scheduler.end(&one);
+        assert!(scheduler.is_idle(now()) && scheduler.take_idle().is_empty(), "it is remembered that it was given up");
     }
 }

@@ -72,7 +72,7 @@ impl Sharing {
             let changed = self.scheduler.changed();
             pipeline.retrier.run("asking how far the followers are", || self.look()).await?;
             let elsewhere: Vec<MailboxId> = self.scheduler.elsewhere().into_iter().map(|mailbox| mailbox.id).collect();
-            let is_idle = self.scheduler.is_idle();
+            let is_idle = self.scheduler.is_idle(pipeline.last_wait_end());
             if elsewhere.is_empty() {
                 if is_idle {
                     break;

@@ -66,9 +66,15 @@ impl Archive {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// The program, about to run.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_whatsapp-archiver"));
         command.arg("--config").arg(self.path("config.toml")).args(["--log-format", "json"]).args(arguments);
-        command.current_dir(self.root.path()).output().unwrap()
+        command.current_dir(self.root.path());
+        command
     }
 
     /// Runs a command whose exit status is known; gives its standard output.

@@ -26,6 +26,7 @@ const DOCUMENTED: [(&str, &str, &[&str]); 34] = [
     ("staged_bytes", "counter", &[]),
     ("imported_bytes", "counter", &[]),
     ("purged_windows", "counter", &[]),
+    ("run_stalled", "gauge", &[]),
     ("requests", "counter", &["remote", "status"]),
     ("request_seconds", "histogram", &["remote"]),
     ("throttled_seconds", "counter", &["remote"]),

@@ -7,6 +7,7 @@ mod kills;
 mod mailboxes;
 mod mixtures;
 mod population;
+mod replicas;
 mod restore;
 mod site;
 mod soak;

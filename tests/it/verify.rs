@@ -12,6 +12,7 @@ use sqlx::Connection as _;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::{ManualClock, SharedClock};
 use whatsapp_archiver::convert::{Manifest, Message};
+use whatsapp_archiver::failpoint;
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
@@ -19,6 +20,7 @@ use whatsapp_archiver::retry::{Retrier, RetryPolicy};
 use whatsapp_archiver::verify::{Verifier, VerifyError};
 
 use crate::installation::{ANA, Archive, BEN, item, item_with_file, message_id};
+use crate::kill::kill_at;
 
 /// An archive of six messages from Ana to Ben.
 fn archive() -> Archive {
@@ -118,6 +120,31 @@ fn what_is_missing_is_sent_again_once() {
     assert!(archive.run_to(1, &["verify", "--restore"]).contains("6 missing"));
     assert_eq!(archive.message_ids(ANA), before);
     archive.verify(0, &[]);
+}
+
+#[test]
+fn what_a_killed_restore_left_open_is_still_missing_and_is_taken_up_again() {
+    let archive = archive();
+    for message in ["message 1", "message 2"] {
+        fs::remove_file(archive.mail(BEN, message)).unwrap();
+    }
+    assert!(kill_at(archive.command(&["verify", "--restore"]), failpoint::INTENT_RECORDED, 1));
+    let result = archive.verify(1, &[]);
+    assert_eq!((&result["checked"], &result["waiting"]), (&12.into(), &0.into()), "{result}");
+    assert_eq!(entries(&result, "missing").len(), 2, "{result}");
+    assert_eq!(entries(&archive.verify(1, &["--restore"]), "missing").len(), 2);
+    assert_eq!(archive.verify(0, &[])["checked"], 12);
+    assert_eq!(archive.message_ids(BEN).len(), 6);
+}
+
+#[test]
+fn a_verification_says_what_waits() {
+    let archive = archive();
+    archive.export("2.json", &[item(7, "message 7")]);
+    assert!(kill_at(archive.command(&["run", "--once"]), failpoint::INTENT_RECORDED, 1));
+    let result = archive.verify(0, &[]);
+    assert_eq!((&result["checked"], &result["waiting"]), (&12.into(), &2.into()), "{result}");
+    assert!(archive.run_to(0, &["verify"]).contains("2 copies wait to be sent by the next run"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

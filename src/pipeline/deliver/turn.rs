@@ -59,7 +59,9 @@ impl Deliverer {
                 && open > self.pipeline.now() + WORTH_LEAVING
                 && self.scheduler.has_work(mailbox)
             {
-                self.wait(visit, self.pipeline.parts.clock.sleep_until(open)).await;
+                if !self.has_waited_until(visit, open, self.pipeline.parts.clock.sleep_until(open)).await {
+                    self.leave(mailbox);
+                }
                 continue;
             }
             let next = match self.scheduler.next(mailbox) {

@@ -9,32 +9,47 @@ use whatsapp_archiver::mailbox::DoorLimits;
 use whatsapp_archiver::pipeline::{Order, RunError};
 
 use super::door::Act;
-use super::world::{ANA, BEN, CLEO, FEW, World, ana, cleo, counts, message, stranger, to_ana, to_ben, whatsapp_ids};
+use super::world::{
+    ANA, BEN, CLEO, FEW, World, ana, cleo, counts, message, stranger, to_ana, to_ana_at, to_ben, whatsapp_ids,
+};
 use crate::servers::telemessage::Fault;
 
 const ONE_AT_A_TIME: DoorLimits = DoorLimits { mailboxes: 1, ..FEW };
 
 #[tokio::test]
-async fn a_mailbox_that_asks_for_hours_stalls_no_other() {
+async fn a_mailbox_that_asks_for_hours_keeps_no_run_open() {
     // Whichever of them is worked on first.
     for (slow, other) in [(ANA, BEN), (BEN, ANA)] {
         let world = World::with_limits(ONE_AT_A_TIME).await;
         world.server.add((1..=40).flat_map(|id| [to_ana(2 * id), to_ben(2 * id + 1)]));
         world.door.always(slow, Some(Act::Throttle(Duration::from_hours(2))));
         let begun = world.clock.now();
-        let (report, ()) = tokio::join!(world.run(), async {
-            // One sleeper keeps the leases; the other is the mailbox.
-            world.clock.until_asleep(2).await;
-            world.until_held(other, 40).await;
-            assert_eq!(world.held(slow), [""; 0]);
-            assert!(world.clock.now() - begun < chrono::Duration::hours(1));
-            world.door.always(slow, None);
-            world.clock.advance(Duration::from_hours(2));
-        });
-        assert_eq!((counts(&report), report.status.name()), ([80, 0, 0, 0, 0], "complete"));
-        assert_eq!(world.held(slow).len(), 40);
+        let report = world.run().await;
+        assert_eq!((counts(&report), report.status.name()), ([40, 0, 0, 0, 40], "incomplete"));
+        assert_eq!((world.held(slow).len(), world.held(other).len()), (0, 40));
+        assert!(world.clock.now() - begun < chrono::Duration::minutes(10));
         assert_eq!(world.door.most_at_work(), 1, "the door's limit holds");
+
+        // Newer messages of others come meanwhile, and what waits is taken up by the run after the pause.
+        world.clock.advance(Duration::from_mins(20));
+        world.server.add([to_ana_at(1001, world.clock.now() - chrono::Duration::minutes(10))]);
+        let report = world.run().await;
+        assert_eq!((report.status.name(), report.items.available_from_source), ("incomplete", 1));
+        world.door.always(slow, None);
+        world.clock.advance(Duration::from_hours(2));
+        let report = world.run().await;
+        assert_eq!((report.status.name(), report.deliveries.pending), ("complete", 0));
+        assert_eq!(world.held(ANA).len() + world.held(BEN).len(), 81);
     }
+}
+
+#[tokio::test]
+async fn a_pause_of_a_minute_is_waited_for_in_the_same_run() {
+    let world = World::with_limits(ONE_AT_A_TIME).await;
+    world.server.add([to_ana(1), to_ben(2)]);
+    world.door.next(ANA, Act::Throttle(Duration::from_mins(1)));
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 0, 0], "complete"));
 }
 
 #[tokio::test]
@@ -44,13 +59,11 @@ async fn a_mailbox_that_the_door_knows_to_be_closed_is_not_asked() {
         world.server.add([to_ana(1), to_ben(2)]);
         let open = world.clock.now() + chrono::Duration::hours(3);
         world.door.close(closed, open);
-        let (report, ()) = tokio::join!(world.run(), async {
-            world.clock.until_asleep(2).await;
-            world.until_held(other, 1).await;
-            assert_eq!(world.door.sent_to(closed), 0);
-            world.clock.set(open);
-        });
-        assert_eq!(counts(&report), [2, 0, 0, 0, 0]);
+        let report = world.run().await;
+        assert_eq!((counts(&report), report.status.name()), ([1, 0, 0, 0, 1], "incomplete"));
+        assert_eq!((world.door.sent_to(closed), world.held(other).len()), (0, 1));
+        world.clock.set(open);
+        assert_eq!(counts(&world.run().await), [1, 0, 0, 0, 0]);
         assert_eq!(world.door.sent_to(closed), 1);
     }
 }

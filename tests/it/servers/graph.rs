@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -49,6 +50,8 @@ struct Shared {
     in_flight: watch::Sender<usize>,
     /// Requests wait here while it is `true`.
     held: watch::Sender<bool>,
+    /// How long each request takes at least.
+    delay: Mutex<Duration>,
 }
 
 impl GraphServer {
@@ -67,6 +70,7 @@ impl GraphServer {
             origin,
             in_flight: watch::Sender::new(0),
             held: watch::Sender::new(false),
+            delay: Mutex::default(),
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let state = Arc::clone(&shared);
@@ -134,6 +138,11 @@ impl GraphServer {
         self.shared.held.send_replace(true);
     }
 
+    /// Takes so long for each request, by the machine's clock: for measurements.
+    pub(crate) fn delay(&self, delay: Duration) {
+        *self.shared.delay.lock().unwrap() = delay;
+    }
+
     /// Lets the waiting requests go on.
     pub(crate) fn release(&self) {
         self.shared.held.send_replace(false);
@@ -193,6 +202,10 @@ async fn handle(State(shared): State<Arc<Shared>>, request: axum::extract::Reque
     let place = Place::take(&shared, mailbox);
     let mut held = shared.held.subscribe();
     held.wait_for(|held| !held).await.unwrap();
+    let delay = *shared.delay.lock().unwrap();
+    if !delay.is_zero() {
+        tokio::time::sleep(delay).await;
+    }
     let (answer, dropped) = {
         let mut world = shared.world.lock().unwrap();
         let (answer, dropped) = match refused {

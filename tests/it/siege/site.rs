@@ -97,11 +97,18 @@ impl Site {
         clock: SharedClock,
         directory: TempDir,
     ) -> Self {
+        let mut site = Self::of(Population::new(census), town, clock, directory);
+        site.configure(staged, patience);
+        site
+    }
+
+    /// A place for these people, not configured yet.
+    pub(super) fn of(population: Population, town: Town, clock: SharedClock, directory: TempDir) -> Self {
         let mut site = Self {
             directory,
             source: TeleMessageServer::start(clock),
             town,
-            population: Population::new(census),
+            population,
             ledger: String::new(),
             environment: Vec::new(),
         };
@@ -111,7 +118,6 @@ impl Site {
         site.write("password", PASSWORD);
         site.write("sas", &azurite::sas());
         site.ledger = format!("sqlite://{}", site.directory.path().join("ledger.db").display());
-        site.configure(staged, patience);
         site
     }
 
@@ -122,11 +128,24 @@ impl Site {
         self
     }
 
+    /// The ledger's URL.
+    pub(super) fn ledger(&self) -> &str {
+        &self.ledger
+    }
+
+    /// Changes what the configuration says.
+    pub(super) fn change_configuration(&self, from: &str, to: &str) {
+        let path = self.directory.path().join("config.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{from} is in {text}");
+        std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+    }
+
     pub(super) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.directory.path().join(name), text).unwrap();
     }
 
-    fn configure(&self, staged: Staged, patience: Patience) {
+    pub(super) fn configure(&self, staged: Staged, patience: Patience) {
         let (base_url, ledger, staging) = (self.source.base_url(), &self.ledger, staged.section());
         let Patience { retry, settle, lease } = patience;
         let mailboxes = self.town.sections(settle);

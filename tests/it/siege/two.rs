@@ -4,9 +4,13 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 
+use whatsapp_archiver::failpoint;
+use whatsapp_archiver::ledger::Ledger;
+
 use super::mailboxes::Town;
 use super::population::Dice;
 use super::site::{Site, Staged, census};
+use crate::kill::{kill_at, told};
 use crate::servers::graph::GraphServer;
 use crate::servers::postgres::Postgres;
 
@@ -20,9 +24,9 @@ impl Process {
     fn start(site: &Site, arguments: &[&str]) -> Self {
         let mut child = site.command(arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (told, log) = mpsc::channel();
+        let (written, log) = mpsc::channel();
         // Read all the time: a process that can't write its log stands still, perhaps with the ledger in its hand.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(told.send(line))));
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(written.send(line))));
         Self { child, log }
     }
 
@@ -43,7 +47,7 @@ impl Process {
 /// Starts processes, each while the one before is at work, and kills them in turn: so many.
 fn kill_in_turn(site: &Site, seed: u64, kills: usize) -> Vec<String> {
     let mut dice = Dice::new(seed);
-    let mut told = Vec::new();
+    let mut story = Vec::new();
     let mut older = Process::start(site, &["run", "--once"]);
     for _ in 0..kills {
         older.advance(1 + dice.below(80));
@@ -57,14 +61,14 @@ fn kill_in_turn(site: &Site, seed: u64, kills: usize) -> Vec<String> {
             older.advance(lines);
         }
         let killed = older.kill();
-        told.push(format!(
+        story.push(format!(
             "{arguments:?} beside it, {lines} lines of the {}: killed {killed}",
             if watches_newer { "newer" } else { "older" }
         ));
         older = newer;
     }
     older.kill();
-    told
+    story
 }
 
 fn site(seed: u64) -> Site {
@@ -74,18 +78,33 @@ fn site(seed: u64) -> Site {
 
 async fn killed_on_one_file(seed: u64, kills: usize) {
     let site = site(seed);
-    let told = kill_in_turn(&site, seed, kills);
-    site.finish(&format!("SQLite, seed {seed}: {told:#?}")).await;
+    let story = kill_in_turn(&site, seed, kills);
+    site.finish(&format!("SQLite, seed {seed}: {story:#?}")).await;
 }
 
 async fn killed_on_one_server(seed: u64, kills: usize) {
     let site = site(seed).with_ledger(Postgres::shared().new_database(), Staged::Locally);
-    let told = kill_in_turn(&site, seed, kills);
-    let what = format!("PostgreSQL, seed {seed}: {told:#?}");
+    let story = kill_in_turn(&site, seed, kills);
+    let what = format!("PostgreSQL, seed {seed}: {story:#?}");
     // Here nobody knows that a process is dead before its leases run out.
     site.run_until_done(10, &what);
     site.run_until_done(1, &what);
     site.judge(&what).await;
+}
+
+/// The run after a kill takes everything over that the killed one left open: it says `complete` only where nothing is open.
+#[tokio::test]
+async fn a_process_that_starts_again_on_postgres_leaves_nothing_open() {
+    for (seed, point, count) in [(0, failpoint::INTENT_RECORDED, 3), (1, failpoint::BATCH_IMPORTED, 2)] {
+        let site = site(seed).with_ledger(Postgres::shared().new_database(), Staged::Locally);
+        let what = format!("PostgreSQL, killed at {point}:{count}");
+        assert!(kill_at(site.run_once(), point, count), "{what}");
+        let next = site.run();
+        let ledger = Ledger::open(site.ledger()).await.unwrap();
+        let open = ledger.open_counts().await.unwrap().pending;
+        assert!(next.status.success() && open == 0, "{what}: {open} open, {}", told(&next));
+        site.judge(&what).await;
+    }
 }
 
 #[tokio::test]
