@@ -99,6 +99,16 @@ impl BlobName {
         Self(format!("{}.sig", Self::report(run).0))
     }
 
+    /// The same, where the name has the report of another ledger: this one is an older backup of it.
+    pub fn report_beside(run: &str, sequence: i64) -> Self {
+        Self::report(&format!("{run}-{sequence}"))
+    }
+
+    /// The signature of a report of that name.
+    pub fn report_signature_beside(run: &str, sequence: i64) -> Self {
+        Self::report_signature(&format!("{run}-{sequence}"))
+    }
+
     /// A blob that a check writes, reads and deletes; `id` is hexadecimal.
     pub fn probe(id: &str) -> Self {
         Self(format!("probes/{}", id.chars().filter(char::is_ascii_hexdigit).collect::<String>()))

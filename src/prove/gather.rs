@@ -235,12 +235,19 @@ impl Prover<'_> {
             directions.without_report.push(run.0);
             return Ok(());
         };
-        if archive.add_blob(&path, self.staging.as_ref(), &BlobName::report(&run.0)).await?.is_none() {
+        let (staging, sequence) = (self.staging.as_ref(), stored.sequence);
+        let beside = BlobName::report_beside(&run.0, sequence);
+        let is_beside = archive.add_blob(&path, staging, &beside).await?.is_some();
+        if !is_beside && archive.add_blob(&path, staging, &BlobName::report(&run.0)).await?.is_none() {
             directions.without_report.push(run.0);
             return Ok(());
         }
         let signature = format!("{path}.sig");
-        let name = BlobName::report_signature(&run.0);
+        let name = if is_beside {
+            BlobName::report_signature_beside(&run.0, sequence)
+        } else {
+            BlobName::report_signature(&run.0)
+        };
         let is_signed = archive.add_blob(&signature, self.staging.as_ref(), &name).await?.is_some();
         let is_ours = |key: &PublicKey| {
             stored.signature.as_deref().is_some_and(|signature| key.verifies(stored.sha256, signature))

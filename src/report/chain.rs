@@ -82,17 +82,35 @@ impl Chain {
     }
 
     async fn write(&self, entry: &ReportEntry, retrier: &Retrier) -> Result<(), ChainError> {
-        let name = BlobName::report(&entry.run.0);
-        let drawn = match &entry.drawn {
-            // An earlier try came as far as staging; what it wrote stays, whichever version and key it was.
-            Some(drawn) if self.stored_digest(&name).await? == Some(drawn.sha256) => drawn.clone(),
-            _ => self.draw_and_put(entry, &name, retrier).await?,
+        let (run, sequence) = (&entry.run, entry.sequence);
+        let (drawn, signature_name) = match self.put(entry, &BlobName::report(&run.0), retrier).await {
+            Err(ChainError::Staging(StagingError::Conflict { .. })) => {
+                tracing::error!(
+                    event = "report_chain_forked",
+                    run.id = %run,
+                    report.sequence = sequence,
+                    "staging has another report of this run, written by a ledger that this one is an older backup of: the chain \
+                     forks here. This report is put beside it, and the chain goes on from this one"
+                );
+                let drawn = self.put(entry, &BlobName::report_beside(&run.0, sequence), retrier).await?;
+                (drawn, BlobName::report_signature_beside(&run.0, sequence))
+            }
+            put => (put?, BlobName::report_signature(&run.0)),
         };
         if let Some(signature) = drawn.signature {
-            let (name, signature) = (BlobName::report_signature(&entry.run.0), Bytes::from(signature));
+            let (name, signature) = (signature_name, Bytes::from(signature));
             retrier.run("staging a signature", || self.staging.put(&name, signature.clone())).await?;
         }
         Ok(self.ledger.report_stored(entry.sequence, drawn.sha256, self.clock.now()).await?)
+    }
+
+    /// Puts a report under a name, unless it is there already.
+    async fn put(&self, entry: &ReportEntry, name: &BlobName, retrier: &Retrier) -> Result<DrawnReport, ChainError> {
+        match &entry.drawn {
+            // An earlier try came as far as staging; what it wrote stays, whichever version and key it was.
+            Some(drawn) if self.stored_digest(name).await? == Some(drawn.sha256) => Ok(drawn.clone()),
+            _ => self.draw_and_put(entry, name, retrier).await,
+        }
     }
 
     async fn draw_and_put(

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use chrono::{TimeZone as _, Utc};
+use sqlx::Connection as _;
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::ledger::{ActionKind, HeldSelection, ItemSelection};
@@ -255,6 +256,39 @@ async fn a_rebuilt_ledger_goes_on_with_the_chain() {
     let reports = archive.reports();
     assert_eq!(reports.len(), 3);
     assert_eq!(findings(&verify(&reports, None)).concat(), "");
+}
+
+#[tokio::test]
+async fn a_ledger_from_a_backup_of_mid_run_forks_the_chain_and_goes_on() {
+    let mut archive = Archive::new(None, "forever").await;
+    archive.sends(&[Sent { id: 1, owner: ANA, attachment: None }]);
+    archive.day().await;
+    archive.days_pass(1);
+    let second = archive.day().await.report.run;
+    // As the ledger was while the second run was under way.
+    let url = format!("sqlite://{}", archive.folder.path().join("ledger.db").display());
+    let mut ledger = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    for statement in [
+        "UPDATE runs SET status = 'running', finished = NULL, report = NULL WHERE run_id = $1",
+        "DELETE FROM reports WHERE run_id = $1",
+        "DELETE FROM account_rows WHERE run_id = $1",
+    ] {
+        sqlx::query(statement).bind(second.0.clone()).execute(&mut ledger).await.unwrap();
+    }
+    ledger.close().await.unwrap();
+    archive.restart().await;
+    archive.days_pass(1);
+    archive.day().await;
+
+    let staged = archive.staged("reports/").await;
+    assert_eq!(staged.len(), 4, "{staged:?}");
+    let beside = staged.iter().find(|name| name.starts_with(&format!("reports/{second}-"))).unwrap();
+    let staging = archive.folder.path().join("staging");
+    let report = read_json(&staging.join(beside));
+    assert_eq!(report["error"], "its process ended before the run did", "{report}");
+    let digest = Digest::of(&fs::read(staging.join(beside)).unwrap()).to_string();
+    let follows = |name: &&String| read_json(&staging.join(name))["previous_sha256"] == digest;
+    assert_eq!(staged.iter().filter(follows).count(), 1, "the chain goes on from the one beside");
 }
 
 #[tokio::test]

@@ -9,17 +9,25 @@ use crate::app;
 use crate::config::Config;
 use crate::digest::Digester;
 use crate::ledger::StoredReport;
-use crate::staging::BlobName;
+use crate::staging::{BlobName, StagingError};
 
 /// Prints a report from staging. What isn't what was recorded is printed all the same, and is an error.
 pub(super) async fn print(context: &Context, config: &Config, stored: &StoredReport) -> Result<Exit, CommandError> {
     let staging = app::staging_alone(config, &context.environment)?;
-    let name = BlobName::report(&stored.run.0);
+    let beside = BlobName::report_beside(&stored.run.0, stored.sequence);
     let unreadable = |error| {
         anyhow::Error::from(error)
             .context("the report is in staging, and can't be read there; the other formats need only the ledger")
     };
-    let mut pieces = staging.open(&name).await.map_err(unreadable)?;
+    let (name, mut pieces) = match staging.open(&beside).await {
+        Ok(pieces) => (beside, pieces),
+        Err(StagingError::NotFound { .. }) => {
+            let name = BlobName::report(&stored.run.0);
+            let pieces = staging.open(&name).await.map_err(unreadable)?;
+            (name, pieces)
+        }
+        Err(error) => return Err(unreadable(error).into()),
+    };
     let mut digester = Digester::default();
     let mut out = io::BufWriter::new(io::stdout());
     while let Some(piece) = pieces.next().await {
