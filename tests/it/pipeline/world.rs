@@ -292,17 +292,6 @@ impl World {
         self.ledger.failures(&filter, &ListPlace::default(), 10_000).await.unwrap()
     }
 
-    /// Returns when a mailbox holds so many messages.
-    pub(crate) async fn until_held(&self, mailbox: &str, count: usize) {
-        let held = async {
-            while self.door.mimes(mailbox).len() < count {
-                tokio::task::yield_now().await;
-            }
-        };
-        // Only a run that stalls is ever measured by this time.
-        tokio::time::timeout(Duration::from_mins(2), held).await.expect("the mailbox gets its messages");
-    }
-
     /// The WhatsApp ids in a mailbox, sorted, as often as they are there.
     pub(crate) fn held(&self, mailbox: &str) -> Vec<String> {
         oracle::ids(&self.door.mailboxes()).remove(mailbox).unwrap_or_default()

@@ -97,7 +97,7 @@ impl Site {
         clock: SharedClock,
         directory: TempDir,
     ) -> Self {
-        let mut site = Self::of(Population::new(census), town, clock, directory);
+        let site = Self::of(Population::new(census), town, clock, directory);
         site.configure(staged, patience);
         site
     }
