@@ -17,7 +17,7 @@ const MIN_RATE: u64 = 32 * 1024;
 
 /// Whether the other side was waited for too long, for so many bytes.
 fn is_too_slow(waited: Duration, received: u64) -> bool {
-    waited.saturating_sub(GRACE).as_secs_f64() > received as f64 / MIN_RATE as f64
+    waited.saturating_sub(GRACE).as_millis() > u128::from(received) * 1000 / u128::from(MIN_RATE)
 }
 
 /// The same body, which fails where it comes too slowly. What its reader does between two pieces doesn't count.
