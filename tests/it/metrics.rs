@@ -20,7 +20,7 @@ use whatsapp_archiver::status::credential::{self, Credential};
 use crate::serve::seed::{Fate, SeedItem};
 use crate::serve::site::{Site, header, now, text};
 
-const DOCUMENTED: [(&str, &str, &[&str]); 34] = [
+const DOCUMENTED: [(&str, &str, &[&str]); 35] = [
     ("items", "counter", &["outcome"]),
     ("deliveries", "counter", &["outcome", "reason"]),
     ("staged_bytes", "counter", &[]),
