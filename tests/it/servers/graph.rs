@@ -12,7 +12,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use tokio::sync::{oneshot, watch};
-use whatsapp_archiver::clock::{SharedClock, SystemClock};
+use whatsapp_archiver::clock::{Clock as _, SharedClock, SystemClock};
 
 pub(crate) mod client;
 pub(crate) mod fault;
@@ -204,7 +204,7 @@ async fn handle(State(shared): State<Arc<Shared>>, request: axum::extract::Reque
     held.wait_for(|held| !held).await.unwrap();
     let delay = *shared.delay.lock().unwrap();
     if !delay.is_zero() {
-        tokio::time::sleep(delay).await;
+        SystemClock.sleep(delay).await;
     }
     let (answer, dropped) = {
         let mut world = shared.world.lock().unwrap();

@@ -65,7 +65,7 @@ fn command(site: &Site, argument: &str) -> Command {
 fn population(messages: usize, first: DateTime<Utc>) -> Population {
     let number = |person: usize| format!("1555010{person:04}");
     let address = |person: usize| format!("replica{person}@contoso.example");
-    let mapping: String = (0..MAILBOXES).map(|person| format!("{},{}\n", number(person), address(person))).collect();
+    let mapping: Vec<String> = (0..MAILBOXES).map(|person| format!("{},{}", number(person), address(person))).collect();
     let mut expected = Expected::new();
     let items = (1..=messages).map(|message| {
         let (owner, text) = (message % MAILBOXES, format!("message {message}"));
@@ -78,13 +78,15 @@ fn population(messages: usize, first: DateTime<Utc>) -> Population {
             .text(&Copy::marked(&text))
     });
     let items = items.collect();
-    expected.values_mut().for_each(|copies| copies.sort());
+    for copies in expected.values_mut() {
+        copies.sort();
+    }
     Population {
         employees: (0..MAILBOXES).map(address).collect(),
         items,
         expected,
         duplicates: 0,
-        mapping: format!("External User ID,Microsoft 365 User Mailbox\n{mapping}"),
+        mapping: format!("External User ID,Microsoft 365 User Mailbox\n{}\n", mapping.join("\n")),
     }
 }
 
@@ -148,7 +150,8 @@ fn replicas_share_a_run() {
     let mut rates = vec![Vec::new(); 3];
     for _ in 0..trials {
         for daemons in 1..=3 {
-            let rate = messages as f64 / drain(daemons, messages).as_secs_f64();
+            let copies = f64::from(u32::try_from(messages).unwrap());
+            let rate = copies / drain(daemons, messages).as_secs_f64();
             println!("replicas: {daemons} daemons, {messages} copies: {rate:.1}/s");
             rates[daemons - 1].push(rate);
         }
