@@ -39,6 +39,8 @@ pub(super) fn kept_up(
         }
         Some((piece, Some((body, waited, received, now, too_slow))))
     })
+    // Readers may ask again after the end.
+    .fuse()
     .boxed()
 }
 
@@ -76,5 +78,12 @@ mod tests {
         assert_eq!(read.len(), 7);
         let error = read.last().unwrap().as_ref().unwrap_err();
         assert!(error.contains("7 bytes came in 35 s"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_has_ended_stays_so() {
+        let mut body = kept_up(pieces(1), Instant::now, |detail| HttpError::Invalid { detail });
+        assert!(body.next().await.is_some());
+        assert!(body.next().await.is_none() && body.next().await.is_none());
     }
 }
