@@ -204,13 +204,14 @@ impl MailboxDoor for GraphDoor {
         format!("Microsoft Graph at {origin} ({})", self.settings.method.name())
     }
 
-    /// More mailboxes than requests at the same time, so that those that wait for their own limit don't keep others out.
+    /// More mailboxes than requests at the same time, so that those that wait for their own limit don't keep others out; and small
+    /// batches, because what was claimed has to be looked up when the process dies.
     fn limits(&self) -> DoorLimits {
         let limits = self.calls.throttle().limits();
         DoorLimits {
-            batch_messages: 64,
+            batch_messages: limits.per_mailbox.saturating_mul(4),
             batch_bytes: 16 * 1024 * 1024,
-            mailboxes: limits.concurrency.saturating_mul(4),
+            mailboxes: limits.concurrency.saturating_mul(2),
         }
     }
 

@@ -1,7 +1,11 @@
-//! Where the first window of all begins.
+//! Where the first window of all begins, and a run that doesn't get further.
+
+use std::time::Duration;
+
+use whatsapp_archiver::metrics::Exposition;
 
 use super::bench::{ANA, Bench, at, numbered};
-use crate::servers::telemessage::Fault;
+use crate::servers::telemessage::{Fault, PageFault};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_run_looks_back_as_far_as_it_is_told() {
@@ -61,4 +65,29 @@ async fn a_stated_beginning_is_read_from_in_steps_of_a_day() {
     bench.pass_until(at(11, 12, 0), &mut daemon).await;
     assert_eq!(bench.files.archived(ANA), [2]);
     daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_makes_no_progress_is_told_by_a_metric() {
+    let bench = Bench::new(at(10, 2, 0), r#"at = "02:00""#);
+    bench.server.add([numbered(1, at(9, 12, 0))]);
+    // The log-in, and a page that breaks off in silence.
+    [PageFault::Wrapped, PageFault::Stall].map(|fault| bench.server.fail_page(fault));
+    let daemon = bench.start_on(&bench.clock).await;
+    let ledger = bench.ledger().await;
+    let stalled = async |value: u8| {
+        let wanted = format!("whatsapp_archiver_run_stalled {value}\n");
+        while !daemon.metrics.render(&ledger, bench.now(), Exposition::Text).await.contains(&wanted) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let noticed = async {
+        while bench.server.page_requests().len() < 2 {
+            tokio::task::yield_now().await;
+        }
+        stalled(0).await;
+        bench.time.pass_until(bench.now() + chrono::Duration::minutes(11));
+        stalled(1).await;
+    };
+    tokio::time::timeout(Duration::from_mins(1), noticed).await.expect("the daemon notices");
 }

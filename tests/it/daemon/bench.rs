@@ -17,6 +17,7 @@ use whatsapp_archiver::config::Config;
 use whatsapp_archiver::daemon::{Daemon, Phase};
 use whatsapp_archiver::ledger::{Ledger, RunRecord};
 use whatsapp_archiver::lifecycle::Asked;
+use whatsapp_archiver::metrics::Metrics;
 use whatsapp_archiver::report::Report;
 use whatsapp_archiver::schedule::Schedule;
 use whatsapp_archiver::status::Status;
@@ -177,10 +178,11 @@ impl Bench {
         let app = App::build_with_clock(Arc::new(self.load()), &environment, shared).await.unwrap();
         let path = self.files.config();
         let loader = Box::new(move || Config::load(&path, &BTreeMap::new()).map_err(|problems| problems.to_string()));
+        let metrics = Arc::clone(&app.metrics);
         let daemon = Daemon::new(app, loader, environment, CancellationToken::new());
         let phase = daemon.phase();
         let (words, asked) = mpsc::channel(4);
-        RunningDaemon { phase, words, task: tokio::spawn(daemon.run(asked)), clock: Arc::clone(clock) }
+        RunningDaemon { phase, words, task: tokio::spawn(daemon.run(asked)), clock: Arc::clone(clock), metrics }
     }
 
     /// Returns when the daemons wait, each on a machine of its own, and nothing is under way. Tells for when the first waits.
@@ -256,6 +258,7 @@ pub(crate) struct RunningDaemon {
     words: mpsc::Sender<Asked>,
     task: JoinHandle<anyhow::Result<()>>,
     clock: Arc<MachineClock>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl RunningDaemon {

@@ -94,6 +94,26 @@ async fn a_failed_run_of_the_future_holds_nothing_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_of_a_clock_that_was_400_days_ahead_hides_no_later_one() {
+    let bench = Bench::new(at(10, 2, 0), DAILY);
+    add_items(&bench);
+    let mut daemon = bench.start().await;
+    bench.clock.set_ahead(Duration::days(400));
+    bench.pass_until(at(10, 12, 0), &mut daemon).await;
+    assert!(bench.last_report().await.started > at(30, 0, 0), "the clock's own time");
+    bench.clock.set_ahead(Duration::zero());
+    bench.pass_until(at(11, 2, 0), &mut daemon).await;
+    let report = bench.last_report().await;
+    assert_eq!((report.started, report.status.name()), (at(11, 2, 0), "complete"));
+
+    bench.server.set_outage(Some(crate::servers::telemessage::Fault::Status(503)));
+    bench.pass_until(at(12, 2, 0), &mut daemon).await;
+    let last = bench.status().await.last_run.unwrap();
+    assert_eq!(last.status.name(), "failed");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_earlier_of_two_clocks_counts() {
     let bench = Bench::new(at(10, 2, 0), DAILY);
     let numbers = add_items(&bench);
