@@ -5,6 +5,8 @@
 #
 #     tests/image.sh                    base images made of Debian's packages and this machine's Rust: no registry is asked
 #     BASES=registry tests/image.sh     base images as the Dockerfile names them
+#     PROGRAM=target/image/whatsapp-archiver tests/image.sh
+#                                       with the program that an earlier run built: the Dockerfile's first stage is left out
 #     COMPARE=target/dist/whatsapp-archiver tests/image.sh
 #                                       and the image's program is compared with one that packaging/program.sh made elsewhere
 set -euo pipefail
@@ -74,6 +76,13 @@ build() {
     buildah_ bud --format docker --layers=false --pull=never --tag whatsapp-archiver:test \
         --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
 }
+build_with_program() {
+    local out=$work/stage/out
+    install -D -m 0755 "$PROGRAM" "$out/usr/local/bin/whatsapp-archiver"
+    install -d "$out/etc/whatsapp-archiver" "$out/var/lib/whatsapp-archiver"
+    buildah_ bud --format docker --layers=false --pull=never --tag whatsapp-archiver:test --build-context "build=$work/stage" \
+        --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
+}
 build_from_registry() { buildah_ bud --format docker --layers=false --tag whatsapp-archiver:test .; }
 
 # The next version of the image: the same program under another name.
@@ -102,7 +111,7 @@ program() {
     podman_ rm "$name" >/dev/null
     # Kept for tests/package.sh: BINARY=target/image/whatsapp-archiver.
     install -D -m 0755 "$work/program" target/image/whatsapp-archiver
-    objcopy -O binary --only-section=.dep-v0 "$work/program" "$work/dependencies"
+    objcopy --dump-section ".dep-v0=$work/dependencies" "$work/program" "$work/copy"
     python3 - "$work/dependencies" <<'PY'
 import json, sys, zlib
 packages = json.loads(zlib.decompress(open(sys.argv[1], "rb").read()))["packages"]
@@ -169,6 +178,10 @@ note "- $(buildah --version), $(podman --version), $(runc --version | head -n 1)
     "- base images: ${BASES:-made of Debian packages and $(rustc --version)}"
 if [ "${BASES:-local}" = registry ]; then
     LINES_KEPT=3 show "Build" build_from_registry
+elif [ -n "${PROGRAM:-}" ]; then
+    note "- the program is from an earlier run of this test, which took the Dockerfile's first stage too"
+    base_of_run
+    LINES_KEPT=3 show "Build of the second stage" build_with_program
 else
     step "Base images"
     base_of_build
@@ -180,7 +193,7 @@ show "The image" hand_over
 expect "user 65532:65532"
 expect "health check [CMD /usr/local/bin/whatsapp-archiver health]"
 show "The program" program
-expect "whatsapp-archiver"
+expect "crates (cargo-auditable)"
 show "check" once test check
 show "run --once on the sample" once test run --once
 expect "imported"
