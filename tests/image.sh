@@ -25,7 +25,7 @@ podman_() {
 }
 clean_up() {
     podman_ rm --force --all >/dev/null 2>&1 || true
-    rm -rf "$work"
+    rm -rf --one-file-system "$work"
 }
 trap clean_up EXIT
 

@@ -18,8 +18,9 @@ root=$work/root
 daemon=
 clean_up() {
     if [ -n "$daemon" ]; then kill "$daemon" 2>/dev/null || true; fi
-    if mountpoint -q "$root/proc"; then umount "$root/proc"; fi
-    rm -rf "$work"
+    # What is mounted there is this machine's own, also where mmdebstrap was interrupted: nothing of it may be removed.
+    awk -v root="$root/" 'index($2, root) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount
+    rm -rf --one-file-system "$work"
 }
 trap clean_up EXIT
 
