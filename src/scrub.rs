@@ -180,7 +180,7 @@ mod tests {
             "pa%2b%2fss+w%26rd%3c7%22%3e".to_owned(),
             r#"Pa+/ss w&rd<7\">"#.to_owned(),
             r#"Pa+\/ss w&rd<7\">"#.to_owned(),
-            r#"Pa\u002B/ss w\u0026rd\u003C7\u0022\u003E"#.to_owned(),
+            r"Pa\u002B/ss w\u0026rd\u003C7\u0022\u003E".to_owned(),
             "Pa+/ss w&amp;rd&lt;7&quot;&gt;".to_owned(),
             "Pa&#43;/ss w&#38;rd&#60;7&#34;&#62;".to_owned(),
         ] {

@@ -217,7 +217,7 @@ fn read_imap(section: &mut Section<'_>) -> Option<ImapConfig> {
     let host = section.required("host", address::host);
     let tls = section.choice("tls");
     let usual_port = if matches!(tls, Some(ImapTls::Implicit)) { 993 } else { 143 };
-    let port = if section.has("port") { section.number("port") } else { Some(usual_port) };
+    let port = section.optional_number("port").unwrap_or(usual_port);
     let auth = match section.choice("auth") {
         Some(Auth::XOAuth2) => Some(ImapAuth::XOAuth2),
         Some(Auth::Password) => section.required_secret("password").map(ImapAuth::Password),
@@ -233,7 +233,7 @@ fn read_imap(section: &mut Section<'_>) -> Option<ImapConfig> {
     }
     Some(ImapConfig {
         host: host?,
-        port: port?,
+        port,
         tls: tls?,
         auth: auth?,
         login: login?,

@@ -105,6 +105,12 @@ impl<'a> Section<'a> {
         self.optional(key, &form).or_else(|| form(&document::stated(default?)?).ok())
     }
 
+    /// A whole number within the bounds that the key states, where it is there and right.
+    pub(super) fn optional_number<T: TryFrom<i64>>(&mut self, key: &'static str) -> Option<T> {
+        let shape = self.schema.key(key)?.shape;
+        self.optional(key, |value| form::number(value, shape))
+    }
+
     /// A whole number within the bounds that the key states, or its default.
     pub(super) fn number<T: TryFrom<i64>>(&mut self, key: &'static str) -> Option<T> {
         let shape = self.schema.key(key)?.shape;
