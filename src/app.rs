@@ -196,6 +196,7 @@ pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
         placeholder_address_domain: config.mailbox.placeholder_address_domain.clone(),
         retry: RetryPolicy { attempts: retry.attempts, initial: retry.initial, max: retry.max },
         give_up: retry.give_up,
+        max_failed_percent: config.report.max_failed_percent,
         lease: config.ledger.lease,
         schedule: schedule(&config.schedule),
         inputs: Inputs {

@@ -207,7 +207,7 @@ fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option
         mailbox: mailbox?,
         ledger: ledger?,
         http: if has_http { Some(http?) } else { None },
-        report,
+        report: report?,
         notify,
         network,
         retry: retry?,

@@ -72,6 +72,7 @@ fn form(shape: Shape) -> Json {
         Shape::Boolean => json!({ "type": "boolean" }),
         Shape::Duration => json!({ "type": "string", "pattern": format!("^{DURATION}$") }),
         Shape::DurationOrForever => json!({ "type": "string", "pattern": format!("^({DURATION}|forever)$") }),
+        Shape::Percent => json!({ "type": "string", "pattern": "^(100|[0-9]{1,2}) *%$" }),
         Shape::Size => json!({ "type": ["string", "integer"], "minimum": 1 }),
         Shape::List(names) => {
             json!({ "type": "array", "minItems": 1, "uniqueItems": true, "items": { "enum": names() } })

@@ -41,6 +41,8 @@ pub(super) enum Shape {
     /// A duration, or `forever`.
     DurationOrForever,
     Size,
+    /// A whole number of percent, up to 100.
+    Percent,
     TimeOfDay,
     Instant,
     /// A list of these names.
