@@ -26,6 +26,7 @@ use crate::staging::Staging;
 pub mod credentials;
 pub mod files;
 mod known_mailboxes;
+pub mod private_files;
 pub mod remotes;
 pub mod watch;
 
@@ -87,6 +88,9 @@ impl App {
         clock: SharedClock,
         wanted: LedgerUse,
     ) -> Result<Self, BuildError> {
+        if wanted == LedgerUse::MadeIfMissing {
+            private_files::close(&config);
+        }
         let metrics = Arc::new(Metrics::new());
         let files = FileWatch::of(&config);
         let (remotes, mapping) = build_remotes(&config, environment, &clock, &metrics)?;
@@ -192,6 +196,7 @@ pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
         placeholder_address_domain: config.mailbox.placeholder_address_domain.clone(),
         retry: RetryPolicy { attempts: retry.attempts, initial: retry.initial, max: retry.max },
         give_up: retry.give_up,
+        max_failed_percent: config.report.max_failed_percent,
         lease: config.ledger.lease,
         schedule: schedule(&config.schedule),
         inputs: Inputs {

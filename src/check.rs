@@ -11,6 +11,7 @@ use crate::report::signature::SigningKey;
 use crate::status::Credential;
 
 mod advice;
+pub mod database_file;
 pub mod file_modes;
 mod online;
 

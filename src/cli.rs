@@ -17,6 +17,7 @@ mod administrator;
 mod backfill;
 mod check;
 mod completions;
+mod config_schema;
 mod consent_url;
 mod convert;
 mod examples;
@@ -117,6 +118,9 @@ enum Command {
     /// Print a script with which a shell completes the command line
     #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::Arguments),
+    /// Print the JSON schema of the configuration, with which editors complete it and linters check it
+    #[command(after_help = examples::CONFIG_SCHEMA)]
+    ConfigSchema,
     /// Print the manual page, or write the pages of all commands
     #[command(after_help = examples::MAN)]
     Man(man::Arguments),
@@ -239,6 +243,7 @@ pub fn main() -> ExitCode {
         Command::Health => health::run(&context),
         Command::Init(arguments) => init::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
+        Command::ConfigSchema => config_schema::run(),
         Command::Man(arguments) => man::run(&arguments),
     };
     result.unwrap_or_else(|error| tell(&error)).into()

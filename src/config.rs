@@ -16,6 +16,7 @@ mod excerpt;
 pub(crate) mod file;
 mod form;
 mod http;
+mod json_schema;
 mod ledger;
 mod log;
 mod mailbox;
@@ -37,6 +38,7 @@ mod users;
 
 pub use excerpt::Excerpt;
 pub use http::HttpConfig;
+pub use json_schema::json_schema;
 pub use ledger::{LedgerConfig, LedgerUrl};
 pub use log::LogConfig;
 pub use mailbox::{GraphConfig, GraphMethod, ImapAuth, ImapConfig, ImapTls, LoginTemplate, MailboxConfig, MailboxKind};
@@ -167,7 +169,7 @@ impl Config {
 
     /// The administrator's tables.
     pub fn tables(&self) -> NamedTables {
-        named_tables(&self.mapping, Some(&self.users))
+        named_tables(Some(&self.mapping), Some(&self.users))
     }
 }
 
@@ -179,7 +181,7 @@ fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option
     let staging = staging::read(&mut reader.section(&staging::SCHEMA));
     let mapping = mapping::read(&mut reader.section(&mapping::SCHEMA));
     let users = users::read(&mut reader.section(&users::SCHEMA));
-    reader.tables = named_tables(&mapping, users.as_ref());
+    reader.tables = named_tables(mapping.as_ref(), users.as_ref());
     let mailbox = mailbox::read(&mut reader.section(&mailbox::SCHEMA));
     let needs = Needs { staging: staging.as_ref(), users: users.as_ref(), mailbox: mailbox.as_ref() };
     let microsoft = read_microsoft(reader, &needs);
@@ -187,7 +189,7 @@ fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option
     let too_early = agreement::settles_too_early(mailbox.as_ref(), microsoft.as_ref(), ledger.as_ref());
     reader.problems.extend(too_early);
     reader.problems.extend(agreement::imports_mime_elsewhere(mailbox.as_ref(), microsoft.as_ref()));
-    let http = has_http.then(|| http::read(&mut reader.section(&http::SCHEMA)));
+    let http = has_http.then(|| http::read(&mut reader.section(&http::SCHEMA))).flatten();
     let report = report::read(&mut reader.section(&report::SCHEMA));
     let notify = notify::read(&mut reader.section(&notify::SCHEMA));
     let network = network::read(&mut reader.section(&network::SCHEMA));
@@ -197,29 +199,29 @@ fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option
         path: path.to_owned(),
         sha256,
         source: source?,
-        schedule,
+        schedule: schedule?,
         staging: staging?,
-        mapping,
+        mapping: mapping?,
         users: users?,
         microsoft,
         mailbox: mailbox?,
         ledger: ledger?,
-        http,
-        report,
+        http: if has_http { Some(http?) } else { None },
+        report: report?,
         notify,
         network,
-        retry,
+        retry: retry?,
         log: log?,
         warnings: Vec::new(),
     })
 }
 
-fn named_tables(mapping: &MappingConfig, users: Option<&UsersConfig>) -> NamedTables {
+fn named_tables(mapping: Option<&MappingConfig>, users: Option<&UsersConfig>) -> NamedTables {
     let users = users.and_then(|users| match &users.kind {
         UsersKind::List { path } => Some(path.clone()),
         UsersKind::Graph => None,
     });
-    NamedTables { mapping: mapping.custom.clone(), users }
+    NamedTables { mapping: mapping.and_then(|mapping| mapping.custom.clone()), users }
 }
 
 fn read_microsoft(reader: &mut Reader<'_>, needs: &Needs<'_>) -> Option<MicrosoftConfig> {

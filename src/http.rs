@@ -4,6 +4,7 @@
 //! - Nothing is sent in clear text except to this machine: [`require_https_or_loopback`] holds for every request.
 //! - Redirects are never followed; the caller sees the 3xx. So a credential reaches no origin but the one it was meant for.
 //! - Bodies are bounded by what they decode to, so that a small compressed answer can't fill the memory.
+//! - The reply of a refusal holds none of the secrets that its request carried, whatever the server repeats.
 //! - An error says whether the request certainly did not arrive, and shows neither queries nor credentials.
 
 use std::fmt;
@@ -13,13 +14,16 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Certificate, Client, Method, RequestBuilder, Response, StatusCode, Url};
+
+use crate::scrub::Scrubber;
 
 mod error;
 mod pace;
 mod proxy;
 mod retry_after;
+mod sent;
 mod transport_security;
 
 pub use error::HttpError;
@@ -76,6 +80,9 @@ pub type Observer = Arc<dyn Fn(Remote, Result<StatusCode, &HttpError>, Duration)
 
 /// The longest a request may take.
 const LONGEST_REQUEST: Duration = Duration::from_secs(45);
+
+/// The most of a refusal's body that is read, in bytes.
+const MAX_REFUSAL: usize = 256 << 10;
 
 /// How the client connects and how long it waits.
 #[derive(Debug, Clone)]
@@ -144,6 +151,9 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// The body, decoded from any content coding.
     pub body: Bytes,
+    /// Takes what the request carried that is secret out of the body's words. Those of a refusal (any status but 2xx)
+    /// hold none of it any more.
+    pub sent: Scrubber,
 }
 
 /// A reply whose body is still to come.
@@ -154,8 +164,11 @@ pub struct StreamingReply {
     pub headers: HeaderMap,
     /// The length that the other side announced, in bytes; `None` where the body is content-coded.
     pub length: Option<u64>,
-    /// The body, decoded from any content coding; it fails where it comes too slowly. Not bounded: the reader has to bound it.
+    /// The body, decoded from any content coding; it fails where it comes too slowly. Not bounded: the reader has to bound
+    /// it. That of a refusal (any status but 2xx) is cut after 256 KiB.
     pub body: BoxStream<'static, Result<Bytes, HttpError>>,
+    /// Takes what the request carried that is secret out of the body's words, as in [`Reply::sent`].
+    pub sent: Scrubber,
 }
 
 impl HttpClient {
@@ -214,27 +227,25 @@ impl HttpClient {
     pub async fn stream(&self, remote: Remote, request: RequestBuilder) -> Result<StreamingReply, HttpError> {
         let begun = Instant::now();
         let result = self.begin(remote, request, None).await;
-        self.observe(remote, result.as_ref().map(|(_, response)| response.status()), begun);
-        let (url, response) = result?;
-        Ok(streaming(url, response))
+        self.observe(remote, result.as_ref().map(|answered| answered.response.status()), begun);
+        Ok(result?.streaming())
     }
 
     async fn exchange(&self, remote: Remote, request: RequestBuilder, cap: u64) -> Result<Reply, HttpError> {
-        let (url, mut response) = self.begin(remote, request, Some(self.request_timeout)).await?;
-        let status = response.status();
-        let headers = std::mem::take(response.headers_mut());
-        let body = streaming(url.clone(), response).body;
+        let answered = self.begin(remote, request, Some(self.request_timeout)).await?;
+        let url = answered.url.clone();
+        let StreamingReply { status, headers, body, sent, .. } = answered.streaming();
         let body = collect(body, cap, || HttpError::BodyTooLarge { url: url.clone(), status, cap }).await?;
-        Ok(Reply { status, headers, body })
+        Ok(Reply { status, headers, body, sent })
     }
 
-    /// Sends the request; returns the redacted URL too, for later errors.
+    /// Sends the request and waits for the head of the reply.
     async fn begin(
         &self,
         remote: Remote,
         request: RequestBuilder,
         timeout: Option<Duration>,
-    ) -> Result<(String, Response), HttpError> {
+    ) -> Result<Answered, HttpError> {
         let mut request = request.build().map_err(|error| error::unusable(&error))?;
         let url = error::redacted(remote, request.url());
         transport_security::check(remote, request.url())
@@ -242,8 +253,9 @@ impl HttpClient {
         if request.timeout().is_none() {
             *request.timeout_mut() = timeout;
         }
+        let sent = sent::secrets_of(&request);
         match self.client.execute(request).await {
-            Ok(response) => Ok((url, response)),
+            Ok(response) => Ok(Answered { url, response, sent }),
             Err(error) => Err(error::of_request(url, &error)),
         }
     }
@@ -255,15 +267,57 @@ impl HttpClient {
     }
 }
 
-fn streaming(url: String, mut response: Response) -> StreamingReply {
-    let status = response.status();
-    let length = response.content_length();
-    let headers = std::mem::take(response.headers_mut());
-    let of = url.clone();
-    let body = response.bytes_stream().map_err(move |error| error::of_body(of.clone(), status, &error)).boxed();
-    let body =
-        pace::kept_up(body, Instant::now, move |cause| HttpError::BodyBroken { url, status, timed_out: true, cause });
-    StreamingReply { status, headers, length, body }
+/// A reply that has begun.
+struct Answered {
+    /// The URL, redacted, for the errors still to come.
+    url: String,
+    response: Response,
+    sent: Scrubber,
+}
+
+impl Answered {
+    fn streaming(self) -> StreamingReply {
+        let Self { url, mut response, sent } = self;
+        let status = response.status();
+        let length = response.content_length();
+        let headers = std::mem::take(response.headers_mut());
+        let of = url.clone();
+        let body = response.bytes_stream().map_err(move |error| error::of_body(of.clone(), status, &error)).boxed();
+        let too_slow = move |cause| HttpError::BodyBroken { url, status, timed_out: true, cause };
+        let body = pace::kept_up(body, Instant::now, too_slow);
+        if status.is_success() {
+            return StreamingReply { status, headers, length, body, sent };
+        }
+        let (headers, scrubber) = (scrubbed_headers(headers, &sent), sent.clone());
+        let body = futures_util::stream::once(scrubbed_body(body, scrubber)).boxed();
+        StreamingReply { status, headers, length, body, sent }
+    }
+}
+
+fn scrubbed_headers(mut headers: HeaderMap, sent: &Scrubber) -> HeaderMap {
+    for value in headers.values_mut() {
+        let scrubbed = sent.scrub_bytes(value.as_bytes());
+        if let Some(scrubbed) = scrubbed.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()) {
+            *value = scrubbed;
+        }
+    }
+    headers
+}
+
+/// The body of a refusal, cut.
+async fn scrubbed_body(
+    mut body: BoxStream<'static, Result<Bytes, HttpError>>,
+    sent: Scrubber,
+) -> Result<Bytes, HttpError> {
+    let mut whole = BytesMut::new();
+    while let Some(mut piece) = body.try_next().await? {
+        piece.truncate(MAX_REFUSAL.saturating_sub(whole.len()));
+        if piece.is_empty() {
+            break;
+        }
+        whole.extend_from_slice(&piece);
+    }
+    Ok(sent.scrub_bytes(&whole).map_or_else(|| whole.freeze(), Bytes::from))
 }
 
 /// Collects a body of at most `cap` bytes; `too_large` makes the error of a larger one.

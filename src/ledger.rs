@@ -33,6 +33,7 @@ mod items;
 mod leases;
 mod pending;
 mod presence;
+mod probe;
 mod proof;
 mod purged;
 mod rebuilding;
@@ -63,6 +64,7 @@ pub use items::{
 pub use leases::{Holder, Lease};
 pub use pending::{OpenGroup, PendingCause, PendingGroup};
 pub use presence::Presence;
+pub use probe::check_pages;
 pub use proof::{CopyFacts, Sought};
 pub use purged::PurgedItem;
 pub use release::HeldSelection;
@@ -153,7 +155,7 @@ pub enum LedgerError {
     },
     /// The database failed.
     #[error("the ledger failed: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     /// What it holds isn't what was written.
     #[error("the ledger is damaged: {0}; restore it, or rebuild it with `rebuild-ledger`")]
     Damaged(String),
@@ -174,6 +176,12 @@ pub enum LedgerError {
     /// A lease ran out while its work went on, so that another process may have taken it over.
     #[error("the lease of {0} was lost to another process")]
     LeaseLost(String),
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        if probe::is_damage(&error) { Self::Damaged(error.to_string()) } else { Self::Database(error) }
+    }
 }
 
 /// An open ledger. Cheap to clone.
@@ -304,6 +312,11 @@ async fn connect(url: &str) -> Result<AnyPool, LedgerError> {
     sqlx::any::install_default_drivers();
     let open_error = |error: sqlx::Error| LedgerError::Open { url: redacted(url), detail: error.to_string() };
     let dialect = Dialect::of(url);
+    let options =
+        AnyConnectOptions::from_str(&dialect.connect_url(url)).map_err(open_error)?.disable_statement_logging();
+    if !is_in_memory(url) {
+        probe::connect_once(url, &options, dialect).await?;
+    }
     AnyPoolOptions::new()
         // What lies in memory is its one connection's own.
         .max_connections(if is_in_memory(url) { 1 } else { dialect.connections() })
@@ -319,9 +332,7 @@ async fn connect(url: &str) -> Result<AnyPool, LedgerError> {
         })
         // A transaction that could be neither committed nor rolled back (the disk is full) would be in the way of the next.
         .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-        .connect_with(
-            AnyConnectOptions::from_str(&dialect.connect_url(url)).map_err(open_error)?.disable_statement_logging(),
-        )
+        .connect_with(options)
         .await
         .map_err(open_error)
 }

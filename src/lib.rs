@@ -19,6 +19,7 @@ pub mod item;
 pub mod json_fault;
 pub(crate) mod output_text;
 pub mod schedule;
+pub mod scrub;
 pub mod send_permit;
 pub mod window;
 

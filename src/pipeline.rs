@@ -95,6 +95,8 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// After how long a pending delivery fails (`retry.give_up`).
     pub give_up: Duration,
+    /// How many of a hundred deliveries may fail by rule without a warning (`report.max_failed_share`).
+    pub max_failed_percent: u8,
     /// How long a dead process's work waits (`ledger.lease`).
     pub lease: Duration,
     /// When to run and what to read (`[schedule]`).

@@ -16,6 +16,7 @@ use crate::window::Window;
 
 pub mod chain;
 pub mod document;
+pub mod failed_share;
 pub mod groups;
 pub mod html;
 pub mod lists;
@@ -67,6 +68,9 @@ pub struct Report {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What is suspicious about the share of failed deliveries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub many_failed: Option<String>,
 }
 
 /// `items` of a report.
@@ -146,6 +150,7 @@ impl Report {
             bytes: ByteCounts { downloaded: run.bytes_downloaded, imported: run.bytes_imported },
             capture_loss: CaptureLoss::of(ledger, &run.id).await?,
             error: run.error.clone(),
+            many_failed: None,
         })
     }
 
@@ -200,7 +205,7 @@ impl From<&AccountCounts> for DeliveryCounts {
 mod tests {
     use super::*;
 
-    fn report(kind: RunKind, status: RunStatus, available: u64) -> Report {
+    pub(super) fn report(kind: RunKind, status: RunStatus, available: u64) -> Report {
         let instant = DateTime::from_timestamp(1_763_700_000, 0).unwrap();
         let none = AccountCounts::default();
         Report {
@@ -221,6 +226,7 @@ mod tests {
             unmapped_total: 0,
             bytes: ByteCounts { downloaded: 0, imported: 0 },
             capture_loss: CaptureLoss::default(),
+            many_failed: None,
             error: None,
         }
     }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::Finding;
+use crate::app::private_files;
 use crate::config::{
     AzureAuth, Config, ImapAuth, LedgerUrl, MailboxKind, Secret, SignInConfig, SourceKind, StagingKind, UsersKind,
 };
@@ -21,7 +22,7 @@ pub fn of(config: &Config) -> Vec<Finding> {
     let secrets = secrets(config).into_iter().filter_map(|secret| Some((secret.key(), secret.path()?)));
     let secrets = secrets.filter(|(_, path)| !OF_THE_CONTAINER.iter().any(|folder| path.starts_with(folder)));
     let open = secrets.filter_map(|(key, path)| warning(key, path, READABLE | WRITABLE));
-    open.chain(data(config).into_iter().filter_map(|(key, path)| warning(key, path, READABLE | WRITABLE)))
+    open.chain(private_files::of(config).into_iter().filter_map(|(key, path)| warning(key, path, READABLE | WRITABLE)))
         .chain(tables(config).into_iter().filter_map(|(key, path)| warning(key, path, WRITABLE)))
         .collect()
 }
@@ -53,21 +54,6 @@ fn secrets(config: &Config) -> Vec<&Secret> {
     found.extend(config.http.iter().filter_map(|http| http.token.as_ref()));
     found.extend(&config.report.signing_key);
     found.extend(&config.notify.webhook);
-    found
-}
-
-/// What holds messages, or tells who wrote to whom.
-fn data(config: &Config) -> Vec<(&'static str, &Path)> {
-    let mut found: Vec<(&'static str, &Path)> = Vec::new();
-    if let StagingKind::Local { path } = &config.staging.kind {
-        found.push(("staging.path", path));
-    }
-    if let MailboxKind::Maildir { path } = &config.mailbox.kind {
-        found.push(("mailbox.path", path));
-    }
-    if let LedgerUrl::Sqlite(path) = &config.ledger.url {
-        found.push(("ledger.url", path));
-    }
     found
 }
 

@@ -49,10 +49,16 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     if !offline.iter().all(Finding::is_ok) {
         return Ok(Exit::Configuration);
     }
-    if !arguments.online && arguments.mailbox.is_none() {
-        return Ok(Exit::Done);
-    }
     block_on(async {
+        if let Some(pages) = check::database_file::whole(&config).await {
+            print(&pages)?;
+            if !pages.is_ok() {
+                return Ok(Exit::Failed);
+            }
+        }
+        if !arguments.online && arguments.mailbox.is_none() {
+            return Ok(Exit::Done);
+        }
         let app = context.app_on(&config, LedgerUse::ExistingOrEmpty).await?;
         let mut all_well = true;
         let findings = check::online(&app, arguments.mailbox.as_deref()).await;

@@ -85,6 +85,13 @@ Examples:
   Items that were saved as JSON, to .eml files:
     whatsapp-archiver convert items.json --out messages";
 
+pub(super) const CONFIG_SCHEMA: &str = "\
+Examples:
+  Write the schema beside the configuration, for an editor:
+    whatsapp-archiver config-schema > config.schema.json
+  Name it in the first line of config.toml:
+    #:schema ./config.schema.json";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   Bash, for this user:

@@ -32,6 +32,20 @@ pub(super) enum Value {
     HugeInteger,
 }
 
+impl Value {
+    /// The value in JSON; `None` for one that no key takes.
+    pub(super) fn to_json(&self) -> Option<serde_json::Value> {
+        Some(match self {
+            Self::Text(text) => text.as_str().into(),
+            Self::Integer(number) => (*number).into(),
+            Self::Boolean(value) => (*value).into(),
+            Self::Datetime(datetime) => datetime.to_string().into(),
+            Self::List(values) => values.iter().filter_map(Self::to_json).collect(),
+            Self::Table(_) | Self::Float | Self::HugeInteger => return None,
+        })
+    }
+}
+
 /// A value and where it is written.
 #[derive(Clone)]
 pub(super) struct Entry {
@@ -227,14 +241,19 @@ fn from_variable(text: &str, shape: Shape) -> Value {
     }
 }
 
+/// A value that the program itself states in TOML.
+pub(super) fn stated(text: &str) -> Option<Value> {
+    DeValue::parse(text).ok().map(|value| own(value.get_ref()))
+}
+
 fn fits(value: &DeValue<'_>, shape: Shape) -> bool {
     match (value, shape) {
         (DeValue::String(_), Shape::Secret) => false,
         (DeValue::String(_), _)
         | (DeValue::Boolean(_), Shape::Boolean)
-        | (DeValue::Integer(_), Shape::Integer | Shape::Size | Shape::Duration)
+        | (DeValue::Integer(_), Shape::Integer(..) | Shape::Size | Shape::Duration | Shape::DurationOrForever)
         | (DeValue::Datetime(_), Shape::TimeOfDay | Shape::Instant)
-        | (DeValue::Array(_), Shape::List)
+        | (DeValue::Array(_), Shape::List(_))
         | (DeValue::Table(_), Shape::Secret) => true,
         _ => false,
     }

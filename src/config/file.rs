@@ -10,7 +10,7 @@ use std::path::Path;
 pub(crate) enum Unreadable {
     #[error("can't be read: {0}")]
     Io(#[from] Error),
-    #[error("is larger than {} MiB", .0 >> 20)]
+    #[error("is larger than {}", if *.0 < 1 << 20 { format!("{} KiB", .0 >> 10) } else { format!("{} MiB", .0 >> 20) })]
     TooLarge(u32),
 }
 

@@ -1,7 +1,6 @@
 //! The forms that values have: from a value as it is written to one that can be used.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use super::Secret;
 use super::document::Value;
 use super::quantity;
-use super::schema::{self, Choice};
+use super::schema::{self, Choice, Shape};
 
 /// What is wrong with a value. Doesn't say what the value is: whoever reports it knows whether it may be shown.
 pub(super) struct Wrong {
@@ -70,20 +69,16 @@ pub(super) fn text(value: &Value) -> Result<String, Wrong> {
     Err(Wrong::new(wrong))
 }
 
-/// A whole number within a range.
-pub(super) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&Value) -> Result<T, Wrong>
-where
-    T: TryFrom<i64> + PartialOrd + std::fmt::Display,
-{
-    move |value| {
-        let number = match value {
-            Value::Integer(number) => T::try_from(*number).ok(),
-            Value::HugeInteger => None,
-            _ => return Err(Wrong::form("a whole number", value)),
-        };
-        let out_of_range = || Wrong::new(format!("must lie between {} and {}", range.start(), range.end()));
-        number.filter(|number| range.contains(number)).ok_or_else(out_of_range)
-    }
+/// A whole number within the bounds that a key states.
+pub(super) fn number<T: TryFrom<i64>>(value: &Value, shape: Shape) -> Result<T, Wrong> {
+    let Shape::Integer(least, most) = shape else { return Err(Wrong::new("this key takes no number")) };
+    let number = match value {
+        Value::Integer(number) => Some(*number),
+        Value::HugeInteger => None,
+        _ => return Err(Wrong::form("a whole number", value)),
+    };
+    let number = number.filter(|number| (least..=most).contains(number)).and_then(|number| T::try_from(number).ok());
+    number.ok_or_else(|| Wrong::new(format!("must lie between {least} and {most}")))
 }
 
 /// True or false.

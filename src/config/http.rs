@@ -25,25 +25,26 @@ pub struct HttpConfig {
 pub(super) const SCHEMA: SectionSchema = SectionSchema {
     name: "http",
     keys: &[
-        Key::new("listen", Shape::Text, "\"127.0.0.1:8080\""),
+        Key::new("listen", Shape::Text, "\"127.0.0.1:8080\"").default(),
         Key::new("token", Shape::Secret, "{ env = \"STATUS_TOKEN\" }"),
     ],
 };
 
-pub(super) fn read(section: &mut Section<'_>) -> HttpConfig {
-    let listen = section.or("listen", SocketAddr::from(([127, 0, 0, 1], 8080)), socket_address);
+pub(super) fn read(section: &mut Section<'_>) -> Option<HttpConfig> {
+    let listen = section.or_default("listen", socket_address);
     let token = section.secret("token");
-    if !listen.ip().is_loopback() && !section.has("token") {
+    let is_open = listen.is_some_and(|listen| !listen.ip().is_loopback());
+    if is_open && !section.has("token") {
         section.wrong("token", Wrong::new("missing: it is required where listen is not a loopback address"));
     }
     if let Some(Ok(token)) = token.as_ref().map(Secret::read)
-        && !listen.ip().is_loopback()
+        && is_open
         && token.expose_secret().chars().count() < MIN_TOKEN
     {
         let what = format!("too short: at least {MIN_TOKEN} characters where listen is not a loopback address");
         section.wrong("token", Wrong::with(what, "put a random one there, such as of `openssl rand -hex 32`"));
     }
-    HttpConfig { listen, token }
+    Some(HttpConfig { listen: listen?, token })
 }
 
 fn socket_address(value: &Value) -> Result<SocketAddr, Wrong> {

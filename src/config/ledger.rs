@@ -39,17 +39,16 @@ const POSTGRES_EXAMPLE: &str =
 pub(super) const SCHEMA: SectionSchema = SectionSchema {
     name: "ledger",
     keys: &[
-        Key::new("url", Shape::Text, "\"sqlite:///var/lib/whatsapp-archiver/ledger.db\""),
+        Key::new("url", Shape::Text, "\"sqlite:///var/lib/whatsapp-archiver/ledger.db\"").default(),
         Key::new("password", Shape::Secret, "{ env = \"LEDGER_PASSWORD\" }"),
-        Key::new("lease", Shape::Duration, "\"60s\""),
+        Key::new("lease", Shape::Duration, "\"60s\"").default(),
     ],
 };
 
 pub(super) fn read(section: &mut Section<'_>) -> Option<LedgerConfig> {
     let directory = section.directory;
-    let default = LedgerUrl::Sqlite(PathBuf::from("/var/lib/whatsapp-archiver/ledger.db"));
-    let url = if section.has("url") { section.optional("url", |it| url(it, directory)) } else { Some(default) };
-    let lease = section.or("lease", Duration::from_mins(1), form::duration_from(Duration::from_secs(10), "10s"));
+    let url = section.or_default("url", |it| url(it, directory));
+    let lease = section.or_default("lease", form::duration_from(Duration::from_secs(10), "10s"));
     let secret = section.secret("password");
     let url = match url {
         Some(LedgerUrl::Postgres { url, .. }) => Some(LedgerUrl::Postgres { url, password: secret }),
@@ -60,7 +59,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<LedgerConfig> {
         }
         other => other,
     };
-    Some(LedgerConfig { url: url?, lease })
+    Some(LedgerConfig { url: url?, lease: lease? })
 }
 
 fn url(value: &Value, directory: &Path) -> Result<LedgerUrl, Wrong> {

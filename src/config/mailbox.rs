@@ -135,7 +135,9 @@ impl Choice for Auth {
     const NAMES: &'static [(&'static str, Self)] = &[("xoauth2", Self::XOAuth2), ("password", Self::Password)];
 }
 
-const MESSAGE_CLASS: &str = "IPM.ExternalData.WhatsAppArchiver";
+/// `settle` where kind = "imap": a server that lost the connection may still be storing the message, and this is far more
+/// than that takes.
+const IMAP_SETTLE: Duration = Duration::from_secs(30);
 
 const GRAPH: &[Condition] = &[Condition::new("kind", "graph")];
 const IMAP: &[Condition] = &[Condition::new("kind", "imap")];
@@ -144,25 +146,25 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
     name: "mailbox",
     keys: &[
         Key::new("kind", Shape::Choice(names::<Kind>), "\"graph\""),
-        Key::new("folder", Shape::Text, "\"WhatsApp Archiver\""),
-        Key::new("max_item_size", Shape::Size, "\"10 MiB\""),
-        Key::new("placeholder_address_domain", Shape::Text, "\"whatsapp.invalid\""),
+        Key::new("folder", Shape::Text, "\"WhatsApp Archiver\"").default(),
+        Key::new("max_item_size", Shape::Size, "\"10 MiB\"").default(),
+        Key::new("placeholder_address_domain", Shape::Text, "\"whatsapp.invalid\"").default(),
         Key::new("method", Shape::Choice(names::<GraphMethod>), "\"create-message\"").only(GRAPH),
-        Key::new("message_class", Shape::Text, "\"IPM.ExternalData.WhatsAppArchiver\"").only(GRAPH),
-        Key::new("per_mailbox", Shape::Integer, "4").only(GRAPH),
-        Key::new("concurrency", Shape::Integer, "64").only(GRAPH),
+        Key::new("message_class", Shape::Text, "\"IPM.ExternalData.WhatsAppArchiver\"").default().only(GRAPH),
+        Key::new("per_mailbox", Shape::Integer(1, 64), "4").default().only(GRAPH),
+        Key::new("concurrency", Shape::Integer(1, 1024), "64").default().only(GRAPH),
         // Of two kinds, which no condition can say: [`read`] refuses it for the third.
-        Key::new("settle", Shape::Duration, "\"2m\""),
-        Key::new("requests_per_10m", Shape::Integer, "10000").only(GRAPH),
-        Key::new("upload_per_5m", Shape::Size, "\"150 MB\"").only(GRAPH),
+        Key::new("settle", Shape::Duration, "\"2m\"").default(),
+        Key::new("requests_per_10m", Shape::Integer(1, 1_000_000_000), "10000").default().only(GRAPH),
+        Key::new("upload_per_5m", Shape::Size, "\"150 MB\"").default().only(GRAPH),
         Key::new("host", Shape::Text, "\"outlook.office365.com\"").only(IMAP),
-        Key::new("port", Shape::Integer, "993").only(IMAP),
+        Key::new("port", Shape::Integer(1, 65_535), "993").only(IMAP),
         Key::new("tls", Shape::Choice(names::<ImapTls>), "\"implicit\"").only(IMAP),
         Key::new("auth", Shape::Choice(names::<Auth>), "\"xoauth2\"").only(IMAP),
-        Key::new("login", Shape::Text, "\"{mailbox}\"").only(IMAP),
+        Key::new("login", Shape::Text, "\"{mailbox}\"").default().only(IMAP),
         Key::new("password", Shape::Secret, "{ env = \"IMAP_PASSWORD\" }")
             .only(&[Condition::new("kind", "imap"), Condition::new("auth", "password")]),
-        Key::new("connections", Shape::Integer, "8").only(IMAP),
+        Key::new("connections", Shape::Integer(1, 256), "8").default().only(IMAP),
         Key::new("path", Shape::Text, "\"mailboxes/\"").only(&[Condition::new("kind", "maildir")]),
     ],
 };
@@ -178,31 +180,36 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<MailboxConfig> {
         let what = "this key is for kind = \"graph\" and kind = \"imap\": a Maildir is never in doubt";
         section.wrong("settle", Wrong::with(what, "nothing"));
     }
-    let folder = section.or("folder", "WhatsApp Archiver".to_owned(), folder);
-    if matches!(kind, Some(MailboxKind::Maildir { .. })) && folder.contains('.') {
+    let folder = section.or_default("folder", folder);
+    if matches!(kind, Some(MailboxKind::Maildir { .. })) && folder.as_ref().is_some_and(|folder| folder.contains('.')) {
         section.wrong("folder", Wrong::new("must not hold a dot: Maildir separates folders by it"));
     }
-    let max_item_size = section.or("max_item_size", 10 << 20, max_item_size);
-    let domain = section.or("placeholder_address_domain", "whatsapp.invalid".to_owned(), address::mail_domain);
-    Some(MailboxConfig { kind: kind?, folder, max_item_size, placeholder_address_domain: domain })
+    let max_item_size = section.or_default("max_item_size", max_item_size);
+    let domain = section.or_default("placeholder_address_domain", address::mail_domain);
+    Some(MailboxConfig {
+        kind: kind?,
+        folder: folder?,
+        max_item_size: max_item_size?,
+        placeholder_address_domain: domain?,
+    })
 }
 
 fn read_graph(section: &mut Section<'_>) -> Option<GraphConfig> {
     let method = section.choice("method");
-    let message_class = section.or("message_class", Some(MESSAGE_CLASS.to_owned()), message_class);
-    let per_mailbox = section.or("per_mailbox", 4, form::number(1..=64));
-    let concurrency = section.or("concurrency", 64, form::number(1..=1024));
-    let settle = section.or("settle", Duration::from_mins(2), form::duration);
-    let requests_per_10m = section.or("requests_per_10m", 10_000, form::number(1..=1_000_000_000));
-    let upload_per_5m = section.or("upload_per_5m", 150_000_000, form::size);
+    let message_class = section.or_default("message_class", message_class);
+    let per_mailbox = section.number("per_mailbox");
+    let concurrency = section.number("concurrency");
+    let settle = section.duration("settle");
+    let requests_per_10m = section.number("requests_per_10m");
+    let upload_per_5m = section.or_default("upload_per_5m", form::size);
     Some(GraphConfig {
         method: method?,
-        message_class,
-        per_mailbox,
-        concurrency,
-        settle,
-        requests_per_10m,
-        upload_per_5m,
+        message_class: message_class?,
+        per_mailbox: per_mailbox?,
+        concurrency: concurrency?,
+        settle: settle?,
+        requests_per_10m: requests_per_10m?,
+        upload_per_5m: upload_per_5m?,
     })
 }
 
@@ -210,22 +217,29 @@ fn read_imap(section: &mut Section<'_>) -> Option<ImapConfig> {
     let host = section.required("host", address::host);
     let tls = section.choice("tls");
     let usual_port = if matches!(tls, Some(ImapTls::Implicit)) { 993 } else { 143 };
-    let port = section.or("port", usual_port, form::number(1..=u16::MAX));
+    let port = section.optional_number("port").unwrap_or(usual_port);
     let auth = match section.choice("auth") {
         Some(Auth::XOAuth2) => Some(ImapAuth::XOAuth2),
         Some(Auth::Password) => section.required_secret("password").map(ImapAuth::Password),
         None => None,
     };
-    let login = section.or("login", LoginTemplate(LoginTemplate::PLACE.to_owned()), login);
-    let connections = section.or("connections", 8, form::number(1..=256));
-    // A server that lost the connection may still be storing the message; half a minute is far more than that takes.
-    let settle = section.or("settle", Duration::from_secs(30), form::duration);
+    let login = section.or_default("login", login);
+    let connections = section.number("connections");
+    let settle = if section.has("settle") { section.duration("settle") } else { Some(IMAP_SETTLE) };
     let is_remote = host.as_deref().is_some_and(|host| !crate::http::is_loopback(host));
     if matches!(tls, Some(ImapTls::None)) && is_remote {
         section
             .wrong("tls", Wrong::new("\"none\" is for loopback addresses only: what is sent could be read on its way"));
     }
-    Some(ImapConfig { host: host?, port, tls: tls?, auth: auth?, login, connections, settle })
+    Some(ImapConfig {
+        host: host?,
+        port,
+        tls: tls?,
+        auth: auth?,
+        login: login?,
+        connections: connections?,
+        settle: settle?,
+    })
 }
 
 /// A name that is one folder in all doors, and leaves the mailbox in none.

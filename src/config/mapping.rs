@@ -17,15 +17,18 @@ pub struct MappingConfig {
 
 pub(super) const SCHEMA: SectionSchema = SectionSchema {
     name: "mapping",
-    keys: &[Key::new("automatic", Shape::Boolean, "true"), Key::new("custom", Shape::Text, "\"mapping.csv\"")],
+    keys: &[
+        Key::new("automatic", Shape::Boolean, "true").default(),
+        Key::new("custom", Shape::Text, "\"mapping.csv\""),
+    ],
 };
 
-pub(super) fn read(section: &mut Section<'_>) -> MappingConfig {
-    let automatic = section.or("automatic", true, form::boolean);
+pub(super) fn read(section: &mut Section<'_>) -> Option<MappingConfig> {
+    let automatic = section.or_default("automatic", form::boolean);
     let custom = section.path("custom");
-    if !automatic && !section.has("custom") {
+    if automatic == Some(false) && !section.has("custom") {
         let what = "without a custom mapping nobody is found, and nothing is imported";
         section.wrong("automatic", Wrong::with(what, "automatic = true, or custom = \"mapping.csv\""));
     }
-    MappingConfig { automatic, custom }
+    Some(MappingConfig { automatic: automatic?, custom })
 }

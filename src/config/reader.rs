@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::document::{self, Document, Entry, Found, Value, Written, any_of, shown};
 use super::excerpt::Excerpt;
@@ -96,9 +97,29 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The value of a key, or what counts without it.
-    pub(super) fn or<T>(&mut self, key: &'static str, default: T, form: impl FnOnce(&Value) -> Result<T, Wrong>) -> T {
-        self.optional(key, form).unwrap_or(default)
+    /// The value of a key, or its default, also where the value is wrong, which is reported. `None` only for a key
+    /// without a default.
+    pub(super) fn or_default<T>(&mut self, key: &'static str, form: impl Fn(&Value) -> Result<T, Wrong>) -> Option<T> {
+        let default = self.schema.key(key)?.default;
+        debug_assert!(default.is_some(), "{key} has no default");
+        self.optional(key, &form).or_else(|| form(&document::stated(default?)?).ok())
+    }
+
+    /// A whole number within the bounds that the key states, where it is there and right.
+    pub(super) fn optional_number<T: TryFrom<i64>>(&mut self, key: &'static str) -> Option<T> {
+        let shape = self.schema.key(key)?.shape;
+        self.optional(key, |value| form::number(value, shape))
+    }
+
+    /// A whole number within the bounds that the key states, or its default.
+    pub(super) fn number<T: TryFrom<i64>>(&mut self, key: &'static str) -> Option<T> {
+        let shape = self.schema.key(key)?.shape;
+        self.or_default(key, |value| form::number(value, shape))
+    }
+
+    /// A duration, or the key's default.
+    pub(super) fn duration(&mut self, key: &'static str) -> Option<Duration> {
+        self.or_default(key, form::duration)
     }
 
     /// The value of a key that must be there.
@@ -194,7 +215,7 @@ impl<'a> Section<'a> {
     /// A key with a value as it would be written at `place`.
     fn worked(&self, key: &Key, value: &str, place: &Place) -> String {
         match (place, key.shape) {
-            (Place::Variable(name), Shape::Secret | Shape::List) => format!("{name}='{value}'"),
+            (Place::Variable(name), Shape::Secret | Shape::List(_)) => format!("{name}='{value}'"),
             (Place::Variable(name), _) => format!("{name}='{}'", value.trim_matches('"')),
             (Place::File, _) => format!("in [{}]: {} = {value}", self.schema.name, key.name),
             (Place::Line { .. }, Shape::Secret) => {

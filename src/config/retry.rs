@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::form::{self, Wrong};
+use super::form::Wrong;
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
 
@@ -22,21 +22,20 @@ pub struct RetryConfig {
 pub(super) const SCHEMA: SectionSchema = SectionSchema {
     name: "retry",
     keys: &[
-        Key::new("attempts", Shape::Integer, "6"),
-        Key::new("initial", Shape::Duration, "\"500ms\""),
-        Key::new("max", Shape::Duration, "\"30s\""),
-        Key::new("give_up", Shape::Duration, "\"7d\""),
+        Key::new("attempts", Shape::Integer(1, 100), "6").default(),
+        Key::new("initial", Shape::Duration, "\"500ms\"").default(),
+        Key::new("max", Shape::Duration, "\"30s\"").default(),
+        Key::new("give_up", Shape::Duration, "\"7d\"").default(),
     ],
 };
 
-pub(super) fn read(section: &mut Section<'_>) -> RetryConfig {
-    let attempts = section.or("attempts", 6, form::number(1..=100));
-    let initial = section.or("initial", Duration::from_millis(500), form::duration);
-    let max = section.or("max", Duration::from_secs(30), form::duration);
-    let give_up = section.or("give_up", Duration::from_hours(7 * 24), form::duration);
-    if max < initial {
+pub(super) fn read(section: &mut Section<'_>) -> Option<RetryConfig> {
+    let attempts = section.number("attempts");
+    let (initial, max) = (section.duration("initial"), section.duration("max"));
+    let give_up = section.duration("give_up");
+    if max.zip(initial).is_some_and(|(max, initial)| max < initial) {
         let key = if section.has("max") { "max" } else { "initial" };
         section.wrong(key, Wrong::new("the longest pause (retry.max) is shorter than the first one (retry.initial)"));
     }
-    RetryConfig { attempts, initial, max, give_up }
+    Some(RetryConfig { attempts: attempts?, initial: initial?, max: max?, give_up: give_up? })
 }

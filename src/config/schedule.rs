@@ -37,32 +37,35 @@ pub enum FirstWindow {
 pub(super) const SCHEMA: SectionSchema = SectionSchema {
     name: "schedule",
     keys: &[
-        Key::new("every", Shape::Duration, "\"24h\""),
+        Key::new("every", Shape::Duration, "\"24h\"").default(),
         Key::new("at", Shape::TimeOfDay, "\"02:00\""),
-        Key::new("overlap", Shape::Duration, "\"24h\""),
-        Key::new("settle", Shape::Duration, "\"5m\""),
-        Key::new("first_lookback", Shape::Duration, "\"24h\""),
+        Key::new("overlap", Shape::Duration, "\"24h\"").default(),
+        Key::new("settle", Shape::Duration, "\"5m\"").default(),
+        Key::new("first_lookback", Shape::Duration, "\"24h\"").default(),
         Key::new("start_from", Shape::Instant, "2026-11-01T00:00:00Z"),
     ],
 };
 
-pub(super) fn read(section: &mut Section<'_>) -> ScheduleConfig {
-    let every = section.or("every", DAY, form::duration_from(Duration::from_secs(1), "1s"));
+pub(super) fn read(section: &mut Section<'_>) -> Option<ScheduleConfig> {
+    let every = section.or_default("every", form::duration_from(Duration::from_secs(1), "1s"));
     let at = section.optional("at", form::time_of_day);
-    let overlap = section.or("overlap", DAY, form::duration);
-    let settle = section.or("settle", Duration::from_mins(5), form::duration);
-    let lookback = section.or("first_lookback", DAY, form::duration);
+    let overlap = section.duration("overlap");
+    let settle = section.duration("settle");
+    let lookback = section.duration("first_lookback");
     let start_from = section.optional("start_from", form::instant);
-    check_keeps_to_time_of_day(section, every, at);
+    if let Some(every) = every {
+        check_keeps_to_time_of_day(section, every, at);
+    }
+    let holds_no_time = settle.zip(lookback).is_some_and(|(settle, lookback)| settle >= lookback);
     if section.has("start_from") && section.has("first_lookback") {
         let what = "contradicts first_lookback: both say where the first window begins";
         section.wrong("start_from", Wrong::with(what, "either first_lookback or start_from"));
-    } else if start_from.is_none() && settle >= lookback {
+    } else if start_from.is_none() && holds_no_time {
         let key = if section.has("first_lookback") { "first_lookback" } else { "settle" };
         section.wrong(key, Wrong::new("settle must be shorter than first_lookback, or the first window holds no time"));
     }
-    let first = start_from.map_or(FirstWindow::Lookback(lookback), FirstWindow::From);
-    ScheduleConfig { every, at, overlap, settle, first }
+    let first = start_from.map(FirstWindow::From).or(lookback.map(FirstWindow::Lookback));
+    Some(ScheduleConfig { every: every?, at, overlap: overlap?, settle: settle?, first: first? })
 }
 
 fn check_keeps_to_time_of_day(section: &mut Section<'_>, every: Duration, at: Option<NaiveTime>) {

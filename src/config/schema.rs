@@ -15,6 +15,8 @@ pub(super) struct Key {
     pub(super) shape: Shape,
     /// A worked value, in TOML.
     pub(super) example: &'static str,
+    /// What counts without the key, in TOML. That of a choice is its first name.
+    pub(super) default: Option<&'static str>,
     /// What must hold for the key to have a meaning: all of these.
     pub(super) only: &'static [Condition],
     /// Whether the worked value is only a placeholder, which is never right.
@@ -32,13 +34,19 @@ pub(super) struct Condition {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Shape {
     Text,
-    Integer,
+    /// A whole number from the first to the second.
+    Integer(i64, i64),
     Boolean,
     Duration,
+    /// A duration, or `forever`.
+    DurationOrForever,
     Size,
+    /// A whole number of percent, up to 100.
+    Percent,
     TimeOfDay,
     Instant,
-    List,
+    /// A list of these names.
+    List(fn() -> Vec<&'static str>),
     Secret,
     /// One of these names; the first is what counts without the key.
     Choice(fn() -> Vec<&'static str>),
@@ -46,7 +54,7 @@ pub(super) enum Shape {
 
 impl Key {
     pub(super) const fn new(name: &'static str, shape: Shape, example: &'static str) -> Self {
-        Self { name, shape, example, only: &[], is_placeholder: false }
+        Self { name, shape, example, default: None, only: &[], is_placeholder: false }
     }
 
     /// Whether its value is no secret.
@@ -56,6 +64,16 @@ impl Key {
 
     pub(super) const fn only(self, only: &'static [Condition]) -> Self {
         Self { only, ..self }
+    }
+
+    /// The worked value counts without the key.
+    pub(super) const fn default(self) -> Self {
+        Self { default: Some(self.example), ..self }
+    }
+
+    /// Another value counts without the key.
+    pub(super) const fn default_to(self, value: &'static str) -> Self {
+        Self { default: Some(value), ..self }
     }
 
     pub(super) const fn placeholder(self) -> Self {

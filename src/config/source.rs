@@ -9,7 +9,6 @@ use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 use super::{Secret, Url, address};
 use crate::item::Product;
-use crate::source::telemessage::{ATTACHMENT_PATH, MESSAGES_PATH};
 
 /// Where items come from, and how they are asked for.
 #[derive(Debug, Clone)]
@@ -91,17 +90,21 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
     name: "source",
     keys: &[
         Key::new("kind", Shape::Choice(names::<Kind>), "\"telemessage\""),
-        Key::new("base_url", Shape::Text, "\"https://archive.telemessage.com\"").only(TELEMESSAGE),
-        Key::new("messages_path", Shape::Text, "\"/basicsecured/api/rest/archive/getmessages\"").only(TELEMESSAGE),
-        Key::new("attachment_path", Shape::Text, "\"/basicsecured/api/rest/archive/attachment\"").only(TELEMESSAGE),
+        Key::new("base_url", Shape::Text, "\"https://archive.telemessage.com\"").default().only(TELEMESSAGE),
+        Key::new("messages_path", Shape::Text, "\"/basicsecured/api/rest/archive/getmessages\"")
+            .default()
+            .only(TELEMESSAGE),
+        Key::new("attachment_path", Shape::Text, "\"/basicsecured/api/rest/archive/attachment\"")
+            .default()
+            .only(TELEMESSAGE),
         Key::new("username", Shape::Text, "\"archive-admin@contoso.example\"").only(TELEMESSAGE),
         Key::new("password", Shape::Secret, "{ env = \"TELEMESSAGE_PASSWORD\" }").only(TELEMESSAGE),
         Key::new("path", Shape::Text, "\"export/\"").only(&[Condition::new("kind", "directory")]),
-        Key::new("products", Shape::List, "[\"phone-archiver\", \"cloud-archiver\"]"),
-        Key::new("page_size", Shape::Integer, "500"),
-        Key::new("downloads", Shape::Integer, "4"),
-        Key::new("max_attachment_size", Shape::Size, "\"2 GiB\""),
-        Key::new("attachment_wait", Shape::Duration, "\"24h\""),
+        Key::new("products", Shape::List(names::<Captured>), "[\"phone-archiver\", \"cloud-archiver\"]").default(),
+        Key::new("page_size", Shape::Integer(1, 10_000), "500").default(),
+        Key::new("downloads", Shape::Integer(1, 256), "4").default(),
+        Key::new("max_attachment_size", Shape::Size, "\"2 GiB\"").default(),
+        Key::new("attachment_wait", Shape::Duration, "\"24h\"").default(),
     ],
 };
 
@@ -111,30 +114,31 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<SourceConfig> {
         Some(Kind::Directory) => section.required_path("path").map(|path| SourceKind::Directory { path }),
         None => None,
     };
-    let products = section.or("products", vec![Captured::Phone, Captured::Cloud], form::choices);
-    let page_size = section.or("page_size", 500, form::number(1..=10_000));
-    let downloads = section.or("downloads", 4, form::number(1..=256));
-    let max_attachment_size = section.or("max_attachment_size", 2 << 30, form::size);
-    let attachment_wait = section.or("attachment_wait", Duration::from_hours(24), form::duration);
-    let products = products.into_iter().map(Product::from).collect();
-    Some(SourceConfig { kind: kind?, products, page_size, downloads, max_attachment_size, attachment_wait })
+    let products = section.or_default("products", form::choices);
+    let page_size = section.number("page_size");
+    let downloads = section.number("downloads");
+    let max_attachment_size = section.or_default("max_attachment_size", form::size);
+    let attachment_wait = section.duration("attachment_wait");
+    Some(SourceConfig {
+        kind: kind?,
+        products: products?.into_iter().map(|captured: Captured| Product::from(captured)).collect(),
+        page_size: page_size?,
+        downloads: downloads?,
+        max_attachment_size: max_attachment_size?,
+        attachment_wait: attachment_wait?,
+    })
 }
 
 fn read_telemessage(section: &mut Section<'_>) -> Option<TeleMessageConfig> {
-    const BASE: &str = "https://archive.telemessage.com";
-    let base_url = if section.has("base_url") {
-        section.optional("base_url", address::service)
-    } else {
-        address::protected(BASE).ok()
-    };
-    let messages_path = section.or("messages_path", MESSAGES_PATH.to_owned(), path_of_url);
-    let attachment_path = section.or("attachment_path", ATTACHMENT_PATH.to_owned(), path_of_url);
+    let base_url = section.or_default("base_url", address::service);
+    let messages_path = section.or_default("messages_path", path_of_url);
+    let attachment_path = section.or_default("attachment_path", path_of_url);
     let username = section.required("username", username);
     let password = section.required_secret("password");
     Some(TeleMessageConfig {
         base_url: base_url?,
-        messages_path,
-        attachment_path,
+        messages_path: messages_path?,
+        attachment_path: attachment_path?,
         username: username?,
         password: password?,
     })

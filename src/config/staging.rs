@@ -88,14 +88,14 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
     keys: &[
         Key::new("kind", Shape::Choice(names::<Kind>), "\"azure\""),
         Key::new("endpoint", Shape::Text, "\"https://contoso.blob.core.windows.net\"").only(AZURE),
-        Key::new("container", Shape::Text, "\"whatsapp-archiver\"").only(AZURE),
+        Key::new("container", Shape::Text, "\"whatsapp-archiver\"").default().only(AZURE),
         Key::new("auth", Shape::Choice(names::<Auth>), "\"entra\"").only(AZURE),
         Key::new("sas", Shape::Secret, "{ env = \"STAGING_SAS\" }")
             .only(&[Condition::new("kind", "azure"), Condition::new("auth", "sas")]),
         Key::new("path", Shape::Text, "\"/var/lib/whatsapp-archiver/staging\"")
             .only(&[Condition::new("kind", "local")]),
-        Key::new("prefix", Shape::Text, "\"archive/\""),
-        Key::new("retain", Shape::Duration, "\"30d\""),
+        Key::new("prefix", Shape::Text, "\"archive/\"").default_to("\"\""),
+        Key::new("retain", Shape::DurationOrForever, "\"30d\"").default(),
     ],
 };
 
@@ -105,14 +105,14 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<StagingConfig> {
         Some(Kind::Local) => section.required_path("path").map(|path| StagingKind::Local { path }),
         None => None,
     };
-    let prefix = section.or("prefix", String::new(), prefix);
-    let retain = section.or("retain", Retention::For(Duration::from_hours(30 * 24)), retention);
-    Some(StagingConfig { kind: kind?, prefix, retain })
+    let prefix = section.or_default("prefix", prefix);
+    let retain = section.or_default("retain", retention);
+    Some(StagingConfig { kind: kind?, prefix: prefix?, retain: retain? })
 }
 
 fn read_azure(section: &mut Section<'_>) -> Option<AzureConfig> {
     let endpoint = section.required("endpoint", address::service);
-    let container = section.or("container", "whatsapp-archiver".to_owned(), container);
+    let container = section.or_default("container", container);
     let auth = match section.choice("auth") {
         Some(Auth::Entra) => Some(AzureAuth::Entra),
         Some(Auth::Sas) => section.required_secret("sas").map(AzureAuth::Sas),
@@ -121,7 +121,7 @@ fn read_azure(section: &mut Section<'_>) -> Option<AzureConfig> {
     if matches!(auth, Some(AzureAuth::Entra)) && endpoint.as_ref().is_some_and(|url| url.scheme() != "https") {
         section.wrong("endpoint", Wrong::with("auth = \"entra\" needs https", "an https endpoint, or auth = \"sas\""));
     }
-    Some(AzureConfig { endpoint: endpoint?, container, auth: auth? })
+    Some(AzureConfig { endpoint: endpoint?, container: container?, auth: auth? })
 }
 
 /// Azure's rule: 3 to 63 lower-case letters, digits and single hyphens between them.

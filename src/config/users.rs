@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::form;
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 
@@ -45,8 +44,8 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
     keys: &[
         Key::new("kind", Shape::Choice(names::<Kind>), "\"graph\""),
         Key::new("path", Shape::Text, "\"users.csv\"").only(&[Condition::new("kind", "list")]),
-        Key::new("cache", Shape::Duration, "\"12h\""),
-        Key::new("negative_cache", Shape::Duration, "\"15m\""),
+        Key::new("cache", Shape::Duration, "\"12h\"").default(),
+        Key::new("negative_cache", Shape::Duration, "\"15m\"").default(),
     ],
 };
 
@@ -56,7 +55,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<UsersConfig> {
         Some(Kind::List) => section.required_path("path").map(|path| UsersKind::List { path }),
         None => None,
     };
-    let cache = section.or("cache", Duration::from_hours(12), form::duration);
-    let negative_cache = section.or("negative_cache", Duration::from_mins(15), form::duration);
-    Some(UsersConfig { kind: kind?, cache, negative_cache })
+    let cache = section.duration("cache");
+    let negative_cache = section.duration("negative_cache");
+    Some(UsersConfig { kind: kind?, cache: cache?, negative_cache: negative_cache? })
 }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::{Call, CallError, Graph, Refusal, Version};
 use crate::http::Remote;
+use crate::scrub::Scrubber;
 
 /// The most requests in one batch.
 pub const LARGEST_BATCH: usize = 20;
@@ -61,7 +62,7 @@ impl Graph {
     }
 
     async fn get_batch(&self, remote: Remote, urls: &[Url]) -> Vec<Answer> {
-        let replies = match self.send_batch(remote, urls).await {
+        let (replies, sent) = match self.send_batch(remote, urls).await {
             Ok(replies) => replies,
             Err(error) => return urls.iter().map(|_| Err(error.clone())).collect(),
         };
@@ -73,10 +74,12 @@ impl Graph {
             return urls.iter().map(|_| Err(twice.clone())).collect();
         }
         let missing = || CallError::Unreadable("a batch without an answer for one of its requests".to_owned());
-        (0..urls.len()).map(|index| self.answer(replies.remove(&index.to_string()).ok_or_else(missing)?)).collect()
+        (0..urls.len())
+            .map(|index| self.answer(replies.remove(&index.to_string()).ok_or_else(missing)?, &sent))
+            .collect()
     }
 
-    async fn send_batch(&self, remote: Remote, urls: &[Url]) -> Result<Responses, CallError> {
+    async fn send_batch(&self, remote: Remote, urls: &[Url]) -> Result<(Responses, Scrubber), CallError> {
         let version = format!("/{}", Version::V1.path());
         let relative = |url: &Url| {
             let path = url.path().strip_prefix(&version).unwrap_or(url.path());
@@ -90,25 +93,28 @@ impl Graph {
         let json = serde_json::to_vec(&Requests { requests })
             .map_err(|error| CallError::Unexpected(format!("a batch that can't be written: {error}")))?;
         let url = self.url(Version::V1, &["$batch"], &[])?;
-        self.json(remote, &Call::post(url, json.into())).await
+        let reply = self.call(remote, &Call::post(url, json.into())).await?;
+        Ok((super::read(&reply)?, reply.sent))
     }
 
-    fn answer(&self, response: Response) -> Answer {
+    fn answer(&self, response: Response, sent: &Scrubber) -> Answer {
         let status = StatusCode::from_u16(response.status)
             .map_err(|_| CallError::Unreadable(format!("a batch with status {}", response.status)))?;
         let body = Bytes::from(response.body.map_or_else(String::new, |body| body.get().to_owned()));
         if status.is_success() {
             return Ok(body);
         }
-        let headers = headers(&response.headers);
+        // The batch itself is no refusal, so nothing was taken out of it yet.
+        let body = sent.scrub_bytes(&body).map_or(body, Bytes::from);
+        let headers = headers(&response.headers, sent);
         Err(CallError::Refused(Refusal::of(status, &headers, &body, self.clock().now())))
     }
 }
 
-fn headers(fields: &HashMap<String, serde_json::Value>) -> HeaderMap {
+fn headers(fields: &HashMap<String, serde_json::Value>, sent: &Scrubber) -> HeaderMap {
     let field = |(name, value): (&String, &serde_json::Value)| {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(text).ok()?))
+        Some((HeaderName::try_from(name.as_str()).ok()?, HeaderValue::try_from(&*sent.scrub(&text)).ok()?))
     };
     fields.iter().filter_map(field).collect()
 }

@@ -164,6 +164,6 @@ fn event_of(kind: WarningKind) -> Option<Event> {
         | WarningKind::WatermarkStandsStill
         | WarningKind::CapturesMissing => Some(Event::Silence),
         WarningKind::CredentialExpires => Some(Event::CredentialExpires),
-        WarningKind::BooksDoNotBalance => None,
+        WarningKind::BooksDoNotBalance | WarningKind::ManyItemsFailed => None,
     }
 }

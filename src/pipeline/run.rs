@@ -26,7 +26,7 @@ use super::{Order, Pipeline, RunError, pending};
 use crate::capture_loss;
 use crate::failpoint;
 use crate::ledger::{Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
-use crate::report::Report;
+use crate::report::{Report, failed_share};
 
 /// Pages that wait to be prepared.
 const PAGES_AHEAD: usize = 2;
@@ -288,6 +288,10 @@ async fn finish(
         None if report.deliveries.pending > 0 || leaves_copies(ledger, &run, now).await? => RunStatus::Incomplete,
         None => RunStatus::Complete,
     };
+    report.many_failed = failed_share::warning(ledger, &report, settings.max_failed_percent).await?;
+    if let Some(detail) = &report.many_failed {
+        tracing::warn!(event = "many_items_failed", run.id = %id, detail, "many items of the run were not imported; `failures` lists them");
+    }
     let frozen = serde_json::to_string(&report).map_err(|error| LedgerError::Damaged(error.to_string()))?;
     ledger.finish_run(id, report.status, now, report.error.as_deref(), &frozen).await?;
     pending::log_end(ledger, &report).await?;

@@ -46,6 +46,9 @@ pub fn render(report: &Report) -> String {
     if let Some(error) = &report.error {
         out.push_str(&format!("Error    {error}\n"));
     }
+    if let Some(many_failed) = &report.many_failed {
+        out.push_str(&format!("Warning  {many_failed}\n"));
+    }
     if report.had_no_new_items() {
         out.push_str("The source had no new items.\n");
     }

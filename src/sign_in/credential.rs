@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::managed_identity::ManagedIdentity;
 use super::{Scope, SignInError, SignInSettings, certificate};
+use crate::config::file::read_regular;
 use crate::digest::Digest;
 use crate::http::HttpClient;
 
@@ -17,7 +18,7 @@ use crate::http::HttpClient;
 pub type SecretSource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
 
 /// A federated token is at most this large, in bytes.
-const LARGEST_FEDERATED_TOKEN: usize = 64 * 1024;
+const MAX_FEDERATED_TOKEN: u32 = 64 * 1024;
 
 /// What proves that it is the application.
 #[derive(Clone)]
@@ -133,10 +134,12 @@ async fn federated_token(file: &std::path::Path) -> Result<String, SignInError> 
     let unusable = |detail: String| {
         SignInError::Unusable(format!("the federated token {} can't be used: {detail}", file.display()))
     };
-    let token = tokio::fs::read_to_string(file).await.map_err(|error| unusable(error.to_string()))?;
-    let token = token.trim();
-    if token.is_empty() || token.len() > LARGEST_FEDERATED_TOKEN {
-        return Err(unusable(format!("it has {} bytes", token.len())));
+    let path = file.to_owned();
+    let bytes = tokio::task::spawn_blocking(move || read_regular(&path, MAX_FEDERATED_TOKEN)).await;
+    let bytes = bytes.map_err(|error| unusable(error.to_string()))?.map_err(|error| unusable(format!("it {error}")))?;
+    let token = String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8 text".to_owned()))?;
+    match token.trim() {
+        "" => Err(unusable("it is empty".to_owned())),
+        token => Ok(token.to_owned()),
     }
-    Ok(token.to_owned())
 }

@@ -150,10 +150,11 @@ mod tests {
     use reqwest::header::HeaderMap;
 
     use super::*;
+    use crate::scrub::Scrubber;
 
     fn reply(status: u16, body: &str) -> Reply {
         let status = StatusCode::from_u16(status).unwrap();
-        Reply { status, headers: HeaderMap::new(), body: body.to_owned().into() }
+        Reply { status, headers: HeaderMap::new(), body: body.to_owned().into(), sent: Scrubber::default() }
     }
 
     fn asked() -> DateTime<Utc> {

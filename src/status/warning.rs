@@ -9,6 +9,7 @@ use crate::capture_loss;
 use crate::digest::Digest;
 use crate::item::Participant;
 use crate::ledger::{Ledger, LedgerError, RunKind, RunStatus};
+use crate::report::Report;
 use crate::schedule::Schedule;
 use crate::silence::Silence;
 
@@ -40,6 +41,8 @@ pub enum WarningKind {
     BooksDoNotBalance,
     /// An owner's phone lacks messages that others in the same groups captured.
     CapturesMissing,
+    /// The last run that read the source failed many of its deliveries by rule.
+    ManyItemsFailed,
 }
 
 impl WarningKind {
@@ -55,6 +58,7 @@ impl WarningKind {
             Self::CredentialExpires => "credential_expires",
             Self::BooksDoNotBalance => "books_do_not_balance",
             Self::CapturesMissing => "captures_missing",
+            Self::ManyItemsFailed => "many_items_failed",
         }
     }
 }
@@ -180,7 +184,18 @@ pub(super) async fn all(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>
     }
     warnings.extend(imbalance(ledger).await?);
     warnings.extend(missing_captures(ledger).await?);
+    warnings.extend(many_failed(ledger).await?);
     Ok(warnings)
+}
+
+/// The share of failed deliveries in the last run that read the source, where it is suspicious.
+async fn many_failed(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
+    use RunStatus::{Complete, Failed, Incomplete};
+    let kinds = [RunKind::Regular, RunKind::Backfill];
+    let Some(run) = ledger.latest_run(&kinds, &[Complete, Incomplete, Failed]).await? else { return Ok(None) };
+    let detail = Report::of(ledger, &run).await?.many_failed;
+    let since = run.finished.unwrap_or(run.started);
+    Ok(detail.map(|detail| Warning::since(WarningKind::ManyItemsFailed, since, detail)))
 }
 
 /// The last run's account, where it doesn't add up.

@@ -9,6 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 mod commands;
+mod damaged_files;
+mod echo;
 mod export;
 mod failing;
 mod privacy;

@@ -14,6 +14,7 @@ use whatsapp_archiver::item::Product;
 
 mod hostile;
 mod refusals;
+mod schema;
 
 const PATH: &str = "/etc/whatsapp-archiver/config.toml";
 

@@ -203,10 +203,16 @@ fn next_start(reply: &Reply, sent: &Range<usize>, total: usize) -> Result<Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scrub::Scrubber;
 
     fn next(status: u16, body: &str, sent: Range<usize>) -> Result<Option<usize>, CallError> {
         let status = StatusCode::from_u16(status).unwrap();
-        let reply = Reply { status, headers: reqwest::header::HeaderMap::new(), body: body.to_owned().into() };
+        let reply = Reply {
+            status,
+            headers: reqwest::header::HeaderMap::new(),
+            body: body.to_owned().into(),
+            sent: Scrubber::default(),
+        };
         next_start(&reply, &sent, 100)
     }
 

@@ -196,7 +196,7 @@ impl Appending<'_> {
         let Some(command) = place.and_then(|place| self.under_way.remove(place)) else {
             return Err(self.lost("the server ended a command that wasn't sent"));
         };
-        let outcome = match Refusal::of(&tagged.body) {
+        let outcome = match Refusal::of(&tagged.body, self.session.connection.sent()) {
             Some(refusal) => {
                 self.session.window.narrow();
                 self.done.doubtful |= refusal.is_bad();

@@ -21,11 +21,13 @@ use imap_codec::imap_types::response::{
     CommandContinuationRequest, Data, Greeting, Response, Status, StatusBody, Tagged,
 };
 use imap_codec::{GreetingCodec, ResponseCodec};
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::refusal::Refusal;
 use super::settings::ImapTimeouts;
+use crate::scrub::Scrubber;
 
 /// The largest response that is read, literals included, in bytes. Messages are fetched in smaller pieces.
 const MAX_RESPONSE: u32 = 4 * 1024 * 1024;
@@ -73,6 +75,8 @@ pub(super) enum Received {
 pub(super) struct Connection {
     stream: Box<dyn Transport>,
     timeouts: ImapTimeouts,
+    /// Takes what was sent to the server out of its words.
+    sent: Scrubber,
     /// When the command under way began, or the last one ended.
     begun: Instant,
     /// How many bytes were read and written since.
@@ -90,11 +94,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// A connection over `stream` whose server may take as long as `timeouts` say while it is waited for.
-    pub(super) fn new(stream: Box<dyn Transport>, timeouts: ImapTimeouts) -> Self {
+    /// A connection over `stream` whose server may take as long as `timeouts` say while it is waited for, and whose words
+    /// `sent` scrubs.
+    pub(super) fn new(stream: Box<dyn Transport>, timeouts: ImapTimeouts, sent: Scrubber) -> Self {
         Self {
             stream,
             timeouts,
+            sent,
             begun: Instant::now(),
             read: 0,
             written: 0,
@@ -108,6 +114,16 @@ impl Connection {
             tag_prefix: tag_prefix(),
             tags: 0,
         }
+    }
+
+    /// What scrubs the server's words.
+    pub(super) fn sent(&self) -> &Scrubber {
+        &self.sent
+    }
+
+    /// Takes a secret that is about to be sent out of whatever the server says from now on.
+    pub(super) fn hide(&mut self, secret: &SecretString) {
+        self.sent.add(secret.expose_secret());
     }
 
     /// The next tag. Nobody who wrote a message can have known it: should a server ever take a message's lines for
@@ -168,7 +184,7 @@ impl Connection {
                     return Ok(Received::Tagged(tagged));
                 }
                 Some(Response::Status(Status::Untagged(body))) => return Ok(Received::Remark(body)),
-                Some(Response::Status(Status::Bye(bye))) => self.farewell = Some(Refusal::farewell(&bye)),
+                Some(Response::Status(Status::Bye(bye))) => self.farewell = Some(Refusal::farewell(&bye, &self.sent)),
                 Some(Response::Data(data)) => return Ok(Received::Data(data)),
                 Some(Response::CommandContinuationRequest(request)) => {
                     return Ok(Received::Continuation(continuation_text(&request)));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use imap_codec::imap_types::response::{Bye, Code, StatusBody, StatusKind};
 
 use crate::mailbox::ImportError;
+use crate::scrub::Scrubber;
 
 /// The longest text of a server that is passed on, in characters.
 const MAX_TEXT: usize = 300;
@@ -42,19 +43,19 @@ pub(super) enum Meaning {
 }
 
 impl Refusal {
-    /// The refusal that a completion is; `None` for an OK.
-    pub(super) fn of(body: &StatusBody<'_>) -> Option<Self> {
+    /// The refusal that a completion is, without what was `sent`; `None` for an OK.
+    pub(super) fn of(body: &StatusBody<'_>, sent: &Scrubber) -> Option<Self> {
         let is_bad = match body.kind {
             StatusKind::Ok => return None,
             StatusKind::No => false,
             StatusKind::Bad => true,
         };
-        Some(Self { is_bad, code: code_name(body.code.as_ref()), text: shortened(body.text.inner()) })
+        Some(Self { is_bad, code: code_name(body.code.as_ref(), sent), text: shortened(body.text.inner(), sent) })
     }
 
-    /// The refusal that a BYE is.
-    pub(super) fn farewell(bye: &Bye<'_>) -> Self {
-        Self { is_bad: false, code: code_name(bye.code.as_ref()), text: shortened(bye.text.inner()) }
+    /// The refusal that a BYE is, without what was `sent`.
+    pub(super) fn farewell(bye: &Bye<'_>, sent: &Scrubber) -> Self {
+        Self { is_bad: false, code: code_name(bye.code.as_ref(), sent), text: shortened(bye.text.inner(), sent) }
     }
 
     /// Whether it is a BAD: the server may have lost its place in what it was sent.
@@ -169,7 +170,7 @@ fn suggested_pause(text: &str) -> Option<Duration> {
     digits.parse().ok().map(Duration::from_millis)
 }
 
-fn code_name(code: Option<&Code<'_>>) -> String {
+fn code_name(code: Option<&Code<'_>>, sent: &Scrubber) -> String {
     let written = match code {
         Some(Code::TryCreate) => return "TRYCREATE".to_owned(),
         Some(Code::OverQuota) => return "OVERQUOTA".to_owned(),
@@ -178,11 +179,11 @@ fn code_name(code: Option<&Code<'_>>) -> String {
         Some(Code::Other(other)) => String::from_utf8_lossy(other.inner()).into_owned(),
         _ => return String::new(),
     };
-    written.split(' ').next().unwrap_or_default().to_ascii_uppercase()
+    sent.scrub(&written).split(' ').next().unwrap_or_default().to_ascii_uppercase()
 }
 
-fn shortened(text: &str) -> String {
-    text.chars().take(MAX_TEXT).collect()
+fn shortened(text: &str, sent: &Scrubber) -> String {
+    sent.scrub(text).chars().take(MAX_TEXT).collect()
 }
 
 #[cfg(test)]
@@ -194,7 +195,7 @@ mod tests {
     fn no(code: &str, text: &str) -> Refusal {
         let code = (!code.is_empty()).then(|| Code::Other(CodeOther::unvalidated(code.as_bytes().to_vec())));
         let body = StatusBody { kind: StatusKind::No, code, text: text.to_owned().try_into().unwrap() };
-        Refusal::of(&body).unwrap()
+        Refusal::of(&body, &Scrubber::default()).unwrap()
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl Session {
                 Received::Continuation(text) => return Ok(text),
                 Received::Tagged(tagged) => {
                     self.check_tag(tag, &tagged.tag)?;
-                    let refusal = Refusal::of(&tagged.body);
+                    let refusal = Refusal::of(&tagged.body, self.connection.sent());
                     return Err(refusal.map_or_else(|| self.strange("an early end"), CommandError::Refused));
                 }
                 Received::Data(_) | Received::Remark(_) | Received::Unreadable => {}
@@ -176,7 +176,7 @@ impl Session {
                 Received::Tagged(tagged) => {
                     self.check_tag(tag, &tagged.tag)?;
                     self.note_code(tagged.body.code.as_ref());
-                    return match Refusal::of(&tagged.body) {
+                    return match Refusal::of(&tagged.body, self.connection.sent()) {
                         Some(refusal) => Err(CommandError::Refused(refusal)),
                         None => Ok((tagged.body, unreadable)),
                     };

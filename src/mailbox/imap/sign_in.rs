@@ -17,6 +17,7 @@ use super::session::{CommandError, Session};
 use super::settings::{AccessTokens, ImapAuth, ImapSettings};
 use super::transport::Endpoint;
 use crate::mailbox::ImportError;
+use crate::scrub::Scrubber;
 
 /// The longest command line that is sent, in bytes (RFC 7162, 4). Longer credentials go in a line of their own.
 const MAX_LINE: usize = 8_000;
@@ -32,7 +33,8 @@ pub(super) async fn open(
         return Err(ImportError::Forbidden(format!("mailbox.login gives {login:?}, which can't sign in")));
     }
     let signing_in = async {
-        let mut session = greeted(endpoint, settings).await?;
+        let sent = secrets_of(settings, attempt.as_ref()).await?;
+        let mut session = greeted(endpoint, settings, sent).await?;
         if endpoint.starts_tls() {
             session = secured(session, endpoint, settings).await?;
         }
@@ -46,10 +48,21 @@ pub(super) async fn open(
     })
 }
 
-async fn greeted(endpoint: &Endpoint, settings: &ImapSettings) -> Result<Session, ImportError> {
+/// What is going to be sent, or was on an earlier connection: a server may repeat it from its first word on.
+async fn secrets_of(settings: &ImapSettings, attempt: Option<&Attempt<'_>>) -> Result<Scrubber, ImportError> {
+    let mut sent = Scrubber::default();
+    match (&settings.auth, attempt) {
+        (ImapAuth::XOAuth2(tokens), _) => sent.add(tokens.token().await?.expose_secret()),
+        (ImapAuth::Password(_), Some(attempt)) => sent.add(attempt.password().expose_secret()),
+        (ImapAuth::Password(_), None) => {}
+    }
+    Ok(sent)
+}
+
+async fn greeted(endpoint: &Endpoint, settings: &ImapSettings, sent: Scrubber) -> Result<Session, ImportError> {
     let connecting = tokio::time::timeout(settings.timeouts.connect, endpoint.connect());
     let stream = connecting.await.map_err(|_| too_slow(endpoint))??;
-    let mut connection = Connection::new(stream, settings.timeouts);
+    let mut connection = Connection::new(stream, settings.timeouts, sent);
     let greeting = connection.greeting().await.map_err(|lost| lost.unsent())?;
     match greeting.kind {
         GreetingKind::Ok => {
@@ -62,7 +75,7 @@ async fn greeted(endpoint: &Endpoint, settings: &ImapSettings) -> Result<Session
             endpoint.name()
         ))),
         GreetingKind::Bye => {
-            let text = greeting.text.inner();
+            let text = connection.sent().scrub(greeting.text.inner());
             Err(ImportError::Unavailable(format!("{} accepts no connection: {text}", endpoint.name())))
         }
     }
@@ -77,10 +90,11 @@ async fn secured(mut session: Session, endpoint: &Endpoint, settings: &ImapSetti
         )));
     }
     session.run(CommandBody::StartTLS).await.map_err(|error| error.because(DOING))?;
+    let sent = session.connection.sent().clone();
     let stream = session.connection.into_stream().map_err(|lost| lost.unsent())?;
     let securing = tokio::time::timeout(settings.timeouts.connect, endpoint.secure(stream));
     let stream = securing.await.map_err(|_| too_slow(endpoint))??;
-    Ok(Session::new(Connection::new(stream, settings.timeouts)))
+    Ok(Session::new(Connection::new(stream, settings.timeouts, sent)))
 }
 
 fn too_slow(endpoint: &Endpoint) -> ImportError {
@@ -137,6 +151,7 @@ async fn with_token(session: &mut Session, login: &str, tokens: &dyn AccessToken
     // The token may have been revoked before it expired; a new one shows that.
     tokens.invalidate(&token);
     let fresh = tokens.token().await?;
+    session.connection.hide(&fresh);
     if fresh.expose_secret() == token.expose_secret() {
         return Err(error);
     }
@@ -164,6 +179,7 @@ async fn sasl(
 ) -> Result<(), CommandError> {
     session.forget_abilities();
     let encoded = SecretString::from(BASE64.encode(secret.expose_secret()));
+    session.connection.hide(&encoded);
     let tag = session.connection.next_tag();
     let mut answer = Some(format!("{}\r\n", encoded.expose_secret()));
     let command = format!("{} AUTHENTICATE {mechanism}", tag.inner());
@@ -182,7 +198,8 @@ async fn sasl(
             }
             Received::Tagged(tagged) if tagged.tag == tag => {
                 session.note_code(tagged.body.code.as_ref());
-                return Refusal::of(&tagged.body).map_or(Ok(()), |refusal| Err(CommandError::Refused(refusal)));
+                return Refusal::of(&tagged.body, session.connection.sent())
+                    .map_or(Ok(()), |refusal| Err(CommandError::Refused(refusal)));
             }
             Received::Tagged(_) => {
                 return Err(CommandError::Lost(session.connection.lost("the server lost its place".to_owned())));

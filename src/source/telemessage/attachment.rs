@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
-use super::verdict::Verdicts;
+use super::verdict::{Verdicts, scrubbed};
 use crate::http::{HttpError, StreamingReply};
 use crate::source::page::split_page;
 use crate::source::{AttachmentStream, SourceError};
@@ -21,11 +21,11 @@ type Body = BoxStream<'static, Result<Bytes, HttpError>>;
 
 /// The attachment in an answer of status 200.
 pub(super) async fn stream_of(reply: StreamingReply, verdicts: &Verdicts<'_>) -> AttachmentStream {
-    let StreamingReply { headers, length, body, .. } = reply;
+    let StreamingReply { headers, length, body, sent, .. } = reply;
     let (suspected_error, body) = if content_type(&headers).is_some_and(is_json) {
         let (head, rest) = peek(body).await;
         let envelope = rest.is_none().then(|| split_page(&head).ok()).flatten();
-        let error = envelope.and_then(|(envelope, _)| verdicts.of_envelope(&envelope, &headers));
+        let error = envelope.and_then(|(envelope, _)| verdicts.of_envelope(&scrubbed(envelope, &sent), &headers));
         (error, stream::iter([Ok(head)]).chain(stream::iter(rest).flatten()).boxed())
     } else {
         (None, body)

@@ -20,6 +20,7 @@ use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 
 use crate::http::{HttpError, Reply, retry_after};
 use crate::item::ItemId;
+use crate::scrub::Scrubber;
 use crate::source::page::{Envelope, split_page};
 use crate::source::{Cursor, SourceError};
 
@@ -92,6 +93,7 @@ impl Verdicts<'_> {
     /// Reads the answer to a list request, whose status is 200: its envelope, and where its items lie.
     pub(super) fn read(&self, reply: &Reply) -> Result<(Envelope, Vec<Range<usize>>), SourceError> {
         let (envelope, items) = split_page(&reply.body).map_err(|error| self.unreadable(error.to_string()))?;
+        let envelope = scrubbed(envelope, &reply.sent);
         match self.of_envelope(&envelope, &reply.headers) {
             Some(error) => Err(error),
             // JSON from something else, such as a gateway, is not an empty page.
@@ -146,6 +148,14 @@ impl Verdicts<'_> {
             Asked::Attachment(item, index) => format!("attachment {} of item {item}", index + 1),
         }
     }
+}
+
+/// The envelope of a reply with status 200, whose words may repeat what was sent.
+pub(super) fn scrubbed(mut envelope: Envelope, sent: &Scrubber) -> Envelope {
+    if let Some(description) = &mut envelope.result_description {
+        *description = sent.scrub(description).into_owned();
+    }
+    envelope
 }
 
 /// Codes that refuse the credential. They win over whatever else an answer says: repetition locks accounts out.

@@ -32,7 +32,7 @@ fn help_names_every_command() {
 }
 
 #[test]
-fn completions_and_manual_pages_need_no_configuration() {
+fn completions_manual_pages_and_the_schema_need_no_configuration() {
     let directory = tempfile::TempDir::new().unwrap();
     let nowhere = directory.path().join("none.toml");
     let run = |arguments: &[&str]| {
@@ -48,6 +48,8 @@ fn completions_and_manual_pages_need_no_configuration() {
         // PowerShell's scripts have no values of options.
         assert!(shell == "powershell" || script.contains("no_valid_user"), "{shell}");
     }
+    let schema: serde_json::Value = serde_json::from_str(&run(&["config-schema"])).unwrap();
+    assert_eq!(schema["properties"]["schedule"]["properties"]["every"]["default"], "24h");
     assert!(run(&["man"]).contains("exactly once"));
     let pages = directory.path().join("pages");
     assert_eq!(run(&["man", "--out", pages.to_str().unwrap()]), "");

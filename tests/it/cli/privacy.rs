@@ -238,3 +238,23 @@ fn check_warns_of_files_that_others_can_read_or_change() {
         assert!(told.contains(part), "{part} in {told}");
     }
 }
+
+#[test]
+fn what_others_could_read_is_closed_when_a_run_begins() {
+    let trial = Trial::imported();
+    let places = [("staging", 0o755, 0o700), ("mailboxes", 0o755, 0o700), ("ledger.db", 0o644, 0o600)];
+    for (place, open, _) in places {
+        let path = trial.path("local-data").join(place);
+        fs::set_permissions(path, fs::Permissions::from_mode(open)).unwrap();
+    }
+    // Looking changes nothing.
+    trial.prints(&["status"]);
+    let Ended { code, log, out } = trial.run(&["run", "--once"]);
+    assert_eq!(code, Some(0), "{out}{log}");
+    assert_eq!(log.matches("permissions_repaired").count(), places.len(), "{log}");
+    for (place, _, closed) in places {
+        let mode = fs::metadata(trial.path("local-data").join(place)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, closed, "{place}");
+    }
+    assert!(!trial.run(&["run", "--once"]).log.contains("permissions_repaired"), "once is enough");
+}

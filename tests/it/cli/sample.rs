@@ -234,3 +234,39 @@ fn files_below(directory: &std::path::Path) -> Vec<Vec<u8>> {
     }
     files
 }
+
+#[test]
+fn a_run_that_fails_much_of_what_came_is_a_warning() {
+    let trial = Trial::new();
+    // A directory that has lost nearly all its users.
+    trial.edit("config/sample/users.csv", |text| text.lines().take(2).map(|line| line.to_owned() + "\n").collect());
+    let run = trial.run(&["run", "--once"]);
+    assert_eq!(run.code, Some(0), "failing by rule is no failure of the run: {}{}", run.out, run.log);
+    assert_eq!(run.log.matches("\"event\":\"many_items_failed\"").count(), 1, "{}", run.log);
+    assert!(run.out.contains("report.max_failed_share allows 20 %"), "{}", run.out);
+    let report = trial.report();
+    let detail = report["many_failed"].as_str().unwrap();
+    assert!(detail.contains("no_valid_user"), "{detail}");
+    let warned = |trial: &Trial| {
+        let status = trial.json(&["status", "--json"]);
+        let warnings = status["warnings"].as_array().unwrap().clone();
+        warnings.into_iter().find(|warning| warning["kind"] == "many_items_failed")
+    };
+    assert_eq!(warned(&trial).unwrap()["detail"], detail);
+    assert!(trial.prints(&["report", "--format", "html"]).contains("report.max_failed_share"));
+
+    // A replay meets the same failures again, which is nothing new; the last run that read the source says it still.
+    let retry = trial.run(&["retry"]);
+    assert!(!retry.log.contains("many_items_failed"), "{}", retry.log);
+    assert!(warned(&trial).is_some());
+}
+
+#[test]
+fn how_much_may_fail_is_configured() {
+    let trial = Trial::new();
+    trial.edit("config/sample/users.csv", |text| text.lines().take(2).map(|line| line.to_owned() + "\n").collect());
+    trial.edit("config/local.toml", |text| text + "\n[report]\nmax_failed_share = \"100%\"\n");
+    let run = trial.run(&["run", "--once"]);
+    assert!(!run.log.contains("many_items_failed") && !run.out.contains("max_failed_share"), "{}", run.log);
+    assert!(trial.report().get("many_failed").is_none());
+}

@@ -307,6 +307,7 @@ fn settings() -> Settings {
         placeholder_address_domain: "whatsapp.invalid".to_owned(),
         retry: RetryPolicy { attempts: 4, initial: Duration::from_millis(500), max: Duration::from_secs(30) },
         give_up: Duration::from_hours(7 * 24),
+        max_failed_percent: 100,
         lease: Duration::from_hours(48),
         schedule: Schedule {
             every: chrono::Duration::hours(24),
