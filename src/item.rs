@@ -20,7 +20,7 @@ mod reading;
 pub mod text;
 mod time;
 
-pub use participant::{Participant, ParticipantKind, Person};
+pub use participant::{Identifier, Participant, ParticipantKind, Person};
 pub use phone_number::PhoneNumber;
 pub use reading::OtherField;
 pub use time::StatedTime;

@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::mapping::Mapping;
+use chrono::{DateTime, Utc};
+
+use super::mapping::{Holder, Mapping, Validity};
 use super::users::{Answer, DirectoryError, UserDirectory};
 use super::{Outcome, Resolution, Resolved, ResolvedBy, address};
 use crate::item::text::single_line;
@@ -71,8 +73,8 @@ impl Resolver {
     /// mapping names them, an address of theirs was no valid user then, or the e-mail property was not in use.
     pub fn may_be_valid_now(&self, resolved: &Resolved) -> bool {
         let Outcome::NoValidUser { detail } = &resolved.outcome else { return false };
-        let is_mapped =
-            self.mapping().is_some_and(|mapping| mapped(&mapping, &resolved.participant).address().is_some());
+        let identifier = resolved.participant.identifier();
+        let is_mapped = self.mapping().zip(identifier).is_some_and(|(mapping, identifier)| mapping.names(&identifier));
         is_mapped || detail.contains(NOT_A_VALID_USER) || (self.automatic && !detail.contains(EMAIL_PROPERTY))
     }
 
@@ -80,7 +82,7 @@ impl Resolver {
         let people = People::of(item);
         let candidate = |participant: &'a Participant| Candidate {
             participant,
-            mapped: mapping.map_or(Claim::Off, |mapping| mapped(mapping, participant)),
+            mapped: mapping.map_or(Claim::Off, |mapping| mapped(mapping, participant, item.time.at)),
             property: if self.automatic { people.property(participant) } else { Claim::Off },
         };
         item.participants().into_iter().map(candidate).collect()
@@ -112,9 +114,14 @@ impl<'a> People<'a> {
     }
 }
 
-fn mapped<'a>(mapping: &'a Mapping, participant: &Participant) -> Claim<'a> {
-    let number = participant.phone_number();
-    number.and_then(|number| mapping.address(&number)).map_or(Claim::Nothing("not in the mapping file"), Claim::Address)
+/// What the mapping says of a participant at the time of the item.
+fn mapped<'a>(mapping: &'a Mapping, participant: &Participant, at: DateTime<Utc>) -> Claim<'a> {
+    let Some(identifier) = participant.identifier() else { return Claim::Nothing("not in the mapping file") };
+    match mapping.holder(&identifier, at) {
+        Some(Holder { address, validity }) => Claim::Mapped(address, validity),
+        None if mapping.names(&identifier) => Claim::Nothing("in the mapping file for other times only"),
+        None => Claim::Nothing("not in the mapping file"),
+    }
 }
 
 /// A participant and the addresses that may be theirs.
@@ -133,12 +140,14 @@ enum Claim<'a> {
     Nothing(&'static str),
     /// An address, which the directory knows or not.
     Address(&'a str),
+    /// The same, with the time for which the mapping file says so.
+    Mapped(&'a str, Validity),
 }
 
 impl<'a> Claim<'a> {
     fn address(self) -> Option<&'a str> {
         match self {
-            Self::Address(address) => Some(address),
+            Self::Address(address) | Self::Mapped(address, _) => Some(address),
             Self::Off | Self::Nothing(_) => None,
         }
     }
@@ -158,7 +167,7 @@ impl Candidate<'_> {
             match claim {
                 Claim::Off => {}
                 Claim::Nothing(why) => tried.push(why.to_owned()),
-                Claim::Address(address) => match answers.of(address) {
+                Claim::Address(address) | Claim::Mapped(address, _) => match answers.of(address) {
                     Ok(Answer::Valid(mailbox)) => return Ok(Outcome::Mailbox { mailbox: mailbox.clone(), by }),
                     Ok(Answer::NotValid { detail }) => {
                         let reason = self.reason(address, detail);
@@ -176,6 +185,16 @@ impl Candidate<'_> {
             tried.push("no user mapping is in use".to_owned());
         }
         Ok(Outcome::NoValidUser { detail: tried.join("; ") })
+    }
+
+    /// The rule that named the mailbox: the identifier, masked, and when the line of the mapping file holds.
+    fn rule(&self, outcome: &Outcome) -> Option<String> {
+        match (outcome, self.mapped) {
+            (Outcome::Mailbox { by: ResolvedBy::Csv, .. }, Claim::Mapped(_, validity)) => {
+                Some(format!("mapping file: {}, valid {validity}", self.participant.identifier()?.masked()))
+            }
+            _ => None,
+        }
     }
 
     /// What the directory said, in brackets; nothing where it may repeat a phone number.
@@ -221,7 +240,8 @@ fn resolution(candidates: Vec<Candidate<'_>>, answers: &Answers) -> (Resolution,
             }
             Outcome::Unanswered { detail: unanswered.detail }
         });
-        Resolved { participant: candidate.participant.clone(), outcome, late: false }
+        let rule = candidate.rule(&outcome);
+        Resolved { participant: candidate.participant.clone(), outcome, rule, late: false }
     });
     let resolution = Resolution(resolved.collect());
     (resolution, error)

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 mod commands;
 mod export;
 mod failing;
+mod mapping;
 mod privacy;
 mod prove;
 mod sample;
