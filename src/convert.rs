@@ -31,6 +31,7 @@ mod headers;
 mod kind;
 mod media_type;
 mod mime;
+mod other;
 mod people;
 mod picture;
 mod remark;

@@ -12,6 +12,7 @@ use crate::digest::Digest;
 
 pub(crate) mod characters;
 mod json;
+mod leaves;
 pub mod participant;
 pub(crate) mod phone_number;
 pub mod raw;
