@@ -191,6 +191,7 @@ fn addressee(item: &Item, people: &People<'_>) -> Option<String> {
     if item.chat != Chat::Direct {
         return Some(match item.recipients.len() {
             0 => particulars::chat(item),
+            1 => format!("{} of 1 recipient", particulars::chat_name(item)),
             count => format!("{} of {count} recipients", particulars::chat_name(item)),
         });
     }
