@@ -10,7 +10,7 @@ use super::mapping::{Holder, Mapping, Validity};
 use super::users::{Answer, DirectoryError, UserDirectory};
 use super::{Outcome, Resolution, Resolved, ResolvedBy, address};
 use crate::item::text::single_line;
-use crate::item::{Item, Participant, Person, PhoneNumber};
+use crate::item::{Identifier, Item, Participant, Person, PhoneNumber};
 
 /// The most characters of what the directory said that a detail repeats.
 const MAX_DETAIL: usize = 300;
@@ -80,10 +80,12 @@ impl Resolver {
 
     fn candidates<'a>(&self, item: &'a Item, mapping: Option<&'a Mapping>) -> Vec<Candidate<'a>> {
         let people = People::of(item);
-        let candidate = |participant: &'a Participant| Candidate {
-            participant,
-            mapped: mapping.map_or(Claim::Off, |mapping| mapped(mapping, participant, item.time.at)),
-            property: if self.automatic { people.property(participant) } else { Claim::Off },
+        let candidate = |participant: &'a Participant| {
+            let identifiers = item.identifiers_of(participant);
+            let found = mapping.map(|mapping| mapped(mapping, &identifiers, item.time.at));
+            let (mapped, identifier) = found.unwrap_or((Claim::Off, None));
+            let property = if self.automatic { people.property(&item.key_of(participant)) } else { Claim::Off };
+            Candidate { participant, mapped, identifier: identifier.cloned(), property }
         };
         item.participants().into_iter().map(candidate).collect()
     }
@@ -96,13 +98,13 @@ impl<'a> People<'a> {
     fn of(item: &'a Item) -> Self {
         let mut people = HashMap::with_capacity(item.people.len());
         for (participant, person) in &item.people {
-            people.entry(participant.key().into_owned()).or_insert(person);
+            people.entry(item.key_of(participant).into_owned()).or_insert(person);
         }
         Self(people)
     }
 
-    fn property(&self, participant: &Participant) -> Claim<'a> {
-        let person = self.0.get(participant.key().as_ref());
+    fn property(&self, key: &str) -> Claim<'a> {
+        let person = self.0.get(key);
         let text = person.and_then(|person| person.email.as_deref()).map(str::trim).unwrap_or_default();
         if text.is_empty() {
             Claim::Nothing("no e-mail property")
@@ -114,13 +116,19 @@ impl<'a> People<'a> {
     }
 }
 
-/// What the mapping says of a participant at the time of the item.
-fn mapped<'a>(mapping: &'a Mapping, participant: &Participant, at: DateTime<Utc>) -> Claim<'a> {
-    let Some(identifier) = participant.identifier() else { return Claim::Nothing("not in the mapping file") };
-    match mapping.holder(&identifier, at) {
-        Some(Holder { address, validity }) => Claim::Mapped(address, validity),
-        None if mapping.names(&identifier) => Claim::Nothing("in the mapping file for other times only"),
-        None => Claim::Nothing("not in the mapping file"),
+/// What the mapping says at the time of an item of somebody with these identifiers, and by which.
+fn mapped<'a, 'b>(
+    mapping: &'a Mapping,
+    identifiers: &'b [Identifier],
+    at: DateTime<Utc>,
+) -> (Claim<'a>, Option<&'b Identifier>) {
+    let held = identifiers.iter().find_map(|identifier| Some((identifier, mapping.holder(identifier, at)?)));
+    match held {
+        Some((identifier, Holder { address, validity })) => (Claim::Mapped(address, validity), Some(identifier)),
+        None if identifiers.iter().any(|identifier| mapping.names(identifier)) => {
+            (Claim::Nothing("in the mapping file for other times only"), None)
+        }
+        None => (Claim::Nothing("not in the mapping file"), None),
     }
 }
 
@@ -128,6 +136,8 @@ fn mapped<'a>(mapping: &'a Mapping, participant: &Participant, at: DateTime<Utc>
 struct Candidate<'a> {
     participant: &'a Participant,
     mapped: Claim<'a>,
+    /// What the mapping found the participant by.
+    identifier: Option<Identifier>,
     property: Claim<'a>,
 }
 
@@ -191,7 +201,7 @@ impl Candidate<'_> {
     fn rule(&self, outcome: &Outcome) -> Option<String> {
         match (outcome, self.mapped) {
             (Outcome::Mailbox { by: ResolvedBy::Csv, .. }, Claim::Mapped(_, validity)) => {
-                Some(format!("mapping file: {}, valid {validity}", self.participant.identifier()?.masked()))
+                Some(format!("mapping file: {}, valid {validity}", self.identifier.as_ref()?.masked()))
             }
             _ => None,
         }

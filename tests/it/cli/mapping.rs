@@ -82,6 +82,24 @@ fn participants_are_found_by_lid_and_user_name_and_a_type_that_nobody_knows_make
 }
 
 #[test]
+fn one_person_known_by_number_and_lid_is_one_person() {
+    let (number, lid) = ("15550190", "98765432101234@lid");
+    let stranger = json!({"value": "4915550199"});
+    let mut both =
+        item(1, "2026-11-15T00:00:00Z", &stranger, &json!({"value": lid, "type": "LID", "phoneNumber": number}));
+    both["body"]["recipients"].as_array_mut().unwrap().push(json!({"value": number, "type": "PHONE"}));
+    let mut said_elsewhere = item(2, "2026-11-15T00:00:00Z", &stranger, &json!({"value": lid, "type": "LID"}));
+    said_elsewhere["body"]["participantEnrichments"] = json!({(lid): {"firstName": "Zoe", "phoneNumber": number}});
+    let trial = trial(&[both, said_elsewhere], &format!("{number},zoe@contoso.example,,\n"));
+    trial.prints(&["run", "--once"]);
+    let copies = crate::oracle::read_maildirs(&trial.path("local-data/mailboxes"));
+    assert_eq!(trial.copies().into_iter().collect::<Vec<_>>(), [("zoe.marchetti@contoso.example".to_owned(), 2)]);
+    assert_eq!(copies.len(), 1);
+    let report = trial.report();
+    assert_eq!(report["unmapped_total"], 1, "the stranger alone: {report}");
+}
+
+#[test]
 fn overlaps_are_errors_with_both_lines() {
     let directory = tempfile::TempDir::new().unwrap();
     let file = directory.path().join("mapping.csv");
