@@ -65,11 +65,10 @@ enum Place {
 
 /// What a message is by the name of its first content that the contract doesn't list: a poll, an order.
 pub(super) fn content(item: &Item) -> Option<&'static str> {
-    let contents = item.other.iter().filter_map(|other| match place(item, other) {
-        Place::Content(name) => Some(name),
+    item.other.iter().find_map(|other| match place(item, other) {
+        Place::Content(name) => Some(name).filter(|name| !matches!(*name, CAPTION | TRANSCRIPT)),
         Place::Part(_) | Place::Rest => None,
-    });
-    contents.filter(|name| !matches!(*name, CAPTION | TRANSCRIPT)).next()
+    })
 }
 
 /// Whether nothing at all is in a message.
@@ -83,7 +82,7 @@ pub(super) fn contents(item: &Item, people: &People<'_>) -> Vec<Section> {
     let mut room = ITEM_BYTES;
     for other in others(item) {
         let Place::Content(name) = place(item, other) else { continue };
-        let section = match sections.iter_mut().position(|section| section.heading == name) {
+        let section = match sections.iter().position(|section| section.heading == name) {
             Some(known) => sections.get_mut(known),
             None => {
                 sections.push(Section::new(name, Vec::new()));

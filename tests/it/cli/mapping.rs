@@ -34,7 +34,7 @@ fn a_number_that_changed_hands_in_mid_month_goes_to_whoever_held_it_when_the_mes
     let items = [
         item(1, "2026-11-14T23:59:59Z", &stranger, &number),
         item(2, "2026-11-15T00:00:00Z", &number, &stranger),
-        item(3, "2026-10-31T23:59:59Z", &stranger, &number),
+        item(3, "2026-10-31T23:59:59Z", &number, &stranger),
     ];
     let mapping = "15550190,susan.okafor@contoso.example,2026-11-01,2026-11-15\n\
                    +1 555 0190,zoe@contoso.example,2026-11-15T00:00:00Z,\n";
