@@ -31,6 +31,7 @@ mod headers;
 mod kind;
 mod media_type;
 mod mime;
+mod other;
 mod people;
 mod picture;
 mod remark;
@@ -287,10 +288,11 @@ fn from(item: &Item, people: &People<'_>) -> Address {
 /// group stands for itself.
 fn to(item: &Item, people: &People<'_>) -> Vec<Address> {
     let mut seen = std::collections::HashSet::new();
-    let mut to: Vec<&Participant> = item.recipients.iter().filter(|recipient| seen.insert(recipient.key())).collect();
-    seen.extend(sender_of(item).map(Participant::key));
+    let mut to: Vec<&Participant> =
+        item.recipients.iter().filter(|recipient| seen.insert(item.key_of(recipient))).collect();
+    seen.extend(sender_of(item).map(|sender| item.key_of(sender)));
     let others = item.participants().into_iter().filter(|participant| !participant.value.trim().is_empty());
-    to.extend(others.filter(|participant| seen.insert(participant.key())));
+    to.extend(others.filter(|participant| seen.insert(item.key_of(participant))));
     let to: Vec<Address> = to.into_iter().map(|participant| people.address(participant)).collect();
     let chat = match &item.chat {
         Chat::Group(chat) | Chat::Broadcast(chat) if to.is_empty() => chat,

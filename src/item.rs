@@ -4,14 +4,18 @@
 //! Text fields are kept as they came (but for characters no mail can carry, see [`text`]), because identity and
 //! conversion are computed from them.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 
+mod alias;
 pub(crate) mod characters;
 mod json;
+mod leaves;
 pub mod participant;
 pub(crate) mod phone_number;
 pub mod raw;
@@ -20,7 +24,7 @@ mod reading;
 pub mod text;
 mod time;
 
-pub use participant::{Participant, ParticipantKind, Person};
+pub use participant::{Identifier, Participant, ParticipantKind, Person};
 pub use phone_number::PhoneNumber;
 pub use reading::OtherField;
 pub use time::StatedTime;
@@ -227,6 +231,8 @@ pub struct Item {
     pub recipients: Vec<Participant>,
     /// `participantEnrichments`: who the participants are.
     pub people: Vec<(Participant, Person)>,
+    /// The LIDs that the item says to be somebody's number.
+    pub lids: Vec<(String, PhoneNumber)>,
     /// The item's own subject.
     pub subject: Option<String>,
     /// The item's text; empty where it has none.
@@ -275,13 +281,33 @@ impl Item {
             .chain(event.and_then(|event| event.actor.as_ref()))
             .chain(event.into_iter().flat_map(|event| &event.members));
         let mut seen = std::collections::HashSet::new();
-        all.filter(|participant| seen.insert(participant.key())).collect()
+        all.filter(|participant| seen.insert(self.key_of(participant))).collect()
+    }
+
+    /// What makes two participants of this item the same: also of a number and a LID, where the item says so.
+    pub fn key_of<'a>(&self, participant: &'a Participant) -> Cow<'a, str> {
+        let key = participant.key();
+        match self.lids.iter().find(|(lid, _)| *lid == key) {
+            Some((_, number)) => Cow::Owned(number.digits().to_owned()),
+            None => key,
+        }
+    }
+
+    /// All that a participant can be found by in a mapping file, the number first.
+    pub fn identifiers_of(&self, participant: &Participant) -> Vec<Identifier> {
+        let key = self.key_of(participant);
+        let same = self.lids.iter().filter(|(_, number)| number.digits() == key);
+        let same = same.flat_map(|(lid, number)| [Identifier::Number(number.clone()), Identifier::Name(lid.clone())]);
+        let mut identifiers: Vec<Identifier> = participant.identifier().into_iter().chain(same).collect();
+        identifiers.sort();
+        identifiers.dedup();
+        identifiers
     }
 
     /// What `participantEnrichments` says of a participant.
     pub fn person(&self, participant: &Participant) -> Option<&Person> {
-        let key = participant.key();
-        self.people.iter().find(|(other, _)| other.key() == key).map(|(_, person)| person)
+        let key = self.key_of(participant);
+        self.people.iter().find(|(other, _)| self.key_of(other) == key).map(|(_, person)| person)
     }
 
     /// Whether only the owner's own view changed (a deletion for me, a chat deleted or cleared), so that two owners'

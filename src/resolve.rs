@@ -79,6 +79,9 @@ pub struct Resolved {
     /// What was found.
     #[serde(flatten)]
     pub outcome: Outcome,
+    /// The rule of the mapping file that named the mailbox: the identifier, masked, and its validity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
     /// Found only after a first copy was sent: this address stays out of the headers, so that all copies are the same bytes.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub late: bool,
@@ -153,12 +156,13 @@ mod tests {
         Resolved {
             participant: Participant::phone(number),
             outcome: Outcome::Mailbox { mailbox, by: ResolvedBy::Csv },
+            rule: None,
             late,
         }
     }
 
     fn unresolved(number: &str, outcome: Outcome) -> Resolved {
-        Resolved { participant: Participant::phone(number), outcome, late: false }
+        Resolved { participant: Participant::phone(number), outcome, rule: None, late: false }
     }
 
     fn nobody() -> Outcome {

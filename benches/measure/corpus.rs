@@ -98,6 +98,7 @@ fn sample(number: u32, text: &str, files: Vec<Bytes>) -> Sample {
     let resolution = Resolution(vec![Resolved {
         participant: Participant::phone(owner),
         outcome: Outcome::Mailbox { mailbox, by: ResolvedBy::Csv },
+        rule: None,
         late: false,
     }]);
     let attachments = files.into_iter().map(|bytes| StagedAttachment::Present { digest: Digest::of(&bytes), bytes });

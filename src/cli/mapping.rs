@@ -10,7 +10,7 @@ use crate::resolve::mapping::Mapping;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Lint a mapping file, line by line
+    /// Lint a mapping file, line by line, and show who holds each number that changes hands, and when
     Check {
         /// The file
         file: PathBuf,
@@ -25,6 +25,11 @@ pub(super) fn run(_context: &Context, command: &Command) -> CommandResult {
         Ok((mapping, warnings)) => {
             for warning in &warnings {
                 output::print(&format!("{warning}\n"))?;
+            }
+            for (identifier, holders) in mapping.holders() {
+                let holders: Vec<String> =
+                    holders.iter().map(|holder| format!("{} {}", holder.address, holder.validity)).collect();
+                output::print(&format!("{identifier}: {}\n", holders.join(", ")))?;
             }
             let numbers = output::counted(mapping.len() as u64, "number", "numbers");
             let warnings = output::counted(warnings.len() as u64, "warning", "warnings");

@@ -8,8 +8,8 @@ use tokio_util::sync::CancellationToken;
 use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, output};
 use crate::app::files::{self, read_bounded};
 use crate::identity::MessageId;
-use crate::item::ItemId;
-use crate::ledger::{ActionKind, Sought};
+use crate::item::{ItemId, ItemKey};
+use crate::ledger::{ActionKind, ItemNo, Sought};
 use crate::prove::ProofError;
 use crate::prove::gather::Prover;
 
@@ -18,9 +18,10 @@ pub(super) struct Arguments {
     /// The Message-ID of the copies, or WhatsApp's own id of the message
     #[arg(long, value_name = "ID", required_unless_present = "item", conflicts_with = "item")]
     message_id: Option<String>,
-    /// TeleMessage's number of the item
-    #[arg(long, value_name = "ID", allow_negative_numbers = true)]
-    item: Option<i64>,
+    /// TeleMessage's number of the item; or `#` and the number that `failures` shows of an item that can't be read, or the
+    /// SHA-256 of the item's bytes
+    #[arg(long, value_name = "ID", allow_negative_numbers = true, value_parser = read_item)]
+    item: Option<Sought>,
     /// Put the staged page in as well, which ties the item to the signed report and has other people's messages
     #[arg(long)]
     with_page: bool,
@@ -34,14 +35,24 @@ pub(super) struct Arguments {
 
 impl Arguments {
     fn sought(&self) -> Result<Sought, CommandError> {
-        match (self.item, &self.message_id) {
-            (Some(item), _) => Ok(Sought::Item(ItemId(item))),
+        match (&self.item, &self.message_id) {
+            (Some(item), _) => Ok(item.clone()),
             (None, Some(id)) => {
                 Ok(MessageId::parse(id).map_or_else(|| Sought::WhatsApp(id.clone()), Sought::MessageId))
             }
             (None, None) => Err(CommandError::Usage("name the message with --message-id or --item".to_owned())),
         }
     }
+}
+
+/// Reads what names an item.
+fn read_item(text: &str) -> Result<Sought, String> {
+    let number = text.strip_prefix('#').map(|no| no.parse().map(|no| Sought::Capture(ItemNo(no))));
+    let number = number.unwrap_or_else(|| text.parse().map(|id| Sought::Item(ItemId(id))));
+    let key = || text.parse().map(|digest| Sought::Key(ItemKey(digest)));
+    number.or_else(|_| key()).map_err(|_| {
+        "not an item: write TeleMessage's number, `#70` as `failures` shows it, or the SHA-256 of its bytes".to_owned()
+    })
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
@@ -55,6 +66,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
         let mut what = match &sought {
             Sought::Item(id) => format!("item {id}"),
+            Sought::Capture(no) => format!("item #{}", no.0),
+            Sought::Key(key) => format!("item {key}"),
             Sought::MessageId(id) => format!("message {id}"),
             Sought::WhatsApp(id) => format!("message {id} of WhatsApp"),
         };

@@ -12,7 +12,7 @@ use super::attachment::{Content, File};
 use super::people::{People, display_text};
 use super::said::{Opening, Said};
 use super::section::{Fact, Look, Passage, PeopleList, Section, bytes, utc};
-use super::{details, kind, picture};
+use super::{details, kind, other, picture};
 use crate::item::{Chat, ImpossibleTime, Item, Kind};
 
 mod markup;
@@ -191,6 +191,7 @@ fn addressee(item: &Item, people: &People<'_>) -> Option<String> {
     if item.chat != Chat::Direct {
         return Some(match item.recipients.len() {
             0 => particulars::chat(item),
+            1 => format!("{} of 1 recipient", particulars::chat_name(item)),
             count => format!("{} of {count} recipients", particulars::chat_name(item)),
         });
     }
@@ -224,6 +225,9 @@ fn notices(item: &Item, files: &[File<'_>], subject: &str) -> Vec<String> {
         notices.push(format!(
             "This copy is partial: {missing} of {of} attachments not included; see below which and why."
         ));
+    }
+    if other::is_empty(item) {
+        notices.push("There is nothing in this message: no text, no file, and nothing else that was said.".to_owned());
     }
     if item.encrypted {
         notices.push("The item's content is encrypted; what is shown is what could be read.".to_owned());

@@ -4,6 +4,7 @@
 
 use super::attachment::{Content, File, ITEM_BYTES};
 use super::kind;
+use super::other::{self, Part};
 use super::people::{People, display_text};
 use super::section::{Fact, Look, Passage, PeopleList, Section, duration, utc_of_stated};
 use crate::item::raw::{CallInfo, Event, Location, OriginalMessageData, Quoted};
@@ -20,11 +21,11 @@ pub(super) fn contents(
     lists: &mut Vec<PeopleList>,
 ) -> Vec<Section> {
     let parts = [
-        item.call.as_ref().and_then(call),
+        item.call.as_ref().and_then(|call| call_section(call, people, item)),
         item.event.as_ref().and_then(|event| event_section(event, people, item, lists)),
-        item.location.as_ref().and_then(location),
+        item.location.as_ref().and_then(|location| location_section(location, people, item)),
     ];
-    parts.into_iter().flatten().chain(files.iter().filter_map(contact)).collect()
+    parts.into_iter().flatten().chain(other::contents(item, people)).chain(files.iter().filter_map(contact)).collect()
 }
 
 /// What it refers to, and what of it is shown as it came: below the details.
@@ -33,7 +34,7 @@ pub(super) fn references(item: &Item, people: &People<'_>) -> Vec<Section> {
         item.quoted.as_ref().and_then(|quoted| quote(quoted, people)),
         item.original.as_ref().and_then(|original| original_section(original, people, item)),
         raw_fields(item),
-        other_fields(item),
+        other::rest(item, people),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -50,10 +51,11 @@ fn quote(quoted: &Quoted, people: &People<'_>) -> Option<Section> {
     .filled()
 }
 
-fn call(call: &CallInfo) -> Option<Section> {
+fn call_section(call: &CallInfo, people: &People<'_>, item: &Item) -> Option<Section> {
     let status = call.call_status.as_deref().map(kind::call_status);
-    Section::new(
+    section_with(
         "Call",
+        other::facts_of(item, people, Part::Call),
         facts([
             ("Status", status),
             ("Type", line(call.call_type.as_deref()).map(|call_type| call_type.to_lowercase())),
@@ -62,7 +64,6 @@ fn call(call: &CallInfo) -> Option<Section> {
             ("Duration", call.call_duration_in_millis.map(duration)),
         ]),
     )
-    .filled()
 }
 
 fn event_section(event: &Event, people: &People<'_>, item: &Item, lists: &mut Vec<PeopleList>) -> Option<Section> {
@@ -71,8 +72,9 @@ fn event_section(event: &Event, people: &People<'_>, item: &Item, lists: &mut Ve
         Kind::Reaction if kind::reaction_is_taken_back(item) => Some("taken back".to_owned()),
         _ => line(event.emoji.as_deref()),
     };
-    Section::new(
+    section_with(
         "Event",
+        other::facts_of(item, people, Part::Event),
         facts([
             ("Event", line(event.kind.as_deref())),
             ("Reaction", emoji),
@@ -84,7 +86,6 @@ fn event_section(event: &Event, people: &People<'_>, item: &Item, lists: &mut Ve
             ("After", line(event.new_value.as_deref())),
         ]),
     )
-    .filled()
 }
 
 fn original_section(original: &OriginalMessageData, people: &People<'_>, item: &Item) -> Option<Section> {
@@ -105,7 +106,7 @@ fn original_section(original: &OriginalMessageData, people: &People<'_>, item: &
     .filled()
 }
 
-fn location(location: &Location) -> Option<Section> {
+fn location_section(location: &Location, people: &People<'_>, item: &Item) -> Option<Section> {
     let mut section = Section::new(
         "Location",
         facts([
@@ -115,6 +116,7 @@ fn location(location: &Location) -> Option<Section> {
             ("Longitude", line(location.longitude.as_deref())),
         ]),
     );
+    section.facts.extend(other::facts_of(item, people, Part::Location));
     section.link = geo_uri(location);
     section.filled()
 }
@@ -156,26 +158,6 @@ fn raw_fields(item: &Item) -> Option<Section> {
     section.filled()
 }
 
-/// What the item holds besides: fields that the archive doesn't know, and values that it can't read. An item that is shown
-/// whole shows them already.
-fn other_fields(item: &Item) -> Option<Section> {
-    if matches!(item.kind, Kind::Unknown(_)) {
-        return None;
-    }
-    let mut room = ITEM_BYTES;
-    let facts = item.other.iter().map_while(|other| {
-        room = room.checked_sub(other.path.len() + other.raw.len())?;
-        let label = display_text(&other.path, 200);
-        let label = if other.is_unreadable { format!("{label} (can't be read)") } else { label };
-        Some(Fact::new(label, display_text(&other.shown(), VALUE_CHARACTERS)))
-    });
-    let mut facts: Vec<Fact> = facts.collect();
-    if item.whole.is_some() {
-        facts.push(Fact::new("All fields", "all of the item as it came is attached"));
-    }
-    Section::new("Other fields", facts).filled()
-}
-
 /// The first `bytes` of a text, or a few less, so that no character is cut.
 fn beginning(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
@@ -188,6 +170,11 @@ fn contact(file: &File<'_>) -> Option<Section> {
     }
     let fields = super::vcard::fields(bytes).into_iter().map(|(label, value)| Fact { label, value });
     Section::new(format!("Contact card {}", file.name), fields.collect()).filled()
+}
+
+/// A section of facts and what the item holds besides of the same thing.
+fn section_with(heading: &'static str, others: Vec<Fact>, facts: Vec<Fact>) -> Option<Section> {
+    Section::new(heading, facts.into_iter().chain(others).collect()).filled()
 }
 
 fn facts<const N: usize>(values: [(&'static str, Option<String>); N]) -> Vec<Fact> {

@@ -1,6 +1,7 @@
 //! What an item is, in a word: for the header (a stable token) and for the reader.
 
 use super::attachment::File;
+use super::other;
 use crate::item::{Chat, DeletionScope, Item, Kind};
 
 /// The token of `X-WhatsApp-Archiver-Kind`: stable, for searches and rules.
@@ -133,6 +134,9 @@ fn marked(item: &Item, content: &str) -> String {
 fn content_of(item: &Item, files: &[File<'_>]) -> String {
     if item.location.is_some() {
         return "Location".to_owned();
+    }
+    if let Some(content) = other::content(item).filter(|_| files.is_empty()) {
+        return content.to_owned();
     }
     let mut contents: Vec<&'static str> = files.iter().map(|file| content_of_type(&file.content_type)).collect();
     contents.dedup();

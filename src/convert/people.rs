@@ -36,6 +36,7 @@ struct Known {
 
 /// Where names and addresses come from, by the keys of participants.
 struct Sources<'a> {
+    item: &'a Item,
     enrichments: Table<Cow<'a, str>, &'a Person>,
     mailboxes: Table<Cow<'a, str>, &'a str>,
     placeholder_domain: &'a str,
@@ -107,15 +108,16 @@ impl<'a> People<'a> {
 
 impl<'a> Sources<'a> {
     fn of(item: &'a Item, resolution: &'a Resolution, placeholder_domain: &'a str) -> Self {
-        let enrichments = item.people.iter().map(|(participant, person)| (participant.key(), person));
+        let enrichments = item.people.iter().map(|(participant, person)| (item.key_of(participant), person));
         let mailboxes = resolution.0.iter().filter_map(|resolved| match &resolved.outcome {
             Outcome::Mailbox { mailbox, .. } if !resolved.late => {
-                Some((resolved.participant.key(), mailbox.address.as_str()))
+                Some((item.key_of(&resolved.participant), mailbox.address.as_str()))
             }
             _ => None,
         });
         let domain_is_usable = is_usable(&format!("x@{placeholder_domain}"));
         Self {
+            item,
             enrichments: Table::of(enrichments),
             mailboxes: Table::of(mailboxes),
             placeholder_domain: if domain_is_usable { placeholder_domain } else { LAST_RESORT_DOMAIN },
@@ -123,7 +125,7 @@ impl<'a> Sources<'a> {
     }
 
     fn look_up(&self, participant: &Participant) -> Known {
-        let key = participant.key();
+        let key = self.item.key_of(participant);
         let person = self.enrichments.get(&key);
         let email = person.and_then(|person| person.email.as_deref()).map(str::trim);
         let address = (self.mailboxes.get(&key).copied().filter(|address| is_usable(address)))

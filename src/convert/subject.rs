@@ -1,6 +1,7 @@
 //! Subject and conversation topic, in TeleMessage's own conventions.
 
 use super::kind;
+use super::other;
 use super::people::{People, display_text};
 use crate::item::{Chat, Item, Kind, Participant};
 use crate::output_text::name;
@@ -69,6 +70,10 @@ fn what(item: &Item) -> String {
         Kind::Unknown(name) => {
             kind::words_of_type(name).map_or_else(|| "WhatsApp message".to_owned(), |words| format!("WhatsApp {words}"))
         }
+        Kind::Message => match other::content(item) {
+            Some(content) => format!("WhatsApp {}", content.to_lowercase()),
+            None => "WhatsApp message".to_owned(),
+        },
         _ => "WhatsApp message".to_owned(),
     }
 }

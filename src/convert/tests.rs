@@ -256,6 +256,69 @@ fn what_the_archive_does_not_know_stands_under_other_fields() {
 }
 
 #[test]
+fn contents_that_the_contract_does_not_list_stand_above_the_details_under_their_names() {
+    let poll = said(
+        &json!({"text": "", "poll": {"name": "Lunch?", "options": [{"name": "Thai"}, {"name": "Pizza", "votes": 0.10}]}}),
+    );
+    assert_eq!(poll.mail.subject, "WhatsApp poll from Ben to Ana");
+    assert_order(
+        &poll.mail.text,
+        &[
+            "Poll, from Ben",
+            "\nPoll\n",
+            "poll.name: Lunch?",
+            "poll.options[0].name: Thai",
+            "poll.options[1].votes: 0.1",
+        ],
+    );
+    assert!(!poll.mail.text.contains("Other fields"), "{}", poll.mail.text);
+    assert_order(&poll.mail.html, &["<b>Poll</b>", "Thai", "Pizza", "Message id"]);
+    for (fields, shown) in [
+        (json!({"order": {"itemCount": 3, "total": "129.00"}}), ["Order", "order.total: 129.00"]),
+        (json!({"template": {"body": "Your code is ready"}}), ["Template", "template.body: Your code is ready"]),
+        (
+            json!({"liveLocation": {"latitude": 47.37690, "sequence": 4}}),
+            ["Live location", "liveLocation.latitude: 47.3769"],
+        ),
+        (json!({"survey": {"title": "Rye?"}}), ["Other fields", "survey.title: Rye?"]),
+    ] {
+        let message = said(&fields);
+        assert_order(&message.mail.text, &shown);
+        assert_order(&message.mail.html, &[shown[1].split_once(": ").unwrap().1, "Message id"]);
+    }
+}
+
+#[test]
+fn captions_transcripts_and_members_of_a_call_are_shown() {
+    let image = json!({"messageType": "MULTIMEDIA_MESSAGE", "attachment": [{"name": "a.txt", "caption": "The <view>\nfrom here"}],
+        "transcript": "Call me back"});
+    let (_, message) = message_of(image, &[b"a"]);
+    assert_order(&message.mail.text, &["\nCaption\n", "| The <view>\n| from here", "\nTranscript\n", "| Call me back"]);
+    assert_order(&message.mail.html, &["The &lt;view&gt;<br>from here", "Call me back", "Message id"]);
+    let call = said(
+        &json!({"messageType": "CALL_LOG", "callInfo": {"callStatus": "1", "members": [{"value": "15550101", "type": "PHONE"}]}}),
+    );
+    assert_order(&call.mail.text, &["\nCall\n", "Status: answered", "callInfo.members[0]: Ben (+15550101)"]);
+}
+
+#[test]
+fn a_message_with_nothing_in_it_says_so() {
+    const NOTHING: &str = "There is nothing in this message";
+    for empty in [json!({}), json!({"text": " \n", "quoted": {}, "poll": {"name": ""}})] {
+        let message = said(&empty);
+        assert!(message.mail.text.contains(NOTHING) && message.mail.html.contains(NOTHING), "{}", message.mail.text);
+    }
+    for filled in [
+        json!({"text": "x"}),
+        json!({"poll": {"name": "x"}}),
+        json!({"location": {"latitude": 1}}),
+        json!({"quoted": {"text": "x"}}),
+    ] {
+        assert!(!said(&filled).mail.text.contains(NOTHING), "{filled}");
+    }
+}
+
+#[test]
 fn many_other_fields_are_attached_whole() {
     let (_, message) = message_of(json!({"messageType": "APP_MESSAGE", "blob": "x".repeat(50_000)}), &[]);
     assert!(message.mail.text.len() < 30_000);

@@ -6,7 +6,7 @@ use super::Daemon;
 use crate::app::files;
 use crate::app::watch::FileWatch;
 use crate::config::Config;
-use crate::item::PhoneNumber;
+use crate::item::Identifier;
 use crate::resolve::mapping::Mapping;
 use crate::status::warning::{self, Input};
 
@@ -74,8 +74,8 @@ impl Daemon {
     /// Logs how many participants without a valid user the new mapping names and the one before did not.
     async fn report_gained_participants(&self, before: Option<&Mapping>, now: Option<&Mapping>) {
         let names = |mapping: Option<&Mapping>, participant: &str| {
-            let number = PhoneNumber::read(participant);
-            mapping.zip(number).is_some_and(|(mapping, number)| mapping.address(&number).is_some())
+            let identifier = Identifier::read(participant);
+            mapping.zip(identifier).is_some_and(|(mapping, identifier)| mapping.names(&identifier))
         };
         let (mut after, mut gained) = (String::new(), 0_u64);
         loop {

@@ -159,7 +159,7 @@ mod tests {
     fn resolution() -> Resolution {
         let mailbox = Mailbox { id: MailboxId("1".to_owned()), address: "ana@contoso.example".to_owned() };
         let outcome = Outcome::Mailbox { mailbox, by: ResolvedBy::Csv };
-        Resolution(vec![Resolved { participant: Participant::phone("15550100"), outcome, late: false }])
+        Resolution(vec![Resolved { participant: Participant::phone("15550100"), outcome, rule: None, late: false }])
     }
 
     fn day(from: &str, to: &str) -> Selection {

@@ -29,6 +29,44 @@ pub struct Participant {
     pub kind: ParticipantKind,
 }
 
+/// What a mapping file may name a participant by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Identifier {
+    /// A phone number.
+    Number(PhoneNumber),
+    /// A LID without its device (`98765432101234@lid`), or a user name in lower case (`@susan`).
+    Name(String),
+}
+
+impl Identifier {
+    /// Reads a phone number in any form, a LID, or a user name.
+    pub fn read(text: &str) -> Option<Self> {
+        PhoneNumber::read(text).map(Self::Number).or_else(|| Self::read_name(text))
+    }
+
+    fn read_name(text: &str) -> Option<Self> {
+        read_lid(text).or_else(|| read_user_name(text)).map(Self::Name)
+    }
+
+    /// The identifier for logs and pages: digits masked, a user name as it is.
+    pub fn masked(&self) -> String {
+        match self {
+            Self::Number(number) => number.masked(),
+            Self::Name(name) if name.starts_with('@') => name.clone(),
+            Self::Name(lid) => mask(lid),
+        }
+    }
+}
+
+/// The user name that a text is: what follows `@`, without blanks.
+fn read_user_name(text: &str) -> Option<String> {
+    const MAX_CHARACTERS: usize = 64;
+    let name = text.trim().strip_prefix('@')?;
+    let fits = |character: char| !character.is_whitespace() && !character.is_control() && character != '@';
+    let is_name = !name.is_empty() && name.chars().count() <= MAX_CHARACTERS && name.chars().all(fits);
+    is_name.then(|| format!("@{}", name.to_lowercase()))
+}
+
 impl Participant {
     /// A participant with a phone number.
     pub fn phone(value: impl Into<String>) -> Self {
@@ -54,6 +92,11 @@ impl Participant {
             ParticipantKind::Phone => PhoneNumber::read(&self.value),
             ParticipantKind::Alphanumeric => None,
         }
+    }
+
+    /// What a mapping file can name the participant by. Only what is said to be a phone number is taken for one.
+    pub fn identifier(&self) -> Option<Identifier> {
+        self.phone_number().map(Identifier::Number).or_else(|| Identifier::read_name(&self.value))
     }
 
     /// The participant for logs and pages: a phone number masked but for its ends, a name as it is.
@@ -131,6 +174,22 @@ mod tests {
             let masked = Participant::phone(value).masked();
             assert!(masked.contains("•••••") && masked.chars().filter(|it| it.is_numeric()).count() <= 5, "{masked}");
         }
+    }
+
+    #[test]
+    fn a_participant_is_named_by_number_lid_or_user_name() {
+        let of = |value: &str, kind| Participant { value: value.into(), kind }.identifier();
+        let name = |name: &str| Some(Identifier::Name(name.into()));
+        for kind in [ParticipantKind::Phone, ParticipantKind::Alphanumeric] {
+            assert_eq!(of("98765432101234:3@LID", kind), name("98765432101234@lid"));
+            assert_eq!(of(" @Susan.B ", kind), name("@susan.b"));
+            for nothing in ["", "@", "@a b", "@a@b", "Contoso Bank", "susan@contoso.example", "@\u{7}"] {
+                assert_eq!(of(nothing, kind), None, "{nothing:?}");
+            }
+        }
+        assert_eq!(of("+1 555 0100", ParticipantKind::Phone), Identifier::read("15550100@c.us"));
+        assert_eq!(of("15550100", ParticipantKind::Alphanumeric), None);
+        assert_eq!(Identifier::read("98765432101234@lid").unwrap().masked(), "9•••••@lid");
     }
 
     #[test]

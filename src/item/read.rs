@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use super::alias;
 use super::json::{self, Fields};
 use super::raw::{self, Event, GroupData, InlineContent, Parts, RawAttachment, listed};
 use super::reading::{self, Object, OtherField, Reading, unreadable};
@@ -74,7 +75,8 @@ impl Item {
         let Reading::Read(id) = envelope.reading("id", reading::integer) else {
             return Err(not_a_raw_message("the item's `id`, which is an integer of 64 bits"));
         };
-        let body = expected(envelope.take("body").unwrap_or_default(), "the item's `body`, which is an object")?;
+        let body_text = envelope.take("body").unwrap_or_default();
+        let body = expected(body_text, "the item's `body`, which is an object")?;
         let mut parts =
             Parts { body: Object::new(String::new(), body), others: Vec::new(), staged_at, message_millis: None };
         let (received, time) = times(&mut envelope, &mut parts)?;
@@ -85,6 +87,7 @@ impl Item {
         let encrypted = envelope.raw("securityContent").is_some_and(|raw| raw != "false");
         let mut item = from_body(ItemId(id), time, &mut parts)?;
         refuse_too_many(&item)?;
+        item.lids = alias::lids(body_text);
         item.received = received;
         item.product = Product::from_source_type(source_type.as_deref().unwrap_or_default());
         item.encrypted = encrypted;
@@ -150,6 +153,7 @@ fn from_body(id: ItemId, time: MessageTime, parts: &mut Parts<'_>) -> Result<Ite
         sender,
         recipients,
         people: Vec::new(),
+        lids: Vec::new(),
         subject,
         text,
         chat: chat_of(is_group, group_id, group_name, group_data),

@@ -8,13 +8,17 @@ use super::sql::{self, query_of};
 use super::{ItemNo, Ledger, LedgerError, RunId};
 use crate::convert::Manifest;
 use crate::identity::MessageId;
-use crate::item::ItemId;
+use crate::item::{ItemId, ItemKey};
 
 /// Which message.
 #[derive(Debug, Clone)]
 pub enum Sought {
     /// TeleMessage's number of an item.
     Item(ItemId),
+    /// The ledger's own number of a capture, which lists show where an item's own number can't be read.
+    Capture(ItemNo),
+    /// The SHA-256 of a capture's bytes.
+    Key(ItemKey),
     /// The Message-ID of the copies.
     MessageId(MessageId),
     /// WhatsApp's id.
@@ -58,6 +62,15 @@ impl Ledger {
             Sought::Item(id) => {
                 let statement = "SELECT * FROM items WHERE item_id = $1 ORDER BY item_no LIMIT $2";
                 query_of(statement.to_owned()).bind(id.0).bind(MOST_CAPTURES).fetch_all(&self.pool).await?
+            }
+            Sought::Capture(no) => {
+                let statement = "SELECT * FROM items WHERE item_no = $1 LIMIT $2";
+                query_of(statement.to_owned()).bind(no.0).bind(MOST_CAPTURES).fetch_all(&self.pool).await?
+            }
+            Sought::Key(key) => {
+                let statement = "SELECT * FROM items WHERE item_key = $1 LIMIT $2";
+                let key = key.0.as_bytes().to_vec();
+                query_of(statement.to_owned()).bind(key).bind(MOST_CAPTURES).fetch_all(&self.pool).await?
             }
             Sought::WhatsApp(id) => {
                 let statement = "SELECT * FROM items WHERE message_id = $1 ORDER BY item_no LIMIT $2";

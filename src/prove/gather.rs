@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{Archive, CaptureFacts, Directions, FileFacts, ProofError, ReportFacts};
 use crate::convert::convert;
 use crate::digest::Digest;
-use crate::item::{Item, PhoneNumber};
+use crate::item::{Identifier, Item};
 use crate::ledger::{AttachmentRecord, AttachmentState, CopyFacts, ItemRecord, Ledger, RunId, Sought};
 use crate::pipeline::Loader;
 use crate::report::signature::PublicKey;
@@ -89,6 +89,7 @@ impl Prover<'_> {
         let loader = Loader::new(Arc::clone(self.staging));
         let folder = format!("capture-{number}");
         let (raw, item) = loader.item(record).await?;
+        let malformed = item.as_ref().err().map(ToString::to_string);
         let item = item.ok();
         archive.add(&format!("{folder}/item.json"), &raw)?;
         let page_sha256 = record.page.strip_suffix(".json").and_then(|page| page.rsplit_once('-'));
@@ -109,11 +110,11 @@ impl Prover<'_> {
         let resolution = record.resolution.clone().unwrap_or_default();
         match &item {
             Some(item) => self.message(archive, &loader, record, &raw, item, copies, &mut facts).await?,
-            None => "the item can't be read".clone_into(&mut facts.why_no_message),
+            None => facts.why_no_message = malformed.clone().unwrap_or_default(),
         }
         let mapping = self.mapping(record, &resolution).await?;
         let document = json!({
-            "item": facts.item, "item_sha256": facts.sha256, "staged_at": facts.staged_at, "run": record.run,
+            "item": facts.item, "item_no": record.no.0, "item_sha256": facts.sha256, "malformed": malformed, "staged_at": facts.staged_at, "run": record.run,
             "message_id": copies.iter().find_map(|copy| copy.manifest.as_ref()).map(|sent| sent.message_id.to_string()),
             "sent": item.as_ref().map(|item| time(item.time.at)),
             "received": item.as_ref().and_then(|item| item.received).map(time),
@@ -278,14 +279,14 @@ fn safe_name(name: &str) -> String {
     if safe.trim_matches(['.', '_']).is_empty() { "attachment".to_owned() } else { safe }
 }
 
-/// The lines of a mapping file whose first field is a participant's number or name.
+/// The lines of a mapping file that name a participant.
 fn lines_of(mapping: &[u8], resolution: &Resolution) -> Vec<String> {
-    let keys: BTreeSet<String> =
-        resolution.0.iter().map(|resolved| resolved.participant.key().trim_matches('\'').to_owned()).collect();
+    let named: BTreeSet<Identifier> =
+        resolution.0.iter().filter_map(|resolved| resolved.participant.identifier()).collect();
     let text = String::from_utf8_lossy(mapping);
     let is_theirs = |line: &&str| {
-        let first = line.split([',', ';', '\t']).next().unwrap_or_default().trim().trim_matches('"');
-        PhoneNumber::read(first).is_some_and(|number| keys.contains(number.digits())) || keys.contains(first)
+        let mut fields = line.split([',', ';', '\t']).map(|field| field.trim().trim_matches('"'));
+        fields.any(|field| Identifier::read(field).is_some_and(|identifier| named.contains(&identifier)))
     };
     text.lines().filter(is_theirs).map(str::to_owned).collect()
 }

@@ -4,11 +4,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::mapping::Mapping;
+use chrono::{DateTime, Utc};
+
+use super::mapping::{Holder, Mapping, Validity};
 use super::users::{Answer, DirectoryError, UserDirectory};
 use super::{Outcome, Resolution, Resolved, ResolvedBy, address};
 use crate::item::text::single_line;
-use crate::item::{Item, Participant, Person, PhoneNumber};
+use crate::item::{Identifier, Item, Participant, Person, PhoneNumber};
 
 /// The most characters of what the directory said that a detail repeats.
 const MAX_DETAIL: usize = 300;
@@ -71,17 +73,19 @@ impl Resolver {
     /// mapping names them, an address of theirs was no valid user then, or the e-mail property was not in use.
     pub fn may_be_valid_now(&self, resolved: &Resolved) -> bool {
         let Outcome::NoValidUser { detail } = &resolved.outcome else { return false };
-        let is_mapped =
-            self.mapping().is_some_and(|mapping| mapped(&mapping, &resolved.participant).address().is_some());
+        let identifier = resolved.participant.identifier();
+        let is_mapped = self.mapping().zip(identifier).is_some_and(|(mapping, identifier)| mapping.names(&identifier));
         is_mapped || detail.contains(NOT_A_VALID_USER) || (self.automatic && !detail.contains(EMAIL_PROPERTY))
     }
 
     fn candidates<'a>(&self, item: &'a Item, mapping: Option<&'a Mapping>) -> Vec<Candidate<'a>> {
         let people = People::of(item);
-        let candidate = |participant: &'a Participant| Candidate {
-            participant,
-            mapped: mapping.map_or(Claim::Off, |mapping| mapped(mapping, participant)),
-            property: if self.automatic { people.property(participant) } else { Claim::Off },
+        let candidate = |participant: &'a Participant| {
+            let identifiers = item.identifiers_of(participant);
+            let found = mapping.map(|mapping| mapped(mapping, &identifiers, item.time.at));
+            let (mapped, identifier) = found.unwrap_or((Claim::Off, None));
+            let property = if self.automatic { people.property(&item.key_of(participant)) } else { Claim::Off };
+            Candidate { participant, mapped, identifier: identifier.cloned(), property }
         };
         item.participants().into_iter().map(candidate).collect()
     }
@@ -94,13 +98,13 @@ impl<'a> People<'a> {
     fn of(item: &'a Item) -> Self {
         let mut people = HashMap::with_capacity(item.people.len());
         for (participant, person) in &item.people {
-            people.entry(participant.key().into_owned()).or_insert(person);
+            people.entry(item.key_of(participant).into_owned()).or_insert(person);
         }
         Self(people)
     }
 
-    fn property(&self, participant: &Participant) -> Claim<'a> {
-        let person = self.0.get(participant.key().as_ref());
+    fn property(&self, key: &str) -> Claim<'a> {
+        let person = self.0.get(key);
         let text = person.and_then(|person| person.email.as_deref()).map(str::trim).unwrap_or_default();
         if text.is_empty() {
             Claim::Nothing("no e-mail property")
@@ -112,15 +116,28 @@ impl<'a> People<'a> {
     }
 }
 
-fn mapped<'a>(mapping: &'a Mapping, participant: &Participant) -> Claim<'a> {
-    let number = participant.phone_number();
-    number.and_then(|number| mapping.address(&number)).map_or(Claim::Nothing("not in the mapping file"), Claim::Address)
+/// What the mapping says at the time of an item of somebody with these identifiers, and by which.
+fn mapped<'a, 'b>(
+    mapping: &'a Mapping,
+    identifiers: &'b [Identifier],
+    at: DateTime<Utc>,
+) -> (Claim<'a>, Option<&'b Identifier>) {
+    let held = identifiers.iter().find_map(|identifier| Some((identifier, mapping.holder(identifier, at)?)));
+    match held {
+        Some((identifier, Holder { address, validity })) => (Claim::Mapped(address, validity), Some(identifier)),
+        None if identifiers.iter().any(|identifier| mapping.names(identifier)) => {
+            (Claim::Nothing("in the mapping file for other times only"), None)
+        }
+        None => (Claim::Nothing("not in the mapping file"), None),
+    }
 }
 
 /// A participant and the addresses that may be theirs.
 struct Candidate<'a> {
     participant: &'a Participant,
     mapped: Claim<'a>,
+    /// What the mapping found the participant by.
+    identifier: Option<Identifier>,
     property: Claim<'a>,
 }
 
@@ -133,12 +150,14 @@ enum Claim<'a> {
     Nothing(&'static str),
     /// An address, which the directory knows or not.
     Address(&'a str),
+    /// The same, with the time for which the mapping file says so.
+    Mapped(&'a str, Validity),
 }
 
 impl<'a> Claim<'a> {
     fn address(self) -> Option<&'a str> {
         match self {
-            Self::Address(address) => Some(address),
+            Self::Address(address) | Self::Mapped(address, _) => Some(address),
             Self::Off | Self::Nothing(_) => None,
         }
     }
@@ -158,7 +177,7 @@ impl Candidate<'_> {
             match claim {
                 Claim::Off => {}
                 Claim::Nothing(why) => tried.push(why.to_owned()),
-                Claim::Address(address) => match answers.of(address) {
+                Claim::Address(address) | Claim::Mapped(address, _) => match answers.of(address) {
                     Ok(Answer::Valid(mailbox)) => return Ok(Outcome::Mailbox { mailbox: mailbox.clone(), by }),
                     Ok(Answer::NotValid { detail }) => {
                         let reason = self.reason(address, detail);
@@ -176,6 +195,16 @@ impl Candidate<'_> {
             tried.push("no user mapping is in use".to_owned());
         }
         Ok(Outcome::NoValidUser { detail: tried.join("; ") })
+    }
+
+    /// The rule that named the mailbox: the identifier, masked, and when the line of the mapping file holds.
+    fn rule(&self, outcome: &Outcome) -> Option<String> {
+        match (outcome, self.mapped) {
+            (Outcome::Mailbox { by: ResolvedBy::Csv, .. }, Claim::Mapped(_, validity)) => {
+                Some(format!("mapping file: {}, valid {validity}", self.identifier.as_ref()?.masked()))
+            }
+            _ => None,
+        }
     }
 
     /// What the directory said, in brackets; nothing where it may repeat a phone number.
@@ -221,7 +250,8 @@ fn resolution(candidates: Vec<Candidate<'_>>, answers: &Answers) -> (Resolution,
             }
             Outcome::Unanswered { detail: unanswered.detail }
         });
-        Resolved { participant: candidate.participant.clone(), outcome, late: false }
+        let rule = candidate.rule(&outcome);
+        Resolved { participant: candidate.participant.clone(), outcome, rule, late: false }
     });
     let resolution = Resolution(resolved.collect());
     (resolution, error)

@@ -13,6 +13,7 @@ mod damaged_files;
 mod echo;
 mod export;
 mod failing;
+mod mapping;
 mod privacy;
 mod prove;
 mod sample;

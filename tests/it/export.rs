@@ -26,7 +26,7 @@ impl Exported {
         let resolved = mailboxes.iter().map(|(number, address)| {
             let mailbox = Mailbox { id: MailboxId((*address).to_owned()), address: (*address).to_owned() };
             let outcome = Outcome::Mailbox { mailbox, by: ResolvedBy::Csv };
-            Resolved { participant: Participant::phone(*number), outcome, late: false }
+            Resolved { participant: Participant::phone(*number), outcome, rule: None, late: false }
         });
         self.resolution = Resolution(resolved.collect());
         self

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use whatsapp_archiver::digest::Digest;
-use whatsapp_archiver::item::PhoneNumber;
+use whatsapp_archiver::item::{Identifier, PhoneNumber};
 use whatsapp_archiver::resolve::mapping::{MAX_BYTES, Mapping, Severity};
 
 const HEADER: &str = "External User ID,Microsoft 365 User Mailbox";
@@ -25,7 +25,8 @@ fn problems(file: impl AsRef<[u8]>) -> String {
 }
 
 fn address<'a>(mapping: &'a Mapping, number: &str) -> Option<&'a str> {
-    mapping.address(&PhoneNumber::read(number).unwrap())
+    let number = Identifier::Number(PhoneNumber::read(number).unwrap());
+    mapping.holder(&number, "2026-11-15T00:00:00Z".parse().unwrap()).map(|holder| holder.address)
 }
 
 fn utf16(text: &str, bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {

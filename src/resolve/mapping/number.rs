@@ -13,6 +13,9 @@ const MAX_DIGITS: usize = 15;
 /// From how many zeros at its end a number is doubted.
 const MANY_ZEROS: usize = 5;
 
+/// What is set in the keys of identifiers that aren't numbers: more than any number of [`MAX_DIGITS`] digits.
+const NAMED: u64 = 1 << 63;
+
 /// A number of at most [`MAX_DIGITS`] digits, packed: the digits behind a 1, so that zeros in front count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key(u64);
@@ -25,6 +28,16 @@ impl Key {
             return None;
         }
         digits.bytes().try_fold(1_u64, |key, digit| Some(key * 10 + u64::from(digit.checked_sub(b'0')?))).map(Self)
+    }
+
+    /// The key of the `place`-th identifier that isn't a number, beyond those of all numbers.
+    pub(super) fn named(place: u32) -> Self {
+        Self(NAMED | u64::from(place))
+    }
+
+    /// The place of an identifier that isn't a number.
+    pub(super) fn place(self) -> Option<usize> {
+        (self.0 & NAMED != 0).then(|| usize::try_from(self.0 & !NAMED).ok()).flatten()
     }
 
     /// The number, masked.

@@ -45,6 +45,30 @@ fn follows(folder: &Path) -> bool {
 }
 
 #[test]
+fn an_item_that_cannot_be_read_is_named_by_the_ledger_s_number_or_its_key_and_its_bytes_are_given_out() {
+    let trial = signed();
+    let rows = trial.json(&["failures", "--format", "json", "--reason", "malformed"]);
+    let id = rows[0]["item"].to_string().trim_matches('"').to_owned();
+    let facts = |folder: &Path| -> Value {
+        serde_json::from_slice(&fs::read(folder.join("capture-1/capture.json")).unwrap()).unwrap()
+    };
+    let by_id = prove(&trial, "by-id", &["--item", &id]);
+    let known = facts(&by_id);
+    assert!(known["malformed"].is_string() && follows(&by_id), "{known}");
+    let (no, key) = (format!("#{}", known["item_no"]), known["item_sha256"].as_str().unwrap());
+    for (out, named) in [("by-no", no.as_str()), ("by-key", key)] {
+        let folder = prove(&trial, out, &["--item", named]);
+        assert_eq!(facts(&folder)["item_sha256"], key);
+        let bytes = fs::read(folder.join("capture-1/item.json")).unwrap();
+        assert_eq!(bytes, fs::read(by_id.join("capture-1/item.json")).unwrap());
+    }
+    for unknown in ["#70x", "seventy", "#99999"] {
+        let out = trial.path("none.zip");
+        assert_eq!(trial.run(&["prove", "--out", out.to_str().unwrap(), "--item", unknown]).code, Some(2), "{unknown}");
+    }
+}
+
+#[test]
 fn a_proof_holds_when_verify_md_is_followed_and_fails_when_anything_was_changed() {
     let trial = signed();
     let folder = prove(&trial, "proof", &["--item", "918210", "--with-page"]);
