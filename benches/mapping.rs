@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::hint::black_box;
 
-use whatsapp_archiver::item::PhoneNumber;
+use whatsapp_archiver::item::{Identifier, PhoneNumber};
 use whatsapp_archiver::resolve::mapping::Mapping;
 
 #[path = "measure/turns.rs"]
@@ -23,13 +23,15 @@ fn main() {
     assert!(mapping.len() == LINES as usize && warnings.is_empty());
     let map = csv_alone(&file);
     let numbers: Vec<PhoneNumber> = (0..LINES).map(|line| PhoneNumber::read(&number(line)).unwrap()).collect();
+    let identifiers: Vec<Identifier> = numbers.iter().cloned().map(Identifier::Number).collect();
+    let now = chrono::Utc::now();
     let [read_alone, read, find_alone, find] = turns::medians(
         rounds,
         [
             &mut || drop(black_box(csv_alone(&file))),
             &mut || drop(black_box(Mapping::read(&file, "mapping.csv").unwrap())),
             &mut || numbers.iter().for_each(|number| assert!(map.contains_key(number.digits()))),
-            &mut || numbers.iter().for_each(|number| assert!(mapping.address(number).is_some())),
+            &mut || identifiers.iter().for_each(|number| assert!(mapping.holder(number, now).is_some())),
         ],
     );
     println!("{LINES} lines, {} bytes, {rounds} rounds, medians", file.len());

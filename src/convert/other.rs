@@ -82,12 +82,11 @@ pub(super) fn contents(item: &Item, people: &People<'_>) -> Vec<Section> {
     let mut room = ITEM_BYTES;
     for other in others(item) {
         let Place::Content(name) = place(item, other) else { continue };
-        let section = match sections.iter().position(|section| section.heading == name) {
-            Some(known) => sections.get_mut(known),
-            None => {
-                sections.push(Section::new(name, Vec::new()));
-                sections.last_mut()
-            }
+        let section = if let Some(known) = sections.iter().position(|section| section.heading == name) {
+            sections.get_mut(known)
+        } else {
+            sections.push(Section::new(name, Vec::new()));
+            sections.last_mut()
         };
         let Some(section) = section else { continue };
         if matches!(name, CAPTION | TRANSCRIPT) && other.raw.starts_with('"') {

@@ -28,7 +28,9 @@ pub(super) fn lids(body: &str) -> Vec<(String, PhoneNumber)> {
 fn collect(raw: &str, own: Option<Identifier>, depth: usize, found: &mut Vec<(String, PhoneNumber)>) {
     let Some(depth) = depth.checked_sub(1) else { return };
     if let Some(elements) = json::elements(raw) {
-        elements.into_iter().for_each(|element| collect(element, None, depth, found));
+        for element in elements {
+            collect(element, None, depth, found);
+        }
         return;
     }
     let Some(fields) = Fields::read(raw) else { return };
