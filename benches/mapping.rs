@@ -24,7 +24,7 @@ fn main() {
     let map = csv_alone(&file);
     let numbers: Vec<PhoneNumber> = (0..LINES).map(|line| PhoneNumber::read(&number(line)).unwrap()).collect();
     let identifiers: Vec<Identifier> = numbers.iter().cloned().map(Identifier::Number).collect();
-    let now = chrono::Utc::now();
+    let now = chrono::DateTime::UNIX_EPOCH;
     let [read_alone, read, find_alone, find] = turns::medians(
         rounds,
         [
