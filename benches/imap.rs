@@ -1,4 +1,4 @@
-//! How many text messages a second arrive in one Dovecot mailbox: through the door, and through a client that does nothing
+//! How many text messages a second arrive in one Dovecot mailbox: through the destination, and through a client that does nothing
 //! but send prepared bytes. In one run, in turns, because only the ratios mean something.
 //!
 //! `cargo bench --bench imap [-- MESSAGES [ROUNDS]]`. Mail lies in `/dev/shm` where that is there. Needs Dovecot.
@@ -18,7 +18,7 @@ use whatsapp_archiver::convert::{Address, Mail, Message};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::Identity;
 use whatsapp_archiver::mailbox::imap::{Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
-use whatsapp_archiver::mailbox::{MailboxDoor as _, SendPermit};
+use whatsapp_archiver::mailbox::{Destination as _, SendPermit};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 
 #[allow(dead_code, reason = "the tests use more of it")]
@@ -48,12 +48,12 @@ async fn main() {
 /// The medians of both, in messages a second.
 struct Measured {
     raw: f64,
-    door: f64,
+    destination: f64,
 }
 
 impl std::fmt::Display for Measured {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "raw {:>7.0}, door {:>7.0}, ratio {:.2}", self.raw, self.door, self.door / self.raw)
+        write!(f, "raw {:>7.0}, door {:>7.0}, ratio {:.2}", self.raw, self.destination, self.destination / self.raw)
     }
 }
 
@@ -68,11 +68,11 @@ impl Measured {
         let memory = Path::new("/dev/shm");
         let parent = memory.is_dir().then_some(memory);
         let dovecot = Dovecot::start(&DovecotOptions { storage, capabilities, parent, ..DovecotOptions::default() });
-        let door = door(dovecot.port);
+        let destination = destination(dovecot.port);
         let (mut raw, mut ours) = (Vec::new(), Vec::new());
         for round in 0..=rounds {
             let raw_time = send_raw(dovecot.port, &format!("raw{round}"), messages, group);
-            let our_time = send_through(&door, &format!("door{round}"), messages).await;
+            let our_time = send_through(&destination, &format!("door{round}"), messages).await;
             // The first round warms Dovecot up.
             if round > 0 {
                 raw.push(raw_time);
@@ -83,11 +83,11 @@ impl Measured {
             times.sort();
             f64::from(u32::try_from(messages.len()).unwrap()) / times.get(rounds / 2).unwrap().as_secs_f64()
         };
-        Self { raw: rate(raw), door: rate(ours) }
+        Self { raw: rate(raw), destination: rate(ours) }
     }
 }
 
-fn door(port: u16) -> Imap {
+fn destination(port: u16) -> Imap {
     let settings = ImapSettings {
         host: "127.0.0.1".to_owned(),
         port,
@@ -104,13 +104,19 @@ fn door(port: u16) -> Imap {
 }
 
 /// Signed in and with its folder made, as the raw client is before it is measured.
-async fn send_through(door: &Imap, name: &str, messages: &[Arc<Message>]) -> Duration {
+async fn send_through(destination: &Imap, name: &str, messages: &[Arc<Message>]) -> Duration {
     let mailbox = Mailbox { id: MailboxId(name.to_owned()), address: format!("{name}@contoso.example") };
     let (first, rest) = messages.split_first().unwrap();
-    assert!(door.import(&mailbox, std::slice::from_ref(first), &SendPermit::always()).await.iter().all(Result::is_ok));
+    assert!(
+        destination
+            .import(&mailbox, std::slice::from_ref(first), &SendPermit::always())
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
     let begun = Instant::now();
-    for batch in rest.chunks(door.limits().batch_messages) {
-        assert!(door.import(&mailbox, batch, &SendPermit::always()).await.iter().all(Result::is_ok));
+    for batch in rest.chunks(destination.limits().batch_messages) {
+        assert!(destination.import(&mailbox, batch, &SendPermit::always()).await.iter().all(Result::is_ok));
     }
     begun.elapsed()
 }

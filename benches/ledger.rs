@@ -94,7 +94,7 @@ async fn take_through(ledger: &Ledger, start: i64) -> Steps {
 
     let begun = Instant::now();
     let outcomes: Vec<Outcome> = numbers.iter().flat_map(|no| mailboxes(*no).map(|to| imported(*no, to))).collect();
-    let sender = Sender { run: run(), holder: Holder::new(), helps: false };
+    let sender = Sender { run: run(), holder: Holder::new(), is_follower: false };
     ledger.record(&sender, &outcomes, &[]).await.unwrap();
     Steps { record, prepare, settle: begun.elapsed() }
 }

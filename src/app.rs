@@ -16,7 +16,7 @@ use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{ActionKind, Ledger, LedgerError, Presence};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
-use crate::pipeline::{Inputs, Keeping, Parts, Pipeline, Settings};
+use crate::pipeline::{Deps, Inputs, Pipeline, ReportPolicy, Settings};
 use crate::resolve::Resolver;
 use crate::resolve::mapping::Mapping;
 use crate::retry::RetryPolicy;
@@ -116,13 +116,13 @@ impl App {
         Ok((remotes, resolver))
     }
 
-    /// Who tells somebody that a run needs them; nobody where no webhook is configured.
+    /// Notifies somebody when a run needs attention; absent where no webhook is configured.
     pub fn notifier(&self) -> Option<Notifier> {
         let webhook = self.config.notify.webhook.clone()?;
         let http = match http_client(&self.config) {
             Ok(http) => http.observed_by(self.metrics.observer()),
             Err(error) => {
-                tracing::error!(event = "notify_failed", error = %error, "the webhook could not be told");
+                tracing::error!(event = "notify_failed", error = %error, "the webhook could not be notified");
                 return None;
             }
         };
@@ -145,18 +145,18 @@ impl App {
     pub fn pipeline(&self, stop: CancellationToken) -> Pipeline {
         let resolver = Arc::new(self.resolver.snapshot());
         let mapping_sha256 = resolver.mapping().map(|mapping| mapping.sha256().to_string());
-        let parts = Parts {
+        let deps = Deps {
             clock: Arc::clone(&self.clock),
             source: Arc::clone(&self.remotes.source),
             staging: Arc::clone(&self.remotes.staging),
             resolver,
-            door: Arc::clone(&self.remotes.door),
+            destination: Arc::clone(&self.remotes.destination),
             ledger: self.ledger.clone(),
             holder: self.presence.holder.clone(),
         };
-        Pipeline::new(parts, settings(&self.config, mapping_sha256), stop)
+        Pipeline::new(deps, settings(&self.config, mapping_sha256), stop)
             .counted_by(Arc::clone(&self.metrics))
-            .keeping(keeping(&self.config))
+            .with_report_policy(report_policy(&self.config))
     }
 }
 
@@ -208,12 +208,12 @@ pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
 }
 
 /// What the configuration says of what is kept.
-pub fn keeping(config: &Config) -> Keeping {
+pub fn report_policy(config: &Config) -> ReportPolicy {
     let retain = match config.staging.retain {
         Retention::Forever => None,
         Retention::For(retain) => Some(retain),
     };
-    Keeping { signing_key: config.report.signing_key.clone(), retain }
+    ReportPolicy { signing_key: config.report.signing_key.clone(), retain }
 }
 
 /// The schedule that the configuration states.

@@ -163,7 +163,7 @@ pub async fn look(ledger: &Ledger, run: &RunId) -> Result<(), LedgerError> {
         );
     }
     let text = serde_json::to_string(&comparison).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-    ledger.remember(COMPARISON, Some(&text)).await
+    ledger.set_meta(COMPARISON, Some(&text)).await
 }
 
 async fn compare(ledger: &Ledger, through: i64) -> Result<Comparison, LedgerError> {
@@ -188,7 +188,7 @@ async fn compare(ledger: &Ledger, through: i64) -> Result<Comparison, LedgerErro
 /// The last comparison of owners who share groups, with their names as they came.
 pub async fn last_comparison(ledger: &Ledger) -> Result<Option<Comparison>, LedgerError> {
     // What can't be read was written by another version: owners are compared anew.
-    Ok(ledger.remembered(COMPARISON).await?.and_then(|text| serde_json::from_str(&text).ok()))
+    Ok(ledger.get_meta(COMPARISON).await?.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 impl CaptureLoss {

@@ -91,8 +91,8 @@ impl fmt::Display for Finding {
 /// The keys that the configuration names, as far as they can be judged without asking anybody.
 pub fn keys(config: &Config) -> Vec<Finding> {
     let signing = files::signing_key(config).map(|key| {
-        let told = |key: SigningKey| format!("Ed25519, signed_with {}", key.public().fingerprint());
-        key.map(|key| Finding::ok("signing key", told(key)))
+        let summary = |key: SigningKey| format!("Ed25519, signed_with {}", key.public().fingerprint());
+        key.map(|key| Finding::ok("signing key", summary(key)))
     });
     let certificate = files::certificate(config)
         .map(|is_there| is_there.then(|| Finding::ok("certificate", "an RSA key and its certificate".to_owned())));

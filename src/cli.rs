@@ -54,7 +54,7 @@ struct Arguments {
     #[arg(short, long, global = true, env = "WHATSAPP_ARCHIVER_CONFIG", default_value = DEFAULT_CONFIG, value_name = "FILE")]
     config: PathBuf,
 
-    /// How log lines look [default: json, or text when standard error is a terminal]
+    /// The format of log lines [default: json, or text when standard error is a terminal]
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
 
@@ -84,7 +84,7 @@ enum Command {
     /// Replay held or failed items from staging
     #[command(after_help = examples::RETRY)]
     Retry(retry::Arguments),
-    /// Give up held items: they are not replayed any more, and their originals may be purged
+    /// Release held items: they can no longer be replayed, and their originals may be purged
     #[command(after_help = examples::RELEASE)]
     Release(release::Arguments),
     /// Check signatures and chain of reports, offline
@@ -186,7 +186,7 @@ struct Context {
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
 enum CommandError {
-    /// Already told in full, line by line.
+    /// Already reported in full, line by line.
     #[error("{0}")]
     Configuration(String),
     /// The command's words don't fit together.
@@ -246,11 +246,11 @@ pub fn main() -> ExitCode {
         Command::ConfigSchema => config_schema::run(),
         Command::Man(arguments) => man::run(&arguments),
     };
-    result.unwrap_or_else(|error| tell(&error)).into()
+    result.unwrap_or_else(|error| report(&error)).into()
 }
 
 /// Prints an error with its causes, for whoever typed the command.
-fn tell(error: &CommandError) -> Exit {
+fn report(error: &CommandError) -> Exit {
     match error {
         CommandError::Configuration(problems) => {
             eprintln!("{problems}");
@@ -261,15 +261,15 @@ fn tell(error: &CommandError) -> Exit {
             Exit::Usage
         }
         CommandError::Other(error) => {
-            let mut told = error.to_string();
-            eprintln!("error: {told}");
+            let mut message = error.to_string();
+            eprintln!("error: {message}");
             for cause in error.chain().skip(1) {
                 // Many errors repeat their cause already.
                 let cause = cause.to_string();
-                if !told.contains(&cause) {
+                if !message.contains(&cause) {
                     eprintln!("  because: {cause}");
                 }
-                told = cause;
+                message = cause;
             }
             Exit::Failed
         }
@@ -298,12 +298,12 @@ impl Context {
         Ok(config)
     }
 
-    /// Puts the program together, on the ledger that is there.
+    /// Builds the program, on the ledger that is there.
     async fn app(&self, config: &Arc<Config>) -> Result<App, CommandError> {
         self.app_on(config, LedgerUse::Existing).await
     }
 
-    /// Puts the program together, on the ledger that the command may use.
+    /// Builds the program, on the ledger that the command may use.
     async fn app_on(&self, config: &Arc<Config>, wanted: LedgerUse) -> Result<App, CommandError> {
         Ok(App::build_on(Arc::clone(config), &self.environment, Arc::new(SystemClock), wanted).await?)
     }
@@ -320,7 +320,7 @@ impl Context {
     }
 }
 
-/// Reads the configuration. Where it is wrong, the tables that it names are looked through too, so that all is told at once.
+/// Reads the configuration. Where it is wrong, the tables that it names are looked through too, so that everything is reported at once.
 fn load(path: &Path, environment: &BTreeMap<String, String>, needed: NeededSecrets) -> Result<Config, String> {
     Config::load_needing(path, environment, needed).map_err(|problems| match files::read_tables(problems.tables()) {
         Ok(_) => problems.to_string(),

@@ -144,7 +144,7 @@ impl Config {
         Self::read(&text, path, environment, needed)
     }
 
-    /// Reads a configuration from the text of the file at `path`, which tells what relative paths are relative to.
+    /// Reads a configuration from the text of the file at `path`, to whose directory relative paths are relative.
     pub fn from_text(text: &str, path: &Path, environment: &BTreeMap<String, String>) -> Result<Self, ConfigProblems> {
         Self::read(text, path, environment, NeededSecrets::All)
     }
@@ -157,8 +157,8 @@ impl Config {
     ) -> Result<Self, ConfigProblems> {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-        let told = |problems| ConfigProblems::new(path, problems);
-        let mut reader = reader::open(text, directory, environment).map_err(told)?;
+        let problems = |problems| ConfigProblems::new(path, problems);
+        let mut reader = reader::open(text, directory, environment).map_err(problems)?;
         reader.needed = needed;
         let config = read_sections(&mut reader, path, Digest::of(text.as_bytes()));
         match config {
@@ -173,7 +173,7 @@ impl Config {
     }
 }
 
-/// Reads every section, also after one of them is wrong. `None` only with a problem told.
+/// Reads every section, also after one of them is wrong. `None` only with a problem reported.
 fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option<Config> {
     let has_http = reader.has(&http::SCHEMA);
     let source = source::read(&mut reader.section(&source::SCHEMA));
@@ -239,10 +239,10 @@ fn read_microsoft(reader: &mut Reader<'_>, needs: &Needs<'_>) -> Option<Microsof
 
 /// The text of the file at `path`.
 fn read_file(path: &Path) -> Result<String, ConfigProblems> {
-    const CAP: u32 = 1 << 20;
+    const MAX_FILE_BYTES: u32 = 1 << 20;
     let instead = "the path of a configuration; `whatsapp-archiver init DIR` writes one to start from";
     let problem = |what: String| ConfigProblems::new(path, vec![Problem::new(Place::File, "", what).instead(instead)]);
-    let bytes = file::read(path, CAP).map_err(|unreadable| match unreadable {
+    let bytes = file::read(path, MAX_FILE_BYTES).map_err(|unreadable| match unreadable {
         Unreadable::Io(error) => problem(format!("the configuration can't be read: {error}")),
         Unreadable::TooLarge(_) => problem("the file is larger than 1 MiB, so it is hardly a configuration".to_owned()),
     })?;

@@ -272,7 +272,7 @@ pub fn identity_of(item: &Item, attachments: &[StagedAttachment]) -> Identity {
     Identity::of(item, &digests.collect::<Vec<_>>())
 }
 
-/// Who an item is from: its sender; where it names none, the owner who sent it, or who did what an event tells.
+/// Who an item is from: its sender; where it names none, the owner who sent it, or who did what an event says.
 pub(crate) fn sender_of(item: &Item) -> Option<&Participant> {
     let owner = item.owner.as_ref().filter(|_| item.direction == Some(Direction::Out));
     let actor = item.event.as_ref().and_then(|event| event.actor.as_ref());

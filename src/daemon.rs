@@ -1,4 +1,4 @@
-//! The daemon: wakes when a run is due, runs it, and waits again, until it is told to stop.
+//! The daemon: wakes when a run is due, runs it, and waits again, until it is stopped.
 //!
 //! - A run is due at the schedule's time, at once when it is overdue, and after a growing pause when the last one failed
 //!   or left something pending. A start does without that pause: whoever starts the daemon wants to see it work.
@@ -22,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::config::Config;
 use crate::ledger::{Lease, LedgerError, RunId};
-use crate::lifecycle::{Asked, service_manager};
-use crate::pipeline::{Order, RunError, RunFinished};
+use crate::lifecycle::{SignalRequest, service_manager};
+use crate::pipeline::{RunError, RunFinished, RunRequest};
 use crate::schedule::Schedule;
 use crate::serve::health::Health;
 use crate::serve::{Served, serve};
-use crate::status::{self, Refusal};
+use crate::status::{self, RefusedCredential};
 
 mod attention;
 mod reload;
@@ -40,16 +40,16 @@ use watchdog::{Look, Watchdog};
 pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// How often files are looked at and the ledger is asked what is due.
-const LOOK: Duration = Duration::from_secs(5);
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often the ledger is asked while a run is due that another daemon has begun: this one follows it.
 const LOOK_WHILE_DUE: Duration = Duration::from_millis(500);
 
 /// How often the daemon notes in the ledger that it is alive.
-const NOTE: chrono::Duration = chrono::Duration::seconds(30);
+const HEARTBEAT_INTERVAL: chrono::Duration = chrono::Duration::seconds(30);
 
-/// How long work under way has to end, once the daemon is told to stop.
-const GRACE: Duration = Duration::from_secs(7);
+/// How long work under way has to end, once the daemon is asked to stop.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(7);
 
 /// What the daemon is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub enum Phase {
     /// A run is under way.
     Running,
     /// Another daemon's run is under way, and this one sends a part of its copies.
-    Helping,
+    Following,
     /// Waiting for this instant.
     Waiting(DateTime<Utc>),
 }
@@ -85,16 +85,16 @@ pub struct Daemon {
     stop: CancellationToken,
 }
 
-/// What is under way: a run of this daemon's own, or help for another one's.
-enum UnderWay {
+/// What is under way: a run of this daemon's own, or a part of another process's.
+enum CurrentWork {
     Run(JoinHandle<Result<RunFinished, RunError>>),
-    Help(JoinHandle<Result<(), RunError>>),
+    Follow(JoinHandle<Result<(), RunError>>),
 }
 
 /// What became of it.
 enum Ended {
     Run(Box<Result<RunFinished, RunError>>),
-    Help(Result<(), RunError>),
+    Follow(Result<(), RunError>),
 }
 
 /// What a daemon does now.
@@ -103,8 +103,8 @@ enum Turn {
     Wait(DateTime<Utc>),
     /// It is this one's turn to pull.
     Pull,
-    /// Another one pulls, and can be helped.
-    Help(RunId),
+    /// Another process leads a run that this one can follow.
+    Follow(RunId),
 }
 
 impl Daemon {
@@ -129,7 +129,7 @@ impl Daemon {
         }
     }
 
-    /// Opens the door of `[http]`, where there is one. Fails where its address is taken.
+    /// Starts to serve `[http]`, where there is one. Fails where its address is taken.
     pub async fn listen(&self) -> anyhow::Result<()> {
         let Some(http) = &self.app.config.http else { return Ok(()) };
         let listener = TcpListener::bind(http.listen).await;
@@ -156,13 +156,13 @@ impl Daemon {
         self.phase.subscribe()
     }
 
-    /// Runs until it is told to stop.
-    pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>) -> anyhow::Result<()> {
+    /// Runs until it is stopped.
+    pub async fn run(mut self, mut asked: mpsc::Receiver<SignalRequest>) -> anyhow::Result<()> {
         tracing::info!(event = "daemon_started", version = env!("CARGO_PKG_VERSION"), "the daemon started");
         self.health.set_ready();
         service_manager::ready();
         self.note_good_inputs().await;
-        let mut under_way: Option<UnderWay> = None;
+        let mut under_way: Option<CurrentWork> = None;
         let mut ask = true;
         while !self.stop.is_cancelled() {
             self.health.beat();
@@ -178,8 +178,8 @@ impl Daemon {
             tokio::select! {
                 () = self.stop.cancelled() => {}
                 word = asked.recv() => match word {
-                    Some(Asked::Reload) => self.reload_configuration().await,
-                    Some(Asked::Stop) | None => self.stop.cancel(),
+                    Some(SignalRequest::Reload) => self.reload_configuration().await,
+                    Some(SignalRequest::Stop) | None => self.stop.cancel(),
                 },
                 ended = ended(&mut under_way) => {
                     under_way = None;
@@ -188,19 +188,19 @@ impl Daemon {
                     // What the ledger could not keep this time, it may keep next time; a tight loop would help nobody.
                     ask = match ended {
                         Ended::Run(finished) => self.note(*finished).await,
-                        Ended::Help(helped) => note_help(&helped),
+                        Ended::Follow(followed) => note_follow(&followed),
                     };
                 }
                 () = clock.sleep(self.pause()) => self.look_at_files().await,
             }
         }
-        self.wind_up(under_way).await
+        self.shut_down(under_way).await
     }
 
     /// Notes now and then that this daemon is alive, so that `status` sees when it isn't any more.
     async fn note_alive(&mut self) {
         let now = self.app.clock.now();
-        let is_due = self.noted.is_none_or(|noted| now < noted || now - noted >= NOTE);
+        let is_due = self.noted.is_none_or(|noted| now < noted || now - noted >= HEARTBEAT_INTERVAL);
         // A ledger that fails here fails for the next run too, and is logged there.
         if is_due && self.app.ledger.note_daemon(&self.app.presence.holder, now).await.is_ok() {
             self.noted = Some(now);
@@ -237,13 +237,13 @@ impl Daemon {
         }
         let until_due = match *self.phase.borrow() {
             Phase::Waiting(due) => (due - self.app.clock.now()).to_std().ok(),
-            Phase::Starting | Phase::Running | Phase::Helping => None,
+            Phase::Starting | Phase::Running | Phase::Following => None,
         };
-        until_due.filter(|pause| !pause.is_zero()).map_or(LOOK, |pause| pause.min(LOOK))
+        until_due.filter(|pause| !pause.is_zero()).map_or(POLL_INTERVAL, |pause| pause.min(POLL_INTERVAL))
     }
 
-    /// Begins a regular run where one is due, or helps whoever has begun it. A ledger that doesn't answer is asked again later.
-    async fn begin_if_due(&mut self) -> Option<UnderWay> {
+    /// Begins a regular run where one is due, or follows the process that has begun it. A ledger that doesn't answer is asked again later.
+    async fn begin_if_due(&mut self) -> Option<CurrentWork> {
         self.is_due_elsewhere = false;
         let turn = match self.turn().await {
             Ok(turn) => turn,
@@ -259,7 +259,7 @@ impl Daemon {
         let phase = match turn {
             Turn::Wait(due) => Phase::Waiting(due),
             Turn::Pull => Phase::Running,
-            Turn::Help(_) => Phase::Helping,
+            Turn::Follow(_) => Phase::Following,
         };
         self.phase.send_if_modified(|told| std::mem::replace(told, phase) != phase);
         let pipeline = self.app.pipeline(self.stop.clone());
@@ -267,9 +267,9 @@ impl Daemon {
             Turn::Wait(_) => None,
             Turn::Pull => {
                 self.watchdog = Some(Watchdog::new(pipeline.progress(), self.app.clock.now()));
-                Some(UnderWay::Run(tokio::spawn(async move { pipeline.run(Order::Regular).await })))
+                Some(CurrentWork::Run(tokio::spawn(async move { pipeline.run(RunRequest::Regular).await })))
             }
-            Turn::Help(run) => Some(UnderWay::Help(tokio::spawn(async move { pipeline.help(run).await }))),
+            Turn::Follow(run) => Some(CurrentWork::Follow(tokio::spawn(async move { pipeline.follow(run).await }))),
         }
     }
 
@@ -284,8 +284,8 @@ impl Daemon {
         ledger.expire_gone(now).await?;
         let until = now + self.app.config.ledger.lease;
         if !ledger.lease(holder, &[Lease::Puller], now, until).await?.contains(&true) {
-            let run = ledger.run_to_help(now).await?;
-            return Ok(run.map_or(Turn::Wait(due), |run| Turn::Help(run.id)));
+            let run = ledger.run_to_follow(now).await?;
+            return Ok(run.map_or(Turn::Wait(due), |run| Turn::Follow(run.id)));
         }
         // Another daemon may have had its run between the question and the lease.
         let due = self.due(now).await?;
@@ -300,7 +300,7 @@ impl Daemon {
     async fn due(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
         let (ledger, config) = (&self.app.ledger, &self.app.config);
         let schedule = self.schedule.borrow().clone();
-        match Refusal::remembered(ledger).await? {
+        match RefusedCredential::load(ledger).await? {
             Some(refusal) if !refusal.is_of(&config.source).await => Ok(now),
             _ if self.just_started => status::scheduled_run(ledger, &schedule, now).await,
             _ => status::next_run(ledger, &schedule, now).await,
@@ -335,7 +335,7 @@ impl Daemon {
     }
 
     /// Lets what is under way end, for a few seconds.
-    async fn wind_up(mut self, mut under_way: Option<UnderWay>) -> anyhow::Result<()> {
+    async fn shut_down(mut self, mut under_way: Option<CurrentWork>) -> anyhow::Result<()> {
         self.health.set_not_ready("it is stopping");
         service_manager::stopping();
         tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
@@ -343,9 +343,9 @@ impl Daemon {
             tokio::select! {
                 ended = ended(&mut under_way) => match ended {
                     Ended::Run(finished) => _ = self.note(*finished).await,
-                    Ended::Help(helped) => _ = note_help(&helped),
+                    Ended::Follow(followed) => _ = note_follow(&followed),
                 },
-                () = self.app.clock.sleep(GRACE) => {
+                () = self.app.clock.sleep(SHUTDOWN_GRACE) => {
                     self.app.presence.keep_until_exit();
                     tracing::warn!(event = "stopped_at_once", "work under way did not end in time; its copies are looked up by the next run");
                 }
@@ -358,19 +358,23 @@ impl Daemon {
     }
 }
 
-/// Tells how help ended. False where the ledger failed.
-fn note_help(helped: &Result<(), RunError>) -> bool {
-    if let Err(error) = helped {
+/// Logs how following ended. False where the ledger failed.
+fn note_follow(followed: &Result<(), RunError>) -> bool {
+    if let Err(error) = followed {
         tracing::error!(event = "help_failed", error = %error, "this process could not go on sending for another one's run, which goes on without it");
     }
-    helped.is_ok()
+    followed.is_ok()
 }
 
 /// The end of what is under way; never where nothing is.
-async fn ended(under_way: &mut Option<UnderWay>) -> Ended {
+async fn ended(under_way: &mut Option<CurrentWork>) -> Ended {
     match under_way {
-        Some(UnderWay::Run(run)) => Ended::Run(Box::new(run.await.unwrap_or_else(|error| Err(RunError::from(error))))),
-        Some(UnderWay::Help(help)) => Ended::Help(help.await.unwrap_or_else(|error| Err(RunError::from(error)))),
+        Some(CurrentWork::Run(run)) => {
+            Ended::Run(Box::new(run.await.unwrap_or_else(|error| Err(RunError::from(error)))))
+        }
+        Some(CurrentWork::Follow(follow)) => {
+            Ended::Follow(follow.await.unwrap_or_else(|error| Err(RunError::from(error))))
+        }
         None => std::future::pending().await,
     }
 }

@@ -19,7 +19,7 @@ mod tests {
 
     #[test]
     fn digits_stand_in_threes() {
-        let told = [0, 999, 1000, 123_456, 1_234_567].map(|number| grouped(number, '_'));
-        assert_eq!(told, ["0", "999", "1_000", "123_456", "1_234_567"]);
+        let text = [0, 999, 1000, 123_456, 1_234_567].map(|number| grouped(number, '_'));
+        assert_eq!(text, ["0", "999", "1_000", "123_456", "1_234_567"]);
     }
 }

@@ -1,10 +1,10 @@
-//! What a fault means: the one table that classifies, for every stage.
+//! What a step's error means: the one table that classifies them.
 //!
 //! | Verdict | The pipeline |
 //! |---|---|
 //! | [`Retry`](Fault::Retry) | tries again within the run, as `[retry]` says; then the run fails (source, staging) or the delivery stays pending (directory, mailbox) |
 //! | [`LookUp`](Fault::LookUp) | looks the copy up before anything is sent again |
-//! | [`Hold`](Fault::Hold) | leaves it pending for a later run; what nobody foresaw is one of these |
+//! | [`Defer`](Fault::Defer) | leaves it pending for a later run; every unexpected error is one of these |
 //! | [`Reject`](Fault::Reject) | counts it as failed with its reason |
 //! | [`Fatal`](Fault::Fatal) | ends the run |
 
@@ -86,8 +86,8 @@ pub enum Fault {
     },
     /// The copy may have arrived.
     LookUp,
-    /// Time or an administrator must heal it.
-    Hold,
+    /// Repeating it now would not help: it waits for a later run, or for an administrator.
+    Defer,
     /// For good.
     Reject(Reason),
     /// The run can't go on.
@@ -121,7 +121,7 @@ impl From<&SourceError> for Fault {
             | SourceError::SessionEnded
             | SourceError::PageUnreadable { .. }
             | SourceError::AttachmentNotFound(_) => Self::Retry { after: None },
-            SourceError::AttachmentGone(_) | SourceError::Unexpected(_) => Self::Hold,
+            SourceError::AttachmentGone(_) | SourceError::Unexpected(_) => Self::Defer,
             SourceError::Refused { .. } | SourceError::Contract(_) => Self::Fatal,
         }
     }
@@ -132,7 +132,9 @@ impl From<&StagingError> for Fault {
         match error {
             StagingError::Throttled { after, .. } => Self::Retry { after: *after },
             StagingError::Unavailable(_) | StagingError::StreamBroken { .. } => Self::Retry { after: None },
-            StagingError::NotFound { .. } | StagingError::Damaged { .. } | StagingError::Immutable { .. } => Self::Hold,
+            StagingError::NotFound { .. } | StagingError::Damaged { .. } | StagingError::Immutable { .. } => {
+                Self::Defer
+            }
             StagingError::TooLarge { .. } => Self::Reject(Reason::SizeExceeded),
             StagingError::Conflict { .. } | StagingError::Refused(_) => Self::Fatal,
         }
@@ -144,7 +146,7 @@ impl From<&DirectoryError> for Fault {
         match error {
             DirectoryError::Throttled { after, .. } => Self::Retry { after: *after },
             DirectoryError::Unavailable(_) => Self::Retry { after: None },
-            DirectoryError::Forbidden(_) | DirectoryError::Unexpected(_) => Self::Hold,
+            DirectoryError::Forbidden(_) | DirectoryError::Unexpected(_) => Self::Defer,
         }
     }
 }
@@ -156,7 +158,7 @@ impl From<&ImportError> for Fault {
             ImportError::OutcomeUnknown(_) | ImportError::Incomplete { .. } => Self::LookUp,
             ImportError::Throttled { after, .. } => Self::Retry { after: *after },
             ImportError::Unavailable(_) => Self::Retry { after: None },
-            ImportError::Forbidden(_) | ImportError::Unexpected(_) => Self::Hold,
+            ImportError::Forbidden(_) | ImportError::Unexpected(_) => Self::Defer,
             ImportError::Rejected(_) => Self::Reject(Reason::MailboxRejected),
         }
     }

@@ -24,7 +24,7 @@ mod refusal;
 pub use refusal::{CallError, Refusal};
 
 /// The largest reply that is read unless a call says otherwise, in bytes.
-const LARGEST_REPLY: u64 = 4 * 1024 * 1024;
+const MAX_REPLY: u64 = 4 * 1024 * 1024;
 
 /// What is not encoded in the value of a query parameter (RFC 3986, 2.3, and what `OData` uses as punctuation).
 const QUERY: &AsciiSet =
@@ -96,7 +96,7 @@ impl Call {
             method,
             url,
             body: None,
-            largest_reply: LARGEST_REPLY,
+            largest_reply: MAX_REPLY,
             headers: HeaderMap::new(),
             signed_in: true,
             permit: None,

@@ -79,7 +79,7 @@ impl fmt::Display for Remote {
 pub type Observer = Arc<dyn Fn(Remote, Result<StatusCode, &HttpError>, Duration) + Send + Sync>;
 
 /// The longest a request may take.
-const LONGEST_REQUEST: Duration = Duration::from_secs(45);
+const MAX_REQUEST: Duration = Duration::from_secs(45);
 
 /// The most of a refusal's body that is read, in bytes.
 const MAX_REFUSAL: usize = 256 << 10;
@@ -100,7 +100,7 @@ pub struct HttpOptions {
 /// The longest duration of one request where work is leased for `lease`: shorter than two thirds of it, which is what is left
 /// at least after a renewal in time, so that nobody else takes the work while a request is under way.
 pub fn request_timeout(lease: Duration) -> Duration {
-    LONGEST_REQUEST.min(lease / 3 * 2)
+    MAX_REQUEST.min(lease / 3 * 2)
 }
 
 impl HttpOptions {
@@ -123,7 +123,7 @@ impl Default for HttpOptions {
             extra_roots_pem: None,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
-            request_timeout: LONGEST_REQUEST,
+            request_timeout: MAX_REQUEST,
         }
     }
 }

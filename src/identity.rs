@@ -52,7 +52,7 @@ impl MessageId {
         &self.0
     }
 
-    /// What stands before the `@`, which tells ids apart: 32 lower-case hexadecimal digits.
+    /// What stands before the `@`, which makes ids unique: 32 lower-case hexadecimal digits.
     pub fn local_part(&self) -> &str {
         self.0.split_once('@').map_or(self.0.as_str(), |(local, _)| local)
     }

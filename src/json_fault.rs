@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_and_where_is_told() {
+    fn what_is_expected_and_where_is_reported() {
         assert_eq!(fault_of("{\n\"flag\":\"x\"}"), "expected a boolean, at line 2 column 10");
         assert_eq!(fault_of("{}"), "missing field `number`, at line 1 column 2");
         assert_eq!(fault_of("{"), "the JSON is cut short, at line 1 column 1");

@@ -28,7 +28,7 @@ mod daemon;
 mod database_file;
 mod deliveries;
 mod existing;
-mod helping;
+mod followers;
 mod items;
 mod leases;
 mod pending;
@@ -57,7 +57,7 @@ pub use deliveries::{
     Target,
 };
 pub(crate) use existing::refuse_only_its_log;
-pub use helping::Sender;
+pub use followers::Sender;
 pub use items::{
     AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared,
 };
@@ -65,7 +65,7 @@ pub use leases::{Holder, Lease};
 pub use pending::{OpenGroup, PendingCause, PendingGroup};
 pub use presence::Presence;
 pub use probe::check_pages;
-pub use proof::{CopyFacts, Sought};
+pub use proof::{CopyFacts, ProofSubject};
 pub use purged::PurgedItem;
 pub use release::HeldSelection;
 pub use reports::{ChainLink, DrawnReport, ReportEntry};
@@ -276,14 +276,14 @@ impl Ledger {
     }
 
     /// A value that the program remembers under a name.
-    pub async fn remembered(&self, name: &str) -> Result<Option<String>, LedgerError> {
+    pub async fn get_meta(&self, name: &str) -> Result<Option<String>, LedgerError> {
         let row =
             sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name.to_owned()).fetch_optional(&self.pool);
         Ok(row.await?.map(|row| row.try_get("value")).transpose()?)
     }
 
     /// Remembers a value under a name; `None` forgets it.
-    pub async fn remember(&self, name: &str, value: Option<&str>) -> Result<(), LedgerError> {
+    pub async fn set_meta(&self, name: &str, value: Option<&str>) -> Result<(), LedgerError> {
         match value {
             Some(value) => {
                 sqlx::query(

@@ -17,7 +17,7 @@ pub struct Signals {
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Asked {
+pub enum SignalRequest {
     /// An orderly end: SIGTERM or SIGINT.
     Stop,
     /// To read the configuration again: SIGHUP.
@@ -35,25 +35,25 @@ impl Signals {
     }
 
     /// The next signal.
-    pub async fn next(&mut self) -> Asked {
+    pub async fn next(&mut self) -> SignalRequest {
         tokio::select! {
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hang_up.recv() => Asked::Reload,
+            _ = self.terminate.recv() => SignalRequest::Stop,
+            _ = self.interrupt.recv() => SignalRequest::Stop,
+            _ = self.hang_up.recv() => SignalRequest::Reload,
         }
     }
 
     /// What signals ask for, as it comes. The second signal to stop ends the process at once.
-    pub fn into_words(mut self) -> mpsc::Receiver<Asked> {
+    pub fn into_requests(mut self) -> mpsc::Receiver<SignalRequest> {
         let (sender, receiver) = mpsc::channel(4);
         tokio::spawn(async move {
             let mut stopping = false;
             loop {
                 let word = self.next().await;
-                if stopping && word == Asked::Stop {
+                if stopping && word == SignalRequest::Stop {
                     stop_at_once();
                 }
-                stopping |= word == Asked::Stop;
+                stopping |= word == SignalRequest::Stop;
                 // Whoever listened has ended; the next signal to stop is for the process alone.
                 let _ = sender.send(word).await;
             }
@@ -65,10 +65,10 @@ impl Signals {
 /// Cancels `stop` at the first signal to stop, and ends the process at the second. For commands that have nothing to reload.
 pub fn stop_on_signal(mut signals: Signals, stop: CancellationToken) {
     tokio::spawn(async move {
-        while signals.next().await == Asked::Reload {}
+        while signals.next().await == SignalRequest::Reload {}
         tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
         stop.cancel();
-        while signals.next().await == Asked::Reload {}
+        while signals.next().await == SignalRequest::Reload {}
         stop_at_once();
     });
 }

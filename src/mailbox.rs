@@ -1,6 +1,6 @@
-//! Where copies go: the door to the mailboxes.
+//! Where copies go: the destination.
 //!
-//! A door sends what it is given and reports what happened. It neither retries nor decides, and sleeps only for a mailbox's
+//! A destination sends what it is given and reports what happened. It neither retries nor decides, and sleeps only for a mailbox's
 //! own limits. It distinguishes a certain outcome from an unknown one, and the pipeline has the unknown ones looked up
 //! before it sends again.
 
@@ -26,15 +26,15 @@ pub mod self_test;
 
 pub use crate::send_permit::SendPermit;
 
-/// The door's own id of a copy in a mailbox: an immutable id, a UID with its validity, a file name.
+/// The destination's own id of a copy in a mailbox: an immutable id, a UID with its validity, a file name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RemoteId(pub String);
 
-/// How much a door takes at once.
+/// How much a destination takes at once.
 #[derive(Debug, Clone, Copy)]
-pub struct DoorLimits {
-    /// The most messages in one call of [`MailboxDoor::import`].
+pub struct DestinationLimits {
+    /// The most messages in one call of [`Destination::import`].
     pub batch_messages: usize,
     /// The most bytes of messages in one call, unless a single message is larger.
     pub batch_bytes: u64,
@@ -42,7 +42,7 @@ pub struct DoorLimits {
     pub mailboxes: usize,
 }
 
-/// What [`MailboxDoor::verify`] found of one message.
+/// What [`Destination::verify`] found of one message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// There, unaltered, once.
@@ -68,20 +68,20 @@ pub enum Verdict {
     },
 }
 
-/// The door to the mailboxes.
+/// The service that has the mailboxes.
 #[async_trait]
-pub trait MailboxDoor: Send + Sync {
-    /// The door's name in logs and messages.
+pub trait Destination: Send + Sync {
+    /// The destination's name in logs and messages.
     fn name(&self) -> String;
 
     /// How much it takes at once.
-    fn limits(&self) -> DoorLimits;
+    fn limits(&self) -> DestinationLimits;
 
-    /// How long after an attempt of unknown outcome an "absent" of [`MailboxDoor::recover`] is to be believed.
+    /// How long after an attempt of unknown outcome an "absent" of [`Destination::recover`] is to be believed.
     fn settle(&self) -> Duration;
 
-    /// Until when the mailbox takes nothing, where the door knows: a limit is used up, or the server asked for a pause.
-    /// A caller that checks this first can work on other mailboxes meanwhile; [`MailboxDoor::import`] waits for a
+    /// Until when the mailbox takes nothing, where the destination knows: a limit is used up, or the server asked for a pause.
+    /// A caller that checks this first can work on other mailboxes meanwhile; [`Destination::import`] waits for a
     /// short pause, and otherwise returns [`ImportError::Throttled`].
     fn closed_until(&self, _mailbox: &Mailbox) -> Option<DateTime<Utc>> {
         None
@@ -107,7 +107,7 @@ pub trait MailboxDoor: Send + Sync {
     ) -> Result<Option<RemoteId>, ImportError>;
 
     /// Which of these messages certainly aren't in the mailbox, as [`recover`](Self::recover) would find one by one: for
-    /// doors that need not search the whole mailbox for each of them. The others may be there or not.
+    /// destinations that need not search the whole mailbox for each of them. The others may be there or not.
     async fn absent(&self, _mailbox: &Mailbox, _ids: &[MessageId]) -> Result<HashSet<MessageId>, ImportError> {
         Ok(HashSet::new())
     }
@@ -155,7 +155,7 @@ pub enum ImportError {
         /// Which files, and why.
         detail: String,
     },
-    /// Something that nobody foresaw; the copy is held.
+    /// An unexpected answer; the copy is deferred.
     #[error("unexpected answer of the mailbox: {0}")]
     Unexpected(String),
 }

@@ -30,8 +30,8 @@ pub use exposition::Exposition;
 
 use open::{FromLedger, Open};
 
-/// For how long what was read from the ledger is told again.
-const FRESH: chrono::Duration = chrono::Duration::seconds(5);
+/// For how long what was read from the ledger is served again.
+const CACHE_LIFETIME: chrono::Duration = chrono::Duration::seconds(5);
 
 /// Upper bounds of `request_seconds`: from a fast answer to the longest that is waited for.
 const REQUEST_SECONDS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -200,14 +200,14 @@ impl Metrics {
     /// Items got their rows; those that fail before there is a copy have their outcome with that.
     pub fn prepared(&self, prepared: &[Prepared]) {
         let rows = prepared.iter().flat_map(|item| &item.deliveries);
-        for row in rows.filter(|row| row.state.is_settled()) {
+        for row in rows.filter(|row| row.state.has_outcome()) {
             self.count_deliveries(row.state, row.reason.map(Reason::name), 1);
         }
     }
 
     /// Copies got their outcome.
-    pub fn settled(&self, outcomes: &[Outcome]) {
-        for outcome in outcomes.iter().filter(|outcome| outcome.state.is_settled()) {
+    pub fn deliveries_recorded(&self, outcomes: &[Outcome]) {
+        for outcome in outcomes.iter().filter(|outcome| outcome.state.has_outcome()) {
             self.count_deliveries(outcome.state, outcome.reason.map(RowReason::name), 1);
             self.imported_bytes.inc_by(outcome.bytes);
         }
@@ -233,13 +233,13 @@ impl Metrics {
         watched.push(WatchedWaits { remote, waits: Box::new(waits), counted: Duration::ZERO });
     }
 
-    /// What the HTTP client tells its requests to.
+    /// Receives the HTTP client's requests.
     pub fn observer(self: &Arc<Self>) -> Observer {
         let metrics = Arc::clone(self);
         Arc::new(move |remote, result, duration| metrics.requested(remote, result, duration))
     }
 
-    /// What a retrier tells its waits to.
+    /// Receives a retrier's waits.
     pub fn wait_observer(self: &Arc<Self>) -> WaitObserver {
         let metrics = Arc::clone(self);
         Arc::new(move |remote, waited| {
@@ -276,7 +276,7 @@ impl Metrics {
     /// Reads what the ledger knows, unless it was read just now. Whoever asks meanwhile waits for the same answer.
     async fn read_ledger(&self, ledger: &Ledger, now: DateTime<Utc>) -> Result<(), LedgerError> {
         let mut asked = self.asked.lock().await;
-        if asked.is_some_and(|asked| asked <= now && now - asked < FRESH) {
+        if asked.is_some_and(|asked| asked <= now && now - asked < CACHE_LIFETIME) {
             return Ok(());
         }
         *asked = None;

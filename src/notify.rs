@@ -1,11 +1,11 @@
-//! The webhook of `[notify]`: tells somebody when a run needs them, once, and not every quarter of an hour.
+//! The webhook of `[notify]`: notifies somebody when a run needs attention, once, and not every quarter of an hour.
 //!
 //! - Told are: a run that failed or left something pending, a refused credential, deliveries that were given up, and the
-//!   end of such a trouble. The same trouble is told again after a day.
+//!   end of such a trouble. The same failure is reported again after a day.
 //! - Warnings of `status` are posted once when they begin and once when they are over, whoever looks and however often:
 //!   silence, a reload that was refused, a credential that ends soon, a run that is overdue.
 //! - An alert holds counts and the error's words: no message, no phone number, no address of a person.
-//! - Telling may fail; the run doesn't notice. What could not be told is told after the next run.
+//! - Posting may fail; the run goes on. What could not be posted is posted after the next run.
 
 use std::time::Duration;
 
@@ -31,24 +31,24 @@ pub use warning::Notice;
 
 use warning::Posted;
 
-/// After so long, a trouble that goes on is told again.
-const AGAIN: chrono::Duration = chrono::Duration::hours(24);
+/// After so long, a failure that persists is reported again.
+const REPEAT_AFTER: chrono::Duration = chrono::Duration::hours(24);
 
 /// How often and how soon one alert is tried.
 const POLICY: RetryPolicy = RetryPolicy { attempts: 4, initial: Duration::from_secs(2), max: Duration::from_secs(30) };
 
 /// The longest pause that the receiver is granted.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// Most bytes that are read of the receiver's answer.
-const CAP: u64 = 64 * 1024;
+const MAX_REPLY: u64 = 64 * 1024;
 
-/// The names under which the ledger remembers what was told.
+/// The names under which the ledger keeps what was posted.
 const TROUBLE: &str = "notified.trouble";
 const GIVEN_UP: &str = "notified.given_up";
 const WARNINGS: &str = "notified.warnings";
 
-/// Why an alert could not be told.
+/// Why an alert could not be posted.
 #[derive(Debug, thiserror::Error)]
 enum NotifyError {
     #[error("notify.webhook can't be used: {0}")]
@@ -73,9 +73,9 @@ impl From<&NotifyError> for Fault {
     }
 }
 
-/// What was told last, and when.
+/// The last alert, and when it was posted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Told {
+struct LastAlert {
     /// What makes a trouble the same.
     what: String,
     at: DateTime<Utc>,
@@ -85,7 +85,7 @@ struct Told {
 #[derive(Debug, Default)]
 pub struct PostedWarnings(Option<Vec<Posted>>);
 
-/// Tells a webhook.
+/// Posts alerts to a webhook.
 #[derive(Debug, Clone)]
 pub struct Notifier {
     http: HttpClient,
@@ -95,12 +95,12 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// A notifier that posts to the address in `webhook`, and remembers in `ledger` what it told.
+    /// A notifier that posts to the address in `webhook`, and keeps in `ledger` what it posted.
     pub fn new(http: HttpClient, webhook: Secret, ledger: Ledger, clock: SharedClock) -> Self {
         Self { http, webhook, ledger, clock }
     }
 
-    /// A run has ended: tells what is to be told of it. May take some minutes where the webhook doesn't answer; gives up
+    /// A run has ended: posts the alerts it calls for. May take some minutes where the webhook doesn't answer; gives up
     /// when `stop` is cancelled.
     pub async fn run_ended(&self, finished: &RunFinished, stop: &CancellationToken) {
         if matches!(finished.error, Some(RunError::Stopped)) {
@@ -108,46 +108,46 @@ impl Notifier {
         }
         let now = self.clock.now();
         let trouble = Alert::of_run(finished, now);
-        let told = match trouble {
-            Some(alert) => self.tell_once(TROUBLE, &alert, stop).await,
-            None => self.tell_recovery(finished, stop).await,
+        let last = match trouble {
+            Some(alert) => self.notify_once(TROUBLE, &alert, stop).await,
+            None => self.notify_recovery(finished, stop).await,
         };
         let given_up = match Alert::of_given_up(finished, now) {
-            Some(alert) => self.tell_once(GIVEN_UP, &alert, stop).await,
+            Some(alert) => self.notify_once(GIVEN_UP, &alert, stop).await,
             None => Ok(()),
         };
-        for error in [told, given_up].into_iter().filter_map(Result::err) {
-            tracing::warn!(event = "notify_forgotten", error = %error, "what was told can't be remembered, so it may be told twice");
+        for error in [last, given_up].into_iter().filter_map(Result::err) {
+            tracing::warn!(event = "notify_forgotten", error = %error, "the ledger could not keep that the webhook was notified; it may be notified twice");
         }
     }
 
-    /// Tells an alert, unless the same was told within a day.
-    async fn tell_once(&self, name: &str, alert: &Alert, stop: &CancellationToken) -> Result<(), LedgerError> {
-        let last = self.told(name).await;
-        let fresh = |told: &Told| told.at <= alert.time && alert.time - told.at < AGAIN;
-        let is_known = last.is_ok_and(|last| last.is_some_and(|told| told.what == alert.what && fresh(&told)));
-        if is_known || !self.tell(alert, stop).await {
+    /// Posts an alert, unless the same was posted within a day.
+    async fn notify_once(&self, name: &str, alert: &Alert, stop: &CancellationToken) -> Result<(), LedgerError> {
+        let last = self.last_alert(name).await;
+        let fresh = |last: &LastAlert| last.at <= alert.time && alert.time - last.at < REPEAT_AFTER;
+        let is_known = last.is_ok_and(|last| last.is_some_and(|last| last.what == alert.what && fresh(&last)));
+        if is_known || !self.notify(alert, stop).await {
             return Ok(());
         }
-        let told = Told { what: alert.what.clone(), at: alert.time };
-        let text = serde_json::to_string(&told).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-        self.ledger.remember(name, Some(&text)).await
+        let last = LastAlert { what: alert.what.clone(), at: alert.time };
+        let text = serde_json::to_string(&last).map_err(|error| LedgerError::Damaged(error.to_string()))?;
+        self.ledger.set_meta(name, Some(&text)).await
     }
 
-    /// Tells that a trouble is over, where one was told.
-    async fn tell_recovery(&self, finished: &RunFinished, stop: &CancellationToken) -> Result<(), LedgerError> {
-        if self.told(TROUBLE).await?.is_none()
-            || !self.tell(&Alert::of_recovery(finished, self.clock.now()), stop).await
+    /// Posts that a failure is over, where one was posted.
+    async fn notify_recovery(&self, finished: &RunFinished, stop: &CancellationToken) -> Result<(), LedgerError> {
+        if self.last_alert(TROUBLE).await?.is_none()
+            || !self.notify(&Alert::of_recovery(finished, self.clock.now()), stop).await
         {
             return Ok(());
         }
-        self.ledger.remember(TROUBLE, None).await
+        self.ledger.set_meta(TROUBLE, None).await
     }
 
     /// Posts the warnings that have begun, and those that are over. False where the webhook or the ledger failed: then it
     /// is worth another try after a while.
     pub async fn warn(&self, notices: &[Notice], posted: &mut PostedWarnings, stop: &CancellationToken) -> bool {
-        let Ok(text) = self.ledger.remembered(WARNINGS).await else { return false };
+        let Ok(text) = self.ledger.get_meta(WARNINGS).await else { return false };
         let stored: Vec<Posted> = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let mut known = posted.0.take().unwrap_or_else(|| stored.clone());
         let mut all_posted = true;
@@ -177,7 +177,7 @@ impl Notifier {
         }
         let kept = self.keep(&known).await;
         if let Err(error) = &kept {
-            tracing::warn!(event = "notify_forgotten", error = %error, "what was told can't be remembered, so it may be told twice");
+            tracing::warn!(event = "notify_forgotten", error = %error, "the ledger could not keep that the webhook was notified; it may be notified twice");
             posted.0 = Some(known);
         }
         all_posted && kept.is_ok()
@@ -185,28 +185,28 @@ impl Notifier {
 
     async fn keep(&self, posted: &[Posted]) -> Result<(), LedgerError> {
         let text = serde_json::to_string(posted).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-        self.ledger.remember(WARNINGS, Some(&text)).await
+        self.ledger.set_meta(WARNINGS, Some(&text)).await
     }
 
-    async fn told(&self, name: &str) -> Result<Option<Told>, LedgerError> {
-        // What can't be read was written by another version: it is told anew.
-        Ok(self.ledger.remembered(name).await?.and_then(|text| serde_json::from_str(&text).ok()))
+    async fn last_alert(&self, name: &str) -> Result<Option<LastAlert>, LedgerError> {
+        // What can't be read was written by another version: it is posted anew.
+        Ok(self.ledger.get_meta(name).await?.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    async fn tell(&self, alert: &Alert, stop: &CancellationToken) -> bool {
+    async fn notify(&self, alert: &Alert, stop: &CancellationToken) -> bool {
         self.deliver(alert.event.name(), alert, stop).await
     }
 
     /// Posts an alert, several times if need be. Whether it arrived.
     async fn deliver(&self, name: &'static str, alert: &(impl Serialize + Sync), stop: &CancellationToken) -> bool {
         let retrier = Retrier::new(std::sync::Arc::clone(&self.clock), POLICY, stop.clone());
-        match retrier.run("telling the webhook", || self.post(alert)).await {
+        match retrier.run("notifying the webhook", || self.post(alert)).await {
             Ok(()) => {
-                tracing::info!(event = "notified", alert = name, "the webhook is told");
+                tracing::info!(event = "notified", alert = name, "the webhook is notified");
                 true
             }
             Err(error) => {
-                tracing::error!(event = "notify_failed", alert = name, error = %error, "the webhook could not be told; it is tried again after the next run");
+                tracing::error!(event = "notify_failed", alert = name, error = %error, "the webhook could not be notified; it is tried again after the next run");
                 false
             }
         }
@@ -220,11 +220,11 @@ impl Notifier {
         // The parser's words would show the address.
         let url = Url::parse(address.expose_secret().trim());
         let url = url.map_err(|_| NotifyError::Webhook("it is not an address".to_owned()))?;
-        let reply = self.http.send(Remote::Notify, self.http.post(url).json(alert), CAP).await?;
+        let reply = self.http.send(Remote::Notify, self.http.post(url).json(alert), MAX_REPLY).await?;
         if reply.status.is_success() {
             return Ok(());
         }
-        let after = retry_after(&reply.headers, self.clock.now()).map(|after| after.min(LONGEST_PAUSE));
+        let after = retry_after(&reply.headers, self.clock.now()).map(|after| after.min(MAX_PAUSE));
         Err(NotifyError::Answered { status: reply.status, after })
     }
 }

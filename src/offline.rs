@@ -30,7 +30,7 @@ pub enum Converted {
 }
 
 /// Largest attachment that is read from beside the file, in bytes.
-const LARGEST_ATTACHMENT: u64 = 64 * 1024 * 1024;
+const MAX_ATTACHMENT: u64 = 64 * 1024 * 1024;
 
 /// The file is none of the forms that are known.
 #[derive(Debug, thiserror::Error)]
@@ -96,8 +96,8 @@ fn read_file(item: &Item, index: usize, folder: &Path) -> Result<Vec<u8>, String
         SourceError::AttachmentGone(detail) => detail,
         _ => format!("{name} can't be read"),
     })?;
-    if size > LARGEST_ATTACHMENT {
-        return Err(format!("{name} has {size} bytes, over {LARGEST_ATTACHMENT}"));
+    if size > MAX_ATTACHMENT {
+        return Err(format!("{name} has {size} bytes, over {MAX_ATTACHMENT}"));
     }
     let mut bytes = Vec::new();
     file.take(size).read_to_end(&mut bytes).map_err(|error| format!("{name} can't be read: {}", error.kind()))?;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::ledger::{Holder, ItemSelection, Ledger, LedgerError};
-use crate::mailbox::MailboxDoor;
+use crate::mailbox::Destination;
 use crate::metrics::Metrics;
 use crate::resolve::Resolver;
 use crate::retry::{Retrier, RetryPolicy};
@@ -26,19 +26,20 @@ use crate::source::{Source, SourceError};
 use crate::staging::{Staging, StagingError};
 use crate::window::Window;
 
+mod after_run;
 mod attachments;
 mod candidate;
 mod capture;
-mod closing;
 mod deliver;
-mod doubt;
-mod help;
+mod follower;
+mod leader;
 mod leases;
 mod load;
 mod message_cache;
 mod ownership;
 mod pending;
 mod prepare;
+mod prior_sends;
 mod progress;
 mod pull;
 mod rebuild;
@@ -48,12 +49,11 @@ mod retention;
 mod rows;
 mod run;
 mod scheduler;
-mod sharing;
 mod source_health;
 mod take_over;
-mod unfamiliar;
+mod unrecognized;
 
-pub use closing::Keeping;
+pub use after_run::ReportPolicy;
 pub use load::Loader;
 pub use progress::Progress;
 pub use replay::ReplayPreview;
@@ -61,7 +61,7 @@ pub use run::RunFinished;
 
 /// What the pipeline is made of.
 #[derive(Clone)]
-pub struct Parts {
+pub struct Deps {
     /// The one clock.
     pub clock: SharedClock,
     /// Where items come from.
@@ -71,7 +71,7 @@ pub struct Parts {
     /// Whose mailboxes items belong in.
     pub resolver: Arc<Resolver>,
     /// Where copies go.
-    pub door: Arc<dyn MailboxDoor>,
+    pub destination: Arc<dyn Destination>,
     /// What remembers.
     pub ledger: Ledger,
     /// This process.
@@ -118,7 +118,7 @@ pub struct Inputs {
 
 /// What to run.
 #[derive(Debug, Clone)]
-pub enum Order {
+pub enum RunRequest {
     /// From the watermark to now.
     Regular,
     /// A stated window; the watermark stays.
@@ -205,7 +205,7 @@ pub enum RunError {
         /// How many.
         pages: u64,
     },
-    /// The program was told to stop.
+    /// The program was asked to stop.
     #[error("the run was stopped before its end; the next one goes on from there")]
     Stopped,
     /// The process of the run ended before the run did; the account was closed by another one.
@@ -232,9 +232,9 @@ impl RunError {
 /// A pipeline, ready to run.
 #[derive(Clone)]
 pub struct Pipeline {
-    parts: Parts,
+    deps: Deps,
     settings: Arc<Settings>,
-    keeping: Keeping,
+    report_policy: ReportPolicy,
     retrier: Retrier,
     stop: CancellationToken,
     progress: Arc<Progress>,
@@ -244,13 +244,13 @@ pub struct Pipeline {
 
 impl Pipeline {
     /// A pipeline of these parts. When `stop` is cancelled, no new work is begun, and what is under way ends.
-    pub fn new(parts: Parts, settings: Settings, stop: CancellationToken) -> Self {
-        let clock = Arc::clone(&parts.clock);
+    pub fn new(deps: Deps, settings: Settings, stop: CancellationToken) -> Self {
+        let clock = Arc::clone(&deps.clock);
         let retrier = Retrier::new(clock, settings.retry, stop.clone());
         Self {
-            parts,
+            deps,
             settings: Arc::new(settings),
-            keeping: Keeping::default(),
+            report_policy: ReportPolicy::default(),
             retrier,
             stop,
             progress: Arc::new(Progress::default()),
@@ -261,8 +261,8 @@ impl Pipeline {
 
     /// The same pipeline, with what is kept of its runs: without it, reports aren't signed, and nothing is purged.
     #[must_use]
-    pub fn keeping(self, keeping: Keeping) -> Self {
-        Self { keeping, ..self }
+    pub fn with_report_policy(self, report_policy: ReportPolicy) -> Self {
+        Self { report_policy, ..self }
     }
 
     /// The same pipeline, whose work is counted.
@@ -278,6 +278,6 @@ impl Pipeline {
     }
 
     fn now(&self) -> chrono::DateTime<chrono::Utc> {
-        self.parts.clock.now()
+        self.deps.clock.now()
     }
 }

@@ -32,7 +32,7 @@ impl std::fmt::Display for MailboxId {
 /// A mailbox that copies are imported into.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Mailbox {
-    /// What tells mailboxes apart.
+    /// What identifies the mailbox.
     pub id: MailboxId,
     /// Its primary address: valid (RFC 5321), without a display name.
     pub address: String,
@@ -51,7 +51,7 @@ pub enum ResolvedBy {
 /// What resolution found for one participant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Outcome {
+pub enum ResolvedTo {
     /// A valid user.
     Mailbox {
         /// The user's mailbox.
@@ -78,7 +78,7 @@ pub struct Resolved {
     pub participant: Participant,
     /// What was found.
     #[serde(flatten)]
-    pub outcome: Outcome,
+    pub outcome: ResolvedTo,
     /// The rule of the mapping file that named the mailbox: the identifier, masked, and its validity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
@@ -98,7 +98,7 @@ impl Resolution {
     pub fn mailboxes(&self) -> Vec<(&Mailbox, ResolvedBy)> {
         let mut found: Vec<(&Mailbox, ResolvedBy)> = Vec::new();
         for resolved in &self.0 {
-            if let Outcome::Mailbox { mailbox, by } = &resolved.outcome
+            if let ResolvedTo::Mailbox { mailbox, by } = &resolved.outcome
                 && !found.iter().any(|(other, _)| other.id == mailbox.id)
             {
                 found.push((mailbox, *by));
@@ -132,7 +132,7 @@ pub fn re_resolve(previous: &Resolution, fresh: Resolution, copies_sent: bool) -
     for known in &previous.0 {
         let fresh = left.remove(known.participant.key().as_ref());
         merged.push(match (&known.outcome, fresh) {
-            (Outcome::Mailbox { .. }, _) | (_, None) => known.clone(),
+            (ResolvedTo::Mailbox { .. }, _) | (_, None) => known.clone(),
             (_, Some(fresh)) => added_late(fresh),
         });
     }
@@ -143,7 +143,7 @@ pub fn re_resolve(previous: &Resolution, fresh: Resolution, copies_sent: bool) -
 
 /// A result that comes after the first copy was sent.
 fn added_late(resolved: Resolved) -> Resolved {
-    let late = matches!(resolved.outcome, Outcome::Mailbox { .. });
+    let late = matches!(resolved.outcome, ResolvedTo::Mailbox { .. });
     Resolved { late, ..resolved }
 }
 
@@ -155,22 +155,22 @@ mod tests {
         let mailbox = Mailbox { id: MailboxId(address.to_owned()), address: address.to_owned() };
         Resolved {
             participant: Participant::phone(number),
-            outcome: Outcome::Mailbox { mailbox, by: ResolvedBy::Csv },
+            outcome: ResolvedTo::Mailbox { mailbox, by: ResolvedBy::Csv },
             rule: None,
             late,
         }
     }
 
-    fn unresolved(number: &str, outcome: Outcome) -> Resolved {
+    fn unresolved(number: &str, outcome: ResolvedTo) -> Resolved {
         Resolved { participant: Participant::phone(number), outcome, rule: None, late: false }
     }
 
-    fn nobody() -> Outcome {
-        Outcome::NoValidUser { detail: "x".to_owned() }
+    fn nobody() -> ResolvedTo {
+        ResolvedTo::NoValidUser { detail: "x".to_owned() }
     }
 
-    fn no_answer() -> Outcome {
-        Outcome::Unanswered { detail: "x".to_owned() }
+    fn no_answer() -> ResolvedTo {
+        ResolvedTo::Unanswered { detail: "x".to_owned() }
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl RetryPolicy {
     }
 }
 
-/// Is told for which remote there was a wait, and how long it took.
+/// Called with the remote that was waited for, and how long it took.
 pub type WaitObserver = Arc<dyn Fn(Remote, Duration) + Send + Sync>;
 
 /// Tries, waits and gives up: what every call to a remote goes through.
@@ -61,7 +61,7 @@ impl Retrier {
         Self { clock, policy, stop, observer: None }
     }
 
-    /// The same retrier, which tells `observer` of every wait for a remote.
+    /// The same retrier, which reports to `observer` every wait for a remote.
     #[must_use]
     pub fn observed_by(&self, observer: WaitObserver) -> Self {
         Self { observer: Some(observer), ..self.clone() }
@@ -78,7 +78,7 @@ impl Retrier {
         self.policy
     }
 
-    /// Calls `operation` until it succeeds, fails in a way that repeating can't mend, or has been tried often enough.
+    /// Calls `operation` until it succeeds, fails in a way that repeating can't cure, or has been tried often enough.
     /// `what` names it in the log. Returns the last error.
     pub async fn run<T, E, F, Fut>(&self, what: &str, mut operation: F) -> Result<T, E>
     where

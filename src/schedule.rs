@@ -41,7 +41,7 @@ pub struct PlannedWindow {
 }
 
 /// The longest window. After downtime, windows of this length follow each other.
-const STEP: Duration = Duration::hours(24);
+const MAX_WINDOW: Duration = Duration::hours(24);
 
 /// How far the clocks of two machines may be apart. A time recorded further in the future is a wrong clock's.
 pub const PLAUSIBLE_SKEW: Duration = Duration::hours(1);
@@ -110,7 +110,7 @@ pub fn steps(whole: Window) -> Vec<PlannedWindow> {
     let mut windows = Vec::new();
     let mut from = whole.from;
     while from < whole.to {
-        let to = (from + STEP).min(whole.to);
+        let to = (from + MAX_WINDOW).min(whole.to);
         windows.push(PlannedWindow { window: Window { from, to }, read_from: from });
         from = to;
     }
@@ -119,10 +119,10 @@ pub fn steps(whole: Window) -> Vec<PlannedWindow> {
 
 /// How long after the n-th failure in a row (from 1) a failed run is tried again: 15 minutes, doubling, up to 4 hours.
 pub fn pause_after_failure(failures: u32) -> Duration {
-    const FIRST: i64 = 15;
-    const LONGEST: i64 = 4 * 60;
+    const FIRST_PAUSE_MINUTES: i64 = 15;
+    const MAX_PAUSE_MINUTES: i64 = 4 * 60;
     let doublings = failures.saturating_sub(1).min(10);
-    Duration::minutes((FIRST << doublings).min(LONGEST))
+    Duration::minutes((FIRST_PAUSE_MINUTES << doublings).min(MAX_PAUSE_MINUTES))
 }
 
 #[cfg(test)]
@@ -216,7 +216,7 @@ mod tests {
             for planned in &windows {
                 prop_assert_eq!(planned.window.from, expected);
                 prop_assert!(planned.window.from < planned.window.to);
-                prop_assert!(planned.window.to - planned.window.from <= STEP);
+                prop_assert!(planned.window.to - planned.window.from <= MAX_WINDOW);
                 expected = planned.window.to;
             }
             prop_assert_eq!(expected, horizon.max(watermark));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-/// Tells whether something may be sent now. Clones ask the same.
+/// Says whether something may be sent now. Clones ask the same.
 #[derive(Clone)]
 pub struct SendPermit {
     in_force: Arc<dyn Fn() -> bool + Send + Sync>,
@@ -19,7 +19,7 @@ pub struct SendPermit {
 pub struct NotPermitted;
 
 impl SendPermit {
-    /// A permit in force while `in_force` tells so. It is asked often, and must not wait.
+    /// A permit in force while `in_force` returns true. It is asked often, and must not wait.
     pub fn new(in_force: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Self { in_force: Arc::new(in_force), stop: CancellationToken::new() }
     }

@@ -47,9 +47,9 @@ use guesses::Guesses;
 const MAX_HANDLING: Duration = Duration::from_secs(30);
 
 /// The largest body of a request, in bytes: a sign-in form.
-const LARGEST_BODY: usize = 16 * 1024;
+const MAX_BODY: usize = 16 * 1024;
 
-/// What the endpoints tell of.
+/// What the endpoints serve.
 pub struct Served {
     /// What remembers.
     pub ledger: Ledger,
@@ -59,7 +59,7 @@ pub struct Served {
     pub clock: SharedClock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// What the daemon tells of itself.
+    /// The daemon's own state.
     pub health: Arc<Health>,
     /// What a reader must show to see more than the health; nothing where everybody on this machine may.
     pub token: Option<Secret>,
@@ -108,7 +108,7 @@ fn router(served: Served) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&site), access::guard))
         .layer(middleware::from_fn(within_time))
         .layer(middleware::map_response(headers::secure))
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(site)
 }
 
@@ -119,14 +119,14 @@ async fn within_time(request: Request, next: Next) -> Response {
 }
 
 async fn livez(State(site): SharedSite) -> Response {
-    told(site.served.health.hangs())
+    answer(site.served.health.hangs())
 }
 
 async fn readyz(State(site): SharedSite) -> Response {
-    told(site.served.health.not_ready())
+    answer(site.served.health.not_ready())
 }
 
-fn told(wrong: Option<String>) -> Response {
+fn answer(wrong: Option<String>) -> Response {
     match wrong {
         None => "ok\n".into_response(),
         Some(wrong) => (StatusCode::SERVICE_UNAVAILABLE, format!("{wrong}\n")).into_response(),

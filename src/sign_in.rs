@@ -34,7 +34,7 @@ pub use managed_identity::ManagedIdentity;
 pub use refusal::SignInError;
 
 /// How long a refusal is cached while the credential stays the same.
-const REFUSAL_BELIEVED: TimeDelta = TimeDelta::seconds(30);
+const REFUSAL_CACHE: TimeDelta = TimeDelta::seconds(30);
 
 /// Who signs in, and how.
 #[derive(Debug, Clone)]
@@ -96,10 +96,10 @@ impl std::fmt::Debug for AccessToken {
 }
 
 /// How long throttling is cached where no pause is named, and the longest for a named one.
-const THROTTLING_BELIEVED: TimeDelta = TimeDelta::seconds(30);
-const LONGEST_BELIEVED: TimeDelta = TimeDelta::hours(1);
+const THROTTLING_CACHE: TimeDelta = TimeDelta::seconds(30);
+const MAX_FAILURE_CACHE: TimeDelta = TimeDelta::hours(1);
 /// How long an outage is cached.
-const OUTAGE_BELIEVED: TimeDelta = TimeDelta::seconds(5);
+const OUTAGE_CACHE: TimeDelta = TimeDelta::seconds(5);
 
 /// Signs in and keeps the tokens.
 #[derive(Debug)]
@@ -133,12 +133,12 @@ struct Failure {
 impl Failure {
     fn new(error: SignInError, credential: Digest, at: DateTime<Utc>) -> Option<Self> {
         let believed = match &error {
-            SignInError::Refused { .. } => REFUSAL_BELIEVED,
+            SignInError::Refused { .. } => REFUSAL_CACHE,
             SignInError::Throttled { after, .. } => {
-                let named = after.map(|after| TimeDelta::from_std(after).unwrap_or(LONGEST_BELIEVED));
-                named.unwrap_or(THROTTLING_BELIEVED).min(LONGEST_BELIEVED)
+                let named = after.map(|after| TimeDelta::from_std(after).unwrap_or(MAX_FAILURE_CACHE));
+                named.unwrap_or(THROTTLING_CACHE).min(MAX_FAILURE_CACHE)
             }
-            SignInError::Unavailable(_) => OUTAGE_BELIEVED,
+            SignInError::Unavailable(_) => OUTAGE_CACHE,
             SignInError::Unusable(_) | SignInError::Unexpected(_) => return None,
         };
         Some(Self { error, credential, at, believed })

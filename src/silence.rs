@@ -12,9 +12,9 @@ use crate::report::Report;
 /// Windows that together span so much count as one day.
 const FULL_DAY: Duration = Duration::hours(20);
 /// How many days before the silence are compared with it.
-const COMPARED: usize = 7;
+const COMPARED_DAYS: usize = 7;
 /// An empty day is suspicious where every compared day brought something, and there are at least so many of them.
-const FEWEST_COMPARED: usize = 5;
+const MIN_COMPARED_DAYS: usize = 5;
 /// So many empty days are suspicious where most of the compared days brought something.
 const EMPTY_DAYS: usize = 3;
 /// An owner is regular who had items on so many of the [`OWNER_DAYS`] up to their last one.
@@ -26,9 +26,9 @@ pub const SILENT_DAYS: i64 = 5;
 /// After so many days a silent owner is taken to have left.
 const FORGOTTEN_DAYS: i64 = 30;
 /// Runs whose windows are looked at.
-const RUNS: u32 = 2000;
+const MAX_RUNS: u32 = 2000;
 /// Owners that a line names; the others are counted.
-const NAMED: usize = 10;
+const MAX_NAMED: usize = 10;
 
 /// Days without any item, after days with some.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,10 +65,10 @@ pub struct SilentOwner {
 pub fn nothing_arrived(spans: &[ReadSpan]) -> Option<NothingArrived> {
     let days = days(spans);
     let empty_days = days.iter().take_while(|items| **items == 0).count();
-    let before: Vec<u64> = days.into_iter().skip(empty_days).take(COMPARED).collect();
+    let before: Vec<u64> = days.into_iter().skip(empty_days).take(COMPARED_DAYS).collect();
     let (compared, with_items) = (before.len(), before.iter().filter(|items| **items > 0).count());
-    let always = compared >= FEWEST_COMPARED && with_items == compared;
-    let mostly = compared == COMPARED && with_items * 2 > compared && empty_days >= EMPTY_DAYS;
+    let always = compared >= MIN_COMPARED_DAYS && with_items == compared;
+    let mostly = compared == COMPARED_DAYS && with_items * 2 > compared && empty_days >= EMPTY_DAYS;
     (empty_days > 0 && (always || mostly)).then_some(NothingArrived { empty_days, compared, with_items })
 }
 
@@ -129,7 +129,7 @@ pub struct Silence {
 impl Silence {
     /// Judges the ledger's history.
     pub async fn of(ledger: &Ledger, every: Duration, now: DateTime<Utc>) -> Result<Self, LedgerError> {
-        let spans = ledger.read_spans(RUNS).await?;
+        let spans = ledger.read_spans(MAX_RUNS).await?;
         let nothing = nothing_arrived(&spans);
         let empty = spans.iter().take_while(|span| span.items == 0);
         let nothing_since = empty.last().map(|span| span.window.from).filter(|_| nothing.is_some());
@@ -186,7 +186,7 @@ pub async fn warn(ledger: &Ledger, report: &Report, every: Duration, now: DateTi
             days.empty = nothing.empty_days,
             days.compared = nothing.compared,
             days.with_items = nothing.with_items,
-            "the source brings no items, though it did on the days before; ask whether capturing still works"
+            "the source had no new items, though it had some on the days before; check that capturing still works"
         );
     }
     if let Some(standing) = silence.standing {
@@ -197,7 +197,7 @@ pub async fn warn(ledger: &Ledger, report: &Report, every: Duration, now: DateTi
             "no window was read to its end for longer than two runs should take"
         );
     }
-    // Each is told once: by the run whose window made the silence long enough.
+    // Each is reported once: by the run whose window made the silence long enough.
     let Some(window) = report.window else { return Ok(()) };
     let before = read_through(window.from);
     let new: Vec<SilentOwner> =
@@ -215,9 +215,9 @@ pub async fn warn(ledger: &Ledger, report: &Report, every: Duration, now: DateTi
 }
 
 fn named(owners: &[SilentOwner]) -> String {
-    let mut names: Vec<String> = owners.iter().take(NAMED).map(|owner| owner.owner.clone()).collect();
-    if owners.len() > NAMED {
-        names.push(format!("and {} more", owners.len() - NAMED));
+    let mut names: Vec<String> = owners.iter().take(MAX_NAMED).map(|owner| owner.owner.clone()).collect();
+    if owners.len() > MAX_NAMED {
+        names.push(format!("and {} more", owners.len() - MAX_NAMED));
     }
     names.join(", ")
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! windows/<window>/pages/<cursor>-<sha256>.json     a page, as it was sent
 //! windows/<window>/attachments/<item key>/<index>   an attachment, as it was sent; `<index>.<n>` a further try of it,
-//!                                                   `<index>.wrong` why the last try is wrong, where no digest tells
+//!                                                   `<index>.wrong` why the last try is wrong, where no digest says so
 //! regular-windows/<window>                          a mark: this window was begun by the schedule, so those before it were read
 //! held/<item key>/item.json, held/<item key>/<index>   copies of what must outlive its window
 //! reports/<run>.json, reports/<run>.json.sig        the account of a run, and its signature
@@ -38,7 +38,7 @@ impl BlobName {
         Self(format!("windows/{}/pages/{:020}-{digest}.json", window.staging_name(), cursor.0))
     }
 
-    /// An attachment of an item. `attempt` tells apart the tries of which only the last is right (0 is the first).
+    /// An attachment of an item. `attempt` distinguishes the tries, of which only the last is right (0 is the first).
     pub fn attachment(window: Window, item: ItemKey, index: usize, attempt: u32) -> Self {
         let suffix = if attempt == 0 { String::new() } else { format!(".{attempt}") };
         Self(format!("windows/{}/attachments/{item}/{index}{suffix}", window.staging_name()))

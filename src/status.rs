@@ -19,11 +19,11 @@ pub mod warning;
 
 pub use credential::Credential;
 pub use due::{next_run, scheduled_run};
-pub use refusal::Refusal;
+pub use refusal::RefusedCredential;
 pub use warning::{Input, Warning, WarningKind};
 
 /// A run that begins so long after it was due is no overdue one: the daemon looks every few seconds.
-const PUNCTUAL: chrono::Duration = chrono::Duration::minutes(2);
+const MAX_DELAY: chrono::Duration = chrono::Duration::minutes(2);
 
 /// What a connector is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,7 +139,7 @@ pub struct Status {
 }
 
 impl Status {
-    /// The state as the ledger tells it.
+    /// The state according to the ledger.
     pub async fn of(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<Self, LedgerError> {
         use RunStatus::{Complete, Failed, Incomplete};
         let running = ledger.run_under_way(now).await?;
@@ -147,7 +147,7 @@ impl Status {
         let open = ledger.open_counts().await?;
         let daemon = DaemonState::of(ledger, now).await?;
         let next_run = next_run(ledger, schedule, now).await?;
-        let overdue_since = (running.is_none() && now - next_run > PUNCTUAL).then_some(next_run);
+        let overdue_since = (running.is_none() && now - next_run > MAX_DELAY).then_some(next_run);
         let state = match (&running, &last) {
             (Some(_), _) => State::Running,
             (None, None) => State::New,
@@ -192,7 +192,7 @@ pub async fn note_run(
         let since = known.get(name).filter(|remote| remote.ok == ok).map_or(now, |remote| remote.since);
         let remote = Remote { ok, since, detail };
         let text = serde_json::to_string(&remote).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-        ledger.remember(&format!("remote.{name}"), Some(&text)).await?;
+        ledger.set_meta(&format!("remote.{name}"), Some(&text)).await?;
     }
     refusal::note(ledger, source, finished, now).await
 }
@@ -235,7 +235,7 @@ fn reached_source(finished: &RunFinished) -> bool {
 pub(crate) async fn remotes(ledger: &Ledger) -> Result<BTreeMap<String, Remote>, LedgerError> {
     let mut remotes = BTreeMap::new();
     for name in REMOTES {
-        if let Some(text) = ledger.remembered(&format!("remote.{name}")).await?
+        if let Some(text) = ledger.get_meta(&format!("remote.{name}")).await?
             && let Ok(remote) = serde_json::from_str(&text)
         {
             remotes.insert(name.to_owned(), remote);

@@ -23,7 +23,7 @@ use crate::clock::SharedClock;
 use crate::resolve::MailboxId;
 
 mod lane;
-mod window;
+mod sliding_limit;
 
 use lane::{Admission, Lane};
 
@@ -49,7 +49,7 @@ impl Default for Limits {
 
 /// How a request ended, as far as budgets are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum Completion {
     /// The server took it, or refused it for a reason of its own.
     Served,
     /// The server asks for a pause (429, 503, 504).
@@ -76,7 +76,7 @@ struct Lanes {
 }
 
 /// The fewest mailboxes at which idle ones are looked for.
-const SWEEP: usize = 1_024;
+const MIN_SWEEP: usize = 1_024;
 
 impl Throttle {
     /// Budgets within `limits`; a limit of nothing counts as one.
@@ -90,7 +90,7 @@ impl Throttle {
         Self {
             clock,
             limits,
-            lanes: Mutex::new(Lanes { by_mailbox: HashMap::new(), sweep_at: SWEEP }),
+            lanes: Mutex::new(Lanes { by_mailbox: HashMap::new(), sweep_at: MIN_SWEEP }),
             total: Arc::new(Semaphore::new(limits.concurrency)),
             waited_ms: AtomicU64::new(0),
         }
@@ -115,7 +115,7 @@ impl Throttle {
     pub async fn admit_within(&self, mailbox: &MailboxId, upload: u64, patience: Duration) -> Result<Permit, Duration> {
         let lane = self.lane(mailbox);
         let epoch = self.enter(&lane, upload, patience).await?;
-        let mut permit = Permit { lane, upload, epoch, total: None, outcome: Outcome::Served };
+        let mut permit = Permit { lane, upload, epoch, total: None, completion: Completion::Served };
         // Never closed, so there can't be an error; without a permit the lane's own limits still hold.
         permit.total = Arc::clone(&self.total).acquire_owned().await.ok();
         Ok(permit)
@@ -196,7 +196,7 @@ impl Throttle {
         if lanes.by_mailbox.len() >= lanes.sweep_at {
             // Nobody can take hold of a lane meanwhile: the map is locked.
             lanes.by_mailbox.retain(|_, lane| Arc::strong_count(lane) > 1 || !lane.is_idle());
-            lanes.sweep_at = SWEEP.max(lanes.by_mailbox.len() * 2);
+            lanes.sweep_at = MIN_SWEEP.max(lanes.by_mailbox.len() * 2);
         }
         let lane = Arc::new(Lane::new(self.limits, Arc::clone(&self.clock)));
         lanes.by_mailbox.insert(mailbox.clone(), Arc::clone(&lane));
@@ -212,14 +212,14 @@ pub struct Permit {
     upload: u64,
     epoch: u64,
     total: Option<OwnedSemaphorePermit>,
-    outcome: Outcome,
+    completion: Completion,
 }
 
 impl Permit {
     /// Ends the request and says how. Returns how long the mailbox is now paused, if the request was throttled.
-    pub fn finish(mut self, outcome: Outcome) -> Option<Duration> {
-        self.outcome = outcome;
-        let throttled = matches!(outcome, Outcome::Throttled { .. });
+    pub fn finish(mut self, completion: Completion) -> Option<Duration> {
+        self.completion = completion;
+        let throttled = matches!(completion, Completion::Throttled { .. });
         let lane = Arc::clone(&self.lane);
         drop(self);
         if throttled { lane.pause_left() } else { None }
@@ -229,7 +229,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.total = None;
-        self.lane.leave(self.upload, self.epoch, self.outcome);
+        self.lane.leave(self.upload, self.epoch, self.completion);
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! Only reads, unless it is to restore: then what is missing becomes of unknown outcome, so that the next run looks it up once more
 //! and sends it. Mailboxes are read a few at a time, each in batches, so that memory is bounded by neither the ledger nor
-//! the number of findings. What can't be read is told as such, never as intact.
+//! the number of findings. What can't be read is reported as such, never as intact.
 
 use std::io;
 use std::sync::Arc;
@@ -17,21 +17,21 @@ use crate::convert::Manifest;
 use crate::identity::{Identity, MessageId};
 use crate::item::ItemId;
 use crate::ledger::{ImportedCopy, KnownCopy, Ledger, LedgerError, RunId};
-use crate::mailbox::{ImportError, MailboxDoor, Verdict};
+use crate::mailbox::{Destination, ImportError, Verdict};
 use crate::resolve::{Mailbox, MailboxId};
 use crate::retry::Retrier;
 
 pub mod spool;
 
-/// Most mailboxes that are read at the same time, whatever the door could do: each holds a batch in memory.
-const MAILBOXES: usize = 8;
+/// Most mailboxes that are read at the same time, whatever the destination could do: each holds a batch in memory.
+const MAX_MAILBOXES: usize = 8;
 
 /// Findings that wait to be written.
-const WAITING: usize = 256;
+const MAX_WAITING: usize = 256;
 
 /// What is wrong with a copy, or with a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wrong {
+pub enum Discrepancy {
     /// The copy is nowhere in the mailbox.
     Missing,
     /// It is there more than once.
@@ -59,7 +59,7 @@ pub enum Wrong {
     },
 }
 
-impl Wrong {
+impl Discrepancy {
     /// The kind's name in the result.
     pub fn name(&self) -> &'static str {
         match self {
@@ -94,7 +94,7 @@ impl Wrong {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What is wrong.
-    pub wrong: Wrong,
+    pub wrong: Discrepancy,
     /// TeleMessage's number of the item.
     pub item: Option<ItemId>,
     /// The Message-ID that the message has in the mailbox; `None` where the finding is of a whole mailbox.
@@ -127,7 +127,7 @@ pub enum VerifyError {
     /// A finding could not be written out.
     #[error("writing failed: {0}")]
     Io(#[from] io::Error),
-    /// The program was told to stop.
+    /// The program was asked to stop.
     #[error("the verification was stopped before its end; it proves nothing")]
     Stopped,
 }
@@ -138,18 +138,18 @@ pub struct Verifier {
     /// What remembers.
     pub ledger: Ledger,
     /// Where the copies are.
-    pub door: Arc<dyn MailboxDoor>,
+    pub destination: Arc<dyn Destination>,
     /// What tries again.
     pub retrier: Retrier,
     /// Ends the verification.
     pub stop: CancellationToken,
-    /// What tells when a missing copy may be looked up once more.
+    /// The clock that says when a missing copy may be looked up once more.
     pub clock: SharedClock,
     /// Whether missing copies are left to the next run, which looks them up once more, and sends them.
     pub restores: bool,
 }
 
-/// What a mailbox's reader tells.
+/// What a mailbox's reader reports.
 enum Note {
     Checked(u64),
     ToRestore(u64),
@@ -159,15 +159,15 @@ enum Note {
 
 impl Verifier {
     /// Verifies all copies, or those in the account of one run; without a run, what is in the archive folders beside them too.
-    /// Each finding is told when it is found, in no stated order.
+    /// Each finding is reported when it is found, in no stated order.
     pub async fn verify(
         &self,
         run: Option<&RunId>,
-        tell: &mut (dyn FnMut(Finding) -> io::Result<()> + Send),
+        report: &mut (dyn FnMut(Finding) -> io::Result<()> + Send),
     ) -> Result<Verified, VerifyError> {
-        let (notes, mut told) = mpsc::channel(WAITING);
+        let (notes, mut error) = mpsc::channel(MAX_WAITING);
         let read = async {
-            let most = self.door.limits().mailboxes.clamp(1, MAILBOXES);
+            let most = self.destination.limits().mailboxes.clamp(1, MAX_MAILBOXES);
             let notes = notes;
             let read = self.mailboxes(run).try_for_each_concurrent(most, |mailbox| {
                 let notes = notes.clone();
@@ -177,15 +177,15 @@ impl Verifier {
         };
         let write = async {
             let mut verified = Verified::default();
-            while let Some(note) = told.recv().await {
+            while let Some(note) = error.recv().await {
                 match note {
                     Note::Checked(count) => verified.checked += count,
                     Note::ToRestore(count) => verified.to_restore += count,
                     Note::Waiting(count) => verified.waiting += count,
                     Note::Found(finding) => {
-                        verified.missing += u64::from(finding.wrong == Wrong::Missing);
+                        verified.missing += u64::from(finding.wrong == Discrepancy::Missing);
                         verified.damage += u64::from(finding.wrong.is_damage());
-                        tell(finding)?;
+                        report(finding)?;
                     }
                 }
             }
@@ -209,7 +209,7 @@ impl Verifier {
         mailbox: &Mailbox,
         notes: &mpsc::Sender<Note>,
     ) -> Result<(), VerifyError> {
-        let told = match self.compare_mailbox(run, mailbox, notes).await {
+        let error = match self.compare_mailbox(run, mailbox, notes).await {
             Ok(()) => return Ok(()),
             Err(ReadError::Verify(error)) => return Err(error),
             Err(ReadError::Mailbox(error)) => error,
@@ -217,8 +217,8 @@ impl Verifier {
         if self.stop.is_cancelled() {
             return Err(VerifyError::Stopped);
         }
-        tracing::error!(event = "mailbox_not_verified", mailbox = %mailbox.address, error = %told, "a mailbox can't be read; nothing is known of its other copies");
-        let wrong = Wrong::Unreadable { detail: told.to_string() };
+        tracing::error!(event = "mailbox_not_verified", mailbox = %mailbox.address, error = %error, "a mailbox can't be read; nothing is known of its other copies");
+        let wrong = Discrepancy::Unreadable { detail: error.to_string() };
         send(notes, finding(wrong, None, None, mailbox)).await;
         Ok(())
     }
@@ -233,7 +233,7 @@ impl Verifier {
     ) -> Result<(), ReadError> {
         let inventory = match run {
             Some(_) => Vec::new(),
-            None => self.retrier.run("listing an archive folder", || self.door.inventory(mailbox)).await?,
+            None => self.retrier.run("listing an archive folder", || self.destination.inventory(mailbox)).await?,
         };
         let mut extra = Extra::new(inventory);
         let mut after: Option<Identity> = None;
@@ -241,18 +241,18 @@ impl Verifier {
             if self.stop.is_cancelled() {
                 return Err(VerifyError::Stopped.into());
             }
-            let copies = self.ledger.known_copies(&mailbox.id, run, after, self.door.verify_batch()).await?;
+            let copies = self.ledger.known_copies(&mailbox.id, run, after, self.destination.verify_batch()).await?;
             let Some(last) = copies.last() else { break };
             after = Some(last.identity);
             for copy in &copies {
                 for unknown in extra.before(&copy.identity.message_id()) {
-                    send(notes, finding(Wrong::Extra, None, Some(unknown), mailbox)).await;
+                    send(notes, finding(Discrepancy::Extra, None, Some(unknown), mailbox)).await;
                 }
             }
             self.compare(mailbox, copies, notes).await?;
         }
         for unknown in extra.rest() {
-            send(notes, finding(Wrong::Extra, None, Some(unknown), mailbox)).await;
+            send(notes, finding(Discrepancy::Extra, None, Some(unknown), mailbox)).await;
         }
         Ok(())
     }
@@ -271,7 +271,7 @@ impl Verifier {
             return Ok(());
         }
         let manifests: Vec<Manifest> = imported.iter().map(|(_, imported)| imported.manifest.clone()).collect();
-        let verdicts = self.retrier.run("verifying copies", || self.door.verify(mailbox, &manifests)).await?;
+        let verdicts = self.retrier.run("verifying copies", || self.destination.verify(mailbox, &manifests)).await?;
         if verdicts.len() != imported.len() {
             let (asked, given) = (imported.len(), verdicts.len());
             let detail = format!("{asked} copies were asked for, and {given} verdicts given");
@@ -283,8 +283,8 @@ impl Verifier {
         for ((copy, imported), verdict) in imported.into_iter().zip(verdicts) {
             if let Some(wrong) = wrong(verdict, &imported) {
                 match wrong {
-                    Wrong::Missing if copy.is_open => left_over += 1,
-                    Wrong::Missing => missing.push(copy.identity),
+                    Discrepancy::Missing if copy.is_open => left_over += 1,
+                    Discrepancy::Missing => missing.push(copy.identity),
                     _ => {}
                 }
                 send(notes, finding(wrong, copy.item, Some(imported.manifest.message_id), mailbox)).await;
@@ -292,7 +292,7 @@ impl Verifier {
         }
         let _ = notes.send(Note::ToRestore(left_over)).await;
         if self.restores && !missing.is_empty() {
-            let settle = chrono::Duration::from_std(self.door.settle()).unwrap_or_default();
+            let settle = chrono::Duration::from_std(self.destination.settle()).unwrap_or_default();
             let doubted = self.ledger.doubt_imported(&mailbox.id, &missing, self.clock.now() + settle).await?;
             let _ = notes.send(Note::ToRestore(doubted)).await;
         }
@@ -326,25 +326,25 @@ impl From<LedgerError> for ReadError {
     }
 }
 
-fn wrong(verdict: Verdict, copy: &ImportedCopy) -> Option<Wrong> {
+fn wrong(verdict: Verdict, copy: &ImportedCopy) -> Option<Discrepancy> {
     match verdict {
         Verdict::Intact => None,
-        Verdict::Missing => Some(Wrong::Missing),
-        Verdict::Doubled { copies } => Some(Wrong::Doubled { copies }),
+        Verdict::Missing => Some(Discrepancy::Missing),
+        Verdict::Doubled { copies } => Some(Discrepancy::Doubled { copies }),
         Verdict::LacksFiles { there, sent } if copy.lacks_files => {
             let detail =
                 format!("its mailbox refused a file of it when it was imported; it has {there} attachments of {sent}");
-            Some(Wrong::Unproven { detail })
+            Some(Discrepancy::Unproven { detail })
         }
         Verdict::LacksFiles { there, sent } => {
             wrong(Verdict::Altered { detail: format!("it has {there} attachments instead of {sent}") }, copy)
         }
-        Verdict::Altered { detail } if copy.sent => Some(Wrong::Altered { detail }),
-        Verdict::Altered { detail } => Some(Wrong::Unproven { detail }),
+        Verdict::Altered { detail } if copy.sent => Some(Discrepancy::Altered { detail }),
+        Verdict::Altered { detail } => Some(Discrepancy::Unproven { detail }),
     }
 }
 
-fn finding(wrong: Wrong, item: Option<ItemId>, message_id: Option<MessageId>, mailbox: &Mailbox) -> Finding {
+fn finding(wrong: Discrepancy, item: Option<ItemId>, message_id: Option<MessageId>, mailbox: &Mailbox) -> Finding {
     Finding { wrong, item, message_id, mailbox: mailbox.address.clone() }
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use whatsapp_archiver::convert::StagedAttachment;
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::item::{Item, Participant};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId, Outcome, Resolution, Resolved, ResolvedBy};
+use whatsapp_archiver::resolve::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
 
 /// What the archive holds of one item.
 pub(crate) struct Sample {
@@ -97,7 +97,7 @@ fn sample(number: u32, text: &str, files: Vec<Bytes>) -> Sample {
     let mailbox = Mailbox { id: MailboxId("ana".to_owned()), address: "ana.berg@contoso.example".to_owned() };
     let resolution = Resolution(vec![Resolved {
         participant: Participant::phone(owner),
-        outcome: Outcome::Mailbox { mailbox, by: ResolvedBy::Csv },
+        outcome: ResolvedTo::Mailbox { mailbox, by: ResolvedBy::Csv },
         rule: None,
         late: false,
     }]);

@@ -39,7 +39,7 @@ pub struct Tables {
 /// Largest file that is read, in bytes.
 const MAX_FILE: u32 = 64 * 1024 * 1024;
 
-/// Reads the tables; what is wrong with either of them is told at once.
+/// Reads the tables; what is wrong with either of them is reported at once.
 pub fn read_tables(named: &NamedTables) -> Result<Tables, FileProblems> {
     match (read_mapping(named), read_users(named)) {
         (Ok(mapping), Ok(users)) => Ok(Tables { mapping, users }),

@@ -12,8 +12,8 @@ use crate::config::{
 };
 use crate::graph::Graph;
 use crate::http::HttpClient;
-use crate::mailbox::MailboxDoor;
-use crate::mailbox::graph::{GraphDoor, GraphDoorSettings};
+use crate::mailbox::Destination;
+use crate::mailbox::graph::{GraphMailboxes, GraphSettings};
 use crate::mailbox::imap::{Imap, ImapAuth, ImapSettings, ImapTimeouts, MicrosoftTokens};
 use crate::mailbox::maildir::Maildirs;
 use crate::mailbox::self_test::SelfTest;
@@ -39,8 +39,8 @@ pub struct Remotes {
     /// Who is a valid user.
     pub users: Arc<dyn UserDirectory>,
     /// Where copies go.
-    pub door: Arc<dyn MailboxDoor>,
-    /// The door again, to try it out on a mailbox.
+    pub destination: Arc<dyn Destination>,
+    /// The destination again, to try it out on a mailbox.
     pub self_test: Arc<dyn SelfTest>,
     /// Microsoft Graph, where a sign-in to it is configured.
     pub graph: Option<Graph>,
@@ -77,21 +77,21 @@ impl Remotes {
             }
             (None, None) => return Err(anyhow!("users.kind = \"graph\" needs the section [microsoft]")),
         };
-        let (door, self_test): (Arc<dyn MailboxDoor>, Arc<dyn SelfTest>) = match &config.mailbox.kind {
+        let (destination, self_test): (Arc<dyn Destination>, Arc<dyn SelfTest>) = match &config.mailbox.kind {
             MailboxKind::Maildir { path } => both(Maildirs::new(path.clone(), &config.mailbox.folder)?),
             MailboxKind::Imap(imap) => {
                 both(Imap::new(imap_settings(config, imap, sign_in.as_ref())?, Arc::clone(clock))?)
             }
             MailboxKind::Graph(settings) => {
                 let graph = graph.clone().context("mailbox.kind = \"graph\" needs the section [microsoft]")?;
-                both(GraphDoor::new(graph, Arc::clone(&throttle), door_settings(config, settings)))
+                both(GraphMailboxes::new(graph, Arc::clone(&throttle), destination_settings(config, settings)))
             }
         };
         Ok(Self {
             source: source(config, http, clock)?,
             staging: staging(config, http, clock, sign_in.as_ref())?,
             users,
-            door,
+            destination,
             graph,
             self_test,
             sign_in,
@@ -112,9 +112,9 @@ pub(super) fn staging_alone(
     staging(config, http, clock, sign_in.as_ref())
 }
 
-fn both<D: MailboxDoor + SelfTest + 'static>(door: D) -> (Arc<dyn MailboxDoor>, Arc<dyn SelfTest>) {
-    let door = Arc::new(door);
-    (Arc::<D>::clone(&door), door)
+fn both<D: Destination + SelfTest + 'static>(destination: D) -> (Arc<dyn Destination>, Arc<dyn SelfTest>) {
+    let destination = Arc::new(destination);
+    (Arc::<D>::clone(&destination), destination)
 }
 
 /// A secret that is read at each use, because it may change while the program runs.
@@ -170,8 +170,8 @@ fn limits(config: &GraphConfig) -> Limits {
     }
 }
 
-fn door_settings(config: &Config, graph: &GraphConfig) -> GraphDoorSettings {
-    GraphDoorSettings {
+fn destination_settings(config: &Config, graph: &GraphConfig) -> GraphSettings {
+    GraphSettings {
         folder: config.mailbox.folder.clone(),
         method: graph.method,
         settle: graph.settle,

@@ -19,7 +19,7 @@ struct Watched {
     seen: Option<Stamp>,
 }
 
-/// What tells that a file has changed: when it was written, how long it is, and which file it is (editors replace files).
+/// What shows that a file has changed: when it was written, how long it is, and which file it is (editors replace files).
 type Stamp = (Option<SystemTime>, u64, u64);
 
 impl Watched {

@@ -1,4 +1,4 @@
-//! Files that other users of this machine can read or change, and shouldn't: secrets and what tells who wrote to whom,
+//! Files that other users of this machine can read or change, and shouldn't: secrets and what shows who wrote to whom,
 //! and the tables that say where copies go. Nothing is changed here.
 
 use std::fs::Metadata;

@@ -209,7 +209,9 @@ async fn ledger(app: &App) -> Finding {
         Err(error) if error.is_about_ownership() => {
             Finding::wrong(WHAT, error.to_string(), "fix ledger.url; docs/operations.md says what to do after a loss")
         }
-        Err(error) => Finding::wrong(WHAT, format!("whose the staging area is can't be told: {error}"), "see staging"),
+        Err(error) => {
+            Finding::wrong(WHAT, format!("the owner of the staging area can't be determined: {error}"), "see staging")
+        }
     }
 }
 
@@ -273,7 +275,7 @@ async fn users(app: &App, mailbox: Option<&str>) -> (Finding, Option<Mailbox>) {
     (finding, None)
 }
 
-/// What can be told of the mailboxes without one to try.
+/// What can be checked of the mailboxes without one to try.
 fn mailboxes(kind: &MailboxKind) -> Finding {
     const WHAT: &str = "mailboxes";
     const UNTRIED: &str = "no import is tried without --mailbox ADDR";

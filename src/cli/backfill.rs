@@ -4,12 +4,12 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, administrator, block_on, instant, output, run::run_order};
+use super::{CommandError, CommandResult, Context, administrator, block_on, instant, output, run::run_request};
 use crate::app::LedgerUse;
 use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::ActionKind;
 use crate::lifecycle::{Signals, stop_on_signal};
-use crate::pipeline::Order;
+use crate::pipeline::RunRequest;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -38,7 +38,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         administrator::acts(context, &app.ledger, ActionKind::Backfill, &window.to_string()).await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
-        let finished = run_order(&app, Order::Backfill(window), stop).await?;
-        output::tell_finished(context, &finished)
+        let finished = run_request(&app, RunRequest::Backfill(window), stop).await?;
+        output::report_finished(context, &finished)
     })
 }

@@ -11,7 +11,7 @@ use crate::ledger::ActionKind;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Ask each remote in turn too
+    /// Also check each remote in turn
     #[arg(long)]
     online: bool,
     /// Import a test message into this mailbox, read it back and delete it

@@ -45,7 +45,7 @@ pub(super) struct Arguments {
     /// `References` (may be repeated)
     #[arg(long, value_name = "THREAD")]
     thread: Vec<String>,
-    /// In which days begin and times are shown, such as Europe/London
+    /// The time zone in which days begin and times are shown, such as Europe/London
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = instant::time_zone)]
     time_zone: Tz,
     /// eml: one file a message; mbox: one file; rsmf: one file a chat and day, for review platforms;
@@ -61,16 +61,16 @@ pub(super) struct Arguments {
 }
 
 /// Items that are read from the ledger at a time.
-const ITEMS: u32 = 200;
+const ITEMS_PER_QUERY: u32 = 200;
 
 /// An item whose content has more bytes than this is not exported: its message would not fit into memory.
-const LARGEST: u64 = 512 * 1024 * 1024;
+const MAX_CONTENT: u64 = 512 * 1024 * 1024;
 
 /// What a file's header, people and manifest need beside messages, with room to spare.
-const LEAST_FILE_SIZE: u64 = 1024 * 1024;
+const MIN_FILE_SIZE: u64 = 1024 * 1024;
 
 /// The longest overlap that windows may have been read with, whatever the configuration says now.
-const LONGEST_OVERLAP: Duration = Duration::from_hours(31 * 24);
+const MAX_OVERLAP: Duration = Duration::from_hours(31 * 24);
 
 fn parse_format(name: &str) -> Result<Format, String> {
     let names: Vec<&str> = Format::ALL.into_iter().map(Format::name).collect();
@@ -79,7 +79,7 @@ fn parse_format(name: &str) -> Result<Format, String> {
 
 fn parse_size(text: &str) -> Result<u64, String> {
     let size = crate::config::quantity::size(text)?;
-    if size < LEAST_FILE_SIZE { Err("at least 1 MiB".to_owned()) } else { Ok(size) }
+    if size < MIN_FILE_SIZE { Err("at least 1 MiB".to_owned()) } else { Ok(size) }
 }
 
 fn parse_by(name: &str) -> Result<By, String> {
@@ -158,7 +158,7 @@ struct Export<'a> {
 /// Where items of a window of receiving times may have been staged. A window reads back before its beginning, so that they
 /// may lie under a later one; a source without windows is read whole at any time, so that they may lie under any later one.
 fn staged_in(app: &App, received: Window) -> Window {
-    let overlap = app.config.schedule.overlap.max(LONGEST_OVERLAP);
+    let overlap = app.config.schedule.overlap.max(MAX_OVERLAP);
     let to = chrono::Duration::from_std(overlap).ok().and_then(|overlap| received.to.checked_add_signed(overlap));
     let to = to.filter(|_| app.remotes.source.has_windows());
     Window { from: received.from, to: to.unwrap_or(DateTime::<Utc>::MAX_UTC) }
@@ -174,7 +174,8 @@ impl<'a> Export<'a> {
         let staged = staged_in(self.app, self.selection.received_in());
         let mut after = ItemNo(0);
         loop {
-            let records = self.app.ledger.items_of_window(staged, after, ITEMS).await.map_err(anyhow::Error::from)?;
+            let records =
+                self.app.ledger.items_of_window(staged, after, ITEMS_PER_QUERY).await.map_err(anyhow::Error::from)?;
             let Some(last) = records.last() else { break };
             after = last.no;
             for record in records {
@@ -209,7 +210,7 @@ impl<'a> Export<'a> {
             self.leave_out(record, Some(&item), "its content is encrypted", true)?;
             return Ok(self);
         }
-        if size > LARGEST {
+        if size > MAX_CONTENT {
             let problem = format!("its attachments have {size} bytes; they are in staging");
             self.leave_out(record, Some(&item), &problem, false)?;
             return Ok(self);
@@ -235,7 +236,7 @@ impl<'a> Export<'a> {
         item: Option<&Item>,
         error: StagingError,
     ) -> Result<Self, CommandError> {
-        if Fault::from(&error) != Fault::Hold && !matches!(error, StagingError::TooLarge { .. }) {
+        if Fault::from(&error) != Fault::Defer && !matches!(error, StagingError::TooLarge { .. }) {
             return Err(anyhow::Error::from(error).into());
         }
         self.leave_out(record, item, &error.to_string(), false)?;
@@ -267,7 +268,8 @@ impl<'a> Export<'a> {
     async fn name_purged(&mut self, staged: Window) -> Result<(), CommandError> {
         let (mut after, mut purged) = (ItemNo(0), 0);
         loop {
-            let items = self.app.ledger.purged_items(staged, after, ITEMS).await.map_err(anyhow::Error::from)?;
+            let items =
+                self.app.ledger.purged_items(staged, after, ITEMS_PER_QUERY).await.map_err(anyhow::Error::from)?;
             let Some(last) = items.last() else { break };
             after = last.no;
             for item in items {

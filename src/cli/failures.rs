@@ -22,10 +22,10 @@ pub(super) struct Arguments {
     /// Only what failed for this reason
     #[arg(long, value_parser = reason_parser())]
     reason: Option<Reason>,
-    /// Of this run's account [default: all that is open now]
+    /// Only of this run [default: everything that is open now]
     #[arg(long)]
     run: Option<String>,
-    /// How it is written
+    /// The output format
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
     /// One line for each copy, equal causes not put together (of a table; the other formats have each)

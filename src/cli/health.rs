@@ -10,17 +10,17 @@ pub(super) fn run(context: &Context) -> CommandResult {
     let config = context.config(NeededSecrets::None)?;
     let Some(http) = &config.http else {
         return Err(CommandError::Usage(
-            "the configuration has no section [http], so the daemon answers nobody and its health can't be told: add [http], \
+            "the configuration has no section [http], so the daemon serves nobody and its health can't be checked: add [http], \
              or take the health check away (docker run --no-healthcheck)"
                 .to_owned(),
         ));
     };
     let address = local(http.listen);
     block_on(async {
-        const CAP: u64 = 64 * 1024;
+        const MAX_REPLY: u64 = 64 * 1024;
         let client = HttpClient::build(&HttpOptions::default()).map_err(anyhow::Error::from)?;
         let url = reqwest::Url::parse(&format!("http://{address}/readyz")).map_err(anyhow::Error::from)?;
-        let reply = client.send(Remote::Health, client.get(url), CAP).await.map_err(anyhow::Error::from)?;
+        let reply = client.send(Remote::Health, client.get(url), MAX_REPLY).await.map_err(anyhow::Error::from)?;
         output::print(&String::from_utf8_lossy(&reply.body))?;
         Ok(if reply.status.is_success() { Exit::Done } else { Exit::Failed })
     })

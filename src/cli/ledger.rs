@@ -12,7 +12,7 @@ use crate::ledger::{ActionKind, Ledger};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Copy the ledger into a new database, of either kind; this one is not used any more then
+    /// Copy the ledger into a new database, of either kind; the old one can no longer be used
     Copy {
         /// `sqlite://path`, relative to the working directory, or `postgres://user@host/database`; a password comes from
         /// PGPASSWORD or ~/.pgpass

@@ -58,8 +58,8 @@ pub(super) fn finish(result: Result<(), lists::WriteError>, mut out: impl io::Wr
     }
 }
 
-/// Tells how a run ended, and what to do about what it left.
-pub(super) fn tell_finished(context: &Context, finished: &RunFinished) -> Result<Exit, CommandError> {
+/// Prints how a run ended, and what to do about what it left.
+pub(super) fn report_finished(context: &Context, finished: &RunFinished) -> Result<Exit, CommandError> {
     let report = &finished.report;
     let mut text = table::render(report);
     let config = context.config_path.display();

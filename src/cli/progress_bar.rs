@@ -28,7 +28,7 @@ pub(super) async fn show(progress: Arc<Progress>, clock: SharedClock, done: Canc
     while !done.is_cancelled() {
         let elapsed = (clock.now() - begun).to_std().unwrap_or_default();
         bar.set_length(progress.deliveries().max(1));
-        bar.set_position(progress.settled());
+        bar.set_position(progress.finished());
         bar.set_message(words(&progress, elapsed));
         tokio::select! {
             () = done.cancelled() => {}
@@ -49,14 +49,14 @@ fn bar(target: ProgressDrawTarget) -> ProgressBar {
 
 /// The rate, the time left as far as it can be known, and the items: what is left is only what the source has sent so far.
 fn words(progress: &Progress, elapsed: Duration) -> String {
-    let (settled, copies) = (progress.settled(), progress.deliveries());
+    let (finished, copies) = (progress.finished(), progress.deliveries());
     let seconds = elapsed.as_secs().max(1);
-    let rate = settled / seconds;
+    let rate = finished / seconds;
     let items = progress.items();
-    if settled == 0 {
+    if finished == 0 {
         return format!("{items} items");
     }
-    let left = copies.saturating_sub(settled).saturating_mul(seconds) / settled;
+    let left = copies.saturating_sub(finished).saturating_mul(seconds) / finished;
     format!("{rate}/s, {} left, {items} items", span(left))
 }
 
@@ -120,7 +120,7 @@ mod tests {
         let terminal = Terminal::default();
         let bar = bar(ProgressDrawTarget::term_like(Box::new(terminal.clone())));
         bar.set_length(progress.deliveries());
-        bar.set_position(progress.settled());
+        bar.set_position(progress.finished());
         bar.set_message(words(&progress, Duration::from_hours(2)));
         bar.tick();
         // How often it is drawn depends on the clock; the last time, everything is there.

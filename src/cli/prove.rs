@@ -9,7 +9,7 @@ use super::{CommandError, CommandResult, Context, Exit, administrator, block_on,
 use crate::app::files::{self, read_bounded};
 use crate::identity::MessageId;
 use crate::item::{ItemId, ItemKey};
-use crate::ledger::{ActionKind, ItemNo, Sought};
+use crate::ledger::{ActionKind, ItemNo, ProofSubject};
 use crate::prove::ProofError;
 use crate::prove::gather::Prover;
 
@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// TeleMessage's number of the item; or `#` and the number that `failures` shows of an item that can't be read, or the
     /// SHA-256 of the item's bytes
     #[arg(long, value_name = "ID", allow_negative_numbers = true, value_parser = read_item)]
-    item: Option<Sought>,
+    item: Option<ProofSubject>,
     /// Put the staged page in as well, which ties the item to the signed report and has other people's messages
     #[arg(long)]
     with_page: bool,
@@ -34,11 +34,11 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    fn sought(&self) -> Result<Sought, CommandError> {
+    fn sought(&self) -> Result<ProofSubject, CommandError> {
         match (&self.item, &self.message_id) {
             (Some(item), _) => Ok(item.clone()),
             (None, Some(id)) => {
-                Ok(MessageId::parse(id).map_or_else(|| Sought::WhatsApp(id.clone()), Sought::MessageId))
+                Ok(MessageId::parse(id).map_or_else(|| ProofSubject::WhatsApp(id.clone()), ProofSubject::MessageId))
             }
             (None, None) => Err(CommandError::Usage("name the message with --message-id or --item".to_owned())),
         }
@@ -46,10 +46,10 @@ impl Arguments {
 }
 
 /// Reads what names an item.
-fn read_item(text: &str) -> Result<Sought, String> {
-    let number = text.strip_prefix('#').map(|no| no.parse().map(|no| Sought::Capture(ItemNo(no))));
-    let number = number.unwrap_or_else(|| text.parse().map(|id| Sought::Item(ItemId(id))));
-    let key = || text.parse().map(|digest| Sought::Key(ItemKey(digest)));
+fn read_item(text: &str) -> Result<ProofSubject, String> {
+    let number = text.strip_prefix('#').map(|no| no.parse().map(|no| ProofSubject::Capture(ItemNo(no))));
+    let number = number.unwrap_or_else(|| text.parse().map(|id| ProofSubject::Item(ItemId(id))));
+    let key = || text.parse().map(|digest| ProofSubject::Key(ItemKey(digest)));
     number.or_else(|_| key()).map_err(|_| {
         "not an item: write TeleMessage's number, `#70` as `failures` shows it, or the SHA-256 of its bytes".to_owned()
     })
@@ -65,11 +65,11 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let app = context.app(&config).await?;
         app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
         let mut what = match &sought {
-            Sought::Item(id) => format!("item {id}"),
-            Sought::Capture(no) => format!("item #{}", no.0),
-            Sought::Key(key) => format!("item {key}"),
-            Sought::MessageId(id) => format!("message {id}"),
-            Sought::WhatsApp(id) => format!("message {id} of WhatsApp"),
+            ProofSubject::Item(id) => format!("item {id}"),
+            ProofSubject::Capture(no) => format!("item #{}", no.0),
+            ProofSubject::Key(key) => format!("item {key}"),
+            ProofSubject::MessageId(id) => format!("message {id}"),
+            ProofSubject::WhatsApp(id) => format!("message {id} of WhatsApp"),
         };
         if arguments.with_page {
             what.push_str(", with its page");

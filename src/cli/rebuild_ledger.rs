@@ -2,11 +2,11 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandResult, Context, administrator, block_on, output, run::run_order};
+use super::{CommandResult, Context, administrator, block_on, output, run::run_request};
 use crate::app::LedgerUse;
 use crate::ledger::ActionKind;
 use crate::lifecycle::{Signals, stop_on_signal};
-use crate::pipeline::Order;
+use crate::pipeline::RunRequest;
 
 pub(super) fn run(context: &Context) -> CommandResult {
     let config = context.begin()?;
@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context) -> CommandResult {
         administrator::acts(context, &app.ledger, ActionKind::RebuildLedger, "from staging and the mailboxes").await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
-        let finished = run_order(&app, Order::Rebuild, stop).await?;
-        output::tell_finished(context, &finished)
+        let finished = run_request(&app, RunRequest::Rebuild, stop).await?;
+        output::report_finished(context, &finished)
     })
 }

@@ -22,7 +22,7 @@ pub(super) struct Arguments {
     /// Only items that were staged before this: RFC 3339, or a date (its midnight, UTC)
     #[arg(long, value_parser = instant::parse)]
     before: Option<DateTime<Utc>>,
-    /// Do it; without it, only tell what would be released
+    /// Do it; without it, only list what would be released
     #[arg(long)]
     yes: bool,
 }
@@ -38,25 +38,25 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             output::print("Nothing that is held fits; nothing was released.\n")?;
             return Ok(Exit::Done);
         }
-        let told: Vec<String> = held.iter().map(|(reason, items)| format!("{items} {reason}")).collect();
+        let summary: Vec<String> = held.iter().map(|(reason, items)| format!("{items} {reason}")).collect();
         if !arguments.yes {
             output::print(&format!(
                 "This would give up held items for good: {}. They could not be replayed any more, and their originals would be \
                  purged with their window.\nNothing was released; --yes does it.\n",
-                told.join(", ")
+                summary.join(", ")
             ))?;
             return Ok(Exit::Done);
         }
         let user = administrator::name(context);
         let rows = ledger.release(&selection, user, &said(&selection), SystemClock.now()).await;
         let rows = rows.map_err(anyhow::Error::from)?;
-        tracing::warn!(event = "items_released", rows, user, "an administrator gave up held items");
-        output::print(&format!("Released: {} ({}).\n", told.join(", "), output::counted(rows, "row", "rows")))?;
+        tracing::warn!(event = "items_released", rows, user, "an administrator released held items");
+        output::print(&format!("Released: {} ({}).\n", summary.join(", "), output::counted(rows, "row", "rows")))?;
         Ok(Exit::Done)
     })
 }
 
-/// The arguments, as the next report tells them.
+/// The arguments, as the next report lists them.
 fn said(selection: &HeldSelection) -> String {
     let said = [
         selection.item.map(|item| format!("--item {item}")),

@@ -16,10 +16,10 @@ pub(super) struct Arguments {
     /// The run [default: the latest]
     #[arg(long)]
     run: Option<String>,
-    /// The runs and their ids instead, newest first
+    /// List the runs with their ids instead, newest first
     #[arg(long, conflicts_with = "run")]
     list: bool,
-    /// How it is written
+    /// The output format
     #[arg(long, value_enum, default_value = "table")]
     format: ReportFormat,
     #[command(flatten)]

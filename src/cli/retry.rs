@@ -4,13 +4,13 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, named_run, output, run::run_order};
+use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, named_run, output, run::run_request};
 use crate::app::App;
 use crate::fault::Reason;
 use crate::item::ItemId;
 use crate::ledger::{ActionKind, ItemSelection};
 use crate::lifecycle::{Signals, stop_on_signal};
-use crate::pipeline::{Order, ReplayPreview};
+use crate::pipeline::{ReplayPreview, RunRequest};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// Only this item (TeleMessage's id)
     #[arg(long)]
     item: Option<i64>,
-    /// Only say how many copies it would add; starts no run
+    /// Only say how many copies it would add; no run is started
     #[arg(long)]
     dry_run: bool,
 }
@@ -54,11 +54,11 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             output::print("Nothing fits that could be replayed; no run was started.\n")?;
             return Ok(Exit::Done);
         }
-        administrator::acts(context, &app.ledger, ActionKind::Retry, &told(arguments)).await?;
+        administrator::acts(context, &app.ledger, ActionKind::Retry, &summary(arguments)).await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
-        let finished = run_order(&app, Order::Retry(selection), stop).await?;
-        let exit = output::tell_finished(context, &finished)?;
+        let finished = run_request(&app, RunRequest::Retry(selection), stop).await?;
+        let exit = output::report_finished(context, &finished)?;
         let counts = &finished.report.deliveries;
         let added = output::counted(counts.imported + counts.partially_imported, "copy was", "copies were");
         output::print(&format!("{added} added.\n"))?;
@@ -86,8 +86,8 @@ fn described(preview: ReplayPreview) -> String {
     )
 }
 
-/// The arguments, as the next report tells them.
-fn told(arguments: &Arguments) -> String {
+/// The arguments, as the next report lists them.
+fn summary(arguments: &Arguments) -> String {
     let said = [
         arguments.reason.map(|reason| format!("--reason {}", reason.name())),
         arguments.run.as_ref().map(|run| format!("--run {run}")),

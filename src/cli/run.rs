@@ -12,12 +12,12 @@ use crate::daemon::Daemon;
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::mailbox::maildir::Maildirs;
 use crate::notify::{Notice, PostedWarnings};
-use crate::pipeline::{Order, Pipeline, RunFinished};
+use crate::pipeline::{Pipeline, RunFinished, RunRequest};
 use crate::status::{self, Status};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// One run now, from the watermark; then the report as a table
+    /// Run once now, from the watermark, and print the report as a table
     #[arg(long)]
     once: bool,
 }
@@ -29,22 +29,22 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
         let keys = files::problems_of_keys(&config);
         if !keys.is_empty() {
-            let told: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            return Err(CommandError::Configuration(told.join("\n")));
+            let text: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            return Err(CommandError::Configuration(text.join("\n")));
         }
         let app = context.app_on(&config, LedgerUse::MadeIfMissing).await?;
         if !arguments.once {
             let stop = CancellationToken::new();
             let daemon = Daemon::new(app, context.loader(), context.environment.clone(), stop);
             daemon.listen().await?;
-            daemon.run(signals.into_words()).await?;
+            daemon.run(signals.into_requests()).await?;
             return Ok(super::Exit::Done);
         }
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
-        let finished = run_order(&app, Order::Regular, stop.clone()).await?;
+        let finished = run_request(&app, RunRequest::Regular, stop.clone()).await?;
         notify(&app, &finished, &stop).await?;
-        let exit = output::tell_finished(context, &finished)?;
+        let exit = output::report_finished(context, &finished)?;
         let copies = finished.report.deliveries.imported + finished.report.deliveries.partially_imported;
         if copies > 0 {
             output::print(&where_to_look(&app.config.mailbox))?;
@@ -75,25 +75,25 @@ fn where_to_look(mailbox: &MailboxConfig) -> String {
     format!("One of the messages:           less '{}'\n", shown.replace('\'', "'\\''"))
 }
 
-/// Runs an order with a progress bar, where a person looks on.
-pub(super) async fn run_order(
+/// Runs a request, with a progress bar on a terminal.
+pub(super) async fn run_request(
     app: &App,
-    order: Order,
+    request: RunRequest,
     stop: CancellationToken,
 ) -> Result<RunFinished, super::CommandError> {
     let pipeline = app.pipeline(stop);
     let done = CancellationToken::new();
     let bar = tokio::spawn(progress_bar::show(pipeline.progress(), Arc::clone(&app.clock), done.clone()));
-    let finished = run_and_note(app, &pipeline, order).await;
+    let finished = run_and_note(app, &pipeline, request).await;
     done.cancel();
     // The bar has nothing to say once it is over.
     let _ = bar.await;
     finished
 }
 
-async fn run_and_note(app: &App, pipeline: &Pipeline, order: Order) -> Result<RunFinished, super::CommandError> {
+async fn run_and_note(app: &App, pipeline: &Pipeline, request: RunRequest) -> Result<RunFinished, super::CommandError> {
     app.record_inputs().await.map_err(anyhow::Error::from)?;
-    let finished = pipeline.run(order).await.map_err(anyhow::Error::from)?;
+    let finished = pipeline.run(request).await.map_err(anyhow::Error::from)?;
     status::note_run(&app.ledger, &app.config.source, &finished, app.clock.now()).await.map_err(anyhow::Error::from)?;
     Ok(finished)
 }

@@ -9,20 +9,20 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, named_run, output, run::run_order};
+use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, named_run, output, run::run_request};
 use crate::app::{self, App};
 use crate::ledger::{ActionKind, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::lifecycle::{Signals, stop_on_signal};
-use crate::pipeline::{Order, RunError};
+use crate::pipeline::{RunError, RunRequest};
 use crate::report::lists::csv_line;
 use crate::retry::Retrier;
 use crate::verify::spool::Spool;
-use crate::verify::{Finding, Verified, Verifier, VerifyError, Wrong};
+use crate::verify::{Discrepancy, Finding, Verified, Verifier, VerifyError};
 
 mod page;
 
 /// Most findings that a table shows.
-const MOST_ROWS: usize = 1000;
+const MAX_ROWS: usize = 1000;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     /// Send missing copies again, in a run of its own: each is looked up once more before
     #[arg(long)]
     restore: bool,
-    /// How it is written
+    /// The output format
     #[arg(long, value_enum, default_value = "table")]
     format: VerifyFormat,
 }
@@ -68,7 +68,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let policy = app::settings(&config, None).retry;
         let verifier = Verifier {
             ledger: app.ledger.clone(),
-            door: std::sync::Arc::clone(&app.remotes.door),
+            destination: std::sync::Arc::clone(&app.remotes.destination),
             retrier: Retrier::new(std::sync::Arc::clone(&app.clock), policy, stop.clone()),
             stop: stop.clone(),
             clock: std::sync::Arc::clone(&app.clock),
@@ -99,7 +99,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     })
 }
 
-/// Has the missing copies sent that can be. Beside a list for other programs nothing is printed: the log and the report tell it.
+/// Has the missing copies sent that can be. Beside a list for other programs nothing is printed: the log and the report say so.
 async fn restore(
     context: &Context,
     app: &App,
@@ -118,9 +118,9 @@ async fn restore(
     if verified.to_restore == 0 {
         return Ok(());
     }
-    let finished = run_order(app, Order::Restore, stop).await?;
+    let finished = run_request(app, RunRequest::Restore, stop).await?;
     if arguments.format == VerifyFormat::Table {
-        output::tell_finished(context, &finished)?;
+        output::report_finished(context, &finished)?;
     }
     Ok(())
 }
@@ -137,17 +137,17 @@ async fn check_ledger(app: &App, stop: &CancellationToken) -> anyhow::Result<()>
 
 /// Whether any run of this ledger has ended that read something.
 async fn has_finished_run(ledger: &Ledger) -> Result<bool, LedgerError> {
-    const RUNS: u32 = 100;
+    const MAX_RUNS: u32 = 100;
     let mut skip = 0;
     loop {
-        let runs = ledger.earlier_runs(skip, RUNS).await?;
+        let runs = ledger.earlier_runs(skip, MAX_RUNS).await?;
         if runs.iter().any(has_read) {
             return Ok(true);
         }
-        if runs.len() < RUNS as usize {
+        if runs.len() < MAX_RUNS as usize {
             return Ok(false);
         }
-        skip += RUNS;
+        skip += MAX_RUNS;
     }
 }
 
@@ -164,7 +164,7 @@ async fn write_json(verifier: &Verifier, run: Option<&RunId>) -> Result<Verified
         .await?;
     let mut out = io::BufWriter::new(io::stdout());
     write!(out, "{{\"checked\":{},\"waiting\":{}", outcome.checked, outcome.waiting)?;
-    for name in Wrong::NAMES {
+    for name in Discrepancy::NAMES {
         write!(out, ",\"{name}\":")?;
         lists.remove(name).unwrap_or_default().write_to(&mut out)?;
     }
@@ -180,7 +180,7 @@ fn as_json(finding: &Finding) -> Value {
         "mailbox": finding.mailbox,
     });
     if let Some(object) = value.as_object_mut() {
-        if let Wrong::Doubled { copies } = finding.wrong {
+        if let Discrepancy::Doubled { copies } = finding.wrong {
             object.insert("copies".to_owned(), json!(copies));
         } else if let Some(detail) = finding.wrong.detail() {
             object.insert("detail".to_owned(), json!(detail));
@@ -211,7 +211,7 @@ async fn write_table(verifier: &Verifier, run: Option<&RunId>) -> Result<Verifie
     let outcome = verifier
         .verify(run, &mut |finding| {
             *counts.entry(finding.wrong.name()).or_default() += 1;
-            if table.row_count() < MOST_ROWS {
+            if table.row_count() < MAX_ROWS {
                 let [item, message_id, detail] = cells(&finding);
                 table.add_row([finding.wrong.name().to_owned(), item, message_id, finding.mailbox, detail]);
             }
@@ -223,10 +223,10 @@ async fn write_table(verifier: &Verifier, run: Option<&RunId>) -> Result<Verifie
         writeln!(out, "{table}")?;
     }
     let found: u64 = counts.values().sum();
-    if found > MOST_ROWS as u64 {
-        writeln!(out, "… and {} more: --format csv shows them all", found - MOST_ROWS as u64)?;
+    if found > MAX_ROWS as u64 {
+        writeln!(out, "… and {} more: --format csv shows them all", found - MAX_ROWS as u64)?;
     }
-    let counted = Wrong::NAMES.iter().filter_map(|name| Some(format!(", {} {name}", counts.get(name)?)));
+    let counted = Discrepancy::NAMES.iter().filter_map(|name| Some(format!(", {} {name}", counts.get(name)?)));
     let checked = output::counted(outcome.checked, "copy", "copies");
     let verdict = if outcome.damage == 0 { "no damage" } else { "DAMAGE FOUND" };
     writeln!(out, "{checked} checked: {verdict}{}", counted.collect::<String>())?;

@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &Arguments) -> CommandResult {
     let key = arguments.key.as_deref().map(read_key).transpose()?;
     let checked = verify(&arguments.files, key.as_ref());
     for (place, file) in checked.iter().enumerate() {
-        output::print(&told(file, place == 0))?;
+        output::print(&summary(file, place == 0))?;
     }
     let wrong = checked.iter().filter(|file| !file.is_ok()).count();
     let unsigned = checked.iter().filter(|file| !file.signed).count();
@@ -42,7 +42,7 @@ fn read_key(path: &Path) -> Result<PublicKey, CommandError> {
 }
 
 /// A line for each finding, or one that says ok.
-fn told(checked: &Checked, is_first: bool) -> String {
+fn summary(checked: &Checked, is_first: bool) -> String {
     let file = checked.file.display();
     if !checked.is_ok() {
         let lines: Vec<String> = checked.findings.iter().map(|finding| format!("{file}: {finding}\n")).collect();

@@ -6,30 +6,30 @@ use std::net::IpAddr;
 
 use super::Url;
 use super::document::Value;
-use super::form::{self, Wrong};
+use super::form::{self, Invalid};
 use crate::http::is_loopback;
 
 /// The address of a service: https, or http to a loopback address, with or without a path; no user, query or fragment.
-pub(super) fn service(value: &Value) -> Result<Url, Wrong> {
+pub(super) fn service(value: &Value) -> Result<Url, Invalid> {
     let url = parse(value)?;
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(Wrong::new("the address must end before any `?` or `#`"));
+        return Err(Invalid::new("the address must end before any `?` or `#`"));
     }
     Ok(url)
 }
 
 /// The address of a service without a path.
-pub(super) fn origin(value: &Value) -> Result<Url, Wrong> {
+pub(super) fn origin(value: &Value) -> Result<Url, Invalid> {
     let url = service(value)?;
     if url.path() != "/" {
-        return Err(Wrong::new("the address must end after the host, without a path or version"));
+        return Err(Invalid::new("the address must end after the host, without a path or version"));
     }
     Ok(url)
 }
 
 /// Any address that is protected, with whatever path and query.
-pub(super) fn parse(value: &Value) -> Result<Url, Wrong> {
-    protected(&form::text(value)?).map_err(Wrong::new)
+pub(super) fn parse(value: &Value) -> Result<Url, Invalid> {
+    protected(&form::text(value)?).map_err(Invalid::new)
 }
 
 /// The address of a text, which is not shown: it may hold a token.
@@ -48,28 +48,28 @@ pub(super) fn protected(text: &str) -> Result<Url, &'static str> {
 }
 
 /// A host: a name or an IP address, without a port.
-pub(super) fn host(value: &Value) -> Result<String, Wrong> {
+pub(super) fn host(value: &Value) -> Result<String, Invalid> {
     let text = form::text(value)?;
     if text.parse::<IpAddr>().is_ok() || is_domain(&text) {
         return Ok(text);
     }
-    Err(Wrong::new("not a host: a name or an IP address is expected, without a scheme, a path or a port"))
+    Err(Invalid::new("not a host: a name or an IP address is expected, without a scheme, a path or a port"))
 }
 
 /// A domain name.
-pub(super) fn domain(value: &Value) -> Result<String, Wrong> {
+pub(super) fn domain(value: &Value) -> Result<String, Invalid> {
     let text = form::text(value)?;
     if is_domain(&text) {
         Ok(text)
     } else {
-        Err(Wrong::new("not a domain name: letters, digits, hyphens and dots are expected"))
+        Err(Invalid::new("not a domain name: letters, digits, hyphens and dots are expected"))
     }
 }
 
 /// The domain of a mail address: it has a dot, or mail programs take the address for none.
-pub(super) fn mail_domain(value: &Value) -> Result<String, Wrong> {
+pub(super) fn mail_domain(value: &Value) -> Result<String, Invalid> {
     let domain = domain(value)?;
-    if domain.contains('.') { Ok(domain) } else { Err(Wrong::new("must have a dot: \"whatsapp.invalid\"")) }
+    if domain.contains('.') { Ok(domain) } else { Err(Invalid::new("must have a dot: \"whatsapp.invalid\"")) }
 }
 
 /// RFC 1123: labels of 1 to 63 letters, digits and hyphens, 253 in all.

@@ -1,6 +1,6 @@
 //! What sections ask of each other.
 
-use super::form::Wrong;
+use super::form::Invalid;
 use super::problem::{Place, Problem};
 use super::reader::Section;
 use super::{
@@ -87,14 +87,14 @@ impl Needs<'_> {
             && !cloud.has_upload_sessions()
         {
             let what = "Graph takes no attachment of 3 MB or more in this cloud; such items will be rejected";
-            section.warn("cloud", Wrong::with(what, "mailbox.kind = \"imap\", where that matters"));
+            section.warn("cloud", Invalid::with(what, "mailbox.kind = \"imap\", where that matters"));
         }
         if let Some(StagingKind::Azure(azure)) = self.staging.map(|staging| &staging.kind) {
             let host = azure.endpoint.host_str().unwrap_or_default();
             let lies_in = |other: &Cloud| host.ends_with(other.blob_suffix());
             if !lies_in(&cloud) && Cloud::ALL.iter().any(lies_in) {
                 let what = "staging.endpoint lies in another cloud";
-                section.warn("cloud", Wrong::with(what, format!("an endpoint that ends in {}", cloud.blob_suffix())));
+                section.warn("cloud", Invalid::with(what, format!("an endpoint that ends in {}", cloud.blob_suffix())));
             }
         }
     }

@@ -90,11 +90,11 @@ pub(super) fn read(
 ) -> Result<Document, Vec<Problem>> {
     let lines = Lines::new(text);
     let (table, errors) = DeTable::parse_recoverable(text);
-    let told = errors.iter().take(MAX_SYNTAX_ERRORS).map(|error| lines.syntax_problem(error));
+    let problems = errors.iter().take(MAX_SYNTAX_ERRORS).map(|error| lines.syntax_problem(error));
     if !errors.iter().all(is_duplicate) {
-        return Err(told.collect());
+        return Err(problems.collect());
     }
-    found.problems.extend(told);
+    found.problems.extend(problems);
     let mut document = Document::new();
     for (name, value) in table.get_ref() {
         read_section(name, value, &lines, &mut document, &mut found.problems);
@@ -277,9 +277,9 @@ fn own(value: &DeValue<'_>) -> Value {
 
 /// A name from the file, bounded and without control characters, as it can be shown.
 pub(super) fn shown(name: &str) -> String {
-    const LONGEST: usize = 60;
-    let mut shown: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if name.chars().nth(LONGEST).is_some() {
+    const MAX_LENGTH: usize = 60;
+    let mut shown: String = name.chars().take(MAX_LENGTH).flat_map(char::escape_debug).collect();
+    if name.chars().nth(MAX_LENGTH).is_some() {
         shown.push('…');
     }
     shown

@@ -85,10 +85,10 @@ impl fmt::Display for Excerpt {
 /// tokens and signatures are longer, mix letters with digits or capitals, or hold other signs; so does whatever an address
 /// has beyond its path, and a user before its host.
 pub(super) fn is_plain(written: &str) -> bool {
-    const LONGEST: usize = 72;
+    const MAX_LENGTH: usize = 72;
     const SIGNS: &str = " .:/_+-,[]{}\"'";
     let usual = |character: char| character.is_ascii_alphanumeric() || SIGNS.contains(character);
-    written.len() <= LONGEST
+    written.len() <= MAX_LENGTH
         && written.chars().all(usual)
         && written.split(|character: char| !character.is_ascii_alphanumeric()).all(is_plain_word)
 }

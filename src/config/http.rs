@@ -6,7 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use super::Secret;
 use super::document::Value;
-use super::form::{self, Wrong};
+use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
 
@@ -35,21 +35,21 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<HttpConfig> {
     let token = section.secret("token");
     let is_open = listen.is_some_and(|listen| !listen.ip().is_loopback());
     if is_open && !section.has("token") {
-        section.wrong("token", Wrong::new("missing: it is required where listen is not a loopback address"));
+        section.wrong("token", Invalid::new("missing: it is required where listen is not a loopback address"));
     }
     if let Some(Ok(token)) = token.as_ref().map(Secret::read)
         && is_open
         && token.expose_secret().chars().count() < MIN_TOKEN
     {
         let what = format!("too short: at least {MIN_TOKEN} characters where listen is not a loopback address");
-        section.wrong("token", Wrong::with(what, "put a random one there, such as of `openssl rand -hex 32`"));
+        section.wrong("token", Invalid::with(what, "put a random one there, such as of `openssl rand -hex 32`"));
     }
     Some(HttpConfig { listen: listen?, token })
 }
 
-fn socket_address(value: &Value) -> Result<SocketAddr, Wrong> {
+fn socket_address(value: &Value) -> Result<SocketAddr, Invalid> {
     let what = "not an IP address with a port";
     form::text(value)?
         .parse()
-        .map_err(|_| Wrong::with(what, "listen = \"127.0.0.1:8080\" (or \"0.0.0.0:8080\", \"[::]:8080\")"))
+        .map_err(|_| Invalid::with(what, "listen = \"127.0.0.1:8080\" (or \"0.0.0.0:8080\", \"[::]:8080\")"))
 }

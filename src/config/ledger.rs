@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::document::Value;
-use super::form::{self, Wrong};
+use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
 use super::{Secret, Url};
@@ -54,7 +54,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<LedgerConfig> {
         Some(LedgerUrl::Postgres { url, .. }) => Some(LedgerUrl::Postgres { url, password: secret }),
         Some(LedgerUrl::Sqlite(_)) if section.has("password") => {
             let what = "this key is for a postgres:// url, which is not what is chosen here";
-            section.wrong("password", Wrong::with(what, format!("nothing, or {POSTGRES_EXAMPLE}")));
+            section.wrong("password", Invalid::with(what, format!("nothing, or {POSTGRES_EXAMPLE}")));
             None
         }
         other => other,
@@ -62,10 +62,10 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<LedgerConfig> {
     Some(LedgerConfig { url: url?, lease: lease? })
 }
 
-fn url(value: &Value, directory: &Path) -> Result<LedgerUrl, Wrong> {
+fn url(value: &Value, directory: &Path) -> Result<LedgerUrl, Invalid> {
     let text = form::text(value)?;
     let advice = if text.starts_with("postgres") { POSTGRES_EXAMPLE } else { SQLITE_EXAMPLE };
-    LedgerUrl::parse(&text, directory).map_err(|what| Wrong::with(what, advice))
+    LedgerUrl::parse(&text, directory).map_err(|what| Invalid::with(what, advice))
 }
 
 impl LedgerUrl {

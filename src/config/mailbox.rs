@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::document::Value;
-use super::form::{self, Wrong};
+use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 use super::{Secret, address};
@@ -14,7 +14,7 @@ pub use crate::mailbox::imap::TlsMode as ImapTls;
 /// Where copies go.
 #[derive(Debug, Clone)]
 pub struct MailboxConfig {
-    /// Which door to the mailboxes it is.
+    /// The kind of destination.
     pub kind: MailboxKind,
     /// The folder's name: not empty, without control characters or slashes.
     pub folder: String,
@@ -24,7 +24,7 @@ pub struct MailboxConfig {
     pub placeholder_address_domain: String,
 }
 
-/// The kinds of doors to mailboxes.
+/// The kinds of destinations.
 #[derive(Debug, Clone)]
 pub enum MailboxKind {
     /// Exchange Online, through Microsoft Graph.
@@ -178,11 +178,11 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<MailboxConfig> {
     };
     if matches!(kind, Some(MailboxKind::Maildir { .. })) && section.has("settle") {
         let what = "this key is for kind = \"graph\" and kind = \"imap\": a Maildir is never in doubt";
-        section.wrong("settle", Wrong::with(what, "nothing"));
+        section.wrong("settle", Invalid::with(what, "nothing"));
     }
     let folder = section.or_default("folder", folder);
     if matches!(kind, Some(MailboxKind::Maildir { .. })) && folder.as_ref().is_some_and(|folder| folder.contains('.')) {
-        section.wrong("folder", Wrong::new("must not hold a dot: Maildir separates folders by it"));
+        section.wrong("folder", Invalid::new("must not hold a dot: Maildir separates folders by it"));
     }
     let max_item_size = section.or_default("max_item_size", max_item_size);
     let domain = section.or_default("placeholder_address_domain", address::mail_domain);
@@ -228,8 +228,10 @@ fn read_imap(section: &mut Section<'_>) -> Option<ImapConfig> {
     let settle = if section.has("settle") { section.duration("settle") } else { Some(IMAP_SETTLE) };
     let is_remote = host.as_deref().is_some_and(|host| !crate::http::is_loopback(host));
     if matches!(tls, Some(ImapTls::None)) && is_remote {
-        section
-            .wrong("tls", Wrong::new("\"none\" is for loopback addresses only: what is sent could be read on its way"));
+        section.wrong(
+            "tls",
+            Invalid::new("\"none\" is for loopback addresses only: what is sent could be read on its way"),
+        );
     }
     Some(ImapConfig {
         host: host?,
@@ -242,28 +244,28 @@ fn read_imap(section: &mut Section<'_>) -> Option<ImapConfig> {
     })
 }
 
-/// A name that is one folder in all doors, and leaves the mailbox in none.
-fn folder(value: &Value) -> Result<String, Wrong> {
-    const LONGEST: usize = 200;
+/// A name that is one folder in all destinations, and leaves the mailbox in none.
+fn folder(value: &Value) -> Result<String, Invalid> {
+    const MAX_LENGTH: usize = 200;
     let folder = form::text(value)?;
     if folder.contains(['/', '\\']) {
-        return Err(Wrong::new("must not hold a slash: it is the name of one folder"));
+        return Err(Invalid::new("must not hold a slash: it is the name of one folder"));
     }
-    if folder.len() > LONGEST {
-        return Err(Wrong::new("too long: at most 200 bytes"));
+    if folder.len() > MAX_LENGTH {
+        return Err(Invalid::new("too long: at most 200 bytes"));
     }
     Ok(folder)
 }
 
-/// No door takes a message of more than 150 MiB, and one is held in memory whole.
-fn max_item_size(value: &Value) -> Result<u64, Wrong> {
-    const LARGEST: u64 = 150 << 20;
-    let too_large = || Wrong::new("too large: at most 150 MiB, because no mailbox takes a larger message");
-    form::size(value).and_then(|size| Some(size).filter(|size| *size <= LARGEST).ok_or_else(too_large))
+/// No destination takes a message of more than 150 MiB, and one is held in memory whole.
+fn max_item_size(value: &Value) -> Result<u64, Invalid> {
+    const MAX_SIZE: u64 = 150 << 20;
+    let too_large = || Invalid::new("too large: at most 150 MiB, because no mailbox takes a larger message");
+    form::size(value).and_then(|size| Some(size).filter(|size| *size <= MAX_SIZE).ok_or_else(too_large))
 }
 
 /// A message class as MAPI names it; an empty one leaves the ordinary one.
-fn message_class(value: &Value) -> Result<Option<String>, Wrong> {
+fn message_class(value: &Value) -> Result<Option<String>, Invalid> {
     if matches!(value, Value::Text(text) if text.is_empty()) {
         return Ok(None);
     }
@@ -274,11 +276,11 @@ fn message_class(value: &Value) -> Result<Option<String>, Wrong> {
     if is_right {
         Ok(Some(class))
     } else {
-        Err(Wrong::new("not a message class: IPM., then letters, digits and dots; or \"\" for the ordinary one"))
+        Err(Invalid::new("not a message class: IPM., then letters, digits and dots; or \"\" for the ordinary one"))
     }
 }
 
-fn login(value: &Value) -> Result<LoginTemplate, Wrong> {
+fn login(value: &Value) -> Result<LoginTemplate, Invalid> {
     let what = "must hold {mailbox}, or all mailboxes would be one";
-    LoginTemplate::new(&form::text(value)?).ok_or_else(|| Wrong::new(what))
+    LoginTemplate::new(&form::text(value)?).ok_or_else(|| Invalid::new(what))
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::form::{self, Wrong};
+use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
 
@@ -28,7 +28,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<MappingConfig> {
     let custom = section.path("custom");
     if automatic == Some(false) && !section.has("custom") {
         let what = "without a custom mapping nobody is found, and nothing is imported";
-        section.wrong("automatic", Wrong::with(what, "automatic = true, or custom = \"mapping.csv\""));
+        section.wrong("automatic", Invalid::with(what, "automatic = true, or custom = \"mapping.csv\""));
     }
     Some(MappingConfig { automatic: automatic?, custom })
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::document::Value;
-use super::form::{self, Wrong};
+use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 use super::{Secret, Url, address};
@@ -147,7 +147,7 @@ fn read_certificate(section: &mut Section<'_>) -> Option<SignInConfig> {
     Some(SignInConfig::Certificate { client_id: client_id?, certificate: certificate? })
 }
 
-/// The cluster tells the daemon by variables where its token lies and, unless the file does, whose it is.
+/// The cluster sets variables that say where the token is and, unless the file does, which identity it is for.
 fn read_workload_identity(section: &mut Section<'_>) -> Option<SignInConfig> {
     const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
     let client_id = read_id(section, "client_id", "AZURE_CLIENT_ID", application);
@@ -155,7 +155,7 @@ fn read_workload_identity(section: &mut Section<'_>) -> Option<SignInConfig> {
     if token_file.is_none() {
         let what = format!("workload-identity needs the variable {TOKEN_FILE}, which is not set");
         let instead = "label the pod azure.workload.identity/use: \"true\", or choose another sign_in";
-        section.wrong("sign_in", Wrong::with(what, instead));
+        section.wrong("sign_in", Invalid::with(what, instead));
     }
     Some(SignInConfig::WorkloadIdentity { client_id: client_id?, token_file: token_file? })
 }
@@ -165,13 +165,13 @@ fn read_id(
     section: &mut Section<'_>,
     key: &'static str,
     variable: &str,
-    form: fn(&Value) -> Result<String, Wrong>,
+    form: fn(&Value) -> Result<String, Invalid>,
 ) -> Option<String> {
     match section.variable(variable) {
         Some(value) if !section.has(key) => match form(&Value::Text(value.to_owned())) {
             Ok(id) => Some(id),
             Err(wrong) => {
-                section.wrong(key, Wrong::new(format!("taken from the variable {variable}: {}", wrong.what)));
+                section.wrong(key, Invalid::new(format!("taken from the variable {variable}: {}", wrong.what)));
                 None
             }
         },
@@ -188,19 +188,19 @@ fn read_origin(section: &mut Section<'_>, key: &'static str, of_cloud: Option<&s
 }
 
 /// A tenant: its GUID, or one of its domains.
-fn tenant(value: &Value) -> Result<String, Wrong> {
+fn tenant(value: &Value) -> Result<String, Invalid> {
     let id = form::text(value)?;
     if is_guid(&id) {
         return Ok(id);
     }
-    address::mail_domain(value).map_err(|_| Wrong::new("not a tenant: its GUID or one of its domains is expected"))
+    address::mail_domain(value).map_err(|_| Invalid::new("not a tenant: its GUID or one of its domains is expected"))
 }
 
 /// An application's id: a GUID.
-fn application(value: &Value) -> Result<String, Wrong> {
+fn application(value: &Value) -> Result<String, Invalid> {
     let id = form::text(value)?;
     let expected = "not an application's id: a GUID is expected (8-4-4-4-12 hexadecimal digits)";
-    if is_guid(&id) { Ok(id) } else { Err(Wrong::new(expected)) }
+    if is_guid(&id) { Ok(id) } else { Err(Invalid::new(expected)) }
 }
 
 fn is_guid(text: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::file;
-use super::form::Wrong;
+use super::form::Invalid;
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
 
@@ -25,7 +25,7 @@ pub(super) fn read(section: &mut Section<'_>) -> NetworkConfig {
     if let Some(path) = &ca_file
         && let Err(what) = check_holds_certificates(path)
     {
-        section.wrong("ca_file", Wrong::with(what, "the path of a file with certificates, PEM"));
+        section.wrong("ca_file", Invalid::with(what, "the path of a file with certificates, PEM"));
     }
     NetworkConfig { ca_file }
 }

@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::form::Wrong;
+use super::form::Invalid;
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
 use super::{Secret, address};
@@ -22,7 +22,7 @@ pub(super) fn read(section: &mut Section<'_>) -> NotifyConfig {
     if let Some(Ok(url)) = webhook.as_ref().map(Secret::read)
         && let Err(what) = address::protected(url.expose_secret())
     {
-        section.wrong("webhook", Wrong::with(format!("what is found there: {what}"), "put an address there"));
+        section.wrong("webhook", Invalid::with(format!("what is found there: {what}"), "put an address there"));
     }
     NotifyConfig { webhook }
 }

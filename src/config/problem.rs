@@ -17,7 +17,7 @@ pub enum Place {
     Line {
         /// The line.
         line: usize,
-        /// The character in the line, from 1, where only that tells what is meant.
+        /// The character in the line, from 1, where only that shows what is meant.
         column: Option<usize>,
     },
     /// A variable of the environment.

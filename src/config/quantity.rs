@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 /// The longest duration that is taken: a hundred years, so that adding it to a date can't overflow.
-const LONGEST: Duration = Duration::from_hours(36_500 * 24);
+const MAX_DURATION: Duration = Duration::from_hours(36_500 * 24);
 
 /// The largest size that is taken: what fits a signed 64-bit column of a database.
-const LARGEST: u64 = i64::MAX as u64;
+const MAX_SIZE: u64 = i64::MAX as u64;
 
 /// Reads a duration: one or more of a whole number with a unit.
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
@@ -29,7 +29,8 @@ pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
             _ => return Err(FORM),
         };
         let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms)).ok_or(TOO_LONG)?;
-        total = total.checked_add(Duration::from_millis(part)).filter(|total| *total <= LONGEST).ok_or(TOO_LONG)?;
+        total =
+            total.checked_add(Duration::from_millis(part)).filter(|total| *total <= MAX_DURATION).ok_or(TOO_LONG)?;
         rest = next;
     }
     Ok(total)
@@ -58,7 +59,7 @@ pub(crate) fn size(text: &str) -> Result<u64, &'static str> {
         .parse::<u64>()
         .ok()
         .and_then(|number| number.checked_mul(unit_bytes))
-        .filter(|size| *size <= LARGEST)
+        .filter(|size| *size <= MAX_SIZE)
         .ok_or("too large: a size is at most 8388607 TiB")
 }
 

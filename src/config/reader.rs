@@ -1,6 +1,6 @@
 //! Hands out the values of one section after another, and collects what is wrong with them.
 //!
-//! A value that is missing, or wrong, or belongs to another kind is told once, with its place and a worked value, and
+//! A value that is missing, or wrong, or belongs to another kind is reported once, with its place and a worked value, and
 //! reading goes on: whoever reads a section asks for all of it before giving up.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::document::{self, Document, Entry, Found, Value, Written, any_of, shown};
 use super::excerpt::Excerpt;
-use super::form::{Instead, Wrong};
+use super::form::{Invalid, Suggestion};
 use super::problem::{NamedTables, Place, Problem};
 use super::schema::{self, Choice, Condition, Key, SECTIONS, SectionSchema, Shape};
 use super::{NeededSecrets, Secret, form};
@@ -74,7 +74,7 @@ impl<'a> Section<'a> {
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
-        form: impl FnOnce(&Value) -> Result<T, Wrong>,
+        form: impl FnOnce(&Value) -> Result<T, Invalid>,
     ) -> Option<T> {
         debug_assert!(self.schema.key(key).is_some(), "{key} is not in the table");
         let value = &self.entries.get(key)?.value;
@@ -82,7 +82,7 @@ impl<'a> Section<'a> {
             && schema.is_placeholder(text)
         {
             let what = "this is the placeholder of the template";
-            self.wrong(key, Wrong::with(what, format!("{key} = the value of your organisation")));
+            self.wrong(key, Invalid::with(what, format!("{key} = the value of your organisation")));
             return None;
         }
         match form(value) {
@@ -99,7 +99,11 @@ impl<'a> Section<'a> {
 
     /// The value of a key, or its default, also where the value is wrong, which is reported. `None` only for a key
     /// without a default.
-    pub(super) fn or_default<T>(&mut self, key: &'static str, form: impl Fn(&Value) -> Result<T, Wrong>) -> Option<T> {
+    pub(super) fn or_default<T>(
+        &mut self,
+        key: &'static str,
+        form: impl Fn(&Value) -> Result<T, Invalid>,
+    ) -> Option<T> {
         let default = self.schema.key(key)?.default;
         debug_assert!(default.is_some(), "{key} has no default");
         self.optional(key, &form).or_else(|| form(&document::stated(default?)?).ok())
@@ -126,11 +130,11 @@ impl<'a> Section<'a> {
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,
-        form: impl FnOnce(&Value) -> Result<T, Wrong>,
+        form: impl FnOnce(&Value) -> Result<T, Invalid>,
     ) -> Option<T> {
         if !self.has(key) {
             let because = self.conditions_of(key);
-            self.wrong(key, Wrong::new(format!("missing{because}")));
+            self.wrong(key, Invalid::new(format!("missing{because}")));
         }
         self.optional(key, form)
     }
@@ -164,7 +168,7 @@ impl<'a> Section<'a> {
         self.required(key, form)
     }
 
-    fn secret_form(&self, key: &'static str) -> impl FnOnce(&Value) -> Result<Secret, Wrong> + use<'a> {
+    fn secret_form(&self, key: &'static str) -> impl FnOnce(&Value) -> Result<Secret, Invalid> + use<'a> {
         let (directory, environment, name) = (self.directory, self.environment, self.name_of(key));
         let is_needed = self.needed.include(&name);
         move |value| form::secret(value, &name, directory, environment, is_needed)
@@ -181,18 +185,18 @@ impl<'a> Section<'a> {
     }
 
     /// Tells what is wrong with a key; without advice of its own, the key's worked value is what to write instead.
-    pub(super) fn wrong(&mut self, key: &'static str, wrong: Wrong) {
+    pub(super) fn wrong(&mut self, key: &'static str, wrong: Invalid) {
         let problem = self.problem(key, wrong);
         self.problems.push(problem);
     }
 
     /// Tells what is worth knowing about a key, though nothing is wrong with it.
-    pub(super) fn warn(&mut self, key: &'static str, wrong: Wrong) {
+    pub(super) fn warn(&mut self, key: &'static str, wrong: Invalid) {
         let problem = self.problem(key, wrong);
         self.warnings.push(problem);
     }
 
-    fn problem(&self, key: &'static str, wrong: Wrong) -> Problem {
+    fn problem(&self, key: &'static str, wrong: Invalid) -> Problem {
         let entry = self.entries.get(key);
         let place = entry.map_or(&self.header, |entry| &entry.place).clone();
         let excerpt = match entry {
@@ -201,9 +205,9 @@ impl<'a> Section<'a> {
         };
         let worked = |value: &str| self.schema.key(key).map(|key| self.worked(key, value, &place));
         let instead = match wrong.instead {
-            Instead::Words(words) => Some(words),
-            Instead::Values(values) => Some(any_of(values.iter().filter_map(|value| worked(value)))),
-            Instead::Example => self.schema.key(key).and_then(|key| worked(key.example)),
+            Suggestion::Words(words) => Some(words),
+            Suggestion::Values(values) => Some(any_of(values.iter().filter_map(|value| worked(value)))),
+            Suggestion::Example => self.schema.key(key).and_then(|key| worked(key.example)),
         };
         Problem { instead, excerpt, ..Problem::new(place, self.name_of(key), wrong.what) }
     }
@@ -264,7 +268,7 @@ impl<'a> Section<'a> {
         key.only.iter().find(|condition| self.chosen(condition.key).is_some_and(|chosen| chosen != condition.value))
     }
 
-    /// What is chosen for a key: `None` where it is no valid choice, which is told when it is read.
+    /// What is chosen for a key: `None` where it is no valid choice, which is reported when it is read.
     fn chosen(&self, key: &str) -> Option<&'static str> {
         let Shape::Choice(names) = self.schema.key(key)?.shape else { return None };
         match self.entries.get(key) {

@@ -2,7 +2,7 @@
 
 use super::Secret;
 use super::document::Value;
-use super::form::{self, Wrong};
+use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
 
@@ -30,10 +30,10 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<ReportConfig> {
 }
 
 /// A whole number of percent.
-fn percent(value: &Value) -> Result<u8, Wrong> {
+fn percent(value: &Value) -> Result<u8, Invalid> {
     let text = form::text(value)?;
     let digits =
         text.strip_suffix('%').map(str::trim_end).filter(|digits| digits.bytes().all(|it| it.is_ascii_digit()));
     let percent = digits.and_then(|digits| digits.parse().ok()).filter(|percent| *percent <= 100);
-    percent.ok_or_else(|| Wrong::new("not a share: a whole number from 0% to 100% is expected"))
+    percent.ok_or_else(|| Invalid::new("not a share: a whole number from 0% to 100% is expected"))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::form::Wrong;
+use super::form::Invalid;
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
 
@@ -35,7 +35,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<RetryConfig> {
     let give_up = section.duration("give_up");
     if max.zip(initial).is_some_and(|(max, initial)| max < initial) {
         let key = if section.has("max") { "max" } else { "initial" };
-        section.wrong(key, Wrong::new("the longest pause (retry.max) is shorter than the first one (retry.initial)"));
+        section.wrong(key, Invalid::new("the longest pause (retry.max) is shorter than the first one (retry.initial)"));
     }
     Some(RetryConfig { attempts: attempts?, initial: initial?, max: max?, give_up: give_up? })
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveTime, Utc};
 
-use super::form::{self, Wrong};
+use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
 
@@ -59,10 +59,11 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<ScheduleConfig> {
     let holds_no_time = settle.zip(lookback).is_some_and(|(settle, lookback)| settle >= lookback);
     if section.has("start_from") && section.has("first_lookback") {
         let what = "contradicts first_lookback: both say where the first window begins";
-        section.wrong("start_from", Wrong::with(what, "either first_lookback or start_from"));
+        section.wrong("start_from", Invalid::with(what, "either first_lookback or start_from"));
     } else if start_from.is_none() && holds_no_time {
         let key = if section.has("first_lookback") { "first_lookback" } else { "settle" };
-        section.wrong(key, Wrong::new("settle must be shorter than first_lookback, or the first window holds no time"));
+        section
+            .wrong(key, Invalid::new("settle must be shorter than first_lookback, or the first window holds no time"));
     }
     let first = start_from.map(FirstWindow::From).or(lookback.map(FirstWindow::Lookback));
     Some(ScheduleConfig { every: every?, at, overlap: overlap?, settle: settle?, first: first? })
@@ -72,6 +73,6 @@ fn check_keeps_to_time_of_day(section: &mut Section<'_>, every: Duration, at: Op
     let (every, day) = (every.as_millis(), DAY.as_millis());
     if at.is_some() && !day.is_multiple_of(every) && !every.is_multiple_of(day) {
         let what = "runs can't keep to a time of day: schedule.every neither divides a day nor is a number of days";
-        section.wrong("at", Wrong::with(what, "no `at`, or every = \"24h\" (12h, 8h, 6h, 4h, …; 2d, 7d, …)"));
+        section.wrong("at", Invalid::with(what, "no `at`, or every = \"24h\" (12h, 8h, 6h, 4h, …; 2d, 7d, …)"));
     }
 }

@@ -133,19 +133,22 @@ pub(super) fn section(name: &str) -> Option<&'static SectionSchema> {
 
 /// The known names that `unknown` may stand for: the nearest first, and those that are about as near.
 pub(super) fn near<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    const LEAST: f64 = 0.8;
-    const ABOUT: f64 = 0.03;
+    const MIN_SIMILARITY: f64 = 0.8;
+    const TIE_MARGIN: f64 = 0.03;
     // Far longer than any known name: comparing would only cost time.
     if unknown.len() > 100 {
         return Vec::new();
     }
     let unknown = unknown.to_lowercase();
     let likeness = |name: &str| strsim::jaro_winkler(&unknown, &name.to_lowercase());
-    let mut near: Vec<(f64, &str)> =
-        known.into_iter().map(|name| (likeness(name), name)).filter(|(likeness, _)| *likeness > LEAST).collect();
+    let mut near: Vec<(f64, &str)> = known
+        .into_iter()
+        .map(|name| (likeness(name), name))
+        .filter(|(likeness, _)| *likeness > MIN_SIMILARITY)
+        .collect();
     near.sort_by(|(one, _), (other, _)| other.total_cmp(one));
     let nearest = near.first().map_or(0.0, |(likeness, _)| *likeness);
-    near.into_iter().take_while(|(likeness, _)| *likeness >= nearest - ABOUT).map(|(_, name)| name).collect()
+    near.into_iter().take_while(|(likeness, _)| *likeness >= nearest - TIE_MARGIN).map(|(_, name)| name).collect()
 }
 
 #[cfg(test)]

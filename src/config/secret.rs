@@ -14,7 +14,7 @@ use super::file::{self, Unreadable};
 use crate::digest::Digest;
 
 /// The most that a secret may hold, in bytes: a certificate chain with its key fits.
-const CAP: u32 = 64 * 1024;
+const MAX_BYTES: u32 = 64 * 1024;
 
 /// Where a secret is to be found, with the key of the configuration that names it.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ impl Secret {
             Origin::File(path) => read_file(path).map_err(|fault| self.error(fault))?,
         };
         let value = without_line_break(value);
-        if value.expose_secret().len() as u64 > u64::from(CAP) {
+        if value.expose_secret().len() as u64 > u64::from(MAX_BYTES) {
             return Err(self.error(SecretFault::TooLarge));
         }
         if value.expose_secret().trim().is_empty() {
@@ -166,7 +166,7 @@ fn shown_name(name: &str) -> String {
 }
 
 fn read_file(path: &Path) -> Result<SecretString, SecretFault> {
-    let bytes = file::read_regular(path, CAP).map_err(|unreadable| match unreadable {
+    let bytes = file::read_regular(path, MAX_BYTES).map_err(|unreadable| match unreadable {
         Unreadable::Io(error) => SecretFault::File { path: path.to_owned(), error },
         Unreadable::TooLarge(_) => SecretFault::TooLarge,
     })?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::document::Value;
-use super::form::{self, Wrong};
+use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 use super::{Secret, Url, address};
@@ -144,19 +144,19 @@ fn read_telemessage(section: &mut Section<'_>) -> Option<TeleMessageConfig> {
     })
 }
 
-fn path_of_url(value: &Value) -> Result<String, Wrong> {
+fn path_of_url(value: &Value) -> Result<String, Invalid> {
     let path = form::text(value)?;
     let odd = |character: char| !(character.is_ascii_alphanumeric() || "/._~-".contains(character));
     if !path.starts_with('/') || path.contains(odd) || path.split('/').any(|segment| segment == "..") {
-        return Err(Wrong::new("must begin with `/` and hold letters, digits and `/._~-` only"));
+        return Err(Invalid::new("must begin with `/` and hold letters, digits and `/._~-` only"));
     }
     Ok(path)
 }
 
-fn username(value: &Value) -> Result<String, Wrong> {
+fn username(value: &Value) -> Result<String, Invalid> {
     let name = form::text(value)?;
     if name.contains(':') {
-        return Err(Wrong::new("must not hold a colon: HTTP's Basic scheme takes what follows it for the password"));
+        return Err(Invalid::new("must not hold a colon: HTTP's Basic scheme takes what follows it for the password"));
     }
     Ok(name)
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::document::Value;
-use super::form::{self, Wrong};
+use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 use super::{Secret, Url, address};
@@ -119,13 +119,14 @@ fn read_azure(section: &mut Section<'_>) -> Option<AzureConfig> {
         None => None,
     };
     if matches!(auth, Some(AzureAuth::Entra)) && endpoint.as_ref().is_some_and(|url| url.scheme() != "https") {
-        section.wrong("endpoint", Wrong::with("auth = \"entra\" needs https", "an https endpoint, or auth = \"sas\""));
+        section
+            .wrong("endpoint", Invalid::with("auth = \"entra\" needs https", "an https endpoint, or auth = \"sas\""));
     }
     Some(AzureConfig { endpoint: endpoint?, container: container?, auth: auth? })
 }
 
 /// Azure's rule: 3 to 63 lower-case letters, digits and single hyphens between them.
-fn container(value: &Value) -> Result<String, Wrong> {
+fn container(value: &Value) -> Result<String, Invalid> {
     let name = form::text(value)?;
     let usual = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_right = (3..=63).contains(&name.len())
@@ -134,11 +135,11 @@ fn container(value: &Value) -> Result<String, Wrong> {
         && !name.ends_with('-')
         && !name.contains("--");
     let rule = "must be 3 to 63 lower-case letters, digits and single hyphens between them";
-    if is_right { Ok(name) } else { Err(Wrong::new(rule)) }
+    if is_right { Ok(name) } else { Err(Invalid::new(rule)) }
 }
 
-fn prefix(value: &Value) -> Result<String, Wrong> {
-    const LONGEST: usize = 200;
+fn prefix(value: &Value) -> Result<String, Invalid> {
+    const MAX_LENGTH: usize = 200;
     if matches!(value, Value::Text(text) if text.is_empty()) {
         return Ok(String::new());
     }
@@ -148,13 +149,15 @@ fn prefix(value: &Value) -> Result<String, Wrong> {
         !matches!(segment, "" | "." | "..")
             && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
     };
-    if bare.len() > LONGEST || !bare.split('/').all(segment_is_right) {
-        return Err(Wrong::new("must be names of letters, digits and `._-`, separated by `/`, 200 characters in all"));
+    if bare.len() > MAX_LENGTH || !bare.split('/').all(segment_is_right) {
+        return Err(Invalid::new(
+            "must be names of letters, digits and `._-`, separated by `/`, 200 characters in all",
+        ));
     }
     Ok(format!("{bare}/"))
 }
 
-fn retention(value: &Value) -> Result<Retention, Wrong> {
+fn retention(value: &Value) -> Result<Retention, Invalid> {
     match value {
         Value::Text(text) if text == "forever" => Ok(Retention::Forever),
         _ => form::duration(value).map(Retention::For),

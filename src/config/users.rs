@@ -9,7 +9,7 @@ use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 /// Who is a valid user, and for how long an answer is believed.
 #[derive(Debug, Clone)]
 pub struct UsersConfig {
-    /// Who tells.
+    /// Where users are looked up.
     pub kind: UsersKind,
     /// How long "a valid user" is believed.
     pub cache: Duration,

@@ -11,11 +11,11 @@ use crate::identity::MessageId;
 use crate::item::{AttachmentDeclaration, Item, Kind};
 
 /// The largest picture that the body shows itself, in bytes, and how many of them at most.
-const INLINE_BYTES: usize = 1024 * 1024;
-const INLINE_COUNT: usize = 10;
+const MAX_INLINE_BYTES: usize = 1024 * 1024;
+const MAX_INLINE_COUNT: usize = 10;
 
 /// The most of an unknown item's JSON that the body shows, in bytes.
-pub(super) const ITEM_BYTES: usize = 16 * 1024;
+pub(super) const MAX_ITEM_BYTES: usize = 16 * 1024;
 
 /// An attachment as the message has it, or hasn't.
 pub(super) struct File<'a> {
@@ -61,7 +61,7 @@ pub(super) fn files<'a>(item: &'a Item, staged: &'a [StagedAttachment], message_
         inline: false,
     };
     let mut names = Names::default();
-    let mut inline_left = INLINE_COUNT;
+    let mut inline_left = MAX_INLINE_COUNT;
     let mut files: Vec<File<'a>> = (0..item.attachments.len().max(staged.len()))
         .map(|index| {
             let declaration = item.attachments.get(index).unwrap_or(UNDECLARED);
@@ -102,7 +102,7 @@ fn item_file<'a>(item: &'a Item, index: usize, names: &mut Names) -> Option<File
 
 /// The whole item, where it is attached.
 pub(super) fn attached_item(item: &Item) -> Option<&Bytes> {
-    let is_shown_whole = |whole: &&Bytes| matches!(item.kind, Kind::Unknown(_)) && whole.len() <= ITEM_BYTES;
+    let is_shown_whole = |whole: &&Bytes| matches!(item.kind, Kind::Unknown(_)) && whole.len() <= MAX_ITEM_BYTES;
     item.whole.as_ref().filter(|whole| !is_shown_whole(whole))
 }
 
@@ -127,7 +127,7 @@ impl File<'_> {
         }
     }
 
-    /// What is told of a file that the message hasn't.
+    /// The note about a file that the message hasn't.
     pub(super) fn to_missing(&self) -> Option<MissingAttachment> {
         match self.content {
             Content::Present { .. } => None,
@@ -143,7 +143,7 @@ impl File<'_> {
 
 /// Pictures that mail readers show, small enough to load with every look at the message.
 fn is_shown(content_type: &str, bytes: &Bytes) -> bool {
-    matches!(content_type, "image/jpeg" | "image/png" | "image/gif") && bytes.len() <= INLINE_BYTES
+    matches!(content_type, "image/jpeg" | "image/png" | "image/gif") && bytes.len() <= MAX_INLINE_BYTES
 }
 
 fn present<'a>(

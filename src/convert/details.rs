@@ -2,7 +2,7 @@
 //!
 //! Each part is shown wherever the item has it, whatever its kind, so that nothing the item holds is lost on a reader.
 
-use super::attachment::{Content, File, ITEM_BYTES};
+use super::attachment::{Content, File, MAX_ITEM_BYTES};
 use super::kind;
 use super::other::{self, Part};
 use super::people::{People, display_text};
@@ -11,7 +11,7 @@ use crate::item::raw::{CallInfo, Event, Location, OriginalMessageData, Quoted};
 use crate::item::text::printable;
 use crate::item::{Item, Kind, Participant};
 
-const VALUE_CHARACTERS: usize = 10_000;
+const MAX_VALUE_CHARACTERS: usize = 10_000;
 
 /// What an item is about, in reading order: it stands above the details. Long lists of people go to `lists`.
 pub(super) fn contents(
@@ -148,7 +148,7 @@ fn raw_fields(item: &Item) -> Option<Section> {
         ]),
     );
     let whole = item.whole.as_ref().map(|whole| String::from_utf8_lossy(whole));
-    let cut = whole.as_deref().map(|whole| beginning(whole, ITEM_BYTES));
+    let cut = whole.as_deref().map(|whole| beginning(whole, MAX_ITEM_BYTES));
     let label = if cut.map(str::len) == item.whole.as_ref().map(bytes::Bytes::len) {
         "The item as it came"
     } else {
@@ -186,7 +186,7 @@ fn participant(participant: Option<&Participant>, people: &People<'_>) -> Option
 }
 
 fn line(text: Option<&str>) -> Option<String> {
-    text.map(|text| display_text(text, VALUE_CHARACTERS)).filter(|text| !text.is_empty())
+    text.map(|text| display_text(text, MAX_VALUE_CHARACTERS)).filter(|text| !text.is_empty())
 }
 
 fn passage(label: &'static str, text: Option<&str>) -> Option<Passage> {

@@ -12,9 +12,9 @@ use super::people::turns_direction;
 use crate::item::text::single_line;
 use crate::output_text;
 
-const NAME_CHARACTERS: usize = 120;
-const NAME_BYTES: usize = 200;
-const EXTENSION_CHARACTERS: usize = 12;
+const MAX_NAME_CHARACTERS: usize = 120;
+const MAX_NAME_BYTES: usize = 200;
+const MAX_EXTENSION_CHARACTERS: usize = 12;
 /// What is kept of a character that is longer than a whole name.
 const HARD_CUT: usize = 20;
 
@@ -30,7 +30,7 @@ impl Names {
     /// A safe name for the attachment `index` (from 0), made from its declared name; `extension` is added to a name that
     /// has none.
     pub(super) fn safe(&mut self, declared: Option<&str>, index: usize, extension: Option<&str>) -> String {
-        let name = declared.map(cleaned).filter(|name| output_text::name(name, NAME_CHARACTERS).is_some());
+        let name = declared.map(cleaned).filter(|name| output_text::name(name, MAX_NAME_CHARACTERS).is_some());
         let name = name.unwrap_or_else(|| format!("attachment-{}", index + 1));
         let (stem, own_extension) = split(&name);
         let extension = own_extension.or(extension);
@@ -73,7 +73,7 @@ fn split(name: &str) -> (&str, Option<&str>) {
     match name.rsplit_once('.') {
         Some((stem, extension))
             if !stem.is_empty()
-                && (1..=EXTENSION_CHARACTERS).contains(&extension.len())
+                && (1..=MAX_EXTENSION_CHARACTERS).contains(&extension.len())
                 && extension.bytes().all(|byte| byte.is_ascii_alphanumeric()) =>
         {
             (stem, Some(extension))
@@ -94,7 +94,7 @@ fn joined(stem: &str, number: usize, extension: Option<&str>) -> String {
     let clusters = stem.graphemes(true).take_while(|cluster| {
         bytes += cluster.len();
         characters += cluster.chars().count();
-        bytes <= NAME_BYTES && characters <= NAME_CHARACTERS
+        bytes <= MAX_NAME_BYTES && characters <= MAX_NAME_CHARACTERS
     });
     let mut kept: String = clusters.collect();
     if kept.is_empty() {
@@ -137,8 +137,8 @@ mod tests {
     #[test]
     fn long_names_keep_their_extension() {
         let name = safe(&format!("{}.docx", "ä".repeat(500)));
-        assert!(name.ends_with("ä.docx") && name.len() <= NAME_BYTES, "{name}");
-        assert!(safe(&"x".repeat(5000)).len() <= NAME_CHARACTERS);
+        assert!(name.ends_with("ä.docx") && name.len() <= MAX_NAME_BYTES, "{name}");
+        assert!(safe(&"x".repeat(5000)).len() <= MAX_NAME_CHARACTERS);
         let marked = safe(&format!("e{}", "\u{301}".repeat(4000)));
         assert!(marked.starts_with('e') && marked.chars().count() == HARD_CUT, "{marked}");
     }

@@ -9,7 +9,7 @@ use super::people::{display_text, number_or_value};
 use super::{MissingAttachment, kind};
 use crate::item::{Direction, ImpossibleTime, Item, Product};
 
-const VALUE_CHARACTERS: usize = 500;
+const MAX_VALUE_CHARACTERS: usize = 500;
 
 /// The headers of an item's message, the most important first.
 pub(super) fn of(item: &Item, missing: &[MissingAttachment]) -> Vec<(&'static str, String)> {
@@ -18,7 +18,9 @@ pub(super) fn of(item: &Item, missing: &[MissingAttachment]) -> Vec<(&'static st
         let own = match own {
             ImpossibleTime::Missing => "missing".to_owned(),
             ImpossibleTime::Impossible(millis) => millis.to_string(),
-            ImpossibleTime::Unreadable(shown) => format!("can't be read: {}", display_text(shown, VALUE_CHARACTERS)),
+            ImpossibleTime::Unreadable(shown) => {
+                format!("can't be read: {}", display_text(shown, MAX_VALUE_CHARACTERS))
+            }
         };
         format!("messageTime {own}; the receiving time stands in its place")
     });
@@ -54,5 +56,5 @@ fn direction(direction: Direction) -> String {
 }
 
 fn line(text: Option<&str>) -> Option<String> {
-    text.map(|text| display_text(text, VALUE_CHARACTERS)).filter(|text| !text.is_empty())
+    text.map(|text| display_text(text, MAX_VALUE_CHARACTERS)).filter(|text| !text.is_empty())
 }

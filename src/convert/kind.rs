@@ -75,10 +75,10 @@ pub(super) fn unanswered(item: &Item) -> Option<String> {
 /// The name of a type that the contract doesn't list, in words (`POLL_CREATION`: poll creation); `None` where it isn't made of
 /// words.
 pub(super) fn words_of_type(name: &str) -> Option<String> {
-    const LONGEST: usize = 40;
+    const MAX_LENGTH: usize = 40;
     let is_word = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'-' | b' ');
     let name = name.trim();
-    let is_words = name.len() <= LONGEST && name.bytes().all(is_word) && name.bytes().any(|byte| byte != b'_');
+    let is_words = name.len() <= MAX_LENGTH && name.bytes().all(is_word) && name.bytes().any(|byte| byte != b'_');
     let words: Vec<&str> = name.split(['_', '-', ' ']).filter(|word| !word.is_empty()).collect();
     (is_words && !words.is_empty()).then(|| words.join(" ").to_ascii_lowercase())
 }

@@ -93,10 +93,10 @@ pub(super) fn extension(essence: &str) -> Option<&'static str> {
 
 /// Type and subtype in lower case, under their usual name; `None` where it isn't a media type (RFC 2045, 5.1).
 fn essence(declared: &str) -> Option<String> {
-    const NAME_LENGTH: usize = 127;
+    const MAX_NAME_LENGTH: usize = 127;
     let is_token = |text: &str| {
         let token_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte);
-        !text.is_empty() && text.len() <= NAME_LENGTH && text.bytes().all(token_byte)
+        !text.is_empty() && text.len() <= MAX_NAME_LENGTH && text.bytes().all(token_byte)
     };
     let bare = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let (kind, subtype) = bare.split_once('/')?;
@@ -332,14 +332,14 @@ fn is_clean_message(bytes: &[u8]) -> bool {
 
 /// The declared charset, else UTF-8 where the bytes are that.
 fn charset(declared: Option<&str>, bytes: &[u8]) -> Option<String> {
-    const NAME_LENGTH: usize = 40;
+    const MAX_NAME_LENGTH: usize = 40;
     let parameters = declared.unwrap_or_default().split(';').skip(1);
     let named = parameters.filter_map(|parameter| parameter.split_once('='));
     let named = named.filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
     let mut named = named.map(|(_, value)| value.trim().trim_matches('"').to_ascii_lowercase());
     let is_name = |name: &String| {
         let name_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        !name.is_empty() && name.len() <= NAME_LENGTH && name.bytes().all(name_byte)
+        !name.is_empty() && name.len() <= MAX_NAME_LENGTH && name.bytes().all(name_byte)
     };
     named.find(is_name).or_else(|| std::str::from_utf8(bytes).is_ok().then(|| "utf-8".to_owned()))
 }
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_false_label_is_told_and_not_kept() {
+    fn a_false_label_is_reported_and_not_kept() {
         assert_eq!(type_of("image/jpeg", PNG), ("image/png".to_owned(), true));
         assert_eq!(type_of("image/jpeg", EXE), (OCTET_STREAM.to_owned(), true));
         assert_eq!(type_of("application/pdf", b"no pdf"), (OCTET_STREAM.to_owned(), true));

@@ -1,6 +1,6 @@
 //! A [`Mail`] as MIME (RFC 5322, RFC 2045–2047, RFC 2231): CRLF throughout, ASCII headers, lines within the limits.
 //!
-//! Written by `mail-builder`; what it leaves open is settled here. Everything that would be random or read from a clock
+//! Written by `mail-builder`; what it leaves open is decided here. Everything that would be random or read from a clock
 //! is given (Message-ID, Date, boundaries), text reaches it with the line ends that MIME wants, and attachments go as
 //! base64 straight into the output whatever their type, so that no byte of them depends on what a mail server does to
 //! text. It does not repair hostile values: the fields of a [`Mail`] are clean when it is made.
@@ -149,9 +149,9 @@ fn text<'x>(subtype: &str, text: &'x str) -> MimePart<'x> {
 /// Whether a text may be written without an encoding (RFC 2045, 2.7): ASCII in lines within the limit, with nothing in it that
 /// some mail system changes, which are blanks at the end of a line and `From ` at its begin.
 fn goes_as_it_is(text: &str) -> bool {
-    const LONGEST: usize = 990;
+    const MAX_LINE: usize = 990;
     let is_plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\n');
-    let is_kept = |line: &str| line.len() <= LONGEST && !line.ends_with(' ') && !line.starts_with("From ");
+    let is_kept = |line: &str| line.len() <= MAX_LINE && !line.ends_with(' ') && !line.starts_with("From ");
     text.bytes().all(is_plain) && text.split('\n').all(is_kept)
 }
 

@@ -3,13 +3,13 @@
 //! What its name says to be a content (a poll, an order, a caption) stands above the details under that name, what belongs to
 //! a call, an event or a place stands with it, and the rest below the details.
 
-use super::attachment::ITEM_BYTES;
+use super::attachment::MAX_ITEM_BYTES;
 use super::people::{People, display_text};
 use super::section::{Fact, Look, Passage, Section};
 use crate::item::text::printable;
 use crate::item::{Item, Kind, OtherField};
 
-const VALUE_CHARACTERS: usize = 10_000;
+const MAX_VALUE_CHARACTERS: usize = 10_000;
 
 /// Contents by the names of their fields, in lower case and without what stands between words, and what they are called.
 const CONTENTS: [(&str, &str); 30] = [
@@ -79,7 +79,7 @@ pub(super) fn is_empty(item: &Item) -> bool {
 /// The contents, each under its name; everything that isn't shown elsewhere where the item has nothing else.
 pub(super) fn contents(item: &Item, people: &People<'_>) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
-    let mut room = ITEM_BYTES;
+    let mut room = MAX_ITEM_BYTES;
     for other in others(item) {
         let Place::Content(name) = place(item, other) else { continue };
         let section = if let Some(known) = sections.iter().position(|section| section.heading == name) {
@@ -102,7 +102,7 @@ pub(super) fn contents(item: &Item, people: &People<'_>) -> Vec<Section> {
 
 /// What belongs to a part of the item.
 pub(super) fn facts_of(item: &Item, people: &People<'_>, part: Part) -> Vec<Fact> {
-    let mut room = ITEM_BYTES;
+    let mut room = MAX_ITEM_BYTES;
     let theirs = others(item).filter(|other| place(item, other) == Place::Part(part));
     theirs.flat_map(|other| facts(other, people, &mut room)).collect()
 }
@@ -113,7 +113,7 @@ pub(super) fn rest(item: &Item, people: &People<'_>) -> Option<Section> {
 }
 
 fn rest_section(item: &Item, people: &People<'_>) -> Option<Section> {
-    let mut room = ITEM_BYTES;
+    let mut room = MAX_ITEM_BYTES;
     let rest = others(item).filter(|other| place(item, other) == Place::Rest);
     let mut facts: Vec<Fact> = rest.flat_map(|other| facts(other, people, &mut room)).collect();
     if item.whole.is_some() && !matches!(item.kind, Kind::Unknown(_)) {
@@ -162,7 +162,7 @@ fn facts(other: &OtherField, people: &People<'_>, room: &mut usize) -> Vec<Fact>
         let label = if leaf.is_unreadable { format!("{label} (can't be read)") } else { label };
         let value = match leaf.participant() {
             Some(participant) => people.label(&participant),
-            None => display_text(&leaf.shown(), VALUE_CHARACTERS),
+            None => display_text(&leaf.shown(), MAX_VALUE_CHARACTERS),
         };
         Some(Fact::new(label, value))
     };

@@ -12,11 +12,11 @@ use crate::digest::Digest;
 use crate::item::{Item, Participant, Person};
 use crate::output_text;
 pub(super) use crate::output_text::{display_text, turns_direction};
-use crate::resolve::{Outcome, Resolution};
+use crate::resolve::{Resolution, ResolvedTo};
 
 /// The longest display name in characters; the longest local part of an address in octets (RFC 5321, 4.5.3.1.1).
-const NAME_CHARACTERS: usize = 128;
-const LOCAL_PART_OCTETS: usize = 64;
+const MAX_NAME_CHARACTERS: usize = 128;
+const MAX_LOCAL_PART_OCTETS: usize = 64;
 
 /// What stands in for a placeholder domain that can't be in an address.
 const LAST_RESORT_DOMAIN: &str = "whatsapp.invalid";
@@ -93,7 +93,7 @@ impl<'a> People<'a> {
     /// An address that stands for something that has none.
     pub(super) fn stand_in(&self, name: &str, value: &str) -> Address {
         Address {
-            name: Some(header_phrase(&display_text(name, NAME_CHARACTERS))),
+            name: Some(header_phrase(&display_text(name, MAX_NAME_CHARACTERS))),
             address: self.sources.placeholder(value),
         }
     }
@@ -110,7 +110,7 @@ impl<'a> Sources<'a> {
     fn of(item: &'a Item, resolution: &'a Resolution, placeholder_domain: &'a str) -> Self {
         let enrichments = item.people.iter().map(|(participant, person)| (item.key_of(participant), person));
         let mailboxes = resolution.0.iter().filter_map(|resolved| match &resolved.outcome {
-            Outcome::Mailbox { mailbox, .. } if !resolved.late => {
+            ResolvedTo::Mailbox { mailbox, .. } if !resolved.late => {
                 Some((item.key_of(&resolved.participant), mailbox.address.as_str()))
             }
             _ => None,
@@ -131,7 +131,7 @@ impl<'a> Sources<'a> {
         let address = (self.mailboxes.get(&key).copied().filter(|address| is_usable(address)))
             .or_else(|| email.filter(|address| is_usable(address)));
         let own_name = person.and_then(|person| person.display_name());
-        let own_name = own_name.and_then(|name| output_text::name(&name, NAME_CHARACTERS));
+        let own_name = own_name.and_then(|name| output_text::name(&name, MAX_NAME_CHARACTERS));
         let value = number_or_value(participant);
         Known {
             address: address.map_or_else(|| self.placeholder(&key), str::to_owned),
@@ -140,15 +140,15 @@ impl<'a> Sources<'a> {
         }
     }
 
-    /// The value where it can be a local part, else what of it can, with a digest that tells it from every other value.
+    /// The value where it can be a local part, else what of it can, with a digest that distinguishes it from every other value.
     fn placeholder(&self, value: &str) -> String {
         const DIGEST_DIGITS: usize = 12;
         let fits = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
         let domain = self.placeholder_domain;
-        if !value.is_empty() && value.len() <= LOCAL_PART_OCTETS && value.chars().all(fits) {
+        if !value.is_empty() && value.len() <= MAX_LOCAL_PART_OCTETS && value.chars().all(fits) {
             return format!("{value}@{domain}");
         }
-        let room = LOCAL_PART_OCTETS - DIGEST_DIGITS - 1;
+        let room = MAX_LOCAL_PART_OCTETS - DIGEST_DIGITS - 1;
         let readable: String = value.chars().filter(|&character| fits(character)).take(room).collect();
         let digest = Digest::of(value.as_bytes()).short(DIGEST_DIGITS);
         let separator = if readable.is_empty() { "" } else { "-" };
@@ -158,15 +158,15 @@ impl<'a> Sources<'a> {
 
 /// A given name as it is shown, else the number or value.
 pub(crate) fn display_name(name: Option<&str>, participant: &Participant) -> String {
-    let name = name.and_then(|name| output_text::name(name, NAME_CHARACTERS));
+    let name = name.and_then(|name| output_text::name(name, MAX_NAME_CHARACTERS));
     name.unwrap_or_else(|| number_or_value(participant))
 }
 
 /// The number with its `+`, or the value on one line.
 pub(super) fn number_or_value(participant: &Participant) -> String {
     let shown = match participant.phone_number() {
-        Some(number) => output_text::name(&number.to_string(), NAME_CHARACTERS),
-        None => output_text::name(&participant.value, NAME_CHARACTERS),
+        Some(number) => output_text::name(&number.to_string(), MAX_NAME_CHARACTERS),
+        None => output_text::name(&participant.value, MAX_NAME_CHARACTERS),
     };
     shown.unwrap_or_else(|| "(unnamed)".to_owned())
 }
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_valid_and_tell_values_apart() {
+    fn placeholders_are_valid_and_distinguish_values() {
         let item = item("{}");
         let people = people_of(&item);
         let long = "x".repeat(400);

@@ -3,12 +3,12 @@
 //! The Word engine of Outlook knows no `max-width`; a photograph without a stated width would push the page aside.
 
 /// The widest that a picture is shown, in pixels.
-const SHOWN_WIDTH: u32 = 600;
+const MAX_SHOWN_WIDTH: u32 = 600;
 
 /// The width to state for a picture; `None` where its bytes don't say.
 pub(super) fn shown_width(bytes: &[u8]) -> Option<u32> {
     let width = png(bytes).or_else(|| gif(bytes)).or_else(|| jpeg(bytes))?;
-    (width > 0).then_some(width.min(SHOWN_WIDTH))
+    (width > 0).then_some(width.min(MAX_SHOWN_WIDTH))
 }
 
 /// `IHDR` is the first chunk (W3C PNG, 11.2.1).
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn widths_are_read_and_capped() {
         assert_eq!(shown_width(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\xf0\0\0\0\x96"), Some(240));
-        assert_eq!(shown_width(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x0f\xa0"), Some(SHOWN_WIDTH));
+        assert_eq!(shown_width(b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\x0f\xa0"), Some(MAX_SHOWN_WIDTH));
         assert_eq!(shown_width(b"GIF89a\x10\x01\x08\0"), Some(272));
         let jpeg = b"\xff\xd8\xff\xe0\0\x04ab\xff\xff\xc0\0\x0b\x08\0\x10\0\x20\x01";
         assert_eq!(shown_width(jpeg), Some(32));

@@ -49,13 +49,13 @@ pub(super) struct PeopleList {
 
 impl PeopleList {
     /// The most names on one line.
-    const ON_A_LINE: usize = 5;
+    const MAX_ON_A_LINE: usize = 5;
 
     /// The names on one line; of more than a few their number, and then the names go to `lists`.
     pub(super) fn fold(label: &str, names: Vec<String>, lists: &mut Vec<Self>) -> Option<String> {
         match names.len() {
             0 => None,
-            1..=Self::ON_A_LINE => Some(names.join(", ")),
+            1..=Self::MAX_ON_A_LINE => Some(names.join(", ")),
             count => {
                 lists.push(Self { heading: format!("{label} ({count} people)"), names });
                 Some(format!("{count} people, all named below"))

@@ -7,11 +7,11 @@ use crate::item::{Chat, Item, Kind, Participant};
 use crate::output_text::name;
 
 /// The longest subject that Exchange shows whole, in characters.
-const SUBJECT_CHARACTERS: usize = 255;
+const MAX_SUBJECT_CHARACTERS: usize = 255;
 
 /// The item's own subject on one line, else one in the same form.
 pub(super) fn of(item: &Item, people: &People<'_>) -> String {
-    let own = item.subject.as_deref().and_then(|subject| name(subject, SUBJECT_CHARACTERS));
+    let own = item.subject.as_deref().and_then(|subject| name(subject, MAX_SUBJECT_CHARACTERS));
     if let Some(own) = own {
         return own;
     }
@@ -21,14 +21,14 @@ pub(super) fn of(item: &Item, people: &People<'_>) -> String {
         Some(to) => format!("{what} from {from} to {to}"),
         None => format!("{what} from {from}"),
     };
-    display_text(&subject, SUBJECT_CHARACTERS)
+    display_text(&subject, MAX_SUBJECT_CHARACTERS)
 }
 
 /// The same for all messages of a chat, as far as their items name it alike.
 pub(super) fn thread_topic(item: &Item, people: &People<'_>) -> String {
     let chat_name = item.chat.name().and_then(|chat| chat.name.as_deref());
     let chat_name = chat_name.or((item.kind == Kind::StatusPost).then_some(kind::STATUS_CHAT));
-    let shown = |text: &str| name(text, SUBJECT_CHARACTERS);
+    let shown = |text: &str| name(text, MAX_SUBJECT_CHARACTERS);
     let named = chat_name.and_then(shown).or_else(|| item.thread_name.as_deref().and_then(shown));
     let name = named.unwrap_or_else(|| {
         let mut sides: Vec<&Participant> = item.sender.iter().chain(&item.recipients).collect();
@@ -36,7 +36,7 @@ pub(super) fn thread_topic(item: &Item, people: &People<'_>) -> String {
         sides.dedup_by_key(|participant| participant.key());
         listed(&sides, people, 3)
     });
-    display_text(&format!("WhatsApp chat {name}"), SUBJECT_CHARACTERS)
+    display_text(&format!("WhatsApp chat {name}"), MAX_SUBJECT_CHARACTERS)
 }
 
 fn prefix(item: &Item) -> String {
@@ -83,7 +83,7 @@ fn to(item: &Item, people: &People<'_>) -> Option<String> {
     if item.kind == Kind::StatusPost {
         return None;
     }
-    let shown = |text: &str| name(text, SUBJECT_CHARACTERS);
+    let shown = |text: &str| name(text, MAX_SUBJECT_CHARACTERS);
     let chat_name = item
         .chat
         .name()

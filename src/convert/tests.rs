@@ -62,7 +62,7 @@ fn a_known_item_shows_its_thread_name_and_status_and_no_json() {
 }
 
 #[test]
-fn a_digest_that_cannot_be_read_is_told() {
+fn a_digest_that_cannot_be_read_is_reported() {
     let body = json!({"messageType": "APP_MESSAGE", "attachment": [{"name": "a.txt", "digest": "md5:d41d8cd9"}]});
     let (_, message) = message_of(body, &[b"a"]);
     assert!(message.mail.text.contains("can't be read") && message.mail.text.contains("md5:d41d8cd9"));

@@ -12,18 +12,18 @@ use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 use super::people::display_text;
 
 /// The most that is read of a file, pictures, sounds and keys not counted.
-const CARD_BYTES: usize = 256 * 1024;
-const FIELDS: usize = 200;
-const VALUE_CHARACTERS: usize = 1000;
+const MAX_CARD_BYTES: usize = 256 * 1024;
+const MAX_FIELDS: usize = 200;
+const MAX_VALUE_CHARACTERS: usize = 1000;
 
 /// The fields of the cards in `bytes`, each with a label, in the order of the file; cards one after the other.
 pub(super) fn fields(bytes: &[u8]) -> Vec<(Cow<'static, str>, String)> {
     let bytes = without_byte_order_mark(bytes);
     let (lines, mut is_cut) = unfolded(&bytes);
     let cards = lines.split(|line| line.trim_ascii().eq_ignore_ascii_case(b"END:VCARD"));
-    let mut fields: Vec<_> = cards.flat_map(fields_of_card).take(FIELDS + 1).collect();
-    is_cut |= fields.len() > FIELDS;
-    fields.truncate(FIELDS);
+    let mut fields: Vec<_> = cards.flat_map(fields_of_card).take(MAX_FIELDS + 1).collect();
+    is_cut |= fields.len() > MAX_FIELDS;
+    fields.truncate(MAX_FIELDS);
     if is_cut {
         fields.push(("Not shown".into(), "more of the card, which is attached whole".to_owned()));
     }
@@ -51,7 +51,7 @@ fn fields_of_card(lines: &[Vec<u8>]) -> impl Iterator<Item = (Cow<'static, str>,
 /// without what is binary. Also whether something was left out.
 fn unfolded(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut lines: Vec<Vec<u8>> = Vec::new();
-    let mut left = CARD_BYTES;
+    let mut left = MAX_CARD_BYTES;
     let mut is_binary = false;
     for line in bytes.split(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -86,8 +86,8 @@ fn begins_binary(line: &[u8]) -> bool {
 }
 
 fn is_quoted_printable(line: &[u8]) -> bool {
-    const PARAMETER_BYTES: usize = 512;
-    let colon = line.iter().take(PARAMETER_BYTES).position(|&byte| byte == b':');
+    const MAX_PARAMETER_BYTES: usize = 512;
+    let colon = line.iter().take(MAX_PARAMETER_BYTES).position(|&byte| byte == b':');
     let parameters = colon.and_then(|colon| line.get(..colon)).unwrap_or_default();
     parameters.to_ascii_uppercase().windows(16).any(|part| part == b"QUOTED-PRINTABLE")
 }
@@ -158,7 +158,7 @@ impl Property {
             "TEL" => unescaped(self.value.trim_start_matches("tel:")),
             _ => unescaped(&self.value),
         };
-        let value = display_text(&value, VALUE_CHARACTERS);
+        let value = display_text(&value, MAX_VALUE_CHARACTERS);
         (!value.is_empty()).then_some((label, value))
     }
 
@@ -290,20 +290,23 @@ mod tests {
 
     #[test]
     fn pictures_do_not_count() {
-        let picture = format!("PHOTO;ENCODING=b:{}\n {}\n", "A".repeat(CARD_BYTES), "B".repeat(CARD_BYTES));
+        let picture = format!("PHOTO;ENCODING=b:{}\n {}\n", "A".repeat(MAX_CARD_BYTES), "B".repeat(MAX_CARD_BYTES));
         assert_eq!(read(&format!("BEGIN:VCARD\n{picture}TEL:+15550101\nEND:VCARD")), ["Telephone: +15550101"]);
         let unfolded = format!("PHOTO;BASE64:\n{}", format!("{}\n", "A".repeat(76)).repeat(5000));
         assert_eq!(read(&format!("{unfolded}item1.TEL:+15550102\n")), ["Telephone: +15550102"]);
-        let long = format!("NOTE:{}\nTEL:1234567\n", "x".repeat(CARD_BYTES));
+        let long = format!("NOTE:{}\nTEL:1234567\n", "x".repeat(MAX_CARD_BYTES));
         assert_eq!(read(&long), ["Not shown: more of the card, which is attached whole"]);
     }
 
     #[test]
     fn hostile_cards_are_bounded() {
         let many = format!("BEGIN:VCARD\n{}", "TEL:1\n".repeat(5000));
-        assert_eq!(read(&many).len(), FIELDS + 1);
+        assert_eq!(read(&many).len(), MAX_FIELDS + 1);
         assert_eq!(read(&many).last().unwrap(), "Not shown: more of the card, which is attached whole");
-        assert_eq!(read(&format!("NOTE:{}", "x".repeat(9000))).first().unwrap().chars().count(), VALUE_CHARACTERS + 6);
+        assert_eq!(
+            read(&format!("NOTE:{}", "x".repeat(9000))).first().unwrap().chars().count(),
+            MAX_VALUE_CHARACTERS + 6
+        );
         for broken in ["", ":", ";;;:", "FN", "FN:\u{202e}", "="] {
             assert!(read(broken).is_empty(), "{broken:?}");
         }

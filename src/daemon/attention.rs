@@ -59,7 +59,7 @@ impl Daemon {
         let _ = self.app.note_credentials().await;
         let schedule = self.schedule.borrow().clone();
         let Ok(mut status) = Status::of(&self.app.ledger, &schedule, now).await else { return };
-        if matches!(*self.phase.borrow(), Phase::Running | Phase::Helping) {
+        if matches!(*self.phase.borrow(), Phase::Running | Phase::Following) {
             // It has begun, and the ledger may not know yet.
             status.overdue_since = None;
         }

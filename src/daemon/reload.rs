@@ -11,7 +11,7 @@ use crate::resolve::mapping::Mapping;
 use crate::status::warning::{self, Input};
 
 /// Participants that are read from the ledger at a time.
-const PARTICIPANTS: u32 = 1000;
+const PARTICIPANTS_PER_QUERY: u32 = 1000;
 
 impl Daemon {
     /// Reads the mapping and the user list again where their files have changed.
@@ -79,7 +79,7 @@ impl Daemon {
         };
         let (mut after, mut gained) = (String::new(), 0_u64);
         loop {
-            let page = match self.app.ledger.participants_without_user(&after, PARTICIPANTS).await {
+            let page = match self.app.ledger.participants_without_user(&after, PARTICIPANTS_PER_QUERY).await {
                 Ok(page) => page,
                 Err(error) => {
                     tracing::warn!(event = "mapping_gain_unknown", error = %error, "the ledger gave no answer to how many participants the new mapping file names; `retry --reason no_valid_user --dry-run` counts their copies");
@@ -107,7 +107,7 @@ impl Daemon {
         };
         match (self.loader)().and_then(keys_too) {
             Ok(config) => {
-                self.tell_what_needs_a_restart(&config);
+                self.warn_of_restarts(&config);
                 self.take_configuration(Arc::new(config), Input::Configuration).await;
             }
             Err(problems) => {
@@ -150,7 +150,7 @@ impl Daemon {
         }
     }
 
-    fn tell_what_needs_a_restart(&self, config: &Config) {
+    fn warn_of_restarts(&self, config: &Config) {
         let ledger = format!("{:?}", config.ledger.url) != format!("{:?}", self.app.config.ledger.url);
         let listen =
             config.http.as_ref().map(|http| http.listen) != self.app.config.http.as_ref().map(|http| http.listen);
@@ -161,7 +161,7 @@ impl Daemon {
             [(ledger, "ledger.url"), (listen, "http.listen"), (token, "http.token"), (level, "log.level")]
         {
             if changed {
-                tracing::warn!(event = "restart_needed", key, "{key} changed: that takes a restart");
+                tracing::warn!(event = "restart_needed", key, "{key} changed: a restart is needed");
             }
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Items come in the order of their arrival, files are by chat and day: each item's event is put aside in a file of its
 //! chat and day, attachments beside it under their digest, and at the end each chat and day becomes one file. One of RSMF
-//! becomes several where it has more events or bytes than review tools take ([`EVENTS_OF_A_FILE`],
-//! [`ATTACHMENT_BYTES_OF_A_FILE`]). The files are put in their places once all of them are complete.
+//! becomes several where it has more events or bytes than review tools take ([`MAX_EVENTS`],
+//! [`MAX_ATTACHMENT_BYTES`]). The files are put in their places once all of them are complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
@@ -30,9 +30,9 @@ mod transcript;
 mod wrapper;
 
 /// The most events that Relativity recommends for one file.
-const EVENTS_OF_A_FILE: usize = 10_000;
+const MAX_EVENTS: usize = 10_000;
 /// So that a file stays below the 2 GB that Relativity takes, base64 included.
-const ATTACHMENT_BYTES_OF_A_FILE: u64 = 1024 * 1024 * 1024;
+const MAX_ATTACHMENT_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// What a chat and day becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,8 +246,8 @@ fn parted(events: Vec<Captured>, max_file_size: u64) -> Vec<Vec<Captured>> {
     let (mut attachments, mut file) = (0, 0);
     for event in events {
         let (of_files, of_event): (u64, u64) = (event.files.iter().map(CapturedFile::size).sum(), file_bytes(&event));
-        let fits = parts.last().is_some_and(|part| part.len() < EVENTS_OF_A_FILE)
-            && attachments + of_files <= ATTACHMENT_BYTES_OF_A_FILE
+        let fits = parts.last().is_some_and(|part| part.len() < MAX_EVENTS)
+            && attachments + of_files <= MAX_ATTACHMENT_BYTES
             && file + of_event <= max_file_size;
         match parts.last_mut() {
             Some(part) if fits => {
@@ -266,8 +266,8 @@ fn parted(events: Vec<Captured>, max_file_size: u64) -> Vec<Vec<Captured>> {
 /// The most bytes that an event can add to a file: its attachments and its part of the manifest in base64, and its part of the
 /// transcript, of which each byte may take three.
 fn file_bytes(event: &Captured) -> u64 {
-    const OF_A_FILE_S_ENTRY: u64 = 512;
-    let files: u64 = event.files.iter().map(|file| file.size() + OF_A_FILE_S_ENTRY).sum();
+    const ENTRY_BYTES: u64 = 512;
+    let files: u64 = event.files.iter().map(|file| file.size() + ENTRY_BYTES).sum();
     in_base64(files + 2 * event.length) + 3 * event.length
 }
 
@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_file_has_a_gibibyte_of_attachments_at_most_unless_one_event_alone_has_more() {
-        const HALF: u64 = ATTACHMENT_BYTES_OF_A_FILE / 2;
+        const HALF: u64 = MAX_ATTACHMENT_BYTES / 2;
         assert_eq!(lengths(vec![captured(&[HALF, HALF]), captured(&[]), captured(&[1]), captured(&[HALF])]), [2, 2]);
         assert_eq!(lengths(vec![captured(&[3 * HALF]), captured(&[1])]), [1, 1]);
     }

@@ -6,7 +6,7 @@ use chrono::{Duration, SecondsFormat};
 
 use crate::identity::Thread;
 use crate::item::{Item, Participant};
-use crate::resolve::{Outcome, Resolution};
+use crate::resolve::{Resolution, ResolvedTo};
 use crate::window::Window;
 
 /// The time that a window is measured on.
@@ -123,7 +123,7 @@ fn is(item: &Item, resolution: &Resolution, participant: &Participant, sought: &
         return true;
     }
     let resolved = resolution.of(participant).map(|resolved| &resolved.outcome);
-    matches!(resolved, Some(Outcome::Mailbox { mailbox, .. }) if mailbox.address.eq_ignore_ascii_case(sought))
+    matches!(resolved, Some(ResolvedTo::Mailbox { mailbox, .. }) if mailbox.address.eq_ignore_ascii_case(sought))
 }
 
 fn has_mailbox(resolution: &Resolution, sought: &str) -> bool {
@@ -158,7 +158,7 @@ mod tests {
 
     fn resolution() -> Resolution {
         let mailbox = Mailbox { id: MailboxId("1".to_owned()), address: "ana@contoso.example".to_owned() };
-        let outcome = Outcome::Mailbox { mailbox, by: ResolvedBy::Csv };
+        let outcome = ResolvedTo::Mailbox { mailbox, by: ResolvedBy::Csv };
         Resolution(vec![Resolved { participant: Participant::phone("15550100"), outcome, rule: None, late: false }])
     }
 

@@ -13,7 +13,7 @@ use crate::http::Remote;
 use crate::scrub::Scrubber;
 
 /// The most requests in one batch.
-pub const LARGEST_BATCH: usize = 20;
+pub const MAX_BATCH: usize = 20;
 
 #[derive(Serialize)]
 struct Requests {
@@ -48,7 +48,7 @@ impl Graph {
     /// Makes GETs of v1.0 URLs, each with its own answer, in the same order. A single one is sent without a batch.
     pub async fn get_all(&self, remote: Remote, urls: &[Url]) -> Vec<Answer> {
         let mut answers = Vec::with_capacity(urls.len());
-        for urls in urls.chunks(LARGEST_BATCH) {
+        for urls in urls.chunks(MAX_BATCH) {
             match urls {
                 [url] => answers.push(self.get_alone(remote, url).await),
                 _ => answers.extend(self.get_batch(remote, urls).await),

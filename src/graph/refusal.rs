@@ -12,7 +12,7 @@ use crate::http::{Reply, retry_after};
 use crate::sign_in::SignInError;
 
 /// The longest part of a remote message that is kept, in characters.
-const LONGEST_MESSAGE: usize = 300;
+const MAX_MESSAGE: usize = 300;
 
 /// Why a call has no usable reply.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -100,7 +100,7 @@ impl Refusal {
     pub(crate) fn of(status: StatusCode, headers: &HeaderMap, body: &[u8], now: DateTime<Utc>) -> Self {
         let Body { error } = serde_json::from_slice(body).unwrap_or_default();
         let cut = |text: &str| -> String {
-            text.chars().filter(|character| !character.is_control()).take(LONGEST_MESSAGE).collect()
+            text.chars().filter(|character| !character.is_control()).take(MAX_MESSAGE).collect()
         };
         Self {
             status,

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_address_is_told_without_being_shown() {
+    fn a_wrong_address_is_reported_without_being_shown() {
         let error = of(builder(), |_| Some("http://ana:secret@[bad".to_owned())).unwrap_err();
         assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
     }

@@ -7,18 +7,18 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 /// The longest pause that is honoured. A server that asks for more is asked again after it.
-const LONGEST: Duration = Duration::from_hours(24);
+const MAX_PAUSE: Duration = Duration::from_hours(24);
 
 /// The pause that a reply asks for, at most a day; zero where its date is past, `None` where there is none that can be read.
 pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         // A number too large to read is a long pause, not none.
-        value.parse().map_or(LONGEST, Duration::from_secs)
+        value.parse().map_or(MAX_PAUSE, Duration::from_secs)
     } else {
         (http_date(value)? - now).to_std().unwrap_or(Duration::ZERO)
     };
-    Some(pause.min(LONGEST))
+    Some(pause.min(MAX_PAUSE))
 }
 
 /// When the reply was made, by its server's clock; `None` where it doesn't say.
@@ -70,9 +70,9 @@ mod tests {
 
     #[test]
     fn a_day_is_the_longest_pause() {
-        assert_eq!(asked_for("86401"), Some(LONGEST));
-        assert_eq!(asked_for("99999999999999999999999"), Some(LONGEST));
-        assert_eq!(asked_for("Sat, 21 Nov 2099 12:00:00 GMT"), Some(LONGEST));
+        assert_eq!(asked_for("86401"), Some(MAX_PAUSE));
+        assert_eq!(asked_for("99999999999999999999999"), Some(MAX_PAUSE));
+        assert_eq!(asked_for("Sat, 21 Nov 2099 12:00:00 GMT"), Some(MAX_PAUSE));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::text::{mend_json, mend_surrogate_escapes};
+use super::text::{repair_json, replace_surrogate_escapes};
 
 /// From which depth on nested values are no longer written on lines of their own.
 const MAX_INDENTED_DEPTH: usize = 20;
@@ -17,11 +17,11 @@ const MAX_INDENTED_DEPTH: usize = 20;
 /// control characters.
 pub(super) fn cleaned(raw: &[u8]) -> Result<Cow<'_, str>, serde_json::Error> {
     let text = match String::from_utf8_lossy(raw) {
-        Cow::Borrowed(text) => mend_surrogate_escapes(text),
-        Cow::Owned(text) => Cow::Owned(mend_surrogate_escapes(&text).into_owned()),
+        Cow::Borrowed(text) => replace_surrogate_escapes(text),
+        Cow::Owned(text) => Cow::Owned(replace_surrogate_escapes(&text).into_owned()),
     };
     let Err(error) = serde_json::from_str::<&RawValue>(&text) else { return Ok(text) };
-    let mended = mend_json(&text).into_owned();
+    let mended = repair_json(&text).into_owned();
     match serde_json::from_str::<&RawValue>(&mended) {
         Ok(_) => Ok(Cow::Owned(mended)),
         Err(_) => Err(error),

@@ -114,7 +114,7 @@ pub(super) fn mask(text: &str) -> String {
 
 /// A text with what may be a phone number in it (seven digits or more, whatever stands between them) replaced by dots.
 pub(crate) fn mask_numbers_in(text: &str) -> String {
-    const FEWEST_DIGITS: usize = 7;
+    const MIN_DIGITS: usize = 7;
     let mut masked = String::with_capacity(text.len());
     let mut number = String::new();
     for character in text.chars().map(Some).chain([None]) {
@@ -123,7 +123,7 @@ pub(crate) fn mask_numbers_in(text: &str) -> String {
             Some(between) if !number.is_empty() && is_between_digits(between) => number.push(between),
             other => {
                 let digits = number.trim_end_matches(is_between_digits);
-                let is_number = digits.chars().filter(|digit| digit.is_numeric()).count() >= FEWEST_DIGITS;
+                let is_number = digits.chars().filter(|digit| digit.is_numeric()).count() >= MIN_DIGITS;
                 masked.push_str(if is_number { "•••••" } else { digits });
                 masked.extend(number.strip_prefix(digits));
                 masked.extend(other);

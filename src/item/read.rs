@@ -37,7 +37,7 @@ pub enum Malformed {
         entries: usize,
     },
     /// Participants are given, and none of them can be read.
-    #[error("nobody can tell whose the item is: none of its participants can be read")]
+    #[error("the item has no known owner: none of its participants can be read")]
     NoParticipant,
     /// Neither the message's own time nor the receiving time is possible.
     #[error(
@@ -67,7 +67,7 @@ impl fmt::Display for InWords<'_> {
 }
 
 impl Item {
-    /// Reads an item from its raw bytes. `staged_at`, the time at which the item was first staged, tells which times lie
+    /// Reads an item from its raw bytes. `staged_at`, the time at which the item was first staged, says which times lie
     /// in the future; it is recorded with the item, so that reading it again gives the same result.
     pub fn read(raw: &[u8], staged_at: DateTime<Utc>) -> Result<Self, Malformed> {
         let text = json::cleaned(raw).map_err(|error| Malformed::NotARawMessage(error.into()))?;
@@ -280,7 +280,7 @@ fn direction(body: &mut Object<'_>) -> Option<Direction> {
 
 const MESSAGE_TYPES: [&str; 6] = ["APP_MESSAGE", "MULTIMEDIA_MESSAGE", "EVENT", "CALL_LOG", "VOICE_CALL", "VIDEO_CALL"];
 
-/// What tells an item's kind.
+/// What an item's kind is derived from.
 struct Signs<'a> {
     message_id: &'a str,
     message_type: &'a str,
@@ -432,7 +432,7 @@ mod tests {
             let body = format!(r#"{{"messageTime":1763700000123,"text":{text},"location":{{"latitude":{latitude}}}}}"#);
             read(&format!(r#"{{"id":7,"body":{body}}}"#)).unwrap().location.and_then(|location| location.latitude)
         };
-        // The second text has to be mended before it can be read.
+        // The second text has to be repaired before it can be read.
         for text in [r#""hi""#, r#""\ud800""#] {
             for number in ["52.520006599999997", "-0.10", "13", "1e1", "48.12345678901234567890"] {
                 assert_eq!(location(number, text).as_deref(), Some(number), "{text}");
@@ -555,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn why_an_item_is_malformed_is_told_without_a_word_of_it() {
+    fn why_an_item_is_malformed_is_reported_without_a_word_of_it() {
         for json in [
             r#"{"id":1,"body":"Secret text"}"#,
             r#"{"id":"Secret text","body":{}}"#,
@@ -604,7 +604,7 @@ mod tests {
     }
 
     #[test]
-    fn one_odd_field_never_makes_an_item_malformed() {
+    fn one_unreadable_field_never_makes_an_item_malformed() {
         for fields in [
             r#""viewOnce":"perhaps""#,
             r#""forwarded":[1]"#,

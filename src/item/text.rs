@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// The JSON text with escapes of lone surrogates (`\ud800` without its partner) replaced by `\ufffd`, so that a strict
 /// parser takes it. Everything else, well-formed pairs included, stays as it is.
-pub fn mend_surrogate_escapes(json: &str) -> Cow<'_, str> {
+pub fn replace_surrogate_escapes(json: &str) -> Cow<'_, str> {
     let bytes = json.as_bytes();
     let mut mended: Option<Vec<u8>> = None;
     let mut at = 0;
@@ -34,10 +34,10 @@ pub fn mend_surrogate_escapes(json: &str) -> Cow<'_, str> {
     }
 }
 
-/// The JSON text with what a strict parser refuses inside strings mended: lone surrogates become `\ufffd`, bare control
+/// The JSON text with what a strict parser refuses inside strings repaired: lone surrogates become `\ufffd`, bare control
 /// characters their escapes (a NUL and the like `\ufffd`).
-pub fn mend_json(json: &str) -> Cow<'_, str> {
-    let mended = mend_surrogate_escapes(json);
+pub fn repair_json(json: &str) -> Cow<'_, str> {
+    let mended = replace_surrogate_escapes(json);
     if !mended.chars().any(|character| character < ' ') {
         return mended;
     }
@@ -134,13 +134,13 @@ mod tests {
             (r#""\ud8""#, r#""\ud8""#),
             (r#""\"#, r#""\"#),
         ] {
-            assert_eq!(mend_surrogate_escapes(json), mended);
+            assert_eq!(replace_surrogate_escapes(json), mended);
         }
     }
 
     #[test]
     fn bare_controls_in_strings_are_escaped_and_others_stay() {
-        assert_eq!(mend_json("{\n\"a\": \"b\nc\u{0}d\\\"\u{1}\"\n}"), "{\n\"a\": \"b\\nc\\ufffdd\\\"\\ufffd\"\n}");
+        assert_eq!(repair_json("{\n\"a\": \"b\nc\u{0}d\\\"\u{1}\"\n}"), "{\n\"a\": \"b\\nc\\ufffdd\\\"\\ufffd\"\n}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What administrators did by hand: recorded before it is done, and told in the next report of the chain.
+//! What administrators did by hand: recorded before it is done, and listed in the next report of the chain.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -59,7 +59,7 @@ impl ActionKind {
     }
 }
 
-/// An action as a report tells it.
+/// An action as a report lists it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct AdminAction {
     /// When.
@@ -73,7 +73,7 @@ pub struct AdminAction {
 }
 
 /// Longest user name and longest detail that are kept, in characters.
-const LONGEST: (usize, usize) = (64, 1000);
+const MAX_KEPT: (usize, usize) = (64, 1000);
 
 impl Ledger {
     /// Records what an administrator is about to do.
@@ -125,7 +125,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// The actions that a report tells, after the first `skip`.
+    /// The actions that a report lists, after the first `skip`.
     pub async fn actions_of(&self, report: i64, skip: u64, limit: u32) -> Result<Vec<AdminAction>, LedgerError> {
         let rows = sqlx::query("SELECT * FROM actions WHERE report = $1 ORDER BY at, action_id LIMIT $2 OFFSET $3")
             .bind(report)
@@ -161,8 +161,8 @@ pub(super) async fn insert(
         .bind(Uuid::now_v7().to_string())
         .bind(millis(at))
         .bind(kind.name())
-        .bind(user.map(|user| bounded(user, LONGEST.0)).filter(|user| !user.is_empty()))
-        .bind(bounded(detail, LONGEST.1))
+        .bind(user.map(|user| bounded(user, MAX_KEPT.0)).filter(|user| !user.is_empty()))
+        .bind(bounded(detail, MAX_KEPT.1))
         .execute(&mut **transaction)
         .await?;
     Ok(())

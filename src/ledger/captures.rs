@@ -6,7 +6,7 @@ use sqlx::{Any, Transaction};
 
 use super::items::Prepared;
 use super::silence::day_of;
-use super::sql::{self, Dialect, ROWS, millis, query_of, query_of_many, rows_of_placeholders};
+use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, rows_of_placeholders};
 use super::{ItemNo, Ledger, LedgerError, RunId};
 use crate::digest::Digest;
 use crate::identity::original_of;
@@ -135,7 +135,7 @@ pub(super) async fn record(
 ) -> Result<(), LedgerError> {
     let captures: Vec<(ItemNo, &Capture)> =
         prepared.iter().filter_map(|item| Some((item.no, item.capture.as_ref()?))).collect();
-    for chunk in captures.chunks(ROWS) {
+    for chunk in captures.chunks(MAX_STATEMENT_ROWS) {
         record_owners(transaction, dialect, chunk).await?;
         record_captures(transaction, dialect, chunk).await?;
     }

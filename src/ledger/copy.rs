@@ -15,7 +15,7 @@ use sqlx::any::AnyRow;
 use sqlx::query::Query;
 use sqlx::{Any, Row as _, Transaction};
 
-use super::sql::{self, Dialect, ROWS, millis, query_of, query_of_many, rows_of_placeholders};
+use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, rows_of_placeholders};
 use super::{Ledger, LedgerError, presence, schema};
 
 /// What the target remembers until it is finished: the source's id.
@@ -95,7 +95,7 @@ impl Ledger {
     ) -> Result<Vec<(&'static str, u64)>, CopyError> {
         let mut source = self.begin().await?;
         self.lock(&mut source).await?;
-        let unfinished = target.remembered(UNFINISHED).await?;
+        let unfinished = target.get_meta(UNFINISHED).await?;
         let is_ours = unfinished.as_deref() == Some(self.id());
         if meta(&mut source, UNFINISHED).await?.is_some() {
             return Err(LedgerError::UnfinishedCopy.into());
@@ -104,7 +104,7 @@ impl Ledger {
             // Only the target's mark was left to be taken away.
             if is_ours && by == to {
                 let counts = compare(&mut source, target).await?;
-                target.remember(UNFINISHED, None).await?;
+                target.set_meta(UNFINISHED, None).await?;
                 return Ok(counts);
             }
             return Err(LedgerError::Superseded { by }.into());
@@ -115,7 +115,7 @@ impl Ledger {
         }
         if !is_ours {
             target.refuse_content(unfinished.as_deref()).await?;
-            target.remember(UNFINISHED, Some(self.id())).await?;
+            target.set_meta(UNFINISHED, Some(self.id())).await?;
         }
         for table in target.tables().await? {
             copy_table(&mut source, target, &table).await?;
@@ -128,16 +128,16 @@ impl Ledger {
             .execute(&mut *source)
             .await?;
         source.commit().await?;
-        target.remember(UNFINISHED, None).await?;
+        target.set_meta(UNFINISHED, None).await?;
         Ok(counts)
     }
 
     /// Fails where this ledger must not be worked on: it was copied elsewhere, or is itself a copy that isn't finished.
     pub(super) async fn refuse_left(&self) -> Result<(), LedgerError> {
-        if let Some(by) = self.remembered(SUPERSEDED).await? {
+        if let Some(by) = self.get_meta(SUPERSEDED).await? {
             return Err(LedgerError::Superseded { by });
         }
-        match self.remembered(UNFINISHED).await? {
+        match self.get_meta(UNFINISHED).await? {
             Some(_) => Err(LedgerError::UnfinishedCopy),
             None => Ok(()),
         }
@@ -215,12 +215,12 @@ async fn copy_table(source: &mut Transaction<'_, Any>, target: &Ledger, table: &
     let names: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
     let names = names.join(", ");
     let mut rows = query_of(format!("SELECT {names} FROM {}", table.name)).fetch(&mut **source);
-    let mut batch: Vec<AnyRow> = Vec::with_capacity(ROWS);
+    let mut batch: Vec<AnyRow> = Vec::with_capacity(MAX_STATEMENT_ROWS);
     loop {
         let row = rows.try_next().await?;
         let ended = row.is_none();
         batch.extend(row);
-        if batch.len() == ROWS || ended && !batch.is_empty() {
+        if batch.len() == MAX_STATEMENT_ROWS || ended && !batch.is_empty() {
             let places = rows_of_placeholders(batch.len(), table.columns.len());
             let statement = format!("INSERT INTO {} ({names}) VALUES {places}", table.name);
             let mut query = query_of_many(target.dialect, statement);
@@ -256,7 +256,7 @@ async fn copy_meta(source: &mut Transaction<'_, Any>, target: &Ledger) -> Result
     let rows = sqlx::query("SELECT name, value FROM meta WHERE name <> 'schema'").fetch_all(&mut **source).await?;
     for row in &rows {
         let (name, value): (String, String) = (sql::get(row, "name")?, sql::get(row, "value")?);
-        target.remember(&name, Some(&value)).await?;
+        target.set_meta(&name, Some(&value)).await?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ const DAEMON: &str = "daemon";
 const MAX_SILENCE: Duration = Duration::minutes(2);
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Sighting {
+struct Heartbeat {
     holder: String,
     seen: DateTime<Utc>,
     /// It ended in order.
@@ -33,39 +33,39 @@ pub struct DaemonSeen {
 impl Ledger {
     /// Notes that a daemon is alive.
     pub async fn note_daemon(&self, holder: &Holder, now: DateTime<Utc>) -> Result<(), LedgerError> {
-        self.write_sighting(&Sighting { holder: holder.0.clone(), seen: now, stopped: false }).await
+        self.write_heartbeat(&Heartbeat { holder: holder.0.clone(), seen: now, stopped: false }).await
     }
 
     /// Notes that a daemon ends. Another one that was seen since stays.
     pub async fn note_daemon_stopped(&self, holder: &Holder, now: DateTime<Utc>) -> Result<(), LedgerError> {
-        match self.sighting().await? {
-            Some(sighting) if sighting.holder != holder.0 => Ok(()),
-            _ => self.write_sighting(&Sighting { holder: holder.0.clone(), seen: now, stopped: true }).await,
+        match self.heartbeat().await? {
+            Some(heartbeat) if heartbeat.holder != holder.0 => Ok(()),
+            _ => self.write_heartbeat(&Heartbeat { holder: holder.0.clone(), seen: now, stopped: true }).await,
         }
     }
 
     /// The daemon that was seen last; nothing where there never was one.
     pub async fn daemon(&self, now: DateTime<Utc>) -> Result<Option<DaemonSeen>, LedgerError> {
-        let Some(sighting) = self.sighting().await? else { return Ok(None) };
-        let is_gone = || self.is_certainly_gone(&Holder(sighting.holder.clone()));
-        let running = !sighting.stopped && now - sighting.seen <= MAX_SILENCE && !is_gone();
-        Ok(Some(DaemonSeen { last_seen: sighting.seen, running }))
+        let Some(heartbeat) = self.heartbeat().await? else { return Ok(None) };
+        let is_gone = || self.is_certainly_gone(&Holder(heartbeat.holder.clone()));
+        let running = !heartbeat.stopped && now - heartbeat.seen <= MAX_SILENCE && !is_gone();
+        Ok(Some(DaemonSeen { last_seen: heartbeat.seen, running }))
     }
 
     /// Whether another daemon than `holder` is alive and noted itself last. Of several daemons, this is so of all but one.
     pub async fn is_another_daemon_seen_last(&self, holder: &Holder, now: DateTime<Utc>) -> Result<bool, LedgerError> {
-        let is_another = self.sighting().await?.is_some_and(|sighting| sighting.holder != holder.0);
+        let is_another = self.heartbeat().await?.is_some_and(|heartbeat| heartbeat.holder != holder.0);
         Ok(is_another && self.daemon(now).await?.is_some_and(|seen| seen.running))
     }
 
-    async fn sighting(&self) -> Result<Option<Sighting>, LedgerError> {
+    async fn heartbeat(&self) -> Result<Option<Heartbeat>, LedgerError> {
         // What can't be read was written by another version, and is written anew soon.
-        Ok(self.remembered(DAEMON).await?.and_then(|text| serde_json::from_str(&text).ok()))
+        Ok(self.get_meta(DAEMON).await?.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
-    async fn write_sighting(&self, sighting: &Sighting) -> Result<(), LedgerError> {
-        let text = serde_json::to_string(sighting).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-        self.remember(DAEMON, Some(&text)).await
+    async fn write_heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), LedgerError> {
+        let text = serde_json::to_string(heartbeat).map_err(|error| LedgerError::Damaged(error.to_string()))?;
+        self.set_meta(DAEMON, Some(&text)).await
     }
 }
 

@@ -129,7 +129,7 @@ impl DeliveryState {
     }
 
     /// Whether the delivery has its outcome.
-    pub fn is_settled(self) -> bool {
+    pub fn has_outcome(self) -> bool {
         !matches!(self, Self::Ready | Self::Sending | Self::Unknown | Self::Pending)
     }
 
@@ -317,7 +317,7 @@ pub struct Outcome {
     pub attempts: u32,
     /// From when on an "absent" is to be believed, where the outcome is unknown.
     pub settle_at: Option<DateTime<Utc>>,
-    /// The door's id of the copy.
+    /// The destination's id of the copy.
     pub remote_id: Option<String>,
     /// Bytes imported.
     pub bytes: u64,

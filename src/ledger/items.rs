@@ -8,7 +8,7 @@ use sqlx::any::AnyRow;
 
 use super::captures::Capture;
 use super::deliveries::{NewDelivery, OPEN, Target};
-use super::sql::{self, ROWS, list_of_placeholders, millis, query_of, query_of_many};
+use super::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, query_of_many};
 use super::{Holder, ItemNo, Ledger, LedgerError, RunId};
 use crate::convert::Manifest;
 use crate::digest::Digest;
@@ -254,7 +254,7 @@ impl Ledger {
     /// Which of the captures are recorded already.
     pub async fn known(&self, keys: &[ItemKey]) -> Result<HashSet<ItemKey>, LedgerError> {
         let mut known = HashSet::new();
-        for chunk in keys.chunks(ROWS * 5) {
+        for chunk in keys.chunks(MAX_STATEMENT_ROWS * 5) {
             let statement =
                 format!("SELECT item_key FROM items WHERE item_key IN {}", list_of_placeholders(1, chunk.len()));
             let mut query = query_of_many(self.dialect, statement);
@@ -294,7 +294,7 @@ impl Ledger {
             .fetch_all(&mut *transaction)
             .await?;
         let items = rows.iter().map(ItemRecord::read).collect::<Result<Vec<_>, _>>()?;
-        for chunk in items.chunks(ROWS) {
+        for chunk in items.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
                 "UPDATE items SET claim_holder = $1, claim_until = $2 WHERE item_no IN {}",
                 list_of_placeholders(3, chunk.len())
@@ -373,7 +373,7 @@ impl Ledger {
     /// The items of these numbers.
     pub async fn items(&self, numbers: &[ItemNo]) -> Result<HashMap<ItemNo, ItemRecord>, LedgerError> {
         let mut found = HashMap::with_capacity(numbers.len());
-        for chunk in numbers.chunks(ROWS * 5) {
+        for chunk in numbers.chunks(MAX_STATEMENT_ROWS * 5) {
             let statement = format!("SELECT * FROM items WHERE item_no IN {}", list_of_placeholders(1, chunk.len()));
             let mut query = query_of_many(self.dialect, statement);
             for number in chunk {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
-use super::sql::{self, ROWS, list_of_placeholders, millis, query_of_many, rows_of_placeholders};
+use super::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of_many, rows_of_placeholders};
 use super::{Ledger, LedgerError, RunId};
 use crate::resolve::MailboxId;
 
@@ -36,7 +36,7 @@ pub enum Lease {
     /// Sending to a mailbox.
     Mailbox(MailboxId),
     /// Sending for a run of another process.
-    Help(RunId, Holder),
+    Follower(RunId, Holder),
 }
 
 impl Lease {
@@ -45,7 +45,7 @@ impl Lease {
             Self::Run(id) => format!("run:{id}"),
             Self::Puller => "puller".to_owned(),
             Self::Mailbox(id) => format!("mailbox:{id}"),
-            Self::Help(run, holder) => format!("help:{run}:{}", holder.0),
+            Self::Follower(run, holder) => format!("help:{run}:{}", holder.0),
         }
     }
 }
@@ -65,7 +65,7 @@ impl Ledger {
         wanted.dedup();
         let mut ours = HashSet::new();
         let mut transaction = self.begin().await?;
-        for chunk in wanted.chunks(ROWS) {
+        for chunk in wanted.chunks(MAX_STATEMENT_ROWS) {
             let insert = format!(
                 "INSERT INTO leases (resource, holder, until) VALUES {}
                  ON CONFLICT (resource) DO UPDATE SET holder = excluded.holder, until = excluded.until

@@ -1,4 +1,4 @@
-//! Which processes are alive, where that can be told without waiting for their leases to run out.
+//! Which processes are alive, where that can be known without waiting for their leases to run out.
 //!
 //! Beside an SQLite ledger every process locks a file of its own while it lives. The operating system drops the lock
 //! with the process, however that ends, so that its successor can take its leases over at once. On PostgreSQL, where processes run on
@@ -64,7 +64,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether a process is certainly gone. Where that can't be told, it isn't.
+    /// Whether a process is certainly gone. Where that can't be known, it isn't.
     pub(super) fn is_certainly_gone(&self, holder: &Holder) -> bool {
         let Some(directory) = &self.presence else { return false };
         match File::open(directory.join(&holder.0)) {

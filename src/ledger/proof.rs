@@ -12,7 +12,7 @@ use crate::item::{ItemId, ItemKey};
 
 /// Which message.
 #[derive(Debug, Clone)]
-pub enum Sought {
+pub enum ProofSubject {
     /// TeleMessage's number of an item.
     Item(ItemId),
     /// The ledger's own number of a capture, which lists show where an item's own number can't be read.
@@ -42,7 +42,7 @@ pub struct CopyFacts {
     pub detail: Option<String>,
     /// When it was planned.
     pub created: DateTime<Utc>,
-    /// The run that settled it.
+    /// The run that recorded its outcome.
     pub run: RunId,
     /// The name that the mailbox gave it.
     pub remote_id: Option<String>,
@@ -53,37 +53,37 @@ pub struct CopyFacts {
 }
 
 /// More captures of a message than any has.
-const MOST_CAPTURES: i64 = 100;
+const MAX_CAPTURES: i64 = 100;
 
 impl Ledger {
     /// The captures of a message, in the order in which they were recorded.
-    pub async fn captures(&self, sought: &Sought) -> Result<Vec<ItemRecord>, LedgerError> {
+    pub async fn captures(&self, sought: &ProofSubject) -> Result<Vec<ItemRecord>, LedgerError> {
         let rows = match sought {
-            Sought::Item(id) => {
+            ProofSubject::Item(id) => {
                 let statement = "SELECT * FROM items WHERE item_id = $1 ORDER BY item_no LIMIT $2";
-                query_of(statement.to_owned()).bind(id.0).bind(MOST_CAPTURES).fetch_all(&self.pool).await?
+                query_of(statement.to_owned()).bind(id.0).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
-            Sought::Capture(no) => {
+            ProofSubject::Capture(no) => {
                 let statement = "SELECT * FROM items WHERE item_no = $1 LIMIT $2";
-                query_of(statement.to_owned()).bind(no.0).bind(MOST_CAPTURES).fetch_all(&self.pool).await?
+                query_of(statement.to_owned()).bind(no.0).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
-            Sought::Key(key) => {
+            ProofSubject::Key(key) => {
                 let statement = "SELECT * FROM items WHERE item_key = $1 LIMIT $2";
                 let key = key.0.as_bytes().to_vec();
-                query_of(statement.to_owned()).bind(key).bind(MOST_CAPTURES).fetch_all(&self.pool).await?
+                query_of(statement.to_owned()).bind(key).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
-            Sought::WhatsApp(id) => {
+            ProofSubject::WhatsApp(id) => {
                 let statement = "SELECT * FROM items WHERE message_id = $1 ORDER BY item_no LIMIT $2";
-                query_of(statement.to_owned()).bind(id.clone()).bind(MOST_CAPTURES).fetch_all(&self.pool).await?
+                query_of(statement.to_owned()).bind(id.clone()).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
-            Sought::MessageId(id) => {
+            ProofSubject::MessageId(id) => {
                 // A Message-ID has the first half of an identity.
                 let Ok(half) = hex::decode(id.local_part()) else { return Ok(Vec::new()) };
                 let statement = "SELECT * FROM items WHERE identity >= $1 AND identity <= $2 ORDER BY item_no LIMIT $3";
                 query_of(statement.to_owned())
                     .bind([half.as_slice(), &[0; 16]].concat())
                     .bind([half.as_slice(), &[0xff; 16]].concat())
-                    .bind(MOST_CAPTURES)
+                    .bind(MAX_CAPTURES)
                     .fetch_all(&self.pool)
                     .await?
             }

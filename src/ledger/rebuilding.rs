@@ -33,12 +33,12 @@ impl Ledger {
 
     /// From when on a rebuilt ledger knows everything that was received; nothing for one that never was rebuilt.
     pub async fn knows_from(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
-        self.remembered_instant(KNOWS_FROM).await
+        self.get_meta_instant(KNOWS_FROM).await
     }
 
     /// Whether a regular window was begun with this ledger, or found when it was rebuilt.
     pub async fn knows_window(&self, window: Window) -> Result<bool, LedgerError> {
-        if self.remembered_instant(REBUILT_UNTIL).await?.is_some_and(|until| window.from <= until) {
+        if self.get_meta_instant(REBUILT_UNTIL).await?.is_some_and(|until| window.from <= until) {
             return Ok(true);
         }
         let row = sqlx::query("SELECT state FROM windows WHERE window_from = $1 AND window_to = $2")
@@ -58,8 +58,8 @@ impl Ledger {
         watermark: Option<DateTime<Utc>>,
     ) -> Result<(), LedgerError> {
         let text = |instant: DateTime<Utc>| instant.to_rfc3339_opts(SecondsFormat::Millis, true);
-        self.remember(REBUILT_UNTIL, rebuilt_until.map(text).as_deref()).await?;
-        self.remember(KNOWS_FROM, Some(&text(knows_from))).await?;
-        self.remember(WATERMARK, watermark.map(text).as_deref()).await
+        self.set_meta(REBUILT_UNTIL, rebuilt_until.map(text).as_deref()).await?;
+        self.set_meta(KNOWS_FROM, Some(&text(knows_from))).await?;
+        self.set_meta(WATERMARK, watermark.map(text).as_deref()).await
     }
 }

@@ -154,7 +154,7 @@ impl Ledger {
 
     /// Items of purged windows whose held copies nothing needs any more: all their rows have their outcome, and none
     /// failed that wasn't released. In order, after `after`.
-    pub async fn needless_copies(&self, after: ItemNo, limit: u32) -> Result<Vec<HeldCopy>, LedgerError> {
+    pub async fn obsolete_held_copies(&self, after: ItemNo, limit: u32) -> Result<Vec<HeldCopy>, LedgerError> {
         let rows = sqlx::query(
             "SELECT items.item_no, items.item_key FROM held_copies
              JOIN items ON items.item_no = held_copies.item_no

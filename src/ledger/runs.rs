@@ -221,7 +221,7 @@ impl Ledger {
             return Err(LedgerError::LeaseLost(format!("run {id}")));
         }
         sqlx::query("DELETE FROM leases WHERE resource = $1")
-            .bind(super::helping::closed(id))
+            .bind(super::followers::closed(id))
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -307,11 +307,11 @@ impl Ledger {
 
     /// The end of the last window that was read to its end: everything received before it has been recorded.
     pub async fn watermark(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
-        self.remembered_instant(WATERMARK).await
+        self.get_meta_instant(WATERMARK).await
     }
 
-    pub(super) async fn remembered_instant(&self, name: &str) -> Result<Option<DateTime<Utc>>, LedgerError> {
-        let Some(text) = self.remembered(name).await? else { return Ok(None) };
+    pub(super) async fn get_meta_instant(&self, name: &str) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let Some(text) = self.get_meta(name).await? else { return Ok(None) };
         let instant = DateTime::parse_from_rfc3339(&text);
         let instant = instant.map_err(|error| LedgerError::Damaged(format!("the {name} {text:?}: {error}")))?;
         Ok(Some(instant.with_timezone(&Utc)))

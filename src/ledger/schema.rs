@@ -126,7 +126,7 @@ const AUDIT: &[&str] = &[
         signature TEXT,
         stored BIGINT)",
     "CREATE UNIQUE INDEX reports_by_run ON reports (run_id)",
-    // What administrators did, told in the next report of the chain.
+    // What administrators did, listed in the next report of the chain.
     "CREATE TABLE actions (
         action_id TEXT PRIMARY KEY,
         at BIGINT NOT NULL,
@@ -165,7 +165,7 @@ const AUDIT: &[&str] = &[
         PRIMARY KEY (owner, day))",
 ];
 
-/// The pages of each run, which a report tells: to find them among its items SQLite would sort those in memory.
+/// The pages of each run, which a report lists: to find them among its items SQLite would sort those in memory.
 const PAGES: &[&str] = &[
     "CREATE TABLE pages (
         run_id TEXT NOT NULL,

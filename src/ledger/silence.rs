@@ -28,7 +28,7 @@ pub struct OwnerDays {
 const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// How long the days of owners are remembered.
-const REMEMBERED: Duration = Duration::days(60);
+const RETENTION: Duration = Duration::days(60);
 
 /// The day of an instant, since 1970 in UTC.
 pub fn day_of(instant: DateTime<Utc>) -> i64 {
@@ -68,7 +68,7 @@ impl Ledger {
         .execute(&mut *transaction)
         .await?;
         sqlx::query("DELETE FROM owner_days WHERE day < $1")
-            .bind(day_of(now - REMEMBERED))
+            .bind(day_of(now - RETENTION))
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;

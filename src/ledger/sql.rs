@@ -108,7 +108,7 @@ impl Dialect {
 }
 
 /// How many rows a statement over many rows has at the most. Full statements have one text, which is prepared once.
-pub(super) const ROWS: usize = 100;
+pub(super) const MAX_STATEMENT_ROWS: usize = 100;
 
 /// `($1, $2), ($3, $4), …`: placeholders for `rows` rows of `columns` values.
 pub(super) fn rows_of_placeholders(rows: usize, columns: usize) -> String {

@@ -40,7 +40,7 @@ pub struct ImportedCopy {
 impl KnownCopy {
     fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let state = DeliveryState::from_name(&sql::get::<String>(row, "state")?)?;
-        let is_open = !state.is_settled();
+        let is_open = !state.has_outcome();
         // What a verification doubted has the id under which it was imported.
         let was_imported = is_open && sql::get::<Option<String>>(row, "remote_id")?.is_some();
         let imported = was_imported || matches!(state, DeliveryState::Imported | DeliveryState::PartiallyImported);

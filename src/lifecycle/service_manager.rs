@@ -31,7 +31,7 @@ fn line(phase: Phase) -> String {
     match phase {
         Phase::Starting => "starting".to_owned(),
         Phase::Running => "a run is under way".to_owned(),
-        Phase::Helping => "sending for another replica's run".to_owned(),
+        Phase::Following => "sending for another replica's run".to_owned(),
         Phase::Waiting(due) => format!("next run at {}", due.format("%Y-%m-%d %H:%M UTC")),
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Nothing is repeated here but what finishes a message that is already there, and nothing waits but for the budgets of
 //! [`Throttle`], a few seconds at most unless a message is half there. A message that was created without all its attachments is an unknown outcome:
-//! [`recover`](MailboxDoor::recover) completes it.
+//! [`recover`](Destination::recover) completes it.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 
-use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
+use super::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, Verdict};
 use crate::convert::{Manifest, Message};
 use crate::graph::Graph;
 use crate::identity::MessageId;
@@ -75,7 +75,7 @@ impl Method {
 
 /// How copies are made.
 #[derive(Debug, Clone)]
-pub struct GraphDoorSettings {
+pub struct GraphSettings {
     /// The archive folder's name (`mailbox.folder`).
     pub folder: String,
     /// How a message gets in (`mailbox.method`).
@@ -86,7 +86,7 @@ pub struct GraphDoorSettings {
     pub message_class: Option<String>,
 }
 
-impl Default for GraphDoorSettings {
+impl Default for GraphSettings {
     fn default() -> Self {
         Self {
             folder: "WhatsApp Archiver".to_owned(),
@@ -97,19 +97,19 @@ impl Default for GraphDoorSettings {
     }
 }
 
-/// The door to the mailboxes of Exchange Online.
+/// The mailboxes of Exchange Online.
 #[derive(Debug)]
-pub struct GraphDoor {
+pub struct GraphMailboxes {
     calls: Calls,
-    settings: GraphDoorSettings,
+    settings: GraphSettings,
     folders: Folders,
     /// Where another `from` than the mailbox's own was refused.
     own_from_only: Mutex<HashSet<MailboxId>>,
 }
 
-impl GraphDoor {
-    /// The door through `graph`, within the budgets of `throttle`.
-    pub fn new(graph: Graph, throttle: Arc<Throttle>, settings: GraphDoorSettings) -> Self {
+impl GraphMailboxes {
+    /// The destination through `graph`, within the budgets of `throttle`.
+    pub fn new(graph: Graph, throttle: Arc<Throttle>, settings: GraphSettings) -> Self {
         let folders = Folders::new(settings.folder.clone(), Arc::clone(graph.clock()));
         Self { calls: Calls::new(graph, throttle), settings, folders, own_from_only: Mutex::default() }
     }
@@ -131,7 +131,7 @@ impl GraphDoor {
         if !matches!(&result, Err(SendError::FolderGone(_))) {
             return result.map_err(SendError::into_import_error);
         }
-        tracing::info!(event = "folder_recreated", mailbox = %mailbox, "the archive folder is gone; it is made again");
+        tracing::info!(event = "folder_recreated", mailbox = %mailbox, "the archive folder is gone; it is created again");
         self.folders.forget(mailbox, &folder).await;
         let folder = self.folder(mailbox).await?;
         self.send(mailbox, &folder, message, permit).await.map_err(SendError::into_import_error)
@@ -198,7 +198,7 @@ impl From<ImportError> for SendError {
 }
 
 #[async_trait]
-impl MailboxDoor for GraphDoor {
+impl Destination for GraphMailboxes {
     fn name(&self) -> String {
         let origin = self.calls.graph().endpoints().graph().origin().ascii_serialization();
         format!("Microsoft Graph at {origin} ({})", self.settings.method.name())
@@ -206,9 +206,9 @@ impl MailboxDoor for GraphDoor {
 
     /// More mailboxes than requests at the same time, so that those that wait for their own limit don't keep others out; and small
     /// batches, because what was claimed has to be looked up when the process dies.
-    fn limits(&self) -> DoorLimits {
+    fn limits(&self) -> DestinationLimits {
         let limits = self.calls.throttle().limits();
-        DoorLimits {
+        DestinationLimits {
             batch_messages: limits.per_mailbox.saturating_mul(4),
             batch_bytes: 16 * 1024 * 1024,
             mailboxes: limits.concurrency.saturating_mul(2),

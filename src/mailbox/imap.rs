@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::self_test::{ByteExact, Finding, SelfTest, try_out};
-use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
+use super::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, Verdict};
 use crate::clock::SharedClock;
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
@@ -32,6 +32,7 @@ mod census;
 mod connection;
 mod delivery;
 mod folder;
+mod in_flight_limit;
 mod look_up;
 mod microsoft;
 mod pool;
@@ -43,7 +44,6 @@ mod sign_in;
 mod take_back;
 mod transport;
 mod verify;
-mod window;
 
 pub use microsoft::MicrosoftTokens;
 pub use settings::{AccessTokens, ImapAuth, ImapSettings, ImapTimeouts, PasswordSource, SettingsError, TlsMode};
@@ -52,9 +52,9 @@ use pool::Pool;
 use transport::Endpoint;
 
 /// The most messages that a call takes: several APPENDs of many messages, so that the round trip is paid once.
-const BATCH_MESSAGES: usize = 200;
+const MAX_BATCH_MESSAGES: usize = 200;
 /// The most bytes that a call takes, unless a single message is larger.
-const BATCH_BYTES: u64 = 4 * 1024 * 1024;
+const MAX_BATCH_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The mailboxes of one IMAP server.
 pub struct Imap {
@@ -62,7 +62,7 @@ pub struct Imap {
 }
 
 impl Imap {
-    /// A door to the mailboxes of the server that `settings` names. Connects to nothing yet.
+    /// The mailboxes of the server that `settings` names. Connects to nothing yet.
     pub fn new(settings: ImapSettings, clock: SharedClock) -> Result<Self, SettingsError> {
         let endpoint = Endpoint::new(&settings)?;
         Ok(Self { pool: Pool::new(endpoint, settings, clock) })
@@ -70,13 +70,17 @@ impl Imap {
 }
 
 #[async_trait]
-impl MailboxDoor for Imap {
+impl Destination for Imap {
     fn name(&self) -> String {
         format!("IMAP at {}", self.pool.server())
     }
 
-    fn limits(&self) -> DoorLimits {
-        DoorLimits { batch_messages: BATCH_MESSAGES, batch_bytes: BATCH_BYTES, mailboxes: self.pool.connections() }
+    fn limits(&self) -> DestinationLimits {
+        DestinationLimits {
+            batch_messages: MAX_BATCH_MESSAGES,
+            batch_bytes: MAX_BATCH_BYTES,
+            mailboxes: self.pool.connections(),
+        }
     }
 
     fn settle(&self) -> Duration {
@@ -92,8 +96,8 @@ impl MailboxDoor for Imap {
         if messages.is_empty() {
             return Vec::new();
         }
-        match self.pool.visit(mailbox).await {
-            Ok(visit) => delivery::deliver(visit, messages, permit).await,
+        match self.pool.check_out(mailbox).await {
+            Ok(checkout) => delivery::deliver(checkout, messages, permit).await,
             Err(error) => vec![Err(error); messages.len()],
         }
     }
@@ -104,10 +108,10 @@ impl MailboxDoor for Imap {
         message: &Message,
         _permit: &SendPermit,
     ) -> Result<Option<RemoteId>, ImportError> {
-        let mut visit = self.pool.visit(mailbox).await?;
-        let layout = visit.layout().await?;
-        let found = look_up::find(&mut visit.session, &layout, &message.mail.message_id).await?;
-        visit.leave();
+        let mut checkout = self.pool.check_out(mailbox).await?;
+        let layout = checkout.layout().await?;
+        let found = look_up::find(&mut checkout.session, &layout, &message.mail.message_id).await?;
+        checkout.check_in();
         Ok(found)
     }
 
@@ -115,11 +119,11 @@ impl MailboxDoor for Imap {
         if ids.is_empty() {
             return Ok(HashSet::new());
         }
-        let mut visit = self.pool.visit(mailbox).await?;
-        let layout = visit.layout().await?;
+        let mut checkout = self.pool.check_out(mailbox).await?;
+        let layout = checkout.layout().await?;
         let mut census = census::Census::new(&layout, ids);
-        census.take(&mut visit.session, &layout).await?;
-        visit.leave();
+        census.take(&mut checkout.session, &layout).await?;
+        checkout.check_in();
         Ok(ids.iter().filter(|id| census.count(id) == 0).cloned().collect())
     }
 
@@ -127,18 +131,18 @@ impl MailboxDoor for Imap {
         if sent.is_empty() {
             return Ok(Vec::new());
         }
-        let mut visit = self.pool.visit(mailbox).await?;
-        let layout = visit.layout().await?;
-        let verdicts = verify::verify(&mut visit.session, &layout, sent).await?;
-        visit.leave();
+        let mut checkout = self.pool.check_out(mailbox).await?;
+        let layout = checkout.layout().await?;
+        let verdicts = verify::verify(&mut checkout.session, &layout, sent).await?;
+        checkout.check_in();
         Ok(verdicts)
     }
 
     async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {
-        let mut visit = self.pool.visit(mailbox).await?;
-        let layout = visit.layout().await?;
-        let found = verify::inventory(&mut visit.session, &layout).await?;
-        visit.leave();
+        let mut checkout = self.pool.check_out(mailbox).await?;
+        let layout = checkout.layout().await?;
+        let found = verify::inventory(&mut checkout.session, &layout).await?;
+        checkout.check_in();
         Ok(found)
     }
 }
@@ -146,10 +150,10 @@ impl MailboxDoor for Imap {
 #[async_trait]
 impl ByteExact for Imap {
     async fn take_back(&self, mailbox: &Mailbox, id: &MessageId) -> Result<(), ImportError> {
-        let mut visit = self.pool.visit(mailbox).await?;
-        let layout = visit.layout().await?;
-        take_back::take_back(&mut visit.session, &layout, id).await?;
-        visit.leave();
+        let mut checkout = self.pool.check_out(mailbox).await?;
+        let layout = checkout.layout().await?;
+        take_back::take_back(&mut checkout.session, &layout, id).await?;
+        checkout.check_in();
         Ok(())
     }
 }

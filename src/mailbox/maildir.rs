@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::self_test::{ByteExact, Finding, SelfTest, try_out};
-use super::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
+use super::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, Verdict};
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
 use crate::resolve::Mailbox;
@@ -92,14 +92,14 @@ impl Shared {
 }
 
 #[async_trait]
-impl MailboxDoor for Maildirs {
+impl Destination for Maildirs {
     fn name(&self) -> String {
         "maildir".to_owned()
     }
 
     /// The files of a batch are open at the same time, so that the disk can take them together.
-    fn limits(&self) -> DoorLimits {
-        DoorLimits { batch_messages: 64, batch_bytes: 16 * 1024 * 1024, mailboxes: 4 }
+    fn limits(&self) -> DestinationLimits {
+        DestinationLimits { batch_messages: 64, batch_bytes: 16 * 1024 * 1024, mailboxes: 4 }
     }
 
     /// The name of a file is a function of its message: even an attempt that ends late makes no second one.

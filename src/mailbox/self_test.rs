@@ -1,4 +1,4 @@
-//! Trying a door out on a live mailbox: a message is imported, read back, looked for, and deleted for good.
+//! Trying a destination out on a live mailbox: a message is imported, read back, looked for, and deleted for good.
 //!
 //! The archive folder is made where it is missing; nothing else is left behind. What can't be deleted is reported.
 
@@ -7,14 +7,14 @@ use std::fmt;
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
-use super::{ImportError, MailboxDoor, SendPermit, Verdict};
+use super::{Destination, ImportError, SendPermit, Verdict};
 use crate::convert::Message;
 use crate::identity::MessageId;
 use crate::resolve::Mailbox;
 
 pub(super) mod sample;
 
-/// A door that can be tried out.
+/// A destination that can be tried out.
 #[async_trait]
 pub trait SelfTest: Send + Sync {
     /// Tries it out on a mailbox.
@@ -77,43 +77,43 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A door that gives back the bytes that it was given, and can take a message of its own back.
+/// A destination that gives back the bytes that it was given, and can take a message of its own back.
 #[async_trait]
-pub(super) trait ByteExact: MailboxDoor {
+pub(super) trait ByteExact: Destination {
     /// Deletes a message that was just made for a test, and no other, for good. Nothing is wrong where there is none.
     async fn take_back(&self, mailbox: &Mailbox, id: &MessageId) -> Result<(), ImportError>;
 }
 
-/// Tries a byte-exact door out.
-pub(super) async fn try_out(door: &dyn ByteExact, mailbox: &Mailbox, now: DateTime<Utc>) -> Vec<Finding> {
+/// Tries a byte-exact destination out.
+pub(super) async fn try_out(destination: &dyn ByteExact, mailbox: &Mailbox, now: DateTime<Utc>) -> Vec<Finding> {
     let message = sample::message((now - TimeDelta::days(400)).trunc_subsecs(0));
     let id = message.mail.message_id.clone();
-    let mut findings = match import(door, mailbox, &message).await {
+    let mut findings = match import(destination, mailbox, &message).await {
         Ok(()) => vec![
             Finding::good("import", format!("a message of {} bytes", message.size())),
-            read_back(door, mailbox, &message).await,
-            look_up(door, mailbox, &message).await,
+            read_back(destination, mailbox, &message).await,
+            look_up(destination, mailbox, &message).await,
         ],
         // Only after an unknown outcome there can be something to take back.
         Err(error @ ImportError::OutcomeUnknown(_)) => vec![Finding::bad("import", error.to_string(), remedy(&error))],
         Err(error) => return vec![Finding::bad("import", error.to_string(), remedy(&error))],
     };
-    findings.push(match door.take_back(mailbox, &id).await {
-        Ok(()) => is_gone(door, mailbox, &message).await,
+    findings.push(match destination.take_back(mailbox, &id).await {
+        Ok(()) => is_gone(destination, mailbox, &message).await,
         Err(error) => by_hand(&error.to_string()),
     });
     findings
 }
 
-async fn import(door: &dyn ByteExact, mailbox: &Mailbox, message: &Message) -> Result<(), ImportError> {
+async fn import(destination: &dyn ByteExact, mailbox: &Mailbox, message: &Message) -> Result<(), ImportError> {
     let sent = std::sync::Arc::new(Message::new(message.mail.clone()));
-    let result = door.import(mailbox, &[sent], &SendPermit::always()).await.pop();
+    let result = destination.import(mailbox, &[sent], &SendPermit::always()).await.pop();
     result.unwrap_or_else(|| Err(ImportError::Unexpected("no answer".to_owned()))).map(drop)
 }
 
-async fn read_back(door: &dyn ByteExact, mailbox: &Mailbox, message: &Message) -> Finding {
+async fn read_back(destination: &dyn ByteExact, mailbox: &Mailbox, message: &Message) -> Finding {
     const WHAT: &str = "read back";
-    match door.verify(mailbox, &[message.manifest()]).await.map(|mut verdicts| verdicts.pop()) {
+    match destination.verify(mailbox, &[message.manifest()]).await.map(|mut verdicts| verdicts.pop()) {
         Ok(Some(Verdict::Intact)) => Finding::good(WHAT, "there once, byte for byte"),
         Ok(Some(Verdict::Altered { detail })) => Finding::bad(
             WHAT,
@@ -128,17 +128,17 @@ async fn read_back(door: &dyn ByteExact, mailbox: &Mailbox, message: &Message) -
     }
 }
 
-async fn look_up(door: &dyn ByteExact, mailbox: &Mailbox, message: &Message) -> Finding {
+async fn look_up(destination: &dyn ByteExact, mailbox: &Mailbox, message: &Message) -> Finding {
     const WHAT: &str = "look-up by Message-ID";
-    match door.recover(mailbox, message, &SendPermit::always()).await {
+    match destination.recover(mailbox, message, &SendPermit::always()).await {
         Ok(Some(_)) => Finding::good(WHAT, "found"),
         Ok(None) => Finding::bad(WHAT, "not found", "Don't use this server: copies would be doubled after a crash"),
         Err(error) => Finding::bad(WHAT, error.to_string(), remedy(&error)),
     }
 }
 
-async fn is_gone(door: &dyn ByteExact, mailbox: &Mailbox, message: &Message) -> Finding {
-    match door.recover(mailbox, message, &SendPermit::always()).await {
+async fn is_gone(destination: &dyn ByteExact, mailbox: &Mailbox, message: &Message) -> Finding {
+    match destination.recover(mailbox, message, &SendPermit::always()).await {
         Ok(None) => Finding::good("clean up", "the message is deleted for good"),
         Ok(Some(_)) => by_hand("the message is still there"),
         Err(error) => by_hand(&error.to_string()),

@@ -1,4 +1,4 @@
-//! What is told, as JSON. `text` alone is enough for a chat; the other members are for programs.
+//! Alerts, as JSON. `text` alone is enough for a chat; the other members are for programs.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::source::SourceError;
 use crate::staging::StagingError;
 
 /// The most characters of an error's words.
-const WORDS: usize = 500;
+const MAX_CHARACTERS: usize = 500;
 
 /// So many digits in a row may be a phone number.
 const PHONE_DIGITS: usize = 9;
@@ -30,7 +30,7 @@ pub enum Event {
     RunIncomplete,
     /// Deliveries were pending for longer than `retry.give_up`.
     DeliveriesGivenUp,
-    /// A run left nothing undone, after a trouble that was told.
+    /// A run left nothing undone, after a failure that was reported.
     Recovered,
     /// The source, an owner or the watermark has gone silent.
     Silence,
@@ -72,7 +72,7 @@ pub struct Alert {
     pub run: RunId,
     /// How it ended.
     pub status: RunStatus,
-    /// When it is told.
+    /// When it is posted.
     pub time: DateTime<Utc>,
     /// The run's deliveries.
     pub deliveries: DeliveryCounts,
@@ -88,26 +88,26 @@ impl Alert {
     pub(super) fn of_run(finished: &RunFinished, now: DateTime<Utc>) -> Option<Self> {
         if let Some(error) = &finished.error {
             let words = harmless(&error.to_string());
-            let (event, told) = if is_refused(error) {
+            let (event, text) = if is_refused(error) {
                 (Event::CredentialRefused, "a credential is refused")
             } else {
                 (Event::RunFailed, "a run failed")
             };
-            return Some(Self::new(event, place(error), &format!("{told}: {words}"), finished, now));
+            return Some(Self::new(event, place(error), &format!("{text}: {words}"), finished, now));
         }
         let pending = finished.report.deliveries.pending;
-        let told = format!("a run left {pending} deliveries pending; later runs go on with them");
-        (pending > 0).then(|| Self::new(Event::RunIncomplete, "", &told, finished, now))
+        let text = format!("a run left {pending} deliveries pending; later runs go on with them");
+        (pending > 0).then(|| Self::new(Event::RunIncomplete, "", &text, finished, now))
     }
 
     /// The deliveries that a run gave up.
     pub(super) fn of_given_up(finished: &RunFinished, now: DateTime<Utc>) -> Option<Self> {
         let given_up = finished.report.given_up();
-        let told = format!(
-            "{given_up} deliveries were given up, because their mailboxes could not be used for too long; mend the \
+        let text = format!(
+            "{given_up} deliveries were given up, because their mailboxes could not be used for too long; fix the \
              mailboxes, then replay what failed as mailbox_unavailable"
         );
-        (given_up > 0).then(|| Self::new(Event::DeliveriesGivenUp, "", &told, finished, now))
+        (given_up > 0).then(|| Self::new(Event::DeliveriesGivenUp, "", &text, finished, now))
     }
 
     /// The end of a trouble.
@@ -115,12 +115,12 @@ impl Alert {
         Self::new(Event::Recovered, "", "the last run left nothing undone", finished, now)
     }
 
-    fn new(event: Event, place: &str, told: &str, finished: &RunFinished, now: DateTime<Utc>) -> Self {
+    fn new(event: Event, place: &str, text: &str, finished: &RunFinished, now: DateTime<Utc>) -> Self {
         let report = &finished.report;
         Self {
             connector: "whatsapp-archiver",
             event,
-            text: format!("WhatsApp Archiver: {told}"),
+            text: format!("WhatsApp Archiver: {text}"),
             run: report.run.clone(),
             status: report.status,
             time: now,
@@ -154,20 +154,20 @@ fn place(error: &RunError) -> &'static str {
 /// An error's words as they may leave the house: on one line, not too many, and with nothing in them that may be a
 /// phone number or a person's address, whoever put it there.
 pub(super) fn harmless(words: &str) -> String {
-    let line: String = without_persons(&single_line(words)).chars().take(WORDS).collect();
-    let mut told = String::with_capacity(line.len());
+    let line: String = without_persons(&single_line(words)).chars().take(MAX_CHARACTERS).collect();
+    let mut text = String::with_capacity(line.len());
     let mut digits = String::new();
     for character in line.chars() {
         if character.is_numeric() {
             digits.push(character);
             continue;
         }
-        told.push_str(hidden(&digits));
+        text.push_str(hidden(&digits));
         digits.clear();
-        told.push(character);
+        text.push(character);
     }
-    told.push_str(hidden(&digits));
-    told
+    text.push_str(hidden(&digits));
+    text
 }
 
 /// `words` with the part before the `@` of every address hidden.
@@ -203,6 +203,6 @@ mod tests {
         );
         assert_eq!(harmless("445204334324"), "•••••");
         assert_eq!(harmless("(ana.lima@contoso.example, @ home)"), "(•••@contoso.example, @ home)");
-        assert_eq!(harmless(&"é".repeat(1000)).chars().count(), WORDS);
+        assert_eq!(harmless(&"é".repeat(1000)).chars().count(), MAX_CHARACTERS);
     }
 }

@@ -22,10 +22,10 @@ use crate::window::Window;
 pub(super) mod staged;
 
 /// How often wrong bytes are fetched before they count as corrupt.
-const FETCHES: u32 = 3;
+const MAX_FETCHES: u32 = 3;
 
 /// So many attachments in a row that can't be had mean that the source is down, and not that something is wrong with them.
-const DOWN: u32 = 5;
+const MAX_CONSECUTIVE_FAILURES: u32 = 5;
 
 /// Which attachment of which item.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ pub(super) enum Absence {
     NotThere,
     /// The source fails when it is asked for it.
     Unavailable,
-    /// The source said something that tells nothing of whether it is there.
+    /// The source said something that doesn't show whether it is there.
     Unforeseen,
 }
 
@@ -69,7 +69,7 @@ impl Patience {
     fn judge(self, error: &RunError) -> Fault {
         match error {
             RunError::Source(error) if self == Self::Once && !matches!(error, SourceError::Throttled { .. }) => {
-                Fault::Hold
+                Fault::Defer
             }
             RunError::Source(error) => Fault::from(error),
             RunError::Staging(error) => Fault::from(error),
@@ -155,7 +155,7 @@ impl Pipeline {
     ) -> Result<Fetched, RunError> {
         match self.fetch(at, declared, Patience::AsConfigured).await {
             Err(RunError::Source(error)) if is_passing(&error) => {
-                if self.source_health.attachment_failed() >= DOWN {
+                if self.source_health.attachment_failed() >= MAX_CONSECUTIVE_FAILURES {
                     return Err(error.into());
                 }
                 Ok(awaited_despite(at, &error))
@@ -191,7 +191,7 @@ impl Pipeline {
         let mut attempt = 1;
         let mut wrong = 0;
         loop {
-            let error = match self.fetch_once(at, declared, wrong + 1 == FETCHES).await? {
+            let error = match self.fetch_once(at, declared, wrong + 1 == MAX_FETCHES).await? {
                 Try::Done(fetched) => return Ok(fetched),
                 Try::WrongBytes => {
                     wrong += 1;
@@ -254,7 +254,7 @@ impl Pipeline {
         at: AttachmentAt,
         declared: &AttachmentDeclaration,
     ) -> Result<(Body, Option<u64>), SourceError> {
-        let mut stream = self.parts.source.attachment(at.item, at.index).await?;
+        let mut stream = self.deps.source.attachment(at.item, at.index).await?;
         let (announced, suspected) = (stream.length, stream.suspected_error.take());
         let progress = self.progress();
         stream.bytes = stream.bytes.inspect(move |_| progress.add_step()).boxed();
@@ -299,7 +299,7 @@ fn given_up(at: AttachmentAt, error: RunError) -> Result<Fetched, RunError> {
             Ok(Fetched::nothing(AttachmentState::Missing { detail }))
         }
         RunError::Source(SourceError::AttachmentNotFound(detail)) => Ok(Fetched::awaited(detail, Absence::NotThere)),
-        RunError::Source(error) if Fault::from(&error) == Fault::Hold => Ok(awaited_despite(at, &error)),
+        RunError::Source(error) if Fault::from(&error) == Fault::Defer => Ok(awaited_despite(at, &error)),
         RunError::Staging(StagingError::TooLarge { limit, .. }) => {
             tracing::error!(
                 event = "attachment_too_large",

@@ -84,7 +84,7 @@ impl Puller {
     pub(super) async fn unknown(&self, body: &Bytes, items: &[Range<usize>]) -> Result<Vec<Found>, RunError> {
         let key = |range: &Range<usize>| ItemKey(Digest::of(body.get(range.clone()).unwrap_or_default()));
         let keys: Vec<ItemKey> = items.iter().map(key).collect();
-        let mut known = self.pipeline.parts.ledger.known(&keys).await?;
+        let mut known = self.pipeline.deps.ledger.known(&keys).await?;
         let found = keys.into_iter().zip(items).map(|(key, range)| Found { key, range: range.clone() });
         Ok(found.filter(|found| known.insert(found.key)).collect())
     }

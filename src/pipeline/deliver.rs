@@ -8,18 +8,18 @@
 //!
 //! The ledger is the queue: pausing and stopping are to claim nothing more, and a process that dies leaves of unknown outcome no
 //! more than the batches that it was sending. Where several processes send for one run, a worker has its mailbox for a few
-//! batches and goes to the end of the line, so that whoever has a free place finds work.
+//! batches and goes to the end of the queue, so that whoever has a free slot finds work.
 //!
 //! What a fault of a mailbox does is decided here, and here alone:
 //!
 //! | Fault | Its copy |
 //! |---|---|
 //! | `Retry` | is ready again; the mailbox, and no other, waits. After `retry.attempts` in a row the rest is left pending |
-//! | `LookUp` | is `unknown`: looked up when the door has settled, sent again only where it is absent, and left pending when that happened too often |
+//! | `LookUp` | is `unknown`: looked up when the destination has settled, sent again only where it is absent, and left pending when that happened too often |
 //! | `Hold` | is left pending; after a few in a row the rest is too |
 //! | `Reject` | has failed |
 //!
-//! A mailbox that waits takes up nothing: no memory, and none of the places that the door has. When everything else is done,
+//! A mailbox that waits takes up nothing: no memory, and none of the destination's slots. When everything else is done,
 //! mailboxes that ask for long pauses are left alone, and the run ends.
 
 use std::collections::HashMap;
@@ -66,8 +66,8 @@ pub(super) struct Deliverer {
     pub(super) is_shared: Arc<AtomicBool>,
     /// Of what earlier runs left open, only the copies of this item are taken over.
     pub(super) adopt: Option<ItemId>,
-    /// The places of the mailboxes that are worked on at the same time.
-    places: Arc<Semaphore>,
+    /// The slots for mailboxes that are worked on at the same time.
+    slots: Arc<Semaphore>,
     lines: Arc<LineBudgets>,
     /// Nothing is left to do but to wait for mailboxes that ask for long pauses.
     only_pauses_left: CancellationToken,
@@ -81,19 +81,19 @@ struct Job {
 }
 
 /// Copies that are refused one after the other, for want of a permission, before the mailbox is left alone for this run.
-const REFUSALS: u32 = 3;
+const MAX_CONSECUTIVE_FORBIDDEN: u32 = 3;
 
-/// The same, of copies that meet with something that nobody foresaw: it may well be the copies' own trouble.
-const SURPRISES: u32 = 20;
+/// The same, of copies that meet with an unexpected error: it may well be the copies' own trouble.
+const MAX_CONSECUTIVE_UNEXPECTED: u32 = 20;
 
-/// How long a mailbox must be closed for to be left for so long; a shorter pause is the door's own.
-const WORTH_LEAVING: chrono::Duration = chrono::Duration::seconds(5);
+/// How long a mailbox must be closed for to be left for so long; a shorter pause is the destination's own.
+const MIN_PAUSE_TO_WAIT: chrono::Duration = chrono::Duration::seconds(5);
 
 /// How long a run waits for its last mailboxes, unless `retry.max` is longer.
 const MAX_LAST_WAIT: Duration = Duration::from_mins(2);
 
 /// How often a copy is sent in one run whose outcome is unknown each time, though it is absent after that.
-const LOST: u32 = 3;
+const MAX_UNKNOWN_SENDS: u32 = 3;
 
 /// A worker at its mailbox.
 struct Visit<'a> {
@@ -101,46 +101,50 @@ struct Visit<'a> {
     policy: RetryPolicy,
     /// Failures that passed, in a row.
     failures: u32,
-    /// Copies that were held, in a row.
-    holds: u32,
+    /// Copies that were deferred, in a row.
+    deferrals: u32,
     /// They are too many.
-    is_held: bool,
+    defers_too_often: bool,
     /// The pauses after failures.
     pauses: Box<dyn Iterator<Item = Duration> + Send>,
     /// How often the outcome of a copy was unknown.
     lost: HashMap<ItemNo, u32>,
     /// Copies became ready again, and that may not be recorded yet.
     has_unrecorded: bool,
-    /// The place that it takes up.
-    place: Option<OwnedSemaphorePermit>,
+    /// The slot it occupies.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl<'a> Visit<'a> {
-    fn new(mailbox: &'a Mailbox, policy: RetryPolicy, place: OwnedSemaphorePermit) -> Self {
+    fn new(mailbox: &'a Mailbox, policy: RetryPolicy, slot: OwnedSemaphorePermit) -> Self {
         let pauses = Box::new(policy.pauses());
         Self {
             mailbox,
             policy,
             failures: 0,
-            holds: 0,
-            is_held: false,
+            deferrals: 0,
+            defers_too_often: false,
             pauses,
             lost: HashMap::new(),
             has_unrecorded: false,
-            place: Some(place),
+            slot: Some(slot),
         }
     }
 
     /// Whether nothing is known of the mailbox that the next worker would have to know.
-    fn is_carefree(&self) -> bool {
-        self.failures == 0 && self.holds == 0 && self.lost.is_empty()
+    fn can_hand_over(&self) -> bool {
+        self.failures == 0 && self.deferrals == 0 && self.lost.is_empty()
     }
 
-    /// A copy is held for this.
-    fn held(&mut self, error: &ImportError) {
-        self.holds += 1;
-        let most = if matches!(error, ImportError::Forbidden(_)) { REFUSALS } else { SURPRISES };
-        self.is_held = self.holds >= most;
+    /// A copy is deferred because of `error`.
+    fn deferred(&mut self, error: &ImportError) {
+        self.deferrals += 1;
+        let most = if matches!(error, ImportError::Forbidden(_)) {
+            MAX_CONSECUTIVE_FORBIDDEN
+        } else {
+            MAX_CONSECUTIVE_UNEXPECTED
+        };
+        self.defers_too_often = self.deferrals >= most;
     }
 
     /// The mailbox took a copy, or has it: earlier failures were not its last word.
@@ -148,7 +152,7 @@ impl<'a> Visit<'a> {
         if self.failures > 0 {
             self.pauses = Box::new(self.policy.pauses());
         }
-        (self.failures, self.holds, self.is_held) = (0, 0, false);
+        (self.failures, self.deferrals, self.defers_too_often) = (0, 0, false);
     }
 }
 
@@ -175,9 +179,9 @@ impl Deliverer {
             cache: Arc::clone(cache),
             scheduler: Arc::default(),
             recorder: recorder.clone(),
-            is_shared: Arc::new(AtomicBool::new(sender.helps)),
+            is_shared: Arc::new(AtomicBool::new(sender.is_follower)),
             adopt: None,
-            places: Arc::new(Semaphore::new(pipeline.parts.door.limits().mailboxes.max(1))),
+            slots: Arc::new(Semaphore::new(pipeline.deps.destination.limits().mailboxes.max(1))),
             lines: Arc::default(),
             only_pauses_left: CancellationToken::new(),
         }
@@ -191,9 +195,9 @@ impl Deliverer {
         loop {
             let changed = self.scheduler.changed();
             let stopping = stop.is_cancelled();
-            while !stopping && let Some((mailbox, place)) = self.claim() {
+            while !stopping && let Some((mailbox, slot)) = self.claim() {
                 let worker = self.clone();
-                workers.spawn(async move { worker.work(&mailbox, place).await });
+                workers.spawn(async move { worker.work(&mailbox, slot).await });
             }
             if filled.is_cancelled() && (stopping || self.scheduler.is_idle(self.pipeline.last_wait_end())) {
                 if workers.is_empty() {
@@ -216,10 +220,10 @@ impl Deliverer {
         }
     }
 
-    /// A mailbox that has work and no worker, and a place to work on it.
+    /// A mailbox that has work and no worker, and a slot for it.
     fn claim(&self) -> Option<(Mailbox, OwnedSemaphorePermit)> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some((self.scheduler.claim()?, place))
+        let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+        Some((self.scheduler.claim()?, slot))
     }
 
     /// Sends a batch that is claimed, and does with each copy what its outcome calls for.
@@ -228,9 +232,9 @@ impl Deliverer {
         if !self.leases.in_force(self.pipeline.now()) {
             return Err(LedgerError::LeaseLost(format!("mailbox {}", mailbox.address)).into());
         }
-        let door = &self.pipeline.parts.door;
+        let destination = &self.pipeline.deps.destination;
         let messages: Vec<_> = jobs.iter().map(|job| Arc::clone(&job.converted.message)).collect();
-        let results = door.import(mailbox, &messages, &self.permit()).await;
+        let results = destination.import(mailbox, &messages, &self.permit()).await;
         failpoint::pass(failpoint::BATCH_IMPORTED);
         let mut again = Vec::new();
         let mut pause: Option<(Option<Duration>, ImportError)> = None;
@@ -259,15 +263,15 @@ impl Deliverer {
                         // A mailbox of which nothing is heard but that is given time.
                         pause.get_or_insert((None, error));
                     }
-                    Fault::Hold | Fault::Fatal => {
-                        visit.held(&error);
-                        self.held(mailbox, &job, &error).await;
+                    Fault::Defer | Fault::Fatal => {
+                        visit.deferred(&error);
+                        self.deferred(mailbox, &job, &error).await;
                     }
                     Fault::Reject(reason) => self.rejected(mailbox, &job, reason, &error).await,
                 },
             }
         }
-        if visit.is_held {
+        if visit.defers_too_often {
             let detail = "the mailbox refused several copies in a row; see the log";
             self.unsent(mailbox, again, DeliveryState::Pending, detail).await;
             return Ok(Next::LeaveIt);
@@ -284,7 +288,7 @@ impl Deliverer {
 
     /// In force as long as the leases are.
     fn permit(&self) -> SendPermit {
-        let (leases, clock) = (Arc::clone(&self.leases), Arc::clone(&self.pipeline.parts.clock));
+        let (leases, clock) = (Arc::clone(&self.leases), Arc::clone(&self.pipeline.deps.clock));
         SendPermit::new(move || leases.in_force(clock.now())).until(self.pipeline.stop.clone())
     }
 
@@ -309,7 +313,7 @@ impl Deliverer {
         until: DateTime<Utc>,
         waiting: impl Future<Output = ()>,
     ) -> bool {
-        if self.sender.helps && until > self.pipeline.last_wait_end() {
+        if self.sender.is_follower && until > self.pipeline.last_wait_end() {
             return false;
         }
         self.scheduler.pause(visit.mailbox, until);
@@ -324,17 +328,17 @@ impl Deliverer {
         !self.only_pauses_left.is_cancelled()
     }
 
-    /// Waits for a mailbox, or for the stop. Meanwhile another mailbox has its place.
+    /// Waits for a mailbox, or for the stop. Meanwhile another mailbox may use its slot.
     async fn wait(&self, visit: &mut Visit<'_>, until: impl Future<Output = ()>) {
-        visit.place = None;
-        self.scheduler.place_freed();
-        let until_placed = async {
+        visit.slot = None;
+        self.scheduler.slot_freed();
+        let until_slot = async {
             until.await;
-            Arc::clone(&self.places).acquire_owned().await.ok()
+            Arc::clone(&self.slots).acquire_owned().await.ok()
         };
-        visit.place = tokio::select! {
+        visit.slot = tokio::select! {
             () = self.pipeline.stop.cancelled() => None,
-            place = until_placed => place,
+            slot = until_slot => slot,
         };
     }
 

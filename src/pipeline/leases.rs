@@ -13,7 +13,7 @@ use crate::resolve::MailboxId;
 /// What this process holds.
 #[derive(Debug)]
 pub(super) struct Leases {
-    held: Mutex<HashSet<Lease>>,
+    owned: Mutex<HashSet<Lease>>,
     until: Mutex<DateTime<Utc>>,
     length: Duration,
     /// Leases aren't counted while some are given back.
@@ -23,19 +23,24 @@ pub(super) struct Leases {
 impl Leases {
     pub(super) fn new(length: std::time::Duration, now: DateTime<Utc>) -> Self {
         let length = Duration::from_std(length).unwrap_or(Duration::seconds(60));
-        Self { held: Mutex::default(), until: Mutex::new(now + length), length, renewal: tokio::sync::Mutex::default() }
+        Self {
+            owned: Mutex::default(),
+            until: Mutex::new(now + length),
+            length,
+            renewal: tokio::sync::Mutex::default(),
+        }
     }
 
     fn until(&self) -> DateTime<Utc> {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, HashSet<Lease>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn owned(&self) -> std::sync::MutexGuard<'_, HashSet<Lease>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn holds(&self, lease: &Lease) -> bool {
-        self.held().contains(lease)
+        self.owned().contains(lease)
     }
 
     /// Until when claims that are made now are in force: all that a process has ends at the same time, so that whoever finds one
@@ -51,16 +56,16 @@ impl Leases {
 }
 
 impl Pipeline {
-    /// Takes the leases that are free; tells which are ours now.
+    /// Takes the leases that are free; returns which are ours now.
     pub(super) async fn take_leases(&self, leases: &Leases, wanted: &[Lease]) -> Result<Vec<bool>, LedgerError> {
         let missing: Vec<Lease> = wanted.iter().filter(|lease| !leases.holds(lease)).cloned().collect();
         if !missing.is_empty() {
             // A renewal in between would leave these behind.
             let _renewal = leases.renewal.lock().await;
-            let lease = || self.parts.ledger.lease(&self.parts.holder, &missing, self.now(), leases.until());
+            let lease = || self.deps.ledger.lease(&self.deps.holder, &missing, self.now(), leases.until());
             let ours = self.retrier.run("taking leases", lease).await?;
             let taken = missing.into_iter().zip(ours).filter_map(|(lease, ours)| ours.then_some(lease));
-            leases.held().extend(taken);
+            leases.owned().extend(taken);
         }
         Ok(wanted.iter().map(|lease| leases.holds(lease)).collect())
     }
@@ -69,29 +74,29 @@ impl Pipeline {
     pub(super) async fn release_mailbox(&self, leases: &Leases, mailbox: &MailboxId) -> Result<(), LedgerError> {
         let lease = Lease::Mailbox(mailbox.clone());
         let _renewal = leases.renewal.lock().await;
-        leases.held().remove(&lease);
-        let release = || self.parts.ledger.release_lease(&self.parts.holder, &lease);
+        leases.owned().remove(&lease);
+        let release = || self.deps.ledger.release_lease(&self.deps.holder, &lease);
         self.retrier.run("giving a lease back", release).await
     }
 
     /// Waits until this process is the one that pulls.
     pub(super) async fn become_puller(&self, leases: &Leases) -> Result<(), RunError> {
-        const POLL: std::time::Duration = std::time::Duration::from_secs(2);
-        let mut told = false;
+        const POLL_INTERVAL: std::time::Duration = std::time::Duration::from_secs(2);
+        let mut is_logged = false;
         while !self.take_leases(leases, &[Lease::Puller]).await?.into_iter().all(|ours| ours) {
-            if !told {
+            if !is_logged {
                 tracing::info!(event = "waiting_for_puller", "another process is pulling; waiting for it to end");
-                told = true;
+                is_logged = true;
             }
             tokio::select! {
                 () = self.stop.cancelled() => return Err(RunError::Stopped),
-                () = self.parts.clock.sleep(POLL) => {}
+                () = self.deps.clock.sleep(POLL_INTERVAL) => {}
             }
         }
         Ok(())
     }
 
-    /// Does work while the leases are kept; it is stopped where they are lost. Tells of both.
+    /// Does work while the leases are kept; it is stopped where they are lost. Returns the result of both.
     pub(super) async fn with_leases<T>(
         &self,
         leases: &Leases,
@@ -119,12 +124,12 @@ impl Pipeline {
         loop {
             tokio::select! {
                 () = done.cancelled() => return Ok(()),
-                () = self.parts.clock.sleep(third) => {}
+                () = self.deps.clock.sleep(third) => {}
             }
             let _renewal = leases.renewal.lock().await;
             let until = self.now() + leases.length;
-            let expected = leases.held().len() as u64;
-            let renew = || self.parts.ledger.renew_leases(&self.parts.holder, expected, until);
+            let expected = leases.owned().len() as u64;
+            let renew = || self.deps.ledger.renew_leases(&self.deps.holder, expected, until);
             self.retrier.run("renewing the leases", renew).await?;
             *leases.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
         }

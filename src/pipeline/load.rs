@@ -131,8 +131,8 @@ impl Pipeline {
     /// needed. An item that staging gives back damaged, or not at all, is left out: its rows stay as they are.
     pub(super) async fn read_back(&self, records: Vec<ItemRecord>) -> Result<Vec<Candidate>, RunError> {
         let numbers: Vec<_> = records.iter().map(|record| record.no).collect();
-        let rows = self.parts.ledger.rows_of(&numbers).await?;
-        let loader = Loader::new(Arc::clone(&self.parts.staging));
+        let rows = self.deps.ledger.rows_of(&numbers).await?;
+        let loader = Loader::new(Arc::clone(&self.deps.staging));
         let mut candidates = Vec::with_capacity(records.len());
         for record in records {
             let item = match self.retrier.run("reading a staged item", || loader.item(&record)).await {
@@ -175,10 +175,10 @@ impl Pipeline {
         let found = if let Some(record) = &candidate.record {
             record.clone()
         } else {
-            let found = self.parts.ledger.items(&[candidate.no]).await?.remove(&candidate.no);
+            let found = self.deps.ledger.items(&[candidate.no]).await?.remove(&candidate.no);
             found.ok_or_else(|| LedgerError::Damaged(format!("item {} is not in it", candidate.no.0)))?
         };
-        let loader = Loader::new(Arc::clone(&self.parts.staging));
+        let loader = Loader::new(Arc::clone(&self.deps.staging));
         let (record, attachments) = (&found, &candidate.attachments);
         let read = || async {
             let raw = loader.raw(record).await?;
@@ -193,7 +193,7 @@ impl Pipeline {
     /// The message of an item that has copies, once more from what is recorded and staged; nothing where staging gives the item
     /// back damaged, or not at all.
     pub(super) async fn convert_again(&self, record: &ItemRecord, room: Room) -> Result<Option<Converted>, RunError> {
-        let loader = Loader::new(Arc::clone(&self.parts.staging));
+        let loader = Loader::new(Arc::clone(&self.deps.staging));
         let read = || async {
             let (raw, item) = loader.item(record).await?;
             let attachments = loader.attachments(record, &raw, &record.attachments).await?;
@@ -219,10 +219,10 @@ pub(super) fn is_staged(attachment: &AttachmentRecord) -> bool {
 
 /// What staging can't give back holds its item, and no other.
 fn unless_held(no: ItemNo, error: StagingError) -> Result<(), RunError> {
-    if Fault::from(&error) != Fault::Hold {
+    if Fault::from(&error) != Fault::Defer {
         return Err(error.into());
     }
-    tracing::error!(event = "item_unreadable", item.no = no.0, error = %error, "a staged item can't be read back; it is held until staging is mended");
+    tracing::error!(event = "item_unreadable", item.no = no.0, error = %error, "a staged item can't be read back; it stays pending until staging has it again");
     Ok(())
 }
 

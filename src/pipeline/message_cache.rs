@@ -27,7 +27,7 @@ const OVERHEAD: u64 = 12 * 1024;
 const DEFAULT_BUDGET: u64 = 32 * 1024 * 1024;
 
 /// A full cache of which nothing was taken for so long holds what other mailboxes wait for: a part of it gives way.
-const PATIENCE: Duration = Duration::from_millis(250);
+const MAX_IDLE: Duration = Duration::from_millis(250);
 
 /// Room for one item's content and message, given back when it is dropped.
 #[derive(Debug)]
@@ -189,7 +189,7 @@ impl MessageCache {
             tokio::select! {
                 () = changed => {}
                 () = stop.cancelled() => {}
-                () = clock.sleep(PATIENCE) => {
+                () = clock.sleep(MAX_IDLE) => {
                     if self.messages().taken == taken {
                         for _ in 0..count.div_ceil(4) {
                             self.drop_one(VecDeque::pop_front);

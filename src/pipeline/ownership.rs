@@ -15,7 +15,7 @@ use crate::staging::{BlobName, StagingError};
 use crate::window::Window;
 
 /// Longest id of a ledger that is read, in bytes.
-const LONGEST_ID: u64 = 256;
+const MAX_ID: u64 = 256;
 
 /// The ledger that a staging area belongs to.
 struct Owner {
@@ -27,7 +27,7 @@ struct Owner {
 impl Pipeline {
     /// Marks an unused staging area as this ledger's; fails where it is another's, or where this ledger has used one before.
     pub(super) async fn claim_staging(&self) -> Result<(), RunError> {
-        let ours = self.parts.ledger.id();
+        let ours = self.deps.ledger.id();
         match self.owner().await? {
             None => {
                 self.refuse_emptied_staging().await?;
@@ -46,9 +46,9 @@ impl Pipeline {
     /// [`RunError::ForeignStaging`], [`RunError::StagingGone`], or that staging doesn't answer.
     pub async fn check_staging_owner(&self) -> Result<(), RunError> {
         let once = RetryPolicy { attempts: 1, ..self.settings.retry };
-        let retrier = Retrier::new(Arc::clone(&self.parts.clock), once, self.stop.clone());
+        let retrier = Retrier::new(Arc::clone(&self.deps.clock), once, self.stop.clone());
         match (Self { retrier, ..self.clone() }).owner().await? {
-            Some(owner) if owner.ledger != self.parts.ledger.id() => Err(self.foreign(owner.ledger)),
+            Some(owner) if owner.ledger != self.deps.ledger.id() => Err(self.foreign(owner.ledger)),
             Some(_) => Ok(()),
             None => self.refuse_emptied_staging().await,
         }
@@ -57,17 +57,17 @@ impl Pipeline {
     /// Fails where this ledger has staged items, in an area that has no owner: the raw originals, what is kept for a replay and the
     /// chain of reports would be gone without a word.
     async fn refuse_emptied_staging(&self) -> Result<(), RunError> {
-        let ledger = &self.parts.ledger;
+        let ledger = &self.deps.ledger;
         if !ledger.has_staged_items().await? {
             return Ok(());
         }
-        Err(RunError::StagingGone { staging: self.parts.staging.name(), ledger: ledger.id().to_owned() })
+        Err(RunError::StagingGone { staging: self.deps.staging.name(), ledger: ledger.id().to_owned() })
     }
 
     /// Fails where a window was begun and staged of which this ledger knows nothing: then it is an older state of itself,
     /// restored from a backup, and doesn't know what was sent since.
     async fn refuse_older_ledger(&self) -> Result<(), RunError> {
-        let ledger = &self.parts.ledger;
+        let ledger = &self.deps.ledger;
         let watermark = ledger.watermark().await?;
         for window in self.regular_windows().await? {
             if watermark.is_some_and(|read| window.from < read) || ledger.knows_window(window).await? {
@@ -75,9 +75,9 @@ impl Pipeline {
             }
             // One that was marked and no more is no evidence: the process may have died right then.
             let prefix = format!("{}pages/", BlobName::window_prefix(window));
-            let pages = self.retrier.run("listing staging", || self.parts.staging.list(&prefix)).await?;
+            let pages = self.retrier.run("listing staging", || self.deps.staging.list(&prefix)).await?;
             if !pages.is_empty() {
-                return Err(RunError::OlderLedger { staging: self.parts.staging.name(), window });
+                return Err(RunError::OlderLedger { staging: self.deps.staging.name(), window });
             }
         }
         Ok(())
@@ -85,14 +85,14 @@ impl Pipeline {
 
     /// The windows that the schedule ever began.
     pub(super) async fn regular_windows(&self) -> Result<Vec<Window>, RunError> {
-        let list = || self.parts.staging.list(BlobName::REGULAR_WINDOWS);
+        let list = || self.deps.staging.list(BlobName::REGULAR_WINDOWS);
         let marks = self.retrier.run("listing staging", list).await?;
         Ok(marks.iter().filter_map(|(name, _)| regular_window(name)).collect())
     }
 
     /// Makes the staging area this ledger's, whosever it was. Fails where another ledger takes it over at the same time.
     pub(super) async fn take_over_staging(&self) -> Result<(), RunError> {
-        let ours = self.parts.ledger.id();
+        let ours = self.deps.ledger.id();
         let Some(owner) = self.owner().await? else { return self.mark(&BlobName::ledger_id()).await };
         if owner.ledger == ours {
             return Ok(());
@@ -104,7 +104,7 @@ impl Pipeline {
 
     /// The last of the ledgers that took the area over, else the first that used it.
     async fn owner(&self) -> Result<Option<Owner>, RunError> {
-        let staging = &self.parts.staging;
+        let staging = &self.deps.staging;
         let list = || staging.list(BlobName::SUCCESSORS);
         let successors = self.retrier.run("reading the staging area's mark", list).await?;
         let numbered = successors.iter().filter_map(|(name, _)| Some((name, name.succession()?)));
@@ -112,7 +112,7 @@ impl Pipeline {
             Some((name, number)) => (name.clone(), number),
             None => (BlobName::ledger_id(), 0),
         };
-        let read = || staging.get(&name, LONGEST_ID);
+        let read = || staging.get(&name, MAX_ID);
         match self.retrier.run("reading the staging area's mark", read).await {
             Ok(bytes) => Ok(Some(Owner { ledger: String::from_utf8_lossy(&bytes).trim().to_owned(), successions })),
             Err(StagingError::NotFound { .. }) if successions == 0 => Ok(None),
@@ -121,8 +121,8 @@ impl Pipeline {
     }
 
     async fn mark(&self, name: &BlobName) -> Result<(), RunError> {
-        let staging = &self.parts.staging;
-        let mark = Bytes::copy_from_slice(self.parts.ledger.id().as_bytes());
+        let staging = &self.deps.staging;
+        let mark = Bytes::copy_from_slice(self.deps.ledger.id().as_bytes());
         match self.retrier.run("marking the staging area", || staging.put(name, mark.clone())).await {
             // Another ledger was quicker.
             Err(StagingError::Conflict { .. }) => {
@@ -134,7 +134,7 @@ impl Pipeline {
     }
 
     fn foreign(&self, theirs: String) -> RunError {
-        let ours = self.parts.ledger.id().to_owned();
-        RunError::ForeignStaging { staging: self.parts.staging.name(), theirs, ours }
+        let ours = self.deps.ledger.id().to_owned();
+        RunError::ForeignStaging { staging: self.deps.staging.name(), theirs, ours }
     }
 }

@@ -15,12 +15,12 @@ use tokio::sync::mpsc;
 
 use super::attachments::{Absence, AttachmentAt, Fetched};
 use super::candidate::{Candidate, Content};
-use super::doubt::Doubt;
+use super::leader::Followers;
 use super::leases::Leases;
 use super::message_cache::{Converted, MessageCache, Room};
+use super::prior_sends::PriorSends;
 use super::rows::{self, Screened};
 use super::scheduler::Scheduler;
-use super::sharing::Sharing;
 use super::{Pipeline, RunError};
 use crate::convert::{CONVERTER_VERSION, convert};
 use crate::fault::{Fault, Reason};
@@ -36,11 +36,11 @@ pub(super) struct Preparer {
     pub(super) run: RunId,
     pub(super) leases: Arc<Leases>,
     /// What the leader knows of the processes that follow it.
-    pub(super) sharing: Arc<Sharing>,
+    pub(super) followers: Arc<Followers>,
     pub(super) cache: Arc<MessageCache>,
     pub(super) scheduler: Arc<Scheduler>,
     /// Which copies are looked up before they are sent.
-    pub(super) doubt: Doubt,
+    pub(super) prior_sends: PriorSends,
     /// Which failed copies are sent again.
     pub(super) replay: Replay,
 }
@@ -91,8 +91,8 @@ impl Preparer {
     }
 
     async fn prepare_batch(&self, mut batch: Vec<Candidate>) -> Result<(), RunError> {
-        self.cache.wait_for_room(&*self.pipeline.parts.clock, &self.pipeline.stop).await;
-        self.sharing.look_now_and_then().await?;
+        self.cache.wait_for_room(&*self.pipeline.deps.clock, &self.pipeline.stop).await;
+        self.followers.poll_if_due().await?;
         self.ask_for_awaited(&mut batch).await?;
         let mut ready: Vec<Ready> = Vec::with_capacity(batch.len());
         let mut importable = Vec::with_capacity(batch.len());
@@ -137,7 +137,7 @@ impl Preparer {
         }
         let (wait, now) = (settings.attachment_wait, self.pipeline.now());
         let is_due = awaiting.iter().any(|candidate| rows::waited_enough(candidate.staged_at, wait, now));
-        // What counts as missing is left out for good. So the source must be up, and the clock that tells the wait be right.
+        // What counts as missing is left out for good. So the source must be up, and the clock that measures the wait be right.
         let certain = if is_due { self.pipeline.present_at_the_source().await } else { None };
         let mut asking = Vec::with_capacity(awaiting.len());
         for candidate in awaiting {
@@ -163,7 +163,7 @@ impl Preparer {
             }
             let at = AttachmentAt { item: item.id, key: candidate.key, index, window: candidate.window };
             let Fetched { record: answer, absence, .. } = match pipeline.ask_again(at, declared).await {
-                // It stays awaited; why the run stops is told elsewhere.
+                // It stays awaited; why the run stops is reported elsewhere.
                 Err(RunError::Stopped) => return Ok(()),
                 answer => answer?,
             };
@@ -181,7 +181,7 @@ impl Preparer {
 
     /// Asks the directory, again where it gives no answer for a passing reason.
     async fn resolve(&self, items: &[&Item]) -> Vec<Resolution> {
-        let resolver = &self.pipeline.parts.resolver;
+        let resolver = &self.pipeline.deps.resolver;
         let mut pauses = self.pipeline.settings.retry.pauses();
         let mut attempt = 1;
         loop {
@@ -244,7 +244,7 @@ impl Preparer {
         prepared.identity = Some(identity);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
         prepared.resolution = Some(resolution);
-        let is_doubtful = self.doubt.covers(&candidate);
+        let is_doubtful = self.prior_sends.may_include(&candidate);
         let replaced = &prepared.replaced;
         let has_row = |target: &Target| candidate.history.rows.iter().any(|row| row.target == *target);
         for (mailbox, by) in rows.mailboxes {
@@ -298,7 +298,7 @@ impl Preparer {
         let pipeline = &self.pipeline;
         let (prepared, messages): (Vec<Prepared>, Vec<Option<Converted>>) =
             ready.into_iter().map(|ready| (ready.prepared, ready.message)).unzip();
-        let record = || pipeline.parts.ledger.record_prepared(&self.run, pipeline.now(), &prepared);
+        let record = || pipeline.deps.ledger.record_prepared(&self.run, pipeline.now(), &prepared);
         let first = pipeline.retrier.run("recording items", record).await?;
         if let Some(metrics) = &pipeline.metrics {
             metrics.prepared(&prepared);

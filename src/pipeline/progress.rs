@@ -8,14 +8,14 @@ pub struct Progress {
     items: AtomicU64,
     prepared: AtomicU64,
     deliveries: AtomicU64,
-    settled: AtomicU64,
+    finished: AtomicU64,
     /// Anything that shows that the run goes on.
     steps: AtomicU64,
 }
 
 impl Progress {
     pub(super) fn reset(&self) {
-        for counter in [&self.items, &self.prepared, &self.deliveries, &self.settled, &self.steps] {
+        for counter in [&self.items, &self.prepared, &self.deliveries, &self.finished, &self.steps] {
             counter.store(0, Ordering::Relaxed);
         }
     }
@@ -41,9 +41,9 @@ impl Progress {
         self.deliveries.fetch_add(deliveries as u64, Ordering::Relaxed);
     }
 
-    pub(super) fn add_settled(&self, count: usize) {
+    pub(super) fn add_finished(&self, count: usize) {
         self.add_step();
-        self.settled.fetch_add(count as u64, Ordering::Relaxed);
+        self.finished.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// New items taken up.
@@ -62,15 +62,15 @@ impl Progress {
     }
 
     /// Copies that have their outcome.
-    pub fn settled(&self) -> u64 {
-        self.settled.load(Ordering::Relaxed)
+    pub fn finished(&self) -> u64 {
+        self.finished.load(Ordering::Relaxed)
     }
 
     /// Counts items, prepared items, copies and settled copies at once, for tests of what is shown of them.
     #[cfg(test)]
-    pub(crate) fn add(&self, items: usize, prepared: usize, copies: usize, settled: usize) {
+    pub(crate) fn add(&self, items: usize, prepared: usize, copies: usize, finished: usize) {
         self.add_items(items);
         self.add_prepared(prepared, copies);
-        self.add_settled(settled);
+        self.add_finished(finished);
     }
 }

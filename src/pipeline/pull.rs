@@ -14,7 +14,7 @@ use super::capture::{self, Capture, Found};
 use super::leases::Leases;
 use super::load::inline_attachments;
 use super::message_cache::MessageCache;
-use super::{Order, Pipeline, RunError};
+use super::{Pipeline, RunError, RunRequest};
 use crate::convert::StagedAttachment;
 use crate::digest::Digest;
 use crate::failpoint;
@@ -49,20 +49,20 @@ struct Reading {
 
 impl Puller {
     /// Pulls what an order is about.
-    pub(super) async fn pull(self, order: Order) -> Result<(), RunError> {
-        match order {
-            Order::Regular => self.pull_regular().await,
-            Order::Backfill(window) => self.pull_backfill(window).await,
-            Order::Retry(_) | Order::Restore => Ok(()),
-            Order::Rebuild => self.read_staging().await,
+    pub(super) async fn pull(self, request: RunRequest) -> Result<(), RunError> {
+        match request {
+            RunRequest::Regular => self.pull_regular().await,
+            RunRequest::Backfill(window) => self.pull_backfill(window).await,
+            RunRequest::Retry(_) | RunRequest::Restore => Ok(()),
+            RunRequest::Rebuild => self.read_staging().await,
         }
     }
 
     /// Reads from the watermark to now: first the window that an earlier run left unfinished.
     async fn pull_regular(&self) -> Result<(), RunError> {
         let pipeline = &self.pipeline;
-        let ledger = &pipeline.parts.ledger;
-        let source_time = pipeline.retrier.run("logging in at the source", || pipeline.parts.source.log_in()).await?;
+        let ledger = &pipeline.deps.ledger;
+        let source_time = pipeline.retrier.run("logging in at the source", || pipeline.deps.source.log_in()).await?;
         if clocks_differ(pipeline.now(), source_time) {
             pipeline.source_health.note_clocks_differ();
         }
@@ -72,7 +72,7 @@ impl Puller {
             begin = Some(open.window.from);
             end = Some(open.window.to);
             ledger.set_run_window(&self.run, open.window).await?;
-            self.read_window(Reading { stored: open, regular: true, page_size: pipeline.parts.source.page_size() })
+            self.read_window(Reading { stored: open, regular: true, page_size: pipeline.deps.source.page_size() })
                 .await?;
         }
         let watermark = ledger.watermark().await?;
@@ -83,16 +83,16 @@ impl Puller {
             let stored =
                 StoredWindow { window: planned.window, read_from: planned.read_from, cursor: Cursor::default() };
             let mark = BlobName::regular_window(planned.window);
-            let put = || pipeline.parts.staging.put(&mark, Bytes::new());
+            let put = || pipeline.deps.staging.put(&mark, Bytes::new());
             pipeline.retrier.run("marking a window", put).await?;
             ledger.begin_window(&self.run, &stored).await?;
-            self.read_window(Reading { stored, regular: true, page_size: pipeline.parts.source.page_size() }).await?;
+            self.read_window(Reading { stored, regular: true, page_size: pipeline.deps.source.page_size() }).await?;
         }
         if end.is_none() {
             tracing::warn!(
                 event = "nothing_to_read",
                 watermark = watermark.map(tracing::field::display),
-                "the present lies before the watermark, so there is no window to read; check the machine's clock"
+                "the current time is before the watermark, so there is no window to read; check the machine's clock"
             );
         }
         Ok(())
@@ -107,8 +107,8 @@ impl Puller {
         let pipeline = &self.pipeline;
         let schedule = &pipeline.settings.schedule;
         let now = pipeline.now();
-        if pipeline.parts.source.has_windows() {
-            let first_start = pipeline.parts.ledger.first_start_before(&self.run).await?;
+        if pipeline.deps.source.has_windows() {
+            let first_start = pipeline.deps.ledger.first_start_before(&self.run).await?;
             return Ok(schedule.windows(watermark, schedule.horizon(now, source_time), first_start));
         }
         let begin = || Some(schedule.windows(None, now, None).first()?.window.from);
@@ -120,12 +120,12 @@ impl Puller {
     /// Reads a stated window, in steps of 24 hours.
     async fn pull_backfill(&self, whole: Window) -> Result<(), RunError> {
         let pipeline = &self.pipeline;
-        pipeline.retrier.run("logging in at the source", || pipeline.parts.source.log_in()).await?;
-        pipeline.parts.ledger.set_run_window(&self.run, whole).await?;
+        pipeline.retrier.run("logging in at the source", || pipeline.deps.source.log_in()).await?;
+        pipeline.deps.ledger.set_run_window(&self.run, whole).await?;
         for planned in schedule::steps(whole) {
             let stored =
                 StoredWindow { window: planned.window, read_from: planned.read_from, cursor: Cursor::default() };
-            self.read_window(Reading { stored, regular: false, page_size: pipeline.parts.source.page_size() }).await?;
+            self.read_window(Reading { stored, regular: false, page_size: pipeline.deps.source.page_size() }).await?;
         }
         Ok(())
     }
@@ -154,7 +154,7 @@ impl Puller {
         }
         failpoint::pass(failpoint::WINDOW_READ);
         if reading.regular {
-            pipeline.parts.ledger.finish_window(reading.stored.window).await?;
+            pipeline.deps.ledger.finish_window(reading.stored.window).await?;
         }
         tracing::info!(event = "window_read", run.id = %self.run, cursor = reading.stored.cursor.0, "the window was read to its end");
         Ok(())
@@ -169,10 +169,10 @@ impl Puller {
         let mut pauses = pipeline.settings.retry.pauses();
         let mut attempt = 1;
         loop {
-            let error = match pipeline.parts.source.page(asked, cursor, reading.page_size).await {
+            let error = match pipeline.deps.source.page(asked, cursor, reading.page_size).await {
                 Ok(page) => {
                     // A page that could be read at a smaller size says nothing of those after it.
-                    reading.page_size = (reading.page_size * 2).min(pipeline.parts.source.page_size());
+                    reading.page_size = (reading.page_size * 2).min(pipeline.deps.source.page_size());
                     return Ok(page);
                 }
                 Err(error) => error,
@@ -206,18 +206,18 @@ impl Puller {
         let mut captures = Vec::new();
         if !unknown.is_empty() {
             let name = BlobName::page(window, reading.stored.cursor, Digest::of(&page.body));
-            pipeline.retrier.run("staging a page", || pipeline.parts.staging.put(&name, page.body.clone())).await?;
+            pipeline.retrier.run("staging a page", || pipeline.deps.staging.put(&name, page.body.clone())).await?;
             failpoint::pass(failpoint::PAGE_STAGED);
             captures = self.read_items(window, now, &page.body, unknown).await?;
             staged = Some(name);
         }
 
         let repeated = page.items.len() - captures.len();
-        let has_overlap = reading.regular && pipeline.parts.source.has_windows();
+        let has_overlap = reading.regular && pipeline.deps.source.has_windows();
         let late = if has_overlap { captures.iter().filter(|capture| capture.is_late(window)).count() } else { 0 };
         let bytes = page.body.len() as u64 + captures.iter().map(Capture::bytes_beside).sum::<u64>();
         let numbers = pipeline
-            .parts
+            .deps
             .ledger
             .record_page(&PageRecord {
                 run: &self.run,
@@ -229,7 +229,7 @@ impl Puller {
                 repeated: repeated as u64,
                 late: late as u64,
                 bytes,
-                claim: (&pipeline.parts.holder, self.leases.claim_until()),
+                claim: (&pipeline.deps.holder, self.leases.claim_until()),
                 now,
             })
             .await?;
@@ -277,7 +277,7 @@ impl Puller {
         let item = Item::read(raw, now);
         let attachments = match &item {
             Ok(item) => {
-                super::unfamiliar::tell(item);
+                super::unrecognized::warn(item);
                 self.take_attachments(window, found.key, item, raw).await?
             }
             Err(_) => (Vec::new(), None),
@@ -341,7 +341,7 @@ fn clocks_differ(now: DateTime<Utc>, source_time: Option<DateTime<Utc>>) -> bool
         event = "clocks_differ",
         clock.ours = %now.to_rfc3339(),
         clock.source = %theirs.to_rfc3339(),
-        "the clocks of this machine and of the source differ by more than an hour; the earlier one counts, and nothing is purged, until that is mended"
+        "the clocks of this machine and of the source differ by more than an hour; the earlier one counts, and nothing is purged, until that is fixed"
     );
     true
 }

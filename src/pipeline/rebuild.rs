@@ -31,10 +31,10 @@ use crate::staging::{BlobName, StagingError};
 use crate::window::Window;
 
 /// The largest page that is read, in bytes: more than any source stages.
-const LARGEST_PAGE: u64 = 256 << 20;
+const MAX_PAGE: u64 = 256 << 20;
 
 /// The longest reason of [`BlobName::wrong_attachment`] that is read, in bytes.
-const LONGEST_REASON: u64 = 64 << 10;
+const MAX_REASON: u64 = 64 << 10;
 
 /// An item's staged attachments, by their index: the blobs of its tries in their order, and why the last is wrong.
 type Files = BTreeMap<usize, Tries>;
@@ -46,7 +46,7 @@ struct Tries {
 }
 
 /// Where items lie.
-struct Place<'a> {
+struct StagedBlob<'a> {
     window: Window,
     blob: &'a BlobName,
     body: &'a Bytes,
@@ -56,9 +56,9 @@ impl Puller {
     /// Records everything that is staged, and from where the next run reads on.
     pub(super) async fn read_staging(&self) -> Result<(), RunError> {
         let pipeline = &self.pipeline;
-        let staging = &pipeline.parts.staging;
+        let staging = &pipeline.deps.staging;
         // A process that waited while another one rebuilt the same ledger finds it in use now.
-        if !pipeline.parts.ledger.is_rebuildable().await? {
+        if !pipeline.deps.ledger.is_rebuildable().await? {
             return Err(RunError::NotRebuildable);
         }
         let list = |prefix: &'static str| pipeline.retrier.run("listing staging", move || staging.list(prefix));
@@ -69,7 +69,7 @@ impl Puller {
         }
         if let (Some((&(from, _), _)), Some(to)) = (windows.first_key_value(), windows.keys().map(|(_, to)| *to).max())
         {
-            pipeline.parts.ledger.set_run_window(&self.run, Window { from, to }).await?;
+            pipeline.deps.ledger.set_run_window(&self.run, Window { from, to }).await?;
         }
         let mut unreadable = Vec::new();
         let mut unreadable_pages = 0;
@@ -90,7 +90,7 @@ impl Puller {
         let kept = pipeline.cutoff().unwrap_or(DateTime::<Utc>::MIN_UTC);
         let knows_from = knows_from(&marks, &with_pages, &unreadable, now).max(kept);
         let rebuilt_until = marks.iter().map(|window| window.from).max();
-        pipeline.parts.ledger.finish_rebuilding(knows_from, rebuilt_until, watermark).await?;
+        pipeline.deps.ledger.finish_rebuilding(knows_from, rebuilt_until, watermark).await?;
         tracing::info!(
             event = "staging_read",
             run.id = %self.run,
@@ -106,7 +106,7 @@ impl Puller {
     /// Records a window's pages; returns how many could not be read.
     async fn read_staged_window(&self, window: Window, pages: &[StagedPage]) -> Result<u64, RunError> {
         let pipeline = &self.pipeline;
-        let staging = &pipeline.parts.staging;
+        let staging = &pipeline.deps.staging;
         let prefix = format!("windows/{}/attachments/", window.staging_name());
         let names = pipeline.retrier.run("listing staging", || staging.list(&prefix)).await?;
         let files = by_item(names.iter().filter_map(|(name, _)| StagedFile::parse(name)));
@@ -117,7 +117,7 @@ impl Puller {
             }
             match self.read_staged_page(page).await? {
                 Ok((body, items)) => {
-                    let place = Place { window, blob: &page.name, body: &body };
+                    let place = StagedBlob { window, blob: &page.name, body: &body };
                     self.take_staged(&place, &items, &files).await?;
                     failpoint::pass(failpoint::PAGE_RECORDED);
                 }
@@ -135,8 +135,8 @@ impl Puller {
         &self,
         page: &StagedPage,
     ) -> Result<Result<(Bytes, Vec<std::ops::Range<usize>>), String>, RunError> {
-        let parts = &self.pipeline.parts;
-        let get = || parts.staging.get(&page.name, LARGEST_PAGE);
+        let deps = &self.pipeline.deps;
+        let get = || deps.staging.get(&page.name, MAX_PAGE);
         let body = match self.pipeline.retrier.run("reading a staged page", get).await {
             Ok(body) => body,
             Err(
@@ -147,7 +147,7 @@ impl Puller {
         if Digest::of(&body) != page.digest {
             return Ok(Err("its SHA-256 is not the one in its name".to_owned()));
         }
-        Ok(parts.source.split(&body).map(|items| (body, items)).map_err(|error| error.to_string()))
+        Ok(deps.source.split(&body).map(|items| (body, items)).map_err(|error| error.to_string()))
     }
 
     /// Records items that are held and whose window is purged.
@@ -162,17 +162,17 @@ impl Puller {
                 None => {}
             }
         }
-        let parts = &self.pipeline.parts;
+        let deps = &self.pipeline.deps;
         let keys: Vec<ItemKey> = items.keys().copied().collect();
-        let known = parts.ledger.known(&keys).await?;
+        let known = deps.ledger.known(&keys).await?;
         for (key, files) in items.into_iter().filter(|(key, _)| !known.contains(key)) {
             if self.pipeline.stop.is_cancelled() {
                 return Err(RunError::Stopped);
             }
             let blob = BlobName::held_item(key);
-            let get = || parts.staging.get(&blob, LARGEST_PAGE);
+            let get = || deps.staging.get(&blob, MAX_PAGE);
             let body = match self.pipeline.retrier.run("reading a held item", get).await {
-                // An attachment alone: its item was settled, and is being cleared away.
+                // An attachment alone: its item has its outcome, and is being cleared away.
                 Err(StagingError::NotFound { .. }) => continue,
                 other => other?,
             };
@@ -184,7 +184,7 @@ impl Puller {
             let now = self.pipeline.now();
             let from = peek_received(&body, now).unwrap_or(now);
             let window = Window { from, to: from + chrono::Duration::milliseconds(1) };
-            let place = Place { window, blob: &blob, body: &body };
+            let place = StagedBlob { window, blob: &blob, body: &body };
             let whole = 0..body.len();
             self.take_staged(&place, std::slice::from_ref(&whole), &HashMap::from([(key, files)])).await?;
         }
@@ -194,11 +194,11 @@ impl Puller {
     /// Records the items of a page that the ledger doesn't know yet, and hands them on.
     async fn take_staged(
         &self,
-        place: &Place<'_>,
+        place: &StagedBlob<'_>,
         items: &[std::ops::Range<usize>],
         files: &HashMap<ItemKey, Files>,
     ) -> Result<(), RunError> {
-        let (parts, retrier) = (&self.pipeline.parts, &self.pipeline.retrier);
+        let (deps, retrier) = (&self.pipeline.deps, &self.pipeline.retrier);
         // When it was staged is not on record. Now is later, so that what could be read then can be read now.
         let now = self.pipeline.now();
         let mut captures = Vec::new();
@@ -221,10 +221,10 @@ impl Puller {
             repeated: (items.len() - captures.len()) as u64,
             late: 0,
             bytes: 0,
-            claim: (&parts.holder, self.leases.claim_until()),
+            claim: (&deps.holder, self.leases.claim_until()),
             now,
         };
-        let numbers = retrier.run("recording a page", || parts.ledger.record_page(&page)).await?;
+        let numbers = retrier.run("recording a page", || deps.ledger.record_page(&page)).await?;
         self.hand_on(captures, numbers).await
     }
 
@@ -277,8 +277,8 @@ impl Puller {
     }
 
     async fn reason(&self, blob: &BlobName) -> Result<String, RunError> {
-        let staging = &self.pipeline.parts.staging;
-        let get = || staging.get(blob, LONGEST_REASON);
+        let staging = &self.pipeline.deps.staging;
+        let get = || staging.get(blob, MAX_REASON);
         let bytes = self.pipeline.retrier.run("reading a staged attachment", get).await?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -296,13 +296,13 @@ impl Pipeline {
             return Ok(());
         }
         // An "absent" counts only when what the lost ledger's process sent last has settled.
-        let settle = chrono::Duration::from_std(self.parts.door.settle()).unwrap_or_default();
+        let settle = chrono::Duration::from_std(self.deps.destination.settle()).unwrap_or_default();
         let settled = self.now() + settle;
         self.take_over_staging().await?;
         failpoint::pass(failpoint::STAGING_TAKEN_OVER);
         tokio::select! {
             () = self.stop.cancelled() => return Ok(()),
-            () = self.parts.clock.sleep_until(settled) => {}
+            () = self.deps.clock.sleep_until(settled) => {}
         }
         deliverer.deliver_all(filled).await
     }

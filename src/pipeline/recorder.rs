@@ -57,7 +57,7 @@ impl Recorder {
     }
 }
 
-/// What a failure of the ledger means: passing, as far as anybody can tell from here.
+/// What a failure of the ledger means: passing, as far as can be known here.
 impl From<&LedgerError> for Fault {
     fn from(error: &LedgerError) -> Self {
         match error {
@@ -96,7 +96,7 @@ impl Pipeline {
         if outcomes.is_empty() && claims.is_empty() {
             return Ok(());
         }
-        let ledger = &self.parts.ledger;
+        let ledger = &self.deps.ledger;
         let record = || ledger.record(sender, outcomes, claims);
         let recorded = self.retrier.run("recording claims and outcomes", record).await;
         if recorded.is_err() && !claims.is_empty() && !outcomes.is_empty() {
@@ -110,9 +110,9 @@ impl Pipeline {
         if !outcomes.is_empty() {
             failpoint::pass(failpoint::OUTCOMES_RECORDED);
             if let Some(metrics) = &self.metrics {
-                metrics.settled(outcomes);
+                metrics.deliveries_recorded(outcomes);
             }
-            self.progress.add_settled(outcomes.iter().filter(|outcome| outcome.state.is_settled()).count());
+            self.progress.add_finished(outcomes.iter().filter(|outcome| outcome.state.has_outcome()).count());
         }
         Ok(())
     }

@@ -5,12 +5,12 @@
 use super::candidate::Candidate;
 use super::prepare::Preparer;
 use super::rows::{self, Screened};
-use super::take_over::READ_BACK;
+use super::take_over::READ_BACK_BATCH;
 use super::{Pipeline, RunError};
 use crate::fault::Reason;
 use crate::item::Item;
 use crate::ledger::{DeliveryState, ItemNo, ItemRecord, ItemSelection, RowReason, Target};
-use crate::resolve::{Outcome, Resolution, re_resolve};
+use crate::resolve::{Resolution, ResolvedTo, re_resolve};
 
 /// What a replay would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,14 +32,14 @@ impl Preparer {
         let pipeline = &self.pipeline;
         let mut after = ItemNo(0);
         while !pipeline.stop.is_cancelled() {
-            let records = pipeline.parts.ledger.select_items(selection, after, READ_BACK).await?;
+            let records = pipeline.deps.ledger.select_items(selection, after, READ_BACK_BATCH).await?;
             let Some(last) = records.last() else { break };
             after = last.no;
             self.prepare(pipeline.read_back(records).await?).await?;
         }
         let mut after = ItemNo(0);
         while includes_unresolved(selection) && !pipeline.stop.is_cancelled() {
-            let records = pipeline.parts.ledger.unresolved_items(selection, after, READ_BACK).await?;
+            let records = pipeline.deps.ledger.unresolved_items(selection, after, READ_BACK_BATCH).await?;
             let Some(last) = records.last() else { break };
             after = last.no;
             let candidates = pipeline.resolvable_by_now(records).await?;
@@ -53,7 +53,7 @@ impl Pipeline {
     /// Of items with a participant who had no valid user, those where that is no longer certain, with what their
     /// participants resolve to now. Only these are read back from staging.
     async fn resolvable_by_now(&self, records: Vec<ItemRecord>) -> Result<Vec<(Candidate, Resolution)>, RunError> {
-        let resolver = &self.parts.resolver;
+        let resolver = &self.deps.resolver;
         let may_gain = |record: &ItemRecord| {
             let resolution = record.resolution.as_ref();
             resolution.is_some_and(|resolution| resolution.0.iter().any(|one| resolver.may_be_valid_now(one)))
@@ -66,7 +66,7 @@ impl Pipeline {
     /// Candidates that can be read, with what their participants resolve to now.
     async fn resolved(&self, candidates: Vec<Candidate>) -> Vec<(Candidate, Resolution)> {
         let items: Vec<&Item> = candidates.iter().filter_map(|candidate| candidate.item.as_ref().ok()).collect();
-        let answers = self.parts.resolver.resolve(&items).await;
+        let answers = self.deps.resolver.resolve(&items).await;
         let readable = candidates.into_iter().filter(|candidate| candidate.item.is_ok());
         readable.zip(answers.into_iter().map(|(resolution, _)| resolution)).collect()
     }
@@ -80,7 +80,7 @@ impl Pipeline {
         let mut preview = ReplayPreview::default();
         let mut after = ItemNo(0);
         while !self.stop.is_cancelled() {
-            let records = self.parts.ledger.select_items(selection, after, READ_BACK).await?;
+            let records = self.deps.ledger.select_items(selection, after, READ_BACK_BATCH).await?;
             let Some(last) = records.last() else { break };
             after = last.no;
             preview.items += records.len() as u64;
@@ -89,7 +89,7 @@ impl Pipeline {
         }
         let mut after = ItemNo(0);
         while includes_unresolved(selection) && !self.stop.is_cancelled() {
-            let records = self.parts.ledger.unresolved_items(selection, after, READ_BACK).await?;
+            let records = self.deps.ledger.unresolved_items(selection, after, READ_BACK_BATCH).await?;
             let Some(last) = records.last() else { break };
             after = last.no;
             let candidates = self.resolvable_by_now(records).await?;
@@ -113,8 +113,8 @@ impl Pipeline {
 fn gains_a_participant(candidate: &Candidate, fresh: &Resolution) -> bool {
     let Some(previous) = &candidate.history.resolution else { return false };
     previous.0.iter().any(|known| {
-        matches!(known.outcome, Outcome::NoValidUser { .. })
-            && fresh.of(&known.participant).is_some_and(|now| !matches!(now.outcome, Outcome::NoValidUser { .. }))
+        matches!(known.outcome, ResolvedTo::NoValidUser { .. })
+            && fresh.of(&known.participant).is_some_and(|now| !matches!(now.outcome, ResolvedTo::NoValidUser { .. }))
     })
 }
 

@@ -20,15 +20,15 @@ use crate::staging::{BlobName, StagingError};
 use crate::window::Window;
 
 /// Windows that one run purges at the most; more are left to the next.
-const WINDOWS: usize = 16;
+const MAX_WINDOWS_PURGED: usize = 16;
 /// Windows that are looked at together: some of them may not be accounted for yet.
-const LOOKED_AT: u32 = 400;
+const MAX_WINDOWS_READ: u32 = 400;
 /// Held copies that one run removes at the most.
-const HELD_COPIES: usize = 10_000;
+const MAX_COPIES_REMOVED: usize = 10_000;
 /// Items that are read from the ledger at a time.
-const ITEMS: u32 = 200;
+const ITEMS_PER_QUERY: u32 = 200;
 /// Blobs that are removed at the same time.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 
 /// Why a purge ended early.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +53,7 @@ impl Pipeline {
     pub(super) async fn purge(&self, leases: &Leases) -> Result<(), RunError> {
         let Some(cutoff) = self.certain_cutoff().await? else { return Ok(()) };
         let outcome = match self.purge_windows(leases, cutoff).await {
-            Ok(()) => self.remove_needless_copies(leases).await,
+            Ok(()) => self.remove_obsolete_held_copies(leases).await,
             error => error,
         };
         match outcome {
@@ -72,7 +72,7 @@ impl Pipeline {
     }
 
     fn cutoff_at(&self, present: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let retain = chrono::Duration::from_std(self.keeping.retain?).ok()?;
+        let retain = chrono::Duration::from_std(self.report_policy.retain?).ok()?;
         present.checked_sub_signed(retain)
     }
 
@@ -82,14 +82,14 @@ impl Pipeline {
         if self.source_health.clocks_differ() {
             return Ok(None);
         }
-        let read = self.parts.ledger.watermark().await?;
+        let read = self.deps.ledger.watermark().await?;
         Ok(read.and_then(|read| self.cutoff_at(read.min(self.now()))))
     }
 
     async fn purge_windows(&self, leases: &Leases, cutoff: DateTime<Utc>) -> Result<(), PurgeError> {
         let mut purged = 0;
         loop {
-            let windows = self.parts.ledger.purgeable_windows(cutoff, LOOKED_AT).await?;
+            let windows = self.deps.ledger.purgeable_windows(cutoff, MAX_WINDOWS_READ).await?;
             let mut empty = 0;
             for window in &windows {
                 match self.purge_window(leases, *window).await {
@@ -101,31 +101,31 @@ impl Pipeline {
                         self.note_refused(*window, &name, &detail).await?;
                     }
                     // What is wrong with one window's blobs says nothing of another's.
-                    Err(PurgeError::Staging(error)) if Fault::from(&error) == Fault::Hold => {
+                    Err(PurgeError::Staging(error)) if Fault::from(&error) == Fault::Defer => {
                         tracing::error!(event = "window_not_purged", window = %window.staging_name(), error = %error, "a window can't be purged; it is left as it is");
                     }
                     Err(error) => return Err(error),
                 }
-                if purged == WINDOWS {
+                if purged == MAX_WINDOWS_PURGED {
                     return Ok(());
                 }
             }
-            if empty == 0 || windows.len() < LOOKED_AT as usize {
+            if empty == 0 || windows.len() < MAX_WINDOWS_READ as usize {
                 return Ok(());
             }
         }
     }
 
     async fn note_refused(&self, window: Window, name: &BlobName, detail: &str) -> Result<(), LedgerError> {
-        if self.parts.ledger.note_purge_refused(window, self.now()).await? {
-            tracing::warn!(event = "purge_refused", window = %window.staging_name(), blob = %name, error = detail, "a retention policy keeps a window that is due; it is tried again later and not told again");
+        if self.deps.ledger.note_purge_refused(window, self.now()).await? {
+            tracing::warn!(event = "purge_refused", window = %window.staging_name(), blob = %name, error = detail, "a retention policy keeps a window that is due; it is tried again later and not logged again");
         }
         Ok(())
     }
 
     /// Purges one window; returns how many blobs that removed. `None` where an item in it has no outcome yet.
     async fn purge_window(&self, leases: &Leases, window: Window) -> Result<Option<usize>, PurgeError> {
-        let ledger = &self.parts.ledger;
+        let ledger = &self.deps.ledger;
         self.may_go_on(leases)?;
         if !ledger.begin_purge(window).await? {
             return Ok(None);
@@ -153,7 +153,7 @@ impl Pipeline {
         Ok(Some(purged.blobs))
     }
 
-    /// Nothing is removed any more once the run is told to stop or its leases are in doubt.
+    /// Nothing is removed any more once the run is asked to stop or its leases are in doubt.
     fn may_go_on(&self, leases: &Leases) -> Result<(), PurgeError> {
         let go_on = !self.stop.is_cancelled() && leases.in_force(self.now());
         if go_on { Ok(()) } else { Err(PurgeError::Stopped) }
@@ -162,7 +162,7 @@ impl Pipeline {
     async fn copy_held(&self, leases: &Leases, window: Window, purged: &mut Purged) -> Result<(), PurgeError> {
         let mut after = ItemNo(0);
         loop {
-            let items = self.parts.ledger.held_of_window(window, after, ITEMS).await?;
+            let items = self.deps.ledger.held_of_window(window, after, ITEMS_PER_QUERY).await?;
             let Some(last) = items.last() else { return Ok(()) };
             after = last.no;
             for item in &items {
@@ -175,7 +175,7 @@ impl Pipeline {
 
     /// Copies an item to `held/`, byte for byte; what an earlier purge copied is there already.
     async fn copy_item(&self, item: &ItemRecord) -> Result<(), PurgeError> {
-        let staging = &self.parts.staging;
+        let staging = &self.deps.staging;
         let loader = Loader::new(std::sync::Arc::clone(staging));
         let raw = self.retrier.run("reading a held item", || loader.raw(item)).await?;
         let name = BlobName::held_item(item.key);
@@ -199,7 +199,7 @@ impl Pipeline {
         let prefix = BlobName::window_prefix(window);
         let mut after = ItemNo(0);
         loop {
-            let items = self.parts.ledger.items_with_attachments(window, after, ITEMS).await?;
+            let items = self.deps.ledger.items_with_attachments(window, after, ITEMS_PER_QUERY).await?;
             let Some(last) = items.last() else { return Ok(()) };
             after = last.no;
             let blobs = items.iter().flat_map(|item| &item.attachments).filter_map(staged_blob);
@@ -209,10 +209,10 @@ impl Pipeline {
     }
 
     /// Removes items' held copies that nothing needs any more, after a replay or a release.
-    async fn remove_needless_copies(&self, leases: &Leases) -> Result<(), PurgeError> {
+    async fn remove_obsolete_held_copies(&self, leases: &Leases) -> Result<(), PurgeError> {
         let (mut after, mut removed) = (ItemNo(0), 0);
-        while removed < HELD_COPIES {
-            let copies = self.parts.ledger.needless_copies(after, ITEMS).await?;
+        while removed < MAX_COPIES_REMOVED {
+            let copies = self.deps.ledger.obsolete_held_copies(after, ITEMS_PER_QUERY).await?;
             let Some(last) = copies.last() else { break };
             after = last.no;
             for copy in copies {
@@ -239,19 +239,19 @@ impl Pipeline {
             }
             removed => removed?,
         }
-        Ok(self.parts.ledger.forget_held_copy(copy.no).await?)
+        Ok(self.deps.ledger.forget_held_copy(copy.no).await?)
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<BlobName>, StagingError> {
-        let found = self.retrier.run("listing staging", || self.parts.staging.list(prefix)).await?;
+        let found = self.retrier.run("listing staging", || self.deps.staging.list(prefix)).await?;
         Ok(found.into_iter().map(|(name, _)| name).collect())
     }
 
     async fn remove_all(&self, leases: &Leases, blobs: Vec<BlobName>, purged: &mut Purged) -> Result<(), PurgeError> {
-        let staging = &self.parts.staging;
+        let staging = &self.deps.staging;
         purged.blobs += blobs.len();
         futures_util::stream::iter(blobs.into_iter().map(Ok))
-            .try_for_each_concurrent(AT_ONCE, |blob| async move {
+            .try_for_each_concurrent(MAX_CONCURRENT, |blob| async move {
                 self.may_go_on(leases)?;
                 Ok(self.retrier.run("removing a blob", || staging.remove(&blob)).await?)
             })

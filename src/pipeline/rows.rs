@@ -9,7 +9,7 @@ use crate::fault::Reason;
 use crate::identity::Identity;
 use crate::item::{Item, ItemId};
 use crate::ledger::{AttachmentRecord, AttachmentState, DeliveryState, NewDelivery, PartialReason, Target};
-use crate::resolve::{Mailbox, Outcome, Resolution, ResolvedBy};
+use crate::resolve::{Mailbox, Resolution, ResolvedBy, ResolvedTo};
 
 /// What becomes of an item before anybody is asked for its mailboxes.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ pub(super) struct ResolvedRows {
     pub(super) unmapped: Vec<String>,
 }
 
-/// Which mailboxes an item goes to, and what is told of the participants that have none.
+/// Which mailboxes an item goes to, and what is recorded of the participants that have none.
 pub(super) fn resolved_rows(item: &Item, resolution: &Resolution) -> ResolvedRows {
     let mailboxes: Vec<(Mailbox, ResolvedBy)> =
         resolution.mailboxes().into_iter().map(|(mailbox, by)| (mailbox.clone(), by)).collect();
@@ -81,9 +81,9 @@ pub(super) fn resolved_rows(item: &Item, resolution: &Resolution) -> ResolvedRow
     let mut unmapped = Vec::new();
     for resolved in &resolution.0 {
         match &resolved.outcome {
-            Outcome::Mailbox { .. } => {}
-            Outcome::NoValidUser { .. } => unmapped.push(resolved.participant.value.clone()),
-            Outcome::Unanswered { detail } => {
+            ResolvedTo::Mailbox { .. } => {}
+            ResolvedTo::NoValidUser { .. } => unmapped.push(resolved.participant.value.clone()),
+            ResolvedTo::Unanswered { detail } => {
                 let target = Target::Participant(resolved.participant.key().into_owned());
                 own.push(own_row(target, DeliveryState::Pending, None, detail.clone()));
             }
@@ -93,11 +93,11 @@ pub(super) fn resolved_rows(item: &Item, resolution: &Resolution) -> ResolvedRow
     let owner = item.owner.as_ref().and_then(|owner| resolution.of(owner)).map(|resolved| &resolved.outcome);
     if nobody {
         let detail = match owner {
-            Some(Outcome::NoValidUser { detail }) => format!("no participant is a valid user; the owner: {detail}"),
+            Some(ResolvedTo::NoValidUser { detail }) => format!("no participant is a valid user; the owner: {detail}"),
             _ => "no participant is a valid user".to_owned(),
         };
         own.push(own_row(Target::Item, DeliveryState::Failed, Some(Reason::NoValidUser), detail));
-    } else if let Some(Outcome::NoValidUser { detail }) = owner {
+    } else if let Some(ResolvedTo::NoValidUser { detail }) = owner {
         let detail = format!("the owner is no valid user, so only the others have a copy: {detail}");
         own.push(own_row(Target::Owner, DeliveryState::Failed, Some(Reason::NoValidUser), detail));
     }

@@ -15,21 +15,21 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::deliver::Deliverer;
-use super::doubt::Doubt;
+use super::leader::Followers;
 use super::leases::Leases;
 use super::message_cache::MessageCache;
 use super::prepare::{Preparer, Replay};
+use super::prior_sends::PriorSends;
 use super::pull::Puller;
 use super::recorder::recorder;
-use super::sharing::Sharing;
-use super::{Order, Pipeline, RunError, pending};
+use super::{Pipeline, RunError, RunRequest, pending};
 use crate::capture_loss;
 use crate::failpoint;
 use crate::ledger::{Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
 use crate::report::{Report, failed_share};
 
 /// Pages that wait to be prepared.
-const PAGES_AHEAD: usize = 2;
+const MAX_PAGES_AHEAD: usize = 2;
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub struct RunFinished {
     pub error: Option<RunError>,
 }
 
-impl Order {
+impl RunRequest {
     fn kind(&self) -> RunKind {
         match self {
             Self::Regular => RunKind::Regular,
@@ -57,7 +57,7 @@ impl Pipeline {
         let mut inputs = serde_json::to_value(&self.settings.inputs).unwrap_or_default();
         let Some(members) = inputs.as_object_mut() else { return String::new() };
         if matches!(kind, RunKind::Regular | RunKind::Backfill) {
-            let passed_over = self.parts.source.passed_over().await;
+            let passed_over = self.deps.source.passed_over().await;
             if !passed_over.is_empty() {
                 members.insert("source_passed_over".to_owned(), passed_over.into());
             }
@@ -67,10 +67,10 @@ impl Pipeline {
 
     /// Runs an order to its end. An error means that the ledger could not even keep the account; any other failure is the
     /// run's, and in its report.
-    pub async fn run(&self, order: Order) -> Result<RunFinished, RunError> {
-        let ledger = &self.parts.ledger;
+    pub async fn run(&self, request: RunRequest) -> Result<RunFinished, RunError> {
+        let ledger = &self.deps.ledger;
         let id = RunId(Uuid::now_v7().to_string());
-        let kind = order.kind();
+        let kind = request.kind();
         if kind == RunKind::Rebuild && !ledger.is_rebuildable().await? {
             return Err(RunError::NotRebuildable);
         }
@@ -79,20 +79,20 @@ impl Pipeline {
         let leases = Arc::new(Leases::new(self.settings.lease, started));
         // Before the run is there to be taken for an abandoned one.
         self.take_leases(&leases, &[Lease::Run(id.clone())]).await?;
-        ledger.begin_run(&id, kind, &self.parts.holder, &inputs, started).await?;
+        ledger.begin_run(&id, kind, &self.deps.holder, &inputs, started).await?;
         tracing::info!(event = "run_started", run.id = %id, run.kind = kind.name(), "a run started");
         self.progress.reset();
 
         let pipeline = self.for_one_run();
         // In a box: the work of a run holds a lot while it waits.
-        let work = Box::pin(pipeline.work(&leases, &id, order));
+        let work = Box::pin(pipeline.work(&leases, &id, request));
         let (kept, worked) = pipeline.with_leases(&leases, work).await;
         let are_lost = matches!(kept, Err(LedgerError::LeaseLost(_)));
         let failed = kept.map_err(RunError::from).and(worked).err();
         let finish = finish(ledger, &self.settings, &id, self.now(), failed);
         // With a stop of its own again: the program's is not for a lost lease to pull.
         let finished = if are_lost { finish.await } else { self.for_one_run().with_leases(&leases, finish).await.1 };
-        if let Err(error) = ledger.release_leases(&self.parts.holder).await {
+        if let Err(error) = ledger.release_leases(&self.deps.holder).await {
             tracing::warn!(event = "leases_kept", run.id = %id, error = %error, "the leases of the run could not be given back; they run out by themselves");
         }
         if let Ok(finished) = &finished {
@@ -111,12 +111,12 @@ impl Pipeline {
         Self { retrier, stop, source_health: Arc::default(), ..self.clone() }
     }
 
-    async fn work(&self, leases: &Arc<Leases>, id: &RunId, order: Order) -> Result<(), RunError> {
-        self.get_ready(leases, id, &order).await?;
-        let doubt = self.doubt(&order).await?;
-        let is_regular = matches!(order, Order::Regular);
+    async fn work(&self, leases: &Arc<Leases>, id: &RunId, request: RunRequest) -> Result<(), RunError> {
+        self.get_ready(leases, id, &request).await?;
+        let prior_sends = self.prior_sends(&request).await?;
+        let is_regular = matches!(request, RunRequest::Regular);
         let unreadable_pages = Arc::<AtomicU64>::default();
-        self.move_items(leases, id, order, doubt, &unreadable_pages).await?;
+        self.move_items(leases, id, request, prior_sends, &unreadable_pages).await?;
         if is_regular {
             self.purge(leases).await?;
         }
@@ -131,12 +131,12 @@ impl Pipeline {
 
     /// Sees to it that the staging area is this ledger's (a rebuild takes it over later), that nobody else pulls (where the order is
     /// to pull), and that no run is open whose process has gone.
-    async fn get_ready(&self, leases: &Arc<Leases>, id: &RunId, order: &Order) -> Result<(), RunError> {
-        self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
-        if !matches!(order, Order::Rebuild) {
+    async fn get_ready(&self, leases: &Arc<Leases>, id: &RunId, request: &RunRequest) -> Result<(), RunError> {
+        self.retrier.run("preparing staging", || self.deps.staging.prepare()).await?;
+        if !matches!(request, RunRequest::Rebuild) {
             self.claim_staging().await?;
         }
-        if !matches!(order, Order::Retry(_) | Order::Restore) {
+        if !matches!(request, RunRequest::Retry(_) | RunRequest::Restore) {
             self.become_puller(leases).await?;
         }
         self.finish_abandoned(leases, id).await
@@ -147,40 +147,40 @@ impl Pipeline {
         &self,
         leases: &Arc<Leases>,
         id: &RunId,
-        order: Order,
-        doubt: Doubt,
+        request: RunRequest,
+        prior_sends: PriorSends,
         unreadable_pages: &Arc<AtomicU64>,
     ) -> Result<(), RunError> {
-        let sender = Sender { run: id.clone(), holder: self.parts.holder.clone(), helps: false };
+        let sender = Sender { run: id.clone(), holder: self.deps.holder.clone(), is_follower: false };
         let cache = Arc::new(MessageCache::new(self.settings.max_item_size));
         let (recorder, notes) = recorder();
-        let (items, queue) = mpsc::channel(PAGES_AHEAD);
+        let (items, queue) = mpsc::channel(MAX_PAGES_AHEAD);
         let filled = CancellationToken::new();
 
         let recording = self.spawn(self.clone().record_notes(sender.clone(), notes));
-        let adopt = match &order {
-            Order::Retry(selection) => selection.item,
-            Order::Regular | Order::Backfill(_) | Order::Restore | Order::Rebuild => None,
+        let adopt = match &request {
+            RunRequest::Retry(selection) => selection.item,
+            RunRequest::Regular | RunRequest::Backfill(_) | RunRequest::Restore | RunRequest::Rebuild => None,
         };
         let mut deliverer = Deliverer::new(self, &sender, leases, &cache, &recorder);
         deliverer.adopt = adopt;
         drop(recorder);
         // A rebuilt ledger sends nothing before it holds everything.
-        let is_rebuild = matches!(order, Order::Rebuild);
+        let is_rebuild = matches!(request, RunRequest::Rebuild);
         let delivering = (!is_rebuild).then(|| self.spawn(deliverer.clone().deliver_all(filled.clone())));
 
-        let sharing = Arc::new(Sharing::of(&deliverer));
+        let followers = Arc::new(Followers::of(&deliverer));
         let preparer = Preparer {
             pipeline: self.clone(),
             run: id.clone(),
             leases: Arc::clone(leases),
-            sharing: Arc::clone(&sharing),
+            followers: Arc::clone(&followers),
             cache: Arc::clone(&cache),
             scheduler: Arc::clone(&deliverer.scheduler),
-            doubt,
-            replay: Replay::of(&order),
+            prior_sends,
+            replay: Replay::of(&request),
         };
-        let preparing = self.spawn(preparer.prepare_for(order.clone(), queue));
+        let preparing = self.spawn(preparer.prepare_for(request.clone(), queue));
         let puller = Puller {
             pipeline: self.clone(),
             run: id.clone(),
@@ -190,11 +190,11 @@ impl Pipeline {
             unreadable_pages: Arc::clone(unreadable_pages),
         };
         // Where the source fails, what is staged is delivered all the same.
-        let pulling = tokio::spawn(puller.pull(order));
+        let pulling = tokio::spawn(puller.pull(request));
 
         let pull = ended(pulling).await;
         let prepare = ended(preparing).await;
-        let shared = if prepare.is_ok() && !is_rebuild { sharing.until_all_is_sent().await } else { Ok(()) };
+        let shared = if prepare.is_ok() && !is_rebuild { followers.until_all_is_sent().await } else { Ok(()) };
         filled.cancel();
         let deliver = match delivering {
             Some(delivering) => {
@@ -231,7 +231,7 @@ pub(super) async fn ended(task: JoinHandle<Result<(), RunError>>) -> Result<(), 
 impl Pipeline {
     /// Brings runs to an end whose process has gone, unless another process is about it. What they left open is the next run's.
     async fn finish_abandoned(&self, leases: &Leases, current: &RunId) -> Result<(), RunError> {
-        let ledger = &self.parts.ledger;
+        let ledger = &self.deps.ledger;
         for run in ledger.abandoned_runs(current, self.now()).await? {
             if !self.take_leases(leases, &[Lease::Run(run.id.clone())]).await?.contains(&true) {
                 continue;
@@ -255,7 +255,7 @@ async fn finish(
     now: DateTime<Utc>,
     error: Option<RunError>,
 ) -> Result<RunFinished, RunError> {
-    // As the ledger keeps it, so that whoever tells it tells the same.
+    // As the ledger keeps it, so that everybody reports the same.
     let now = now.trunc_subsecs(3);
     ledger.close_account(id).await?;
     ledger.leave_pending(id, "the run ended before its turn").await?;
@@ -274,8 +274,8 @@ async fn finish(
     failpoint::pass(failpoint::ACCOUNT_FROZEN);
 
     let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;
-    let told = error.as_ref().map(ToString::to_string);
-    let run = RunRecord { finished: Some(now), error: told.clone(), ..run };
+    let message = error.as_ref().map(ToString::to_string);
+    let run = RunRecord { finished: Some(now), error: message.clone(), ..run };
     let mut report = Report::draw_up(ledger, &run).await?;
     let imbalance = report.imbalance(ledger).await?;
     if let Some(imbalance) = &imbalance {

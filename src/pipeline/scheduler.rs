@@ -36,8 +36,8 @@ struct Entry {
     paused_until: Option<DateTime<Utc>>,
     /// When it began to wait, as a number.
     turn: u64,
-    /// Where it stands in the line, while it waits for a worker.
-    place: Option<Place>,
+    /// Its position in the queue, while it waits for a worker.
+    position: Option<QueuePosition>,
 }
 
 impl Entry {
@@ -55,7 +55,7 @@ impl Entry {
             given_up: false,
             paused_until: None,
             turn: 0,
-            place: None,
+            position: None,
         }
     }
 
@@ -70,9 +70,9 @@ impl Entry {
     }
 }
 
-/// A place in the line of mailboxes that wait for a worker: those with the most copies go first, then those that came first.
+/// A position in the queue of mailboxes that wait for a worker: those with the most copies go first, then those that came first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+struct QueuePosition {
     copies: u64,
     first: Reverse<u64>,
 }
@@ -93,49 +93,50 @@ pub(super) enum Work {
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct Queue {
     by_mailbox: HashMap<MailboxId, Entry>,
     /// The mailboxes that have work and no worker.
-    waiting: BTreeMap<Place, Mailbox>,
+    waiting: BTreeMap<QueuePosition, Mailbox>,
     turns: u64,
 }
 
 /// All mailboxes of a run.
 #[derive(Debug, Default)]
 pub(super) struct Scheduler {
-    line: Mutex<Line>,
-    /// A mailbox began to wait for a worker, or a worker ended or gave its place back.
+    queue: Mutex<Queue>,
+    /// A mailbox began to wait for a worker, or a worker ended or released its slot.
     changed: Notify,
 }
 
 impl Scheduler {
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, mailbox: &Mailbox, change: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut line = self.line();
-        let Line { by_mailbox, waiting, turns } = &mut *line;
+        let mut queue = self.queue();
+        let Queue { by_mailbox, waiting, turns } = &mut *queue;
         let entry = by_mailbox.entry(mailbox.id.clone()).or_insert_with(|| Entry::new(mailbox.clone()));
-        let (was_working, was_paused, had_place) = (entry.working, entry.paused_until.is_some(), entry.place.is_some());
+        let (was_working, was_paused, had_position) =
+            (entry.working, entry.paused_until.is_some(), entry.position.is_some());
         let result = change(entry);
         let waits = !entry.working && entry.has_work();
-        if waits && !had_place {
+        if waits && !had_position {
             *turns += 1;
             entry.turn = *turns;
         }
-        let place = waits.then_some(Place { copies: entry.copies, first: Reverse(entry.turn) });
-        if place != entry.place {
-            if let Some(left) = std::mem::replace(&mut entry.place, place) {
+        let position = waits.then_some(QueuePosition { copies: entry.copies, first: Reverse(entry.turn) });
+        if position != entry.position {
+            if let Some(left) = std::mem::replace(&mut entry.position, position) {
                 waiting.remove(&left);
             }
-            if let Some(place) = place {
-                waiting.insert(place, entry.mailbox.clone());
+            if let Some(position) = position {
+                waiting.insert(position, entry.mailbox.clone());
             }
         }
         let has_paused = !was_paused && entry.paused_until.is_some();
-        let has_changed = waits && !had_place || was_working && !entry.working || has_paused;
-        drop(line);
+        let has_changed = waits && !had_position || was_working && !entry.working || has_paused;
+        drop(queue);
         if has_changed {
             self.changed.notify_waiters();
         }
@@ -201,8 +202,8 @@ impl Scheduler {
 
     /// The mailboxes that other processes lease.
     pub(super) fn elsewhere(&self) -> Vec<Mailbox> {
-        let line = self.line();
-        line.by_mailbox.values().filter(|entry| entry.elsewhere).map(|entry| entry.mailbox.clone()).collect()
+        let queue = self.queue();
+        queue.by_mailbox.values().filter(|entry| entry.elsewhere).map(|entry| entry.mailbox.clone()).collect()
     }
 
     /// A mailbox that another process leased is free.
@@ -213,10 +214,10 @@ impl Scheduler {
 
     /// The mailbox that waits for a worker with the most copies; it is marked as worked on.
     pub(super) fn claim(&self) -> Option<Mailbox> {
-        let mut line = self.line();
-        let (_, mailbox) = line.waiting.pop_last()?;
-        if let Some(entry) = line.by_mailbox.get_mut(&mailbox.id) {
-            (entry.working, entry.place) = (true, None);
+        let mut queue = self.queue();
+        let (_, mailbox) = queue.waiting.pop_last()?;
+        if let Some(entry) = queue.by_mailbox.get_mut(&mailbox.id) {
+            (entry.working, entry.position) = (true, None);
         }
         Some(mailbox)
     }
@@ -239,7 +240,7 @@ impl Scheduler {
         })
     }
 
-    /// A worker leaves its mailbox, which goes to the end of the line where it has work.
+    /// A worker leaves its mailbox, which goes to the end of the queue where it has work.
     pub(super) fn end(&self, mailbox: &Mailbox) {
         self.with(mailbox, |entry| entry.working = false);
     }
@@ -254,35 +255,35 @@ impl Scheduler {
         self.with(mailbox, |entry| entry.paused_until = None);
     }
 
-    /// A worker gave its place back, or took one.
-    pub(super) fn place_freed(&self) {
+    /// A worker released its slot, or took one.
+    pub(super) fn slot_freed(&self) {
         self.changed.notify_waiters();
     }
 
     /// Whether a mailbox has work.
     pub(super) fn has_work(&self, mailbox: &Mailbox) -> bool {
-        self.line().by_mailbox.get(&mailbox.id).is_some_and(Entry::has_work)
+        self.queue().by_mailbox.get(&mailbox.id).is_some_and(Entry::has_work)
     }
 
     /// Whether mailboxes wait for a worker.
-    pub(super) fn is_waited(&self) -> bool {
-        !self.line().waiting.is_empty()
+    pub(super) fn has_waiting(&self) -> bool {
+        !self.queue().waiting.is_empty()
     }
 
     /// Whether no mailbox has work or a worker, apart from those that are paused beyond `horizon`.
     pub(super) fn is_idle(&self, horizon: DateTime<Utc>) -> bool {
         let is_paused = |entry: &Entry| entry.paused_until.is_some_and(|until| until > horizon);
-        self.line().by_mailbox.values().all(|entry| is_paused(entry) || !entry.working && !entry.has_work())
+        self.queue().by_mailbox.values().all(|entry| is_paused(entry) || !entry.working && !entry.has_work())
     }
 
     /// Takes out the mailboxes that have no work and no worker, except those that were given up.
     pub(super) fn take_idle(&self) -> Vec<MailboxId> {
-        let mut line = self.line();
-        let idle = line.by_mailbox.extract_if(|_, entry| !entry.working && !entry.has_work() && !entry.given_up);
+        let mut queue = self.queue();
+        let idle = queue.by_mailbox.extract_if(|_, entry| !entry.working && !entry.has_work() && !entry.given_up);
         idle.map(|(id, _)| id).collect()
     }
 
-    /// Returns when a mailbox begins to wait for a worker, or one ends, pauses or gives its place back.
+    /// Returns when a mailbox begins to wait for a worker, or one ends, pauses or releases its slot.
     pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()
     }
@@ -311,7 +312,7 @@ mod tests {
         scheduler.add_ready(&late, 5);
         let claimed: Vec<_> = std::iter::from_fn(|| scheduler.claim()).map(|mailbox| mailbox.id.0).collect();
         assert_eq!(claimed, ["early", "late", "few"]);
-        assert!(!scheduler.is_waited() && !scheduler.is_idle(now()), "workers are at them");
+        assert!(!scheduler.has_waiting() && !scheduler.is_idle(now()), "workers are at them");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl SourceHealth {
 impl Pipeline {
     /// The present, by the earlier of our clock and the source's; nothing where the source doesn't answer now.
     pub(super) async fn present_at_the_source(&self) -> Option<DateTime<Utc>> {
-        let theirs = self.parts.source.log_in().await.ok()?;
+        let theirs = self.deps.source.log_in().await.ok()?;
         let ours = self.now();
         Some(theirs.map_or(ours, |theirs| theirs.min(ours)))
     }

@@ -4,18 +4,18 @@ use tokio::sync::mpsc;
 
 use super::candidate::Candidate;
 use super::prepare::{Preparer, Replay};
-use super::{Order, RunError};
+use super::{RunError, RunRequest};
 use crate::ledger::{ItemNo, ItemSelection};
 
 /// Items that are read back from staging at a time.
-pub(super) const READ_BACK: u32 = 100;
+pub(super) const READ_BACK_BATCH: u32 = 100;
 
 impl Replay {
-    pub(super) fn of(order: &Order) -> Self {
-        match order {
-            Order::Retry(ItemSelection { reason: Some(reason), .. }) => Self::FailedFor(*reason),
-            Order::Retry(_) => Self::Everything,
-            Order::Regular | Order::Backfill(_) | Order::Restore | Order::Rebuild => Self::Nothing,
+    pub(super) fn of(request: &RunRequest) -> Self {
+        match request {
+            RunRequest::Retry(ItemSelection { reason: Some(reason), .. }) => Self::FailedFor(*reason),
+            RunRequest::Retry(_) => Self::Everything,
+            RunRequest::Regular | RunRequest::Backfill(_) | RunRequest::Restore | RunRequest::Rebuild => Self::Nothing,
         }
     }
 }
@@ -24,16 +24,16 @@ impl Preparer {
     /// Prepares what an order is about: what is left open, and then what is selected from staging, or comes from the source.
     pub(super) async fn prepare_for(
         self,
-        order: Order,
+        request: RunRequest,
         pulled: mpsc::Receiver<Vec<Candidate>>,
     ) -> Result<(), RunError> {
-        match &order {
-            Order::Retry(selection) => {
+        match &request {
+            RunRequest::Retry(selection) => {
                 self.take_over_copies().await?;
                 self.replay(selection).await
             }
-            Order::Restore => self.take_over_copies().await,
-            Order::Regular | Order::Backfill(_) | Order::Rebuild => {
+            RunRequest::Restore => self.take_over_copies().await,
+            RunRequest::Regular | RunRequest::Backfill(_) | RunRequest::Rebuild => {
                 self.take_over().await?;
                 self.prepare_all(pulled).await
             }
@@ -43,11 +43,11 @@ impl Preparer {
     /// Takes over what earlier runs left open.
     async fn take_over(&self) -> Result<(), RunError> {
         self.take_over_copies().await?;
-        let parts = &self.pipeline.parts;
+        let deps = &self.pipeline.deps;
         while !self.pipeline.stop.is_cancelled() {
             let now = self.pipeline.now();
             let until = self.leases.claim_until();
-            let records = parts.ledger.claim_items(&parts.holder, &self.run, now, until, READ_BACK).await?;
+            let records = deps.ledger.claim_items(&deps.holder, &self.run, now, until, READ_BACK_BATCH).await?;
             if records.is_empty() {
                 break;
             }
@@ -55,7 +55,7 @@ impl Preparer {
         }
         let mut after = ItemNo(0);
         while !self.pipeline.stop.is_cancelled() {
-            let records = parts.ledger.unanswered_items(&self.run, after, READ_BACK).await?;
+            let records = deps.ledger.unanswered_items(&self.run, after, READ_BACK_BATCH).await?;
             let Some(last) = records.last() else { break };
             after = last.no;
             self.prepare(self.pipeline.read_back(records).await?).await?;
@@ -65,7 +65,7 @@ impl Preparer {
 
     /// Has the open copies of earlier runs taken over, mailbox by mailbox, by the workers that lease them.
     async fn take_over_copies(&self) -> Result<(), RunError> {
-        for mailbox in self.pipeline.parts.ledger.open_mailboxes().await? {
+        for mailbox in self.pipeline.deps.ledger.open_mailboxes().await? {
             self.scheduler.add_adoption(&mailbox);
         }
         Ok(())

@@ -11,14 +11,14 @@ use super::{Archive, CaptureFacts, Directions, FileFacts, ProofError, ReportFact
 use crate::convert::convert;
 use crate::digest::Digest;
 use crate::item::{Identifier, Item};
-use crate::ledger::{AttachmentRecord, AttachmentState, CopyFacts, ItemRecord, Ledger, RunId, Sought};
+use crate::ledger::{AttachmentRecord, AttachmentState, CopyFacts, ItemRecord, Ledger, ProofSubject, RunId};
 use crate::pipeline::Loader;
 use crate::report::signature::PublicKey;
 use crate::resolve::Resolution;
 use crate::staging::{BlobName, Staging};
 
 /// Larger content is not converted: its message would not fit into memory.
-const LARGEST: u64 = 512 * 1024 * 1024;
+const MAX_CONTENT: u64 = 512 * 1024 * 1024;
 
 /// What a proof is made of.
 pub struct Prover<'a> {
@@ -47,7 +47,7 @@ pub struct Proven {
 
 impl Prover<'_> {
     /// Writes the proof of a message. Nothing is left of one that fails.
-    pub async fn write(&self, sought: &Sought, path: &Path) -> Result<Proven, ProofError> {
+    pub async fn write(&self, sought: &ProofSubject, path: &Path) -> Result<Proven, ProofError> {
         let records = self.ledger.captures(sought).await?;
         if records.is_empty() {
             return Err(ProofError::Unknown);
@@ -194,7 +194,7 @@ impl Prover<'_> {
             "none was sent".clone_into(&mut facts.why_no_message);
             return Ok(());
         };
-        if record.attachments.iter().map(|attachment| attachment.size).sum::<u64>() > LARGEST {
+        if record.attachments.iter().map(|attachment| attachment.size).sum::<u64>() > MAX_CONTENT {
             "it is too large to be converted here".clone_into(&mut facts.why_no_message);
             return Ok(());
         }

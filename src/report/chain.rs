@@ -14,7 +14,7 @@ use bytes::{Buf as _, Bytes};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
-use super::document::{self, Document, Place};
+use super::document::{self, ChainPosition, Document};
 use super::lists::WriteError;
 use super::signature::{KeyError, SigningKey};
 use super::verification::{self, Head};
@@ -26,7 +26,7 @@ use crate::retry::Retrier;
 use crate::staging::{BlobName, Staging, StagingError};
 
 /// Largest report that is written, in bytes.
-const LARGEST: u64 = 1 << 40;
+const MAX_REPORT: u64 = 1 << 40;
 
 /// Reports of another ledger that are looked at for the last one of its chain.
 const LAST_REPORTS: usize = 8;
@@ -74,7 +74,7 @@ impl Chain {
                 event = "report_written",
                 run.id = %entry.run,
                 report.sequence = entry.sequence,
-                "a report lies in staging"
+                "a report was written to staging"
             );
             written += 1;
         }
@@ -120,7 +120,7 @@ impl Chain {
         retrier: &Retrier,
     ) -> Result<DrawnReport, ChainError> {
         let key = self.key.as_ref().map(|key| Ok::<_, ChainError>(SigningKey::from_pem(&key.read()?)?)).transpose()?;
-        let place = Place {
+        let place = ChainPosition {
             sequence: entry.sequence,
             previous_run: entry.previous_run.clone(),
             previous_sha256: entry.previous_sha256,
@@ -136,7 +136,7 @@ impl Chain {
         self.ledger.report_drawn(entry.sequence, &drawn).await?;
         let put = || {
             let bytes = document().into_stream().map_err(io::Error::other).boxed();
-            self.staging.put_stream(name, bytes, LARGEST)
+            self.staging.put_stream(name, bytes, MAX_REPORT)
         };
         let staged = retrier.run("staging a report", put).await?;
         if staged.digest != sha256 {

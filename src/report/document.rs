@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Report;
-use super::lists::{MOST_UNMAPPED, Numbers, WriteError, failure_json, partial_json};
+use super::lists::{MAX_UNMAPPED, Numbers, WriteError, failure_json, partial_json};
 use crate::digest::Digest;
 use crate::ledger::{DeliveryState, Failure, Ledger, RunId};
 
@@ -20,7 +20,7 @@ const ROWS: u32 = 1000;
 
 /// A report's place in the chain, as members of its document.
 #[derive(Debug, Clone, Serialize)]
-pub struct Place {
+pub struct ChainPosition {
     /// Its number, from 1.
     pub sequence: i64,
     /// The run of the report before it.
@@ -35,7 +35,7 @@ pub struct Place {
 #[derive(Debug)]
 enum Part {
     Head,
-    Actions { told: u64 },
+    Actions { skip: u64 },
     Pages { after: String, first: bool },
     Failures { after: i64 },
     Partials { after: i64 },
@@ -49,7 +49,7 @@ pub struct Document {
     ledger: Ledger,
     run: RunId,
     head: String,
-    place: Option<Place>,
+    place: Option<ChainPosition>,
     numbers: Numbers,
     part: Part,
 }
@@ -62,7 +62,7 @@ impl Document {
     }
 
     /// The document of a report in the chain. `head` is the report without its lists, as it was frozen.
-    pub fn in_chain(ledger: &Ledger, run: &RunId, head: &str, place: Place) -> Self {
+    pub fn in_chain(ledger: &Ledger, run: &RunId, head: &str, place: ChainPosition) -> Self {
         Self {
             ledger: ledger.clone(),
             run: run.clone(),
@@ -78,7 +78,7 @@ impl Document {
         let mut piece = String::new();
         self.part = match std::mem::replace(&mut self.part, Part::End) {
             Part::Head => self.head(&mut piece)?,
-            Part::Actions { told } => self.actions(told, &mut piece).await?,
+            Part::Actions { skip } => self.actions(skip, &mut piece).await?,
             Part::Pages { after, first } => self.pages(after, first, &mut piece).await?,
             Part::Failures { after } => self.failures(after, &mut piece).await?,
             Part::Partials { after } => self.partials(after, &mut piece).await?,
@@ -105,15 +105,15 @@ impl Document {
         piece.push(',');
         piece.push_str(place.trim_start_matches('{').trim_end_matches('}'));
         piece.push_str(",\"actions\":[");
-        Ok(Part::Actions { told: 0 })
+        Ok(Part::Actions { skip: 0 })
     }
 
-    async fn actions(&self, told: u64, piece: &mut String) -> Result<Part, WriteError> {
+    async fn actions(&self, skip: u64, piece: &mut String) -> Result<Part, WriteError> {
         let sequence = self.place.as_ref().map_or(0, |place| place.sequence);
-        let actions = self.ledger.actions_of(sequence, told, ROWS).await?;
-        append(piece, told == 0, actions.iter().map(|action| json!(action)));
+        let actions = self.ledger.actions_of(sequence, skip, ROWS).await?;
+        append(piece, skip == 0, actions.iter().map(|action| json!(action)));
         if actions.len() == ROWS as usize {
-            return Ok(Part::Actions { told: told + u64::from(ROWS) });
+            return Ok(Part::Actions { skip: skip + u64::from(ROWS) });
         }
         piece.push_str("],\"pages\":[");
         Ok(Part::Pages { after: String::new(), first: true })
@@ -164,7 +164,7 @@ impl Document {
     }
 
     async fn unmapped(&self, piece: &mut String) -> Result<Part, WriteError> {
-        let (unmapped, _) = self.ledger.unmapped(&self.run, MOST_UNMAPPED).await?;
+        let (unmapped, _) = self.ledger.unmapped(&self.run, MAX_UNMAPPED).await?;
         let member = |number: &str, items: u64| json!({"number": self.numbers.of(number), "items": items});
         piece.push('[');
         append(piece, true, unmapped.iter().map(|unmapped| member(&unmapped.participant, unmapped.items)));

@@ -4,14 +4,14 @@ use askama::Template;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::Report;
-use super::lists::{MOST_UNMAPPED, Numbers, WriteError, not_imported};
+use super::lists::{MAX_UNMAPPED, Numbers, WriteError, not_imported};
 use super::reason::meaning_of;
 use crate::digits;
 use crate::ledger::{DeliveryState, Failure, Ledger, ListPlace, RunStatus, StoredReport, Unmapped};
 use crate::output_text::cell;
 
 /// Most rows that the page lists; the CSV has all.
-pub const MOST_ROWS: u32 = 10_000;
+pub const MAX_ROWS: u32 = 10_000;
 
 #[derive(Template)]
 #[template(path = "report.html")]
@@ -58,8 +58,8 @@ struct Row {
 
 /// The page of a report.
 pub async fn render(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<String, WriteError> {
-    let rows = ledger.failures(&not_imported(&report.run), &ListPlace::default(), MOST_ROWS).await?;
-    let (unmapped, unmapped_total) = ledger.unmapped(&report.run, MOST_UNMAPPED).await?;
+    let rows = ledger.failures(&not_imported(&report.run), &ListPlace::default(), MAX_ROWS).await?;
+    let (unmapped, unmapped_total) = ledger.unmapped(&report.run, MAX_UNMAPPED).await?;
     let stored = ledger.stored_report(&report.run).await?;
     let deliveries = &report.deliveries;
     let listed = deliveries.failed + deliveries.pending + deliveries.partially_imported;
@@ -141,12 +141,12 @@ fn tone(status: RunStatus) -> &'static str {
 /// What the run was made with, by the names in the JSON.
 fn inputs(report: &Report) -> Vec<(&str, String)> {
     let members = report.inputs.as_object().into_iter().flatten();
-    let told = |value: &serde_json::Value| match value {
+    let shown = |value: &serde_json::Value| match value {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Null => "none".to_owned(),
         other => other.to_string(),
     };
-    members.map(|(name, value)| (name.as_str(), told(value))).collect()
+    members.map(|(name, value)| (name.as_str(), shown(value))).collect()
 }
 
 fn reasons(report: &Report) -> Vec<ReasonRow<'_>> {

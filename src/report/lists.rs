@@ -11,7 +11,7 @@ use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, LedgerError, 
 use crate::output_text::cell;
 
 /// Most unmapped participants that a report lists.
-pub const MOST_UNMAPPED: u32 = 1000;
+pub const MAX_UNMAPPED: u32 = 1000;
 
 /// Rows that are read from the ledger at a time.
 const ROWS: u32 = 1000;

@@ -10,7 +10,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::output_text::cell;
 
 /// Most participants without a valid user that are shown.
-const MOST_UNMAPPED: u32 = 20;
+const MAX_UNMAPPED: u32 = 20;
 
 /// Most messages that were never captured that are shown.
 const MAX_REFERENCED: usize = 20;
@@ -25,7 +25,7 @@ pub async fn render_with_unmapped(ledger: &Ledger, report: &Report, numbers: Num
     if report.unmapped_total == 0 {
         return Ok(out);
     }
-    let (unmapped, _) = ledger.unmapped(&report.run, MOST_UNMAPPED).await?;
+    let (unmapped, _) = ledger.unmapped(&report.run, MAX_UNMAPPED).await?;
     let rows: Vec<(String, u64)> = unmapped.iter().map(|one| (numbers.of(&one.participant), one.items)).collect();
     let rows: Vec<(&str, u64)> = rows.iter().map(|(number, items)| (number.as_str(), *items)).collect();
     out.push_str(&counts("Without a valid user, the most frequent first", &rows));

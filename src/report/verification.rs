@@ -1,7 +1,7 @@
 //! Checking reports offline: each file's signature, and that each is the one that the report after it refers to.
 //!
 //! What it proves: a file is as it was written where the report after it names its SHA-256, or its signature is right.
-//! What it can't: that the last file is the last report, or the first the first (the reports' numbers tell).
+//! What it can't: that the last file is the last report, or the first the first (the reports' numbers show that).
 
 use std::fmt;
 use std::fs::File;
@@ -16,7 +16,7 @@ use crate::json_fault::JsonFault;
 use crate::ledger::RunId;
 
 /// Largest signature file that is read, in bytes: a signature has 64.
-const LARGEST_SIGNATURE: u64 = 1024;
+const MAX_SIGNATURE: u64 = 1024;
 
 /// What a report says of its place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -131,7 +131,7 @@ fn check_signature(
     let mut name = file.as_os_str().to_owned();
     name.push(".sig");
     let mut signature = Vec::new();
-    let read = File::open(&name).and_then(|file| file.take(LARGEST_SIGNATURE).read_to_end(&mut signature));
+    let read = File::open(&name).and_then(|file| file.take(MAX_SIGNATURE).read_to_end(&mut signature));
     if let Err(error) = read {
         return Err(Finding::SignatureMissing(format!("{}: {error}", Path::new(&name).display())));
     }

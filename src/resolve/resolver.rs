@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::mapping::{Holder, Mapping, Validity};
 use super::users::{Answer, DirectoryError, UserDirectory};
-use super::{Outcome, Resolution, Resolved, ResolvedBy, address};
+use super::{Resolution, Resolved, ResolvedBy, ResolvedTo, address};
 use crate::item::text::single_line;
 use crate::item::{Identifier, Item, Participant, Person, PhoneNumber};
 
@@ -72,7 +72,7 @@ impl Resolver {
     /// Whether a participant without a valid user may have one by now, as far as that can be known without the item: the
     /// mapping names them, an address of theirs was no valid user then, or the e-mail property was not in use.
     pub fn may_be_valid_now(&self, resolved: &Resolved) -> bool {
-        let Outcome::NoValidUser { detail } = &resolved.outcome else { return false };
+        let ResolvedTo::NoValidUser { detail } = &resolved.outcome else { return false };
         let identifier = resolved.participant.identifier();
         let is_mapped = self.mapping().zip(identifier).is_some_and(|(mapping, identifier)| mapping.names(&identifier));
         is_mapped || detail.contains(NOT_A_VALID_USER) || (self.automatic && !detail.contains(EMAIL_PROPERTY))
@@ -169,7 +169,7 @@ impl Candidate<'_> {
         self.mapped.address().is_none_or(|address| matches!(answers.of(address), Ok(Answer::NotValid { .. })))
     }
 
-    fn outcome(&self, answers: &Answers) -> Result<Outcome, Unanswered> {
+    fn outcome(&self, answers: &Answers) -> Result<ResolvedTo, Unanswered> {
         let claims =
             [(self.mapped, ResolvedBy::Csv, "mapping file"), (self.property, ResolvedBy::Email, EMAIL_PROPERTY)];
         let mut tried: Vec<String> = Vec::new();
@@ -178,7 +178,7 @@ impl Candidate<'_> {
                 Claim::Off => {}
                 Claim::Nothing(why) => tried.push(why.to_owned()),
                 Claim::Address(address) | Claim::Mapped(address, _) => match answers.of(address) {
-                    Ok(Answer::Valid(mailbox)) => return Ok(Outcome::Mailbox { mailbox: mailbox.clone(), by }),
+                    Ok(Answer::Valid(mailbox)) => return Ok(ResolvedTo::Mailbox { mailbox: mailbox.clone(), by }),
                     Ok(Answer::NotValid { detail }) => {
                         let reason = self.reason(address, detail);
                         tried.push(format!("{source}: {} {NOT_A_VALID_USER}{reason}", self.shown(address)));
@@ -194,13 +194,13 @@ impl Candidate<'_> {
         if tried.is_empty() {
             tried.push("no user mapping is in use".to_owned());
         }
-        Ok(Outcome::NoValidUser { detail: tried.join("; ") })
+        Ok(ResolvedTo::NoValidUser { detail: tried.join("; ") })
     }
 
     /// The rule that named the mailbox: the identifier, masked, and when the line of the mapping file holds.
-    fn rule(&self, outcome: &Outcome) -> Option<String> {
+    fn rule(&self, outcome: &ResolvedTo) -> Option<String> {
         match (outcome, self.mapped) {
-            (Outcome::Mailbox { by: ResolvedBy::Csv, .. }, Claim::Mapped(_, validity)) => {
+            (ResolvedTo::Mailbox { by: ResolvedBy::Csv, .. }, Claim::Mapped(_, validity)) => {
                 Some(format!("mapping file: {}, valid {validity}", self.identifier.as_ref()?.masked()))
             }
             _ => None,
@@ -226,12 +226,12 @@ impl Candidate<'_> {
 
     /// The phone number that stands before the `@` of an address: the participant's own, or anything that reads as one.
     fn number_in(&self, address: &str) -> Option<PhoneNumber> {
-        const FEWEST_DIGITS: usize = 7;
+        const MIN_DIGITS: usize = 7;
         let local = address.rsplit_once('@').map_or(address, |(local, _)| local);
         let own = self.participant.phone_number();
         PhoneNumber::read(local)
-            .filter(|number| number.digits().len() >= FEWEST_DIGITS)
-            .or_else(|| own.filter(|own| own.digits().len() >= FEWEST_DIGITS && local.contains(own.digits())))
+            .filter(|number| number.digits().len() >= MIN_DIGITS)
+            .or_else(|| own.filter(|own| own.digits().len() >= MIN_DIGITS && local.contains(own.digits())))
     }
 }
 
@@ -248,7 +248,7 @@ fn resolution(candidates: Vec<Candidate<'_>>, answers: &Answers) -> (Resolution,
             if error.as_ref().is_none_or(|known| hope(&unanswered.error) > hope(known)) {
                 error = Some(unanswered.error);
             }
-            Outcome::Unanswered { detail: unanswered.detail }
+            ResolvedTo::Unanswered { detail: unanswered.detail }
         });
         let rule = candidate.rule(&outcome);
         Resolved { participant: candidate.participant.clone(), outcome, rule, late: false }

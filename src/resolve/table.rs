@@ -1,7 +1,7 @@
 //! Tables that people keep in spreadsheets: a header line, then one line for each entry.
 //!
 //! Read whatever a spreadsheet saves: `,`, `;` or tab between fields, quoted fields, any line ends, UTF-8, or UTF-16 with
-//! a byte-order mark. Every problem is collected with its line and column, so that a file is mended in one go.
+//! a byte-order mark. Every problem is collected with its line and column, so that a file is fixed in one go.
 
 use std::borrow::Cow;
 

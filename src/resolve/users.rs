@@ -53,7 +53,7 @@ pub enum DirectoryError {
     /// A permission or consent is missing: a matter of configuration, never "not a valid user".
     #[error("the user directory refuses: {0}")]
     Forbidden(String),
-    /// Something that nobody foresaw.
+    /// Something unexpected.
     #[error("unexpected answer of the user directory: {0}")]
     Unexpected(String),
 }

@@ -59,19 +59,19 @@ pub(super) async fn guard(
     };
     let headers = request.headers();
     match bearer(headers).map(|shown| site.try_token(peer.ip(), shown, &token)) {
-        Some(Tried::Right) => next.run(request).await,
-        Some(Tried::Wrong) => {
+        Some(TokenCheck::Right) => next.run(request).await,
+        Some(TokenCheck::Wrong) => {
             let path = path.to_owned();
             site.refuse(peer.ip()).await;
             ask(&path, Note::Wrong)
         }
-        Some(Tried::TooOften) => too_often(path),
+        Some(TokenCheck::TooOften) => too_often(path),
         None if session::holds(headers, &token, site.served.clock.now()) => next.run(request).await,
         None => ask(path, if path == "/signed-in" { Note::NotKept } else { Note::None }),
     }
 }
 
-/// What is told above the sign-in form.
+/// What the sign-in form shows above it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Note {
     None,
@@ -130,12 +130,12 @@ pub(super) async fn sign_in(
         Err(response) => return response,
     };
     match site.try_token(peer.ip(), form.token.trim(), &token) {
-        Tried::Right => {}
-        Tried::Wrong => {
+        TokenCheck::Right => {}
+        TokenCheck::Wrong => {
             site.refuse(peer.ip()).await;
             return ask(back(&form.back), Note::Wrong);
         }
-        Tried::TooOften => return too_often("/sign-in"),
+        TokenCheck::TooOften => return too_often("/sign-in"),
     }
     let now = site.served.clock.now();
     let detail = format!("pages, from {}", peer.ip());
@@ -183,7 +183,7 @@ async fn read(secret: &Secret) -> Result<SecretString, Response> {
 }
 
 /// What came of a token that was shown.
-enum Tried {
+enum TokenCheck {
     Right,
     Wrong,
     /// It was not looked at.
@@ -234,8 +234,8 @@ fn refusal_without_token(headers: &HeaderMap) -> Option<&'static str> {
 
 /// Whether a proxy says that it passes the request on (RFC 7239, RFC 9110 7.6.3, and the usual headers before them).
 fn came_through_a_proxy(headers: &HeaderMap) -> bool {
-    let told = |name: &str| matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-");
-    headers.keys().any(|name| told(name.as_str()))
+    let count = |name: &str| matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-");
+    headers.keys().any(|name| count(name.as_str()))
 }
 
 fn elsewhere(path: &str, words: &'static str) -> Response {
@@ -243,44 +243,44 @@ fn elsewhere(path: &str, words: &'static str) -> Response {
     if failure::is_for_programs(path) { json_error(status, words) } else { failure::page(status, words) }
 }
 
-/// Wrong tokens, so that the log tells of them without being filled by them.
+/// Wrong tokens, so that the log mentions them without being filled by them.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<Told>);
+pub(super) struct Refusals(Mutex<RefusalCount>);
 
 #[derive(Debug, Default)]
-struct Told {
+struct RefusalCount {
     at: Option<DateTime<Utc>>,
-    untold: u64,
+    unlogged: u64,
 }
 
 impl Refusals {
-    /// How many there were since the log was last told, where it is time to tell it again.
+    /// How many there were since they were last logged, where it is time to log them again.
     fn count(&self, clock: &SharedClock) -> Option<u64> {
         const PAUSE: chrono::Duration = chrono::Duration::seconds(10);
         let now = clock.now();
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.untold += 1;
-        if told.at.is_some_and(|at| at <= now && now - at < PAUSE) {
+        let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        count.unlogged += 1;
+        if count.at.is_some_and(|at| at <= now && now - at < PAUSE) {
             return None;
         }
-        told.at = Some(now);
-        Some(std::mem::take(&mut told.untold))
+        count.at = Some(now);
+        Some(std::mem::take(&mut count.unlogged))
     }
 }
 
 impl Site {
     /// Compares a token that was shown, unless too many were.
-    fn try_token(&self, peer: IpAddr, shown: &str, token: &SecretString) -> Tried {
+    fn try_token(&self, peer: IpAddr, shown: &str, token: &SecretString) -> TokenCheck {
         let now = self.served.clock.now();
         if !self.guesses.may_try(peer, now) {
             self.log_refusal(peer);
-            return Tried::TooOften;
+            return TokenCheck::TooOften;
         }
         if !is_same(shown, token) {
-            return Tried::Wrong;
+            return TokenCheck::Wrong;
         }
         self.guesses.was_right(peer, now);
-        Tried::Right
+        TokenCheck::Right
     }
 
     /// Whoever shows a wrong token waits.

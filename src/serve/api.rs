@@ -37,11 +37,11 @@ pub(super) async fn runs(
     State(site): SharedSite,
     span: Result<Query<Span>, QueryRejection>,
 ) -> Result<Json<Runs>, ForProgram> {
-    const USUAL: u32 = 100;
-    const MOST: u32 = 1000;
+    const DEFAULT_RUNS: u32 = 100;
+    const MAX_RUNS: u32 = 1000;
     let wrong = |_| ForProgram(Failure::Wrong("skip and limit are whole numbers"));
     let Query(span) = span.map_err(wrong)?;
-    let runs = site.reports(span.skip, span.limit.unwrap_or(USUAL).min(MOST)).await?;
+    let runs = site.reports(span.skip, span.limit.unwrap_or(DEFAULT_RUNS).min(MAX_RUNS)).await?;
     Ok(Json(Runs { runs }))
 }
 

@@ -27,13 +27,13 @@ use crate::clock::{Clock as _, SystemClock};
 const MAX_CONNECTIONS: usize = 256;
 
 /// Connections of one peer at the same time; further ones are closed. A proxy's readers share its address.
-const MAX_OF_A_PEER: usize = 64;
+const MAX_CONNECTIONS_PER_PEER: usize = 64;
 
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// How long requests under way may take after the stop.
-const GRACE: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// Who is at the other end.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +56,7 @@ impl Default for Deadlines {
 
 /// Serves connections until `stop` is cancelled, then ends those under way, within some seconds.
 pub(super) async fn serve(listener: TcpListener, router: Router, deadlines: Deadlines, stop: CancellationToken) {
-    let (places, connections) = (Places::default(), TaskTracker::new());
+    let (slots, connections) = (ConnectionSlots::default(), TaskTracker::new());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
@@ -64,8 +64,8 @@ pub(super) async fn serve(listener: TcpListener, router: Router, deadlines: Dead
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(place) = places.take(peer.ip()) else { continue };
-                connections.spawn(converse(stream, peer, place, router.clone(), deadlines, stop.clone()));
+                let Some(slot) = slots.take(peer.ip()) else { continue };
+                connections.spawn(converse(stream, peer, slot, router.clone(), deadlines, stop.clone()));
             }
             Err(error) => outlast(&error).await,
         }
@@ -74,7 +74,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, deadlines: Dead
     connections.close();
     tokio::select! {
         () = connections.wait() => {}
-        () = SystemClock.sleep(GRACE) => places.cut_all(),
+        () = SystemClock.sleep(SHUTDOWN_GRACE) => slots.cut_all(),
     }
 }
 
@@ -93,7 +93,7 @@ async fn outlast(error: &io::Error) {
 async fn converse(
     stream: TcpStream,
     peer: SocketAddr,
-    place: Place,
+    slot: ConnectionSlot,
     router: Router,
     deadlines: Deadlines,
     stop: CancellationToken,
@@ -117,7 +117,7 @@ async fn converse(
         let deadline = *requests.borrow() + deadlines.exchange;
         tokio::select! {
             _ = connection.as_mut() => return,
-            () = place.cut.cancelled() => return,
+            () = slot.cut.cancelled() => return,
             () = stop.cancelled(), if !stopping => {
                 stopping = true;
                 connection.as_mut().graceful_shutdown();
@@ -145,7 +145,7 @@ pub(super) fn peer_key(peer: IpAddr) -> IpAddr {
 
 /// The connections there are, by peer; each with what cuts it, the oldest first.
 #[derive(Debug, Clone, Default)]
-struct Places(Arc<Mutex<Taken>>);
+struct ConnectionSlots(Arc<Mutex<Taken>>);
 
 #[derive(Debug, Default)]
 struct Taken {
@@ -155,19 +155,19 @@ struct Taken {
 
 /// One connection, while it lasts.
 #[derive(Debug)]
-struct Place {
-    places: Places,
+struct ConnectionSlot {
+    slots: ConnectionSlots,
     peer: IpAddr,
     number: u64,
     cut: CancellationToken,
 }
 
-impl Places {
+impl ConnectionSlots {
     /// A place for a further connection of a peer; `None` where it has as many as it may.
-    fn take(&self, peer: IpAddr) -> Option<Place> {
+    fn take(&self, peer: IpAddr) -> Option<ConnectionSlot> {
         let peer = peer_key(peer);
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.of_peers.get(&peer).is_some_and(|connections| connections.len() >= MAX_OF_A_PEER) {
+        if taken.of_peers.get(&peer).is_some_and(|connections| connections.len() >= MAX_CONNECTIONS_PER_PEER) {
             return None;
         }
         if !peer.is_loopback() && taken.remote() >= MAX_CONNECTIONS {
@@ -176,7 +176,7 @@ impl Places {
         taken.last += 1;
         let (number, cut) = (taken.last, CancellationToken::new());
         taken.of_peers.entry(peer).or_default().insert(number, cut.clone());
-        Some(Place { places: self.clone(), peer, number, cut })
+        Some(ConnectionSlot { slots: self.clone(), peer, number, cut })
     }
 
     fn cut_all(&self) {
@@ -201,9 +201,9 @@ impl Taken {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.slots.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(connections) = taken.of_peers.get_mut(&self.peer) {
             connections.remove(&self.number);
             if connections.is_empty() {
@@ -269,34 +269,34 @@ mod tests {
         let mut client = client(Deadlines::default()).await;
         // The preface of HTTP/2 and empty settings.
         client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00").await.unwrap();
-        let told = rest(&mut client).await;
-        assert!(told.is_empty() || told.starts_with(b"HTTP/1.1 4"), "{told:?}");
+        let reply = rest(&mut client).await;
+        assert!(reply.is_empty() || reply.starts_with(b"HTTP/1.1 4"), "{reply:?}");
     }
 
     #[test]
     fn a_peer_has_so_many_connections_and_no_more() {
-        let (places, one) = (Places::default(), IpAddr::from([192, 0, 2, 1]));
-        let mut taken: Vec<Place> = (0..MAX_OF_A_PEER).map(|_| places.take(one).unwrap()).collect();
-        assert!(places.take(one).is_none());
-        assert!(places.take(IpAddr::from([192, 0, 2, 2])).is_some());
+        let (slots, one) = (ConnectionSlots::default(), IpAddr::from([192, 0, 2, 1]));
+        let mut taken: Vec<ConnectionSlot> = (0..MAX_CONNECTIONS_PER_PEER).map(|_| slots.take(one).unwrap()).collect();
+        assert!(slots.take(one).is_none());
+        assert!(slots.take(IpAddr::from([192, 0, 2, 2])).is_some());
         taken.pop();
-        assert!(places.take(one).is_some());
+        assert!(slots.take(one).is_some());
         taken.clear();
-        assert!(places.0.lock().unwrap().of_peers.is_empty());
+        assert!(slots.0.lock().unwrap().of_peers.is_empty());
     }
 
     #[test]
     fn where_all_places_are_taken_the_greediest_peer_gives_one_up() {
-        let (places, here) = (Places::default(), IpAddr::from([127, 0, 0, 1]));
+        let (slots, here) = (ConnectionSlots::default(), IpAddr::from([127, 0, 0, 1]));
         let mut taken = Vec::new();
         for peer in 1..=5 {
-            taken.extend((0..MAX_OF_A_PEER).filter_map(|_| places.take(IpAddr::from([192, 0, 2, peer]))));
+            taken.extend((0..MAX_CONNECTIONS_PER_PEER).filter_map(|_| slots.take(IpAddr::from([192, 0, 2, peer]))));
         }
-        let cut = |places: &[Place]| places.iter().filter(|place| place.cut.is_cancelled()).count();
-        assert_eq!(cut(&taken), 5 * MAX_OF_A_PEER - MAX_CONNECTIONS);
+        let cut = |slots: &[ConnectionSlot]| slots.iter().filter(|slot| slot.cut.is_cancelled()).count();
+        assert_eq!(cut(&taken), 5 * MAX_CONNECTIONS_PER_PEER - MAX_CONNECTIONS);
         let before = cut(&taken);
-        let probe = places.take(IpAddr::from([198, 51, 100, 1])).unwrap();
-        let local = places.take(here).unwrap();
+        let probe = slots.take(IpAddr::from([198, 51, 100, 1])).unwrap();
+        let local = slots.take(here).unwrap();
         assert_eq!(cut(&taken), before + 1, "a probe displaced one connection, and this machine none");
         assert!(!probe.cut.is_cancelled() && !local.cut.is_cancelled());
     }

@@ -1,4 +1,4 @@
-//! What goes wrong with a request, as programs (JSON) and people (a page) are told.
+//! What goes wrong with a request, as programs (JSON) and people (a page) see it.
 
 use askama::Template;
 use axum::Json;
@@ -30,7 +30,7 @@ impl From<LedgerError> for Failure {
 
 impl Failure {
     /// The status and the words. What the database says is for the log alone.
-    fn told(self) -> (StatusCode, &'static str) {
+    fn answer(self) -> (StatusCode, &'static str) {
         match self {
             Self::NotFound(what) => (StatusCode::NOT_FOUND, what),
             Self::Wrong(what) => (StatusCode::BAD_REQUEST, what),
@@ -57,7 +57,7 @@ impl<E: Into<Failure>> From<E> for ForProgram {
 
 impl IntoResponse for ForProgram {
     fn into_response(self) -> Response {
-        let (status, words) = self.0.told();
+        let (status, words) = self.0.answer();
         json_error(status, words)
     }
 }
@@ -73,7 +73,7 @@ impl<E: Into<Failure>> From<E> for ForPerson {
 
 impl IntoResponse for ForPerson {
     fn into_response(self) -> Response {
-        let (status, words) = self.0.told();
+        let (status, words) = self.0.answer();
         page(status, words)
     }
 }

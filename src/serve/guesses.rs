@@ -12,10 +12,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::connection::peer_key;
 
 /// Wrong tokens of one peer in a minute.
-const MAX_OF_A_PEER: u32 = 30;
+const MAX_TRIES_PER_PEER: u32 = 30;
 
 /// Wrong tokens of all peers in a minute.
-const MAX_OF_ALL: u32 = 120;
+const MAX_TRIES: u32 = 120;
 
 /// Peers that are remembered.
 const MAX_PEERS: usize = 4096;
@@ -68,11 +68,11 @@ impl Guesses {
         }
         // Peers beyond those that are remembered have the common bound alone.
         if (state.peers.len() < MAX_PEERS || state.peers.contains_key(&peer))
-            && !state.peers.entry(peer).or_default().add(now, MAX_OF_A_PEER)
+            && !state.peers.entry(peer).or_default().add(now, MAX_TRIES_PER_PEER)
         {
             return false;
         }
-        trusted || state.all.add(now, MAX_OF_ALL)
+        trusted || state.all.add(now, MAX_TRIES)
     }
 
     /// The token was right.
@@ -107,7 +107,7 @@ mod tests {
     fn a_peer_has_so_many_tries_in_a_minute() {
         let (guesses, now) = (Guesses::default(), DateTime::UNIX_EPOCH + TimeDelta::days(1));
         let tried = (0..1000).filter(|_| guesses.may_try(peer(1), now)).count();
-        assert_eq!(tried, MAX_OF_A_PEER as usize);
+        assert_eq!(tried, MAX_TRIES_PER_PEER as usize);
         assert!(guesses.may_try(peer(2), now));
         assert!(guesses.may_try(peer(1), now + MINUTE));
     }
@@ -118,7 +118,7 @@ mod tests {
         assert!(guesses.may_try(peer(9999), now));
         guesses.was_right(peer(9999), now);
         let tried = (0..1000).filter(|number| guesses.may_try(peer(*number), now)).count();
-        assert_eq!(tried, MAX_OF_ALL as usize);
+        assert_eq!(tried, MAX_TRIES as usize);
         for _ in 0..1000 {
             assert!(guesses.may_try(peer(9999), now), "the right token counts for nothing");
             guesses.was_right(peer(9999), now);

@@ -10,9 +10,9 @@ use chrono::{DateTime, Duration, Utc};
 use crate::clock::SharedClock;
 
 /// A main loop that has not come round for so long hangs. It comes round at least every minute.
-const LONGEST_SILENCE: Duration = Duration::minutes(10);
+const MAX_SILENCE: Duration = Duration::minutes(10);
 
-/// What the daemon tells of itself. Shared by the main loop, which writes, and the pages, which read.
+/// The daemon's own state. Shared by the main loop, which writes, and the pages, which read.
 #[derive(Debug)]
 pub struct Health {
     clock: SharedClock,
@@ -56,7 +56,7 @@ impl Health {
         // A clock that was set back would hide a hanging loop for as long as it was set back.
         state.beat = state.beat.min(now);
         let silence = now - state.beat;
-        (silence > LONGEST_SILENCE).then(|| format!("the main loop has not come round for {} s", silence.num_seconds()))
+        (silence > MAX_SILENCE).then(|| format!("the main loop has not come round for {} s", silence.num_seconds()))
     }
 
     /// Nothing where the daemon is ready, else why not.

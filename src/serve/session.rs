@@ -12,13 +12,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 const NAME: &str = "whatsapp_archiver_session";
 
 /// How long a session holds.
-const LENGTH: Duration = Duration::hours(12);
+const LIFETIME: Duration = Duration::hours(12);
 
 /// The cookie of a new session, as the value of `Set-Cookie`.
 pub(super) fn begin(token: &SecretString, now: DateTime<Utc>, secure: bool) -> String {
-    let until = (now + LENGTH).timestamp();
+    let until = (now + LIFETIME).timestamp();
     let signature = hex::encode(hmac::sign(&key(token), &signed(until)));
-    let seconds = LENGTH.num_seconds();
+    let seconds = LIFETIME.num_seconds();
     format!("{NAME}={until}.{signature}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{}", attribute(secure))
 }
 
@@ -40,7 +40,7 @@ fn is_valid(value: &str, token: &SecretString, now: DateTime<Utc>) -> bool {
     let Some((until, signature)) = value.split_once('.') else { return false };
     let (Ok(until), Ok(signature)) = (until.parse::<i64>(), hex::decode(signature)) else { return false };
     // A session from the future was made by a clock that was ahead; it would hold for longer than one may.
-    let holds = until > now.timestamp() && until <= (now + LENGTH).timestamp();
+    let holds = until > now.timestamp() && until <= (now + LIFETIME).timestamp();
     holds && hmac::verify(&key(token), &signed(until), &signature).is_ok()
 }
 
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_tells_no_token() {
+    fn the_cookie_reveals_no_token() {
         let cookie = begin(&token("hunter2-hunter2"), now(), true);
         assert!(!cookie.contains("hunter2"));
         assert!(cookie.ends_with("; Path=/; Max-Age=43200; HttpOnly; SameSite=Strict; Secure"), "{cookie}");

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_work_is_told_before_it_is_sent() {
+    fn what_can_not_work_is_reported_before_it_is_sent() {
         let (key, certificate) = self_signed();
         let (_, other) = self_signed();
         let key = key.serialize_pem();

@@ -50,7 +50,7 @@ pub(super) fn remedy(code: u64) -> Option<&'static str> {
         }
         90_002 | 900_023 => "There is no such directory: check microsoft.tenant_id and microsoft.cloud",
         700_027 | 700_030 | 7_000_214 => {
-            "The certificate isn't registered with the application, or has expired: upload it, or mend microsoft.certificate"
+            "The certificate isn't registered with the application, or has expired: upload it, or fix microsoft.certificate"
         }
         700_024 | 700_023 => {
             "The time or audience of the assertion is wrong: check this machine's clock and microsoft.login_url"

@@ -14,11 +14,11 @@ use crate::clock::Clock;
 use crate::http::{HttpClient, HttpError, Remote, Reply, retry_after};
 
 /// The largest reply that is read, in bytes.
-const LARGEST_REPLY: u64 = 1024 * 1024;
+const MAX_REPLY: u64 = 1024 * 1024;
 /// The longest part of a remote message that is shown, in characters.
-const LONGEST_DETAIL: usize = 300;
+const MAX_DETAIL: usize = 300;
 /// The longest lifetime that a token is given, in seconds.
-const LONGEST_LIFE: u64 = 24 * 3_600;
+const MAX_LIFE: u64 = 24 * 3_600;
 
 #[derive(Deserialize)]
 struct Granted {
@@ -63,7 +63,7 @@ pub(super) async fn ask(
     clock: &dyn Clock,
 ) -> Result<AccessToken, SignInError> {
     let asked = clock.now();
-    let reply = match http.send(Remote::SignIn, request, LARGEST_REPLY).await {
+    let reply = match http.send(Remote::SignIn, request, MAX_REPLY).await {
         Ok(reply) => reply,
         Err(HttpError::Invalid { detail }) => return Err(SignInError::Unusable(detail)),
         Err(error) => return Err(SignInError::Unavailable(error.to_string())),
@@ -83,8 +83,8 @@ fn granted(reply: &Reply, asked: DateTime<Utc>) -> Result<AccessToken, SignInErr
         u64::try_from(until - asked.timestamp()).ok()
     });
     let life = life.ok_or_else(|| SignInError::Unexpected("an access token without its lifetime".to_owned()))?;
-    let life = seconds(life.min(LONGEST_LIFE));
-    let early = granted.refresh_in.as_ref().and_then(Number::value).map(|after| seconds(after.min(LONGEST_LIFE)));
+    let life = seconds(life.min(MAX_LIFE));
+    let early = granted.refresh_in.as_ref().and_then(Number::value).map(|after| seconds(after.min(MAX_LIFE)));
     // A request that is about to be sent needs a moment to arrive; the rest of the time is for an outage of the sign-in.
     let expires = asked + life - TimeDelta::seconds(30).min(life / 10);
     let refresh = asked + early.unwrap_or(life * 4 / 5).min(life * 4 / 5);
@@ -128,7 +128,7 @@ fn unavailable(pause: Option<Duration>, detail: String) -> SignInError {
 /// The status and the first line of what was said.
 fn detail(status: StatusCode, said: &Refused) -> String {
     let words = if said.error_description.is_empty() { &said.error } else { &said.error_description };
-    let line: String = words.lines().next().unwrap_or_default().chars().take(LONGEST_DETAIL).collect();
+    let line: String = words.lines().next().unwrap_or_default().chars().take(MAX_DETAIL).collect();
     let line = line.trim_end_matches('.');
     if line.is_empty() { format!("status {}", status.as_u16()) } else { line.to_owned() }
 }

@@ -22,7 +22,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
 
 use self::files::Folder;
-use self::place::Place;
+use self::position::Position;
 use super::export_file::split_lines;
 use super::page::{PageError, split_export};
 use super::{AttachmentStream, Cursor, Page, Source, SourceError};
@@ -33,7 +33,7 @@ use crate::window::Window;
 pub(crate) mod attachment;
 mod files;
 mod lines;
-mod place;
+mod position;
 mod whole;
 
 /// The size of the pieces in which an attachment is read.
@@ -97,15 +97,15 @@ async fn blocking<T: Send + 'static>(
 
 /// The page at `cursor`.
 fn read_page(folder: &Folder, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
-    let place = Place::of(cursor);
-    let Some(file) = folder.file(place.file) else { return Ok(empty_page(cursor)) };
-    let read = match place.offset {
+    let position = Position::of(cursor);
+    let Some(file) = folder.file(position.file) else { return Ok(empty_page(cursor)) };
+    let read = match position.offset {
         0 => whole::read(file, cursor, limit)?,
         offset => lines::read(file, offset, limit.max(1))?,
     };
     let next = match read.next_offset {
-        Some(offset) => Place { offset, ..place },
-        None => Place { file: place.file + 1, offset: 0 },
+        Some(offset) => Position { offset, ..position },
+        None => Position { file: position.file + 1, offset: 0 },
     };
     let end = folder.file(next.file).is_none();
     Ok(Page { body: read.body, items: read.items, next: next.cursor()?, end })

@@ -24,7 +24,7 @@ pub(crate) fn split(body: &[u8]) -> Result<Vec<Range<usize>>, String> {
 pub(crate) fn split_document(body: &[u8]) -> Result<Vec<Range<usize>>, String> {
     let (envelope, items) = split_export(body).map_err(|error| error.to_string())?;
     match envelope.and_then(|envelope| envelope.result_code).filter(|&code| code != 0) {
-        Some(code) => Err(format!("it is an answer that tells of an error (resultCode {code}), not of items")),
+        Some(code) => Err(format!("it is an error response (resultCode {code}) and holds no items")),
         None => Ok(items),
     }
 }

@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_bytes_spoil_no_boundary() {
+    fn hostile_bytes_break_no_boundary() {
         let hostile: [&[u8]; 8] = [
             b"\xff\xfe{\"id\":1}",
             b"{\"t\":\"\xff\xf0\x9f\x98,]}\"}",

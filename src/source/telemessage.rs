@@ -29,7 +29,7 @@ use crate::http::{self, HttpClient, InsecureUrl, Remote, Reply, require_https_or
 use crate::item::ItemId;
 use crate::item::read::peek_id;
 use crate::window::Window;
-use verdict::{Asked, Verdicts};
+use verdict::{RequestKind, Verdicts};
 
 mod attachment;
 mod verdict;
@@ -41,13 +41,13 @@ pub const MESSAGES_PATH: &str = "/basicsecured/api/rest/archive/getmessages";
 pub const ATTACHMENT_PATH: &str = "/basicsecured/api/rest/archive/attachment";
 
 /// The largest page, decoded, in bytes.
-pub const PAGE_CAP: u64 = 32 << 20;
+pub const MAX_PAGE_BYTES: u64 = 32 << 20;
 
 /// The largest page of one item, decoded, in bytes.
-pub const SINGLE_ITEM_CAP: u64 = 64 << 20;
+pub const MAX_SINGLE_ITEM_BYTES: u64 = 64 << 20;
 
 /// The largest answer to a log-in, which holds no items, in bytes.
-const LOG_IN_CAP: u64 = 1 << 20;
+const MAX_LOG_IN_BYTES: u64 = 1 << 20;
 
 /// Reads the password, at each use; an error says what is wrong without showing it.
 pub type PasswordProvider = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
@@ -135,7 +135,7 @@ impl TeleMessage {
         };
         let request = self.client.post(self.messages_url.clone()).json(&body);
         let request = self.authorised(request)?.header(ACCEPT, "application/json");
-        let asked = if limit == 0 { Asked::LogIn } else { Asked::Messages(cursor) };
+        let asked = if limit == 0 { RequestKind::LogIn } else { RequestKind::Messages(cursor) };
         let verdicts = self.verdicts(asked);
         let reply = self.client.send(Remote::Source, request, cap).await;
         let reply = reply.map_err(|error| verdicts.of_transport(&error))?;
@@ -157,7 +157,7 @@ impl TeleMessage {
         Ok(request.header(AUTHORIZATION, value))
     }
 
-    fn verdicts(&self, asked: Asked) -> Verdicts<'_> {
+    fn verdicts(&self, asked: RequestKind) -> Verdicts<'_> {
         Verdicts { source_name: self.name(), username: &self.settings.username, now: self.clock.now(), asked }
     }
 
@@ -228,8 +228,8 @@ impl Source for TeleMessage {
     async fn log_in(&self) -> Result<Option<DateTime<Utc>>, SourceError> {
         let now = self.clock.now();
         let window = Window { from: now - Duration::seconds(1), to: now };
-        let reply = self.ask(window, Cursor::default(), 0, LOG_IN_CAP).await?;
-        let (envelope, _) = self.verdicts(Asked::LogIn).read(&reply)?;
+        let reply = self.ask(window, Cursor::default(), 0, MAX_LOG_IN_BYTES).await?;
+        let (envelope, _) = self.verdicts(RequestKind::LogIn).read(&reply)?;
         // Without any time of theirs, a clock of ours that jumped ahead would move the watermark past time that was not read.
         Ok(envelope.server_time().or_else(|| http::date(&reply.headers)))
     }
@@ -237,9 +237,9 @@ impl Source for TeleMessage {
     async fn page(&self, window: Window, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
         // `limit: 0` is the log-in, and would be a page without end.
         let limit = limit.max(1);
-        let cap = if limit == 1 { SINGLE_ITEM_CAP } else { PAGE_CAP };
+        let cap = if limit == 1 { MAX_SINGLE_ITEM_BYTES } else { MAX_PAGE_BYTES };
         let reply = self.ask(window, cursor, limit, cap).await?;
-        let (envelope, items) = self.verdicts(Asked::Messages(cursor)).read(&reply)?;
+        let (envelope, items) = self.verdicts(RequestKind::Messages(cursor)).read(&reply)?;
         let end = envelope.end_of_messages.unwrap_or_default();
         let next = Self::next_cursor(cursor, &envelope, &Extent::of(&reply.body, &items, end))?;
         Ok(Page { body: reply.body, items, next, end })
@@ -250,7 +250,7 @@ impl Source for TeleMessage {
         url.query_pairs_mut().append_pair("id", &item.to_string()).append_pair("index", &index.to_string());
         // Media is compressed already, and a coded body has no length to check it by.
         let request = self.authorised(self.client.get(url))?.header(ACCEPT_ENCODING, "identity");
-        let verdicts = self.verdicts(Asked::Attachment(item, index));
+        let verdicts = self.verdicts(RequestKind::Attachment(item, index));
         let reply = self.client.stream(Remote::Source, request).await;
         let reply = reply.map_err(|error| verdicts.of_transport(&error))?;
         match reply.status {

@@ -172,10 +172,10 @@ impl AzureStaging {
         }
         // Blocks of an upload that broke off can take the name from a whole upload, but not from a commit.
         let placed = self.upload_blocks(name, [bytes], None).await?;
-        self.settle(name, placed, ours).await
+        self.accept_existing(name, placed, ours).await
     }
 
-    async fn settle(&self, name: &BlobName, placed: Placed, ours: StagedStream) -> Result<(), StagingError> {
+    async fn accept_existing(&self, name: &BlobName, placed: Placed, ours: StagedStream) -> Result<(), StagingError> {
         if placed.is_new() || self.has(name, ours).await? {
             return Ok(());
         }
@@ -254,7 +254,7 @@ impl Staging for AzureStaging {
         };
         let placed = self.upload_blocks(name, [first, second], Some(&mut blocks)).await?;
         let staged = blocks.finish();
-        self.settle(name, placed, staged).await.map(|()| staged)
+        self.accept_existing(name, placed, staged).await.map(|()| staged)
     }
 
     async fn get(&self, name: &BlobName, limit: u64) -> Result<Bytes, StagingError> {
@@ -317,7 +317,7 @@ impl Staging for AzureStaging {
     async fn copy(&self, from: &BlobName, to: &BlobName) -> Result<(), StagingError> {
         let original = self.open(from).await?.map_err(std::io::Error::other).boxed();
         match self.put_stream(to, original, u64::MAX).await {
-            // It broke off for a reason of staging's own, which is the one to tell.
+            // It broke off for a reason of staging's own, which is the one to report.
             Err(StagingError::StreamBroken { name, detail }) => Err(match detail.downcast::<StagingError>() {
                 Ok(own) => own,
                 Err(detail) => StagingError::StreamBroken { name, detail },

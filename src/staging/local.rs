@@ -89,7 +89,7 @@ impl LocalStaging {
 fn accept(area: &Area, name: &BlobName, placed: Placed, ours: &mut impl Read) -> Result<(), StagingError> {
     match placed {
         Placed::New => Ok(()),
-        Placed::Taken(mut there) => same_content(name, &mut there, ours).and_then(|()| area.settle(name)),
+        Placed::Taken(mut there) => same_content(name, &mut there, ours).and_then(|()| area.make_durable(name)),
     }
 }
 

@@ -83,7 +83,7 @@ pub async fn note(ledger: &Ledger, found: &[Credential], now: DateTime<Utc>) -> 
         return Ok(());
     }
     let text = serde_json::to_string(&after).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-    ledger.remember(CREDENTIALS, Some(&text)).await
+    ledger.set_meta(CREDENTIALS, Some(&text)).await
 }
 
 fn log(credential: &Credential, stage: i64, now: DateTime<Utc>) {
@@ -103,7 +103,7 @@ pub async fn noted(ledger: &Ledger) -> Result<Vec<Credential>, LedgerError> {
 
 async fn known(ledger: &Ledger) -> Result<Vec<Known>, LedgerError> {
     // What can't be read was written by another version, and is written anew soon.
-    let text = ledger.remembered(CREDENTIALS).await?;
+    let text = ledger.get_meta(CREDENTIALS).await?;
     Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
 }
 

@@ -2,21 +2,21 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Refusal;
+use super::RefusedCredential;
 use crate::ledger::{Ledger, LedgerError, RunRecord, RunStatus};
 use crate::pipeline::RunError;
 use crate::schedule::{PLAUSIBLE_SKEW, Schedule, pause_after_failure};
 
 /// Runs that are looked at to count how many have failed in a row.
-const LOOK_BACK: u32 = 16;
+const MAX_RUNS: u32 = 16;
 
 /// When the next run is due: at the schedule's time, or sooner after runs that failed or left something pending. A credential
 /// that was refused waits for the schedule's time.
 pub async fn next_run(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
-    let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, LOOK_BACK).await?;
+    let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, MAX_RUNS).await?;
     let refused_until = refused_until(ledger, schedule, now).await?;
     let scheduled = scheduled(ledger, schedule, &runs, refused_until, now);
-    // A run that was told to stop is no failure, and waits for nothing.
+    // A run that was asked to stop is no failure, and waits for nothing.
     let ended = || runs.iter().filter(|run| run.status != RunStatus::Running);
     let Some(last) = ended().next().filter(|run| run.status != RunStatus::Complete && !was_stopped(run)) else {
         return Ok(scheduled);
@@ -41,7 +41,7 @@ pub async fn scheduled_run(
     schedule: &Schedule,
     now: DateTime<Utc>,
 ) -> Result<DateTime<Utc>, LedgerError> {
-    let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, LOOK_BACK).await?;
+    let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, MAX_RUNS).await?;
     let refused_until = refused_until(ledger, schedule, now).await?;
     Ok(scheduled(ledger, schedule, &runs, refused_until, now))
 }
@@ -67,12 +67,12 @@ async fn refused_until(
     schedule: &Schedule,
     now: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, LedgerError> {
-    let refusal = Refusal::remembered(ledger).await?;
+    let refusal = RefusedCredential::load(ledger).await?;
     let until = |at| if at > now + PLAUSIBLE_SKEW { now } else { schedule.due_after(at) };
     Ok(refusal.map(|refusal| until(refusal.at)))
 }
 
-/// Whether a run ended because the program was told to stop.
+/// Whether a run ended because the program was asked to stop.
 pub(super) fn was_stopped(run: &RunRecord) -> bool {
     run.status == RunStatus::Failed && run.error.as_ref().is_some_and(|error| *error == RunError::Stopped.to_string())
 }

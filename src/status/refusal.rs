@@ -16,7 +16,7 @@ const REFUSED: &str = "refused.source";
 
 /// A refusal.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct RefusedCredential {
     /// The fingerprint of the password that was refused, salted and stretched; nothing where it could not be read.
     credential: Option<Digest>,
     username: String,
@@ -24,10 +24,10 @@ pub struct Refusal {
     pub at: DateTime<Utc>,
 }
 
-impl Refusal {
+impl RefusedCredential {
     /// The refusal that is remembered, if any.
-    pub async fn remembered(ledger: &Ledger) -> Result<Option<Self>, LedgerError> {
-        let text = ledger.remembered(REFUSED).await?;
+    pub async fn load(ledger: &Ledger) -> Result<Option<Self>, LedgerError> {
+        let text = ledger.get_meta(REFUSED).await?;
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
@@ -45,19 +45,20 @@ pub(super) async fn note(
     finished: &RunFinished,
     now: DateTime<Utc>,
 ) -> Result<(), LedgerError> {
-    let Some((username, password)) = credential(source) else { return ledger.remember(REFUSED, None).await };
+    let Some((username, password)) = credential(source) else { return ledger.set_meta(REFUSED, None).await };
     if is_refusal(finished.error.as_ref()) {
-        let refusal = Refusal { credential: fingerprint(password).await, username: username.to_owned(), at: now };
+        let refusal =
+            RefusedCredential { credential: fingerprint(password).await, username: username.to_owned(), at: now };
         let text = serde_json::to_string(&refusal).map_err(|error| LedgerError::Damaged(error.to_string()))?;
         tracing::error!(
             event = "credential_refused",
             "the source refuses the credential; it is not tried again before it changes or the next scheduled time comes"
         );
-        return ledger.remember(REFUSED, Some(&text)).await;
+        return ledger.set_meta(REFUSED, Some(&text)).await;
     }
-    let Some(refusal) = Refusal::remembered(ledger).await? else { return Ok(()) };
+    let Some(refusal) = RefusedCredential::load(ledger).await? else { return Ok(()) };
     if reached_source(finished) || !refusal.is_of(source).await {
-        ledger.remember(REFUSED, None).await?;
+        ledger.set_meta(REFUSED, None).await?;
     }
     Ok(())
 }

@@ -138,11 +138,11 @@ pub async fn note_reload(
     result: Result<(), &str>,
     now: DateTime<Utc>,
 ) -> Result<(), LedgerError> {
-    let Err(detail) = result else { return ledger.remember(&input.place(), None).await };
+    let Err(detail) = result else { return ledger.set_meta(&input.place(), None).await };
     let since = refused(ledger, input).await?.map_or(now, |refused| refused.since);
     let refused = Refused { since, detail: detail.to_owned() };
     let text = serde_json::to_string(&refused).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-    ledger.remember(&input.place(), Some(&text)).await
+    ledger.set_meta(&input.place(), Some(&text)).await
 }
 
 /// Whether the last reading of an input went well.
@@ -151,7 +151,7 @@ pub(crate) async fn is_in_force(ledger: &Ledger, input: Input) -> Result<bool, L
 }
 
 async fn refused(ledger: &Ledger, input: Input) -> Result<Option<Refused>, LedgerError> {
-    Ok(ledger.remembered(&input.place()).await?.and_then(|text| serde_json::from_str(&text).ok()))
+    Ok(ledger.get_meta(&input.place()).await?.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 /// All that there is to warn of.

@@ -6,19 +6,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
-use super::window::Window;
-use super::{Limits, Outcome};
+use super::sliding_limit::SlidingLimit;
+use super::{Completion, Limits};
 use crate::clock::SharedClock;
 
 const TEN_MINUTES_MS: i64 = 600_000;
 const FIVE_MINUTES_MS: i64 = 300_000;
 /// The first pause after a refusal that names none; doubled with each that follows.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 /// A server that asks for a longer pause is asked again after this one.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(1);
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(1);
 /// After this many successes in a row, one more request at a time is allowed again.
-const SERVED_BEFORE_WIDENING: u32 = 50;
+const SUCCESSES_BEFORE_WIDENING: u32 = 50;
 
 /// One mailbox's budget, and those who wait for it.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ pub(super) enum Admission {
 
 #[derive(Debug)]
 struct State {
-    requests: Window,
-    upload: Window,
+    requests: SlidingLimit,
+    upload: SlidingLimit,
     in_flight: usize,
     /// How many may be in flight: narrowed by refusals, widened by successes.
     width: usize,
@@ -66,8 +66,8 @@ impl Lane {
     pub(super) fn new(limits: Limits, clock: SharedClock) -> Self {
         let now = clock.now().timestamp_millis();
         let state = State {
-            requests: Window::new(TEN_MINUTES_MS, limits.requests_per_10m),
-            upload: Window::new(FIVE_MINUTES_MS, limits.upload_per_5m),
+            requests: SlidingLimit::new(TEN_MINUTES_MS, limits.requests_per_10m),
+            upload: SlidingLimit::new(FIVE_MINUTES_MS, limits.upload_per_5m),
             in_flight: 0,
             width: limits.per_mailbox,
             widest: limits.per_mailbox,
@@ -106,17 +106,17 @@ impl Lane {
     }
 
     /// Ends a request.
-    pub(super) fn leave(&self, upload: u64, epoch: u64, outcome: Outcome) {
+    pub(super) fn leave(&self, upload: u64, epoch: u64, completion: Completion) {
         let (mut state, now) = self.look();
         state.in_flight = state.in_flight.saturating_sub(1);
-        state.requests.settle(1, now);
-        state.upload.settle(upload, now);
-        match outcome {
-            Outcome::Served => state.served(),
-            Outcome::Throttled { after } => state.refused(after, epoch, now),
+        state.requests.commit(1, now);
+        state.upload.commit(upload, now);
+        match completion {
+            Completion::Served => state.served(),
+            Completion::Throttled { after } => state.refused(after, epoch, now),
         }
         drop(state);
-        if matches!(outcome, Outcome::Throttled { .. }) {
+        if matches!(completion, Completion::Throttled { .. }) {
             self.changed.notify_waiters();
         }
         // Only the one whose turn it is waits here. A permit is kept for one that is about to.
@@ -197,7 +197,7 @@ impl State {
     fn served(&mut self) {
         self.refusals = 0;
         self.served += 1;
-        if self.served >= SERVED_BEFORE_WIDENING {
+        if self.served >= SUCCESSES_BEFORE_WIDENING {
             self.served = 0;
             self.width = self.widest.min(self.width + 1);
         }
@@ -212,8 +212,8 @@ impl State {
         }
         let doublings = self.refusals.saturating_sub(1).min(16);
         let pause = match after.filter(|after| !after.is_zero()) {
-            Some(after) => after.min(LONGEST_RETRY_AFTER),
-            None => FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE),
+            Some(after) => after.min(MAX_RETRY_AFTER),
+            None => MIN_PAUSE.saturating_mul(1 << doublings).min(MAX_PAUSE),
         };
         let until = now.saturating_add(i64::try_from(pause.as_millis()).unwrap_or(i64::MAX));
         self.closed_until = self.closed_until.max(until);
@@ -244,14 +244,14 @@ mod tests {
         let (lane, clock) = lane(Limits::default());
         for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
             let epoch = enter(&lane);
-            lane.leave(0, epoch, Outcome::Throttled { after: None });
+            lane.leave(0, epoch, Completion::Throttled { after: None });
             assert_eq!(lane.pause_left(), Some(Duration::from_secs(expected)));
             clock.advance(Duration::from_secs(expected));
         }
         let epoch = enter(&lane);
-        lane.leave(0, epoch, Outcome::Served);
+        lane.leave(0, epoch, Completion::Served);
         let epoch = enter(&lane);
-        lane.leave(0, epoch, Outcome::Throttled { after: None });
+        lane.leave(0, epoch, Completion::Throttled { after: None });
         assert_eq!(lane.pause_left(), Some(Duration::from_secs(1)));
     }
 
@@ -260,7 +260,7 @@ mod tests {
         let (lane, _) = lane(Limits::default());
         let epochs: Vec<u64> = (0..4).map(|_| enter(&lane)).collect();
         for epoch in epochs {
-            lane.leave(0, epoch, Outcome::Throttled { after: None });
+            lane.leave(0, epoch, Completion::Throttled { after: None });
         }
         assert_eq!(lane.pause_left(), Some(Duration::from_secs(1)));
     }
@@ -270,15 +270,15 @@ mod tests {
         let (lane, clock) = lane(Limits::default());
         for _ in 0..3 {
             let epoch = enter(&lane);
-            lane.leave(0, epoch, Outcome::Throttled { after: Some(Duration::from_secs(1)) });
+            lane.leave(0, epoch, Completion::Throttled { after: Some(Duration::from_secs(1)) });
             clock.advance(Duration::from_secs(1));
         }
         let epoch = enter(&lane);
         assert_eq!(lane.try_enter(0), Admission::WhenFreed);
-        lane.leave(0, epoch, Outcome::Served);
-        for _ in 0..SERVED_BEFORE_WIDENING {
+        lane.leave(0, epoch, Completion::Served);
+        for _ in 0..SUCCESSES_BEFORE_WIDENING {
             let epoch = enter(&lane);
-            lane.leave(0, epoch, Outcome::Served);
+            lane.leave(0, epoch, Completion::Served);
         }
         enter(&lane);
         enter(&lane);
@@ -289,15 +289,15 @@ mod tests {
     fn an_absurd_retry_after_is_cut() {
         let (lane, _) = lane(Limits::default());
         let epoch = enter(&lane);
-        lane.leave(0, epoch, Outcome::Throttled { after: Some(Duration::MAX) });
-        assert_eq!(lane.pause_left(), Some(LONGEST_RETRY_AFTER));
+        lane.leave(0, epoch, Completion::Throttled { after: Some(Duration::MAX) });
+        assert_eq!(lane.pause_left(), Some(MAX_RETRY_AFTER));
     }
 
     #[test]
     fn a_clock_set_back_does_not_close_the_lane_for_longer() {
         let (lane, clock) = lane(Limits { requests_per_10m: 1, ..Limits::default() });
         let epoch = enter(&lane);
-        lane.leave(0, epoch, Outcome::Served);
+        lane.leave(0, epoch, Completion::Served);
         clock.set(clock_now(&clock) - chrono::TimeDelta::days(2));
         let until = lane.closed_until().unwrap();
         assert!(until - clock_now(&clock) <= chrono::TimeDelta::seconds(602));

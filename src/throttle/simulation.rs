@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{FuturesUnordered, Stream as _};
 use tokio::sync::oneshot;
 
-use super::{Limits, Outcome, Throttle};
+use super::{Completion, Limits, Throttle};
 use crate::clock::Clock;
 use crate::resolve::MailboxId;
 
@@ -181,10 +181,10 @@ fn workers<'a>(
                 clock.sleep(back).await;
                 server.lock().unwrap().reply(mailbox);
                 if taken {
-                    permit.finish(Outcome::Served);
+                    permit.finish(Completion::Served);
                     ended.lock().unwrap().insert(mailbox.to_owned(), clock.now());
                 } else {
-                    permit.finish(Outcome::Throttled { after: Some(Duration::from_mins(1)) });
+                    permit.finish(Completion::Throttled { after: Some(Duration::from_mins(1)) });
                     load.lock().unwrap().push_front(bytes);
                 }
             }
@@ -305,5 +305,5 @@ fn idle_mailboxes_are_forgotten() {
         }
     };
     run(&clock, vec![Box::pin(work)]);
-    assert!(throttle.lanes.lock().unwrap().by_mailbox.len() <= 2 * super::SWEEP);
+    assert!(throttle.lanes.lock().unwrap().by_mailbox.len() <= 2 * super::MIN_SWEEP);
 }

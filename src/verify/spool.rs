@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Seek as _, Write};
 use serde::Serialize;
 
 /// What is kept in memory, in bytes.
-const IN_MEMORY: usize = 1 << 20;
+const MAX_IN_MEMORY: usize = 1 << 20;
 
 /// The elements of a JSON array, in the order in which they came.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Spool {
         }
         serde_json::to_writer(&mut self.memory, element)?;
         self.count += 1;
-        if self.memory.len() > IN_MEMORY {
+        if self.memory.len() > MAX_IN_MEMORY {
             let file = match self.file.take() {
                 Some(file) => file,
                 None => BufWriter::new(nameless_file()?),

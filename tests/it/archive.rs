@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::App;
 use whatsapp_archiver::clock::{Clock as _, ManualClock};
 use whatsapp_archiver::config::Config;
-use whatsapp_archiver::pipeline::{Order, RunFinished};
+use whatsapp_archiver::pipeline::{RunFinished, RunRequest};
 use whatsapp_archiver::staging::{BlobName, StagingError};
 
 use crate::hooked_staging::{Hook, Hooked, Touch};
@@ -85,14 +85,14 @@ impl Archive {
         self.clock.advance(Duration::from_hours(24 * days));
     }
 
-    /// Runs an order to its end.
-    pub(crate) async fn run(&self, order: Order) -> RunFinished {
-        self.app.pipeline(CancellationToken::new()).run(order).await.unwrap()
+    /// Runs a request to its end.
+    pub(crate) async fn run(&self, request: RunRequest) -> RunFinished {
+        self.app.pipeline(CancellationToken::new()).run(request).await.unwrap()
     }
 
     /// A regular run that doesn't fail.
     pub(crate) async fn day(&self) -> RunFinished {
-        let finished = self.run(Order::Regular).await;
+        let finished = self.run(RunRequest::Regular).await;
         assert!(finished.error.is_none(), "{:?}", finished.error);
         finished
     }

@@ -9,7 +9,7 @@ use sqlx::Connection as _;
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::ledger::{ActionKind, HeldSelection, ItemSelection};
-use whatsapp_archiver::pipeline::Order;
+use whatsapp_archiver::pipeline::RunRequest;
 use whatsapp_archiver::report::lists::Numbers;
 use whatsapp_archiver::report::signature::{PublicKey, SigningKey};
 use whatsapp_archiver::report::verification::{Checked, Finding, verify};
@@ -40,7 +40,7 @@ async fn four_days(key: &Path) -> Archive {
     archive.days_pass(1);
     let export = archive.folder.path().join("export");
     fs::rename(&export, archive.folder.path().join("away")).unwrap();
-    assert!(archive.run(Order::Regular).await.error.is_some());
+    assert!(archive.run(RunRequest::Regular).await.error.is_some());
     fs::rename(archive.folder.path().join("away"), &export).unwrap();
     archive.days_pass(1);
     archive.sends(&[Sent { id: 3, owner: ANA, attachment: None }]);
@@ -124,7 +124,7 @@ async fn changes_to_the_chain_are_noticed() {
         reports.iter().map(copy).collect()
     };
 
-    // A count is mended by hand.
+    // A count is fixed by hand.
     let altered = copies("altered");
     let text = fs::read_to_string(&altered[1]).unwrap();
     fs::write(&altered[1], text.replace("\"failed\":0", "\"failed\":1")).unwrap();
@@ -208,14 +208,14 @@ async fn a_report_that_could_not_be_written_comes_with_the_next() {
 }
 
 #[tokio::test]
-async fn the_administrators_own_actions_are_told_once() {
+async fn the_administrators_own_actions_are_reported_once() {
     let archive = Archive::new(None, "forever").await;
     archive.sends(&[Sent { id: 1, owner: PETER, attachment: None }, Sent { id: 2, owner: PETER, attachment: None }]);
     archive.day().await;
     let ledger = &archive.app.ledger;
     let at = archive.clock.now();
     ledger.record_action(ActionKind::Retry, Some("ana"), "--item 1", at).await.unwrap();
-    archive.run(Order::Retry(ItemSelection::default())).await;
+    archive.run(RunRequest::Retry(ItemSelection::default())).await;
     let selection = HeldSelection { item: Some(whatsapp_archiver::item::ItemId(2)), ..HeldSelection::default() };
     assert_eq!(ledger.held(&selection).await.unwrap(), [("no_valid_user".to_owned(), 1)]);
     assert_eq!(ledger.release(&selection, None, "--item 2", at).await.unwrap(), 1);
@@ -225,14 +225,14 @@ async fn the_administrators_own_actions_are_told_once() {
     let actions: Vec<serde_json::Value> =
         archive.reports().iter().map(|path| read_json(path)["actions"].clone()).collect();
     assert_eq!(actions[0], serde_json::json!([]));
-    let told =
+    let reported =
         serde_json::json!([{"at": "2026-11-22T02:00:00Z", "action": "retry", "user": "ana", "detail": "--item 1"}]);
-    assert_eq!(actions[1], told);
-    let told = serde_json::json!([{"at": "2026-11-22T02:00:00Z", "action": "release", "user": null, "detail": "--item 2: 1 rows"}]);
-    assert_eq!(actions[2], told);
+    assert_eq!(actions[1], reported);
+    let reported = serde_json::json!([{"at": "2026-11-22T02:00:00Z", "action": "release", "user": null, "detail": "--item 2: 1 rows"}]);
+    assert_eq!(actions[2], reported);
 
     // What was released is not replayed, and isn't open any more; the frozen account keeps it.
-    let retried = archive.run(Order::Retry(ItemSelection::default())).await;
+    let retried = archive.run(RunRequest::Retry(ItemSelection::default())).await;
     assert_eq!(retried.report.deliveries.available_for_import, 1);
     assert_eq!(ledger.open_counts().await.unwrap().held, 1);
     assert_eq!(read_json(&archive.reports()[1])["deliveries"]["failed"], 2);
@@ -329,17 +329,18 @@ async fn a_source_that_falls_silent_is_noticed() {
         archive.day().await;
         archive.days_pass(1);
     }
-    let told = warnings().await;
+    let reported = warnings().await;
     assert!(
-        told[0].starts_with("nothing_arrived: no items for 6 days of reading; of the 7 days before, 7 brought some"),
-        "{told:?}"
+        reported[0]
+            .starts_with("nothing_arrived: no items for 6 days of reading; of the 7 days before, 7 brought some"),
+        "{reported:?}"
     );
-    assert!(told[1].starts_with("owners_silent: 1 owner has gone silent: +1•••••0100"), "{told:?}");
+    assert!(reported[1].starts_with("owners_silent: 1 owner has gone silent: +1•••••0100"), "{reported:?}");
     archive.days_pass(2);
-    let told = warnings().await;
+    let reported = warnings().await;
     assert!(
-        told.iter().any(|line| line.starts_with("watermark_stands_still: the watermark stands still at")),
-        "{told:?}"
+        reported.iter().any(|line| line.starts_with("watermark_stands_still: the watermark stands still at")),
+        "{reported:?}"
     );
     assert!(archive.clock.now() > Utc.with_ymd_and_hms(2026, 12, 1, 0, 0, 0).unwrap());
 }

@@ -209,7 +209,7 @@ async fn a_missing_right_is_named() {
 }
 
 #[tokio::test]
-async fn a_signature_that_is_no_good_is_told_without_being_shown() {
+async fn a_signature_that_is_no_good_is_reported_without_being_shown() {
     let (port, container) = (Azurite::shared().port(), new_container());
     let expired = azurite::account_sas("2020-01-01T00:00:00Z");
     let forged = azurite::sas().replace("&sp=racwdlx", "&sp=racwdlxc");
@@ -241,7 +241,7 @@ async fn a_renewed_signature_is_taken_up() {
 }
 
 #[tokio::test]
-async fn a_container_that_has_gone_is_told() {
+async fn a_container_that_has_gone_is_reported() {
     let staging = staging(Azurite::shared().port(), &new_container(), "", &azurite::sas());
     let blob = name("a/blob");
     let errors = [
@@ -313,7 +313,7 @@ async fn nobody_at_the_address_is_unavailable() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let error = staging(closed, "container", "", &azurite::sas()).prepare().await.unwrap_err();
     assert!(matches!(error, StagingError::Unavailable(_)), "{error}");
-    assert!(words(&error).contains("refused"), "the cause is told: {error}");
+    assert!(words(&error).contains("refused"), "the cause is named: {error}");
 }
 
 #[tokio::test]
@@ -408,10 +408,10 @@ async fn a_refusal_says_what_to_do() {
         (412, "LeaseIdMissing", "lease"),
         (409, "BlobArchived", "archive tier"),
         (307, "", "staging.endpoint"),
-        (418, "Teapot", "nobody foresaw"),
+        (418, "Teapot", "unexpected answer"),
     ] {
-        let told = "The MAC signature found in the HTTP request 'x' is wrong.\nTime:2026";
-        wire.fail("PUT", "a%2Fblob", Fault::error(status, code, "location: http://127.0.0.1:1/\r\n", told));
+        let reported = "The MAC signature found in the HTTP request 'x' is wrong.\nTime:2026";
+        wire.fail("PUT", "a%2Fblob", Fault::error(status, code, "location: http://127.0.0.1:1/\r\n", reported));
         let error = staging.put(&name("a/blob"), Bytes::from_static(b"x")).await.unwrap_err();
         assert!(matches!(error, StagingError::Refused(_)), "{code}: {error:?}");
         let words = words(&error);

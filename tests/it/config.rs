@@ -19,7 +19,7 @@ mod schema;
 const PATH: &str = "/etc/whatsapp-archiver/config.toml";
 
 /// The least that a configuration for Microsoft 365 must say.
-const LEAST: &str = r#"
+const MINIMAL: &str = r#"
 [source]
 username = "archive-admin@fabrikam.example"
 password = { env = "TELEMESSAGE_PASSWORD" }
@@ -79,13 +79,13 @@ fn read_with(text: &str, changes: &[(&str, &str)]) -> Config {
 
 /// The problems as text, each as its line, its key and what is wrong.
 fn problems(text: &str, environment: &BTreeMap<String, String>) -> Vec<String> {
-    let Err(told) = Config::from_text(text, Path::new(PATH), environment) else { panic!("not refused:\n{text}") };
+    let Err(reported) = Config::from_text(text, Path::new(PATH), environment) else { panic!("not refused:\n{text}") };
     let shown = |place: &Place| match place {
         Place::File => "-".to_owned(),
         Place::Line { line, .. } => line.to_string(),
         Place::Variable(name) => name.clone(),
     };
-    told.problems().iter().map(|it| format!("{} {}: {}", shown(&it.place), it.key, it.what)).collect()
+    reported.problems().iter().map(|it| format!("{} {}: {}", shown(&it.place), it.key, it.what)).collect()
 }
 
 /// `base` with lines added to sections, in the place of those that set the same key.
@@ -122,13 +122,13 @@ fn assert_only_problem(base: &str, changes: &[(&str, &str)], key: &str, says: &s
     let text = with(base, changes);
     match problems(&text, &environment()).as_slice() {
         [only] if only.contains(&format!(" {key}: ")) && only.contains(says) => {}
-        told => panic!("{key}, {says}: {told:#?}\n{text}"),
+        reported => panic!("{key}, {says}: {reported:#?}\n{text}"),
     }
 }
 
 /// The example as an organisation fills it in.
 fn example() -> String {
-    let value = |key: &str| LEAST.lines().find(|line| key_of(line) == key).unwrap();
+    let value = |key: &str| MINIMAL.lines().find(|line| key_of(line) == key).unwrap();
     let line = |line: &str| match key_of(line) {
         key @ ("username" | "endpoint" | "tenant_id" | "client_id") => value(key).to_owned(),
         _ => line.to_owned(),
@@ -144,7 +144,7 @@ fn root() -> PathBuf {
 fn the_least_is_enough_and_the_example_shows_what_then_counts() {
     let secret_in_environment = [("WHATSAPP_ARCHIVER__MICROSOFT__CLIENT_SECRET", "{ env = \"CLIENT_SECRET\" }")];
     let example = read_with(&example(), &secret_in_environment);
-    let least = read(LEAST);
+    let least = read(MINIMAL);
     let shown = |it: &Config| {
         format!("{:#?}", (&it.source, &it.staging, &it.users, &it.microsoft, &it.mailbox, &it.retry, &it.log))
     };
@@ -165,7 +165,7 @@ fn the_least_is_enough_and_the_example_shows_what_then_counts() {
 
 #[test]
 fn the_values_that_count_without_a_key_are_the_documented_ones() {
-    let config = read(LEAST);
+    let config = read(MINIMAL);
     let SourceKind::TeleMessage(telemessage) = &config.source.kind else { panic!("{:?}", config.source.kind) };
     assert_eq!(telemessage.base_url.as_str(), "https://archive.telemessage.com/");
     assert_eq!(telemessage.messages_path, "/basicsecured/api/rest/archive/getmessages");
@@ -240,7 +240,7 @@ fn every_configuration_that_is_shipped_is_right() {
 #[test]
 fn other_kinds_are_read() {
     let imap = read(&with(
-        LEAST,
+        MINIMAL,
         &[
             ("mailbox", "kind = \"imap\""),
             ("mailbox", "host = \"127.0.0.1\""),
@@ -259,10 +259,13 @@ fn other_kinds_are_read() {
             ("microsoft", "cloud = \"us-gov-dod\""),
         ],
     ));
-    let MailboxKind::Imap(door) = &imap.mailbox.kind else { panic!("{:?}", imap.mailbox.kind) };
-    assert_eq!((door.host.as_str(), door.port, door.tls, door.connections), ("127.0.0.1", 1143, ImapTls::None, 8));
-    assert_eq!(door.login.as_str(), "{mailbox}*archiver");
-    assert!(matches!(&door.auth, ImapAuth::Password(secret) if secret.key() == "mailbox.password"));
+    let MailboxKind::Imap(destination) = &imap.mailbox.kind else { panic!("{:?}", imap.mailbox.kind) };
+    assert_eq!(
+        (destination.host.as_str(), destination.port, destination.tls, destination.connections),
+        ("127.0.0.1", 1143, ImapTls::None, 8)
+    );
+    assert_eq!(destination.login.as_str(), "{mailbox}*archiver");
+    assert!(matches!(&destination.auth, ImapAuth::Password(secret) if secret.key() == "mailbox.password"));
     let StagingKind::Azure(azure) = &imap.staging.kind else { panic!("{:?}", imap.staging.kind) };
     assert_eq!(azure.endpoint.as_str(), "http://127.0.0.1:10000/devstoreaccount1");
     assert!(matches!(&azure.auth, AzureAuth::Sas(secret) if secret.read().unwrap().expose_secret() == "?sv=1&sig=2"));
@@ -289,7 +292,7 @@ fn other_kinds_are_read() {
     }
     for (line, port) in [("tls = \"implicit\"", 993), ("tls = \"starttls\"", 143)] {
         let lines = [("mailbox", "kind = \"imap\""), ("mailbox", "host = \"imap.example\""), ("mailbox", line)];
-        let config = read(&with(LEAST, &lines));
+        let config = read(&with(MINIMAL, &lines));
         assert!(matches!(&config.mailbox.kind, MailboxKind::Imap(imap) if imap.port == port));
     }
 }
@@ -297,7 +300,7 @@ fn other_kinds_are_read() {
 #[test]
 fn sign_ins_are_read() {
     let certificate = root().join("Cargo.toml");
-    let without_secret = LEAST.replace("client_secret = { env = \"CLIENT_SECRET\" }\n", "");
+    let without_secret = MINIMAL.replace("client_secret = { env = \"CLIENT_SECRET\" }\n", "");
     let line = format!("certificate = {{ file = \"{}\" }}", certificate.display());
     let config = read(&with(&without_secret, &[("microsoft", "sign_in = \"certificate\""), ("microsoft", &line)]));
     assert!(matches!(config.microsoft.unwrap().sign_in, SignInConfig::Certificate { .. }));
@@ -321,15 +324,15 @@ fn sign_ins_are_read() {
     assert!(
         matches!(microsoft.sign_in, SignInConfig::WorkloadIdentity { token_file, .. } if token_file == Path::new("/var/token"))
     );
-    let told = problems(&bare, &environment());
-    assert_eq!(told.len(), 3, "{told:#?}");
-    assert!(told.iter().any(|it| it.contains("AZURE_FEDERATED_TOKEN_FILE")), "{told:#?}");
+    let reported = problems(&bare, &environment());
+    assert_eq!(reported.len(), 3, "{reported:#?}");
+    assert!(reported.iter().any(|it| it.contains("AZURE_FEDERATED_TOKEN_FILE")), "{reported:#?}");
 }
 
 #[test]
 fn the_environment_overrides_any_key() {
     let config = read_with(
-        LEAST,
+        MINIMAL,
         &[
             ("WHATSAPP_ARCHIVER__SOURCE__USERNAME", "12345"),
             ("WHATSAPP_ARCHIVER__SOURCE__PASSWORD", "{ env = \"IMAP_PASSWORD\" }"),
@@ -361,9 +364,9 @@ fn the_environment_overrides_any_key() {
         ("WHATSAPP_ARCHIVER__SOURCE__PAGESIZE", "hunter2"),
         ("WHATSAPP_ARCHIVER__USERS__PATH", "users.csv"),
     ]);
-    let told = Config::from_text(LEAST, Path::new(PATH), &wrong).unwrap_err().to_string();
+    let reported = Config::from_text(MINIMAL, Path::new(PATH), &wrong).unwrap_err().to_string();
     assert_eq!(
-        told,
+        reported,
         "the configuration has 3 problems\n\
          WHATSAPP_ARCHIVER__SOURCE__PAGESIZE (environment): this variable overrides no key of the configuration\n    \
          instead: WHATSAPP_ARCHIVER__SOURCE__PAGE_SIZE\n\
@@ -375,15 +378,15 @@ fn the_environment_overrides_any_key() {
 }
 
 #[test]
-fn an_override_mends_what_the_file_lacks() {
-    let without = LEAST.replace("username", "#");
+fn an_override_supplies_what_the_file_lacks() {
+    let without = MINIMAL.replace("username", "#");
     assert_eq!(problems(&without, &environment()), ["2 source.username: missing: kind = \"telemessage\" needs it"]);
     read_with(&without, &[("WHATSAPP_ARCHIVER__SOURCE__USERNAME", "ana")]);
 }
 
 #[test]
 fn warnings_say_what_a_cloud_lacks() {
-    let config = read(&with(LEAST, &[("microsoft", "cloud = \"us-gov-high\"")]));
+    let config = read(&with(MINIMAL, &[("microsoft", "cloud = \"us-gov-high\"")]));
     let warned: Vec<&str> = config.warnings.iter().map(|warning| warning.what.as_str()).collect();
     assert_eq!(warned.len(), 2, "{warned:?}");
     assert!(warned[0].contains("no attachment of 3 MB"));
@@ -394,7 +397,7 @@ fn warnings_say_what_a_cloud_lacks() {
 fn a_file_is_read_with_its_digest_and_a_byte_order_mark_does_no_harm() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
-    for text in [LEAST.to_owned(), format!("\u{feff}{LEAST}"), LEAST.replace('\n', "\r\n")] {
+    for text in [MINIMAL.to_owned(), format!("\u{feff}{MINIMAL}"), MINIMAL.replace('\n', "\r\n")] {
         std::fs::write(&path, &text).unwrap();
         let config = Config::load(&path, &environment()).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(config.sha256, whatsapp_archiver::digest::Digest::of(text.as_bytes()));
@@ -405,7 +408,7 @@ fn a_file_is_read_with_its_digest_and_a_byte_order_mark_does_no_harm() {
 #[test]
 fn a_settle_as_long_as_an_attempt_is_enough_and_the_class_can_be_left_out() {
     let lines = [("mailbox", "settle = \"40s\""), ("mailbox", "message_class = \"\"")];
-    let config = Config::from_text(&with(LEAST, &lines), Path::new(PATH), &environment()).unwrap();
+    let config = Config::from_text(&with(MINIMAL, &lines), Path::new(PATH), &environment()).unwrap();
     let MailboxKind::Graph(graph) = &config.mailbox.kind else { panic!("{:?}", config.mailbox.kind) };
     assert_eq!((graph.settle, graph.message_class.as_deref()), (Duration::from_secs(40), None));
 }

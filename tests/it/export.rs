@@ -12,7 +12,7 @@ use whatsapp_archiver::convert::{Message, StagedAttachment, convert};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::export::{ExportError, Exporter, Format, MANIFEST, Options, Summary};
 use whatsapp_archiver::item::{Item, Participant};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId, Outcome, Resolution, Resolved, ResolvedBy};
+use whatsapp_archiver::resolve::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
 
 pub(crate) struct Exported {
     pub(crate) item: Item,
@@ -25,7 +25,7 @@ impl Exported {
     fn resolved(mut self, mailboxes: &[(&str, &str)]) -> Self {
         let resolved = mailboxes.iter().map(|(number, address)| {
             let mailbox = Mailbox { id: MailboxId((*address).to_owned()), address: (*address).to_owned() };
-            let outcome = Outcome::Mailbox { mailbox, by: ResolvedBy::Csv };
+            let outcome = ResolvedTo::Mailbox { mailbox, by: ResolvedBy::Csv };
             Resolved { participant: Participant::phone(*number), outcome, rule: None, late: false }
         });
         self.resolution = Resolution(resolved.collect());
@@ -393,9 +393,9 @@ fn deletions_and_reactions_that_hold_more_are_events_of_their_own_too() {
         said("r3", "15550100", 7, reaction),
     ];
     let (rsmf, events) = events_of(&messages);
-    let told = |what: &str| events.iter().filter(|event| event["body"].as_str().unwrap().contains(what)).count();
+    let reported = |what: &str| events.iter().filter(|event| event["body"].as_str().unwrap().contains(what)).count();
     assert_eq!(events.len(), 5, "{events:?}");
-    assert_eq!((told("another text"), told("words of the reaction")), (1, 1));
+    assert_eq!((reported("another text"), reported("words of the reaction")), (1, 1));
     assert!(events[0]["deleted"] == true && events[1]["deleted"] == true);
     assert_eq!(events[0]["reactions"][0]["count"], 1, "one person reacted, three times");
     assert!(events[2..].iter().take(1).all(|event| event["parent"] == events[1]["id"]));

@@ -1,4 +1,4 @@
-//! The door to Exchange Online against a Graph that keeps the published rules and fails on command.
+//! Exchange Online as a destination against a Graph that keeps the published rules and fails on command.
 
 mod contract;
 mod create_message;

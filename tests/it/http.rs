@@ -79,7 +79,7 @@ async fn a_connection_that_fails_was_certainly_not_used() {
     let error = client.send(Remote::Mailbox, client.post(url), 10).await.unwrap_err();
     assert!(error.is_certainly_unsent(), "{error}");
     assert!(!shown(&error).contains("top-secret"), "{error}");
-    assert!(error.to_string().contains("refused"), "the cause is told: {error}");
+    assert!(error.to_string().contains("refused"), "the cause is named: {error}");
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn silence_times_out_and_leaves_the_outcome_unknown() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_tells_the_status() {
+async fn a_body_that_breaks_off_reports_the_status() {
     let server = server();
     server.fail_attachment(1, 0, MediaFault::BreakOff);
     let error = send(&client(), &server, 10).await.unwrap_err();
@@ -171,7 +171,7 @@ async fn every_request_is_observed_once() {
 }
 
 #[test]
-fn an_unusable_ca_file_is_told() {
+fn an_unusable_ca_file_is_reported() {
     for pem in [&b"not a certificate"[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", b""] {
         let options = HttpOptions { extra_roots_pem: Some(pem.to_vec()), ..HttpOptions::default() };
         let built = HttpClient::build(&options);

@@ -1,11 +1,11 @@
-//! The IMAP door against real servers: the contract of all doors, with all that Dovecot offers, with as little as IMAP
+//! The IMAP destination against real servers: the contract of all destinations, with all that Dovecot offers, with as little as IMAP
 //! allows, and on Cyrus; TLS, sign-in, quota.
 
 use std::sync::{Arc, Mutex};
 
 use whatsapp_archiver::mailbox::imap::{ImapSettings, TlsMode};
 use whatsapp_archiver::mailbox::self_test::{Finding, SelfTest as _};
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, SendPermit, Verdict};
+use whatsapp_archiver::mailbox::{Destination, ImportError, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
 
 use crate::mailbox_contract::{
@@ -15,7 +15,7 @@ use crate::servers::dovecot::{Dovecot, DovecotOptions, PASSWORD, Storage};
 
 mod harness;
 
-use harness::{FOLDER, ImapHarness, door, mailbox, settings};
+use harness::{FOLDER, ImapHarness, destination, mailbox, settings};
 
 /// As little as there is: no MULTIAPPEND, LITERAL+, UIDPLUS or NAMESPACE.
 const BARE: &str = "IMAP4rev1 MOVE";
@@ -69,12 +69,12 @@ async fn tls_from_the_start_and_by_starttls() {
             extra_roots_pem: Some(dovecot.ca_pem.clone().into_bytes()),
             ..settings("localhost", port, tls, &password)
         };
-        let results = door(trusting.clone()).import(&ana, &messages(60), &SendPermit::always()).await;
+        let results = destination(trusting.clone()).import(&ana, &messages(60), &SendPermit::always()).await;
         assert!(results.iter().all(Result::is_ok), "{tls:?}: {results:?}");
 
         // The certificate is for another name.
         let elsewhere = ImapSettings { host: "127.0.0.1".to_owned(), ..trusting };
-        let results = door(elsewhere).import(&ana, &messages(1), &SendPermit::always()).await;
+        let results = destination(elsewhere).import(&ana, &messages(1), &SendPermit::always()).await;
         assert!(
             matches!(&results[..], [Err(ImportError::Unavailable(detail))] if detail.contains("TLS")),
             "{results:?}"
@@ -83,7 +83,7 @@ async fn tls_from_the_start_and_by_starttls() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_refused() {
+async fn a_certificate_from_an_unknown_authority_is_refused() {
     let dovecot = Dovecot::start(&DovecotOptions::default());
     let other = Dovecot::start(&DovecotOptions::default());
     let password = Arc::new(Mutex::new(PASSWORD.to_owned()));
@@ -91,7 +91,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
         extra_roots_pem: Some(other.ca_pem.clone().into_bytes()),
         ..settings("localhost", dovecot.tls_port, TlsMode::Implicit, &password)
     };
-    let results = door(settings).import(&mailbox("ana"), &messages(1), &SendPermit::always()).await;
+    let results = destination(settings).import(&mailbox("ana"), &messages(1), &SendPermit::always()).await;
     assert!(matches!(results[..], [Err(ImportError::Unavailable(_))]), "{results:?}");
 }
 
@@ -99,7 +99,7 @@ async fn a_certificate_that_nobody_vouches_for_is_refused() {
 async fn a_wrong_password_is_a_matter_of_configuration() {
     let dovecot = Dovecot::start(&DovecotOptions::default());
     let password = Arc::new(Mutex::new("wrong".to_owned()));
-    let results = door(settings("127.0.0.1", dovecot.port, TlsMode::None, &password))
+    let results = destination(settings("127.0.0.1", dovecot.port, TlsMode::None, &password))
         .import(&mailbox("ana"), &messages(2), &SendPermit::always())
         .await;
     let [Err(ImportError::Forbidden(detail)), Err(ImportError::Forbidden(_))] = &results[..] else {
@@ -114,12 +114,12 @@ async fn what_fits_into_a_full_mailbox_arrives() {
     let harness = ImapHarness::dovecot(DovecotOptions { quota, ..DovecotOptions::default() }).await;
     let ana = mailbox("ana");
     let sent = [message(1), large_message(), message(2)];
-    let results = harness.door.import(&ana, &sent, &SendPermit::always()).await;
+    let results = harness.destination.import(&ana, &sent, &SendPermit::always()).await;
     assert!(matches!(results[..], [Ok(_), Err(ImportError::Forbidden(_)), Ok(_)]), "{results:?}");
     assert_archived(&harness, &ana, &[message(1), message(2)]).await;
 
     // Together they don't fit; one by one some do, and each has its own outcome.
-    let results = harness.door.import(&ana, &messages(200)[2..], &SendPermit::always()).await;
+    let results = harness.destination.import(&ana, &messages(200)[2..], &SendPermit::always()).await;
     let arrived = results.iter().filter(|result| result.is_ok()).count();
     assert!((1..198).contains(&arrived), "{arrived}");
     assert!(results.iter().all(|result| matches!(result, Ok(_) | Err(ImportError::Forbidden(_)))), "{results:?}");
@@ -142,7 +142,7 @@ async fn more_mailboxes_than_connections() {
     let mailboxes: Vec<Mailbox> = (0..20).map(|number| mailbox(&format!("person{number}"))).collect();
     for _ in 0..2 {
         let permit = SendPermit::always();
-        let all = mailboxes.iter().map(|mailbox| harness.door.import(mailbox, &[], &permit));
+        let all = mailboxes.iter().map(|mailbox| harness.destination.import(mailbox, &[], &permit));
         futures_util::future::join_all(all).await;
     }
     let sent = messages(3);
@@ -170,8 +170,8 @@ async fn a_folder_that_is_there_already_is_used() {
     harness.add_foreign(&ana).await;
     import_all(&harness, &ana, &messages(2)).await;
     let manifests: Vec<_> = messages(2).iter().map(|message| manifest(message)).collect();
-    assert_eq!(harness.door.verify(&ana, &manifests).await.unwrap(), [Verdict::Intact, Verdict::Intact]);
-    assert_eq!(harness.door.inventory(&ana).await.unwrap().len(), 2);
+    assert_eq!(harness.destination.verify(&ana, &manifests).await.unwrap(), [Verdict::Intact, Verdict::Intact]);
+    assert_eq!(harness.destination.inventory(&ana).await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn a_mailbox_is_tried_out_and_left_clean() {
     let mut person = harness.person(&ana);
     person.command("SELECT \"WhatsApp Archiver\"").unwrap();
     person.command("STORE 1 +FLAGS (\\Deleted)").unwrap();
-    let findings = harness.door.self_test(&ana).await;
+    let findings = harness.destination.self_test(&ana).await;
     assert_eq!(findings.len(), 4);
     assert!(findings.iter().all(Finding::is_good), "{findings:#?}");
     // What a person has marked is the person's own.

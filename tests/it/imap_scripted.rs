@@ -1,4 +1,4 @@
-//! The IMAP door against a scripted server: what each reply and each lost connection means for each message.
+//! The IMAP destination against a scripted server: what each reply and each lost connection means for each message.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use whatsapp_archiver::clock::{ManualClock, SharedClock, SystemClock};
 use whatsapp_archiver::mailbox::imap::{AccessTokens, Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
 use whatsapp_archiver::mailbox::self_test::SelfTest as _;
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, RemoteId, SendPermit};
+use whatsapp_archiver::mailbox::{Destination, ImportError, RemoteId, SendPermit};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 
 use crate::mailbox_contract::{large_message, manifest, message, messages};
@@ -56,7 +56,7 @@ fn settings(server: &ImapScript) -> ImapSettings {
     }
 }
 
-fn door(server: &ImapScript) -> Imap {
+fn destination(server: &ImapScript) -> Imap {
     Imap::new(settings(server), Arc::new(SystemClock)).unwrap()
 }
 
@@ -66,7 +66,7 @@ fn ana() -> Mailbox {
 
 /// What became of `count` messages.
 async fn import(server: &ImapScript, count: u32) -> Vec<Result<RemoteId, ImportError>> {
-    door(server).import(&ana(), &messages(count), &SendPermit::always()).await
+    destination(server).import(&ana(), &messages(count), &SendPermit::always()).await
 }
 
 fn arrived(results: &[Result<RemoteId, ImportError>]) -> usize {
@@ -109,7 +109,8 @@ async fn a_message_that_is_too_large_stands_alone() {
 async fn a_large_message_is_sent_only_after_the_server_agreed() {
     let refusal = "NO Maximum size of appendable message has been exceeded.";
     let server = ImapScript::start(Script::of_appends([OnAppend::Keep, OnAppend::RefuseUnread(refusal)])).await;
-    let results = door(&server).import(&ana(), &[message(1), large_message(), message(2)], &SendPermit::always()).await;
+    let results =
+        destination(&server).import(&ana(), &[message(1), large_message(), message(2)], &SendPermit::always()).await;
     assert!(matches!(results[..], [Ok(_), Err(ImportError::Rejected(_)), Ok(_)]), "{results:?}");
     assert_eq!(server.kept(), 2);
     assert_eq!(server.seen(|seen| seen.connections), 1);
@@ -119,19 +120,20 @@ async fn a_large_message_is_sent_only_after_the_server_agreed() {
 async fn a_limit_that_is_announced_costs_nothing() {
     let capabilities = "IMAP4rev1 AUTH=XOAUTH2 SASL-IR LITERAL+ MULTIAPPEND APPENDLIMIT=1000000";
     let server = ImapScript::start(Script { capabilities, ..Script::default() }).await;
-    let results = door(&server).import(&ana(), &[message(1), large_message(), message(2)], &SendPermit::always()).await;
+    let results =
+        destination(&server).import(&ana(), &[message(1), large_message(), message(2)], &SendPermit::always()).await;
     assert!(matches!(results[..], [Ok(_), Err(ImportError::Rejected(_)), Ok(_)]), "{results:?}");
     assert_eq!(server.count("APPEND"), 2);
 }
 
 #[tokio::test]
-async fn what_nobody_knows_is_held_and_the_session_is_not_trusted_again() {
+async fn an_unknown_answer_is_deferred_and_the_session_is_not_trusted_again() {
     let server =
         ImapScript::start(Script::of_appends([OnAppend::Answer("BAD Command Error. 10"), OnAppend::Keep])).await;
-    let door = door(&server);
-    let results = door.import(&ana(), &messages(2), &SendPermit::always()).await;
+    let destination = destination(&server);
+    let results = destination.import(&ana(), &messages(2), &SendPermit::always()).await;
     assert!(matches!(results[..], [Err(ImportError::Unexpected(_)), Ok(_)]), "{results:?}");
-    assert_eq!(arrived(&door.import(&ana(), &[message(3)], &SendPermit::always()).await), 1);
+    assert_eq!(arrived(&destination.import(&ana(), &[message(3)], &SendPermit::always()).await), 1);
     assert_eq!(server.seen(|seen| seen.connections), 2);
 }
 
@@ -146,7 +148,7 @@ async fn a_missing_right_to_the_mailbox_is_a_matter_of_configuration() {
     let server = ImapScript::start(Script::of_appends([refusal])).await;
     let results = import(&server, 1).await;
     assert!(matches!(results[..], [Err(ImportError::Forbidden(_))]), "{results:?}");
-    let found = door(&server).recover(&ana(), &message(1), &SendPermit::always()).await;
+    let found = destination(&server).recover(&ana(), &message(1), &SendPermit::always()).await;
     assert_eq!(found.unwrap(), None);
 }
 
@@ -250,7 +252,8 @@ async fn one_refused_message_does_not_take_the_others_with_it() {
 async fn short_literals_go_unasked_and_long_ones_do_not() {
     let capabilities = "IMAP4rev1 AUTH=XOAUTH2 LITERAL- MULTIAPPEND";
     let server = ImapScript::start(Script { capabilities, ..Script::default() }).await;
-    let results = door(&server).import(&ana(), &[message(1), large_message(), message(2)], &SendPermit::always()).await;
+    let results =
+        destination(&server).import(&ana(), &[message(1), large_message(), message(2)], &SendPermit::always()).await;
     assert_eq!(arrived(&results), 3, "{results:?}");
     let lines =
         server.seen(|seen| seen.commands.iter().filter(|line| line.starts_with("APPEND")).cloned().collect::<Vec<_>>());
@@ -269,8 +272,8 @@ async fn flags_and_date_are_the_messages_own() {
 async fn a_silent_server_leaves_the_outcome_unknown() {
     let server = ImapScript::start(Script::of_appends([OnAppend::FallSilent])).await;
     let timeouts = ImapTimeouts { silence: Duration::from_millis(300), ..ImapTimeouts::default() };
-    let door = Imap::new(ImapSettings { timeouts, ..settings(&server) }, Arc::new(SystemClock)).unwrap();
-    let results = door.import(&ana(), &messages(1), &SendPermit::always()).await;
+    let destination = Imap::new(ImapSettings { timeouts, ..settings(&server) }, Arc::new(SystemClock)).unwrap();
+    let results = destination.import(&ana(), &messages(1), &SendPermit::always()).await;
     assert!(matches!(results[..], [Err(ImportError::OutcomeUnknown(_))]), "{results:?}");
 }
 
@@ -281,9 +284,9 @@ async fn a_server_that_drips_is_left() {
         let server = ImapScript::start(Script { drips_at: Some(drips_at), ..Script::default() }).await;
         let soon = Duration::from_millis(300);
         let timeouts = ImapTimeouts { sign_in: soon, command: soon, ..ImapTimeouts::default() };
-        let door = Imap::new(ImapSettings { timeouts, ..settings(&server) }, Arc::new(SystemClock)).unwrap();
+        let destination = Imap::new(ImapSettings { timeouts, ..settings(&server) }, Arc::new(SystemClock)).unwrap();
         let (ana, messages, permit) = (ana(), messages(1), SendPermit::always());
-        let importing = door.import(&ana, &messages, &permit);
+        let importing = destination.import(&ana, &messages, &permit);
         let results = tokio::time::timeout(Duration::from_secs(20), importing).await.expect(drips_at);
         let unknown = matches!(results[..], [Err(ImportError::OutcomeUnknown(_))]);
         let unavailable = matches!(results[..], [Err(ImportError::Unavailable(_))]);
@@ -326,8 +329,8 @@ async fn a_response_without_end_is_not_read_to_its_end() {
 async fn nothing_is_sent_where_tls_is_not_offered() {
     let server = ImapScript::start(Script::default()).await;
     let settings = ImapSettings { tls: TlsMode::StartTls, ..settings(&server) };
-    let door = Imap::new(settings, Arc::new(SystemClock)).unwrap();
-    let results = door.import(&ana(), &messages(1), &SendPermit::always()).await;
+    let destination = Imap::new(settings, Arc::new(SystemClock)).unwrap();
+    let results = destination.import(&ana(), &messages(1), &SendPermit::always()).await;
     assert!(matches!(results[..], [Err(ImportError::Forbidden(_))]), "{results:?}");
     assert_eq!(server.seen(|seen| seen.commands.clone()), ["CAPABILITY"]);
 }
@@ -338,8 +341,8 @@ async fn what_comes_before_tls_is_not_taken_for_what_comes_through_it() {
     let capabilities = "IMAP4rev1 STARTTLS";
     let server = ImapScript::start(Script { capabilities, answers, ..Script::default() }).await;
     let settings = ImapSettings { tls: TlsMode::StartTls, ..settings(&server) };
-    let door = Imap::new(settings, Arc::new(SystemClock)).unwrap();
-    let results = door.import(&ana(), &messages(1), &SendPermit::always()).await;
+    let destination = Imap::new(settings, Arc::new(SystemClock)).unwrap();
+    let results = destination.import(&ana(), &messages(1), &SendPermit::always()).await;
     assert!(
         matches!(&results[..], [Err(ImportError::Unavailable(detail))] if detail.contains("before TLS")),
         "{results:?}"
@@ -349,16 +352,16 @@ async fn what_comes_before_tls_is_not_taken_for_what_comes_through_it() {
 #[tokio::test]
 async fn a_session_is_kept_for_its_mailbox_alone() {
     let server = ImapScript::start(Script::default()).await;
-    let door = door(&server);
+    let destination = destination(&server);
     let others: Vec<Mailbox> = ["bo", "cy"]
         .map(|name| Mailbox { id: MailboxId(name.to_owned()), address: format!("{name}@contoso.example") })
         .into();
     for _ in 0..3 {
-        assert_eq!(arrived(&door.import(&ana(), &messages(2), &SendPermit::always()).await), 2);
+        assert_eq!(arrived(&destination.import(&ana(), &messages(2), &SendPermit::always()).await), 2);
     }
     assert_eq!(server.seen(|seen| seen.connections), 1);
     for other in &others {
-        assert_eq!(arrived(&door.import(other, &messages(2), &SendPermit::always()).await), 2);
+        assert_eq!(arrived(&destination.import(other, &messages(2), &SendPermit::always()).await), 2);
     }
     assert_eq!((server.seen(|seen| seen.connections), server.count("AUTHENTICATE")), (3, 3));
 }
@@ -367,17 +370,17 @@ async fn a_session_is_kept_for_its_mailbox_alone() {
 async fn a_session_that_was_idle_is_asked_first_and_replaced_in_the_end() {
     let server = ImapScript::start(Script::default()).await;
     let clock = Arc::new(ManualClock::standing(chrono::DateTime::UNIX_EPOCH));
-    let door = Imap::new(settings(&server), Arc::clone(&clock) as SharedClock).unwrap();
+    let destination = Imap::new(settings(&server), Arc::clone(&clock) as SharedClock).unwrap();
     let numbers = || (server.seen(|seen| seen.connections), server.count("NOOP"));
-    assert_eq!(arrived(&door.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
+    assert_eq!(arrived(&destination.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
     clock.advance(Duration::from_secs(5));
-    assert_eq!(arrived(&door.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
+    assert_eq!(arrived(&destination.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
     assert_eq!(numbers(), (1, 0));
     clock.advance(Duration::from_secs(15));
-    assert_eq!(arrived(&door.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
+    assert_eq!(arrived(&destination.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
     assert_eq!(numbers(), (1, 1));
     clock.advance(Duration::from_secs(61));
-    assert_eq!(arrived(&door.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
+    assert_eq!(arrived(&destination.import(&ana(), &messages(1), &SendPermit::always()).await), 1);
     assert_eq!(numbers(), (2, 1));
 }
 
@@ -402,13 +405,13 @@ async fn a_self_test_removes_nothing_of_others_and_says_what_it_leaves() {
         ("UID SEARCH", "* SEARCH 3\r\nTAG OK done".to_owned()),
     ];
     let server = ImapScript::start(Script { capabilities: BARE, answers, ..Script::default() }).await;
-    let findings = door(&server).self_test(&ana()).await;
+    let findings = destination(&server).self_test(&ana()).await;
     let clean_up = findings.last().unwrap().to_string();
     assert!(clean_up.contains("other messages") && clean_up.contains("by hand"), "{clean_up}");
     assert_eq!((server.count("EXPUNGE"), server.count("UID STORE")), (0, 0));
 
     let refusal = OnAppend::Answer("NO [NOPERM] Permission denied");
     let server = ImapScript::start(Script::of_appends([refusal])).await;
-    let findings = door(&server).self_test(&ana()).await;
+    let findings = destination(&server).self_test(&ana()).await;
     assert!(findings.len() == 1 && !findings[0].is_good(), "{findings:?}");
 }

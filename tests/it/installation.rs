@@ -80,8 +80,8 @@ impl Archive {
     /// Runs a command whose exit status is known; gives its standard output.
     pub(crate) fn run_to(&self, status: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (out, log) = (told(&output.stdout), told(&output.stderr));
+        let reported = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, log) = (reported(&output.stdout), reported(&output.stderr));
         assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{out}\n{log}");
         out
     }
@@ -89,9 +89,9 @@ impl Archive {
     /// Runs a command that fails; gives its standard error.
     pub(crate) fn fail(&self, status: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{told}");
-        told
+        let reported = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{reported}");
+        reported
     }
 
     /// The account of the latest run.

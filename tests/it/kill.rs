@@ -50,9 +50,9 @@ impl Trial {
     /// Runs until everything has its outcome, then judges.
     async fn finish(&self, what: &str) {
         let output = self.run();
-        assert!(output.status.success(), "{what}: {}", told(&output));
+        assert!(output.status.success(), "{what}: {}", reported(&output));
         let again = self.run();
-        assert!(again.status.success(), "{what}: {}", told(&again));
+        assert!(again.status.success(), "{what}: {}", reported(&again));
         self.judge(what).await;
     }
 
@@ -75,7 +75,7 @@ pub(crate) fn has_fail_points() -> bool {
 /// Kills a process when a point is passed for the n-th time. False where it ended before that.
 pub(crate) fn kill_at(mut command: Command, point: &str, count: u32) -> bool {
     let output = command.env("WHATSAPP_ARCHIVER_FAIL_AT", format!("{point}:{count}")).output().unwrap();
-    assert!(matches!(output.status.code(), None | Some(0)), "{}", told(&output));
+    assert!(matches!(output.status.code(), None | Some(0)), "{}", reported(&output));
     output.status.code().is_none()
 }
 
@@ -89,7 +89,7 @@ pub(crate) fn kill_after(mut command: Command, lines: usize) -> bool {
     !ended
 }
 
-pub(crate) fn told(output: &Output) -> String {
+pub(crate) fn reported(output: &Output) -> String {
     let log = String::from_utf8_lossy(&output.stderr);
     let last: Vec<&str> = log.lines().rev().take(12).collect();
     format!("{}\n{}\n{}", output.status, String::from_utf8_lossy(&output.stdout), last.join("\n"))

@@ -20,7 +20,7 @@ use crate::servers::postgres::Postgres;
 mod captures;
 mod contract;
 mod damage;
-mod help;
+mod followers;
 mod model;
 mod presence;
 mod verification;
@@ -66,7 +66,7 @@ fn run_id(number: usize) -> RunId {
 
 /// The process of a run, on the run's own account.
 fn sender(number: usize) -> Sender {
-    Sender { run: run_id(number), holder: holder(number), helps: false }
+    Sender { run: run_id(number), holder: holder(number), is_follower: false }
 }
 
 fn holder(number: usize) -> Holder {

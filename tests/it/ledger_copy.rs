@@ -39,12 +39,12 @@ fn goes_on(archive: &Archive, id: i64) {
 fn a_copy_takes_the_place_of_its_source() {
     let archive = archive();
     let reports = archive.report();
-    let told = archive.run_to(0, &["ledger", "copy", "--to", "sqlite:new/copy.db"]);
-    assert!(told.contains("deliveries                5 rows"), "{told}");
+    let reported = archive.run_to(0, &["ledger", "copy", "--to", "sqlite:new/copy.db"]);
+    assert!(reported.contains("deliveries                5 rows"), "{reported}");
 
     for refused in [&["run", "--once"][..], &["status"], &["verify"], &["rebuild-ledger"]] {
-        let told = archive.fail(1, refused);
-        assert!(told.contains("was copied to sqlite://") && told.contains("copy.db"), "{told}");
+        let reported = archive.fail(1, refused);
+        assert!(reported.contains("was copied to sqlite://") && reported.contains("copy.db"), "{reported}");
     }
     assert!(archive.fail(1, &["ledger", "copy", "--to", "sqlite:third.db"]).contains("was copied to"));
 
@@ -71,8 +71,8 @@ fn only_a_new_database_is_copied_into() {
 async fn a_ledger_in_use_is_not_copied() {
     let archive = archive();
     let app = archive.app().await;
-    let told = archive.fail(1, &["ledger", "copy", "--to", "sqlite:copy.db"]);
-    assert!(told.contains("in use: 1 processes"), "{told}");
+    let reported = archive.fail(1, &["ledger", "copy", "--to", "sqlite:copy.db"]);
+    assert!(reported.contains("in use: 1 processes"), "{reported}");
     drop(app);
 
     let source = Ledger::open(&url(&archive, "ledger.db")).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_copy_that_broke_off_is_refused_and_begun_again() {
     // It died after some rows had been copied: they are not what they should be.
     let holder = Holder::new();
     target.begin_run(&RunId("half".to_owned()), RunKind::Regular, &holder, "{}", now).await.unwrap();
-    target.remember(MARK, Some(source.id())).await.unwrap();
+    target.set_meta(MARK, Some(source.id())).await.unwrap();
     let opened = Ledger::open(&url(&archive, "copy.db")).await;
     assert!(matches!(opened, Err(LedgerError::UnfinishedCopy)), "{opened:?}");
     let refused = other.copy_to(&target, "copy", now).await;
@@ -127,7 +127,7 @@ async fn a_copy_that_broke_off_is_refused_and_begun_again() {
     assert_eq!(copied.watermark().await.unwrap(), source.watermark().await.unwrap());
 
     // It died between the two marks: neither can be used until the command is given again.
-    copied.remember(MARK, Some(source.id())).await.unwrap();
+    copied.set_meta(MARK, Some(source.id())).await.unwrap();
     assert!(Ledger::open(&url(&archive, "copy.db")).await.is_err());
     assert!(Ledger::open(&url(&archive, "ledger.db")).await.is_err());
     let elsewhere = source.copy_to(&copied, "elsewhere", now).await;

@@ -164,7 +164,7 @@ async fn a_disk_that_is_gone_is_not_an_empty_one() {
 }
 
 #[tokio::test]
-async fn a_file_in_the_place_of_the_directory_is_told() {
+async fn a_file_in_the_place_of_the_directory_is_reported() {
     let directory = TempDir::new().unwrap();
     let root = directory.path().join("staging");
     fs::write(&root, b"a file").unwrap();

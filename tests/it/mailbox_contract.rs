@@ -1,6 +1,6 @@
-//! The contract that every door to the mailboxes keeps, as tests that each door runs against its own server.
+//! The contract that every destination keeps, as tests that each destination runs against its own server.
 //!
-//! A door's test file implements [`Harness`] and lists itself with [`contract_tests!`](crate::mailbox_contract::contract_tests).
+//! A destination's test file implements [`Harness`] and lists itself with [`contract_tests!`](crate::mailbox_contract::contract_tests).
 //! Every harness starts with no mailbox at all, so that the tests don't see each other.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::MessageId;
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, RemoteId, SendPermit};
+use whatsapp_archiver::mailbox::{Destination, ImportError, RemoteId, SendPermit};
 use whatsapp_archiver::resolve::Mailbox;
 
 mod sample;
@@ -17,12 +17,12 @@ pub(crate) mod tests;
 
 pub(crate) use sample::{large_message, message, messages};
 
-/// What a door's next attempts meet, until [`Harness::heal`].
+/// What a destination's next attempts meet, until [`Harness::heal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// The message arrives, the answer is lost.
     AnswerLost,
-    /// The attempt is lost before the message arrives, in a way that the door can't tell from [`Trouble::AnswerLost`].
+    /// The attempt is lost before the message arrives, in a way that the destination can't tell from [`Trouble::AnswerLost`].
     AttemptLost,
     /// The mailbox asks for a pause.
     Throttled,
@@ -72,11 +72,11 @@ pub(crate) struct Properties {
     pub(crate) attachments: Vec<(String, Digest)>,
 }
 
-/// What the contract needs to know and do on the other side of a door.
+/// What the contract needs to know and do on the other side of a destination.
 #[async_trait::async_trait]
 pub(crate) trait Harness: Send + Sync {
-    /// The door under test: always the same one.
-    fn door(&self) -> Arc<dyn MailboxDoor>;
+    /// The destination under test: always the same one.
+    fn destination(&self) -> Arc<dyn Destination>;
 
     /// Makes an empty mailbox, with the local part `name`.
     async fn make_mailbox(&self, name: &str) -> Mailbox;
@@ -102,7 +102,7 @@ pub(crate) trait Harness: Send + Sync {
     /// Puts a message of somebody else's into the archive folder.
     async fn add_foreign(&self, mailbox: &Mailbox);
 
-    /// Brings trouble on a mailbox. `false` where this door can't meet it.
+    /// Brings trouble on a mailbox. `false` where this destination can't meet it.
     async fn trouble(&self, mailbox: &Mailbox, trouble: Trouble) -> bool;
 
     /// Ends all trouble of a mailbox.
@@ -115,16 +115,16 @@ pub(crate) async fn import_one(
     mailbox: &Mailbox,
     message: &Arc<Message>,
 ) -> Result<RemoteId, ImportError> {
-    let mut results = harness.door().import(mailbox, std::slice::from_ref(message), &SendPermit::always()).await;
+    let mut results = harness.destination().import(mailbox, std::slice::from_ref(message), &SendPermit::always()).await;
     assert_eq!(results.len(), 1, "one result for each message");
     results.remove(0)
 }
 
-/// Imports messages in batches that the door takes, all of which must arrive.
+/// Imports messages in batches that the destination takes, all of which must arrive.
 pub(crate) async fn import_all(harness: &dyn Harness, mailbox: &Mailbox, messages: &[Arc<Message>]) {
-    let door = harness.door();
-    for batch in batches(&*door, messages) {
-        let results = door.import(mailbox, batch, &SendPermit::always()).await;
+    let destination = harness.destination();
+    for batch in batches(&*destination, messages) {
+        let results = destination.import(mailbox, batch, &SendPermit::always()).await;
         assert_eq!(results.len(), batch.len(), "one result for each message");
         for (result, message) in results.iter().zip(batch) {
             let remote = result.as_ref().unwrap_or_else(|error| panic!("{}: {error}", message.mail.message_id));
@@ -133,9 +133,9 @@ pub(crate) async fn import_all(harness: &dyn Harness, mailbox: &Mailbox, message
     }
 }
 
-/// The messages in order, cut as the door's limits demand.
-fn batches<'a>(door: &dyn MailboxDoor, mut messages: &'a [Arc<Message>]) -> Vec<&'a [Arc<Message>]> {
-    let limits = door.limits();
+/// The messages in order, cut as the destination's limits demand.
+fn batches<'a>(destination: &dyn Destination, mut messages: &'a [Arc<Message>]) -> Vec<&'a [Arc<Message>]> {
+    let limits = destination.limits();
     let mut batches = Vec::new();
     while !messages.is_empty() {
         let mut bytes = 0;
@@ -214,7 +214,7 @@ macro_rules! contract_tests {
             what_is_there_is_never_called_absent
             what_is_not_permitted_is_certainly_not_sent
             a_refusal_is_certain_and_leaves_nothing
-            verify_tells_what_became_of_each_message
+            verify_reports_what_became_of_each_message
             inventory_counts_each_copy_of_ours
         }
     };

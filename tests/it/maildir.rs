@@ -1,4 +1,4 @@
-//! The Maildir door: the contract of every door, and what is particular to files.
+//! The Maildir destination: the contract of every destination, and what is particular to files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use whatsapp_archiver::convert::Message;
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::maildir::Maildirs;
 use whatsapp_archiver::mailbox::self_test::{Finding, SelfTest as _};
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor, SendPermit, Verdict};
+use whatsapp_archiver::mailbox::{Destination, ImportError, SendPermit, Verdict};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 
 use crate::mailbox_contract::{
@@ -29,14 +29,14 @@ async fn start() -> MaildirHarness {
 /// Maildirs in a directory of their own.
 struct MaildirHarness {
     root: TempDir,
-    door: Arc<Maildirs>,
+    destination: Arc<Maildirs>,
 }
 
 impl MaildirHarness {
     fn new() -> Self {
         let root = TempDir::new().unwrap();
-        let door = Arc::new(Maildirs::new(root.path().join("mailboxes"), "WhatsApp Archiver").unwrap());
-        Self { root, door }
+        let destination = Arc::new(Maildirs::new(root.path().join("mailboxes"), "WhatsApp Archiver").unwrap());
+        Self { root, destination }
     }
 
     fn directory(&self, mailbox: &Mailbox) -> PathBuf {
@@ -70,8 +70,8 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 
 #[async_trait::async_trait]
 impl Harness for MaildirHarness {
-    fn door(&self) -> Arc<dyn MailboxDoor> {
-        Arc::clone(&self.door) as Arc<dyn MailboxDoor>
+    fn destination(&self) -> Arc<dyn Destination> {
+        Arc::clone(&self.destination) as Arc<dyn Destination>
     }
 
     async fn make_mailbox(&self, name: &str) -> Mailbox {
@@ -164,7 +164,7 @@ async fn a_message_delivered_again_meets_its_own_file() {
     let ana = mailbox("ana@contoso.example");
     let sent = message(1);
     let first = import_one(&harness, &ana, &sent).await.unwrap();
-    let again = harness.door.import(&ana, &[Arc::clone(&sent), Arc::clone(&sent)], &SendPermit::always()).await;
+    let again = harness.destination.import(&ana, &[Arc::clone(&sent), Arc::clone(&sent)], &SendPermit::always()).await;
     assert!(again.iter().all(|result| result.as_ref().unwrap() == &first));
     assert_archived(&harness, &ana, &[sent]).await;
 }
@@ -187,7 +187,7 @@ async fn what_is_there_is_never_overwritten() {
     let result = import_one(&harness, &ana, &message(1)).await;
     assert!(matches!(result, Err(ImportError::Unexpected(_))), "{result:?}");
     assert_eq!(fs::read(&file).unwrap(), b"cut short");
-    let verdicts = harness.door.verify(&ana, &[manifest(&message(1))]).await.unwrap();
+    let verdicts = harness.destination.verify(&ana, &[manifest(&message(1))]).await.unwrap();
     assert!(matches!(verdicts.as_slice(), [Verdict::Altered { .. }]), "{verdicts:?}");
 }
 
@@ -199,9 +199,9 @@ async fn flags_do_not_hide_a_message() {
     let file = harness.file(&ana, &message(1).mail.message_id);
     let flagged = file.to_str().unwrap().replace(":2,S", ",W=999:2,FRS");
     fs::rename(&file, flagged).unwrap();
-    let found = harness.door.recover(&ana, &message(1), &SendPermit::always()).await.unwrap().unwrap();
+    let found = harness.destination.recover(&ana, &message(1), &SendPermit::always()).await.unwrap().unwrap();
     assert!(found.0.starts_with(&first.0));
-    assert_eq!(harness.door.verify(&ana, &[manifest(&message(1))]).await.unwrap(), [Verdict::Intact]);
+    assert_eq!(harness.destination.verify(&ana, &[manifest(&message(1))]).await.unwrap(), [Verdict::Intact]);
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn an_interrupted_delivery_is_not_found_and_is_cleared_away() {
     let id = message(2).mail.message_id.clone();
     fs::write(tmp.join(format!("1.{}.whatsapp-archiver,S=1.abc", id.local_part())), "half").unwrap();
     fs::write(tmp.join("1.R45.host"), "somebody else's").unwrap();
-    assert_eq!(harness.door.recover(&ana, &message(2), &SendPermit::always()).await.unwrap(), None);
+    assert_eq!(harness.destination.recover(&ana, &message(2), &SendPermit::always()).await.unwrap(), None);
     assert_eq!(files(&tmp), [tmp.join("1.R45.host")]);
 }
 
@@ -222,7 +222,7 @@ async fn hostile_addresses_stay_below_the_root() {
     let harness = MaildirHarness::new();
     for address in ["../../ana@contoso.example", "/etc/passwd", "..", "a\0b@contoso.example", ""] {
         import_all(&harness, &mailbox(address), &[message(1)]).await;
-        let found = harness.door.recover(&mailbox(address), &message(1), &SendPermit::always()).await.unwrap();
+        let found = harness.destination.recover(&mailbox(address), &message(1), &SendPermit::always()).await.unwrap();
         assert!(found.is_some(), "{address:?}");
     }
     assert_eq!(files(harness.root.path()), [harness.root.path().join("mailboxes")]);
@@ -230,7 +230,7 @@ async fn hostile_addresses_stay_below_the_root() {
 }
 
 #[tokio::test]
-async fn a_door_started_anew_goes_on_in_the_same_folder() {
+async fn a_destination_started_anew_goes_on_in_the_same_folder() {
     let harness = MaildirHarness::new();
     let ana = mailbox("ana@contoso.example");
     import_all(&harness, &ana, &[message(1)]).await;
@@ -248,7 +248,7 @@ async fn parts_of_a_mailbox_that_are_gone_are_made_again() {
     import_all(&harness, &ana, &[message(2)]).await;
     assert_archived(&harness, &ana, &messages(2)).await;
     fs::remove_dir_all(harness.archive(&ana).join("cur")).unwrap();
-    // That `cur` alone is missing shows only when the message is to be put there: certain, and mended by the next try.
+    // That `cur` alone is missing shows only when the message is to be put there: certain, and fixed by the next try.
     let result = import_one(&harness, &ana, &message(3)).await;
     assert!(matches!(result, Ok(_) | Err(ImportError::Unavailable(_))), "{result:?}");
     import_all(&harness, &ana, &[message(3)]).await;
@@ -289,7 +289,7 @@ async fn a_mailbox_is_tried_out_and_left_clean() {
     let harness = start().await;
     let ana = harness.make_mailbox("ana").await;
     import_all(&harness, &ana, &messages(2)).await;
-    let findings = harness.door.self_test(&ana).await;
+    let findings = harness.destination.self_test(&ana).await;
     assert_eq!(findings.len(), 4);
     assert!(findings.iter().all(Finding::is_good), "{findings:#?}");
     assert_archived(&harness, &ana, &messages(2)).await;

@@ -90,7 +90,7 @@ fn columns_are_found_by_name_and_others_are_only_mentioned() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_by_line_and_column() {
+fn every_problem_is_reported_at_once_by_line_and_column() {
     let file = format!(
         "{HEADER}\r\n\
          4.45E+11,susan@contoso.example\r\n\
@@ -109,7 +109,7 @@ fn every_problem_is_told_at_once_by_line_and_column() {
          15550105,\"bo@contoso.example\r\n\
          05204334324,susan@contoso.example\r\n"
     );
-    let told = problems(&file);
+    let reported = problems(&file);
     let expected = [
         "mapping.csv:2:1: error: a spreadsheet turned the number into the form 4.45E+11, which lost digits: make the column text, then enter the number again",
         "mapping.csv:4:9: error: `O` is a letter: write digits, such as 445204334324",
@@ -125,8 +125,8 @@ fn every_problem_is_told_at_once_by_line_and_column() {
         "mapping.csv:15:10: error: a quotation mark is not closed on this line: close it, or take it away",
         "mapping.csv:16:1: warning: the number begins with 0, which no number with its country's code does: it will match only the same digits",
     ];
-    let told: Vec<&str> = told.lines().collect();
-    assert_eq!(told, expected);
+    let reported: Vec<&str> = reported.lines().collect();
+    assert_eq!(reported, expected);
 }
 
 #[test]
@@ -155,16 +155,19 @@ fn blanks_in_a_header_are_one_blank_and_the_separator_line_is_skipped() {
         let mapping = read(format!("{header}{values}"));
         assert_eq!(address(&mapping, "4915550199"), Some("susan@contoso.example"), "{header:?}");
     }
-    let told = problems(format!("sep=;\n{}\n49;x\n", HEADER.replace(',', ";")));
-    assert!(told.starts_with("mapping.csv:3:1: error"), "{told}");
+    let reported = problems(format!("sep=;\n{}\n49;x\n", HEADER.replace(',', ";")));
+    assert!(reported.starts_with("mapping.csv:3:1: error"), "{reported}");
 }
 
 #[test]
 fn a_column_s_name_shows_neither_numbers_nor_control_characters() {
     let file = format!("{HEADER}\u{b}4915550199,+49 1555\u{a0}0198\u{1b}[2J\n15550100,a@contoso.example\n");
-    let told = Mapping::read(file.as_bytes(), "m").unwrap_err().to_string();
-    assert!(told.contains("the column `Microsoft 365 User Mailbox •••••` is not used"), "{told}");
-    assert!(!told.contains("4915550199") && !told.contains("0198") && !told.contains('\u{1b}'), "{told}");
+    let reported = Mapping::read(file.as_bytes(), "m").unwrap_err().to_string();
+    assert!(reported.contains("the column `Microsoft 365 User Mailbox •••••` is not used"), "{reported}");
+    assert!(
+        !reported.contains("4915550199") && !reported.contains("0198") && !reported.contains('\u{1b}'),
+        "{reported}"
+    );
 }
 
 #[test]
@@ -178,10 +181,10 @@ fn numbers_that_look_right_are_doubted_where_they_are_perhaps_not() {
         ("554191234567,a@contoso.example", "Brazilian"),
         ("541123456789,a@contoso.example", "Argentinian"),
     ] {
-        let told = mapping(&[line]);
+        let reported = mapping(&[line]);
         assert!(
-            told.len() == 1 && told[0].starts_with("mapping.csv:2:1: warning") && told[0].contains(part),
-            "{told:?}"
+            reported.len() == 1 && reported[0].starts_with("mapping.csv:2:1: warning") && reported[0].contains(part),
+            "{reported:?}"
         );
     }
     let both = ["525512345678,a@contoso.example", "5215512345678,A@contoso.example"];
@@ -232,9 +235,9 @@ fn a_header_that_is_missing_or_wrong() {
             vec!["1:45: error: the column `external user id` is there twice"],
         ),
     ] {
-        let told = problems(file);
-        let told: Vec<&str> = told.lines().map(|line| line.strip_prefix("mapping.csv:").unwrap()).collect();
-        assert_eq!(told, expected, "{file}");
+        let reported = problems(file);
+        let reported: Vec<&str> = reported.lines().map(|line| line.strip_prefix("mapping.csv:").unwrap()).collect();
+        assert_eq!(reported, expected, "{file}");
     }
 }
 
@@ -245,25 +248,25 @@ fn what_is_no_text_is_refused_as_a_whole() {
         ("External User ID".encode_utf16().flat_map(u16::to_le_bytes).collect(), "NUL bytes"),
         (vec![b'1'; MAX_BYTES + 1], "larger than"),
     ] {
-        let told = problems(&file);
-        assert!(told.starts_with("mapping.csv:1:1: error: ") && told.contains(part), "{told}");
+        let reported = problems(&file);
+        assert!(reported.starts_with("mapping.csv:1:1: error: ") && reported.contains(part), "{reported}");
     }
 }
 
 #[test]
 fn quotation_marks_can_not_make_checking_endless() {
     let file = format!("{HEADER}\n{}", "\"a\",\"\n".repeat(20_000));
-    let told = problems(&file);
-    assert!(told.contains("mapping.csv:2:5: error: a quotation mark is not closed"), "{}", &told[..200]);
-    assert!(told.ends_with("error: too many quotation marks are not closed: checking ends here"));
+    let reported = problems(&file);
+    assert!(reported.contains("mapping.csv:2:5: error: a quotation mark is not closed"), "{}", &reported[..200]);
+    assert!(reported.ends_with("error: too many quotation marks are not closed: checking ends here"));
 }
 
 #[test]
 fn the_number_of_lines_and_of_problems_is_bounded() {
     let file = format!("{HEADER}\n{}{}", "\n".repeat(1_999_990), "x,y\n".repeat(20));
-    let told = problems(&file);
-    assert_eq!(told.lines().count(), 2 * 9 + 1);
-    assert!(told.ends_with("mapping.csv:2000001:1: error: the file has more than 2000000 lines"), "{told}");
+    let reported = problems(&file);
+    assert_eq!(reported.lines().count(), 2 * 9 + 1);
+    assert!(reported.ends_with("mapping.csv:2000001:1: error: the file has more than 2000000 lines"), "{reported}");
 
     let file = format!("{HEADER}\n{}", "x,y\n".repeat(6_000));
     let found = Mapping::read(file.as_bytes(), "mapping.csv").unwrap_err();
@@ -318,12 +321,12 @@ proptest! {
     #[test]
     fn any_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         for file in [bytes.clone(), [HEADER.as_bytes(), b"\n", &bytes].concat()] {
-            let told = match Mapping::read(&file, "m") {
+            let reported = match Mapping::read(&file, "m") {
                 Ok((_, warnings)) => warnings,
                 Err(problems) => problems.in_order(),
             };
             let lines = file.iter().filter(|byte| matches!(byte, b'\r' | b'\n')).count() + 1;
-            for problem in told {
+            for problem in reported {
                 prop_assert!((1..=lines).contains(&problem.line) && problem.column >= 1, "{problem}");
             }
         }

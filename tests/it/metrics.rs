@@ -13,7 +13,7 @@ use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote};
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{DeliveryState, ItemNo, Outcome, PartialReason, RowReason, RunStatus};
 use whatsapp_archiver::metrics::{CountedPage, Exposition};
-use whatsapp_archiver::pipeline::Order;
+use whatsapp_archiver::pipeline::RunRequest;
 use whatsapp_archiver::resolve::MailboxId;
 use whatsapp_archiver::status::credential::{self, Credential};
 
@@ -124,7 +124,7 @@ async fn names_kinds_and_labels_are_as_documented() {
     let client = HttpClient::build(&HttpOptions::default()).unwrap().observed_by(site.metrics.observer());
     client.send(Remote::Mailbox, client.get(site.url("/livez")), 1000).await.unwrap();
     let remote = r#"{"ok":false,"since":"2026-11-22T02:00:00Z","detail":"it is away"}"#;
-    site.seed.ledger.remember("remote.mailbox", Some(remote)).await.unwrap();
+    site.seed.ledger.set_meta("remote.mailbox", Some(remote)).await.unwrap();
     note_credentials(&site).await;
     let scrape = Scrape::of(&site).await;
     assert_eq!(scrape.count("remote_up{remote=\"mailbox\"}"), 0);
@@ -185,7 +185,7 @@ async fn work_is_counted() {
         remote_id: None,
         bytes,
     };
-    metrics.settled(&[
+    metrics.deliveries_recorded(&[
         outcome(DeliveryState::Imported, None, 100),
         outcome(DeliveryState::Imported, None, 50),
         outcome(DeliveryState::PartiallyImported, Some(RowReason::Partial(PartialReason::AttachmentMissing)), 25),
@@ -281,7 +281,7 @@ async fn gauges_come_from_the_ledger_and_are_fresh() {
     assert_eq!(scrape.count("watermark_timestamp_seconds"), started.timestamp().unsigned_abs());
 
     site.seed.run_with_error(now(), RunStatus::Failed, Some("broken"), &items[1..2]).await;
-    assert_eq!(Scrape::of(&site).await.count("pending_deliveries"), 1, "told again for some seconds");
+    assert_eq!(Scrape::of(&site).await.count("pending_deliveries"), 1, "served again for some seconds");
     site.clock.advance(Duration::from_secs(5));
     let scrape = Scrape::of(&site).await;
     assert_eq!(scrape.count("pending_deliveries"), 2);
@@ -291,7 +291,7 @@ async fn gauges_come_from_the_ledger_and_are_fresh() {
 }
 
 #[tokio::test]
-async fn a_run_counts_what_its_report_tells() {
+async fn a_run_counts_what_its_report_says() {
     let folder = tempfile::tempdir().unwrap();
     let within = |name: &str| folder.path().join(name).display().to_string();
     let environment = BTreeMap::from([
@@ -302,7 +302,7 @@ async fn a_run_counts_what_its_report_tells() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/local.toml");
     let config = Config::load(&path, &environment).unwrap();
     let app = App::build(Arc::new(config), &environment).await.unwrap();
-    let finished = app.pipeline(CancellationToken::new()).run(Order::Regular).await.unwrap();
+    let finished = app.pipeline(CancellationToken::new()).run(RunRequest::Regular).await.unwrap();
     assert!(finished.error.is_none(), "{:?}", finished.error);
 
     let scrape = Scrape::read(app.metrics.render(&app.ledger, app.clock.now(), Exposition::OpenMetrics).await);
@@ -328,7 +328,7 @@ async fn a_run_counts_what_its_report_tells() {
     assert_eq!(scrape.count("items_total{outcome=\"repeated\"}"), items.repeated_by_source);
     assert_eq!(scrape.count("pending_deliveries"), report.deliveries.pending);
 
-    app.pipeline(CancellationToken::new()).run(Order::Regular).await.unwrap();
+    app.pipeline(CancellationToken::new()).run(RunRequest::Regular).await.unwrap();
     let again = Scrape::read(app.metrics.render(&app.ledger, app.clock.now(), Exposition::OpenMetrics).await);
     for series in ["imported_bytes_total", "staged_bytes_total", "items_total{outcome=\"new\"}"] {
         assert_eq!(
@@ -382,8 +382,8 @@ async fn a_reader_that_asks_for_nothing_gets_text_without_a_flaw() {
     let mut promtool = promtool.expect("promtool is there: apt-get install prometheus");
     std::io::Write::write_all(&mut promtool.stdin.take().unwrap(), text.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    assert!(output.status.success() && told.is_empty(), "{}", String::from_utf8_lossy(&told));
+    let reported = [output.stdout, output.stderr].concat();
+    assert!(output.status.success() && reported.is_empty(), "{}", String::from_utf8_lossy(&reported));
 }
 
 #[test]

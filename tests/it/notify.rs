@@ -1,4 +1,4 @@
-//! The webhook of `[notify]` over real HTTP: what is told, when, and how often.
+//! The webhook of `[notify]` over real HTTP: what is posted, when, and how often.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -163,7 +163,7 @@ async fn an_alert_has_the_documented_shape_and_nobodys_data() {
 }
 
 #[tokio::test]
-async fn the_same_trouble_is_told_once_a_day() {
+async fn the_same_failure_is_reported_once_a_day() {
     let mut desk = Desk::open().await;
     for _ in 0..5 {
         desk.fail(unavailable()).await;
@@ -176,7 +176,7 @@ async fn the_same_trouble_is_told_once_a_day() {
 }
 
 #[tokio::test]
-async fn every_change_is_told() {
+async fn every_change_is_reported() {
     let mut desk = Desk::open().await;
     desk.succeed().await;
     assert_eq!(desk.events(), [""; 0], "what goes well is not told");
@@ -186,12 +186,12 @@ async fn every_change_is_told() {
     desk.succeed().await;
     desk.succeed().await;
     desk.fail(unavailable()).await;
-    let told = ["run_failed", "credential_refused", "run_incomplete", "recovered", "run_failed"];
-    assert_eq!(desk.events(), told);
+    let reported = ["run_failed", "credential_refused", "run_incomplete", "recovered", "run_failed"];
+    assert_eq!(desk.events(), reported);
 }
 
 #[tokio::test]
-async fn what_was_given_up_is_told_beside_the_rest() {
+async fn what_was_given_up_is_reported_beside_the_rest() {
     let mut desk = Desk::open().await;
     let given_up = SeedItem::new(Fate::Failed(Reason::MailboxUnavailable, "7 days".to_owned()));
     desk.run(RunStatus::Complete, None, &[given_up.clone(), given_up.clone()]).await;
@@ -212,7 +212,7 @@ async fn a_run_that_was_stopped_is_no_trouble_and_no_recovery() {
 }
 
 #[tokio::test]
-async fn a_webhook_that_stumbles_is_tried_again() {
+async fn a_webhook_that_fails_is_tried_again() {
     let mut desk = Desk::open().await;
     let stumbles = [StatusCode::BAD_GATEWAY, StatusCode::TOO_MANY_REQUESTS, StatusCode::INTERNAL_SERVER_ERROR];
     desk.receiver.answers.lock().unwrap().extend(stumbles);
@@ -221,7 +221,7 @@ async fn a_webhook_that_stumbles_is_tried_again() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_told_is_told_after_the_next_run() {
+async fn what_could_not_be_reported_is_reported_after_the_next_run() {
     let mut desk = Desk::open().await;
     desk.receiver.answers.lock().unwrap().push(StatusCode::FORBIDDEN);
     desk.fail(unavailable()).await;

@@ -2,10 +2,10 @@
 
 mod attachments;
 mod capture_loss;
-mod door;
+mod destination;
 mod duplicates;
 mod faults;
-mod help;
+mod follower;
 mod items;
 mod memory;
 mod resolution;

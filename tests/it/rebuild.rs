@@ -261,7 +261,7 @@ fn what_is_held_beyond_its_window_comes_back() {
 }
 
 #[test]
-fn a_damaged_page_is_told_and_its_window_is_read_again() {
+fn a_damaged_page_is_reported_and_its_window_is_read_again() {
     let archive = Archive::new();
     three_days(&archive);
     archive.rename_mails();

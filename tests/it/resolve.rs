@@ -13,7 +13,7 @@ use whatsapp_archiver::item::Item;
 use whatsapp_archiver::resolve::mapping::Mapping;
 use whatsapp_archiver::resolve::users::list::UserList;
 use whatsapp_archiver::resolve::users::{Answer, DirectoryError, UserDirectory};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId, Outcome, Resolution, ResolvedBy, Resolver, re_resolve};
+use whatsapp_archiver::resolve::{Mailbox, MailboxId, Resolution, ResolvedBy, ResolvedTo, Resolver, re_resolve};
 
 /// What the directory does for one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,10 +119,10 @@ async fn resolve_one(resolver: &Resolver, item: &Item) -> (Resolution, Option<Di
 
 /// The outcomes of a resolution, in short.
 fn outcomes(resolution: &Resolution) -> Vec<String> {
-    let short = |outcome: &Outcome| match outcome {
-        Outcome::Mailbox { mailbox, by } => format!("{} by {by:?}", mailbox.id),
-        Outcome::NoValidUser { detail } => format!("nobody: {detail}"),
-        Outcome::Unanswered { detail } => format!("pending: {detail}"),
+    let short = |outcome: &ResolvedTo| match outcome {
+        ResolvedTo::Mailbox { mailbox, by } => format!("{} by {by:?}", mailbox.id),
+        ResolvedTo::NoValidUser { detail } => format!("nobody: {detail}"),
+        ResolvedTo::Unanswered { detail } => format!("pending: {detail}"),
     };
     resolution.0.iter().map(|resolved| short(&resolved.outcome)).collect()
 }
@@ -164,7 +164,7 @@ async fn only_a_certain_answer_lets_the_property_count() {
         let resolver = Resolver::new(Some(mapping(&lines)), true, Arc::clone(&directory) as Arc<dyn UserDirectory>);
         let item = item(&["15550101"], &[("15550101", "a@mail.example")]);
         let (resolution, error) = resolve_one(&resolver, &item).await;
-        assert!(matches!(resolution.0[0].outcome, Outcome::Unanswered { .. }), "{answer:?}: {resolution:?}");
+        assert!(matches!(resolution.0[0].outcome, ResolvedTo::Unanswered { .. }), "{answer:?}: {resolution:?}");
         assert!(resolution.mailboxes().is_empty());
         let after = match error.expect("the directory's own error") {
             DirectoryError::Throttled { after, .. } => after.map(|after| after.as_secs()),
@@ -219,7 +219,7 @@ async fn a_property_that_is_no_address_is_nobody_without_asking() {
 }
 
 #[tokio::test]
-async fn what_was_tried_is_told_without_a_phone_number() {
+async fn what_was_tried_is_reported_without_a_phone_number() {
     let directory = Directory::with(&[("c@mail.example", Scripted::Silent)]);
     let lines = [("15550101", "a@csv.example"), ("15550102", "+15550102@csv.example")];
     let resolver = Resolver::new(Some(mapping(&lines)), true, Arc::clone(&directory) as Arc<dyn UserDirectory>);
@@ -270,7 +270,7 @@ async fn a_run_keeps_its_mapping_while_the_daemon_reads_another() {
 }
 
 #[tokio::test]
-async fn of_several_errors_the_one_that_another_try_helps_is_told() {
+async fn of_several_errors_the_one_that_another_try_helps_is_reported() {
     let directory = Directory::with(&[
         ("a@csv.example", Scripted::Forbidden),
         ("b@csv.example", Scripted::Throttled(3)),
@@ -312,12 +312,12 @@ impl UserDirectory for Forgetful {
 async fn a_question_without_an_answer_is_never_a_no() {
     let resolver = Resolver::new(Some(mapping(&[("15550101", "a@csv.example")])), true, Arc::new(Forgetful));
     let (resolution, error) = resolve_one(&resolver, &item(&["15550101"], &[("15550101", "a@mail.example")])).await;
-    assert!(matches!(resolution.0[0].outcome, Outcome::Unanswered { .. }));
+    assert!(matches!(resolution.0[0].outcome, ResolvedTo::Unanswered { .. }));
     assert!(matches!(error, Some(DirectoryError::Unexpected(_))));
 }
 
 #[tokio::test]
-async fn a_replay_after_the_mapping_is_mended_adds_what_is_missing() {
+async fn a_replay_after_the_mapping_is_corrected_adds_what_is_missing() {
     let users = UserList::read(b"address\nana@contoso.example\nbo@contoso.example\n", "users.csv").unwrap().0;
     let resolver = Resolver::new(Some(mapping(&[("15550101", "ana@contoso.example")])), false, Arc::new(users));
     let item = item(&["15550101", "15550102"], &[]);
@@ -425,15 +425,15 @@ proptest! {
             let expected: Vec<&str> =
                 participants.iter().map(|participant| model(participant, with_mapping, automatic)).collect();
             let found: Vec<&str> = resolution.0.iter().map(|resolved| match &resolved.outcome {
-                Outcome::Mailbox { by: ResolvedBy::Csv, .. } => "csv",
-                Outcome::Mailbox { by: ResolvedBy::Email, .. } => "email",
-                Outcome::NoValidUser { .. } => "nobody",
-                Outcome::Unanswered { .. } => "pending",
+                ResolvedTo::Mailbox { by: ResolvedBy::Csv, .. } => "csv",
+                ResolvedTo::Mailbox { by: ResolvedBy::Email, .. } => "email",
+                ResolvedTo::NoValidUser { .. } => "nobody",
+                ResolvedTo::Unanswered { .. } => "pending",
             }).collect();
             prop_assert_eq!(error.is_some(), found.contains(&"pending"));
             prop_assert_eq!(found, expected);
             for (resolved, participant) in resolution.0.iter().zip(participants) {
-                if let Outcome::Mailbox { mailbox: found, by } = &resolved.outcome {
+                if let ResolvedTo::Mailbox { mailbox: found, by } = &resolved.outcome {
                     let answer = match by {
                         ResolvedBy::Csv => participant.mapped,
                         ResolvedBy::Email => participant.property.and_then(Result::ok),

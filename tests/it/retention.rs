@@ -3,7 +3,7 @@
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::ledger::{HeldSelection, ItemSelection};
-use whatsapp_archiver::pipeline::Order;
+use whatsapp_archiver::pipeline::RunRequest;
 
 use crate::archive::{ANA, Archive, PETER, Sent};
 
@@ -66,7 +66,7 @@ async fn a_held_item_is_replayed_after_its_window_was_purged() {
     assert_eq!(archive.staged("windows/").await, Vec::<String>::new());
     archive.license_peter().await;
     let selection = ItemSelection { reason: Some(Reason::NoValidUser), ..ItemSelection::default() };
-    let report = archive.run(Order::Retry(selection)).await.report;
+    let report = archive.run(RunRequest::Retry(selection)).await.report;
     assert_eq!((report.deliveries.imported, report.deliveries.failed), (2, 0));
     is_whole(&archive);
     // A later purge removes the copies, which nothing needs any more.
@@ -90,14 +90,14 @@ async fn a_purge_that_breaks_anywhere_goes_on_where_it_ended() {
         // In whatever state it is left, the held items can be replayed…
         archive.license_peter().await;
         if changes % 2 == 0 {
-            archive.run(Order::Retry(ItemSelection::default())).await;
+            archive.run(RunRequest::Retry(ItemSelection::default())).await;
             is_whole(&archive);
         }
         // …and the next run ends the purge; then they still can.
         archive.days_pass(1);
         archive.day().await;
         assert_eq!(archive.staged("windows/").await, Vec::<String>::new(), "after {changes} changes");
-        archive.run(Order::Retry(ItemSelection::default())).await;
+        archive.run(RunRequest::Retry(ItemSelection::default())).await;
         is_whole(&archive);
         archive.days_pass(1);
         archive.day().await;
@@ -138,7 +138,10 @@ async fn a_retention_policy_is_respected() {
     assert_eq!(archive.staged("held/").await.len(), 3, "held items are copied before anything is removed");
     let cutoff = archive.clock.now() - chrono::Duration::days(30);
     let windows = archive.app.ledger.purgeable_windows(cutoff, 10).await.unwrap();
-    assert!(!archive.app.ledger.note_purge_refused(windows[0], archive.clock.now()).await.unwrap(), "it is told once");
+    assert!(
+        !archive.app.ledger.note_purge_refused(windows[0], archive.clock.now()).await.unwrap(),
+        "it is reported once"
+    );
     archive.days_pass(1);
     archive.day().await;
     archive.staging.set_immutable(false);

@@ -87,7 +87,7 @@ async fn the_style_sheet_is_the_one_that_the_policy_allows() {
 }
 
 #[tokio::test]
-async fn the_page_tells_each_state() {
+async fn the_page_reports_each_state() {
     let mut site = Site::open().await;
     let mut pages = vec![("new", text(&site.get("/").await))];
     site.seed.run(now() - Duration::hours(50), RunStatus::Complete, &[]).await;
@@ -134,7 +134,7 @@ async fn the_status_has_the_documented_shape() {
     ];
     let id = site.seed.run(started, RunStatus::Incomplete, &items).await;
     let remote = r#"{"ok":false,"since":"2026-11-22T02:00:00Z","detail":"1 deliveries are pending"}"#;
-    site.seed.ledger.remember("remote.mailbox", Some(remote)).await.unwrap();
+    site.seed.ledger.set_meta("remote.mailbox", Some(remote)).await.unwrap();
     let reply = json(&site.get("/api/status").await);
     assert_eq!(
         reply,
@@ -287,7 +287,7 @@ async fn hostile_names_stay_text() {
     };
     let id = site.seed.run_with_error(now(), RunStatus::Failed, Some(hostile), &[item]).await;
     let remote = json!({"ok": false, "since": now(), "detail": hostile}).to_string();
-    site.seed.ledger.remember("remote.source", Some(&remote)).await.unwrap();
+    site.seed.ledger.set_meta("remote.source", Some(&remote)).await.unwrap();
     for path in ["/".to_owned(), format!("/runs/{id}")] {
         let page = text(&site.get(&path).await);
         assert!(page.contains("&#60;script&#62;alert(1)"), "{path} shows it");
@@ -354,16 +354,16 @@ async fn a_big_report_is_streamed() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_fails_is_told_without_its_words() {
+async fn a_ledger_that_fails_is_reported_without_its_words() {
     let site = Site::open().await;
     site.seed.ledger.close().await;
     for path in ["/", "/runs/0193", "/api/status", "/api/runs", "/api/runs/0193"] {
         let reply = site.get(path).await;
         assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
-        let told = text(&reply);
-        assert!(told.contains("the ledger does not answer") && !told.contains("pool"), "{path}: {told}");
+        let reported = text(&reply);
+        assert!(reported.contains("the ledger does not answer") && !reported.contains("pool"), "{path}: {reported}");
     }
-    assert_eq!(site.get("/livez").await.status, StatusCode::OK, "a restart would not mend it");
+    assert_eq!(site.get("/livez").await.status, StatusCode::OK, "a restart would not fix it");
     let metrics = text(&site.get("/metrics").await);
     assert!(metrics.contains("whatsapp_archiver_items_total") && !metrics.contains("pending_deliveries"), "{metrics}");
 }

@@ -178,7 +178,7 @@ async fn a_refusal_is_not_repeated_until_the_secret_changes_or_time_passes() {
 }
 
 #[tokio::test]
-async fn throttling_and_passing_faults_are_told_apart_from_refusals() {
+async fn throttling_and_passing_faults_are_distinguished_from_refusals() {
     let connection = Connection::standing();
     let sign_in = connection.sign_in();
     let next = |act: Act| connection.server.with(|world| world.login.next.push(act));

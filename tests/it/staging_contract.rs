@@ -128,7 +128,10 @@ pub(crate) async fn a_blob_over_the_limit_is_too_large(staging: Shared) {
     assert_eq!(staging.get(&blob, 5).await.unwrap(), "12345");
     for limit in [4, 1, 0] {
         let refused = staging.get(&blob, limit).await;
-        assert!(matches!(refused, Err(StagingError::TooLarge { limit: told, .. }) if told == limit), "{refused:?}");
+        assert!(
+            matches!(refused, Err(StagingError::TooLarge { limit: reported, .. }) if reported == limit),
+            "{refused:?}"
+        );
     }
 }
 

@@ -14,7 +14,7 @@ use whatsapp_archiver::clock::{ManualClock, SharedClock};
 use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::failpoint;
 use whatsapp_archiver::identity::MessageId;
-use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
+use whatsapp_archiver::mailbox::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
 use whatsapp_archiver::retry::{Retrier, RetryPolicy};
 use whatsapp_archiver::verify::{Verifier, VerifyError};
@@ -60,7 +60,7 @@ fn an_archive_without_damage_is_intact() {
 }
 
 #[test]
-fn damage_of_each_kind_is_told_apart() {
+fn damage_of_each_kind_is_distinguished() {
     let archive = archive();
     let missing = archive.mail(BEN, "message 1");
     let missing_id = message_id(&missing);
@@ -156,9 +156,9 @@ async fn what_is_purged_can_not_be_sent_again() {
     sqlx::query("UPDATE staged_windows SET state = 'purged'").execute(&mut ledger).await.unwrap();
     ledger.close().await.unwrap();
     let run = archive.report()["run"].clone();
-    let told = tokio::task::block_in_place(|| archive.run(&["verify", "--restore"]));
-    assert_eq!(told.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&told.stderr).contains("copies_not_restored"), "{told:?}");
+    let reported = tokio::task::block_in_place(|| archive.run(&["verify", "--restore"]));
+    assert_eq!(reported.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&reported.stderr).contains("copies_not_restored"), "{reported:?}");
     assert_eq!(archive.report()["run"], run, "no run was begun");
     assert_eq!(entries(&archive.verify(1, &[]), "missing").len(), 1);
 }
@@ -207,9 +207,9 @@ fn a_mailbox_that_is_gone_misses_everything() {
     assert!(entries(&result, "missing").iter().all(|(_, mailbox)| mailbox == ANA));
 }
 
-/// A door that fails as often as it is told, then answers as the one behind it.
+/// A destination that fails as often as it is told, then answers as the one behind it.
 struct Failing {
-    inner: Arc<dyn MailboxDoor>,
+    inner: Arc<dyn Destination>,
     failures: AtomicU32,
     error: ImportError,
 }
@@ -222,11 +222,11 @@ impl Failing {
 }
 
 #[async_trait::async_trait]
-impl MailboxDoor for Failing {
+impl Destination for Failing {
     fn name(&self) -> String {
         self.inner.name()
     }
-    fn limits(&self) -> DoorLimits {
+    fn limits(&self) -> DestinationLimits {
         self.inner.limits()
     }
     fn settle(&self) -> Duration {
@@ -262,10 +262,10 @@ async fn verifier(archive: &Archive, failures: u32, error: ImportError) -> (Veri
     let clock: SharedClock = Arc::new(ManualClock::self_moving(Utc.with_ymd_and_hms(2026, 11, 22, 2, 0, 0).unwrap()));
     let stop = CancellationToken::new();
     let policy = RetryPolicy { attempts: 3, initial: Duration::from_secs(1), max: Duration::from_secs(30) };
-    let inner = Arc::clone(&app.remotes.door);
+    let inner = Arc::clone(&app.remotes.destination);
     let verifier = Verifier {
         ledger: app.ledger.clone(),
-        door: Arc::new(Failing { inner, failures: AtomicU32::new(failures), error }),
+        destination: Arc::new(Failing { inner, failures: AtomicU32::new(failures), error }),
         retrier: Retrier::new(Arc::clone(&clock), policy, stop.clone()),
         stop: stop.clone(),
         clock,

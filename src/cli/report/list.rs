@@ -9,7 +9,7 @@ use crate::report::Report;
 use crate::report::lists::csv_line;
 
 /// Most runs that are listed: years of them.
-const MOST: u32 = 1000;
+const MAX_RUNS: u32 = 1000;
 
 const COLUMNS: [&str; 10] =
     ["run", "kind", "status", "started", "from", "to", "items", "imported", "failed", "pending"];
@@ -19,7 +19,7 @@ const FULL_WIDTH: u16 = 190;
 
 pub(super) async fn print(ledger: &Ledger, format: Format, width: Width) -> Result<(), CommandError> {
     let mut reports = Vec::new();
-    for run in ledger.runs(MOST).await.map_err(anyhow::Error::from)? {
+    for run in ledger.runs(MAX_RUNS).await.map_err(anyhow::Error::from)? {
         reports.push(Report::of(ledger, &run).await.map_err(anyhow::Error::from)?);
     }
     output::print(&match format {

@@ -8,10 +8,10 @@ use askama::Template;
 use super::cells;
 use crate::cli::instant;
 use crate::ledger::RunId;
-use crate::verify::{Verified, Verifier, VerifyError, Wrong};
+use crate::verify::{Discrepancy, Verified, Verifier, VerifyError};
 
 /// Most findings that the page lists.
-const MOST_ROWS: usize = 10_000;
+const MAX_ROWS: usize = 10_000;
 
 #[derive(Template)]
 #[template(path = "verification.html")]
@@ -27,12 +27,12 @@ struct Page {
 }
 
 pub(super) async fn write(verifier: &Verifier, run: Option<&RunId>) -> Result<Verified, VerifyError> {
-    let mut counts: BTreeMap<&'static str, u64> = Wrong::NAMES.into_iter().map(|name| (name, 0)).collect();
+    let mut counts: BTreeMap<&'static str, u64> = Discrepancy::NAMES.into_iter().map(|name| (name, 0)).collect();
     let mut rows = Vec::new();
     let outcome = verifier
         .verify(run, &mut |finding| {
             *counts.entry(finding.wrong.name()).or_default() += 1;
-            if rows.len() < MOST_ROWS {
+            if rows.len() < MAX_ROWS {
                 let [item, message_id, detail] = cells(&finding);
                 rows.push([finding.wrong.name().to_owned(), item, message_id, finding.mailbox, detail]);
             }

@@ -17,12 +17,12 @@ pub(super) fn bears_out(claim: &str, bytes: &[u8]) -> bool {
 
 /// The main brand and the compatible ones, as far as the first box goes.
 fn brands(bytes: &[u8]) -> Option<impl Iterator<Item = [u8; 4]>> {
-    const MOST: usize = 256;
+    const MAX_BRANDS: usize = 256;
     if bytes.get(4..8) != Some(b"ftyp".as_slice()) {
         return None;
     }
     let length = bytes.first_chunk().map(|length| u32::from_be_bytes(*length)).unwrap_or_default();
-    let length = usize::try_from(length).unwrap_or(MOST).clamp(12, MOST).min(bytes.len());
+    let length = usize::try_from(length).unwrap_or(MAX_BRANDS).clamp(12, MAX_BRANDS).min(bytes.len());
     let main = *bytes.get(8..12)?.first_chunk()?;
     let compatible = bytes.get(16..length).unwrap_or_default().as_chunks::<4>().0;
     Some(std::iter::once(main).chain(compatible.iter().copied()))

@@ -1,6 +1,6 @@
 //! Where an export by chat and day puts everything until it ends: a folder in the export's own, for one process at a time.
 //!
-//! A lock that the operating system drops with its process tells whether an export is still writing. One that was killed
+//! A lock that the operating system drops with its process shows whether an export is still writing. One that was killed
 //! leaves its folder behind; the next takes it over and begins again. Removed with everything in it when it is dropped.
 
 use std::fs::{self, File, OpenOptions, TryLockError};

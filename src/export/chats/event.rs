@@ -6,13 +6,13 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::roster::Place;
+use super::roster::EventPosition;
 use crate::convert::{self, Message, is_usable_address};
 use crate::digest::Digest;
 use crate::identity::{MessageId, Thread};
 use crate::item::text::printable;
 use crate::item::{Chat, DeletionScope, Direction, Item, Kind, Participant, Person};
-use crate::resolve::{Outcome, Resolution};
+use crate::resolve::{Resolution, ResolvedTo};
 
 /// Media types of pictures that every browser shows and that hold no script.
 const PICTURES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -72,11 +72,11 @@ pub(super) struct CapturedPerson {
     pub(super) is_named: bool,
     /// Empty where none is known.
     pub(super) email: String,
-    /// Whether the ledger recorded that address, rather than the item telling it.
+    /// Whether the ledger recorded that address, rather than the item.
     pub(super) is_recorded: bool,
 }
 
-/// An attachment: there, or told as missing.
+/// An attachment: there, or listed as missing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CapturedFile {
     pub(super) name: String,
@@ -134,7 +134,7 @@ impl Captured {
         self.time().with_timezone(&time_zone).format("%Y-%m-%d").to_string()
     }
 
-    pub(super) fn place(&self) -> Place {
+    pub(super) fn place(&self) -> EventPosition {
         (self.millis, self.item)
     }
 
@@ -157,9 +157,9 @@ impl<'a> People<'a> {
         // Backwards, so that the first entry of a participant counts.
         let people = item.people.iter().rev();
         let enrichments = people.map(|(participant, person)| (participant.key().into_owned(), person)).collect();
-        let mailbox = |outcome: &'a Outcome| match outcome {
-            Outcome::Mailbox { mailbox, .. } => Some(mailbox.address.as_str()).filter(|it| is_usable_address(it)),
-            Outcome::NoValidUser { .. } | Outcome::Unanswered { .. } => None,
+        let mailbox = |outcome: &'a ResolvedTo| match outcome {
+            ResolvedTo::Mailbox { mailbox, .. } => Some(mailbox.address.as_str()).filter(|it| is_usable_address(it)),
+            ResolvedTo::NoValidUser { .. } | ResolvedTo::Unanswered { .. } => None,
         };
         let resolved = resolution.0.iter();
         let recorded = resolved.filter_map(|one| Some((one.participant.key().into_owned(), mailbox(&one.outcome)?)));

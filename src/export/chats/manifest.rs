@@ -1,7 +1,7 @@
 //! `rsmf_manifest.json`, version 2.0.0: participants, one conversation, and its events.
 //!
 //! Reactions, edits and deletions join the event that they are about where it is in the same file; else they are events
-//! of their own, so that nothing is left out. Either way they are told with who and when.
+//! of their own, so that nothing is left out. Either way they say who and when.
 
 use std::collections::HashMap;
 
@@ -237,7 +237,7 @@ impl Building {
         event.custom.extend(custom("Deletion", captured));
     }
 
-    /// Keeps the last reaction of each person, as WhatsApp shows them; all of them are told beside.
+    /// Keeps the last reaction of each person, as WhatsApp shows them; all of them are listed beside.
     fn react(&mut self, captured: &Captured, place: usize, emoji: &str, actor: &str) {
         let Some(event) = self.events.get_mut(place) else { return };
         for reaction in &mut event.reactions {
@@ -330,7 +330,7 @@ impl Building {
     }
 
     /// The id of a participant, who is listed with the first name given, and with the first address that was recorded,
-    /// else the first that an item told.
+    /// else the first that an item has.
     fn participant(&mut self, person: &CapturedPerson) -> String {
         let id = |place: usize| format!("P{}", place + 1);
         let place = *self.people.entry(person.key.clone()).or_insert_with(|| {
@@ -403,7 +403,7 @@ fn timestamp(captured: &Captured) -> String {
     captured.time().to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// What is told of an item that joined another's event.
+/// What is said of an item that joined another's event.
 fn custom<'a>(name: &'a str, captured: &'a Captured) -> impl Iterator<Item = Custom> + 'a {
     captured.notes.iter().map(move |(note, value)| Custom { name: format!("{name}: {note}"), value: value.clone() })
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use super::event::{Act, Captured, CapturedPerson};
 
 /// The place of an event in the order of a chat: its time, then its item.
-pub(super) type Place = (i64, i64);
+pub(super) type EventPosition = (i64, i64);
 
 /// The people of a chat and day.
 #[derive(Debug, Default)]
@@ -18,12 +18,12 @@ pub(super) struct Roster {
 #[derive(Debug)]
 struct Listed {
     /// The first event that names the person, and where among those it names.
-    first: (Place, usize),
+    first: (EventPosition, usize),
     person: CapturedPerson,
     /// The first event at which they are there without coming to it.
-    present: Option<Place>,
+    present: Option<EventPosition>,
     /// The first event at which they join.
-    joins: Option<Place>,
+    joins: Option<EventPosition>,
 }
 
 impl Roster {
@@ -37,7 +37,7 @@ impl Roster {
         }
     }
 
-    fn list(&mut self, first: (Place, usize), person: CapturedPerson, joins: bool) {
+    fn list(&mut self, first: (EventPosition, usize), person: CapturedPerson, joins: bool) {
         let place = first.0;
         let listed = self.people.entry(person.key.clone()).or_insert_with(|| Listed {
             first,
@@ -54,7 +54,7 @@ impl Roster {
         if person.is_named && !listed.person.is_named {
             (listed.person.name, listed.person.is_named) = (person.name.clone(), true);
         }
-        // A recorded address counts more than what an item tells, whichever comes first, and any more than none.
+        // A recorded address counts more than what an item says, whichever comes first, and any more than none.
         let is_better = person.is_recorded && !listed.person.is_recorded;
         if is_better || listed.person.email.is_empty() {
             (listed.person.email, listed.person.is_recorded) = (person.email, person.is_recorded);
@@ -65,14 +65,14 @@ impl Roster {
 
     /// The most bytes that the people can take in a file: in the manifest, in the header, and what surrounds them.
     pub(super) fn file_bytes(&self) -> u64 {
-        const OF_A_PERSON: u64 = 128;
-        const AROUND: u64 = 16 * 1024;
+        const PERSON_BYTES: u64 = 128;
+        const FIXED_BYTES: u64 = 16 * 1024;
         let one = |listed: &Listed| {
             let person = &listed.person;
-            (person.key.len() + person.name.len() + person.email.len()) as u64 + OF_A_PERSON
+            (person.key.len() + person.name.len() + person.email.len()) as u64 + PERSON_BYTES
         };
         // In the manifest as base64, and the names in a header, encoded.
-        AROUND + 5 * self.people.values().map(one).sum::<u64>()
+        FIXED_BYTES + 5 * self.people.values().map(one).sum::<u64>()
     }
 
     /// Everybody, in the order of their first events.
@@ -83,7 +83,7 @@ impl Roster {
     }
 
     /// Whether somebody comes to the chat with a join at `start` or later, and is not seen in it before.
-    pub(super) fn comes_after(&self, key: &str, start: Place) -> bool {
+    pub(super) fn comes_after(&self, key: &str, start: EventPosition) -> bool {
         let Some(listed) = self.people.get(key) else { return false };
         let Some(joins) = listed.joins else { return false };
         joins >= start && listed.present.is_none_or(|present| joins <= present)

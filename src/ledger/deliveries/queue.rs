@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 
 use super::{Delivery, DeliveryState, OPEN, QueueOf};
 use crate::identity::Identity;
-use crate::ledger::sql::{self, ROWS, list_of_placeholders, query_of, query_of_many};
+use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, query_of, query_of_many};
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId};
 use crate::resolve::{Mailbox, MailboxId};
 
@@ -15,7 +15,7 @@ impl Ledger {
         rows.iter().map(read_mailbox).collect()
     }
 
-    /// A mailbox's copies of a run that are not settled, in the order of their items, after `after`.
+    /// A mailbox's copies of a run without an outcome, in the order of their items, after `after`.
     pub async fn queue(
         &self,
         run: &RunId,
@@ -47,7 +47,7 @@ impl Ledger {
         identities: &[Identity],
     ) -> Result<Vec<(Identity, DeliveryState)>, LedgerError> {
         let mut found = Vec::new();
-        for chunk in identities.chunks(ROWS) {
+        for chunk in identities.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
                 "SELECT identity, state FROM deliveries WHERE first = 1 AND mailbox_id = $1 AND identity IN {}",
                 list_of_placeholders(2, chunk.len())

@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 
 use super::{DeliveryRow, DeliveryState, OPEN, OpenCounts, RowReason, Target, live_runs};
-use crate::ledger::sql::{self, ROWS, list_of_placeholders, query_of, query_of_many};
+use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, query_of, query_of_many};
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId};
 
 impl Ledger {
     /// The rows of items.
     pub async fn rows_of(&self, items: &[ItemNo]) -> Result<Vec<DeliveryRow>, LedgerError> {
         let mut found = Vec::new();
-        for chunk in items.chunks(ROWS) {
+        for chunk in items.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
                 "SELECT item_no, target, state, reason, created FROM deliveries WHERE item_no IN {} ORDER BY item_no, target",
                 list_of_placeholders(1, chunk.len())

@@ -29,9 +29,9 @@ use crate::fault::Reason;
 use crate::identity::Identity;
 use crate::item::ItemId;
 use crate::ledger::sql::{
-    self, Dialect, ROWS, list_of_placeholders, millis, query_of, query_of_many, rows_of_placeholders,
+    self, Dialect, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, query_of_many, rows_of_placeholders,
 };
-use crate::ledger::{ItemNo, Ledger, LedgerError, RunId, Sender, helping, items};
+use crate::ledger::{ItemNo, Ledger, LedgerError, RunId, Sender, followers, items};
 use crate::resolve::{MailboxId, ResolvedBy};
 
 impl Ledger {
@@ -41,7 +41,7 @@ impl Ledger {
     pub async fn record(&self, sender: &Sender, outcomes: &[Outcome], claims: &[Claim]) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         sender.check(&mut transaction).await?;
-        for chunk in outcomes.chunks(ROWS) {
+        for chunk in outcomes.chunks(MAX_STATEMENT_ROWS) {
             settle_chunk(&mut transaction, self.dialect, sender, chunk).await?;
         }
         let bytes: u64 = outcomes.iter().map(|outcome| outcome.bytes).sum();
@@ -71,7 +71,7 @@ impl Ledger {
         settle_at: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
-        for chunk in mailboxes.chunks(ROWS) {
+        for chunk in mailboxes.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
                 "UPDATE deliveries SET run_id = $1,
                    holder = NULL, settle_at = CASE WHEN state = 'sending' THEN CAST($2 AS BIGINT) ELSE settle_at END,
@@ -106,9 +106,9 @@ impl Ledger {
         settle_at: DateTime<Utc>,
     ) -> Result<u64, LedgerError> {
         let mut transaction = self.begin().await?;
-        helping::dismiss_silent(&mut transaction, &sender.run, now).await?;
+        followers::dismiss_silent(&mut transaction, &sender.run, now).await?;
         let mut taken = 0;
-        for chunk in mailboxes.chunks(ROWS) {
+        for chunk in mailboxes.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
                 "UPDATE deliveries SET state = 'unknown', settle_at = $1, holder = NULL
                  WHERE run_id || '' = $2 AND state = 'sending' AND {OPEN} AND holder <> $3 AND mailbox_id IN {}",
@@ -214,7 +214,7 @@ impl Ledger {
     ) -> Result<u64, LedgerError> {
         let mut transaction = self.begin().await?;
         let mut doubted = 0;
-        for chunk in identities.chunks(ROWS) {
+        for chunk in identities.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
                 "UPDATE deliveries SET state = 'unknown', settle_at = $1, holder = NULL
                  WHERE first = 1 AND mailbox_id = $2 AND identity IN {} AND state IN ('imported', 'partially_imported')
@@ -242,11 +242,11 @@ async fn claim_copies(
     sender: &Sender,
     claim: &Claim,
 ) -> Result<(), LedgerError> {
-    for chunk in claim.messages.chunks(ROWS) {
+    for chunk in claim.messages.chunks(MAX_STATEMENT_ROWS) {
         let messages: Vec<_> = chunk.iter().map(|(no, manifest)| (*no, claim.converter, manifest)).collect();
         items::insert_messages(transaction, dialect, &messages).await?;
     }
-    for chunk in claim.items.chunks(ROWS) {
+    for chunk in claim.items.chunks(MAX_STATEMENT_ROWS) {
         let statement = format!(
             "UPDATE deliveries SET state = 'sending', holder = $1, converter = $2
              WHERE mailbox_id = $3 AND run_id || '' = $4 AND state IN ('ready', 'unknown') AND item_no IN {}",
@@ -308,7 +308,7 @@ async fn settle_chunk(
     Ok(())
 }
 
-/// Inserts rows; of those for mailboxes, tells which are the first of their message there.
+/// Inserts rows; of those for mailboxes, returns which are the first of their message there.
 pub(in crate::ledger) async fn insert(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
@@ -317,7 +317,7 @@ pub(in crate::ledger) async fn insert(
     rows: &[(ItemNo, &NewDelivery)],
 ) -> Result<HashSet<(ItemNo, Target)>, LedgerError> {
     let mut first = HashSet::new();
-    for chunk in rows.chunks(ROWS) {
+    for chunk in rows.chunks(MAX_STATEMENT_ROWS) {
         first.extend(insert_chunk(transaction, dialect, run, now, chunk, true).await?);
         let others: Vec<_> =
             chunk.iter().copied().filter(|(no, row)| !first.contains(&(*no, row.target.clone()))).collect();

@@ -7,7 +7,7 @@ use sqlx::{Any, Transaction};
 
 use super::{ItemState, PageRecord, Prepared};
 use crate::convert::Manifest;
-use crate::ledger::sql::{self, Dialect, ROWS, millis, query_of, query_of_many, rows_of_placeholders};
+use crate::ledger::sql::{self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, rows_of_placeholders};
 use crate::ledger::{ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, retention};
 
 impl Ledger {
@@ -60,7 +60,7 @@ impl Ledger {
         prepared: &[Prepared],
     ) -> Result<HashSet<(ItemNo, Target)>, LedgerError> {
         let mut transaction = self.begin().await?;
-        for chunk in prepared.chunks(ROWS) {
+        for chunk in prepared.chunks(MAX_STATEMENT_ROWS) {
             update_items(&mut transaction, self.dialect, chunk).await?;
             let messages: Vec<_> = chunk
                 .iter()
@@ -91,7 +91,7 @@ async fn insert_items(
         sqlx::query("SELECT COALESCE(MAX(item_no), 0) + 1 AS next FROM items").fetch_one(&mut **transaction).await?;
     let first: i64 = sql::get(&row, "next")?;
     let mut next = first;
-    for chunk in page.items.chunks(ROWS) {
+    for chunk in page.items.chunks(MAX_STATEMENT_ROWS) {
         let statement = format!(
             "INSERT INTO items (item_no, item_key, item_id, message_id, owner, window_from, window_to, page,
                page_offset, page_length, staged_at, attachments, state, run_id, claim_holder, claim_until) VALUES {}",
@@ -194,7 +194,7 @@ async fn count_unmapped(
         *counts.entry(participant).or_default() += 1;
     }
     let counts: Vec<(&str, i64)> = counts.into_iter().collect();
-    for chunk in counts.chunks(ROWS) {
+    for chunk in counts.chunks(MAX_STATEMENT_ROWS) {
         let statement = format!(
             "INSERT INTO unmapped (run_id, participant, items) VALUES {}
              ON CONFLICT (run_id, participant) DO UPDATE SET items = unmapped.items + excluded.items",

@@ -10,15 +10,15 @@ use crate::graph::{Call, CallError, Graph, Version, read};
 use crate::http::{Remote, Reply};
 use crate::mailbox::SendPermit;
 use crate::resolve::MailboxId;
-use crate::throttle::{Outcome, Permit, Throttle};
+use crate::throttle::{Completion, Permit, Throttle};
 
 /// The longest wait for a mailbox's budget. For a longer one the copy goes back to the pipeline, which can use its memory for
 /// other mailboxes meanwhile.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const MAX_BUDGET_WAIT: Duration = Duration::from_secs(5);
 /// The same for a call that completes a message: longer than it takes for the budget of uploads to be free again.
-const LONGEST_FINISH: Duration = Duration::from_mins(6);
+const MAX_COMPLETION_WAIT: Duration = Duration::from_mins(6);
 /// How often a call that completes a message is attempted when it is throttled.
-const PATIENCE: u32 = 6;
+const MAX_COMPLETION_ATTEMPTS: u32 = 6;
 
 /// Graph, within the budgets.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Calls {
 
     /// Makes a call as soon as the mailbox's budget allows, if that is soon.
     pub(super) async fn call(&self, mailbox: &MailboxId, call: &Call) -> Result<Reply, CallError> {
-        let permit = self.throttle.admit_within(mailbox, call.body_length(), LONGEST_WAIT).await;
+        let permit = self.throttle.admit_within(mailbox, call.body_length(), MAX_BUDGET_WAIT).await;
         self.make(mailbox, call, permit.map_err(CallError::LimitUsedUp)?).await
     }
 
@@ -69,7 +69,7 @@ impl Calls {
         if !refusal.is_throttling() && !refusal.is_overload() {
             return result;
         }
-        let pause = permit.finish(Outcome::Throttled { after: refusal.after });
+        let pause = permit.finish(Completion::Throttled { after: refusal.after });
         let pause_ms = pause.map_or(0, |pause| u64::try_from(pause.as_millis()).unwrap_or(u64::MAX));
         if refusal.is_throttling() {
             tracing::info!(event = "throttled", mailbox = %mailbox, pause_ms, error = %refusal, "the mailbox asks for fewer requests");
@@ -90,7 +90,7 @@ impl Calls {
     ) -> Result<Reply, CallError> {
         let mut tries = 1;
         loop {
-            let admitted = self.throttle.admit_within(mailbox, call.body_length(), LONGEST_FINISH);
+            let admitted = self.throttle.admit_within(mailbox, call.body_length(), MAX_COMPLETION_WAIT);
             let permit = tokio::select! {
                 biased;
                 admitted = admitted => admitted.map_err(CallError::LimitUsedUp)?,
@@ -98,7 +98,7 @@ impl Calls {
             };
             let result = self.make(mailbox, call, permit).await;
             let throttled = matches!(&result, Err(CallError::Refused(refusal)) if refusal.is_throttling());
-            if !throttled || tries >= PATIENCE {
+            if !throttled || tries >= MAX_COMPLETION_ATTEMPTS {
                 return result;
             }
             tries += 1;

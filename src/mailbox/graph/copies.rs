@@ -12,9 +12,9 @@ use crate::identity::MessageId;
 use crate::resolve::MailboxId;
 
 /// The largest copy that is read, in bytes: a body is below 4 MB, and JSON escapes up to six bytes for one.
-const LARGEST_COPY: u64 = 32 * 1024 * 1024;
+const MAX_COPY: u64 = 32 * 1024 * 1024;
 /// The most pages of a list that are read.
-const MOST_PAGES: usize = 100;
+const MAX_PAGES: usize = 100;
 
 /// A copy as Graph describes it.
 #[derive(Debug, Deserialize)]
@@ -92,7 +92,7 @@ impl Calls {
         let expand = format!("singleValueExtendedProperties($filter=id eq {})", literal(MADE));
         let query = [("$filter", filter.as_str()), ("$select", &select), ("$expand", &expand)];
         let url = self.url(mailbox, &["messages"], &query)?;
-        self.list(mailbox, Call::get(url).with_largest_reply(LARGEST_COPY)).await
+        self.list(mailbox, Call::get(url).with_largest_reply(MAX_COPY)).await
     }
 
     /// The files of a message.
@@ -135,12 +135,12 @@ impl Calls {
         mut call: Call,
     ) -> Result<Vec<T>, CallError> {
         let mut all = Vec::new();
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let page: Page<T> = self.json(mailbox, &call).await?;
             all.extend(page.value);
             let Some(next) = page.next else { return Ok(all) };
-            call = Call::get(self.graph().link(&next)?).with_largest_reply(LARGEST_COPY);
+            call = Call::get(self.graph().link(&next)?).with_largest_reply(MAX_COPY);
         }
-        Err(CallError::Unexpected(format!("more than {MOST_PAGES} pages of one list")))
+        Err(CallError::Unexpected(format!("more than {MAX_PAGES} pages of one list")))
     }
 }

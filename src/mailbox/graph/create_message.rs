@@ -5,14 +5,14 @@ use reqwest::StatusCode;
 
 use super::created::Created;
 use super::payload::{Form, Plan, SESSION_FROM, files_of};
-use super::{GraphDoor, PERMISSION, SendError, fault, upload};
+use super::{GraphMailboxes, PERMISSION, SendError, fault, upload};
 use crate::convert::Message;
 use crate::graph::{Call, CallError, read};
 use crate::http::Reply;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
 use crate::resolve::MailboxId;
 
-impl GraphDoor {
+impl GraphMailboxes {
     /// Creates a message in `folder`.
     pub(super) async fn create_message(
         &self,
@@ -56,7 +56,7 @@ impl GraphDoor {
                     event = "foreign_from_refused",
                     mailbox = %mailbox,
                     error = %error,
-                    "the mailbox takes no other sender than its own: the sender stands in the transport headers alone"
+                    "the mailbox accepts no sender but its own; the sender is only in the transport headers"
                 );
                 self.remember_own_from_only(mailbox);
                 form.foreign_from = false;

@@ -29,16 +29,16 @@ impl Created {
     pub(super) fn mismatch(&self, message_id: &str, date: DateTime<Utc>) -> Option<String> {
         let wrong_time = |name: &str, time: Option<DateTime<Utc>>| {
             let right = time.is_some_and(|time| time.timestamp() == date.timestamp());
-            let told = time.map_or_else(|| "nothing".to_owned(), |time| time.to_rfc3339());
-            (!right).then(|| format!("{name} is {told} instead of {}", date.to_rfc3339()))
+            let value = time.map_or_else(|| "nothing".to_owned(), |time| time.to_rfc3339());
+            (!right).then(|| format!("{name} is {value} instead of {}", date.to_rfc3339()))
         };
         if self.is_draft != Some(false) {
             return Some("it is a draft".to_owned());
         }
-        let told = self.internet_message_id.as_deref().unwrap_or_default();
-        if told.trim().trim_start_matches('<').trim_end_matches('>') != message_id {
-            let told: String = told.chars().filter(|character| !character.is_control()).take(100).collect();
-            return Some(format!("its Message-ID is {told:?}"));
+        let value = self.internet_message_id.as_deref().unwrap_or_default();
+        if value.trim().trim_start_matches('<').trim_end_matches('>') != message_id {
+            let value: String = value.chars().filter(|character| !character.is_control()).take(100).collect();
+            return Some(format!("its Message-ID is {value:?}"));
         }
         wrong_time("sentDateTime", self.sent_date_time)
             .or_else(|| wrong_time("receivedDateTime", self.received_date_time))
@@ -50,7 +50,7 @@ impl Created {
         let wrong = format!("the copy was made in the wrong form ({mismatch})");
         match take_back(calls, mailbox, &self.id).await {
             Ok(()) => Err(ImportError::Unexpected(format!(
-                "{wrong} and was taken back; `whatsapp-archiver check --mailbox` tells more"
+                "{wrong} and was taken back; `whatsapp-archiver check --mailbox` shows more"
             ))),
             Err(error) => Err(ImportError::OutcomeUnknown(format!("{wrong} and could not be taken back: {error}"))),
         }

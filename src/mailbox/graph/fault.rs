@@ -98,7 +98,7 @@ fn refused(refusal: &Refusal, permission: &str) -> ImportError {
         return ImportError::Forbidden(format!("the mailbox is full; give it more room: {refusal}"));
     }
     if refusal.is_any(&NO_MAILBOX) {
-        let advice = "there is no mailbox that can be used; give the user a licence, or mend the mapping";
+        let advice = "there is no mailbox that can be used; give the user a licence, or fix the mapping";
         return ImportError::Forbidden(format!("{advice}: {refusal}"));
     }
     if refusal.status == StatusCode::PAYLOAD_TOO_LARGE || refusal.is_any(&REJECTED) {

@@ -22,22 +22,22 @@ pub(super) const NEARLY_FULL: u64 = 900_000;
 /// How often that is logged of a mailbox.
 const WARN_EVERY: TimeDelta = TimeDelta::hours(24);
 /// How long a folder is cached.
-const REMEMBERED: TimeDelta = TimeDelta::minutes(15);
+const CACHE_LIFETIME: TimeDelta = TimeDelta::minutes(15);
 /// The most mailboxes whose folders are cached.
-const MOST_MAILBOXES: usize = 100_000;
+const MAX_MAILBOXES: usize = 100_000;
 /// The most pages of a list of folders that are read.
-const MOST_PAGES: usize = 200;
+const MAX_PAGES: usize = 200;
 
 /// The archive folders.
 #[derive(Debug)]
 pub(super) struct Folders {
     name: String,
     clock: SharedClock,
-    places: Mutex<HashMap<MailboxId, Arc<Place>>>,
+    cells: Mutex<HashMap<MailboxId, Arc<FolderCell>>>,
 }
 
 /// A mailbox's folder; locked while it is looked for, so that it is made once.
-type Place = tokio::sync::Mutex<Option<Remembered>>;
+type FolderCell = tokio::sync::Mutex<Option<Remembered>>;
 
 #[derive(Debug)]
 struct Remembered {
@@ -75,16 +75,16 @@ struct NewFolder<'a> {
 
 impl Folders {
     pub(super) fn new(name: String, clock: SharedClock) -> Self {
-        Self { name, clock, places: Mutex::default() }
+        Self { name, clock, cells: Mutex::default() }
     }
 
     /// The id of the folder, which is made where it is missing.
     pub(super) async fn id(&self, calls: &Calls, mailbox: &MailboxId) -> Result<Arc<str>, CallError> {
-        let place = self.place(mailbox);
-        let mut place = place.lock().await;
+        let cell = self.cell(mailbox);
+        let mut cell = cell.lock().await;
         let now = self.clock.now();
-        if let Some(known) = &*place
-            && (now - known.found).abs() < REMEMBERED
+        if let Some(known) = &*cell
+            && (now - known.found).abs() < CACHE_LIFETIME
         {
             return Ok(Arc::clone(&known.id));
         }
@@ -92,7 +92,7 @@ impl Folders {
             Some(folder) => folder,
             None => self.make(calls, mailbox).await?,
         };
-        let mut warned = place.as_ref().and_then(|known| known.warned);
+        let mut warned = cell.as_ref().and_then(|known| known.warned);
         if let Some(messages) = folder.total_item_count.filter(|&messages| messages >= NEARLY_FULL)
             && warned.is_none_or(|warned| (now - warned).abs() >= WARN_EVERY)
         {
@@ -105,16 +105,16 @@ impl Folders {
             );
         }
         let id: Arc<str> = folder.id.into();
-        *place = Some(Remembered { id: Arc::clone(&id), found: now, warned });
+        *cell = Some(Remembered { id: Arc::clone(&id), found: now, warned });
         Ok(id)
     }
 
     /// Forgets the folder `id`, which is gone; not another one that was found meanwhile.
     pub(super) async fn forget(&self, mailbox: &MailboxId, id: &str) {
-        let place = self.place(mailbox);
-        let mut place = place.lock().await;
-        if place.as_ref().is_some_and(|known| &*known.id == id) {
-            *place = None;
+        let cell = self.cell(mailbox);
+        let mut cell = cell.lock().await;
+        if cell.as_ref().is_some_and(|known| &*known.id == id) {
+            *cell = None;
         }
     }
 
@@ -139,7 +139,7 @@ impl Folders {
         match calls.call(mailbox, &Call::post(url, json.into())).await {
             Ok(reply) => {
                 let made: Folder = read(&reply)?;
-                tracing::info!(event = "folder_created", mailbox = %mailbox, "made the archive folder");
+                tracing::info!(event = "folder_created", mailbox = %mailbox, "the archive folder was created");
                 Ok(made)
             }
             // Another worker was faster, or the folder is hidden.
@@ -161,7 +161,7 @@ impl Folders {
     ) -> Result<Option<Folder>, CallError> {
         let mut url = calls.url(mailbox, &["mailFolders"], query)?;
         let wanted = self.name.to_lowercase();
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let page: Page = calls.json(mailbox, &Call::get(url)).await?;
             if let Some(folder) = page.value.into_iter().find(|folder| folder.display_name.to_lowercase() == wanted) {
                 return Ok(Some(folder));
@@ -169,14 +169,14 @@ impl Folders {
             let Some(next) = page.next else { return Ok(None) };
             url = calls.graph().link(&next)?;
         }
-        Err(CallError::Unexpected(format!("more than {MOST_PAGES} pages of folders")))
+        Err(CallError::Unexpected(format!("more than {MAX_PAGES} pages of folders")))
     }
 
-    fn place(&self, mailbox: &MailboxId) -> Arc<Place> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.len() >= MOST_MAILBOXES && !places.contains_key(mailbox) {
-            places.retain(|_, place| Arc::strong_count(place) > 1);
+    fn cell(&self, mailbox: &MailboxId) -> Arc<FolderCell> {
+        let mut cells = self.cells.lock().unwrap_or_else(PoisonError::into_inner);
+        if cells.len() >= MAX_MAILBOXES && !cells.contains_key(mailbox) {
+            cells.retain(|_, cell| Arc::strong_count(cell) > 1);
         }
-        Arc::clone(places.entry(mailbox.clone()).or_default())
+        Arc::clone(cells.entry(mailbox.clone()).or_default())
     }
 }

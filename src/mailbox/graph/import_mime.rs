@@ -5,14 +5,14 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
 
 use super::created::Created;
-use super::{GraphDoor, Method, SendError, Sent, fault};
+use super::{GraphMailboxes, Method, SendError, Sent, fault};
 use crate::convert::Message;
 use crate::graph::{Call, CallError, Version, read};
 use crate::http::Reply;
 use crate::mailbox::{RemoteId, SendPermit};
 use crate::resolve::MailboxId;
 
-impl GraphDoor {
+impl GraphMailboxes {
     /// Imports the MIME form of a message into `folder`.
     pub(super) async fn import_mime(
         &self,

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{GraphDoor, PERMISSION, fault};
+use super::{GraphMailboxes, PERMISSION, fault};
 use crate::graph::{Call, CallError};
 use crate::identity::MessageId;
 use crate::mailbox::ImportError;
@@ -11,7 +11,7 @@ use crate::resolve::MailboxId;
 /// Messages in one page: the most that Graph gives.
 const PAGE: &str = "1000";
 /// The most pages that are read.
-const MOST_PAGES: usize = 100_000;
+const MAX_PAGES: usize = 100_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,7 +26,7 @@ struct Page {
     next: Option<String>,
 }
 
-impl GraphDoor {
+impl GraphMailboxes {
     /// The Message-IDs of ours in the archive folder, as often as they are there; none where there is no such folder.
     pub(super) async fn list(&self, mailbox: &MailboxId) -> Result<Vec<MessageId>, ImportError> {
         self.entries(mailbox).await.map_err(|error| fault::of_read(&error, PERMISSION))
@@ -37,13 +37,13 @@ impl GraphDoor {
         let query = [("$select", "internetMessageId"), ("$top", PAGE)];
         let mut url = self.calls.url(mailbox, &["mailFolders", &folder, "messages"], &query)?;
         let mut found = Vec::new();
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let page: Page = self.calls.json(mailbox, &Call::get(url)).await?;
             let ids = page.value.iter().filter_map(|entry| entry.internet_message_id.as_deref());
             found.extend(ids.filter_map(MessageId::parse));
             let Some(next) = page.next else { return Ok(found) };
             url = self.calls.graph().link(&next)?;
         }
-        Err(CallError::Unexpected(format!("more than {MOST_PAGES} pages of messages")))
+        Err(CallError::Unexpected(format!("more than {MAX_PAGES} pages of messages")))
     }
 }

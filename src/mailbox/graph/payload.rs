@@ -14,11 +14,11 @@ use crate::convert::{Address, Mail, MailAttachment};
 use crate::digest::Digest;
 
 /// The largest request that is made, in bytes: Graph refuses 4 MB.
-const LARGEST_REQUEST: usize = 3_500_000;
+const MAX_REQUEST: usize = 3_500_000;
 /// Files of this size or more, in bytes, go through an upload session.
 pub(super) const SESSION_FROM: usize = 3_000_000;
 /// Graph takes no more headers than this, and only `x-` ones.
-const MOST_HEADERS: usize = 5;
+const MAX_HEADERS: usize = 5;
 /// What the JSON of a file takes besides its content and names, at most.
 const FILE_OVERHEAD: usize = 512;
 /// How much of a text that is too large for one request is shown as the body, in characters.
@@ -135,13 +135,13 @@ impl Plan {
     pub(super) fn of(mail: &Mail, form: Form<'_>) -> Result<Self, TooLarge> {
         let files: Vec<&MailAttachment> = mail.attachments.iter().collect();
         let json = write(mail, &mail.html, &files, form);
-        if json.len() <= LARGEST_REQUEST {
+        if json.len() <= MAX_REQUEST {
             return Ok(Self::with_files(json, &files, form));
         }
         let whole = whole_body(mail);
         let files: Vec<&MailAttachment> = std::iter::once(&whole).chain(files).collect();
         let json = write(mail, &shown_of(mail), &files, form);
-        if json.len() > LARGEST_REQUEST {
+        if json.len() > MAX_REQUEST {
             return Err(TooLarge { bytes: json.len() });
         }
         Ok(Self::with_files(json, &files, form))
@@ -155,7 +155,7 @@ impl Plan {
         for file in files {
             let takes =
                 file.bytes.len().div_ceil(3) * 4 + 6 * (file.name.len() + file.content_type.len()) + FILE_OVERHEAD;
-            if form.inline && file.bytes.len() < SESSION_FROM && length + takes <= LARGEST_REQUEST {
+            if form.inline && file.bytes.len() < SESSION_FROM && length + takes <= MAX_REQUEST {
                 length += takes;
                 inline.push(FileAttachment::of(file));
             } else {
@@ -198,7 +198,7 @@ fn headers(mail: &Mail) -> Vec<Header<'_>> {
         name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case("x-")) && !value.trim().is_empty()
     };
     let headers = mail.extra_headers.iter().filter(|(name, value)| takes(name, value));
-    headers.map(|(name, value)| Header { name, value }).take(MOST_HEADERS).collect()
+    headers.map(|(name, value)| Header { name, value }).take(MAX_HEADERS).collect()
 }
 
 fn properties(mail: &Mail, html: &str, files: &[&MailAttachment], form: Form<'_>) -> Vec<Property> {

@@ -25,7 +25,7 @@ pub(super) const TRANSPORT_HEADERS: &str = "String 0x007D";
 pub(super) const MADE: &str = "String {6f1d9c3e-2b8a-5d47-9c61-8a4e0b7f3d25} Name WhatsAppArchiverManifest";
 
 /// The longest value of [`MADE`], in bytes; the files of a longer one are recorded by their digest alone.
-const LONGEST_MADE: usize = 16 * 1024;
+const MAX_MANIFEST: usize = 16 * 1024;
 
 /// One property and its value.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ impl Made {
 
     pub(super) fn to_property(&self) -> Property {
         let whole = serde_json::to_string(self).unwrap_or_default();
-        if whole.len() <= LONGEST_MADE {
+        if whole.len() <= MAX_MANIFEST {
             return Property::new(MADE, whole);
         }
         let short = Self { list: None, ..self.clone() };
@@ -117,7 +117,7 @@ mod tests {
         };
         let files: Vec<&MailAttachment> = std::iter::repeat_n(&file, 1_000).collect();
         let property = Made::of("<p>text</p>", &files).to_property();
-        assert!(property.value.len() <= LONGEST_MADE);
+        assert!(property.value.len() <= MAX_MANIFEST);
         assert_eq!(Made::read(&property.value).unwrap().files, 1_000);
     }
 }

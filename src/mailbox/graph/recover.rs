@@ -2,7 +2,7 @@
 
 use super::copies::{Copy, FileOfCopy};
 use super::upload::Refused;
-use super::{GraphDoor, PERMISSION, fault, payload, upload};
+use super::{GraphMailboxes, PERMISSION, fault, payload, upload};
 use crate::convert::{MailAttachment, Message};
 use crate::graph::CallError;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
@@ -11,7 +11,7 @@ use crate::resolve::MailboxId;
 /// What Exchange may add to the length of a file that it reports, in bytes.
 const OVERHEAD: u64 = 64 * 1024;
 
-impl GraphDoor {
+impl GraphMailboxes {
     /// The copy of a message, completed.
     pub(super) async fn find_and_complete(
         &self,
@@ -60,7 +60,7 @@ impl GraphDoor {
                 event = "message_completed",
                 mailbox = %mailbox,
                 missing_files = missing.len(),
-                "adding the files that a message lacks"
+                "adding the files that are missing from a message"
             );
         }
         upload::attach_all(&self.calls, mailbox, id, missing, permit).await
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_one_name_are_told_apart_by_length() {
+    fn files_of_one_name_are_distinguished_by_length() {
         let two = [expected("a", 100), expected("a", 5_000_000)];
         assert_eq!(missing_of(&two, &[present("a", 5_000_370)]), [("a".to_owned(), 100)]);
         assert_eq!(missing_of(&two, &[present("a", 300)]), [("a".to_owned(), 5_000_000)]);

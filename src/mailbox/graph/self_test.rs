@@ -11,11 +11,11 @@ use chrono::{SubsecRound as _, TimeDelta};
 use super::copies::Copy;
 use super::folder::{MAX_MESSAGES, NEARLY_FULL};
 use super::properties::{MESSAGE_CLASS, Property};
-use super::{GraphDoor, Method, PERMISSION, Sent, created, fault};
+use super::{GraphMailboxes, Method, PERMISSION, Sent, created, fault};
 use crate::convert::{Message, body_text};
 use crate::graph::{Call, CallError, literal};
 use crate::mailbox::self_test::{SelfTest, sample};
-use crate::mailbox::{ImportError, MailboxDoor as _, RemoteId, SendPermit};
+use crate::mailbox::{Destination as _, ImportError, RemoteId, SendPermit};
 use crate::resolve::{Mailbox, MailboxId};
 
 mod permissions;
@@ -24,10 +24,10 @@ pub use crate::mailbox::self_test::Finding;
 pub use permissions::{check_imap_permission, check_permissions};
 
 /// How often a new message is looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 #[async_trait]
-impl SelfTest for GraphDoor {
+impl SelfTest for GraphMailboxes {
     async fn self_test(&self, mailbox: &Mailbox) -> Vec<Finding> {
         let date = (self.calls.graph().clock().now() - TimeDelta::days(400)).trunc_subsecs(0);
         let mut findings = Vec::new();
@@ -59,7 +59,7 @@ impl SelfTest for GraphDoor {
     }
 }
 
-impl GraphDoor {
+impl GraphMailboxes {
     /// How full the archive folder is.
     async fn count(&self, mailbox: &MailboxId) -> Finding {
         let what = "folder";
@@ -150,7 +150,7 @@ impl GraphDoor {
                     return "Try again; what was made is deleted for good";
                 }
                 Ok(_) if clock.now() >= until => return "Try again; nothing was made",
-                Ok(_) => clock.sleep(LOOK_EVERY).await,
+                Ok(_) => clock.sleep(POLL_INTERVAL).await,
                 Err(_) => return BY_HAND,
             }
         }
@@ -199,10 +199,10 @@ impl GraphDoor {
         match copy.property(MESSAGE_CLASS) {
             Some(Property { value, .. }) if value.eq_ignore_ascii_case(wanted) => Finding::good(what, value.clone()),
             other => {
-                let told = other.map_or("none", |property| property.value.as_str());
+                let value = other.map_or("none", |property| property.value.as_str());
                 let remedy =
                     "Searches by itemclass don't find the copies of this tenant; search by participant and date";
-                Finding::bad(what, format!("{told} instead of {wanted}"), remedy)
+                Finding::bad(what, format!("{value} instead of {wanted}"), remedy)
             }
         }
     }
@@ -248,7 +248,7 @@ impl GraphDoor {
                     let problem = format!("not found within {} s", self.settle().as_secs());
                     return Finding::bad(what, problem, "Raise mailbox.settle, or copies may be doubled after a crash");
                 }
-                Ok(_) => clock.sleep(LOOK_EVERY).await,
+                Ok(_) => clock.sleep(POLL_INTERVAL).await,
                 Err(error) => return Self::failed(what, &error),
             }
         }

@@ -18,7 +18,7 @@ use crate::resolve::MailboxId;
 /// The permission that adding to a finished message needs, from 2027 at the latest.
 pub(super) const PERMISSION: &str = "Mail.ReadWrite (and Mail-Advanced.ReadWrite.All from 2027)";
 /// The size of a piece, in bytes: a multiple of 320 KiB, below the 4 MB that a session takes at once.
-const PIECE: usize = 12 * 320 * 1024;
+const PIECE_BYTES: usize = 12 * 320 * 1024;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -165,7 +165,7 @@ async fn send_pieces(
     let total = bytes.len();
     let mut start = 0;
     while start < total {
-        let piece = start..total.min(start + PIECE);
+        let piece = start..total.min(start + PIECE_BYTES);
         let range = format!("bytes {}-{}/{total}", piece.start, piece.end - 1);
         let call = Call::put_range(url.clone(), bytes.slice(piece.clone()), &range).only_with(permit);
         let reply = calls.call_patiently(mailbox, &call, permit).await?;

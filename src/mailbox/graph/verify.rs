@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::copies::Copy;
 use super::payload::WHOLE_BODY_FILE;
-use super::{GraphDoor, PERMISSION, fault};
+use super::{GraphMailboxes, PERMISSION, fault};
 use crate::convert::{Manifest, body_text};
 use crate::digest::Digest;
 use crate::graph::CallError;
@@ -14,13 +14,17 @@ use crate::mailbox::{ImportError, Verdict};
 use crate::resolve::MailboxId;
 
 /// How many messages are compared at the same time: each may hold a file in memory.
-const AT_ONCE: usize = 2;
+const MAX_CONCURRENT: usize = 2;
 
-impl GraphDoor {
+impl GraphMailboxes {
     /// One verdict for each manifest, in the same order.
     pub(super) async fn compare(&self, mailbox: &MailboxId, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
         let verdicts: Vec<_> = sent.iter().map(|manifest| self.verdict(mailbox, manifest)).collect();
-        stream::iter(verdicts).buffered(AT_ONCE).try_collect().await.map_err(|error| fault::of_read(&error, PERMISSION))
+        stream::iter(verdicts)
+            .buffered(MAX_CONCURRENT)
+            .try_collect()
+            .await
+            .map_err(|error| fault::of_read(&error, PERMISSION))
     }
 
     async fn verdict(&self, mailbox: &MailboxId, manifest: &Manifest) -> Result<Verdict, CallError> {

@@ -1,6 +1,6 @@
 //! APPEND and MULTIAPPEND (RFC 9051, 6.3.12; RFC 3502), many under way at once, and what became of each.
 //!
-//! Guarantees: an outcome is called known only where it is. A completion that carries a command's tag settles that
+//! Guarantees: an outcome is called known only where it is. A completion that carries a command's tag decides that
 //! command; where the connection is lost first, a command of whose messages the stream has taken a byte is unknown, and
 //! any other was certainly not carried out.
 
@@ -22,11 +22,11 @@ use crate::convert::Message;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
 
 /// A smaller message may fit where one doesn't; after this many in a row the mailbox counts as full.
-const MOST_TOO_FULL: usize = 3;
+const MAX_TOO_FULL: usize = 3;
 
 /// What became of the messages of one command: the same for all of them.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum AppendResult {
     /// They are in the folder, under these ids.
     Arrived(Vec<RemoteId>),
     /// The server refused them.
@@ -41,7 +41,7 @@ pub(super) enum Outcome {
 #[derive(Debug, Default)]
 pub(super) struct Appended {
     /// Each group of messages, with what became of it, in no particular order.
-    pub(super) outcomes: Vec<(Range<usize>, Outcome)>,
+    pub(super) outcomes: Vec<(Range<usize>, AppendResult)>,
     /// Whether the connection is still there.
     pub(super) connected: bool,
     /// Whether the server may have lost track of what it was sent (BAD).
@@ -115,7 +115,7 @@ impl Appending<'_> {
             }
             match self.session.connection.response().await {
                 Ok(Received::Tagged(tagged)) => {
-                    if let Err(lost) = self.settle(&tagged) {
+                    if let Err(lost) = self.complete(&tagged) {
                         self.give_up(&lost);
                         break;
                     }
@@ -129,7 +129,7 @@ impl Appending<'_> {
             }
         }
         if let Some(refusal) = self.stopped {
-            let left = self.waiting.into_iter().map(|group| (group, Outcome::Refused(refusal.clone())));
+            let left = self.waiting.into_iter().map(|group| (group, AppendResult::Refused(refusal.clone())));
             self.done.outcomes.extend(left);
         }
         self.done
@@ -137,7 +137,7 @@ impl Appending<'_> {
 
     /// Queues all that may be sent now: up to a gate, and as many commands as the window admits.
     fn queue(&mut self) {
-        let may_begin = self.stopped.is_none() && self.session.window.is_low(self.under_way.len());
+        let may_begin = self.stopped.is_none() && self.session.in_flight_limit.is_low(self.under_way.len());
         loop {
             if let Some(last) = self.under_way.back_mut() {
                 last.queue(&mut self.session.connection);
@@ -145,14 +145,14 @@ impl Appending<'_> {
                     return;
                 }
             }
-            if !may_begin || !self.session.window.admits(self.under_way.len()) {
+            if !may_begin || !self.session.in_flight_limit.admits(self.under_way.len()) {
                 return;
             }
             if self.waiting.is_empty() {
                 return;
             }
             if let Err(refused) = self.permit.ask() {
-                let left = self.waiting.drain(..).map(|group| (group, Outcome::Unsent(refused.into())));
+                let left = self.waiting.drain(..).map(|group| (group, AppendResult::Unsent(refused.into())));
                 self.done.outcomes.extend(left);
                 return;
             }
@@ -190,31 +190,31 @@ impl Appending<'_> {
         }
     }
 
-    /// Settles the command that a completion belongs to.
-    fn settle(&mut self, tagged: &Tagged<'static>) -> Result<(), Lost> {
+    /// Handles the completion of a command.
+    fn complete(&mut self, tagged: &Tagged<'static>) -> Result<(), Lost> {
         let place = self.under_way.iter().position(|command| command.tag == tagged.tag);
         let Some(command) = place.and_then(|place| self.under_way.remove(place)) else {
             return Err(self.lost("the server ended a command that wasn't sent"));
         };
         let outcome = match Refusal::of(&tagged.body, self.session.connection.sent()) {
             Some(refusal) => {
-                self.session.window.narrow();
+                self.session.in_flight_limit.narrow();
                 self.done.doubtful |= refusal.is_bad();
                 self.too_full += usize::from(refusal.meaning() == Meaning::Full && command.group.len() == 1);
-                let goes_on = refusal.is_about_one_of_several() && self.too_full < MOST_TOO_FULL;
+                let goes_on = refusal.is_about_one_of_several() && self.too_full < MAX_TOO_FULL;
                 if !goes_on && self.stopped.is_none() {
                     self.stopped = Some(refusal.clone());
                 }
-                Outcome::Refused(refusal)
+                AppendResult::Refused(refusal)
             }
             None if command.pieces.is_empty() => {
-                self.session.window.widen();
+                self.session.in_flight_limit.widen();
                 self.too_full = 0;
-                Outcome::Arrived(self.ids(&command.group, tagged.body.code.as_ref()))
+                AppendResult::Arrived(self.ids(&command.group, tagged.body.code.as_ref()))
             }
             None => {
                 let detail = "the server claims success of what it wasn't sent";
-                self.done.outcomes.push((command.group, Outcome::Unknown(detail.to_owned())));
+                self.done.outcomes.push((command.group, AppendResult::Unknown(detail.to_owned())));
                 return Err(self.lost(detail));
             }
         };
@@ -239,10 +239,11 @@ impl Appending<'_> {
         let handed_over = self.session.connection.handed_over();
         for command in self.under_way.drain(..) {
             let was_sent = command.message_at.is_some_and(|at| handed_over > at);
-            let outcome = if was_sent { Outcome::Unknown(lost.detail.clone()) } else { Outcome::Unsent(lost.unsent()) };
+            let outcome =
+                if was_sent { AppendResult::Unknown(lost.detail.clone()) } else { AppendResult::Unsent(lost.unsent()) };
             self.done.outcomes.push((command.group, outcome));
         }
-        let left = self.waiting.drain(..).map(|group| (group, Outcome::Unsent(lost.unsent())));
+        let left = self.waiting.drain(..).map(|group| (group, AppendResult::Unsent(lost.unsent())));
         self.done.outcomes.extend(left);
     }
 }

@@ -13,7 +13,7 @@ use crate::identity::MessageId;
 use crate::mailbox::ImportError;
 
 /// Up to this many messages are searched for one by one in the archive folder.
-const FEW: usize = 100;
+const MAX_SINGLE_SEARCHES: usize = 100;
 
 /// Where the messages sought are.
 pub(super) struct Census {
@@ -41,7 +41,7 @@ impl Census {
         if open(session, layout, &layout.archive).await?.is_some() {
             // A few are searched for; for many it is quicker to list what is there.
             let found = match self.sought.len() {
-                0..=FEW => {
+                0..=MAX_SINGLE_SEARCHES => {
                     Some(search_any(session, &self.sought.iter().map(MessageId::to_string).collect::<Vec<_>>()).await?)
                 }
                 _ => None,

@@ -35,7 +35,7 @@ const READ_BUFFER: usize = 16 * 1024;
 /// How many pieces go into one write.
 const MAX_SLICES: usize = 64;
 /// How long a server that said BYE may take to close.
-const FAREWELL: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The least pace at which bytes must move, in bytes a second: each gives a command that much more time.
 const MIN_RATE: u64 = 8 * 1024;
@@ -246,7 +246,7 @@ impl Connection {
                 return Err(self.lost(format!("the server didn't end a command within {given} s, though it sends")));
             }
             let silence = self.timeouts.silence;
-            let patience = if self.farewell.is_some() { silence.min(FAREWELL) } else { silence }.min(left);
+            let patience = if self.farewell.is_some() { silence.min(CLOSE_TIMEOUT) } else { silence }.min(left);
             match tokio::time::timeout(patience, poll_fn(|context| self.poll_exchange(context))).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return Err(self.lost(format!("the connection broke: {error}"))),

@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::abilities::Abilities;
-use super::append::{Appended, Outcome, append};
+use super::append::{AppendResult, Appended, append};
 use super::batch::groups;
 use super::folder::create;
-use super::pool::Visit;
+use super::pool::Checkout;
 use super::refusal::Meaning;
 use super::session::CommandError;
 use crate::convert::Message;
@@ -17,26 +17,26 @@ use crate::mailbox::{ImportError, RemoteId, SendPermit};
 
 type Results = Vec<Result<RemoteId, ImportError>>;
 
-/// Brings messages into the archive folder of the visited mailbox.
-pub(super) async fn deliver(mut visit: Visit<'_>, messages: &[Arc<Message>], permit: &SendPermit) -> Results {
-    let prepared = prepare(&mut visit).await;
+/// Brings messages into the archive folder of the session's mailbox.
+pub(super) async fn deliver(mut checkout: Checkout<'_>, messages: &[Arc<Message>], permit: &SendPermit) -> Results {
+    let prepared = prepare(&mut checkout).await;
     match prepared {
         Ok(abilities) => {
             let delivery = Delivery::new(&abilities, messages, permit);
-            delivery.run(visit, &abilities).await
+            delivery.run(checkout, &abilities).await
         }
         Err(error) => vec![Err(error); messages.len()],
     }
 }
 
 /// Makes the folder where this process hasn't seen it yet.
-async fn prepare(visit: &mut Visit<'_>) -> Result<Abilities, ImportError> {
-    let layout = visit.layout().await?;
-    if !visit.folder_is_made() {
-        create(&mut visit.session, &layout).await?;
-        visit.note_folder(true);
+async fn prepare(checkout: &mut Checkout<'_>) -> Result<Abilities, ImportError> {
+    let layout = checkout.layout().await?;
+    if !checkout.folder_is_made() {
+        create(&mut checkout.session, &layout).await?;
+        checkout.note_folder(true);
     }
-    visit.session.abilities().await.map_err(|error| error.because("asking what the server can do"))
+    checkout.session.abilities().await.map_err(|error| error.because("asking what the server can do"))
 }
 
 struct Delivery<'a> {
@@ -72,107 +72,111 @@ impl<'a> Delivery<'a> {
         let (too_large, fitting): (Vec<usize>, Vec<usize>) = (0..sizes.len()).partition(is_too_large);
         for place in too_large {
             let detail = format!("the server takes messages of up to {limit} bytes (APPENDLIMIT)");
-            self.settle(place..place + 1, &Err(ImportError::Rejected(detail)));
+            self.set_result(place..place + 1, &Err(ImportError::Rejected(detail)));
         }
         self.waiting = fitting.into_iter().map(|place| place..place + 1).collect();
     }
 
-    async fn run(mut self, mut visit: Visit<'_>, abilities: &Abilities) -> Results {
+    async fn run(mut self, mut checkout: Checkout<'_>, abilities: &Abilities) -> Results {
         let mut doubtful = false;
         while !self.waiting.is_empty() {
-            match self.round(&mut visit, abilities).await {
+            match self.round(&mut checkout, abilities).await {
                 Ok(appended) => {
                     doubtful |= appended.doubtful;
                     if !appended.connected {
-                        self.settle_waiting(&ImportError::Unavailable("the connection was lost".to_owned()));
+                        self.set_waiting(&ImportError::Unavailable("the connection was lost".to_owned()));
                         return self.finish();
                     }
                 }
                 Err(error) => {
-                    self.settle_waiting(&error);
+                    self.set_waiting(&error);
                     return self.finish();
                 }
             }
         }
         if !doubtful {
-            visit.leave();
+            checkout.check_in();
         }
         self.finish()
     }
 
     /// Sends all that waits. What may be sent again after a certain refusal waits anew.
-    async fn round(&mut self, visit: &mut Visit<'_>, abilities: &Abilities) -> Result<Appended, ImportError> {
-        let layout = visit.layout().await?;
+    async fn round(&mut self, checkout: &mut Checkout<'_>, abilities: &Abilities) -> Result<Appended, ImportError> {
+        let layout = checkout.layout().await?;
         if !abilities.multi_append() {
             // A server that opens the folder for each single APPEND is several times slower.
-            match visit.session.select(&layout.archive).await {
+            match checkout.session.select(&layout.archive).await {
                 Ok(()) => {}
                 Err(CommandError::Refused(refusal)) if !self.made_again && refusal.is_about_the_folder() => {
-                    self.make_again(visit).await?;
-                    visit.session.select(&layout.archive).await.map_err(|error| error.because("opening the folder"))?;
+                    self.make_again(checkout).await?;
+                    checkout
+                        .session
+                        .select(&layout.archive)
+                        .await
+                        .map_err(|error| error.because("opening the folder"))?;
                 }
                 Err(error) => return Err(error.because("opening the folder")),
             }
         }
         let waiting = std::mem::take(&mut self.waiting);
-        let mut appended = append(&mut visit.session, abilities, &layout, self.messages, waiting, self.permit).await;
+        let mut appended = append(&mut checkout.session, abilities, &layout, self.messages, waiting, self.permit).await;
         let mut folder_is_gone = false;
         for (group, outcome) in std::mem::take(&mut appended.outcomes) {
             folder_is_gone |= self.take(group, outcome);
         }
         if folder_is_gone && appended.connected {
-            self.make_again(visit).await?;
+            self.make_again(checkout).await?;
         }
         Ok(appended)
     }
 
-    /// Settles a group, or lets it wait for another round. Whether the folder has to be made again first.
-    fn take(&mut self, group: Range<usize>, outcome: Outcome) -> bool {
+    /// Sets the result of a group, or lets it wait for another round. Whether the folder has to be made again first.
+    fn take(&mut self, group: Range<usize>, outcome: AppendResult) -> bool {
         match outcome {
-            Outcome::Arrived(ids) => {
+            AppendResult::Arrived(ids) => {
                 for (place, id) in group.zip(ids) {
-                    self.settle(place..place + 1, &Ok(id));
+                    self.set_result(place..place + 1, &Ok(id));
                 }
             }
-            Outcome::Unknown(detail) => self.settle(group, &Err(ImportError::OutcomeUnknown(detail))),
-            Outcome::Unsent(error) => self.settle(group, &Err(error)),
-            Outcome::Refused(refusal) if refusal.meaning() == Meaning::NoFolder && !self.made_again => {
+            AppendResult::Unknown(detail) => self.set_result(group, &Err(ImportError::OutcomeUnknown(detail))),
+            AppendResult::Unsent(error) => self.set_result(group, &Err(error)),
+            AppendResult::Refused(refusal) if refusal.meaning() == Meaning::NoFolder && !self.made_again => {
                 self.waiting.push_back(group);
                 return true;
             }
             // All or none arrive: which of them is refused shows when each goes alone.
-            Outcome::Refused(refusal) if group.len() > 1 && refusal.is_about_one_of_several() => {
+            AppendResult::Refused(refusal) if group.len() > 1 && refusal.is_about_one_of_several() => {
                 self.waiting.extend(group.map(|place| place..place + 1));
             }
-            Outcome::Refused(refusal) => self.settle(group, &Err(refusal.of_message())),
+            AppendResult::Refused(refusal) => self.set_result(group, &Err(refusal.of_message())),
         }
         false
     }
 
-    async fn make_again(&mut self, visit: &mut Visit<'_>) -> Result<(), ImportError> {
+    async fn make_again(&mut self, checkout: &mut Checkout<'_>) -> Result<(), ImportError> {
         self.made_again = true;
-        visit.note_folder(false);
-        visit.session.forget_selected();
-        let layout = visit.layout().await?;
-        create(&mut visit.session, &layout).await?;
-        visit.note_folder(true);
+        checkout.note_folder(false);
+        checkout.session.forget_selected();
+        let layout = checkout.layout().await?;
+        create(&mut checkout.session, &layout).await?;
+        checkout.note_folder(true);
         Ok(())
     }
 
-    fn settle(&mut self, group: Range<usize>, result: &Result<RemoteId, ImportError>) {
+    fn set_result(&mut self, group: Range<usize>, result: &Result<RemoteId, ImportError>) {
         for slot in self.results.get_mut(group).unwrap_or_default() {
             *slot = Some(result.clone());
         }
     }
 
-    fn settle_waiting(&mut self, error: &ImportError) {
+    fn set_waiting(&mut self, error: &ImportError) {
         for group in std::mem::take(&mut self.waiting) {
-            self.settle(group, &Err(error.clone()));
+            self.set_result(group, &Err(error.clone()));
         }
     }
 
     fn finish(self) -> Results {
-        let unsettled = || Err(ImportError::OutcomeUnknown("the server's answer named no outcome".to_owned()));
-        self.results.into_iter().map(|result| result.unwrap_or_else(unsettled)).collect()
+        let no_result = || Err(ImportError::OutcomeUnknown("the server's answer named no outcome".to_owned()));
+        self.results.into_iter().map(|result| result.unwrap_or_else(no_result)).collect()
     }
 }

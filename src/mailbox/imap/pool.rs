@@ -31,12 +31,12 @@ pub(super) struct Pool {
     clock: SharedClock,
     permits: Semaphore,
     refused: RefusedPasswords,
-    shelf: Arc<Mutex<Shelf>>,
+    sessions: Arc<Mutex<IdleSessions>>,
 }
 
 /// The idle sessions, and what is known of their mailboxes.
 #[derive(Default)]
-struct Shelf {
+struct IdleSessions {
     /// The longest idle first.
     idle: Vec<Idle>,
     known: HashMap<MailboxId, Known>,
@@ -59,7 +59,7 @@ struct Known {
 impl Pool {
     pub(super) fn new(endpoint: Endpoint, settings: ImapSettings, clock: SharedClock) -> Self {
         let permits = Semaphore::new(settings.connections.clamp(1, Semaphore::MAX_PERMITS));
-        Self { endpoint, settings, clock, permits, refused: RefusedPasswords::default(), shelf: Arc::default() }
+        Self { endpoint, settings, clock, permits, refused: RefusedPasswords::default(), sessions: Arc::default() }
     }
 
     /// The most sessions at once.
@@ -80,15 +80,15 @@ impl Pool {
         self.endpoint.name()
     }
 
-    /// A session in `mailbox`, for this visit alone. Waits where `connections` are in use.
-    pub(super) async fn visit(&self, mailbox: &Mailbox) -> Result<Visit<'_>, ImportError> {
+    /// A session in `mailbox`, for the caller alone. Waits where `connections` are in use.
+    pub(super) async fn check_out(&self, mailbox: &Mailbox) -> Result<Checkout<'_>, ImportError> {
         let permit = self.permits.acquire().await;
         let permit = permit.map_err(|_| ImportError::Unavailable("the sessions are closed".to_owned()))?;
         let session = match self.kept(&mailbox.id).await {
             Some(session) => session,
             None => self.open(&self.settings.login_for(&mailbox.address)).await?,
         };
-        Ok(Visit { pool: self, mailbox: mailbox.id.clone(), session, _permit: permit })
+        Ok(Checkout { pool: self, mailbox: mailbox.id.clone(), session, _permit: permit })
     }
 
     /// A new session. A password that is refused is remembered.
@@ -118,14 +118,14 @@ impl Pool {
         Some(session)
     }
 
-    /// Takes the session of a mailbox off the shelf. Without one, those go that were idle for longest and would make one
+    /// Takes the idle session of a mailbox. Without one, those go that were idle for longest and would make one
     /// too many.
     fn take(&self, mailbox: &MailboxId) -> Option<Idle> {
-        let mut kept = lock(&self.shelf);
+        let mut kept = lock(&self.sessions);
         if let Some(place) = kept.idle.iter().rposition(|idle| idle.mailbox == *mailbox) {
             return Some(kept.idle.remove(place));
         }
-        // What has a permit and isn't idle is in use: the permit of this visit is among them.
+        // What has a permit and isn't idle is in use: the caller's permit is among them.
         let in_use = self.connections().saturating_sub(self.permits.available_permits());
         let room = self.connections().saturating_sub(in_use);
         let surplus = kept.idle.len().saturating_sub(room);
@@ -134,40 +134,40 @@ impl Pool {
     }
 
     fn keep(&self, mailbox: MailboxId, session: Session) {
-        let mut kept = lock(&self.shelf);
+        let mut kept = lock(&self.sessions);
         kept.idle.push(Idle { mailbox, session, since: self.clock.now() });
         if !std::mem::replace(&mut kept.is_watched, true) {
-            let watch = watch(Arc::downgrade(&self.shelf), Arc::clone(&self.clock), self.settings.timeouts.idle);
+            let watch = watch(Arc::downgrade(&self.sessions), Arc::clone(&self.clock), self.settings.timeouts.idle);
             tokio::spawn(watch);
         }
     }
 }
 
 /// Closes sessions that nobody uses, and ends with the last of them.
-async fn watch(shelf: Weak<Mutex<Shelf>>, clock: Arc<dyn Clock>, idle: Duration) {
+async fn watch(sessions: Weak<Mutex<IdleSessions>>, clock: Arc<dyn Clock>, idle: Duration) {
     loop {
         clock.sleep(idle).await;
-        let Some(shelf) = shelf.upgrade() else { return };
-        let mut shelf = lock(&shelf);
+        let Some(sessions) = sessions.upgrade() else { return };
+        let mut sessions = lock(&sessions);
         let now = clock.now();
-        shelf.idle.retain(|kept| kept.since <= now && now - kept.since < time_delta(idle));
-        if shelf.idle.is_empty() {
-            shelf.is_watched = false;
+        sessions.idle.retain(|kept| kept.since <= now && now - kept.since < time_delta(idle));
+        if sessions.idle.is_empty() {
+            sessions.is_watched = false;
             return;
         }
     }
 }
 
-fn lock(shelf: &Mutex<Shelf>) -> MutexGuard<'_, Shelf> {
-    shelf.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(sessions: &Mutex<IdleSessions>) -> MutexGuard<'_, IdleSessions> {
+    sessions.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn time_delta(duration: Duration) -> TimeDelta {
     TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX)
 }
 
-/// A session in use. Dropped, it is closed; [`Visit::leave`] keeps it.
-pub(super) struct Visit<'a> {
+/// A session in use. Dropped, it is closed; [`Checkout::check_in`] keeps it.
+pub(super) struct Checkout<'a> {
     /// The session.
     pub(super) session: Session,
     pool: &'a Pool,
@@ -175,32 +175,32 @@ pub(super) struct Visit<'a> {
     _permit: SemaphorePermit<'a>,
 }
 
-impl Visit<'_> {
+impl Checkout<'_> {
     /// Where the folders of this mailbox are.
     pub(super) async fn layout(&mut self) -> Result<Layout, ImportError> {
-        if let Some(known) = lock(&self.pool.shelf).known.get(&self.mailbox) {
+        if let Some(known) = lock(&self.pool.sessions).known.get(&self.mailbox) {
             return Ok(known.layout.clone());
         }
         let layout = layout(&mut self.session, &self.pool.settings.folder).await?;
         let known = Known { layout: layout.clone(), folder_is_made: false };
-        lock(&self.pool.shelf).known.insert(self.mailbox.clone(), known);
+        lock(&self.pool.sessions).known.insert(self.mailbox.clone(), known);
         Ok(layout)
     }
 
     /// Whether the archive folder was there when it was last spoken of.
     pub(super) fn folder_is_made(&self) -> bool {
-        lock(&self.pool.shelf).known.get(&self.mailbox).is_some_and(|known| known.folder_is_made)
+        lock(&self.pool.sessions).known.get(&self.mailbox).is_some_and(|known| known.folder_is_made)
     }
 
     /// Takes note of whether the archive folder is there.
     pub(super) fn note_folder(&self, is_made: bool) {
-        if let Some(known) = lock(&self.pool.shelf).known.get_mut(&self.mailbox) {
+        if let Some(known) = lock(&self.pool.sessions).known.get_mut(&self.mailbox) {
             known.folder_is_made = is_made;
         }
     }
 
-    /// Ends the visit and keeps the session.
-    pub(super) fn leave(self) {
+    /// Gives the session back to the pool.
+    pub(super) fn check_in(self) {
         let Self { session, pool, mailbox, _permit } = self;
         pool.keep(mailbox, session);
     }

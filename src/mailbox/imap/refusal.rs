@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_held() {
+    fn an_unknown_answer_is_deferred() {
         assert!(matches!(no("", "No.").of_message(), ImportError::Unexpected(_)));
         assert!(matches!(no("", "No.").of_sign_in("ana"), ImportError::Forbidden(_)));
         assert!(matches!(no("UNAVAILABLE", "Later.").of_sign_in("ana"), ImportError::Unavailable(_)));

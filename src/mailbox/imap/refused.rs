@@ -13,9 +13,9 @@ use crate::digest::Digest;
 use crate::mailbox::ImportError;
 
 /// How long a refusal is cached while the password stays the same.
-const BELIEVED: TimeDelta = TimeDelta::minutes(10);
+const REFUSAL_CACHE: TimeDelta = TimeDelta::minutes(10);
 /// How many mailboxes may refuse a password that never worked before no other is tried.
-const MOST_REFUSED: usize = 3;
+const MAX_REFUSED: usize = 3;
 
 /// What is known of the password.
 #[derive(Debug, Default)]
@@ -53,7 +53,7 @@ impl RefusedPasswords {
         if known.password != Some(fingerprint) {
             *known = Known { password: Some(fingerprint), ..Known::default() };
         }
-        known.refused.retain(|_, (at, _)| (now - *at).abs() < BELIEVED);
+        known.refused.retain(|_, (at, _)| (now - *at).abs() < REFUSAL_CACHE);
         if let Some((_, error)) = known.refused.get(login) {
             return Err(error.clone());
         }
@@ -62,8 +62,8 @@ impl RefusedPasswords {
             return Ok(attempt(None));
         }
         match known.refused.values().next() {
-            Some((_, error)) if known.refused.len() >= MOST_REFUSED => Err(ImportError::Forbidden(format!(
-                "the password was refused for {MOST_REFUSED} mailboxes and is not tried for others yet: {error}"
+            Some((_, error)) if known.refused.len() >= MAX_REFUSED => Err(ImportError::Forbidden(format!(
+                "the password was refused for {MAX_REFUSED} mailboxes and is not tried for others yet: {error}"
             ))),
             _ => Ok(attempt(Some(known))),
         }

@@ -10,8 +10,8 @@ use imap_codec::imap_types::response::{Code, Data, StatusBody};
 
 use super::abilities::Abilities;
 use super::connection::{Connection, Lost, Received};
+use super::in_flight_limit::InFlightLimit;
 use super::refusal::{Meaning, Refusal};
-use super::window::Window;
 use crate::mailbox::ImportError;
 
 /// Why a command came to nothing.
@@ -51,14 +51,14 @@ pub(super) struct Session {
     /// The connection it runs on.
     pub(super) connection: Connection,
     /// How many APPENDs may be under way.
-    pub(super) window: Window,
+    pub(super) in_flight_limit: InFlightLimit,
     abilities: Option<Abilities>,
     selected: Option<Folder<'static>>,
 }
 
 impl Session {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, window: Window::default(), abilities: None, selected: None }
+        Self { connection, in_flight_limit: InFlightLimit::default(), abilities: None, selected: None }
     }
 
     /// What the server can do, as it said before or is asked now.

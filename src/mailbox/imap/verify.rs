@@ -15,7 +15,7 @@ use crate::identity::MessageId;
 use crate::mailbox::{ImportError, Verdict};
 
 /// How much of a message is fetched at once, in bytes.
-const PIECE: u32 = 1024 * 1024;
+const PIECE_BYTES: u32 = 1024 * 1024;
 
 /// The Message-IDs of ours in the archive folder, as often as they are there.
 pub(super) async fn inventory(session: &mut Session, layout: &Layout) -> Result<Vec<MessageId>, ImportError> {
@@ -64,7 +64,7 @@ async fn compare<'a>(
         let mut offset = 0;
         while !left.is_empty() {
             read_piece(session, &left, offset, &mut readings).await?;
-            offset = offset.saturating_add(PIECE);
+            offset = offset.saturating_add(PIECE_BYTES);
             left.retain(|uid| {
                 let sent = copies.get(uid).map_or(0, |manifest| manifest.size);
                 // What is longer than what was sent is altered: the rest needs no reading.
@@ -80,14 +80,14 @@ async fn compare<'a>(
     Ok(())
 }
 
-/// Fetches the bytes from `offset` on, [`PIECE`] of them at most, of each of the messages.
+/// Fetches the bytes from `offset` on, [`PIECE_BYTES`] of them at most, of each of the messages.
 async fn read_piece(
     session: &mut Session,
     uids: &[NonZeroU32],
     offset: u32,
     readings: &mut HashMap<NonZeroU32, Reading>,
 ) -> Result<(), ImportError> {
-    let length = NonZeroU32::new(PIECE).unwrap_or(NonZeroU32::MIN);
+    let length = NonZeroU32::new(PIECE_BYTES).unwrap_or(NonZeroU32::MIN);
     let piece = MessageDataItemName::BodyExt { section: None, partial: Some((offset, length)), peek: true };
     fetch(session, set_of(uids), piece, |uid, bytes| {
         if uids.contains(&uid) {

@@ -19,10 +19,10 @@ use crate::convert::Message;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
 
 /// The most threads that wait for the disk, for one batch.
-const THREADS: usize = 4;
+const MAX_THREADS: usize = 4;
 
 /// The fewest messages that are worth a thread.
-const FEWEST_FOR_THREAD: usize = 4;
+const MIN_MESSAGES_PER_THREAD: usize = 4;
 
 /// Delivers a batch into one mailbox whose folder is known to exist or not (`is_known`). One result for each message.
 pub(super) fn deliver(
@@ -100,8 +100,8 @@ impl Batch<'_> {
         let put = |part: Vec<Result<Written, ImportError>>| -> Vec<Result<RemoteId, ImportError>> {
             part.into_iter().map(|written| written.and_then(|written| self.put(written))).collect()
         };
-        let (count, size) = (written.len(), written.len().div_ceil(THREADS).max(FEWEST_FOR_THREAD));
-        let mut parts = Vec::with_capacity(THREADS);
+        let (count, size) = (written.len(), written.len().div_ceil(MAX_THREADS).max(MIN_MESSAGES_PER_THREAD));
+        let mut parts = Vec::with_capacity(MAX_THREADS);
         while written.len() > size {
             let rest = written.split_off(size);
             parts.push(std::mem::replace(&mut written, rest));

@@ -109,8 +109,8 @@ fn make_root(root: &Path) -> io::Result<()> {
 
 /// The entries of a directory in the order of their names; of a very large one, of a part. None where it can't be read.
 fn first_entries(directory: &Path) -> Vec<PathBuf> {
-    const MOST: usize = 10_000;
-    let entries = fs::read_dir(directory).into_iter().flatten().take(MOST);
+    const MAX_FOLDERS: usize = 10_000;
+    let entries = fs::read_dir(directory).into_iter().flatten().take(MAX_FOLDERS);
     let mut paths: Vec<PathBuf> = entries.filter_map(Result::ok).map(|entry| entry.path()).collect();
     paths.sort();
     paths
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn long_addresses_are_told_apart() {
+    fn long_addresses_are_distinguished() {
         let (one, other) = ("a".repeat(300), format!("{}b", "a".repeat(299)));
         assert_eq!(directory_name(&one).len(), MAX_NAME);
         assert_ne!(directory_name(&one), directory_name(&other));

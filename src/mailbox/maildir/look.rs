@@ -24,7 +24,7 @@ const MAX_HEADER: u64 = 256 * 1024;
 pub(super) fn recover(layout: &Layout, address: &str, wanted: &MessageId) -> io::Result<Option<RemoteId>> {
     for _listing in 0..2 {
         let mut found = None;
-        visit(&folders(&layout.mailbox(address))?, |id, path| {
+        walk(&folders(&layout.mailbox(address))?, |id, path| {
             if id == *wanted {
                 found = Some(path.to_owned());
             }
@@ -42,7 +42,7 @@ pub(super) fn recover(layout: &Layout, address: &str, wanted: &MessageId) -> io:
 pub(super) fn absent(layout: &Layout, address: &str, ids: Vec<MessageId>) -> io::Result<HashSet<MessageId>> {
     let mut absent: HashSet<MessageId> = ids.into_iter().collect();
     for _listing in 0..2 {
-        visit(&folders(&layout.mailbox(address))?, |id, _| {
+        walk(&folders(&layout.mailbox(address))?, |id, _| {
             absent.remove(&id);
             !absent.is_empty()
         })?;
@@ -55,7 +55,7 @@ pub(super) fn absent(layout: &Layout, address: &str, ids: Vec<MessageId>) -> io:
 pub(super) fn remove(layout: &Layout, address: &str, id: &MessageId) -> io::Result<()> {
     let archive = layout.archive(address);
     let mut found = Vec::new();
-    visit(std::slice::from_ref(&archive), |seen, path| {
+    walk(std::slice::from_ref(&archive), |seen, path| {
         if seen == *id {
             found.push(path.to_owned());
         }
@@ -71,7 +71,7 @@ pub(super) fn remove(layout: &Layout, address: &str, id: &MessageId) -> io::Resu
 /// The Message-IDs of ours in the archive folder, as often as they are there.
 pub(super) fn inventory(layout: &Layout, address: &str) -> io::Result<Vec<MessageId>> {
     let mut ids = Vec::new();
-    visit(&[layout.archive(address)], |id, _| {
+    walk(&[layout.archive(address)], |id, _| {
         ids.push(id);
         true
     })?;
@@ -101,7 +101,7 @@ fn copies_of(
     wanted: &HashSet<&MessageId>,
 ) -> io::Result<HashMap<MessageId, Vec<PathBuf>>> {
     let mut copies: HashMap<MessageId, Vec<PathBuf>> = HashMap::new();
-    visit(&folders(&layout.mailbox(address))?, |id, path| {
+    walk(&folders(&layout.mailbox(address))?, |id, path| {
         if wanted.contains(&id) {
             copies.entry(id).or_default().push(path.to_owned());
         }
@@ -181,7 +181,7 @@ fn folders(mailbox: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Passes each message of ours in these folders to `seen`, until it returns false. Files that bear our name come
 /// first: only where they don't suffice are the others read.
-fn visit(folders: &[PathBuf], mut seen: impl FnMut(MessageId, &Path) -> bool) -> io::Result<()> {
+fn walk(folders: &[PathBuf], mut seen: impl FnMut(MessageId, &Path) -> bool) -> io::Result<()> {
     let mut foreign = Vec::new();
     for directory in folders.iter().flat_map(|folder| [folder.join("cur"), folder.join("new")]) {
         for path in files(&directory)? {

@@ -44,7 +44,7 @@ impl Pipeline {
 
     /// False where the name has other bytes.
     async fn put_try(&self, name: &BlobName, bytes: &Bytes) -> Result<bool, StagingError> {
-        let put = || self.parts.staging.put(name, bytes.clone());
+        let put = || self.deps.staging.put(name, bytes.clone());
         match self.retrier.run("staging an attachment", put).await {
             Ok(()) => Ok(true),
             Err(StagingError::Conflict { .. }) => Ok(false),
@@ -68,8 +68,8 @@ impl Pipeline {
         let head = futures_util::stream::once(async move { Ok(head) });
         let bytes = head.chain(rest.bytes.map_err(io::Error::other)).boxed();
         let limit = self.settings.max_attachment_size;
-        let staged = self.parts.staging.put_stream(&name, bytes, limit).await.map_err(of_whom)?;
-        // Without a declared digest, only what came tells that it lay there already.
+        let staged = self.deps.staging.put_stream(&name, bytes, limit).await.map_err(of_whom)?;
+        // Without a declared digest, only what came shows that it was there already.
         if let Some(last) = tries.last()
             && last.length == staged.length
             && self.staged_digest(&last.name).await? == Some(staged.digest)
@@ -99,7 +99,7 @@ impl Pipeline {
     /// The tries of an attachment that lie in staging, in their order.
     async fn tries(&self, at: AttachmentAt) -> Result<Vec<StagedTry>, StagingError> {
         let prefix = BlobName::attachments_prefix(at.window, at.key);
-        let found = self.retrier.run("listing staging", || self.parts.staging.list(&prefix)).await?;
+        let found = self.retrier.run("listing staging", || self.deps.staging.list(&prefix)).await?;
         let mut tries: Vec<StagedTry> = found
             .iter()
             .filter_map(|(name, length)| match StagedFile::parse(name)? {
@@ -117,7 +117,7 @@ impl Pipeline {
     async fn staged_digest(&self, name: &BlobName) -> Result<Option<Digest>, StagingError> {
         match self.length_and_digest(name).await {
             Ok((_, digest)) => Ok(Some(digest)),
-            Err(error) if Fault::from(&error) == Fault::Hold => Ok(None),
+            Err(error) if Fault::from(&error) == Fault::Defer => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -127,7 +127,7 @@ impl Pipeline {
         let read = || async {
             let mut digester = Digester::default();
             let mut length = 0;
-            let mut pieces = self.parts.staging.open(name).await?;
+            let mut pieces = self.deps.staging.open(name).await?;
             while let Some(piece) = pieces.try_next().await? {
                 length += piece.len() as u64;
                 digester.update(&piece);
@@ -140,18 +140,18 @@ impl Pipeline {
     /// Removes bytes that are not needed. False where a retention policy keeps them: then they stay, and the next try has
     /// another name.
     pub(super) async fn remove_wrong(&self, name: &BlobName) -> Result<bool, StagingError> {
-        match self.retrier.run("removing wrong bytes", || self.parts.staging.remove(name)).await {
+        match self.retrier.run("removing wrong bytes", || self.deps.staging.remove(name)).await {
             Ok(()) => Ok(true),
             Err(StagingError::Immutable { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Marks bytes as wrong that nothing but the announced length tells from right ones.
+    /// Marks bytes as wrong that nothing but the announced length distinguishes from right ones.
     pub(super) async fn mark_wrong(&self, at: AttachmentAt, detail: &str) -> Result<(), StagingError> {
         let name = BlobName::wrong_attachment(at.window, at.key, at.index);
         let detail = Bytes::copy_from_slice(detail.as_bytes());
-        let put = || self.parts.staging.put(&name, detail.clone());
+        let put = || self.deps.staging.put(&name, detail.clone());
         match self.retrier.run("marking wrong bytes", put).await {
             // It is marked already, for another reason.
             Ok(()) | Err(StagingError::Conflict { .. }) => Ok(()),

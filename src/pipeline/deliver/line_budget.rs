@@ -21,7 +21,7 @@ impl LineBudget {
 #[derive(Debug, Default)]
 pub(super) struct LineBudgets {
     pub(super) failed: LineBudget,
-    pub(super) held: LineBudget,
+    pub(super) deferred: LineBudget,
     pub(super) unknown: LineBudget,
     pub(super) attachments: LineBudget,
 }
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_lines_are_told_and_the_others_are_not() {
+    fn the_first_lines_are_reported_and_the_others_are_not() {
         let budget = LineBudget::default();
         assert_eq!((0..1000).filter(|_| budget.allows()).count(), 20);
     }

@@ -35,7 +35,7 @@ impl Deliverer {
     /// The messages of copies, as many as fit into one batch and into memory now, one at the least. What can't be read back is
     /// left pending.
     pub(super) async fn take_messages(&self, mailbox: &Mailbox, queue: Vec<Delivery>) -> Result<Taken, RunError> {
-        let most = self.pipeline.parts.door.limits().batch_bytes;
+        let most = self.pipeline.deps.destination.limits().batch_bytes;
         let mut origins: Vec<(Delivery, Origin)> = Vec::with_capacity(queue.len());
         let mut records = None;
         let numbers: Vec<ItemNo> = queue.iter().map(|delivery| delivery.no).collect();
@@ -51,7 +51,7 @@ impl Deliverer {
             }
             let records = match &mut records {
                 Some(records) => records,
-                None => records.insert(self.pipeline.parts.ledger.items(&numbers).await?),
+                None => records.insert(self.pipeline.deps.ledger.items(&numbers).await?),
             };
             let missing = || LedgerError::Damaged(format!("item {} has a copy to be sent, and no row", delivery.no.0));
             let record = records.remove(&delivery.no).ok_or_else(missing)?;

@@ -1,4 +1,4 @@
-//! What became of a copy, reported to the log and the ledger.
+//! What became of a copy, for the log and the ledger.
 
 use tracing::Level;
 
@@ -64,8 +64,8 @@ impl Deliverer {
         self.scheduler.add_look_ups(mailbox);
     }
 
-    pub(super) async fn held(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
-        log_within!(self.lines.held, Level::ERROR, event = "delivery_held", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is held; it is pending until a later run");
+    pub(super) async fn deferred(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
+        log_within!(self.lines.deferred, Level::ERROR, event = "delivery_held", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is deferred to a later run");
         let outcome = outcome(job.no, mailbox, DeliveryState::Pending, 1);
         self.recorder.record(Outcome { detail: Some(error.to_string()), ..outcome }).await;
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use super::outcomes::outcome;
-use super::{Deliverer, Job, LOST, Next, Visit};
+use super::{Deliverer, Job, MAX_UNKNOWN_SENDS, Next, Visit};
 use crate::convert::CONVERTER_VERSION;
 use crate::fault::Fault;
 use crate::ledger::{Claim, DeliveryState, ItemNo, QueueOf};
@@ -36,7 +36,7 @@ impl Deliverer {
         if std::mem::take(&mut visit.has_unrecorded) {
             self.recorder.flush().await?;
         }
-        let ledger = &self.pipeline.parts.ledger;
+        let ledger = &self.pipeline.deps.ledger;
         let seen = self.scheduler.reports(mailbox);
         let queue = || ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Ready, ItemNo(0), self.batch());
         let ready = self.pipeline.retrier.run("reading the queue", queue).await?;
@@ -50,7 +50,7 @@ impl Deliverer {
     }
 
     fn batch(&self) -> u32 {
-        let most = self.pipeline.parts.door.limits().batch_messages.max(1);
+        let most = self.pipeline.deps.destination.limits().batch_messages.max(1);
         let is_shared = self.is_shared.load(std::sync::atomic::Ordering::Relaxed);
         u32::try_from(if is_shared { most.min(MAX_SHARED_BATCH) } else { most }).unwrap_or(u32::MAX)
     }
@@ -79,7 +79,7 @@ impl Deliverer {
         let pipeline = &self.pipeline;
         let mut after = ItemNo(0);
         loop {
-            let ledger = &pipeline.parts.ledger;
+            let ledger = &pipeline.deps.ledger;
             let unknown = ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Unknown, after, self.batch()).await?;
             let Some(settled) = unknown.iter().map(|delivery| delivery.settle_at).max() else { return Ok(Next::GoOn) };
             self.wait_until_settled(visit, settled).await;
@@ -90,7 +90,7 @@ impl Deliverer {
             let taken = self.take_messages(mailbox, unknown).await?;
             after = taken.last;
             let ids: Vec<_> = taken.jobs.iter().map(|job| job.converted.message.mail.message_id.clone()).collect();
-            let not_there = match pipeline.parts.door.absent(mailbox, &ids).await {
+            let not_there = match pipeline.deps.destination.absent(mailbox, &ids).await {
                 Ok(not_there) => not_there,
                 Err(error) => return Ok(self.look_up_later(mailbox, error)),
             };
@@ -127,24 +127,24 @@ impl Deliverer {
 
     /// When a copy that was just sent, or may have been, has settled.
     pub(super) fn settled_at(&self) -> DateTime<Utc> {
-        let settle = chrono::Duration::from_std(self.pipeline.parts.door.settle()).unwrap_or_default();
+        let settle = chrono::Duration::from_std(self.pipeline.deps.destination.settle()).unwrap_or_default();
         self.pipeline.now() + settle
     }
 
-    /// An "absent" is believed from `settled` on. A time further away than the door ever needs was noted by a wrong clock.
+    /// An "absent" is believed from `settled` on. A time further away than the destination ever needs was noted by a wrong clock.
     async fn wait_until_settled(&self, visit: &mut Visit<'_>, settled: Option<DateTime<Utc>>) {
         let settled = settled.map(|settled| settled.min(self.settled_at()));
         if let Some(settled) = settled.filter(|settled| *settled > self.pipeline.now()) {
-            self.wait(visit, self.pipeline.parts.clock.sleep_until(settled)).await;
+            self.wait(visit, self.pipeline.deps.clock.sleep_until(settled)).await;
         }
     }
 
     /// Looks one copy up. Without an answer it stays unknown, and is looked up again.
     async fn look_up_one(&self, visit: &mut Visit<'_>, job: Job) -> LookedUp {
         let mailbox = visit.mailbox;
-        match self.pipeline.parts.door.recover(mailbox, &job.converted.message, &self.permit()).await {
+        match self.pipeline.deps.destination.recover(mailbox, &job.converted.message, &self.permit()).await {
             Ok(Some(remote)) => {
-                tracing::info!(event = "copy_found", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome is there");
+                tracing::info!(event = "copy_found", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome was found");
                 visit.succeeded();
                 self.imported(mailbox, &job, remote, 0).await;
                 LookedUp::Found
@@ -164,7 +164,7 @@ impl Deliverer {
 
     /// Leaves absent copies pending that were lost too often to be sent in this run again; returns the others.
     async fn without_lost(&self, visit: &mut Visit<'_>, absent: Vec<Job>) -> Vec<Job> {
-        let is_lost = |job: &Job| visit.lost.get(&job.no).is_some_and(|times| *times >= LOST);
+        let is_lost = |job: &Job| visit.lost.get(&job.no).is_some_and(|times| *times >= MAX_UNKNOWN_SENDS);
         let (lost, others) = absent.into_iter().partition(is_lost);
         let detail = "it was sent several times, and is not there; see the log";
         self.unsent(visit.mailbox, lost, DeliveryState::Pending, detail).await;
@@ -176,7 +176,7 @@ impl Deliverer {
         let after = match Fault::from(&error) {
             Fault::Retry { after } => after,
             Fault::LookUp => None,
-            Fault::Hold | Fault::Reject(_) | Fault::Fatal => return Next::LeaveIt,
+            Fault::Defer | Fault::Reject(_) | Fault::Fatal => return Next::LeaveIt,
         };
         self.scheduler.add_look_ups(mailbox);
         Next::TryLater(after, error)
@@ -184,7 +184,7 @@ impl Deliverer {
 
     /// Skips the captures of messages that the mailbox has from another capture.
     pub(super) async fn compare_duplicates(&self, mailbox: &Mailbox) -> Result<Next, RunError> {
-        let ledger = &self.pipeline.parts.ledger;
+        let ledger = &self.pipeline.deps.ledger;
         self.recorder.flush().await?;
         let mut after = ItemNo(0);
         loop {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Deliverer, Next, Visit, WORTH_LEAVING};
+use super::{Deliverer, MIN_PAUSE_TO_WAIT, Next, Visit};
 use crate::ledger::Lease;
 use crate::pipeline::RunError;
 use crate::pipeline::scheduler::Work;
@@ -12,13 +12,13 @@ use crate::resolve::Mailbox;
 
 impl Deliverer {
     /// Leases a mailbox, works on it until nothing is left or its turn is over, and gives it back.
-    pub(super) async fn work(&self, mailbox: &Mailbox, place: OwnedSemaphorePermit) -> Result<(), RunError> {
+    pub(super) async fn work(&self, mailbox: &Mailbox, slot: OwnedSemaphorePermit) -> Result<(), RunError> {
         if !self.lease(mailbox).await? {
             self.is_shared.store(true, Ordering::Relaxed);
             self.scheduler.leave_to_others(mailbox);
             return Ok(());
         }
-        let mut visit = Visit::new(mailbox, self.pipeline.settings.retry, place);
+        let mut visit = Visit::new(mailbox, self.pipeline.settings.retry, slot);
         self.use_turn(&mut visit).await?;
         if self.is_shared.load(Ordering::Relaxed) && !self.pipeline.stop.is_cancelled() {
             // What it has sent is recorded before another process can see the mailbox.
@@ -38,8 +38,8 @@ impl Deliverer {
         if !self.pipeline.take_leases(&self.leases, &[wanted]).await?.contains(&true) {
             return Ok(false);
         }
-        if !self.sender.helps && self.is_shared.load(Ordering::Relaxed) {
-            let (ledger, now, mailboxes) = (&self.pipeline.parts.ledger, self.pipeline.now(), [mailbox.id.clone()]);
+        if !self.sender.is_follower && self.is_shared.load(Ordering::Relaxed) {
+            let (ledger, now, mailboxes) = (&self.pipeline.deps.ledger, self.pipeline.now(), [mailbox.id.clone()]);
             let take_over = || ledger.take_over(&self.sender, &mailboxes, now, self.settled_at());
             if self.pipeline.retrier.run("taking copies over", take_over).await? > 0 {
                 self.scheduler.add_look_ups(mailbox);
@@ -55,11 +55,11 @@ impl Deliverer {
             if self.pipeline.stop.is_cancelled() {
                 return Ok(());
             }
-            if let Some(open) = self.pipeline.parts.door.closed_until(mailbox)
-                && open > self.pipeline.now() + WORTH_LEAVING
+            if let Some(open) = self.pipeline.deps.destination.closed_until(mailbox)
+                && open > self.pipeline.now() + MIN_PAUSE_TO_WAIT
                 && self.scheduler.has_work(mailbox)
             {
-                if !self.has_waited_until(visit, open, self.pipeline.parts.clock.sleep_until(open)).await {
+                if !self.has_waited_until(visit, open, self.pipeline.deps.clock.sleep_until(open)).await {
                     self.leave(mailbox);
                 }
                 continue;
@@ -79,7 +79,7 @@ impl Deliverer {
             if leaves_it {
                 self.leave(mailbox);
             }
-            if visit.is_carefree() && self.is_shared.load(Ordering::Relaxed) && self.scheduler.is_waited() {
+            if visit.can_hand_over() && self.is_shared.load(Ordering::Relaxed) && self.scheduler.has_waiting() {
                 return Ok(());
             }
         }
@@ -87,7 +87,7 @@ impl Deliverer {
 
     /// Takes the open copies of earlier runs into this one.
     async fn adopt(&self, mailbox: &Mailbox) -> Result<Next, RunError> {
-        let (ledger, run, mailboxes) = (&self.pipeline.parts.ledger, &self.sender.run, [mailbox.id.clone()]);
+        let (ledger, run, mailboxes) = (&self.pipeline.deps.ledger, &self.sender.run, [mailbox.id.clone()]);
         let adopt = || ledger.adopt_deliveries(run, &mailboxes, self.adopt, self.pipeline.now(), self.settled_at());
         self.pipeline.retrier.run("taking copies over", adopt).await?;
         self.scheduler.add_all(mailbox);

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn doubts_are_told() {
+    fn doubts_are_reported() {
         for (form, part) in [
             ("05204334324", "begins with 0"),
             ("+44 (0)5204 334324", "in brackets"),
@@ -253,7 +253,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_tell_numbers_apart(one in "[01]{7,9}", other in "[01]{7,9}") {
+        fn keys_distinguish_numbers(one in "[01]{7,9}", other in "[01]{7,9}") {
             let (one, other) = (PhoneNumber::read(&one).unwrap(), PhoneNumber::read(&other).unwrap());
             prop_assert_eq!(Key::of(&one) == Key::of(&other), one == other);
         }

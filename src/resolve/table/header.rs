@@ -181,9 +181,9 @@ fn start_of_header(text: &str) -> usize {
 
 /// A column's name as a message shows it: short, on one line, without anything that may be a phone number.
 fn shown(name: &str) -> String {
-    const CHARACTERS: usize = 60;
+    const MAX_CHARACTERS: usize = 60;
     let masked = mask_numbers_in(&single_line(name));
-    masked.chars().filter(|character| !is_invisible(*character)).take(CHARACTERS).collect()
+    masked.chars().filter(|character| !is_invisible(*character)).take(MAX_CHARACTERS).collect()
 }
 
 /// Whether a field is the name of a column; blanks of any kind and number are one blank, and case doesn't count.

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn problems_are_told_in_the_order_of_lines_and_never_without_end() {
+    fn problems_are_reported_in_the_order_of_lines_and_never_without_end() {
         let mut problems = Problems::new("m.csv");
         problems.error(7, 2, "b".to_owned());
         problems.warning(3, 1, "a".to_owned());

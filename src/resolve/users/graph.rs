@@ -18,7 +18,7 @@ use crate::throttle::Throttle;
 mod cache;
 mod lookup;
 
-use cache::{Cache, Place};
+use cache::{Cache, Entry};
 use lookup::LookUp;
 
 /// How long answers are kept.
@@ -55,7 +55,7 @@ impl GraphUsers {
         Self { graph, throttle, cache: Arc::new(Cache::new(settings, clock)) }
     }
 
-    /// Looks up what nobody else is looking up already, and tells those who wait.
+    /// Looks up what nobody else is looking up already, and answers those who wait.
     async fn ask(&self, places: Vec<cache::Flight>) {
         let addresses: Vec<String> = places.iter().map(|flight| flight.address().to_owned()).collect();
         let answers = LookUp { graph: &self.graph, throttle: self.throttle.as_deref() }.all(&addresses).await;
@@ -82,12 +82,12 @@ impl UserDirectory for GraphUsers {
                 if answers.contains_key(key.as_str()) {
                     continue;
                 }
-                match self.cache.place(key) {
-                    Place::Known(answer) => {
+                match self.cache.entry(key) {
+                    Entry::Known(answer) => {
                         answers.insert(key, Ok(answer));
                     }
-                    Place::UnderWay(receiver) => others.push((key, receiver)),
-                    Place::Free(flight) => {
+                    Entry::UnderWay(receiver) => others.push((key, receiver)),
+                    Entry::Free(flight) => {
                         others.push((key, flight.subscribe()));
                         mine.push(flight);
                     }

@@ -174,11 +174,11 @@ mod tests {
     }
 
     #[test]
-    fn every_problem_is_told_by_line_and_column() {
+    fn every_problem_is_reported_by_line_and_column() {
         let file = "address;aliases\nana@contoso.example;ana@contoso\n;x@contoso.example\nbo@contoso.example;cy@contoso.example ANA@contoso.example\ncy@contoso.example\n";
-        let told = problems(file);
-        let lines: Vec<&str> = told.lines().collect();
-        assert_eq!(lines.len(), 4, "{told}");
+        let shown = problems(file);
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), 4, "{shown}");
         assert!(lines[0].starts_with("users.csv:2:21: error: not an e-mail address, because its domain has no dot"));
         assert_eq!(lines[1], "users.csv:3:1: error: no address is given");
         assert!(lines[2].starts_with("users.csv:4:39: error: ANA@contoso.example names the user of line 2 already"));
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_header_is_told() {
+    fn a_missing_header_is_reported() {
         assert_eq!(
             problems("ana@contoso.example\n"),
             "users.csv:1:1: error: the header is missing: the first line must be `address`"

@@ -25,7 +25,7 @@ pub(super) struct ItemFile {
 
 impl Folder {
     /// The most names of what is passed over that are kept.
-    const MOST_NAMED: usize = 1000;
+    const MAX_NAMED: usize = 1000;
 
     /// Finds the files of the folder at `path`. Whatever is neither `.json` nor `.jsonl`, or is hidden, is passed over.
     pub(super) fn read(path: &Path) -> Result<Self, SourceError> {
@@ -53,8 +53,8 @@ impl Folder {
         }
         files.sort_unstable();
         passed_over.sort_unstable();
-        let more = passed_over.len().saturating_sub(Self::MOST_NAMED);
-        passed_over.truncate(Self::MOST_NAMED);
+        let more = passed_over.len().saturating_sub(Self::MAX_NAMED);
+        passed_over.truncate(Self::MAX_NAMED);
         if more > 0 {
             passed_over.push(format!("and {more} more"));
         }
@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_which_files_hold_items() {
+    fn names_say_which_files_hold_items() {
         let is_lines = |name: &str| ItemFile::of(PathBuf::from(name)).map(|file| file.is_lines);
         for name in ["a.json", "a.b.JSON"] {
             assert_eq!(is_lines(name), Some(false), "{name}");

@@ -16,7 +16,7 @@ use crate::source::export_file::items_of_line;
 /// A page takes no further line when it has so many bytes.
 const PAGE: usize = 8 << 20;
 /// The longest line that is read whole, in bytes: what TeleMessage's own page of one item may have.
-const LONGEST_LINE: usize = 64 << 20;
+const MAX_LINE: usize = 64 << 20;
 /// How much of a longer line is kept.
 const KEPT: usize = 64 << 10;
 const READ_BUFFER: usize = 1 << 18;
@@ -33,11 +33,11 @@ pub(super) fn read(file: &ItemFile, offset: u64, limit: usize) -> Result<Read, S
     let mut items = Vec::new();
     while items.len() < limit && body.len() < PAGE {
         let start = body.len();
-        let read = lines.by_ref().take(LONGEST_LINE as u64 + 1).read_until(b'\n', &mut body).map_err(failed)?;
+        let read = lines.by_ref().take(MAX_LINE as u64 + 1).read_until(b'\n', &mut body).map_err(failed)?;
         if read == 0 {
             return Ok(page(body, items, None));
         }
-        if read > LONGEST_LINE && !body.ends_with(b"\n") {
+        if read > MAX_LINE && !body.ends_with(b"\n") {
             if start > 0 {
                 // A page of its own for the long line.
                 body.truncate(start);

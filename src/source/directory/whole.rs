@@ -8,7 +8,7 @@ use super::{Cursor, Read, SourceError, lines};
 use crate::source::export_file::{begins_with_lines, split_document};
 
 /// The largest document that is read as one page, in bytes; twice that where one item is asked for.
-const LARGEST: u64 = 32 << 20;
+const MAX_DOCUMENT: u64 = 32 << 20;
 /// How much of a file is looked at first.
 const HEAD: u64 = 64 << 10;
 
@@ -24,7 +24,7 @@ pub(super) fn read(file: &ItemFile, cursor: Cursor, limit: usize) -> Result<Read
         return lines::read(file, 0, limit.max(1));
     }
     open.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let cap = if limit <= 1 { 2 * LARGEST } else { LARGEST };
+    let cap = if limit <= 1 { 2 * MAX_DOCUMENT } else { MAX_DOCUMENT };
     let mut body = Vec::new();
     let read = open.by_ref().take(cap + 1).read_to_end(&mut body).map_err(failed)?;
     if read as u64 > cap && file.is_lines() {

@@ -1,7 +1,7 @@
 //! Masks what no JSON parser takes, byte for byte, so that the boundaries of the other items can still be found. The
 //! result is only measured, never read: items are cut from the original bytes.
 
-use crate::item::text::mend_surrogate_escapes;
+use crate::item::text::replace_surrogate_escapes;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -24,7 +24,7 @@ pub(super) fn mask(body: &[u8]) -> String {
     mask_unknown_escapes(&mut masked);
     // Only ASCII was put in the place of whole characters, so this never has anything to replace.
     let text = String::from_utf8_lossy(&masked);
-    mend_surrogate_escapes(&text).into_owned()
+    replace_surrogate_escapes(&text).into_owned()
 }
 
 fn mask_unknown_escapes(text: &mut [u8]) {

@@ -15,7 +15,7 @@ use crate::source::page::split_page;
 use crate::source::{AttachmentStream, SourceError};
 
 /// The longest answer that may be an envelope, in bytes.
-const ENVELOPE_CAP: usize = 64 << 10;
+const MAX_ENVELOPE_BYTES: usize = 64 << 10;
 
 type Body = BoxStream<'static, Result<Bytes, HttpError>>;
 
@@ -43,7 +43,7 @@ pub(super) async fn error_of(status: StatusCode, reply: StreamingReply, verdicts
 /// Reads a body until it ends or is longer than an envelope. What is still to come follows, `None` where nothing is.
 async fn peek(mut body: Body) -> (Bytes, Option<Body>) {
     let mut head = BytesMut::new();
-    while head.len() <= ENVELOPE_CAP {
+    while head.len() <= MAX_ENVELOPE_BYTES {
         match body.next().await {
             Some(Ok(piece)) => head.extend_from_slice(&piece),
             Some(Err(error)) => return (head.freeze(), Some(stream::iter([Err(error)]).boxed())),
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_is_told_whatever_its_parameters() {
+    fn json_is_recognised_whatever_its_parameters() {
         assert!(is_json("application/json"));
         assert!(is_json("Application/JSON ; charset=utf-8"));
         assert!(!is_json("application/json5"));
@@ -81,9 +81,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_peek_is_bounded_and_loses_nothing() {
-        let pieces = vec![Bytes::from(vec![b'a'; ENVELOPE_CAP]), Bytes::from_static(b"b"), Bytes::from_static(b"c")];
+        let pieces =
+            vec![Bytes::from(vec![b'a'; MAX_ENVELOPE_BYTES]), Bytes::from_static(b"b"), Bytes::from_static(b"c")];
         let (head, rest) = peek(body(pieces)).await;
-        assert_eq!(head.len(), ENVELOPE_CAP + 1);
+        assert_eq!(head.len(), MAX_ENVELOPE_BYTES + 1);
         let rest: Vec<Bytes> = rest.unwrap().try_collect().await.unwrap();
         assert_eq!(rest, [Bytes::from_static(b"c")]);
 

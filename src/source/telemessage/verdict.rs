@@ -26,7 +26,7 @@ use crate::source::{Cursor, SourceError};
 
 /// What was requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum RequestKind {
     LogIn,
     Messages(Cursor),
     Attachment(ItemId, usize),
@@ -37,7 +37,7 @@ pub(super) struct Verdicts<'a> {
     pub(super) source_name: String,
     pub(super) username: &'a str,
     pub(super) now: DateTime<Utc>,
-    pub(super) asked: Asked,
+    pub(super) asked: RequestKind,
 }
 
 impl Verdicts<'_> {
@@ -49,7 +49,7 @@ impl Verdicts<'_> {
         let body_failed = matches!(error, HttpError::BodyTooLarge { .. } | HttpError::BodyBroken { .. });
         match (self.asked, error) {
             (_, HttpError::Invalid { .. }) => SourceError::Unexpected(error.to_string()),
-            (Asked::Messages(cursor), _) if body_failed || error.timed_out() => {
+            (RequestKind::Messages(cursor), _) if body_failed || error.timed_out() => {
                 SourceError::PageUnreadable { cursor, detail: error.to_string() }
             }
             _ => SourceError::Unavailable(error.to_string()),
@@ -60,7 +60,7 @@ impl Verdicts<'_> {
     pub(super) fn of_status(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> SourceError {
         let envelope = split_page(body).map(|(envelope, _)| envelope).unwrap_or_default();
         let detail = self.detail(&format!("status {status}"), &envelope);
-        let attachment = matches!(self.asked, Asked::Attachment(..));
+        let attachment = matches!(self.asked, RequestKind::Attachment(..));
         match status.as_u16() {
             _ if envelope.result_code.is_some_and(is_credential_code) => self.refused(detail),
             401 | 403 => self.refused(detail),
@@ -78,7 +78,7 @@ impl Verdicts<'_> {
     pub(super) fn of_envelope(&self, envelope: &Envelope, headers: &HeaderMap) -> Option<SourceError> {
         let code = envelope.result_code.unwrap_or_default();
         let detail = || self.detail(&format!("result code {code}"), envelope);
-        let attachment = matches!(self.asked, Asked::Attachment(..));
+        let attachment = matches!(self.asked, RequestKind::Attachment(..));
         match code {
             code if is_credential_code(code) => Some(self.refused(detail())),
             _ if envelope.invalid_token => Some(SourceError::SessionEnded),
@@ -104,8 +104,8 @@ impl Verdicts<'_> {
 
     fn unreadable(&self, detail: String) -> SourceError {
         match self.asked {
-            Asked::Messages(cursor) => SourceError::PageUnreadable { cursor, detail },
-            Asked::LogIn | Asked::Attachment(..) => {
+            RequestKind::Messages(cursor) => SourceError::PageUnreadable { cursor, detail },
+            RequestKind::LogIn | RequestKind::Attachment(..) => {
                 SourceError::Unavailable(format!("the answer to {} can't be read: {detail}", self.subject()))
             }
         }
@@ -143,9 +143,9 @@ impl Verdicts<'_> {
 
     fn subject(&self) -> String {
         match self.asked {
-            Asked::LogIn => "the log-in".to_owned(),
-            Asked::Messages(cursor) => format!("the page after cursor {cursor}"),
-            Asked::Attachment(item, index) => format!("attachment {} of item {item}", index + 1),
+            RequestKind::LogIn => "the log-in".to_owned(),
+            RequestKind::Messages(cursor) => format!("the page after cursor {cursor}"),
+            RequestKind::Attachment(item, index) => format!("attachment {} of item {item}", index + 1),
         }
     }
 }
@@ -165,8 +165,8 @@ fn is_credential_code(code: i64) -> bool {
 
 /// A description as it may stand in a log: short, on one line, without numbers that could be a phone's.
 fn quotable(description: &str) -> String {
-    const LONGEST: usize = 160;
-    let line = description.trim().chars().take(LONGEST);
+    const MAX_LENGTH: usize = 160;
+    let line = description.trim().chars().take(MAX_LENGTH);
     let mut quotable = String::new();
     let mut number = String::new();
     for character in line.map(|character| if character.is_control() { ' ' } else { character }) {
@@ -185,8 +185,8 @@ fn quotable(description: &str) -> String {
 /// Appends digits and what separates them; masked, but for a separator at the end, where they are as many as a phone
 /// number has.
 fn push_number(text: &mut String, number: &str) {
-    const SHORTEST_PHONE_NUMBER: usize = 7;
-    if number.chars().filter(|character| character.is_numeric()).count() < SHORTEST_PHONE_NUMBER {
+    const MIN_PHONE_NUMBER: usize = 7;
+    if number.chars().filter(|character| character.is_numeric()).count() < MIN_PHONE_NUMBER {
         text.push_str(number);
         return;
     }
@@ -200,7 +200,7 @@ mod tests {
 
     use super::*;
 
-    fn verdicts(asked: Asked) -> Verdicts<'static> {
+    fn verdicts(asked: RequestKind) -> Verdicts<'static> {
         Verdicts { source_name: "TeleMessage".to_owned(), username: "ana", now: DateTime::UNIX_EPOCH, asked }
     }
 
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_credential_code_wins_over_every_other_sign() {
-        let list = verdicts(Asked::Messages(Cursor(1)));
+        let list = verdicts(RequestKind::Messages(Cursor(1)));
         let envelope = Envelope { invalid_token: true, ..coded(301) };
         assert!(matches!(list.of_envelope(&envelope, &HeaderMap::new()), Some(SourceError::Refused { .. })));
         for status in [StatusCode::BAD_REQUEST, StatusCode::TOO_MANY_REQUESTS, StatusCode::INTERNAL_SERVER_ERROR] {
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_status_outside_the_table_is_read_by_its_code() {
-        let list = verdicts(Asked::Messages(Cursor(1)));
+        let list = verdicts(RequestKind::Messages(Cursor(1)));
         let of = |body: &[u8]| list.of_status(StatusCode::BAD_REQUEST, &HeaderMap::new(), body);
         assert!(matches!(of(br#"{"resultCode":400}"#), SourceError::Unavailable(_)));
         assert!(matches!(of(br#"{"resultCode":306}"#), SourceError::Throttled { .. }));
@@ -231,8 +231,8 @@ mod tests {
 
     #[test]
     fn gone_is_for_attachments_alone() {
-        let list = verdicts(Asked::Messages(Cursor(1)));
-        let attachment = verdicts(Asked::Attachment(ItemId(7), 0));
+        let list = verdicts(RequestKind::Messages(Cursor(1)));
+        let attachment = verdicts(RequestKind::Attachment(ItemId(7), 0));
         for code in [48, 49] {
             let of = |verdicts: &Verdicts<'_>| verdicts.of_envelope(&coded(code), &HeaderMap::new());
             assert!(matches!(of(&attachment), Some(SourceError::AttachmentGone(_))));
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_pause_asked_for_with_503_is_a_pause() {
-        let list = verdicts(Asked::Messages(Cursor(1)));
+        let list = verdicts(RequestKind::Messages(Cursor(1)));
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("9"))]);
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let nine = Some(std::time::Duration::from_secs(9));
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(quotable("call +49 (155) 501-00123 now, 12 times"), "call +••• now, 12 times");
         assert_eq!(quotable(&"x".repeat(1000)).len(), 160);
         let envelope = Envelope { result_description: Some("Locked".to_owned()), ..coded(309) };
-        let error = verdicts(Asked::LogIn).of_envelope(&envelope, &HeaderMap::new()).unwrap();
+        let error = verdicts(RequestKind::LogIn).of_envelope(&envelope, &HeaderMap::new()).unwrap();
         let shown = error.to_string();
         assert!(shown.contains("ana (source.username and source.password)"), "{shown}");
         assert!(shown.contains("result code 309 (Locked) for the log-in"), "{shown}");

@@ -9,7 +9,7 @@ use crate::digest::Digester;
 /// The size of a block, in bytes. Small enough for a slow line to carry it before the service's answer is overdue.
 pub(super) const BLOCK: usize = 4 << 20;
 /// The most blocks that a blob can have (Azure's limit).
-const MOST_BLOCKS: u64 = 50_000;
+const MAX_BLOCKS: u64 = 50_000;
 
 /// A stream as blocks of [`BLOCK`] bytes, of which only the last may be shorter.
 pub(super) struct Blocks<'a> {
@@ -25,7 +25,7 @@ pub(super) struct Blocks<'a> {
 impl<'a> Blocks<'a> {
     /// The blocks of a stream of at most `limit` bytes.
     pub(super) fn new(name: &'a BlobName, stream: ByteStream<std::io::Error>, limit: u64) -> Self {
-        let limit = limit.min(MOST_BLOCKS * BLOCK as u64);
+        let limit = limit.min(MAX_BLOCKS * BLOCK as u64);
         Self { name, stream, rest: Bytes::new(), limit, length: 0, digester: Digester::default() }
     }
 

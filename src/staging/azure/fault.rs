@@ -17,8 +17,8 @@ use crate::http::{HttpError, retry_after};
 use crate::item::text::single_line;
 use crate::sign_in::SignInError;
 
-/// The most characters of the service's own words that are told.
-const WORDS: usize = 400;
+/// The most characters of the service's own words that are shown.
+const MAX_CHARACTERS: usize = 400;
 
 /// Whether the service answered with this error code.
 pub(super) fn is(error: &Error, code: &str) -> bool {
@@ -117,7 +117,7 @@ impl Faults {
                 refused("it is in the archive tier: rehydrate it, and leave the container out of that lifecycle rule")
             }
             (409 | 412, code, _) if code.contains("Lease") => refused("somebody holds a lease on it: break the lease"),
-            _ => refused("nobody foresaw this answer"),
+            _ => refused("unexpected answer"),
         }
     }
 
@@ -211,7 +211,7 @@ fn text<'a>(headers: &'a Headers, name: &'static str) -> Option<&'a str> {
 }
 
 fn cut(words: &str) -> &str {
-    match words.char_indices().nth(WORDS) {
+    match words.char_indices().nth(MAX_CHARACTERS) {
         Some((end, _)) => words.get(..end).unwrap_or(words),
         None => words,
     }

@@ -15,7 +15,7 @@ use super::{BlobName, StagingError, fault};
 /// Where drafts lie. No blob can have this name, because `~` is in none.
 const DRAFTS: &str = "~drafts";
 /// How often a file is placed anew when other processes remove its directory meanwhile.
-const ATTEMPTS: u32 = 100;
+const MAX_ATTEMPTS: u32 = 100;
 
 /// A staging area in a directory.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Area {
         self.refuse_links(name)?;
         let target = self.path_of(name);
         let directory = target.parent().unwrap_or(&self.root);
-        for _ in 0..ATTEMPTS {
+        for _ in 0..MAX_ATTEMPTS {
             let _stay = self.directories.stay();
             let linked = self.directories.make(&self.root, directory).and_then(|()| fs::hard_link(path, &target));
             match linked {
@@ -109,15 +109,15 @@ impl Area {
     }
 
     /// Makes the name of a blob durable that another process may have given it a moment ago.
-    pub(super) fn settle(&self, name: &BlobName) -> Result<(), StagingError> {
+    pub(super) fn make_durable(&self, name: &BlobName) -> Result<(), StagingError> {
         let target = self.path_of(name);
         let directory = target.parent().unwrap_or(&self.root);
         let _stay = self.directories.stay();
-        let settled = self.directories.make(&self.root, directory).and_then(|()| directories::sync(directory));
-        match settled {
+        let synced = self.directories.make(&self.root, directory).and_then(|()| directories::sync(directory));
+        match synced {
             // It was there, and another process has removed it since.
             Err(error) if error.kind() == ErrorKind::NotFound => self.root_is_there(),
-            settled => settled.map_err(|error| fault::of("write", directory, &error)),
+            synced => synced.map_err(|error| fault::of("write", directory, &error)),
         }
     }
 
@@ -205,7 +205,7 @@ impl Area {
         Ok(())
     }
 
-    /// A blob that is missing must not be told from a disk that is missing by its absence alone.
+    /// A blob that is missing must not be distinguished from a disk that is missing by its absence alone.
     fn root_is_there(&self) -> Result<(), StagingError> {
         fs::metadata(self.root.join(DRAFTS)).map(|_| ()).map_err(|error| fault::of("read", &self.root, &error))
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 /// How many directories are remembered as durable; beyond it all are forgotten, at the price of a few `fsync`s.
-const REMEMBERED: usize = 4096;
+const MAX_REMEMBERED: usize = 4096;
 
 /// The directories below a root.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ impl Directories {
 
     fn remember(&self, directory: &Path) {
         let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
-        if durable.len() >= REMEMBERED {
+        if durable.len() >= MAX_REMEMBERED {
             durable.clear();
         }
         durable.insert(directory.to_owned());

@@ -1,6 +1,6 @@
 //! A file on its way into staging, written aside until it is whole.
 //!
-//! A draft is locked as long as it is in use, so that the sweep of another process tells it from what a dead process
+//! A draft is locked as long as it is in use, so that the sweep of another process distinguishes it from what a dead process
 //! left behind.
 
 use std::fs::{File, OpenOptions, TryLockError};

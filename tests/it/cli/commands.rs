@@ -77,7 +77,7 @@ fn help_lists_reasons_and_shows_examples() {
 }
 
 #[test]
-fn check_tells_line_by_line() {
+fn check_reports_line_by_line() {
     let trial = Trial::new();
     let offline = trial.prints(&["check"]);
     assert!(offline.lines().count() == 3 && offline.lines().all(|line| line.contains(" ok ")), "{offline}");
@@ -243,13 +243,13 @@ fn the_runs_are_listed() {
 }
 
 #[test]
-fn a_release_is_told_before_it_is_done() {
+fn a_release_is_reported_before_it_is_done() {
     let trial = Trial::imported();
     let held = || trial.json(&["status", "--json"])["held"].clone();
     let nothing_named = trial.run(&["release", "--yes"]);
     assert_eq!(nothing_named.code, Some(2), "{}", nothing_named.log);
-    let told = trial.prints(&["release", "--reason", "malformed"]);
-    assert!(told.contains("1 malformed") && told.contains("Nothing was released"), "{told}");
+    let reported = trial.prints(&["release", "--reason", "malformed"]);
+    assert!(reported.contains("1 malformed") && reported.contains("Nothing was released"), "{reported}");
     assert_eq!(held(), 4);
     let done = trial.prints(&["release", "--reason", "malformed", "--yes"]);
     assert!(done.contains("Released: 1 malformed (1 row)"), "{done}");

@@ -29,7 +29,7 @@ fn wrong_words_are_usage() {
 }
 
 #[test]
-fn a_configuration_is_told_all_its_problems_at_once() {
+fn all_problems_of_a_configuration_are_reported_at_once() {
     let trial = Trial::new();
     trial.edit("config/local.toml", |text| {
         text.replace("kind = \"directory\"", "kind = \"teleport\"")

@@ -233,9 +233,9 @@ fn check_warns_of_files_that_others_can_read_or_change() {
         let text = http.map_or(text.clone(), |http| text.replace(&format!("[http]{http}"), ""));
         text + "\n[http]\nlisten = \"0.0.0.0:18080\"\ntoken = { file = \"token\" }\n"
     });
-    let told = trial.prints(&["check"]);
+    let reported = trial.prints(&["check"]);
     for part in ["mapping.csv (mapping.custom)", "staging/ (staging.path)", "token (http.token)"] {
-        assert!(told.contains(part), "{part} in {told}");
+        assert!(reported.contains(part), "{part} in {reported}");
     }
 }
 

@@ -127,7 +127,7 @@ fn a_report_has_every_field_of_the_interface() {
 }
 
 #[test]
-fn a_replay_after_the_mapping_was_mended_adds_only_what_is_missing() {
+fn a_replay_after_the_mapping_was_corrected_adds_only_what_is_missing() {
     let trial = Trial::imported();
     let before = oracle::read_maildirs(&trial.path("local-data/mailboxes"));
     let peter = "12025550107,peter.quist@contoso.example\n";
@@ -154,7 +154,7 @@ fn a_replay_after_the_mapping_was_mended_adds_only_what_is_missing() {
 }
 
 #[test]
-fn status_tells_the_state() {
+fn status_reports_the_state() {
     let trial = Trial::new();
     trial.prints(&["run", "--once"]);
     let status = trial.json(&["status", "--json"]);

@@ -34,8 +34,8 @@ fn a_changed_mapping_and_configuration_are_in_the_next_report() {
     let actions = trial.report()["actions"].clone();
     assert_eq!(kinds(&actions), ["configuration_changed", "mapping_changed"], "{actions}");
     let detail = actions[1]["detail"].as_str().unwrap();
-    let told = format!("from {} to {}, noticed by process ", Digest::of(&mapping), Digest::of(&changed));
-    assert!(detail.starts_with(&told), "{detail}");
+    let reported = format!("from {} to {}, noticed by process ", Digest::of(&mapping), Digest::of(&changed));
+    assert!(detail.starts_with(&reported), "{detail}");
 }
 
 #[test]

@@ -5,21 +5,21 @@ use std::path::Path;
 use proptest::prelude::*;
 use whatsapp_archiver::config::{Config, EXAMPLE};
 
-use super::{LEAST, PATH, environment, environment_with, read_with};
+use super::{MINIMAL, PATH, environment, environment_with, read_with};
 
 #[test]
 fn syntax_errors_show_the_line_but_no_secret() {
-    let told = |text: &str| Config::from_text(text, Path::new(PATH), &environment()).unwrap_err().to_string();
-    let unquoted = told("[source]\nusername = \"ana\"\npassword = hunter2\n");
+    let reported = |text: &str| Config::from_text(text, Path::new(PATH), &environment()).unwrap_err().to_string();
+    let unquoted = reported("[source]\nusername = \"ana\"\npassword = hunter2\n");
     assert!(unquoted.contains(":3:12: not TOML: "), "{unquoted}");
     assert!(!unquoted.contains("hunter2") && !unquoted.contains("ana"), "{unquoted}");
     assert!(unquoted.ends_with("\n     3 | password = …\n       |            ^"), "{unquoted}");
-    let public = told("[log]\nlevel = loud\n");
+    let public = reported("[log]\nlevel = loud\n");
     assert!(public.ends_with("\n     2 | level = loud\n       |         ^"), "{public}");
-    let unclosed = told("[source]\npassword = \"hunter2\nusername = \"ana\"\n");
+    let unclosed = reported("[source]\npassword = \"hunter2\nusername = \"ana\"\n");
     assert!(unclosed.contains(":2:20: not TOML: "), "{unclosed}");
     assert!(!unclosed.contains("hunter2"), "{unclosed}");
-    let twice = told("[log]\nlevel = \"info\"\nlevel = \"hunter2\"\n");
+    let twice = reported("[log]\nlevel = \"info\"\nlevel = \"hunter2\"\n");
     assert!(twice.contains(":3:1: log.level: this key is set twice") && !twice.contains("hunter2"), "{twice}");
 }
 
@@ -36,7 +36,7 @@ fn depth_does_no_harm() {
         assert!(Config::from_text(&text, Path::new(PATH), &environment()).is_err());
     }
     let deep = environment_with(&[("WHATSAPP_ARCHIVER__SOURCE__PRODUCTS", &"[".repeat(100_000))]);
-    assert!(Config::from_text(LEAST, Path::new(PATH), &deep).is_err());
+    assert!(Config::from_text(MINIMAL, Path::new(PATH), &deep).is_err());
 }
 
 /// Texts that are nearly configurations: the example with pieces cut, doubled, and replaced by what often goes wrong.
@@ -130,7 +130,7 @@ proptest! {
     #[test]
     fn no_value_of_a_variable_panics(name in "WHATSAPP_ARCHIVER__[A-Z]{1,8}__[A-Z_]{1,8}|WHATSAPP_ARCHIVER__SOURCE__(PASSWORD|PRODUCTS|PAGE_SIZE)", value in ".{0,40}") {
         let environment = environment_with(&[(&name, &value)]);
-        let _ = Config::from_text(LEAST, Path::new(PATH), &environment);
+        let _ = Config::from_text(MINIMAL, Path::new(PATH), &environment);
     }
 
     #[test]
@@ -145,7 +145,7 @@ proptest! {
 
     #[test]
     fn a_configuration_never_shows_its_secrets(value in "[a-z]{30}") {
-        let config = read_with(LEAST, &[("TELEMESSAGE_PASSWORD", &value)]);
+        let config = read_with(MINIMAL, &[("TELEMESSAGE_PASSWORD", &value)]);
         let shown = format!("{config:?}");
         prop_assert!(!shown.contains(&value));
     }

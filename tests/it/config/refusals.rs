@@ -1,10 +1,12 @@
-//! Configurations that are wrong: everything is told, with what to write instead.
+//! Configurations that are wrong: everything is reported, with what to write instead.
 
 use std::path::Path;
 
 use whatsapp_archiver::config::{Config, EXAMPLE, Place};
 
-use super::{LEAST, LOCAL, PATH, assert_only_problem, environment, environment_with, problems, read_with, root, with};
+use super::{
+    LOCAL, MINIMAL, PATH, assert_only_problem, environment, environment_with, problems, read_with, root, with,
+};
 
 /// What is told of the text in the test below.
 const EVERY_PROBLEM: &str = r#"the configuration has 19 problems
@@ -82,7 +84,7 @@ WHATSAPP_ARCHIVER__LOG__LEVL (environment): this variable overrides no key of th
     instead: WHATSAPP_ARCHIVER__LOG__LEVEL"#;
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     let text = r#"colour = "blue"
 [source]
 kind = "telemesage"
@@ -110,10 +112,11 @@ listen = "0.0.0.0:8080"
 [retry]
 max = "1ms"
 "#;
-    let told = Config::from_text(text, Path::new(PATH), &environment_with(&[("WHATSAPP_ARCHIVER__LOG__LEVL", "x")]))
-        .unwrap_err()
-        .to_string();
-    assert_eq!(told, EVERY_PROBLEM);
+    let reported =
+        Config::from_text(text, Path::new(PATH), &environment_with(&[("WHATSAPP_ARCHIVER__LOG__LEVL", "x")]))
+            .unwrap_err()
+            .to_string();
+    assert_eq!(reported, EVERY_PROBLEM);
 }
 
 #[test]
@@ -128,22 +131,22 @@ fn a_literal_secret_is_refused_and_never_shown() {
         let changes = [(section, format!("{key} = \"hunter2\""))];
         let changes: Vec<(&str, &str)> = changes.iter().map(|(section, line)| (*section, line.as_str())).collect();
         let name = format!("{section}.{key}");
-        assert_only_problem(LEAST, &changes, &name, "a secret is never written here");
-        let told = Config::from_text(&with(LEAST, &changes), Path::new(PATH), &environment()).unwrap_err();
-        assert!(!format!("{told} {told:?}").contains("hunter2"));
-        assert!(told.to_string().contains(&format!("{key} = {{ ")), "a worked value: {told}");
+        assert_only_problem(MINIMAL, &changes, &name, "a secret is never written here");
+        let reported = Config::from_text(&with(MINIMAL, &changes), Path::new(PATH), &environment()).unwrap_err();
+        assert!(!format!("{reported} {reported:?}").contains("hunter2"));
+        assert!(reported.to_string().contains(&format!("{key} = {{ ")), "a worked value: {reported}");
     }
     let variable = environment_with(&[("WHATSAPP_ARCHIVER__SOURCE__PASSWORD", "hunter2")]);
-    let told = Config::from_text(LEAST, Path::new(PATH), &variable).unwrap_err();
-    assert!(!format!("{told} {told:?}").contains("hunter2"));
-    assert!(told.to_string().contains(
+    let reported = Config::from_text(MINIMAL, Path::new(PATH), &variable).unwrap_err();
+    assert!(!format!("{reported} {reported:?}").contains("hunter2"));
+    assert!(reported.to_string().contains(
         "WHATSAPP_ARCHIVER__SOURCE__PASSWORD (environment): source.password: a secret is never written here: name \
          where it is to be found\n    instead: WHATSAPP_ARCHIVER__SOURCE__PASSWORD='{ env = \"TELEMESSAGE_PASSWORD\" }'"
     ));
 }
 
 #[test]
-fn a_secret_that_can_not_be_had_is_told() {
+fn a_secret_that_can_not_be_had_is_reported() {
     let password = |value: &str| [("source", format!("password = {value}"))];
     for (value, says) in [
         ("{ env = \"NO_SUCH\" }", "the environment variable NO_SUCH is not set"),
@@ -159,39 +162,39 @@ fn a_secret_that_can_not_be_had_is_told() {
     ] {
         let changes = password(value);
         let changes: Vec<(&str, &str)> = changes.iter().map(|(section, line)| (*section, line.as_str())).collect();
-        assert_only_problem(LEAST, &changes, "source.password", says);
+        assert_only_problem(MINIMAL, &changes, "source.password", says);
     }
     let empty = environment_with(&[("TELEMESSAGE_PASSWORD", "")]);
-    assert_eq!(problems(LEAST, &empty), ["4 source.password: it is empty"]);
-    let told = problems(&with(LEAST, &[("notify", "webhook = { env = \"IMAP_PASSWORD\" }")]), &environment());
-    assert!(told.len() == 1 && told[0].contains("what is found there: not an address"), "{told:?}");
+    assert_eq!(problems(MINIMAL, &empty), ["4 source.password: it is empty"]);
+    let reported = problems(&with(MINIMAL, &[("notify", "webhook = { env = \"IMAP_PASSWORD\" }")]), &environment());
+    assert!(reported.len() == 1 && reported[0].contains("what is found there: not an address"), "{reported:?}");
 }
 
 #[test]
-fn what_contradicts_itself_is_told() {
+fn what_contradicts_itself_is_reported() {
     let both = [("schedule", "first_lookback = \"1h\""), ("schedule", "start_from = 2026-11-01")];
-    assert_only_problem(LEAST, &both, "schedule.start_from", "contradicts first_lookback");
-    assert_only_problem(LEAST, &[("schedule", "settle = \"24h\"")], "schedule.settle", "shorter than first_lookback");
+    assert_only_problem(MINIMAL, &both, "schedule.start_from", "contradicts first_lookback");
+    assert_only_problem(MINIMAL, &[("schedule", "settle = \"24h\"")], "schedule.settle", "shorter than first_lookback");
     let drifting = [("schedule", "every = \"7h\""), ("schedule", "at = \"02:00\"")];
-    assert_only_problem(LEAST, &drifting, "schedule.at", "can't keep to a time of day");
+    assert_only_problem(MINIMAL, &drifting, "schedule.at", "can't keep to a time of day");
     assert_only_problem(
-        LEAST,
+        MINIMAL,
         &[("staging", "sas = { env = \"STAGING_SAS\" }")],
         "staging.sas",
         "this key is for auth = \"sas\"",
     );
     let nowhere = [("mailbox", "kind = \"maildir\""), ("mailbox", "path = \"m/\""), ("mailbox", "settle = \"1s\"")];
-    assert_only_problem(LEAST, &nowhere, "mailbox.settle", "this key is for");
+    assert_only_problem(MINIMAL, &nowhere, "mailbox.settle", "this key is for");
     let plain = [("staging", "endpoint = \"http://127.0.0.1:10000/a\"")];
-    assert_only_problem(LEAST, &plain, "staging.endpoint", "needs https");
-    assert_only_problem(LEAST, &[("http", "listen = \"0.0.0.0:80\"")], "http.token", "not a loopback address");
-    assert_only_problem(LEAST, &[("http", "listen = \"[::]:80\"")], "http.token", "not a loopback address");
+    assert_only_problem(MINIMAL, &plain, "staging.endpoint", "needs https");
+    assert_only_problem(MINIMAL, &[("http", "listen = \"0.0.0.0:80\"")], "http.token", "not a loopback address");
+    assert_only_problem(MINIMAL, &[("http", "listen = \"[::]:80\"")], "http.token", "not a loopback address");
     let open_imap =
         [("mailbox", "kind = \"imap\""), ("mailbox", "host = \"imap.example\""), ("mailbox", "tls = \"none\"")];
-    assert_only_problem(LEAST, &open_imap, "mailbox.tls", "loopback");
-    assert_only_problem(LEAST, &[("mapping", "automatic = false")], "mapping.automatic", "nobody is found");
-    assert_only_problem(LEAST, &[("retry", "max = \"1ms\"")], "retry.max", "shorter than the first one");
-    assert_only_problem(LEAST, &[("retry", "initial = \"1m\"")], "retry.initial", "shorter than the first one");
+    assert_only_problem(MINIMAL, &open_imap, "mailbox.tls", "loopback");
+    assert_only_problem(MINIMAL, &[("mapping", "automatic = false")], "mapping.automatic", "nobody is found");
+    assert_only_problem(MINIMAL, &[("retry", "max = \"1ms\"")], "retry.max", "shorter than the first one");
+    assert_only_problem(MINIMAL, &[("retry", "initial = \"1m\"")], "retry.initial", "shorter than the first one");
     assert_only_problem(
         LOCAL,
         &[("ledger", "password = { env = \"LEDGER_PASSWORD\" }")],
@@ -199,23 +202,23 @@ fn what_contradicts_itself_is_told() {
         "postgres://",
     );
     assert_only_problem(LOCAL, &[("mailbox", "folder = \"a.b\"")], "mailbox.folder", "dot");
-    assert_only_problem(LEAST, &[("mailbox", "settle = \"39s\"")], "mailbox.settle", "40 s");
+    assert_only_problem(MINIMAL, &[("mailbox", "settle = \"39s\"")], "mailbox.settle", "40 s");
     let short_lease = [("mailbox", "settle = \"0s\""), ("ledger", "lease = \"10s\"")];
-    assert_only_problem(LEAST, &short_lease, "mailbox.settle", "7 s");
+    assert_only_problem(MINIMAL, &short_lease, "mailbox.settle", "7 s");
     for cloud in ["us-gov-high", "us-gov-dod", "china"] {
         let cloud = format!("cloud = \"{cloud}\"");
         let elsewhere = [("mailbox", "method = \"import-mime\""), ("microsoft", cloud.as_str())];
-        assert_only_problem(LEAST, &elsewhere, "mailbox.method", "global cloud only");
+        assert_only_problem(MINIMAL, &elsewhere, "mailbox.method", "global cloud only");
     }
     for class in ["Note", "IPM.", "IPM.a b", "IPM..a"] {
         let line = format!("message_class = \"{class}\"");
-        assert_only_problem(LEAST, &[("mailbox", line.as_str())], "mailbox.message_class", "not a message class");
+        assert_only_problem(MINIMAL, &[("mailbox", line.as_str())], "mailbox.message_class", "not a message class");
     }
 
-    let without_microsoft = LEAST.split("[microsoft]").next().unwrap();
-    let told = problems(without_microsoft, &environment());
+    let without_microsoft = MINIMAL.split("[microsoft]").next().unwrap();
+    let reported = problems(without_microsoft, &environment());
     assert_eq!(
-        told,
+        reported,
         [
             "- [microsoft]: this section is missing, and needed by users.kind = \"graph\" and mailbox.kind = \"graph\" and staging.auth = \"entra\""
         ]
@@ -223,7 +226,7 @@ fn what_contradicts_itself_is_told() {
 }
 
 #[test]
-fn values_out_of_bounds_are_told() {
+fn values_out_of_bounds_are_reported() {
     for (section, line, says) in [
         ("source", "base_url = \"http://archive.example\"", "loopback"),
         ("source", "base_url = \"https://u:p@archive.example\"", "user or password"),
@@ -295,11 +298,11 @@ fn values_out_of_bounds_are_told() {
         ("log", "level = \"loud\"", "must be one of"),
     ] {
         let key = line.split_once(" = ").unwrap().0;
-        assert_only_problem(LEAST, &[(section, line)], &format!("{section}.{key}"), says);
+        assert_only_problem(MINIMAL, &[(section, line)], &format!("{section}.{key}"), says);
     }
     let not_a_certificate = format!("ca_file = \"{}\"", root().join("Cargo.toml").display());
-    assert_only_problem(LEAST, &[("network", &not_a_certificate)], "network.ca_file", "holds no certificate");
-    let imap = with(LEAST, &[("mailbox", "kind = \"imap\""), ("mailbox", "host = \"imap.example\"")]);
+    assert_only_problem(MINIMAL, &[("network", &not_a_certificate)], "network.ca_file", "holds no certificate");
+    let imap = with(MINIMAL, &[("mailbox", "kind = \"imap\""), ("mailbox", "host = \"imap.example\"")]);
     for (line, says) in [
         ("host = \"imap.example:993\"", "not a host"),
         ("port = 0", "between 1 and 65535"),
@@ -313,41 +316,41 @@ fn values_out_of_bounds_are_told() {
 }
 
 #[test]
-fn what_is_unknown_is_told_with_what_was_likely_meant() {
+fn what_is_unknown_is_reported_with_what_was_likely_meant() {
     let instead = |text: &str| {
-        let told = Config::from_text(text, Path::new(PATH), &environment()).unwrap_err();
-        assert_eq!(told.problems().len(), 1, "{told}");
-        let problem = told.problems()[0].clone();
+        let reported = Config::from_text(text, Path::new(PATH), &environment()).unwrap_err();
+        assert_eq!(reported.problems().len(), 1, "{reported}");
+        let problem = reported.problems()[0].clone();
         (format!("{}: {}", problem.key, problem.what), problem.instead)
     };
-    let (what, why) = instead(&with(LEAST, &[("source", "pagesize = 5")]));
+    let (what, why) = instead(&with(MINIMAL, &[("source", "pagesize = 5")]));
     assert_eq!((what.as_str(), why.as_deref()), ("source.pagesize: unknown key", Some("page_size = 500")));
-    let (what, why) = instead(&with(LEAST, &[("retry", "container = \"x\"")]));
+    let (what, why) = instead(&with(MINIMAL, &[("retry", "container = \"x\"")]));
     assert_eq!((what.as_str(), why.as_deref()), ("retry.container: unknown key", Some("the same key in [staging]")));
-    let (what, why) = instead(&with(LEAST, &[("retry", "zzz = 1")]));
+    let (what, why) = instead(&with(MINIMAL, &[("retry", "zzz = 1")]));
     assert_eq!((what.as_str(), why.as_deref()), ("retry.zzz: unknown key", Some("nothing")));
-    let (what, why) = instead(&format!("{LEAST}[reports]\nx = 1\n"));
+    let (what, why) = instead(&format!("{MINIMAL}[reports]\nx = 1\n"));
     assert_eq!((what.as_str(), why.as_deref()), ("reports: unknown section", Some("[report]")));
-    let (what, why) = instead(&format!("page_size = 5\n{LEAST}"));
+    let (what, why) = instead(&format!("page_size = 5\n{MINIMAL}"));
     assert_eq!(what, "page_size: a key outside any section");
     assert_eq!(why.as_deref(), Some("in [source]: page_size = 500"));
-    let (what, why) = instead(&format!("log = \"info\"\n{LEAST}"));
+    let (what, why) = instead(&format!("log = \"info\"\n{MINIMAL}"));
     assert_eq!((what.as_str(), why.as_deref()), ("[log]: this is a section, not a key", Some("[log]")));
-    let (what, _) = instead(&format!("{LEAST}[[log]]\nlevel = \"info\"\n"));
+    let (what, _) = instead(&format!("{MINIMAL}[[log]]\nlevel = \"info\"\n"));
     assert_eq!(what, "[log]: there is one such section, in single brackets");
-    let (what, _) = instead(&with(LEAST, &[("log", "level = \"inof\"")]));
+    let (what, _) = instead(&with(MINIMAL, &[("log", "level = \"inof\"")]));
     assert_eq!(what, "log.level: must be one of \"info\", \"error\", \"warn\", \"debug\", \"trace\" (found \"inof\")");
-    let (what, _) = instead(&with(LEAST, &[("retry", "\"a\\u001b[31mb\" = 1")]));
+    let (what, _) = instead(&with(MINIMAL, &[("retry", "\"a\\u001b[31mb\" = 1")]));
     assert_eq!(what, "retry.a\\u{1b}[31mb: unknown key", "a terminal is not at the mercy of a key");
 }
 
 #[test]
 fn every_name_that_is_near_is_suggested() {
-    let told = |text: &str| Config::from_text(text, Path::new(PATH), &environment()).unwrap_err().to_string();
-    let cloud = told(&with(LEAST, &[("microsoft", "cloud = \"usgov\"")]));
+    let reported = |text: &str| Config::from_text(text, Path::new(PATH), &environment()).unwrap_err().to_string();
+    let cloud = reported(&with(MINIMAL, &[("microsoft", "cloud = \"usgov\"")]));
     assert!(cloud.contains("(found \"usgov\")\n"), "{cloud}");
     assert!(cloud.ends_with("\n    instead: cloud = \"us-gov-dod\"  or  cloud = \"us-gov-high\""), "{cloud}");
-    let password = told(&with(LEAST, &[("retry", "password = \"hunter2\"")]));
+    let password = reported(&with(MINIMAL, &[("retry", "password = \"hunter2\"")]));
     assert!(
         password.ends_with("the same key in [source]  or  the same key in [mailbox]  or  the same key in [ledger]"),
         "{password}"
@@ -357,13 +360,13 @@ fn every_name_that_is_near_is_suggested() {
 
 #[test]
 fn a_key_that_is_set_twice_is_named_beside_all_other_problems() {
-    let text = with(LEAST, &[("log", "level = \"loud\"")]) + "level = \"info\"\n[source]\npage_size = 0\n";
-    let told = problems(&text, &environment());
-    assert_eq!(told.len(), 4, "{told:#?}");
-    assert!(told[0].contains(" log.level: must be one of"), "{told:#?}");
-    assert!(told[1].contains(" log.level: this key is set twice"), "{told:#?}");
-    assert!(told[2].contains(" [source]: this section is there twice"), "{told:#?}");
-    assert!(told[3].contains(" source.page_size: must lie between 1 and 10000 (found 0)"), "{told:#?}");
+    let text = with(MINIMAL, &[("log", "level = \"loud\"")]) + "level = \"info\"\n[source]\npage_size = 0\n";
+    let reported = problems(&text, &environment());
+    assert_eq!(reported.len(), 4, "{reported:#?}");
+    assert!(reported[0].contains(" log.level: must be one of"), "{reported:#?}");
+    assert!(reported[1].contains(" log.level: this key is set twice"), "{reported:#?}");
+    assert!(reported[2].contains(" [source]: this section is there twice"), "{reported:#?}");
+    assert!(reported[3].contains(" source.page_size: must lie between 1 and 10000 (found 0)"), "{reported:#?}");
 }
 
 #[test]
@@ -376,7 +379,7 @@ fn a_variable_with_one_underscore_is_warned_of() {
         ("WHATSAPP_ARCHIVER_HTTP_SERVICE_HOST", "10.0.0.1"),
         ("WHATSAPP_ARCHIVER_CONFIG", "/etc/x.toml"),
     ];
-    let warned = read_with(LEAST, &variables).warnings;
+    let warned = read_with(MINIMAL, &variables).warnings;
     let shown: Vec<(&Place, Option<&str>)> =
         warned.iter().map(|warning| (&warning.place, warning.instead.as_deref())).collect();
     let variable = |name: &str| Place::Variable(name.to_owned());
@@ -387,20 +390,20 @@ fn a_variable_with_one_underscore_is_warned_of() {
             (&variable("WHATSAPP_ARCHIVER_SOURCE__PASSWORT"), Some("WHATSAPP_ARCHIVER__SOURCE__PASSWORD")),
         ]
     );
-    let missing = LEAST.replace("username", "#");
+    let missing = MINIMAL.replace("username", "#");
     let environment = environment_with(&[("WHATSAPP_ARCHIVER_SOURCE_USERNAME", "ana")]);
-    let told = Config::from_text(&missing, Path::new(PATH), &environment).unwrap_err().to_string();
-    assert!(told.contains("\nwarning: WHATSAPP_ARCHIVER_SOURCE_USERNAME (environment): "), "{told}");
+    let reported = Config::from_text(&missing, Path::new(PATH), &environment).unwrap_err().to_string();
+    assert!(reported.contains("\nwarning: WHATSAPP_ARCHIVER_SOURCE_USERNAME (environment): "), "{reported}");
 }
 
 #[test]
 fn the_template_is_refused_until_it_is_filled_in() {
     let secret = environment_with(&[("WHATSAPP_ARCHIVER__MICROSOFT__CLIENT_SECRET", "{ env = \"CLIENT_SECRET\" }")]);
-    let told = problems(EXAMPLE, &secret);
+    let reported = problems(EXAMPLE, &secret);
     let keys = ["microsoft.tenant_id", "microsoft.client_id"];
-    assert_eq!(told.len(), keys.len(), "{told:#?}");
-    for (told, key) in told.iter().zip(keys) {
-        assert!(told.contains(&format!(" {key}: this is the placeholder of the template")), "{told}");
+    assert_eq!(reported.len(), keys.len(), "{reported:#?}");
+    for (reported, key) in reported.iter().zip(keys) {
+        assert!(reported.contains(&format!(" {key}: this is the placeholder of the template")), "{reported}");
     }
 }
 
@@ -411,41 +414,44 @@ fn a_token_that_can_be_guessed_is_refused_where_others_can_try() {
         let lines =
             [("http", "token = { env = \"STATUS_TOKEN\" }".to_owned()), ("http", format!("listen = \"{listen}\""))];
         let lines: Vec<(&str, &str)> = lines.iter().map(|(section, line)| (*section, line.as_str())).collect();
-        with(LEAST, &lines)
+        with(MINIMAL, &lines)
     };
-    let told = problems(&open("0.0.0.0:8080"), &short);
-    assert!(told.len() == 1 && told[0].contains("http.token: too short: at least 16 characters"), "{told:?}");
-    assert!(!told[0].contains("fifteen"), "{told:?}");
+    let reported = problems(&open("0.0.0.0:8080"), &short);
+    assert!(
+        reported.len() == 1 && reported[0].contains("http.token: too short: at least 16 characters"),
+        "{reported:?}"
+    );
+    assert!(!reported[0].contains("fifteen"), "{reported:?}");
     Config::from_text(&open("127.0.0.1:8080"), Path::new(PATH), &short).unwrap();
     Config::from_text(&open("0.0.0.0:8080"), Path::new(PATH), &environment()).unwrap();
 }
 
 #[test]
-fn what_is_no_regular_file_is_told_as_what_it_is() {
+fn what_is_no_regular_file_is_reported_as_what_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     for (path, says) in [(pipe.to_str().unwrap(), "a named pipe, not a file"), ("/dev/zero", "a device, not a file")] {
         let (secret, certificates) = (format!("password = {{ file = \"{path}\" }}"), format!("ca_file = \"{path}\""));
-        assert_only_problem(LEAST, &[("source", &secret)], "source.password", says);
-        assert_only_problem(LEAST, &[("network", &certificates)], "network.ca_file", says);
+        assert_only_problem(MINIMAL, &[("source", &secret)], "source.password", says);
+        assert_only_problem(MINIMAL, &[("network", &certificates)], "network.ca_file", says);
     }
 }
 
 #[test]
 fn a_file_that_is_no_configuration_is_one_clear_problem() {
     let folder = tempfile::tempdir().unwrap();
-    let told = |path: &Path| {
-        let told = Config::load(path, &environment()).unwrap_err();
-        assert_eq!(told.problems().len(), 1, "{told}");
-        assert!(told.to_string().contains("whatsapp-archiver init"), "{told}");
-        told.to_string()
+    let reported = |path: &Path| {
+        let reported = Config::load(path, &environment()).unwrap_err();
+        assert_eq!(reported.problems().len(), 1, "{reported}");
+        assert!(reported.to_string().contains("whatsapp-archiver init"), "{reported}");
+        reported.to_string()
     };
-    assert!(told(&folder.path().join("none.toml")).contains("can't be read: No such file"));
-    assert!(told(folder.path()).contains("can't be read: Is a directory"));
+    assert!(reported(&folder.path().join("none.toml")).contains("can't be read: No such file"));
+    assert!(reported(folder.path()).contains("can't be read: Is a directory"));
     let path = folder.path().join("config.toml");
     std::fs::write(&path, "# x\n".repeat(300_000)).unwrap();
-    assert!(told(&path).contains("larger than 1 MiB"));
+    assert!(reported(&path).contains("larger than 1 MiB"));
     std::fs::write(&path, b"[source]\nusername = \"\xff\"\n").unwrap();
-    assert!(told(&path).contains("not text in UTF-8"));
+    assert!(reported(&path).contains("not text in UTF-8"));
 }

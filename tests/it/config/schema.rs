@@ -3,11 +3,11 @@
 use serde_json::{Map, Value as Json, json};
 use whatsapp_archiver::config::{Config, EXAMPLE, json_schema};
 
-use super::{LEAST, LOCAL, environment, key_of, problems, read, root, with};
+use super::{LOCAL, MINIMAL, environment, key_of, problems, read, root, with};
 
 /// A configuration with an IMAP server.
 fn imap() -> String {
-    with(LEAST, &[("mailbox", "kind = \"imap\""), ("mailbox", "host = \"imap.example\"")])
+    with(MINIMAL, &[("mailbox", "kind = \"imap\""), ("mailbox", "host = \"imap.example\"")])
 }
 
 fn is_valid(text: &str) -> bool {
@@ -74,7 +74,7 @@ fn each_default_of_the_schema_is_the_one_in_effect() {
         let config = read(text);
         format!("{:#?}", Config { sha256: whatsapp_archiver::digest::Digest::of(b""), ..config })
     };
-    let bases = [with(LEAST, &[("http", "listen = \"127.0.0.1:8080\"")]), imap()];
+    let bases = [with(MINIMAL, &[("http", "listen = \"127.0.0.1:8080\"")]), imap()];
     let mut checked = 0;
     for (section, name) in settings_of_example().into_iter().map(|(section, setting)| (section, key_of(setting))) {
         let Some(default) = keys(section)[name].get("default").cloned() else { continue };
@@ -101,7 +101,7 @@ fn the_schema_takes_what_is_right() {
     for name in ["compose.toml", "local.toml"] {
         assert!(is_valid(&std::fs::read_to_string(root().join("config").join(name)).unwrap()), "{name}");
     }
-    for text in [LEAST, LOCAL, &imap()] {
+    for text in [MINIMAL, LOCAL, &imap()] {
         assert!(is_valid(text), "{text}");
     }
     for (section, line) in [
@@ -111,7 +111,7 @@ fn the_schema_takes_what_is_right() {
         ("source", "max_attachment_size = 1048576"),
         ("source", "password = { file = \"/run/secrets/telemessage\" }"),
     ] {
-        assert!(is_valid(&with(LEAST, &[(section, line)])), "{line}");
+        assert!(is_valid(&with(MINIMAL, &[(section, line)])), "{line}");
     }
 }
 
@@ -131,7 +131,7 @@ fn the_schema_refuses_what_is_wrong() {
         ("source", "path = \"export\""),
         ("mailbox", "host = \"imap.example\""),
     ] {
-        let text = with(LEAST, &[(section, line)]);
+        let text = with(MINIMAL, &[(section, line)]);
         assert!(!is_valid(&text), "{line}");
         assert!(!problems_of(&text).is_empty(), "the program takes what the schema refuses: {line}");
     }

@@ -8,7 +8,7 @@ use super::bench::{ANA, Bench, at, numbered};
 use crate::servers::telemessage::{Fault, PageFault};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_first_run_looks_back_as_far_as_it_is_told() {
+async fn the_first_run_looks_back_as_far_as_configured() {
     let bench = Bench::new(at(10, 12, 0), "first_lookback = \"3d\"\nsettle = \"0s\"");
     bench.server.add([
         numbered(1, at(7, 11, 59)),
@@ -68,11 +68,13 @@ async fn a_stated_beginning_is_read_from_in_steps_of_a_day() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_that_makes_no_progress_is_told_by_a_metric() {
+async fn a_run_that_makes_no_progress_is_reported_by_a_metric() {
     let bench = Bench::new(at(10, 2, 0), r#"at = "02:00""#);
     bench.server.add([numbered(1, at(9, 12, 0))]);
     // The log-in, and a page that breaks off in silence.
-    [PageFault::Wrapped, PageFault::Stall].map(|fault| bench.server.fail_page(fault));
+    for fault in [PageFault::Wrapped, PageFault::Stall] {
+        bench.server.fail_page(fault);
+    }
     let daemon = bench.start_on(&bench.clock).await;
     let ledger = bench.ledger().await;
     let stalled = async |value: u8| {

@@ -16,7 +16,7 @@ use whatsapp_archiver::clock::{Clock as _, SharedClock};
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::daemon::{Daemon, Phase};
 use whatsapp_archiver::ledger::{Ledger, RunRecord};
-use whatsapp_archiver::lifecycle::Asked;
+use whatsapp_archiver::lifecycle::SignalRequest;
 use whatsapp_archiver::metrics::Metrics;
 use whatsapp_archiver::report::Report;
 use whatsapp_archiver::schedule::Schedule;
@@ -255,7 +255,7 @@ impl Bench {
 /// A daemon in this process.
 pub(crate) struct RunningDaemon {
     phase: watch::Receiver<Phase>,
-    words: mpsc::Sender<Asked>,
+    words: mpsc::Sender<SignalRequest>,
     task: JoinHandle<anyhow::Result<()>>,
     clock: Arc<MachineClock>,
     pub(crate) metrics: Arc<Metrics>,
@@ -264,7 +264,7 @@ pub(crate) struct RunningDaemon {
 impl RunningDaemon {
     /// Ends it in an orderly way.
     pub(crate) async fn stop(self) {
-        self.words.send(Asked::Stop).await.unwrap();
+        self.words.send(SignalRequest::Stop).await.unwrap();
         self.task.await.unwrap().unwrap();
     }
 
@@ -277,7 +277,7 @@ impl RunningDaemon {
         match phase {
             Phase::Waiting(due) if slept > 0 && sleeps > 0 => Doing::Rest(due),
             // Its main loop and whoever keeps its leases sleep anyway.
-            Phase::Running | Phase::Helping if sleeps > 2 => Doing::WaitingForTime,
+            Phase::Running | Phase::Following if sleeps > 2 => Doing::WaitingForTime,
             _ => Doing::Something,
         }
     }

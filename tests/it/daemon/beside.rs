@@ -23,30 +23,30 @@ fn backfill_retry_status_and_report_work_beside_the_daemon() {
     let mut daemon = Process::start(&files, &["run"]);
     let first = daemon.wait_for("run_finished");
     assert_eq!((&first["deliveries.imported"], &first["deliveries.failed"]), (&1.into(), &1.into()), "{first}");
-    let watermark = process::told_json(&files, &["status", "--json"])["watermark"].clone();
+    let watermark = process::command_json(&files, &["status", "--json"])["watermark"].clone();
 
     // Time before the first window. The watermark stays.
     let time = |hours| (now - Duration::hours(hours)).to_rfc3339_opts(SecondsFormat::Secs, true);
-    let table = process::told(&files, &["backfill", "--from", &time(120), "--to", &time(96)]);
+    let table = process::command_output(&files, &["backfill", "--from", &time(120), "--to", &time(96)]);
     assert!(table.contains("backfill"), "{table}");
     assert_eq!(files.archived(ANA), [1, 3]);
-    process::told(&files, &["backfill", "--from", &time(120), "--to", &time(0)]);
+    process::command_output(&files, &["backfill", "--from", &time(120), "--to", &time(0)]);
     assert_eq!(files.archived(ANA), [1, 3], "what is there already is a repeat");
 
-    // An item that belonged to nobody is replayed once the mapping is mended.
-    let failures = process::told_json(&files, &["failures", "--format", "json"]);
+    // An item that belonged to nobody is replayed once the mapping is fixed.
+    let failures = process::command_json(&files, &["failures", "--format", "json"]);
     assert!(failures.to_string().contains("no_valid_user"), "{failures}");
     files.write_mapping(&[("15550100", ANA), ("15550142", BEN)]);
-    process::told(&files, &["retry", "--reason", "no_valid_user"]);
+    process::command_output(&files, &["retry", "--reason", "no_valid_user"]);
     assert_eq!(files.archived(BEN), [2]);
-    process::told(&files, &["retry"]);
+    process::command_output(&files, &["retry"]);
     assert_eq!((files.archived(ANA), files.archived(BEN)), (vec![1, 3], vec![2]));
 
-    let status = process::told_json(&files, &["status", "--json"]);
+    let status = process::command_json(&files, &["status", "--json"]);
     assert_eq!((&status["state"], &status["held"], &status["pending"]), (&"idle".into(), &0.into(), &0.into()));
     assert_eq!(status["watermark"], watermark);
     let report =
-        process::told_json(&files, &["report", "--format", "json", "--run", first["run.id"].as_str().unwrap()]);
+        process::command_json(&files, &["report", "--format", "json", "--run", first["run.id"].as_str().unwrap()]);
     assert_eq!(report["failed_by_reason"]["no_valid_user"], 1, "a report is frozen when its run ends: {report}");
     let ended = daemon.end_by("TERM");
     assert!(ended.status.success());
@@ -71,12 +71,12 @@ fn commands_work_while_a_run_is_under_way() {
     daemon.wait_for("page_staged");
     daemon.wait_for("item_failed");
 
-    let status = process::told(&files, &["status"]);
+    let status = process::command_output(&files, &["status"]);
     assert!(status.contains("State           running") && status.contains("Under way"), "{status}");
-    let report = process::told_json(&files, &["report", "--format", "json"]);
+    let report = process::command_json(&files, &["report", "--format", "json"]);
     assert_eq!((&report["status"], &report["items"]["available_from_source"]), (&"running".into(), &50.into()));
     files.write_mapping(&[("15550100", ANA), ("15550142", BEN)]);
-    process::told(&files, &["retry", "--item", "1"]);
+    process::command_output(&files, &["retry", "--item", "1"]);
     assert_eq!(files.archived(BEN), [1]);
     daemon.end_by("KILL");
 

@@ -41,13 +41,13 @@ fn a_killed_daemon_is_not_idle() {
     files.write_config(&server.base_url(), "every = \"24h\"", LOCAL_STAGING);
     let mut daemon = Process::start(&files, &["run"]);
     daemon.wait_for("run_finished");
-    let status = process::told_json(&files, &["status", "--json"]);
+    let status = process::command_json(&files, &["status", "--json"]);
     assert_eq!(status["daemon"]["running"], true, "{status}");
     daemon.end_by("KILL");
-    let status = process::told_json(&files, &["status", "--json"]);
+    let status = process::command_json(&files, &["status", "--json"]);
     assert_eq!((&status["state"], &status["daemon"]["running"]), (&"stopped".into(), &false.into()), "{status}");
     assert!(status["daemon"]["last_seen"].is_string());
-    assert!(process::told(&files, &["status"]).contains("NOT RUNNING"));
+    assert!(process::command_output(&files, &["status"]).contains("NOT RUNNING"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,7 +69,7 @@ async fn a_first_failure_after_incomplete_runs_waits_a_quarter_of_an_hour() {
     assert_eq!(run(2, RunStatus::Incomplete, None).await, 30);
     assert_eq!(run(3, RunStatus::Failed, Some("the source is away")).await, 15, "the first failure");
     assert_eq!(run(4, RunStatus::Failed, Some("the source is away")).await, 30);
-    // A run that was told to stop is no failure: by the schedule alone, it is due the next day.
+    // A run that was asked to stop is no failure: by the schedule alone, it is due the next day.
     let stopped = RunError::Stopped.to_string();
     assert_eq!(run(5, RunStatus::Failed, Some(&stopped)).await, 24 * 60 - 5);
     assert_eq!(run(6, RunStatus::Failed, Some("the source is away")).await, 15);

@@ -138,13 +138,13 @@ pub(crate) fn run(files: &Files, arguments: &[&str]) -> Output {
 }
 
 /// Runs a command that must succeed; what it says on standard output.
-pub(crate) fn told(files: &Files, arguments: &[&str]) -> String {
+pub(crate) fn command_output(files: &Files, arguments: &[&str]) -> String {
     let output = run(files, arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 /// The same, as JSON.
-pub(crate) fn told_json(files: &Files, arguments: &[&str]) -> Value {
-    serde_json::from_str(&told(files, arguments)).unwrap()
+pub(crate) fn command_json(files: &Files, arguments: &[&str]) -> Value {
+    serde_json::from_str(&command_output(files, arguments)).unwrap()
 }

@@ -37,7 +37,7 @@ fn mapping_and_configuration_are_read_again() {
     let mut daemon = Process::start(&files, &["run"]);
     daemon.wait_for("run_finished");
 
-    // The mapping: a good one is in force, a bad one is told and changes nothing.
+    // The mapping: a good one is in force, a bad one is reported and changes nothing.
     files.write_mapping(&[("15550100", ANA), ("15550142", BEN)]);
     assert_eq!(daemon.wait_for("mapping_reloaded")["numbers"], 2);
     files.write_mapping(&[("15550100", ANA), ("4.45E+11", BEN)]);

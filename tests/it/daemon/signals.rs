@@ -57,7 +57,7 @@ fn numbers(up_to: i64) -> Vec<i64> {
 }
 
 #[test]
-fn systemd_is_told_ready_alive_and_stopping() {
+fn systemd_is_notified_ready_alive_and_stopping() {
     let server = archive_of(1);
     let files = files_for(&server, "24h", LOCAL_STAGING);
     let path = files.path("notify.sock");
@@ -94,11 +94,11 @@ fn runs_follow_each_other_on_azurite() {
 
     // What the administrator sees meanwhile.
     let report =
-        process::told_json(&files, &["report", "--format", "json", "--run", later["run.id"].as_str().unwrap()]);
+        process::command_json(&files, &["report", "--format", "json", "--run", later["run.id"].as_str().unwrap()]);
     assert_eq!(report["items"]["available_from_source"], 1);
     assert_eq!(report["items"]["repeated_by_source"], 120, "the overlap reads them again");
     assert_eq!(report["deliveries"]["available_for_import"], 1);
-    let status = process::told_json(&files, &["status", "--json"]);
+    let status = process::command_json(&files, &["status", "--json"]);
     for remote in ["source", "staging", "directory", "mailbox"] {
         assert_eq!(status["remotes"][remote]["ok"], true, "{status}");
     }
@@ -129,7 +129,7 @@ fn a_stop_in_the_middle_of_a_run_takes_seconds_and_loses_nothing() {
     let finished = daemon.wait_for_line("complete run", |line| line["run.status"] == "complete");
     assert_eq!(finished["run.seconds"].as_i64().unwrap() / 30, 0, "{finished}");
     assert_eq!(files.archived(ANA), numbers(160));
-    let status = process::told_json(&files, &["status", "--json"]);
+    let status = process::command_json(&files, &["status", "--json"]);
     assert_eq!((&status["state"], &status["pending"]), (&"idle".into(), &0.into()), "{status}");
     assert!(daemon.end_by("INT").status.success());
 }
@@ -191,7 +191,7 @@ fn whoever_waits_takes_a_dead_daemons_turn_when_its_lease_has_run_out() {
     assert_eq!(stopped.status.code(), Some(1), "one that waits can be stopped");
     let mut waiting = Process::with_environment(&files, &["run", "--once"], &lease);
     waiting.wait_for("waiting_for_puller");
-    assert_eq!(process::told_json(&files, &["status", "--json"])["state"], "running");
+    assert_eq!(process::command_json(&files, &["status", "--json"])["state"], "running");
 
     daemon.end_by("KILL");
     waiting.wait_for("run_abandoned");

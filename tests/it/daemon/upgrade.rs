@@ -122,8 +122,11 @@ async fn a_ledger_of_a_later_version_is_refused() {
     for command in [&["run", "--once"][..], &["run"], &["status"], &["report"], &["retry"]] {
         let output = tokio::task::block_in_place(|| process::run(&files, command));
         assert_eq!(output.status.code(), Some(1), "{output:?}");
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(told.contains("newer version") && told.contains("schema 99"), "{command:?}: {told}");
+        let command_output = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            command_output.contains("newer version") && command_output.contains("schema 99"),
+            "{command:?}: {command_output}"
+        );
     }
     let mut ledger = sqlx::SqliteConnection::connect(&url(&files)).await.unwrap();
     let runs: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM runs").fetch_one(&mut ledger).await.unwrap();
@@ -139,9 +142,9 @@ fn a_ledger_that_does_not_belong_to_the_staging_area_is_refused() {
     for command in [&["run", "--once"][..], &["backfill", "--from", "2026-11-01", "--to", "2026-11-02"], &["retry"]] {
         let output = process::run(&files, command);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
-        let told = String::from_utf8(output.stdout).unwrap();
+        let command_output = String::from_utf8(output.stdout).unwrap();
         for advice in ["belongs to another ledger", "ledger.url", "rebuild-ledger", "an empty staging area"] {
-            assert!(told.contains(advice), "{command:?}: {told}");
+            assert!(command_output.contains(advice), "{command:?}: {command_output}");
         }
     }
     assert!(!files.path("mailboxes").exists(), "nothing was sent");

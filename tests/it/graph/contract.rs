@@ -1,12 +1,12 @@
-//! The contract of every door, by both methods.
+//! The contract of every destination, by both methods.
 
 use std::sync::Arc;
 
 use chrono::Utc;
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::MessageId;
-use whatsapp_archiver::mailbox::MailboxDoor;
-use whatsapp_archiver::mailbox::graph::{GraphDoorSettings, Method};
+use whatsapp_archiver::mailbox::Destination;
+use whatsapp_archiver::mailbox::graph::{GraphSettings, Method};
 use whatsapp_archiver::resolve::Mailbox;
 
 use crate::mailbox_contract::{Archived, Content, Harness, Properties, Trouble, contract_tests};
@@ -17,7 +17,7 @@ const FOLDER: &str = "WhatsApp Archiver";
 
 struct GraphHarness {
     connection: Connection,
-    door: Arc<dyn MailboxDoor>,
+    destination: Arc<dyn Destination>,
 }
 
 impl GraphHarness {
@@ -26,8 +26,8 @@ impl GraphHarness {
         if method == Method::ImportMime {
             connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
         }
-        let door = Arc::new(connection.door_with(GraphDoorSettings { method, ..GraphDoorSettings::default() }));
-        Self { connection, door }
+        let destination = Arc::new(connection.destination_with(GraphSettings { method, ..GraphSettings::default() }));
+        Self { connection, destination }
     }
 
     fn change(&self, mailbox: &Mailbox, message_id: &MessageId, work: impl FnOnce(&mut StoredMessage)) {
@@ -47,8 +47,8 @@ impl Drop for GraphHarness {
 
 #[async_trait::async_trait]
 impl Harness for GraphHarness {
-    fn door(&self) -> Arc<dyn MailboxDoor> {
-        Arc::clone(&self.door)
+    fn destination(&self) -> Arc<dyn Destination> {
+        Arc::clone(&self.destination)
     }
 
     async fn make_mailbox(&self, name: &str) -> Mailbox {

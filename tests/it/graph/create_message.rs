@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use whatsapp_archiver::convert::{Mail, MailAttachment, Message};
 use whatsapp_archiver::digest::Digest;
-use whatsapp_archiver::mailbox::graph::{GraphDoorSettings, Method};
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor as _, SendPermit, Verdict};
+use whatsapp_archiver::mailbox::graph::{GraphSettings, Method};
+use whatsapp_archiver::mailbox::{Destination as _, ImportError, SendPermit, Verdict};
 use whatsapp_archiver::sign_in::Cloud;
 
 use crate::mailbox_contract::{large_message, manifest, message, messages};
@@ -40,7 +40,7 @@ async fn a_copy_has_its_class_its_times_and_its_thread() {
     mail.in_reply_to = Some(message(7).mail.message_id.clone());
     mail.references = vec![message(8).mail.message_id.clone(), message(7).mail.message_id.clone()];
     let sent = Arc::new(Message::new(mail));
-    connection.door().import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
+    connection.destination().import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
 
     let stored = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER)).remove(0);
     assert!(!stored.is_draft && stored.is_read);
@@ -57,10 +57,10 @@ async fn a_copy_has_its_class_its_times_and_its_thread() {
 async fn a_small_message_is_one_request() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
-    door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+    let destination = connection.destination();
+    destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     connection.server.clear_log();
-    for result in door.import(&mailbox, &messages(60), &SendPermit::always()).await {
+    for result in destination.import(&mailbox, &messages(60), &SendPermit::always()).await {
         result.unwrap();
     }
     let log = connection.server.log();
@@ -80,14 +80,14 @@ async fn a_copy_in_the_wrong_form_is_a_failure_and_is_taken_back() {
             let connection = Connection::new();
             connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
             let mailbox = connection.mailbox("ana");
-            let door = connection.door_with(GraphDoorSettings { method, ..GraphDoorSettings::default() });
-            door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+            let destination = connection.destination_with(GraphSettings { method, ..GraphSettings::default() });
+            destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
             connection.server.fail(Fault::once("POST", "mailFolders/", Act::Alter(change)));
-            let error = door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
+            let error = destination.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
             assert!(matches!(&error, ImportError::Unexpected(text) if text.contains("wrong form")), "{error}");
             let left = connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.len());
             assert_eq!(left, 1, "the wrong copy is gone for good, the other is there");
-            assert_eq!(door.recover(&mailbox, &message(2), &SendPermit::always()).await.unwrap(), None);
+            assert_eq!(destination.recover(&mailbox, &message(2), &SendPermit::always()).await.unwrap(), None);
         }
     }
 }
@@ -96,18 +96,18 @@ async fn a_copy_in_the_wrong_form_is_a_failure_and_is_taken_back() {
 async fn a_wrong_copy_that_can_not_be_taken_back_is_never_sent_again() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
-    door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+    let destination = connection.destination();
+    destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     // The copy really is a draft: the server lost the flags.
     connection.server.fail(Fault::once("POST", "permanentDelete", Act::reply(500, "generalException")));
     connection.server.fail(Fault::once("POST", "mailFolders/", Act::Alter(|reply| reply["isDraft"] = true.into())));
-    let error = door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error = destination.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{error}");
     connection.server.with(|world| {
         let id = message(2).mail.message_id.clone();
         world.mailbox(&mailbox.id.0).by_message_id(id.as_str()).unwrap().is_draft = true;
     });
-    let error = door.recover(&mailbox, &message(2), &SendPermit::always()).await.unwrap_err();
+    let error = destination.recover(&mailbox, &message(2), &SendPermit::always()).await.unwrap_err();
     assert!(matches!(&error, ImportError::Unexpected(text) if text.contains("draft")), "{error}");
 }
 
@@ -115,10 +115,10 @@ async fn a_wrong_copy_that_can_not_be_taken_back_is_never_sent_again() {
 async fn files_of_every_size_arrive_once() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
+    let destination = connection.destination();
     let sent = with_files(1, &[0, 10, 2_900_000, 2_000_000, 3_000_000, 4_200_000]);
-    door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
-    assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    destination.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
+    assert_eq!(destination.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
     let log = connection.server.log();
     let count = |text: &str| log.iter().filter(|line| line.contains(text)).count();
     assert_eq!(count("/createUploadSession 201"), 2, "{log:#?}");
@@ -128,25 +128,25 @@ async fn files_of_every_size_arrive_once() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_refused_for_good_is_left_out_and_told() {
+async fn a_file_that_is_refused_for_good_is_left_out_and_reported() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
+    let destination = connection.destination();
     let refuse = || {
         let act = Act::reply(400, "ErrorAttachmentSizeLimitExceeded");
         connection.server.fail(Fault::once("POST", "/createUploadSession", act));
     };
     let sent = with_files(1, &[3_000_000, 4_200_000]);
     refuse();
-    let error = door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error = destination.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap_err();
     let ImportError::Incomplete { detail, .. } = &error else { panic!("{error}") };
     assert!(detail.contains("file 0.bin") && !detail.contains("file 1.bin"), "{detail}");
     // It is refused again where the copy is looked up; where it is not, the copy is whole.
     refuse();
-    let error = door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap_err();
+    let error = destination.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap_err();
     assert!(matches!(error, ImportError::Incomplete { .. }), "{error}");
-    assert!(door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap().is_some());
-    assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    assert!(destination.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap().is_some());
+    assert_eq!(destination.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
 }
 
 #[tokio::test]
@@ -155,8 +155,8 @@ async fn a_file_below_the_servers_minimum_is_posted() {
     let mailbox = connection.mailbox("ana");
     connection.server.with(|world| world.smallest_session = 3_050_000);
     let sent = with_files(1, &[3_000_000]);
-    connection.door().import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
-    assert_eq!(connection.door().verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    connection.destination().import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
+    assert_eq!(connection.destination().verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
 }
 
 #[tokio::test]
@@ -166,15 +166,16 @@ async fn where_there_are_no_upload_sessions_nothing_is_begun() {
         let mailbox = connection.mailbox("ana");
         // The server stands for all clouds, so the token must be for the cloud's own Graph.
         connection.server.with(|world| world.login.graph_audience = None);
-        let door = connection.door();
-        let error = door.import(&mailbox, &[large_message()], &SendPermit::always()).await.remove(0).unwrap_err();
+        let destination = connection.destination();
+        let error =
+            destination.import(&mailbox, &[large_message()], &SendPermit::always()).await.remove(0).unwrap_err();
         assert!(matches!(&error, ImportError::Rejected(text) if text.contains("imap")), "{error}");
         assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
         // A text of this length becomes a file.
-        let error = door.import(&mailbox, &[long_message()], &SendPermit::always()).await.remove(0).unwrap_err();
+        let error = destination.import(&mailbox, &[long_message()], &SendPermit::always()).await.remove(0).unwrap_err();
         assert!(matches!(&error, ImportError::Rejected(text) if text.contains("imap")), "{error}");
         assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
-        door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+        destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     }
 }
 
@@ -191,11 +192,11 @@ async fn verdict_after(method: Method, sent: Arc<Message>, change: impl FnOnce(&
     let connection = Connection::new();
     connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
     let mailbox = connection.mailbox("ana");
-    let door = connection.door_with(GraphDoorSettings { method, ..GraphDoorSettings::default() });
-    door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
-    assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    let destination = connection.destination_with(GraphSettings { method, ..GraphSettings::default() });
+    destination.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
+    assert_eq!(destination.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
     connection.server.with(|world| change(&mut world.mailbox(&mailbox.id.0).messages[0]));
-    door.verify(&mailbox, &[manifest(&sent)]).await.unwrap().remove(0)
+    destination.verify(&mailbox, &[manifest(&sent)]).await.unwrap().remove(0)
 }
 
 #[tokio::test]
@@ -238,39 +239,39 @@ async fn a_file_that_grew_or_came_is_an_alteration_and_no_error() {
 async fn files_are_listed_where_there_can_be_some() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
+    let destination = connection.destination();
     let sent = messages(5);
-    for result in door.import(&mailbox, &sent, &SendPermit::always()).await {
+    for result in destination.import(&mailbox, &sent, &SendPermit::always()).await {
         result.unwrap();
     }
     connection.server.clear_log();
     let manifests: Vec<_> = sent.iter().map(|message| manifest(message)).collect();
-    assert_eq!(door.verify(&mailbox, &manifests).await.unwrap(), vec![Verdict::Intact; 5]);
+    assert_eq!(destination.verify(&mailbox, &manifests).await.unwrap(), vec![Verdict::Intact; 5]);
     assert!(
         connection.server.log().iter().all(|line| !line.contains("/attachments")),
         "{:#?}",
         connection.server.log()
     );
-    assert!(door.verify_batch() <= 100);
+    assert!(destination.verify_batch() <= 100);
 }
 
 #[tokio::test]
 async fn the_permission_that_a_look_up_lacks_is_the_look_ups_own() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let settings = GraphDoorSettings { method: Method::ImportMime, ..GraphDoorSettings::default() };
-    let door = connection.door_with(settings);
+    let settings = GraphSettings { method: Method::ImportMime, ..GraphSettings::default() };
+    let destination = connection.destination_with(settings);
     connection.server.fail(Fault::always("/mailFolders", Act::reply(403, "ErrorAccessDenied")).of("GET"));
     connection.server.fail(Fault::always("/messages", Act::reply(403, "ErrorAccessDenied")).of("GET"));
     let refusals = [
-        door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err(),
-        door.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap_err(),
-        door.verify(&mailbox, &[manifest(&message(1))]).await.unwrap_err(),
-        door.inventory(&mailbox).await.unwrap_err(),
+        destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err(),
+        destination.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap_err(),
+        destination.verify(&mailbox, &[manifest(&message(1))]).await.unwrap_err(),
+        destination.inventory(&mailbox).await.unwrap_err(),
     ];
     for error in refusals {
-        let told = error.to_string();
-        assert!(told.contains("grant the application Mail.ReadWrite,"), "{told}");
+        let reported = error.to_string();
+        assert!(reported.contains("grant the application Mail.ReadWrite,"), "{reported}");
     }
 }
 
@@ -279,14 +280,14 @@ async fn a_text_too_large_for_one_request_arrives_whole() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     let sent = long_message();
-    let door = connection.door();
-    door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
+    let destination = connection.destination();
+    destination.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
     let stored = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER)).remove(0);
     assert_eq!(stored.attachments.len(), 1);
     assert_eq!(stored.attachments[0].bytes, sent.mail.html.as_bytes());
     assert!(stored.html.contains(&stored.attachments[0].name));
-    assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
-    assert!(door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap().is_some());
+    assert_eq!(destination.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    assert!(destination.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -295,10 +296,10 @@ async fn a_mailbox_that_refuses_another_sender_is_asked_once() {
         let connection = Connection::new();
         let mailbox = connection.mailbox("bo");
         connection.server.with(|world| world.foreign_from_refused = Some(status));
-        let door = connection.door();
-        door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+        let destination = connection.destination();
+        destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
         connection.server.clear_log();
-        door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap();
+        destination.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap();
         assert_eq!(connection.server.log().len(), 1, "{:#?}", connection.server.log());
         let stored = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER));
         assert_eq!(stored.len(), 2);
@@ -313,15 +314,15 @@ async fn a_mailbox_that_refuses_another_sender_is_asked_once() {
 async fn a_request_too_large_is_sent_again_without_its_files() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
-    door.import(&mailbox, &[message(9)], &SendPermit::always()).await.remove(0).unwrap();
+    let destination = connection.destination();
+    destination.import(&mailbox, &[message(9)], &SendPermit::always()).await.remove(0).unwrap();
     connection.server.fail(Fault::once("POST", "/messages", Act::reply(413, "RequestEntityTooLarge")));
     let sent = with_files(1, &[1_000, 2_000]);
-    door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
-    assert_eq!(door.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    destination.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
+    assert_eq!(destination.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
     // Without files there is nothing to leave out.
     connection.server.fail(Fault::once("POST", "/messages", Act::reply(413, "RequestEntityTooLarge")));
-    let error = door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error = destination.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::Rejected(_)), "{error}");
 }
 
@@ -333,13 +334,13 @@ async fn mime_too_large_is_created_as_properties() {
         world.import_mime_limit = 1_000_000;
     });
     let mailbox = connection.mailbox("ana");
-    let settings = GraphDoorSettings { method: Method::ImportMime, ..GraphDoorSettings::default() };
-    let door = connection.door_with(settings);
+    let settings = GraphSettings { method: Method::ImportMime, ..GraphSettings::default() };
+    let destination = connection.destination_with(settings);
     let large = with_files(1, &[3_500_000]);
-    let results = door.import(&mailbox, &[Arc::clone(&large), message(2)], &SendPermit::always()).await;
+    let results = destination.import(&mailbox, &[Arc::clone(&large), message(2)], &SendPermit::always()).await;
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     let sent = [manifest(&large), manifest(&message(2))];
-    assert_eq!(door.verify(&mailbox, &sent).await.unwrap(), [Verdict::Intact, Verdict::Intact]);
+    assert_eq!(destination.verify(&mailbox, &sent).await.unwrap(), [Verdict::Intact, Verdict::Intact]);
     let by_mime = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER));
     assert_eq!(by_mime.iter().filter(|message| message.mime.is_some()).count(), 1);
 }

@@ -2,7 +2,7 @@
 
 use futures_util::future::join;
 use whatsapp_archiver::clock::Clock as _;
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor as _, SendPermit};
+use whatsapp_archiver::mailbox::{Destination as _, ImportError, SendPermit};
 
 use crate::mailbox_contract::message;
 use crate::servers::graph::client::Connection;
@@ -14,7 +14,7 @@ const FOLDER: &str = "WhatsApp Archiver";
 async fn two_workers_make_one_folder() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let (one, other) = (connection.door(), connection.door());
+    let (one, other) = (connection.destination(), connection.destination());
     // Both see that there is none before either makes it.
     connection.server.hold();
     let release = async {
@@ -42,7 +42,7 @@ async fn a_folder_that_another_worker_has_just_made_is_used() {
         let empty: fn(&mut serde_json::Value) = |reply| reply["value"] = serde_json::json!([]);
         connection.server.fail(Fault::once("GET", "mailFolders", Act::Alter(empty)));
         connection.server.fail(Fault::once("POST", "mailFolders", Act::reply(status, "ErrorFolderExists")));
-        connection.door().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+        connection.destination().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
         assert_eq!(connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER)).len(), 1);
     }
 }
@@ -57,7 +57,7 @@ async fn a_hidden_folder_is_found_on_a_later_page() {
         }
         world.add_folder(&mailbox.id.0, "WHATSAPP archiver", true)
     });
-    connection.door().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+    connection.destination().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     let mailbox = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER));
     assert_eq!(mailbox.len(), 1);
 }
@@ -67,7 +67,8 @@ async fn a_folder_that_exists_but_is_not_listed_yet_is_waited_for() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     connection.server.fail(Fault::once("POST", "mailFolders", Act::reply(409, "ErrorFolderExists")));
-    let error = connection.door().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error =
+        connection.destination().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::Unavailable(_)), "{error}");
 }
 
@@ -75,11 +76,11 @@ async fn a_folder_that_exists_but_is_not_listed_yet_is_waited_for() {
 async fn a_folder_in_the_deleted_items_is_not_used_for_long() {
     let connection = Connection::standing();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
-    door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+    let destination = connection.destination();
+    destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     connection.server.with(|world| world.move_to_deleted_items(&mailbox.id.0, FOLDER));
     connection.clock.advance(std::time::Duration::from_mins(16));
-    door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap();
+    destination.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap();
     let found = connection.server.with(|world| world.messages_in(&mailbox.id.0, FOLDER));
     assert_eq!(found.len(), 1, "in a new folder");
     assert_eq!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.len()), 2);
@@ -90,11 +91,11 @@ async fn a_folder_in_the_deleted_items_is_not_used_for_long() {
 async fn a_folder_that_is_gone_is_made_again_for_all_at_once() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
-    door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+    let destination = connection.destination();
+    destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     connection.server.with(|world| world.delete_folder(&mailbox.id.0, FOLDER));
     let sent: Vec<_> = (2..30).map(message).collect();
-    for result in door.import(&mailbox, &sent, &SendPermit::always()).await {
+    for result in destination.import(&mailbox, &sent, &SendPermit::always()).await {
         result.unwrap();
     }
     let folders = connection.server.with(|world| world.mailbox(&mailbox.id.0).top_folders(FOLDER).count());
@@ -110,6 +111,7 @@ async fn a_link_that_leads_away_gets_no_token() {
         *reply = serde_json::json!({ "value": [], "@odata.nextLink": "https://attacker.example/v1.0/users" });
     };
     connection.server.fail(Fault::once("GET", "mailFolders", Act::Alter(astray)));
-    let error = connection.door().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error =
+        connection.destination().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(&error, ImportError::Unexpected(text) if text.contains("leads away")), "{error}");
 }

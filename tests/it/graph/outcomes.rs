@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::convert::Message;
-use whatsapp_archiver::mailbox::{ImportError, MailboxDoor as _, SendPermit, Verdict};
+use whatsapp_archiver::mailbox::{Destination as _, ImportError, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
 
 use super::create_message::with_files;
@@ -16,11 +16,11 @@ use crate::servers::graph::{Act, Fault, RetryAfter};
 
 /// After whatever happened to a large message, recovery leaves one whole copy.
 async fn assert_completed(connection: &Connection, mailbox: &Mailbox, sent: &Arc<Message>) {
-    let door = connection.door();
-    assert!(door.recover(mailbox, sent, &SendPermit::always()).await.unwrap().is_some());
-    assert_eq!(door.verify(mailbox, &[manifest(sent)]).await.unwrap(), [Verdict::Intact]);
+    let destination = connection.destination();
+    assert!(destination.recover(mailbox, sent, &SendPermit::always()).await.unwrap().is_some());
+    assert_eq!(destination.verify(mailbox, &[manifest(sent)]).await.unwrap(), [Verdict::Intact]);
     let log = connection.server.log().len();
-    assert!(door.recover(mailbox, sent, &SendPermit::always()).await.unwrap().is_some());
+    assert!(destination.recover(mailbox, sent, &SendPermit::always()).await.unwrap().is_some());
     let again = connection.server.log().split_off(log);
     assert!(again.iter().all(|line| line.starts_with("GET") || line.contains("/oauth2/")), "{again:#?}");
 }
@@ -45,13 +45,14 @@ async fn a_half_finished_message_is_completed_whatever_broke_it() {
     for fault in broken {
         let connection = Connection::new();
         let mailbox = connection.mailbox("ana");
-        let door = connection.door();
-        door.import(&mailbox, &[message(9)], &SendPermit::always()).await.remove(0).unwrap();
+        let destination = connection.destination();
+        destination.import(&mailbox, &[message(9)], &SendPermit::always()).await.remove(0).unwrap();
         let shown = format!("{fault:?}");
         connection.server.fail(fault);
-        let error = door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap_err();
+        let error =
+            destination.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap_err();
         assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{shown}: {error}");
-        let verdict = door.verify(&mailbox, &[manifest(&sent)]).await.unwrap().remove(0);
+        let verdict = destination.verify(&mailbox, &[manifest(&sent)]).await.unwrap().remove(0);
         assert!(matches!(verdict, Verdict::LacksFiles { there: 0 | 1, sent: 2 }), "{shown}: {verdict:?}");
         assert_completed(&connection, &mailbox, &sent).await;
     }
@@ -61,10 +62,10 @@ async fn a_half_finished_message_is_completed_whatever_broke_it() {
 async fn a_lost_answer_to_the_last_piece_adds_no_second_file() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
+    let destination = connection.destination();
     let sent = with_files(1, &[3_100_000]);
     connection.server.fail(Fault::once("PUT", "upload/", Act::CommitThen(Box::new(Act::Drop))));
-    let error = door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error = destination.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{error}");
     connection.server.clear_log();
     assert_completed(&connection, &mailbox, &sent).await;
@@ -78,8 +79,8 @@ async fn an_upload_that_is_throttled_waits_and_goes_on() {
     connection.server.fail(Fault::once("PUT", "upload/", Act::throttle(RetryAfter::Seconds(30))).times(2));
     connection.server.fail(Fault::once("POST", "createUploadSession", Act::throttle(RetryAfter::None)));
     let sent = with_files(1, &[4_500_000]);
-    connection.door().import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
-    assert_eq!(connection.door().verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
+    connection.destination().import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
+    assert_eq!(connection.destination().verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
 }
 
 #[tokio::test]
@@ -87,11 +88,11 @@ async fn a_change_that_needs_another_permission_names_it_and_stays_unknown() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     connection.server.with(|world| world.changes_need_advanced = true);
-    let door = connection.door();
+    let destination = connection.destination();
     let sent = with_files(1, &[3_100_000]);
-    let error = door.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error = destination.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(&error, ImportError::OutcomeUnknown(text) if text.contains("Mail-Advanced")), "{error}");
-    let error = door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap_err();
+    let error = destination.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap_err();
     assert!(matches!(&error, ImportError::Forbidden(text) if text.contains("Mail-Advanced.ReadWrite.All")), "{error}");
 
     connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
@@ -105,14 +106,17 @@ async fn every_server_error_after_a_post_is_an_unknown_outcome() {
         for commits in [false, true] {
             let connection = Connection::new();
             let mailbox = connection.mailbox("ana");
-            let door = connection.door();
-            door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+            let destination = connection.destination();
+            destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
             let act = Act::reply(status, "generalException");
             let act = if commits { Act::CommitThen(Box::new(act)) } else { act };
             connection.server.fail(Fault::once("POST", "/messages", act));
-            let error = door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
+            let error = destination.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
             assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{status}: {error}");
-            assert_eq!(door.recover(&mailbox, &message(2), &SendPermit::always()).await.unwrap().is_some(), commits);
+            assert_eq!(
+                destination.recover(&mailbox, &message(2), &SendPermit::always()).await.unwrap().is_some(),
+                commits
+            );
         }
     }
 }
@@ -122,7 +126,8 @@ async fn server_errors_before_anything_is_made_are_certain() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     connection.server.fail(Fault::once("GET", "mailFolders", Act::reply(500, "generalException")));
-    let error = connection.door().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error =
+        connection.destination().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::Unavailable(_)), "{error}");
 }
 
@@ -130,31 +135,31 @@ async fn server_errors_before_anything_is_made_are_certain() {
 async fn a_new_message_can_stay_invisible_until_it_has_settled() {
     let connection = Connection::standing();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
+    let destination = connection.destination();
     connection.server.with(|world| world.settle = TimeDelta::seconds(90));
     connection.server.fail(Fault::once("POST", "/messages", Act::CommitThen(Box::new(Act::Drop))));
-    let error = door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error = destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{error}");
-    assert_eq!(door.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap(), None);
-    assert_eq!(door.settle(), Duration::from_mins(2));
-    connection.clock.advance(door.settle());
-    assert!(door.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap().is_some());
+    assert_eq!(destination.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap(), None);
+    assert_eq!(destination.settle(), Duration::from_mins(2));
+    connection.clock.advance(destination.settle());
+    assert!(destination.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn an_expired_token_is_replaced_once() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
-    door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+    let destination = connection.destination();
+    destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
     connection.server.with(|world| world.login.revoke());
-    door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap();
+    destination.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap();
     assert_eq!(connection.server.with(|world| world.login.issued()), 1, "one new token after all were taken back");
 
     let refuse = Act::reply(401, "InvalidAuthenticationToken");
     connection.server.fail(Fault::always("/messages", refuse));
     connection.server.clear_log();
-    let error = door.import(&mailbox, &[message(3)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error = destination.import(&mailbox, &[message(3)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::Forbidden(_)), "{error}");
     let posts = connection.server.log().iter().filter(|line| line.ends_with("/messages 401")).count();
     assert_eq!(posts, 2, "sent twice, not more");
@@ -166,10 +171,10 @@ async fn a_missing_permission_is_named_and_rbac_is_enough() {
     connection.server.with(|world| world.login.roles = vec!["User.Read.All"]);
     let (ana, bo) = (connection.mailbox("ana"), connection.mailbox("bo"));
     connection.server.with(|world| world.rbac_scope.insert(bo.id.0.clone()));
-    let door = connection.door();
-    let error = door.import(&ana, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let destination = connection.destination();
+    let error = destination.import(&ana, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(&error, ImportError::Forbidden(text) if text.contains("Mail.ReadWrite")), "{error}");
-    door.import(&bo, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
+    destination.import(&bo, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
 }
 
 #[tokio::test]
@@ -179,7 +184,8 @@ async fn a_mailbox_without_a_licence_is_pending_and_not_rejected() {
     connection.server.with(|world| {
         world.users.iter_mut().for_each(|user| user.spec.no_mailbox = Some("MailboxNotEnabledForRESTAPI"));
     });
-    let error = connection.door().import(&ana, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error =
+        connection.destination().import(&ana, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(&error, ImportError::Forbidden(text) if text.contains("licence")), "{error}");
 }
 
@@ -188,7 +194,8 @@ async fn a_sign_in_that_fails_leaves_no_doubt() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     connection.server.with(|world| world.login.secrets.clear());
-    let error = connection.door().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error =
+        connection.destination().import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(&error, ImportError::Forbidden(text) if text.contains("AADSTS7000215")), "{error}");
 }
 
@@ -196,33 +203,33 @@ async fn a_sign_in_that_fails_leaves_no_doubt() {
 async fn an_answer_that_can_not_be_read_is_an_unknown_outcome() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
+    let destination = connection.destination();
     connection.server.fail(Fault::once("POST", "/messages", Act::Alter(|reply| *reply = serde_json::json!([1]))));
-    let error = door.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error = destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap_err();
     assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{error}");
-    assert!(door.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap().is_some());
+    assert!(destination.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn what_waits_to_be_finished_is_left_when_the_program_stops() {
     let connection = Connection::standing();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
-    door.import(&mailbox, &[message(9)], &SendPermit::always()).await.remove(0).unwrap();
+    let destination = connection.destination();
+    destination.import(&mailbox, &[message(9)], &SendPermit::always()).await.remove(0).unwrap();
     connection.server.fail(Fault::once("PUT", "upload/", Act::throttle(RetryAfter::Seconds(300))));
     let sent = [with_files(1, &[4_500_000])];
     let stop = CancellationToken::new();
     let permit = SendPermit::always().until(stop.clone());
     let import = async {
-        let error = door.import(&mailbox, &sent, &permit).await.remove(0).unwrap_err();
+        let error = destination.import(&mailbox, &sent, &permit).await.remove(0).unwrap_err();
         assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{error}");
     };
     let others = async {
-        while door.closed_until(&mailbox).is_none() {
+        while destination.closed_until(&mailbox).is_none() {
             tokio::task::yield_now().await;
         }
         // Whoever comes meanwhile is told at once, and waits behind nobody.
-        let error = door.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
+        let error = destination.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
         assert!(matches!(error, ImportError::Throttled { after: Some(_), .. }), "{error}");
         stop.cancel();
     };
@@ -235,9 +242,12 @@ async fn what_waits_to_be_finished_is_left_when_the_program_stops() {
 async fn an_endless_pause_is_not_waited_for() {
     let connection = Connection::standing();
     let mailbox = connection.mailbox("ana");
-    let door = connection.door();
+    let destination = connection.destination();
     connection.server.fail(Fault::once("PUT", "upload/", Act::throttle(RetryAfter::Seconds(3_000))));
-    let error =
-        door.import(&mailbox, &[with_files(1, &[4_500_000])], &SendPermit::always()).await.remove(0).unwrap_err();
+    let error = destination
+        .import(&mailbox, &[with_files(1, &[4_500_000])], &SendPermit::always())
+        .await
+        .remove(0)
+        .unwrap_err();
     assert!(matches!(error, ImportError::OutcomeUnknown(_)), "{error}");
 }

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use whatsapp_archiver::mailbox::graph::self_test::{check_imap_permission, check_permissions};
-use whatsapp_archiver::mailbox::graph::{GraphDoorSettings, Method};
+use whatsapp_archiver::mailbox::graph::{GraphSettings, Method};
 use whatsapp_archiver::mailbox::self_test::{Finding, SelfTest as _};
 
 use crate::servers::graph::client::Connection;
@@ -18,9 +18,9 @@ async fn a_good_mailbox_passes_and_is_left_clean() {
         let connection = Connection::new();
         connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
         let mailbox = connection.mailbox("ana");
-        let door = connection.door_with(GraphDoorSettings { method, ..GraphDoorSettings::default() });
+        let destination = connection.destination_with(GraphSettings { method, ..GraphSettings::default() });
         connection.server.with(|world| world.settle = TimeDelta::seconds(7));
-        let findings = door.self_test(&mailbox).await;
+        let findings = destination.self_test(&mailbox).await;
         assert_eq!(wrong(&findings), Vec::<String>::new());
         let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
         assert!(lines.iter().any(|line| line.contains("after 8 s")), "{lines:#?}");
@@ -38,7 +38,7 @@ async fn a_good_mailbox_passes_and_is_left_clean() {
 }
 
 #[tokio::test]
-async fn what_this_tenant_does_otherwise_is_told() {
+async fn what_this_tenant_does_otherwise_is_reported() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     connection.server.with(|world| world.settle = TimeDelta::hours(1));
@@ -52,7 +52,7 @@ async fn what_this_tenant_does_otherwise_is_told() {
     };
     connection.server.fail(Fault::always("/messages/message", Act::Alter(other_class)).of("GET").times(2));
     connection.server.fail(Fault::once("POST", "permanentDelete", Act::reply(403, "ErrorAccessDenied")));
-    let findings = connection.door().self_test(&mailbox).await;
+    let findings = connection.destination().self_test(&mailbox).await;
     let wrong = wrong(&findings);
     assert_eq!(wrong.len(), 4, "{wrong:#?}");
     for (line, part) in wrong.iter().zip(["transport rule", "IPM.Note instead of", "Raise mailbox.settle", "by hand"]) {
@@ -61,7 +61,7 @@ async fn what_this_tenant_does_otherwise_is_told() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_nearly_full_and_too_many_recipients_are_told() {
+async fn a_folder_that_is_nearly_full_and_too_many_recipients_are_reported() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     let nearly_full: fn(&mut serde_json::Value) = |reply| {
@@ -71,7 +71,7 @@ async fn a_folder_that_is_nearly_full_and_too_many_recipients_are_told() {
     };
     connection.server.fail(Fault::always("/mailFolders", Act::Alter(nearly_full)).of("GET"));
     connection.server.with(|world| world.max_recipients = 500);
-    let findings = connection.door().self_test(&mailbox).await;
+    let findings = connection.destination().self_test(&mailbox).await;
     let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
     let full = lines.iter().find(|line| line.starts_with("warning: folder: it holds 900000 messages"));
     assert!(full.is_some_and(|line| line.contains("name another mailbox.folder")), "{lines:#?}");
@@ -84,12 +84,12 @@ async fn a_folder_that_is_nearly_full_and_too_many_recipients_are_told() {
 }
 
 #[tokio::test]
-async fn a_mailbox_that_makes_drafts_is_told_at_once() {
+async fn a_mailbox_that_makes_drafts_is_reported_at_once() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     let draft = Act::Alter(|reply| reply["isDraft"] = true.into());
     connection.server.fail(Fault::once("POST", "/messages", draft));
-    let findings = connection.door().self_test(&mailbox).await;
+    let findings = connection.destination().self_test(&mailbox).await;
     assert_eq!(findings.len(), 1);
     assert!(wrong(&findings)[0].contains("it is a draft"), "{findings:?}");
     assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
@@ -155,7 +155,7 @@ async fn what_a_lost_answer_leaves_behind_is_deleted() {
         connection.server.with(|world| world.settle = TimeDelta::seconds(7));
         let act = if commits { Act::CommitThen(Box::new(Act::Drop)) } else { Act::Drop };
         connection.server.fail(Fault::once("POST", "/messages", act));
-        let findings = connection.door().self_test(&mailbox).await;
+        let findings = connection.destination().self_test(&mailbox).await;
         let left = if commits { "deleted for good" } else { "nothing was made" };
         assert!(wrong(&findings)[0].contains(left), "{findings:?}");
         assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
@@ -175,12 +175,12 @@ async fn the_permission_for_imap_is_looked_for() {
 }
 
 #[tokio::test]
-async fn the_method_that_was_used_is_told() {
-    let settings = GraphDoorSettings { method: Method::ImportMime, ..GraphDoorSettings::default() };
+async fn the_method_that_was_used_is_reported() {
+    let settings = GraphSettings { method: Method::ImportMime, ..GraphSettings::default() };
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     connection.server.fail(Fault::always("importMime", Act::reply(413, "ErrorRequestTooLarge")));
-    let findings = connection.door_with(settings).self_test(&mailbox).await;
+    let findings = connection.destination_with(settings).self_test(&mailbox).await;
     assert!(wrong(&findings)[0].contains("create-message was used in its stead"), "{findings:#?}");
     assert!(connection.server.with(|world| world.mailbox(&mailbox.id.0).messages.is_empty()));
 }

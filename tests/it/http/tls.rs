@@ -54,7 +54,7 @@ async fn an_additional_ca_is_trusted_and_only_when_configured() {
     assert_eq!(send(url.clone(), Some(ca)).await.unwrap(), StatusCode::OK);
     let error = send(url, None).await.unwrap_err();
     assert!(error.is_certainly_unsent(), "{error}");
-    assert!(error.to_string().contains("certificate"), "the cause is told: {error}");
+    assert!(error.to_string().contains("certificate"), "the cause is named: {error}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use whatsapp_archiver::clock::SystemClock;
 use whatsapp_archiver::identity::MessageId;
-use whatsapp_archiver::mailbox::MailboxDoor;
+use whatsapp_archiver::mailbox::Destination;
 use whatsapp_archiver::mailbox::imap::{Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 
@@ -38,11 +38,11 @@ impl Server {
     }
 }
 
-/// A door, the network, and a server behind it.
+/// A destination, the network, and a server behind it.
 pub(super) struct ImapHarness {
     server: Server,
     pub(super) network: ImapProxy,
-    pub(super) door: Arc<Imap>,
+    pub(super) destination: Arc<Imap>,
     password: Arc<Mutex<String>>,
     prefix: &'static str,
 }
@@ -62,8 +62,8 @@ impl ImapHarness {
     async fn before(server: Server, prefix: &'static str) -> Self {
         let network = ImapProxy::before(server.port()).await;
         let password = Arc::new(Mutex::new(PASSWORD.to_owned()));
-        let door = Arc::new(door(settings("127.0.0.1", network.port, TlsMode::None, &password)));
-        Self { server, network, door, password, prefix }
+        let destination = Arc::new(destination(settings("127.0.0.1", network.port, TlsMode::None, &password)));
+        Self { server, network, destination, password, prefix }
     }
 
     /// A person in front of their own mail program.
@@ -83,7 +83,7 @@ impl ImapHarness {
     }
 }
 
-/// A door's settings, with a password that can be changed.
+/// A destination's settings, with a password that can be changed.
 pub(super) fn settings(host: &str, port: u16, tls: TlsMode, password: &Arc<Mutex<String>>) -> ImapSettings {
     let password = Arc::clone(password);
     ImapSettings {
@@ -100,8 +100,8 @@ pub(super) fn settings(host: &str, port: u16, tls: TlsMode, password: &Arc<Mutex
     }
 }
 
-/// A door on the machine's clock.
-pub(super) fn door(settings: ImapSettings) -> Imap {
+/// A destination on the machine's clock.
+pub(super) fn destination(settings: ImapSettings) -> Imap {
     Imap::new(settings, Arc::new(SystemClock)).unwrap()
 }
 
@@ -112,8 +112,8 @@ pub(super) fn mailbox(name: &str) -> Mailbox {
 
 #[async_trait::async_trait]
 impl Harness for ImapHarness {
-    fn door(&self) -> Arc<dyn MailboxDoor> {
-        Arc::clone(&self.door) as Arc<dyn MailboxDoor>
+    fn destination(&self) -> Arc<dyn Destination> {
+        Arc::clone(&self.destination) as Arc<dyn Destination>
     }
 
     async fn make_mailbox(&self, name: &str) -> Mailbox {

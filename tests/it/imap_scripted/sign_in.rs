@@ -62,18 +62,18 @@ async fn a_refused_password_is_not_tried_for_every_mailbox() {
     let password = Arc::new(Mutex::new("old".to_owned()));
     let source = Arc::clone(&password);
     let auth = ImapAuth::Password(Arc::new(move || Ok(source.lock().unwrap().clone().into())));
-    let door = Imap::new(ImapSettings { auth, ..settings(&server) }, Arc::new(SystemClock)).unwrap();
+    let destination = Imap::new(ImapSettings { auth, ..settings(&server) }, Arc::new(SystemClock)).unwrap();
     let mailboxes: Vec<Mailbox> = (0..10)
         .map(|n| Mailbox { id: MailboxId(n.to_string()), address: format!("user{n}@contoso.example") })
         .collect();
     for _ in 0..3 {
         for mailbox in &mailboxes {
-            let results = door.import(mailbox, &messages(1), &SendPermit::always()).await;
+            let results = destination.import(mailbox, &messages(1), &SendPermit::always()).await;
             assert!(matches!(results[..], [Err(ImportError::Forbidden(_))]), "{results:?}");
         }
     }
     assert_eq!(server.count("AUTHENTICATE"), 3);
     "new".clone_into(&mut password.lock().unwrap());
-    door.import(&mailboxes[0], &messages(1), &SendPermit::always()).await;
+    destination.import(&mailboxes[0], &messages(1), &SendPermit::always()).await;
     assert_eq!(server.count("AUTHENTICATE"), 4);
 }

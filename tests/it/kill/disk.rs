@@ -1,16 +1,16 @@
 //! The disk fails: a path that is no directory, a file that can't be made, a limit that is reached. What can't be written
-//! is told, nothing is lost, and the next run on a mended disk completes the work.
+//! is told, nothing is lost, and the next run on a fixed disk completes the work.
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
 
-use super::{Trial, told};
+use super::{Trial, reported};
 
 fn fails(output: &Output, telling: &str) {
-    assert_eq!(output.status.code(), Some(1), "{}", told(output));
+    assert_eq!(output.status.code(), Some(1), "{}", reported(output));
     let all = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(all.contains(telling), "it tells of {telling:?}: {}", told(output));
-    assert!(!all.contains("panicked"), "{}", told(output));
+    assert!(all.contains(telling), "it tells of {telling:?}: {}", reported(output));
+    assert!(!all.contains("panicked"), "{}", reported(output));
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn staging_that_cannot_be_made_fails_the_run_before_anything_is_imported()
     fails(&trial.run(), "staging");
     assert!(!trial.directory.path().join("mailboxes").exists());
     let report = trial.command(&["report"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&report.stdout).contains("failed"), "{}", told(&report));
+    assert!(String::from_utf8_lossy(&report.stdout).contains("failed"), "{}", reported(&report));
     fs::remove_file(&staging).unwrap();
     trial.finish("staging was a file").await;
 }
@@ -84,8 +84,8 @@ async fn a_disk_that_is_full_loses_nothing() {
     for (seed, kilobytes) in [(5, 8), (6, 96), (7, 160), (8, 224), (9, 300)] {
         let trial = Trial::new(seed);
         let output = run_with_full_disk(&trial, kilobytes);
-        assert_eq!(output.status.code(), Some(1), "{kilobytes} KB: {}", told(&output));
-        assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{}", told(&output));
+        assert_eq!(output.status.code(), Some(1), "{kilobytes} KB: {}", reported(&output));
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{}", reported(&output));
         trial.finish(&format!("the disk was full at {kilobytes} KB a file")).await;
     }
 }

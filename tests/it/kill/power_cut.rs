@@ -11,7 +11,7 @@ use proptest::prelude::Rng as _;
 use whatsapp_archiver::failpoint;
 
 use super::unreliable::library;
-use super::{Trial, dice, told};
+use super::{Trial, dice, reported};
 
 /// What the disk promised, by what was written down of its work.
 #[derive(Default)]
@@ -77,7 +77,7 @@ fn power_fails_at(trial: &Trial, point: &str, count: u32) -> (usize, usize) {
     command.env("WHATSAPP_ARCHIVER_FAIL_AT", format!("{point}:{count}")).env("LD_PRELOAD", library());
     command.env("DISK_JOURNAL", format!("{}:{}", journal.display(), directory.display()));
     let output = command.output().unwrap();
-    assert!(matches!(output.status.code(), None | Some(0)), "{}", told(&output));
+    assert!(matches!(output.status.code(), None | Some(0)), "{}", reported(&output));
     assert!(fs::metadata(&journal).is_ok(), "the disk's work is written down");
     Disk::read(&journal).lose_power(directory)
 }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use super::{Trial, told};
+use super::{Trial, reported};
 
 /// The library, built once for this process, among the build's own files.
 pub(super) fn library() -> &'static PathBuf {
@@ -51,8 +51,8 @@ async fn survives(seed: u64, fault: Fault, skip: u32, times: u32) {
     let trial = Trial::new(seed);
     let what = format!("seed {seed}: {fault:?} after {skip}, {times} times");
     let output = run(&trial, fault, skip, times);
-    assert!(matches!(output.status.code(), Some(0 | 1)), "{what}: {}", told(&output));
-    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{what}: {}", told(&output));
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{what}: {}", reported(&output));
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("panicked"), "{what}: {}", reported(&output));
     trial.finish(&what).await;
 }
 
@@ -79,7 +79,7 @@ async fn a_disk_that_fails_once_or_for_good_loses_nothing() {
 async fn a_ledger_that_cannot_be_synchronised_stops_everything() {
     let trial = Trial::new(4);
     let output = run(&trial, ("sync", EIO, "ledger.db-wal"), 1, u32::MAX);
-    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", reported(&output));
     assert!(!trial.directory.path().join("mailboxes").exists(), "nothing is sent that can't be recorded");
     trial.finish("the ledger could not be synchronised").await;
 }
@@ -88,7 +88,7 @@ async fn a_ledger_that_cannot_be_synchronised_stops_everything() {
 async fn staging_that_cannot_be_synchronised_sends_nothing() {
     let trial = Trial::new(5);
     let output = run(&trial, ("sync", EIO, "/staging/windows/"), 0, u32::MAX);
-    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", reported(&output));
     assert!(!trial.directory.path().join("mailboxes").exists(), "nothing is sent that isn't staged");
     trial.finish("staging could not be synchronised").await;
 }

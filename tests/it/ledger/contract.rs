@@ -50,8 +50,8 @@ macro_rules! ledger_contract {
                 crate::ledger::contract::of_two_holders_one_has_the_lease($database).await;
             }
             #[tokio::test]
-            async fn a_lease_that_was_taken_over_is_told() {
-                crate::ledger::contract::a_lease_that_was_taken_over_is_told($database).await;
+            async fn a_lease_that_was_taken_over_is_reported() {
+                crate::ledger::contract::a_lease_that_was_taken_over_is_reported($database).await;
             }
             #[tokio::test]
             async fn many_at_once_leave_one_first_copy() {
@@ -266,7 +266,7 @@ pub(super) async fn of_two_holders_one_has_the_lease(database: Database) {
     assert_eq!(ledger.lease_holder(&wanted[0], at(61)).await.unwrap(), None);
 }
 
-pub(super) async fn a_lease_that_was_taken_over_is_told(database: Database) {
+pub(super) async fn a_lease_that_was_taken_over_is_reported(database: Database) {
     let ledger = database.open().await;
     let wanted = [Lease::Puller, Lease::Mailbox(mailbox(1).id)];
     ledger.lease(&holder(1), &wanted, at(0), at(60)).await.unwrap();
@@ -480,13 +480,13 @@ pub(super) async fn items_without_rows_are_accounted_for(database: Database) {
 
 pub(super) async fn values_are_remembered_and_forgotten(database: Database) {
     let ledger = database.open().await;
-    assert_eq!(ledger.remembered("x").await.unwrap(), None);
+    assert_eq!(ledger.get_meta("x").await.unwrap(), None);
     for value in ["1", "2 – ü"] {
-        ledger.remember("x", Some(value)).await.unwrap();
-        assert_eq!(ledger.remembered("x").await.unwrap().as_deref(), Some(value));
+        ledger.set_meta("x", Some(value)).await.unwrap();
+        assert_eq!(ledger.get_meta("x").await.unwrap().as_deref(), Some(value));
     }
-    ledger.remember("x", None).await.unwrap();
-    assert_eq!(ledger.remembered("x").await.unwrap(), None);
+    ledger.set_meta("x", None).await.unwrap();
+    assert_eq!(ledger.get_meta("x").await.unwrap(), None);
     let id = ledger.id().to_owned();
     ledger.close().await;
     assert_eq!(database.open().await.id(), id, "a ledger keeps its id");

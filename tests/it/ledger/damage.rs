@@ -54,7 +54,7 @@ async fn a_file_that_was_deleted_or_replaced_under_the_process_is_written_to_no_
 }
 
 #[tokio::test]
-async fn damaged_values_are_told_and_not_guessed() {
+async fn damaged_values_are_reported_and_not_guessed() {
     let database = Database::sqlite();
     let ledger = database.open().await;
     begin(&ledger, 1).await;
@@ -90,7 +90,7 @@ async fn damaged_values_are_told_and_not_guessed() {
         change(&database, statement).await;
         assert!(is_damaged(&run().await), "{statement}");
     }
-    ledger.remember("watermark", Some("yesterday")).await.unwrap();
+    ledger.set_meta("watermark", Some("yesterday")).await.unwrap();
     assert!(is_damaged(&ledger.watermark().await));
 }
 

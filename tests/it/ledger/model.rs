@@ -197,7 +197,7 @@ async fn take(ledger: &Ledger, model: &mut Model, step: &Step) {
             let boxes: Vec<_> = to.iter().map(|to| mailbox(*to).id).collect();
             ledger.adopt_deliveries(&run_id(*run), &boxes, None, at(0), at(*settle_at)).await.unwrap();
             let ours = |row: &&mut Row| row.run != *run && row.to.is_some_and(|other| to.contains(&other));
-            for row in model.rows_mut().filter(ours).filter(|row| !row.state.is_settled()) {
+            for row in model.rows_mut().filter(ours).filter(|row| !row.state.has_outcome()) {
                 row.run = *run;
                 match row.state {
                     Sending => (row.state, row.settle_at) = (Unknown, Some(*settle_at)),
@@ -370,14 +370,14 @@ async fn intend(ledger: &Ledger, model: &mut Model, run: usize, to: usize, items
 }
 
 async fn settle(ledger: &Ledger, model: &mut Model, run: usize, outcomes: &[(usize, usize, DeliveryState)]) {
-    let mut told = BTreeMap::new();
+    let mut reported = BTreeMap::new();
     for (item, to, state) in outcomes {
         if !model.items.is_empty() {
-            told.insert((item % model.items.len(), *to), *state);
+            reported.insert((item % model.items.len(), *to), *state);
         }
     }
     let settle_at = |state| (state == Unknown).then_some(model.now + 120);
-    let records: Vec<Outcome> = told
+    let records: Vec<Outcome> = reported
         .iter()
         .map(|((place, to), state)| Outcome {
             no: model.items[*place].no,
@@ -392,10 +392,10 @@ async fn settle(ledger: &Ledger, model: &mut Model, run: usize, outcomes: &[(usi
         })
         .collect();
     ledger.record(&sender(run), &records, &[]).await.unwrap();
-    let settled: Vec<_> = told.into_iter().map(|(at, state)| (at, state, settle_at(state))).collect();
+    let settled: Vec<_> = reported.into_iter().map(|(at, state)| (at, state, settle_at(state))).collect();
     for ((place, to), state, settle_at) in settled {
         if let Some(row) =
-            model.items[place].rows.get_mut(&target(to)).filter(|row| row.run == run && !row.state.is_settled())
+            model.items[place].rows.get_mut(&target(to)).filter(|row| row.run == run && !row.state.has_outcome())
         {
             (row.state, row.attempts, row.settle_at, row.given_up) = (state, row.attempts + 1, settle_at, false);
         }
@@ -474,7 +474,7 @@ async fn compare(ledger: &Ledger, model: &Model, after: &Step) {
         assert_eq!(lease, held.map(|(by, end)| (holder(*by), at(*end))), "after {after:?}");
     }
     let open = ledger.open_counts().await.unwrap();
-    let pending = || model.rows().filter(|(_, row)| !row.state.is_settled());
+    let pending = || model.rows().filter(|(_, row)| !row.state.has_outcome());
     assert_eq!(open.pending, pending().count() as u64);
     assert_eq!(open.oldest_pending, pending().map(|(_, row)| at(row.created)).min());
     let held = model.items.iter().filter(|item| item.rows.values().any(|row| row.state == Failed)).count();

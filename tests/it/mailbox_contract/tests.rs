@@ -31,7 +31,7 @@ pub(crate) async fn every_kind_of_message_is_read_back_as_it_was_sent(harness: &
     import_all(harness, &mailbox, &each).await;
     assert_archived(harness, &mailbox, &each).await;
     let manifests: Vec<_> = each.iter().map(|message| manifest(message)).collect();
-    let verdicts = harness.door().verify(&mailbox, &manifests).await.unwrap();
+    let verdicts = harness.destination().verify(&mailbox, &manifests).await.unwrap();
     assert_eq!(verdicts, vec![Verdict::Intact; each.len()]);
 }
 
@@ -41,9 +41,9 @@ pub(crate) async fn several_messages_have_a_result_each_in_order(harness: &dyn H
     import_all(harness, &mailbox, &sent).await;
     assert_archived(harness, &mailbox, &sent).await;
     let manifests: Vec<_> = sent.iter().rev().map(|message| manifest(message)).collect();
-    let verdicts = harness.door().verify(&mailbox, &manifests).await.unwrap();
+    let verdicts = harness.destination().verify(&mailbox, &manifests).await.unwrap();
     assert_eq!(verdicts, vec![Verdict::Intact; sent.len()]);
-    assert!(harness.door().import(&mailbox, &[], &SendPermit::always()).await.is_empty());
+    assert!(harness.destination().import(&mailbox, &[], &SendPermit::always()).await.is_empty());
 }
 
 pub(crate) async fn the_largest_message_arrives(harness: &dyn Harness) {
@@ -51,7 +51,7 @@ pub(crate) async fn the_largest_message_arrives(harness: &dyn Harness) {
     let large = large_message();
     import_all(harness, &mailbox, &[Arc::clone(&large), message(1)]).await;
     assert_archived(harness, &mailbox, &[Arc::clone(&large), message(1)]).await;
-    let verdicts = harness.door().verify(&mailbox, &[manifest(&large)]).await.unwrap();
+    let verdicts = harness.destination().verify(&mailbox, &[manifest(&large)]).await.unwrap();
     assert_eq!(verdicts, [Verdict::Intact]);
 }
 
@@ -60,7 +60,7 @@ pub(crate) async fn a_folder_that_was_deleted_is_made_again(harness: &dyn Harnes
     import_all(harness, &mailbox, &messages(2)).await;
     harness.delete_folder(&mailbox).await;
     assert!(harness.archived(&mailbox).await.is_empty());
-    assert_eq!(harness.door().inventory(&mailbox).await.unwrap(), []);
+    assert_eq!(harness.destination().inventory(&mailbox).await.unwrap(), []);
     import_all(harness, &mailbox, &[message(3), message(4)]).await;
     assert_archived(harness, &mailbox, &[message(3), message(4)]).await;
 }
@@ -72,8 +72,8 @@ pub(crate) async fn mailboxes_do_not_see_each_other(harness: &dyn Harness) {
     import_all(harness, &bo, &[message(2)]).await;
     assert_archived(harness, &ana, &messages(2)).await;
     assert_archived(harness, &bo, &[message(2)]).await;
-    assert_eq!(harness.door().recover(&bo, &message(1), &SendPermit::always()).await.unwrap(), None);
-    assert_eq!(harness.door().verify(&bo, &[manifest(&message(1))]).await.unwrap(), [Verdict::Missing]);
+    assert_eq!(harness.destination().recover(&bo, &message(1), &SendPermit::always()).await.unwrap(), None);
+    assert_eq!(harness.destination().verify(&bo, &[manifest(&message(1))]).await.unwrap(), [Verdict::Missing]);
 }
 
 pub(crate) async fn many_mailboxes_at_once(harness: &dyn Harness) {
@@ -88,11 +88,11 @@ pub(crate) async fn many_mailboxes_at_once(harness: &dyn Harness) {
 
 pub(crate) async fn nothing_is_found_where_nothing_was_sent(harness: &dyn Harness) {
     let mailbox = harness.make_mailbox("ana").await;
-    let door = harness.door();
-    assert_eq!(door.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap(), None);
-    assert_eq!(door.inventory(&mailbox).await.unwrap(), []);
-    assert_eq!(door.verify(&mailbox, &[manifest(&message(1))]).await.unwrap(), [Verdict::Missing]);
-    assert_eq!(door.verify(&mailbox, &[]).await.unwrap(), []);
+    let destination = harness.destination();
+    assert_eq!(destination.recover(&mailbox, &message(1), &SendPermit::always()).await.unwrap(), None);
+    assert_eq!(destination.inventory(&mailbox).await.unwrap(), []);
+    assert_eq!(destination.verify(&mailbox, &[manifest(&message(1))]).await.unwrap(), [Verdict::Missing]);
+    assert_eq!(destination.verify(&mailbox, &[]).await.unwrap(), []);
     assert!(harness.archived(&mailbox).await.is_empty());
 }
 
@@ -103,11 +103,14 @@ pub(crate) async fn what_arrived_is_found_wherever_it_was_moved(harness: &dyn Ha
     harness.move_elsewhere(&mailbox, &sent[1].mail.message_id).await;
     assert_archived(harness, &mailbox, &[message(1), message(3)]).await;
 
-    let door = harness.door();
-    assert!(door.recover(&mailbox, &sent[0], &SendPermit::always()).await.unwrap().is_some());
-    assert!(door.recover(&mailbox, &sent[1], &SendPermit::always()).await.unwrap().is_some(), "people move messages");
+    let destination = harness.destination();
+    assert!(destination.recover(&mailbox, &sent[0], &SendPermit::always()).await.unwrap().is_some());
+    assert!(
+        destination.recover(&mailbox, &sent[1], &SendPermit::always()).await.unwrap().is_some(),
+        "people move messages"
+    );
     let manifests: Vec<_> = sent.iter().map(|message| manifest(message)).collect();
-    assert_eq!(door.verify(&mailbox, &manifests).await.unwrap(), vec![Verdict::Intact; 3]);
+    assert_eq!(destination.verify(&mailbox, &manifests).await.unwrap(), vec![Verdict::Intact; 3]);
     assert_eq!(sorted_inventory(harness, &mailbox).await, ids(&[&sent[0], &sent[2]]));
     assert_archived(harness, &mailbox, &[message(1), message(3)]).await;
 }
@@ -124,11 +127,11 @@ pub(crate) async fn a_lost_answer_ends_in_one_copy(harness: &dyn Harness) {
     } else {
         result.unwrap();
     }
-    let door = harness.door();
-    let found = door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap();
+    let destination = harness.destination();
+    let found = destination.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap();
     assert!(found.is_some());
     assert_eq!(
-        door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap(),
+        destination.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap(),
         found,
         "looking again changes nothing"
     );
@@ -144,11 +147,11 @@ pub(crate) async fn a_lost_attempt_ends_in_one_copy(harness: &dyn Harness) {
         assert!(matches!(result, Err(ImportError::OutcomeUnknown(_))), "{result:?}");
         harness.heal(&mailbox).await;
     }
-    let door = harness.door();
-    assert_eq!(door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap(), None);
+    let destination = harness.destination();
+    assert_eq!(destination.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap(), None);
     assert_archived(harness, &mailbox, &[message(1)]).await;
     import_one(harness, &mailbox, &sent).await.unwrap();
-    assert!(door.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap().is_some());
+    assert!(destination.recover(&mailbox, &sent, &SendPermit::always()).await.unwrap().is_some());
     assert_archived(harness, &mailbox, &messages(2)).await;
 }
 
@@ -157,19 +160,19 @@ pub(crate) async fn what_is_there_is_never_called_absent(harness: &dyn Harness) 
     let all = messages(40);
     let (sent, unsent) = all.split_at(30);
     let ids: Vec<_> = all.iter().map(|message| message.mail.message_id.clone()).collect();
-    let door = harness.door();
+    let destination = harness.destination();
     let are_absent = |absent: &HashSet<MessageId>, some: &[Arc<Message>]| {
         some.iter().filter(|message| absent.contains(&message.mail.message_id)).count()
     };
-    // A door may know of none; where it knows, it knows of all.
-    let before = door.absent(&mailbox, &ids).await.unwrap();
+    // A destination may know of none; where it knows, it knows of all.
+    let before = destination.absent(&mailbox, &ids).await.unwrap();
     assert!([0, all.len()].contains(&are_absent(&before, &all)), "{before:?}");
     import_all(harness, &mailbox, sent).await;
     harness.move_elsewhere(&mailbox, &sent[3].mail.message_id).await;
-    let after = door.absent(&mailbox, &ids).await.unwrap();
+    let after = destination.absent(&mailbox, &ids).await.unwrap();
     assert_eq!(are_absent(&after, sent), 0, "{after:?}");
     assert_eq!(are_absent(&after, unsent), if before.is_empty() { 0 } else { unsent.len() });
-    assert!(door.absent(&mailbox, &[]).await.unwrap().is_empty());
+    assert!(destination.absent(&mailbox, &[]).await.unwrap().is_empty());
 }
 
 pub(crate) async fn what_is_not_permitted_is_certainly_not_sent(harness: &dyn Harness) {
@@ -182,11 +185,11 @@ pub(crate) async fn what_is_not_permitted_is_certainly_not_sent(harness: &dyn Ha
             left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
         });
         let sent: Vec<_> = (0..6).map(|n| message(10 * asked + n + 2)).collect();
-        let results = harness.door().import(&mailbox, &sent, &permit).await;
+        let results = harness.destination().import(&mailbox, &sent, &permit).await;
         assert_eq!(results.len(), sent.len());
         assert!(asked > 0 || results.iter().all(Result::is_err), "{results:?}");
         for (message, result) in sent.iter().zip(results) {
-            let found = harness.door().recover(&mailbox, message, &SendPermit::always()).await.unwrap();
+            let found = harness.destination().recover(&mailbox, message, &SendPermit::always()).await.unwrap();
             match result {
                 Ok(_) => assert!(found.is_some()),
                 Err(ImportError::Unavailable(_)) => assert_eq!(found, None),
@@ -202,7 +205,7 @@ pub(crate) async fn a_refusal_is_certain_and_leaves_nothing(harness: &dyn Harnes
         if !harness.trouble(&mailbox, trouble).await {
             continue;
         }
-        let results = harness.door().import(&mailbox, &messages(2), &SendPermit::always()).await;
+        let results = harness.destination().import(&mailbox, &messages(2), &SendPermit::always()).await;
         assert_eq!(results.len(), 2);
         for result in results {
             let as_it_should = match (trouble, &result) {
@@ -221,7 +224,7 @@ pub(crate) async fn a_refusal_is_certain_and_leaves_nothing(harness: &dyn Harnes
     assert_archived(harness, &mailbox, &messages(2)).await;
 }
 
-pub(crate) async fn verify_tells_what_became_of_each_message(harness: &dyn Harness) {
+pub(crate) async fn verify_reports_what_became_of_each_message(harness: &dyn Harness) {
     let mailbox = harness.make_mailbox("ana").await;
     let mut sent = messages(4);
     sent.extend(one_of_each().into_iter().filter(|message| !message.mail.attachments.is_empty()));
@@ -233,7 +236,7 @@ pub(crate) async fn verify_tells_what_became_of_each_message(harness: &dyn Harne
     harness.alter(&mailbox, &with_files.mail.message_id).await;
 
     let manifests: Vec<_> = sent.iter().map(|message| manifest(message)).collect();
-    let verdicts = harness.door().verify(&mailbox, &manifests).await.unwrap();
+    let verdicts = harness.destination().verify(&mailbox, &manifests).await.unwrap();
     assert!(
         matches!(
             verdicts.as_slice(),
@@ -260,7 +263,7 @@ pub(crate) async fn inventory_counts_each_copy_of_ours(harness: &dyn Harness) {
 }
 
 async fn sorted_inventory(harness: &dyn Harness, mailbox: &Mailbox) -> Vec<String> {
-    let inventory = harness.door().inventory(mailbox).await.unwrap();
+    let inventory = harness.destination().inventory(mailbox).await.unwrap();
     let mut inventory: Vec<String> = inventory.iter().map(|id| id.as_str().to_owned()).collect();
     inventory.sort();
     inventory

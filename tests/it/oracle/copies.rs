@@ -65,7 +65,7 @@ pub(crate) fn differences(expected: &Expected, found: &Mailboxes) -> Vec<String>
 }
 
 #[test]
-fn every_kind_of_difference_is_told() {
+fn every_kind_of_difference_is_reported() {
     let copy = |id: &str| Copy { whatsapp_id: id.to_owned(), text: "a b".to_owned(), files: vec![vec![1]] };
     let found = |id: &str, text: &str| Found {
         whatsapp_id: id.to_owned(),
@@ -73,14 +73,14 @@ fn every_kind_of_difference_is_told() {
         files: vec![("f".to_owned(), vec![1])],
     };
     let expected = Expected::from([("ana".to_owned(), vec![copy("1"), copy("2")])]);
-    let told = |ana: &[Found], ben: &[Found]| {
+    let reported = |ana: &[Found], ben: &[Found]| {
         let found = Mailboxes::from([("ana".to_owned(), ana.to_vec()), ("ben".to_owned(), ben.to_vec())]);
         differences(&expected, &found).len()
     };
     let (one, two) = (found("1", "a\nb"), found("2", "a b"));
-    assert_eq!(told(&[one.clone(), two.clone()], &[]), 0);
-    assert_eq!(told(std::slice::from_ref(&one), &[]), 1, "missing");
-    assert_eq!(told(&[one.clone(), two.clone(), two.clone()], &[]), 1, "doubled");
-    assert_eq!(told(&[one.clone(), two.clone()], std::slice::from_ref(&two)), 1, "misrouted");
-    assert_eq!(told(&[one, found("2", "a c")], &[]), 2, "altered");
+    assert_eq!(reported(&[one.clone(), two.clone()], &[]), 0);
+    assert_eq!(reported(std::slice::from_ref(&one), &[]), 1, "missing");
+    assert_eq!(reported(&[one.clone(), two.clone(), two.clone()], &[]), 1, "doubled");
+    assert_eq!(reported(&[one.clone(), two.clone()], std::slice::from_ref(&two)), 1, "misrouted");
+    assert_eq!(reported(&[one, found("2", "a c")], &[]), 2, "altered");
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use whatsapp_archiver::pipeline::{Order, RunError};
+use whatsapp_archiver::pipeline::{RunError, RunRequest};
 use whatsapp_archiver::source::SourceError;
 
 use super::world::{ANA, World, counts, to_ana, whatsapp_ids};
@@ -50,7 +50,7 @@ async fn a_late_attachment_is_waited_for_and_imported_whole() {
     let report = world.run().await;
     assert_eq!((counts(&report), report.status.name()), ([1, 0, 0, 0, 0], "complete"));
     assert_eq!(report.deliveries.carried_over, 1);
-    let found = &world.door.mailboxes()[ANA][0];
+    let found = &world.destination.mailboxes()[ANA][0];
     assert_eq!(found.files, [("terms.pdf".to_owned(), PDF.to_vec())]);
     assert_eq!(world.held(ANA), whatsapp_ids([1, 2]));
 }
@@ -69,7 +69,7 @@ async fn an_attachment_that_never_comes_is_left_out_after_the_wait() {
     let report = world.run().await;
     assert_eq!(counts(&report), [0, 1, 0, 0, 0]);
     assert_eq!(report.partial_by_reason["attachment_missing"], 1);
-    assert_eq!(world.door.mailboxes()[ANA][0].files, []);
+    assert_eq!(world.destination.mailboxes()[ANA][0].files, []);
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn an_attachment_that_is_gone_is_not_waited_for() {
 async fn wrong_bytes_are_fetched_again_before_they_count_as_corrupt() {
     let world = World::new().await;
     world.server.add([
-        to_ana(1).attachment("mends.pdf", "application/pdf", PDF),
+        to_ana(1).attachment("fixes.pdf", "application/pdf", PDF),
         to_ana(2).attachment("stays.pdf", "application/pdf", PDF),
     ]);
     world.server.fail_attachment(1, 0, MediaFault::WrongBytes);
@@ -96,7 +96,7 @@ async fn wrong_bytes_are_fetched_again_before_they_count_as_corrupt() {
     let report = world.run().await;
     assert_eq!(counts(&report), [1, 1, 0, 0, 0]);
     assert_eq!(report.partial_by_reason["attachment_corrupt"], 1);
-    let files: Vec<usize> = world.door.mailboxes()[ANA].iter().map(|found| found.files.len()).collect();
+    let files: Vec<usize> = world.destination.mailboxes()[ANA].iter().map(|found| found.files.len()).collect();
     assert_eq!(files, [1, 0]);
 }
 
@@ -152,7 +152,7 @@ async fn an_outage_strips_nothing_of_its_attachments() {
     assert_eq!(counts(&world.run().await), [1, 0, 0, 0, 1]);
     world.clock.advance(Duration::from_hours(48));
     world.server.set_outage(Some(Fault::Status(500)));
-    let finished = world.order(Order::Regular).await;
+    let finished = world.run_request(RunRequest::Regular).await;
     assert!(finished.error.is_some(), "the log-in fails");
     assert_eq!(counts(&finished.report)[1], 0, "what can't be asked for isn't missing");
     assert_eq!(world.held(ANA), whatsapp_ids([2]));
@@ -169,25 +169,25 @@ async fn several_unavailable_attachments_in_a_row_are_an_outage() {
             world.server.fail_attachment(item, 0, Fault::Status(503));
         }
     }
-    let finished = world.order(Order::Regular).await;
+    let finished = world.run_request(RunRequest::Regular).await;
     assert!(matches!(finished.error, Some(RunError::Source(SourceError::Unavailable(_)))), "{:?}", finished.error);
     assert_eq!(counts(&finished.report), [0, 0, 0, 0, 0], "its page is read again");
     for item in 1..=6 {
         assert!(asked_for(&world, item) <= 4);
     }
     // What is left of the faults is used up, too few in a row for an outage.
-    let mut report = world.order(Order::Regular).await.report;
+    let mut report = world.run_request(RunRequest::Regular).await.report;
     while counts(&report) == [0, 0, 0, 0, 0] {
-        report = world.order(Order::Regular).await.report;
+        report = world.run_request(RunRequest::Regular).await.report;
     }
     world.clock.advance(Duration::from_mins(15));
     world.run().await;
     assert_eq!(world.held(ANA), whatsapp_ids(1..=6));
-    assert!(world.door.mailboxes()[ANA].iter().all(|found| found.files.len() == 1));
+    assert!(world.destination.mailboxes()[ANA].iter().all(|found| found.files.len() == 1));
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_foresaw_never_counts_as_missing() {
+async fn an_answer_that_is_unexpected_never_counts_as_missing() {
     let world = World::new().await;
     world.server.add([with_pdf(1), to_ana(2)]);
     fail_always(&world, 1, &Fault::Status(418));
@@ -202,7 +202,7 @@ async fn a_redirect_of_an_attachment_ends_the_run() {
     let world = World::new().await;
     world.server.add([with_pdf(1), to_ana(2)]);
     world.server.fail_attachment(1, 0, Fault::Redirect("https://elsewhere.example/".to_owned()));
-    let finished = world.order(Order::Regular).await;
+    let finished = world.run_request(RunRequest::Regular).await;
     assert!(matches!(finished.error, Some(RunError::Source(SourceError::Contract(_)))), "{:?}", finished.error);
     assert_eq!(counts(&world.run().await), [2, 0, 0, 0, 0]);
 }
@@ -258,7 +258,7 @@ async fn runs_that_fail_dont_fill_staging() {
         world.server.add([large, with_pdf(2)]);
         staging.refuses_small.store(true, Ordering::SeqCst);
         for _ in 0..3 {
-            let finished = world.order(Order::Regular).await;
+            let finished = world.run_request(RunRequest::Regular).await;
             assert!(matches!(finished.error, Some(RunError::Staging(_))), "{:?}", finished.error);
         }
         staging.refuses_small.store(false, Ordering::SeqCst);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::door::Act;
+use super::destination::Act;
 use super::world::{
     ANA, BEN, CLEO, World, ana, ben, cleo, counts, in_window, message, stranger, whatsapp_id, whatsapp_ids,
 };
@@ -28,11 +28,11 @@ async fn two_owners_captures_are_one_copy_in_each_mailbox() {
 async fn a_duplicate_is_skipped_only_when_the_first_copy_is_in() {
     let world = World::new().await;
     world.server.add([captured_by(&ana(), 1), captured_by(&ben(), 2)]);
-    world.door.always(CLEO, Some(Act::Forbid));
+    world.destination.always(CLEO, Some(Act::Forbid));
     let report = world.run().await;
     assert_eq!((counts(&report), report.status.name()), ([2, 0, 2, 0, 2], "incomplete"));
 
-    world.door.always(CLEO, None);
+    world.destination.always(CLEO, None);
     world.clock.advance(Duration::from_mins(15));
     let report = world.run().await;
     assert_eq!((counts(&report), report.status.name()), ([1, 0, 1, 0, 0], "complete"));
@@ -43,7 +43,7 @@ async fn a_duplicate_is_skipped_only_when_the_first_copy_is_in() {
 async fn the_next_capture_takes_over_when_the_first_is_rejected() {
     let world = World::new().await;
     world.server.add([captured_by(&ana(), 1), captured_by(&ben(), 2), captured_by(&cleo(), 3)]);
-    world.door.next(CLEO, Act::Reject);
+    world.destination.next(CLEO, Act::Reject);
     let report = world.run().await;
     assert_eq!(counts(&report), [3, 0, 5, 1, 0]);
     assert_eq!(report.failed_by_reason["mailbox_rejected"], 1);
@@ -54,10 +54,10 @@ async fn the_next_capture_takes_over_when_the_first_is_rejected() {
 async fn a_message_that_is_always_rejected_is_tried_once_a_capture() {
     let world = World::new().await;
     world.server.add([captured_by(&ana(), 1), captured_by(&ben(), 2), captured_by(&cleo(), 3)]);
-    world.door.always(CLEO, Some(Act::Reject));
+    world.destination.always(CLEO, Some(Act::Reject));
     let report = world.run().await;
     assert_eq!((counts(&report), report.status.name()), ([2, 0, 4, 3, 0], "complete"));
-    assert_eq!(world.door.sent_to(CLEO), 3);
+    assert_eq!(world.destination.sent_to(CLEO), 3);
     assert_eq!(world.held(CLEO), [""; 0]);
 }
 

@@ -24,7 +24,7 @@ async fn ten_mebibytes_are_imported_and_one_byte_more_is_not() {
     assert_eq!(counts(&report), [1, 0, 0, 2, 0]);
     assert_eq!(report.failed_by_reason["size_exceeded"], 2);
     assert_eq!(world.held(ANA), whatsapp_ids([1]));
-    let found = &world.door.mailboxes()[ANA][0];
+    let found = &world.destination.mailboxes()[ANA][0];
     assert_eq!((said(&found.text), found.files[0].1.len()), (text.as_str(), LIMIT - 200));
 
     // An oversize item is staged whole all the same, and imported once the limit is raised.
@@ -115,7 +115,7 @@ async fn the_same_id_with_other_bytes_is_a_version_of_its_own() {
     world.server.add([to_ana(1).text("before"), to_ana(1).text("after")]);
     let report = world.run().await;
     assert_eq!((report.items.available_from_source, report.items.repeated_by_source), (2, 0));
-    let mailboxes = world.door.mailboxes();
+    let mailboxes = world.destination.mailboxes();
     let texts: Vec<&str> = mailboxes[ANA].iter().map(|found| said(&found.text)).collect();
     assert_eq!(texts, ["after", "before"]);
 
@@ -135,7 +135,7 @@ async fn all_who_took_part_get_the_same_bytes() {
     assert_eq!(counts(&report), [3, 0, 0, 1, 0], "the stranger owns the second, and has a row for that");
     assert_eq!(world.held(ANA), whatsapp_ids([1, 2]));
     assert_eq!(world.held(BEN), whatsapp_ids([1]));
-    assert_eq!(world.door.mimes(BEN)[0], world.door.mimes(ANA)[0]);
+    assert_eq!(world.destination.mimes(BEN)[0], world.destination.mimes(ANA)[0]);
 }
 
 #[tokio::test]

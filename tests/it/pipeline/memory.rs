@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::door::Act;
+use super::destination::Act;
 use super::world::{ANA, BEN, World, ana, counts, message, stranger, whatsapp_ids};
 use crate::servers::telemessage::ArchivedItem;
 
@@ -29,12 +29,12 @@ async fn a_page_of_large_items_is_imported() {
 async fn large_items_that_wait_in_the_ledger_are_imported_one_by_one() {
     let world = World::new().await;
     world.server.add((1..=ITEMS).map(|id| large(id).between(&ana(), &stranger(), &[ana()])));
-    world.door.always(ANA, Some(Act::Down));
+    world.destination.always(ANA, Some(Act::Down));
     let report = world.run().await;
     assert_eq!(counts(&report), [0, 0, 0, 0, u64::from(ITEMS)]);
-    world.door.always(ANA, None);
-    world.door.next(ANA, Act::LoseTheRequest);
-    world.door.next(ANA, Act::TakeAndLoseTheAnswer);
+    world.destination.always(ANA, None);
+    world.destination.next(ANA, Act::LoseTheRequest);
+    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
     world.clock.advance(Duration::from_mins(15));
     let report = world.run().await;
     assert_eq!(counts(&report), [u64::from(ITEMS), 0, 0, 0, 0]);
@@ -45,7 +45,7 @@ async fn large_items_that_wait_in_the_ledger_are_imported_one_by_one() {
 async fn a_mailbox_that_waits_keeps_no_memory_from_the_others() {
     let world = World::new().await;
     world.server.add((1..=ITEMS).map(large));
-    world.door.next(ANA, Act::Throttle(Duration::from_hours(2)));
+    world.destination.next(ANA, Act::Throttle(Duration::from_hours(2)));
     let report = world.run().await;
     assert_eq!(counts(&report), [u64::from(ITEMS), 0, 0, 0, u64::from(ITEMS)]);
     world.clock.advance(Duration::from_hours(2));

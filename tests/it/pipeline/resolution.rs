@@ -1,4 +1,4 @@
-//! Whose mailboxes: the directory that is silent, owners that are nobody, mappings that are mended, pending for too long.
+//! Whose mailboxes: the directory that is silent, owners that are nobody, mappings that are fixed, pending for too long.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::ledger::{DeliveryState, ItemSelection};
 use whatsapp_archiver::pipeline::ReplayPreview;
 
-use super::door::Act;
+use super::destination::Act;
 use super::world::{ANA, BEN, CLEO, World, ana, ben, counts, message, stranger, to_ana, whatsapp_ids};
 use crate::servers::telemessage::who;
 
@@ -24,7 +24,7 @@ async fn a_silent_directory_leaves_a_copy_pending_that_is_settled_later_with_the
     let report = world.run().await;
     assert_eq!((counts(&report), report.deliveries.carried_over), ([1, 0, 0, 0, 0], 1));
     assert_eq!((world.held(ANA), world.held(BEN)), (whatsapp_ids([1, 2]), whatsapp_ids([1])));
-    assert_eq!(world.door.mimes(BEN)[0], world.door.mimes(ANA)[0], "all copies are the same bytes");
+    assert_eq!(world.destination.mimes(BEN)[0], world.destination.mimes(ANA)[0], "all copies are the same bytes");
 }
 
 #[tokio::test]
@@ -44,12 +44,12 @@ async fn an_owner_who_is_nobody_has_a_row_beside_the_others_copies() {
 }
 
 #[tokio::test]
-async fn a_replay_after_the_mapping_was_mended_adds_only_what_is_missing() {
+async fn a_replay_after_the_mapping_was_corrected_adds_only_what_is_missing() {
     let mut world = World::new().await;
     let fred = message(1).between(&stranger(), &stranger(), &[ana()]);
     world.server.add([fred, message(2).between(&stranger(), &stranger(), &[stranger()]), message(3)]);
     world.run().await;
-    let sent = world.door.sent_to(ANA) + world.door.sent_to(BEN);
+    let sent = world.destination.sent_to(ANA) + world.destination.sent_to(BEN);
 
     // Ana's number leads elsewhere by now: what was imported is not routed again.
     world.mapping = format!("15550100,{CLEO}\n15550101,{BEN}\n15559999,fred@contoso.example\n");
@@ -59,8 +59,8 @@ async fn a_replay_after_the_mapping_was_mended_adds_only_what_is_missing() {
     assert_eq!(world.held("fred@contoso.example"), whatsapp_ids([1, 2]));
     assert_eq!((world.held(ANA), world.held(BEN)), (whatsapp_ids([1, 3]), whatsapp_ids([3])));
     assert_eq!(world.held(CLEO), [""; 0]);
-    assert_eq!(world.door.sent_to(ANA) + world.door.sent_to(BEN), sent);
-    assert_eq!(world.door.mimes("fred@contoso.example")[0], world.door.mimes(ANA)[0]);
+    assert_eq!(world.destination.sent_to(ANA) + world.destination.sent_to(BEN), sent);
+    assert_eq!(world.destination.mimes("fred@contoso.example")[0], world.destination.mimes(ANA)[0]);
     assert!(world.rows(None, DeliveryState::Failed).await.is_empty(), "nothing is open any more");
 
     let again = world.retry(ItemSelection::default()).await;
@@ -78,7 +78,7 @@ async fn a_replay_adds_the_copies_of_a_recipient_who_is_mapped_later() {
         message(4),
     ]);
     world.run().await;
-    let sent = world.door.sent_to(ANA) + world.door.sent_to(BEN);
+    let sent = world.destination.sent_to(ANA) + world.destination.sent_to(BEN);
     let no_valid_user = ItemSelection { reason: Some(Reason::NoValidUser), ..ItemSelection::default() };
     let nothing = world.preview(&no_valid_user).await;
     assert_eq!(nothing, ReplayPreview::default(), "nobody is mapped anew");
@@ -91,8 +91,8 @@ async fn a_replay_adds_the_copies_of_a_recipient_who_is_mapped_later() {
     let report = world.retry(no_valid_user.clone()).await;
     assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 0, 0], "complete"));
     assert_eq!(world.held(FRED), whatsapp_ids([1, 2]));
-    assert_eq!(world.door.sent_to(ANA) + world.door.sent_to(BEN), sent, "nobody else gets another copy");
-    assert_eq!(world.door.mimes(FRED)[0], world.door.mimes(ANA)[0], "all copies are the same bytes");
+    assert_eq!(world.destination.sent_to(ANA) + world.destination.sent_to(BEN), sent, "nobody else gets another copy");
+    assert_eq!(world.destination.mimes(FRED)[0], world.destination.mimes(ANA)[0], "all copies are the same bytes");
 
     assert_eq!(counts(&world.retry(no_valid_user.clone()).await), [0; 5]);
     assert_eq!(world.preview(&no_valid_user).await, ReplayPreview::default());
@@ -118,7 +118,7 @@ async fn a_replayed_recipient_of_whom_the_directory_says_nothing_is_pending() {
 async fn what_is_pending_for_too_long_fails_and_can_be_replayed() {
     let world = World::new().await;
     world.server.add([to_ana(1), message(2).between(&ben(), &stranger(), &[ben()])]);
-    world.door.always(ANA, Some(Act::Down));
+    world.destination.always(ANA, Some(Act::Down));
     world.users.set_silent(BEN, true);
     assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 2]);
     for _ in 0..6 {
@@ -132,7 +132,7 @@ async fn what_is_pending_for_too_long_fails_and_can_be_replayed() {
     assert_eq!(report.failed_by_reason["mailbox_unavailable"], 2);
     assert_eq!(counts(&world.run_next_day().await), [0; 5], "what has failed is tried no more");
 
-    world.door.always(ANA, None);
+    world.destination.always(ANA, None);
     world.users.set_silent(BEN, false);
     let report = world.retry(ItemSelection::default()).await;
     assert_eq!(counts(&report), [2, 0, 0, 0, 0]);
@@ -143,7 +143,7 @@ async fn what_is_pending_for_too_long_fails_and_can_be_replayed() {
 async fn a_rejected_copy_is_replayed_only_when_it_is_asked_for() {
     let world = World::new().await;
     world.server.add([message(1)]);
-    world.door.next(ANA, Act::Reject);
+    world.destination.next(ANA, Act::Reject);
     assert_eq!(counts(&world.run().await), [1, 0, 0, 1, 0]);
     assert_eq!(counts(&world.run_next_day().await), [0; 5]);
     let other = ItemSelection { reason: Some(Reason::NoValidUser), ..ItemSelection::default() };

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::ledger::{Holder, ItemSelection, Lease, Ledger, LedgerError, RunKind, RunStatus};
-use whatsapp_archiver::pipeline::{Order, RunError};
+use whatsapp_archiver::pipeline::{RunError, RunRequest};
 use whatsapp_archiver::resolve::MailboxId;
 
-use super::door::Act;
+use super::destination::Act;
 use super::world::{ANA, BEN, World, counts, to_ana, to_ana_at, to_ben, whatsapp_ids};
 
 fn mailbox(address: &str) -> Lease {
@@ -22,10 +22,10 @@ async fn a_foreign_staging_area_is_refused() {
     world.run().await;
     let url = format!("sqlite://{}", world.directory.path().join("another.db").display());
     world.ledger = Ledger::open(&url).await.unwrap();
-    let finished = world.order(Order::Regular).await;
+    let finished = world.run_request(RunRequest::Regular).await;
     assert!(matches!(finished.error, Some(RunError::ForeignStaging { .. })), "{:?}", finished.error);
     assert_eq!(world.held(ANA), whatsapp_ids([1]));
-    assert_eq!(world.door.sent_to(ANA), 1);
+    assert_eq!(world.destination.sent_to(ANA), 1);
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn a_mailbox_that_another_process_sends_to_is_left_to_it() {
     world.ledger.lease(&other, &[mailbox(ANA)], now, now + chrono::Duration::hours(1)).await.unwrap();
     let report = world.run().await;
     assert_eq!((counts(&report), report.status.name()), ([1, 0, 0, 0, 1], "incomplete"));
-    assert_eq!((world.door.sent_to(ANA), world.held(BEN)), (0, whatsapp_ids([2])));
+    assert_eq!((world.destination.sent_to(ANA), world.held(BEN)), (0, whatsapp_ids([2])));
 
     world.ledger.release_leases(&other).await.unwrap();
     world.clock.advance(Duration::from_mins(15));
@@ -48,20 +48,20 @@ async fn a_mailbox_that_another_process_sends_to_is_left_to_it() {
 async fn a_replay_beside_a_run_doubles_nothing_and_does_not_take_it_for_abandoned() {
     let world = World::new().await;
     world.server.add((1..=12).flat_map(|id| [to_ana(2 * id), to_ben(2 * id + 1)]));
-    world.door.always(BEN, Some(Act::Reject));
+    world.destination.always(BEN, Some(Act::Reject));
     world.run().await;
-    world.door.always(BEN, None);
+    world.destination.always(BEN, None);
     world.server.add((1..=12).map(|id| to_ana_at(100 + id, world.clock.now())));
     world.clock.advance(Duration::from_hours(24));
-    world.door.shut();
-    let (regular, retry) = tokio::join!(world.run_until(CancellationToken::new(), Order::Regular), async {
-        world.door.until_asked().await;
-        let retry = world.run_until(CancellationToken::new(), Order::Retry(ItemSelection::default()));
+    world.destination.shut();
+    let (regular, retry) = tokio::join!(world.run_until(CancellationToken::new(), RunRequest::Regular), async {
+        world.destination.until_asked().await;
+        let retry = world.run_until(CancellationToken::new(), RunRequest::Retry(ItemSelection::default()));
         let (retry, ()) = tokio::join!(retry, async {
-            world.door.until_asked().await;
+            world.destination.until_asked().await;
             let running = world.ledger.latest_run(&[RunKind::Regular], &[RunStatus::Running]).await.unwrap();
             assert!(running.is_some(), "the run is under way, and nobody ended it");
-            world.door.reopen();
+            world.destination.reopen();
         });
         retry
     });
@@ -81,20 +81,20 @@ async fn a_run_whose_lease_was_lost_sends_nothing_more() {
     let mut world = World::new().await;
     world.settings.lease = Duration::from_hours(1);
     world.server.add((1..=12).map(to_ana));
-    world.door.shut();
+    world.destination.shut();
     let other = Holder::new();
-    let (finished, ()) = tokio::join!(world.run_until(CancellationToken::new(), Order::Regular), async {
-        world.door.until_asked().await;
+    let (finished, ()) = tokio::join!(world.run_until(CancellationToken::new(), RunRequest::Regular), async {
+        world.destination.until_asked().await;
         // The process sleeps for longer than its lease, and another one takes its place meanwhile.
         let later = world.clock.now() + chrono::Duration::minutes(61);
         let ours = world.ledger.lease(&other, &[mailbox(ANA)], later, later + chrono::Duration::hours(1)).await;
         assert_eq!(ours.unwrap(), [true]);
         world.clock.set(later);
-        world.door.reopen();
+        world.destination.reopen();
     });
     let finished = finished.unwrap();
     assert!(matches!(finished.error, Some(RunError::Ledger(LedgerError::LeaseLost(_)))), "{:?}", finished.error);
-    assert_eq!(world.door.sent_to(ANA), 4, "the batch under way and nothing after it");
+    assert_eq!(world.destination.sent_to(ANA), 4, "the batch under way and nothing after it");
     world.audit(&finished.report).await;
 
     world.ledger.release_leases(&other).await.unwrap();
@@ -106,7 +106,7 @@ async fn a_run_whose_lease_was_lost_sends_nothing_more() {
 async fn one_process_at_a_time_pulls() {
     let world = World::new().await;
     world.server.add((1..=10).map(to_ana));
-    let runs = || world.run_until(CancellationToken::new(), Order::Regular);
+    let runs = || world.run_until(CancellationToken::new(), RunRequest::Regular);
     let (one, other) = tokio::join!(runs(), runs());
     let (one, other) = (one.unwrap(), other.unwrap());
     assert!(one.error.is_none() && other.error.is_none(), "{:?} {:?}", one.error, other.error);

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::ledger::{ItemNo, ItemSelection, QueueOf};
-use whatsapp_archiver::pipeline::Order;
+use whatsapp_archiver::pipeline::RunRequest;
 use whatsapp_archiver::resolve::MailboxId;
 use whatsapp_archiver::window::Window;
 
-use super::door::{Act, Asked};
+use super::destination::{Act, Asked};
 use super::world::{
     ANA, BEN, World, counts, in_window, message, start, to_ana, to_ana_at, to_ben, whatsapp_id, whatsapp_ids,
 };
@@ -18,22 +18,22 @@ use super::world::{
 async fn a_copy_whose_answer_was_lost_is_found_and_not_sent_again() {
     let world = World::new().await;
     world.server.add([to_ana(1), to_ana(2)]);
-    world.door.next(ANA, Act::TakeAndLoseTheAnswer);
+    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
     let report = world.run().await;
     assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 0, 0], "complete"));
     assert_eq!(world.held(ANA), whatsapp_ids([1, 2]));
-    assert_eq!((world.door.sent_to(ANA), world.door.look_ups()), (2, 1));
+    assert_eq!((world.destination.sent_to(ANA), world.destination.look_ups()), (2, 1));
 }
 
 #[tokio::test]
 async fn an_absent_copy_is_sent_again_only_when_the_mailbox_has_settled() {
     let world = World::new().await;
     world.server.add([to_ana(1)]);
-    world.door.next(ANA, Act::LoseTheRequest);
+    world.destination.next(ANA, Act::LoseTheRequest);
     let report = world.run().await;
     assert_eq!(counts(&report), [1, 0, 0, 0, 0]);
     assert_eq!(world.held(ANA), whatsapp_ids([1]));
-    let calls = world.door.calls();
+    let calls = world.destination.calls();
     let asked: Vec<&Asked> = calls.iter().map(|call| &call.asked).collect();
     assert_eq!(asked, [&Asked::Import(1), &Asked::LookUp, &Asked::Import(1)]);
     assert!(calls[1].at - calls[0].at >= chrono::Duration::minutes(2), "{calls:?}");
@@ -43,34 +43,38 @@ async fn an_absent_copy_is_sent_again_only_when_the_mailbox_has_settled() {
 async fn a_look_up_without_an_answer_says_nothing() {
     let world = World::new().await;
     world.server.add([to_ana(1), to_ana(2)]);
-    world.door.next(ANA, Act::TakeAndLoseTheAnswer);
-    world.door.next(ANA, Act::LoseTheRequest);
-    world.door.fail_look_ups(Some(Act::Down));
+    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
+    world.destination.next(ANA, Act::LoseTheRequest);
+    world.destination.fail_look_ups(Some(Act::Down));
     let report = world.run().await;
     assert_eq!((counts(&report), report.status.name()), ([0, 0, 0, 0, 2], "incomplete"));
-    assert_eq!(world.door.look_ups(), 3, "with the lost answer, as many as retry.attempts says, and not for each copy");
-    assert_eq!(world.door.sent_to(ANA), 2);
+    assert_eq!(
+        world.destination.look_ups(),
+        3,
+        "with the lost answer, as many as retry.attempts says, and not for each copy"
+    );
+    assert_eq!(world.destination.sent_to(ANA), 2);
 
-    world.door.fail_look_ups(None);
+    world.destination.fail_look_ups(None);
     world.clock.advance(Duration::from_mins(15));
     let report = world.run().await;
     assert_eq!(counts(&report), [2, 0, 0, 0, 0]);
     assert_eq!(world.held(ANA), whatsapp_ids([1, 2]));
-    assert_eq!(world.door.sent_to(ANA), 3);
+    assert_eq!(world.destination.sent_to(ANA), 3);
 }
 
 #[tokio::test]
 async fn what_a_process_that_died_was_sending_is_looked_up() {
     let world = World::new().await;
     world.server.add([to_ana(1), message(2)]);
-    world.door.shut();
-    world.run_and_die_at_the_door();
-    world.door.reopen();
+    world.destination.shut();
+    world.run_and_die_while_sending();
+    world.destination.reopen();
     let report = world.run().await;
     assert_eq!((counts(&report), report.status.name()), ([3, 0, 0, 0, 0], "complete"));
     assert_eq!(world.held(ANA), whatsapp_ids([1, 2]));
     assert_eq!(world.held(BEN), whatsapp_ids([2]));
-    assert!(world.door.look_ups() > 0);
+    assert!(world.destination.look_ups() > 0);
 }
 
 #[tokio::test]
@@ -78,13 +82,13 @@ async fn certain_outcomes_cost_no_look_up() {
     let world = World::new().await;
     world.server.add((1..=5).map(to_ana));
     for act in [Act::Throttle(Duration::from_secs(5)), Act::Down, Act::Reject, Act::Surprise] {
-        world.door.next(ANA, act);
+        world.destination.next(ANA, act);
     }
     let report = world.run().await;
     assert_eq!(counts(&report)[3..], [1, 1]);
     assert_eq!(world.run_next_day().await.deliveries.imported, 1);
     assert_eq!(world.held(ANA).len(), 4);
-    assert_eq!(world.door.look_ups(), 0);
+    assert_eq!(world.destination.look_ups(), 0);
 }
 
 #[tokio::test]
@@ -94,31 +98,31 @@ async fn a_backfill_of_time_before_the_ledger_looks_up_every_send() {
     let day = chrono::Duration::days(1);
     world.server.add((1..=6).map(|id| to_ana_at(id, in_window(id) - day * 2)));
     let watermark = world.ledger.watermark().await.unwrap();
-    let finished = world.order(Order::Backfill(Window { from: start() - day * 4, to: start() - day })).await;
+    let finished = world.run_request(RunRequest::Backfill(Window { from: start() - day * 4, to: start() - day })).await;
     assert!(finished.error.is_none(), "{:?}", finished.error);
     assert_eq!((counts(&finished.report), finished.report.status.name()), ([6, 0, 0, 0, 0], "complete"));
-    assert_eq!(world.door.look_ups(), 6);
+    assert_eq!(world.destination.look_ups(), 6);
     assert_eq!(world.held(ANA), whatsapp_ids(1..=6));
     assert_eq!(world.ledger.watermark().await.unwrap(), watermark, "a backfill leaves the watermark alone");
 
     // Within the ledger's own time, it knows what was sent.
     world.server.add([to_ana(9)]);
-    let report = world.order(Order::Backfill(Window { from: start() - day, to: start() })).await.report;
+    let report = world.run_request(RunRequest::Backfill(Window { from: start() - day, to: start() })).await.report;
     assert_eq!(report.deliveries.imported, 1);
-    assert_eq!(world.door.look_ups(), 6);
+    assert_eq!(world.destination.look_ups(), 6);
 }
 
 #[tokio::test]
 async fn a_copy_that_is_lost_each_time_holds_nothing_up() {
     let world = World::new().await;
     world.server.add([to_ana(1), to_ben(2)]);
-    world.door.always(ANA, Some(Act::LoseTheRequest));
+    world.destination.always(ANA, Some(Act::LoseTheRequest));
     let report = world.run().await;
     assert_eq!((counts(&report), report.status.name()), ([1, 0, 0, 0, 1], "incomplete"));
     assert_eq!(world.held(BEN), whatsapp_ids([2]));
-    assert_eq!(world.door.sent_to(ANA), 3, "after that it is left to a later run");
+    assert_eq!(world.destination.sent_to(ANA), 3, "after that it is left to a later run");
 
-    world.door.always(ANA, None);
+    world.destination.always(ANA, None);
     let report = world.run_next_day().await;
     assert_eq!((counts(&report), report.status.name()), ([1, 0, 0, 0, 0], "complete"));
     assert_eq!(world.held(ANA), whatsapp_ids([1]));
@@ -128,12 +132,12 @@ async fn a_copy_that_is_lost_each_time_holds_nothing_up() {
 async fn a_mailbox_of_which_nothing_is_heard_is_given_time_and_then_left_alone() {
     let world = World::new().await;
     world.server.add((1..=40).map(to_ana));
-    world.door.always(ANA, Some(Act::LoseTheRequest));
+    world.destination.always(ANA, Some(Act::LoseTheRequest));
     let report = world.run().await;
     assert_eq!((counts(&report), report.status.name()), ([0, 0, 0, 0, 40], "incomplete"));
-    assert!(world.door.sent_to(ANA) <= 16, "no more than a batch a try: {}", world.door.sent_to(ANA));
+    assert!(world.destination.sent_to(ANA) <= 16, "no more than a batch a try: {}", world.destination.sent_to(ANA));
 
-    world.door.always(ANA, None);
+    world.destination.always(ANA, None);
     assert_eq!(counts(&world.run_next_day().await), [40, 0, 0, 0, 0]);
     assert_eq!(world.held(ANA), whatsapp_ids(1..=40));
 }
@@ -142,17 +146,17 @@ async fn a_mailbox_of_which_nothing_is_heard_is_given_time_and_then_left_alone()
 async fn what_could_not_be_looked_up_is_given_up_and_looked_up_before_it_is_replayed() {
     let world = World::new().await;
     world.server.add([to_ana(1)]);
-    world.door.next(ANA, Act::TakeAndLoseTheAnswer);
-    world.door.fail_look_ups(Some(Act::Forbid));
+    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
+    world.destination.fail_look_ups(Some(Act::Forbid));
     assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 1]);
     world.clock.advance(Duration::from_hours(8 * 24));
     let report = world.run().await;
     assert_eq!(counts(&report), [0, 0, 0, 1, 0]);
     assert_eq!(report.given_up(), 1);
 
-    world.door.fail_look_ups(None);
+    world.destination.fail_look_ups(None);
     assert_eq!(counts(&world.retry(ItemSelection::default()).await), [1, 0, 0, 0, 0]);
-    assert_eq!((world.held(ANA), world.door.sent_to(ANA)), (whatsapp_ids([1]), 1));
+    assert_eq!((world.held(ANA), world.destination.sent_to(ANA)), (whatsapp_ids([1]), 1));
 }
 
 /// Copies for Ana of the latest run that may be there.
@@ -165,11 +169,11 @@ async fn unknown_copies(world: &World) -> usize {
 #[tokio::test]
 async fn a_stop_before_the_mailbox_has_settled_proves_no_absence() {
     let world = World::new().await;
-    world.door.settle_after(Duration::from_mins(20));
+    world.destination.settle_after(Duration::from_mins(20));
     world.server.add([to_ana(1)]);
-    world.door.next(ANA, Act::LoseTheRequest);
+    world.destination.next(ANA, Act::LoseTheRequest);
     let stop = CancellationToken::new();
-    let (finished, ()) = tokio::join!(world.run_until(stop.clone(), Order::Regular), async {
+    let (finished, ()) = tokio::join!(world.run_until(stop.clone(), RunRequest::Regular), async {
         while unknown_copies(&world).await == 0 {
             tokio::task::yield_now().await;
         }
@@ -180,22 +184,22 @@ async fn a_stop_before_the_mailbox_has_settled_proves_no_absence() {
     });
     finished.unwrap();
     assert_eq!(unknown_copies(&world).await, 1, "it is looked up by the next run");
-    assert_eq!(world.door.sent_to(ANA), 1);
+    assert_eq!(world.destination.sent_to(ANA), 1);
 }
 
 #[tokio::test]
 async fn a_duplicate_of_a_copy_that_was_given_up_is_looked_up_too() {
     let world = World::new().await;
     world.server.add([to_ana(1)]);
-    world.door.next(ANA, Act::TakeAndLoseTheAnswer);
-    world.door.fail_look_ups(Some(Act::Forbid));
+    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
+    world.destination.fail_look_ups(Some(Act::Forbid));
     world.run().await;
     world.clock.advance(Duration::from_hours(8 * 24));
     assert_eq!(world.run().await.given_up(), 1);
 
     // Another capture of the same message comes late.
-    world.door.fail_look_ups(None);
+    world.destination.fail_look_ups(None);
     world.server.add([to_ana_at(100, world.clock.now()).field("messageId", whatsapp_id(1))]);
     assert_eq!(counts(&world.run_next_day().await), [1, 0, 0, 0, 0]);
-    assert_eq!((world.held(ANA), world.door.sent_to(ANA)), (whatsapp_ids([1]), 1));
+    assert_eq!((world.held(ANA), world.destination.sent_to(ANA)), (whatsapp_ids([1]), 1));
 }

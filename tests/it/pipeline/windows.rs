@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::item::ItemId;
-use whatsapp_archiver::pipeline::{Order, RunError};
+use whatsapp_archiver::pipeline::{RunError, RunRequest};
 use whatsapp_archiver::source::telemessage::TeleMessage;
 use whatsapp_archiver::source::{AttachmentStream, Cursor, Page, Source, SourceError};
 use whatsapp_archiver::window::Window;
@@ -51,7 +51,7 @@ async fn a_run_that_failed_goes_on_at_its_cursor() {
     world.page_size = 10;
     world.server.add((1..=45).map(to_ana));
     world.source = Some(Arc::new(EndsAfter(world.telemessage(), AtomicUsize::new(2))));
-    let finished = world.order(Order::Regular).await;
+    let finished = world.run_request(RunRequest::Regular).await;
     assert!(matches!(finished.error, Some(RunError::SourceAt { cursor: Cursor(20), .. })), "{:?}", finished.error);
     assert_eq!(finished.report.items.available_from_source, 20);
     assert_eq!(world.ledger.watermark().await.unwrap(), None);

@@ -14,9 +14,9 @@ use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::ledger::{
     DeliveryState, Failure, FailureFilter, Holder, ItemSelection, Ledger, ListPlace, RunId,
 };
-use whatsapp_archiver::mailbox::DoorLimits;
+use whatsapp_archiver::mailbox::DestinationLimits;
 use whatsapp_archiver::pipeline::{
-    Inputs, Keeping, Order, Parts, Pipeline, ReplayPreview, RunError, RunFinished, Settings,
+    Deps, Inputs, Pipeline, ReplayPreview, ReportPolicy, RunError, RunFinished, RunRequest, Settings,
 };
 use whatsapp_archiver::report::Report;
 use whatsapp_archiver::report::lists::{Numbers, write_json};
@@ -28,7 +28,7 @@ use whatsapp_archiver::source::Source;
 use whatsapp_archiver::source::telemessage::{ATTACHMENT_PATH, MESSAGES_PATH, TeleMessage, TeleMessageSettings};
 use whatsapp_archiver::staging::local::LocalStaging;
 
-use super::door::ScriptedDoor;
+use super::destination::ScriptedDestination;
 use super::staging::ScriptedStaging;
 use super::users::ScriptedUsers;
 use crate::oracle;
@@ -44,7 +44,7 @@ pub(crate) const CLEO: &str = "cleo@contoso.example";
 pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) server: TeleMessageServer,
-    pub(crate) door: Arc<ScriptedDoor>,
+    pub(crate) destination: Arc<ScriptedDestination>,
     pub(crate) users: Arc<ScriptedUsers>,
     pub(crate) ledger: Ledger,
     pub(crate) directory: TempDir,
@@ -112,14 +112,15 @@ pub(crate) fn whatsapp_ids(ids: impl IntoIterator<Item = i64>) -> Vec<String> {
     ids.into_iter().map(whatsapp_id).collect()
 }
 
-pub(crate) const FEW: DoorLimits = DoorLimits { batch_messages: 4, batch_bytes: 16 * 1024 * 1024, mailboxes: 4 };
+pub(crate) const FEW: DestinationLimits =
+    DestinationLimits { batch_messages: 4, batch_bytes: 16 * 1024 * 1024, mailboxes: 4 };
 
 impl World {
     pub(crate) async fn new() -> Self {
         Self::with_limits(FEW).await
     }
 
-    pub(crate) async fn with_limits(limits: DoorLimits) -> Self {
+    pub(crate) async fn with_limits(limits: DestinationLimits) -> Self {
         // Pauses of minutes pass at once; those of hours can be looked at. Leases are renewed every 16 hours.
         let clock = Arc::new(ManualClock::moved_by_sleeps_of(Duration::from_mins(10), start()));
         let directory = TempDir::new().unwrap();
@@ -128,7 +129,7 @@ impl World {
         users.add(&[ANA, BEN, CLEO]);
         Self {
             server: TeleMessageServer::start(Arc::<ManualClock>::clone(&clock)),
-            door: Arc::new(ScriptedDoor::new(&clock, limits)),
+            destination: Arc::new(ScriptedDestination::new(&clock, limits)),
             users: Arc::new(users),
             ledger: Ledger::open(&url).await.unwrap(),
             settings: settings(),
@@ -169,10 +170,10 @@ impl World {
     }
 
     /// The parts of a process with this holder.
-    fn parts(&self, holder: Holder) -> Parts {
+    fn deps(&self, holder: Holder) -> Deps {
         let mapping = format!("External User ID,Microsoft 365 User Mailbox\n{}", self.mapping);
         let (mapping, _) = Mapping::read(mapping.as_bytes(), "mapping.csv").unwrap();
-        Parts {
+        Deps {
             clock: self.shared_clock(),
             source: self.source.clone().unwrap_or_else(|| Arc::new(self.telemessage())),
             staging: match &self.staging {
@@ -180,45 +181,59 @@ impl World {
                 None => Arc::new(LocalStaging::new(self.directory.path().join("staging"))),
             },
             resolver: Arc::new(Resolver::new(Some(Arc::new(mapping)), true, Arc::<ScriptedUsers>::clone(&self.users))),
-            door: Arc::<ScriptedDoor>::clone(&self.door),
+            destination: Arc::<ScriptedDestination>::clone(&self.destination),
             ledger: self.ledger.clone(),
             holder,
         }
     }
 
     /// Runs an order in a process of its own, until `stop`.
-    pub(crate) async fn run_until(&self, stop: CancellationToken, order: Order) -> Result<RunFinished, RunError> {
+    pub(crate) async fn run_until(
+        &self,
+        stop: CancellationToken,
+        request: RunRequest,
+    ) -> Result<RunFinished, RunError> {
         let presence = self.ledger.join(self.clock.now()).await.unwrap();
-        self.pipeline(presence.holder.clone(), stop).run(order).await
+        self.pipeline(presence.holder.clone(), stop).run(request).await
     }
 
     /// A pipeline of a process with this holder.
     pub(crate) fn pipeline(&self, holder: Holder, stop: CancellationToken) -> Pipeline {
-        let keeping = Keeping { retain: self.retain, ..Keeping::default() };
-        Pipeline::new(self.parts(holder), self.settings.clone(), stop).keeping(keeping)
+        let report_policy = ReportPolicy { retain: self.retain, ..ReportPolicy::default() };
+        Pipeline::new(self.deps(holder), self.settings.clone(), stop).with_report_policy(report_policy)
     }
 
     /// A pipeline of a process with this holder, at other mailboxes.
-    pub(crate) fn pipeline_at(&self, door: Arc<ScriptedDoor>, holder: Holder, stop: CancellationToken) -> Pipeline {
-        Pipeline::new(Parts { door, ..self.parts(holder) }, self.settings.clone(), stop)
+    pub(crate) fn pipeline_at(
+        &self,
+        destination: Arc<ScriptedDestination>,
+        holder: Holder,
+        stop: CancellationToken,
+    ) -> Pipeline {
+        Pipeline::new(Deps { destination, ..self.deps(holder) }, self.settings.clone(), stop)
     }
 
     /// What makes a pipeline at other mailboxes, on another connection to the ledger.
-    pub(crate) fn pipeline_parts(&self, door: Arc<ScriptedDoor>) -> impl FnOnce(Ledger, Holder) -> Pipeline + use<> {
-        let (parts, settings) = (self.parts(Holder::new()), self.settings.clone());
-        move |ledger, holder| Pipeline::new(Parts { door, ledger, holder, ..parts }, settings, CancellationToken::new())
+    pub(crate) fn pipeline_deps(
+        &self,
+        destination: Arc<ScriptedDestination>,
+    ) -> impl FnOnce(Ledger, Holder) -> Pipeline + use<> {
+        let (deps, settings) = (self.deps(Holder::new()), self.settings.clone());
+        move |ledger, holder| {
+            Pipeline::new(Deps { destination, ledger, holder, ..deps }, settings, CancellationToken::new())
+        }
     }
 
     /// A regular run whose process dies when the first mailbox is asked for something.
-    pub(crate) fn run_and_die_at_the_door(&self) {
+    pub(crate) fn run_and_die_while_sending(&self) {
         let process = async {
             let ledger = Ledger::open(&self.ledger_url()).await.unwrap();
             let presence = ledger.join(self.clock.now()).await.unwrap();
-            let parts = Parts { ledger, ..self.parts(presence.holder.clone()) };
-            let pipeline = Pipeline::new(parts, self.settings.clone(), CancellationToken::new());
+            let deps = Deps { ledger, ..self.deps(presence.holder.clone()) };
+            let pipeline = Pipeline::new(deps, self.settings.clone(), CancellationToken::new());
             tokio::select! {
-                finished = pipeline.run(Order::Regular) => panic!("the run ended: {finished:?}"),
-                () = self.door.until_asked() => {}
+                finished = pipeline.run(RunRequest::Regular) => panic!("the run ended: {finished:?}"),
+                () = self.destination.until_asked() => {}
             }
         };
         std::thread::scope(|scope| {
@@ -235,23 +250,23 @@ impl World {
         format!("sqlite://{}", self.directory.path().join("ledger.db").display())
     }
 
-    /// Runs an order to its end, and audits its report.
-    pub(crate) async fn order(&self, order: Order) -> RunFinished {
-        let finished = self.run_until(CancellationToken::new(), order).await.unwrap();
+    /// Runs a request to its end, and audits its report.
+    pub(crate) async fn run_request(&self, request: RunRequest) -> RunFinished {
+        let finished = self.run_until(CancellationToken::new(), request).await.unwrap();
         self.audit(&finished.report).await;
         finished
     }
 
     /// A regular run that doesn't fail.
     pub(crate) async fn run(&self) -> Report {
-        let finished = self.order(Order::Regular).await;
+        let finished = self.run_request(RunRequest::Regular).await;
         assert!(finished.error.is_none(), "{:?}", finished.error);
         finished.report
     }
 
     /// A replay that doesn't fail.
     pub(crate) async fn retry(&self, selection: ItemSelection) -> Report {
-        let finished = self.order(Order::Retry(selection)).await;
+        let finished = self.run_request(RunRequest::Retry(selection)).await;
         assert!(finished.error.is_none(), "{:?}", finished.error);
         finished.report
     }
@@ -294,7 +309,7 @@ impl World {
 
     /// The WhatsApp ids in a mailbox, sorted, as often as they are there.
     pub(crate) fn held(&self, mailbox: &str) -> Vec<String> {
-        oracle::ids(&self.door.mailboxes()).remove(mailbox).unwrap_or_default()
+        oracle::ids(&self.destination.mailboxes()).remove(mailbox).unwrap_or_default()
     }
 }
 

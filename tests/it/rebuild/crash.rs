@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::identity::MessageId;
-use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
-use whatsapp_archiver::pipeline::{Order, RunError};
+use whatsapp_archiver::mailbox::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, Verdict};
+use whatsapp_archiver::pipeline::{RunError, RunRequest};
 use whatsapp_archiver::resolve::Mailbox;
 use whatsapp_archiver::staging::{BlobName, StagingError};
 
@@ -59,20 +59,20 @@ impl Hook for Death {
 /// What was imported, how often: Maildirs alone would hide a copy that is sent twice behind its name.
 type Imports = Arc<Mutex<HashMap<(String, MessageId), u32>>>;
 
-struct MortalDoor {
-    inner: Arc<dyn MailboxDoor>,
+struct MortalDestination {
+    inner: Arc<dyn Destination>,
     death: Death,
     imports: Imports,
 }
 
 #[async_trait::async_trait]
-impl MailboxDoor for MortalDoor {
+impl Destination for MortalDestination {
     fn name(&self) -> String {
         self.inner.name()
     }
-    fn limits(&self) -> DoorLimits {
+    fn limits(&self) -> DestinationLimits {
         // One mailbox after the other, so that every point is passed in the same order.
-        DoorLimits { mailboxes: 1, batch_messages: 2, ..self.inner.limits() }
+        DestinationLimits { mailboxes: 1, batch_messages: 2, ..self.inner.limits() }
     }
     fn settle(&self) -> Duration {
         self.inner.settle()
@@ -110,7 +110,7 @@ impl MailboxDoor for MortalDoor {
 }
 
 /// Runs an order in a process that dies after so many points; false where it ended before.
-fn run_until_death(archive: &Archive, order: Order, points: u32, imports: &Imports) -> bool {
+fn run_until_death(archive: &Archive, request: RunRequest, points: u32, imports: &Imports) -> bool {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let death = Death::after(points);
     let (died, holder) = runtime.block_on(async {
@@ -119,12 +119,13 @@ fn run_until_death(archive: &Archive, order: Order, points: u32, imports: &Impor
         let staging = Arc::clone(&app.remotes.staging);
         staging.prepare().await.unwrap();
         app.remotes.staging = Arc::new(Hooked::around(staging, death.clone()));
-        let inner = Arc::clone(&app.remotes.door);
-        app.remotes.door = Arc::new(MortalDoor { inner, death: death.clone(), imports: Arc::clone(imports) });
+        let inner = Arc::clone(&app.remotes.destination);
+        app.remotes.destination =
+            Arc::new(MortalDestination { inner, death: death.clone(), imports: Arc::clone(imports) });
         let pipeline = app.pipeline(CancellationToken::new());
         let died = tokio::select! {
             () = death.dead.cancelled() => true,
-            finished = pipeline.run(order) => {
+            finished = pipeline.run(request) => {
                 match finished {
                     Ok(finished) => assert!(finished.error.is_none(), "{:?}", finished.error),
                     // It died after the end of its work, writing its report.
@@ -151,7 +152,7 @@ fn half_a_run(imports: &Imports) -> Archive {
     archive.export("1.json", &[item(1, "message 1"), item_with_file(2, "message 2"), item(3, "message 3")]);
     archive.export("2.json", &[captured(4, BEN, "3EB01", "message 1"), unknown, item(6, "message 6")]);
     archive.export_attachment(2, 0, b"attached");
-    let died = run_until_death(&archive, Order::Regular, 15, imports);
+    let died = run_until_death(&archive, RunRequest::Regular, 15, imports);
     assert!(died, "the first run was to die in its deliveries");
     let sent: u32 = imports.lock().unwrap().values().sum();
     assert!((1..8).contains(&sent), "{sent} copies were sent before it died");
@@ -167,11 +168,11 @@ fn a_rebuild_that_dies_anywhere_is_begun_again() {
     for points in 0.. {
         let archive = begun.duplicate();
         let imports: Imports = Arc::new(Mutex::new(first.lock().unwrap().clone()));
-        let died = run_until_death(&archive, Order::Rebuild, points, &imports);
+        let died = run_until_death(&archive, RunRequest::Rebuild, points, &imports);
         if died {
             deaths += 1;
-            assert!(!run_until_death(&archive, Order::Rebuild, u32::MAX, &imports));
-            run_until_death(&archive, Order::Regular, u32::MAX, &imports);
+            assert!(!run_until_death(&archive, RunRequest::Rebuild, u32::MAX, &imports));
+            run_until_death(&archive, RunRequest::Regular, u32::MAX, &imports);
         }
         let what = format!("after {points} points");
         assert!(imports.lock().unwrap().values().all(|times| *times == 1), "{what}: {imports:?}");

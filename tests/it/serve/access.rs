@@ -71,7 +71,7 @@ async fn the_matrix_of_access() {
 }
 
 #[tokio::test]
-async fn programs_are_told_in_json_and_people_by_a_form() {
+async fn programs_are_answered_in_json_and_people_with_a_form() {
     let site = guarded().await;
     assert!(json(&site.get("/api/status").await)["error"].as_str().unwrap().contains("Bearer"));
     let page = text(&site.get("/").await);

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) const EXCHANGE: &str =
     "IMAP4 IMAP4rev1 AUTH=XOAUTH2 SASL-IR UIDPLUS MOVE ID UNSELECT CHILDREN IDLE NAMESPACE LITERAL+";
 /// The most errors of a connection before Exchange Online hangs up.
-const MOST_ERRORS: usize = 10;
+const MAX_ERRORS: usize = 10;
 
 /// What becomes of an APPEND.
 #[derive(Debug, Clone)]
@@ -153,7 +153,7 @@ impl Dialogue {
             let (tag, command) = line.split_once(' ')?;
             self.seen.lock().unwrap().commands.push(command.to_owned());
             self.answer(tag, command).await?;
-            if self.errors >= MOST_ERRORS {
+            if self.errors >= MAX_ERRORS {
                 self.say("* BYE Connection is closed. 13").await?;
                 return None;
             }

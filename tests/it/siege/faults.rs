@@ -1,5 +1,5 @@
 //! Every fault of both contracts, one by one, on a small archive: once, and so often that a run gives up. When it is over,
-//! the program mends by itself what it left.
+//! the program fixes by itself what it left.
 
 mod azure;
 mod dovecot;

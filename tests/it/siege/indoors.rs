@@ -13,7 +13,7 @@ use whatsapp_archiver::app::remotes::Remotes;
 use whatsapp_archiver::clock::{ManualClock, SharedClock};
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
-use whatsapp_archiver::pipeline::{Order, RunFinished};
+use whatsapp_archiver::pipeline::{RunFinished, RunRequest};
 
 use super::mailboxes::{Settle, Town};
 pub(super) use super::population::Census;
@@ -88,7 +88,7 @@ impl Indoors {
     /// A regular run.
     pub(super) async fn run(&self) -> RunFinished {
         let pipeline = self.app.pipeline(CancellationToken::new());
-        let run = pipeline.run(Order::Regular);
+        let run = pipeline.run(RunRequest::Regular);
         // Only a run that hangs is ever measured by this time.
         tokio::time::timeout(Duration::from_mins(4), run).await.expect("the run ends").unwrap()
     }
@@ -102,16 +102,16 @@ impl Indoors {
 
     /// Runs every hour until a run is complete.
     pub(super) async fn run_until_done(&self, what: &str) {
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for _ in 0..20 {
             self.clock.advance(Duration::from_hours(1));
             let RunFinished { report, error } = self.run().await;
             if report.status.name() == "complete" {
                 return;
             }
-            told.push(format!("{}: {error:?}, {:?}", report.status.name(), report.deliveries));
+            reported.push(format!("{}: {error:?}, {:?}", report.status.name(), report.deliveries));
         }
-        panic!("{what}: it doesn't get done: {told:#?}");
+        panic!("{what}: it doesn't get done: {reported:#?}");
     }
 }
 

@@ -26,7 +26,7 @@ const PLACES: usize = 6;
 const DELAY: Duration = Duration::from_millis(100);
 
 /// Copies that are claimed at a time, in all mailboxes that a daemon is at.
-const MOST_CLAIMED: usize = 2 * PLACES * 16;
+const MAX_CLAIMED: usize = 2 * PLACES * 16;
 
 /// Longer than anything takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -192,6 +192,6 @@ async fn what_a_kill_leaves_to_be_looked_up() {
     drop(next);
     site.judge_mailboxes("killed in mid-run");
     if std::env::var_os("ARCHIVER").is_none() {
-        assert!(unknown <= MOST_CLAIMED, "{unknown} copies were in flight");
+        assert!(unknown <= MAX_CLAIMED, "{unknown} copies were in flight");
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::mailboxes::Town;
 use super::site::{Site, Staged, census};
-use crate::kill::told;
+use crate::kill::reported;
 use crate::servers::dovecot::PASSWORD;
 use crate::servers::graph::GraphServer;
 use crate::servers::imap_client::ImapClient;
@@ -45,14 +45,14 @@ fn is_restored(town: Town) {
     let deleted = delete_archives(&site);
     assert!(deleted > 10, "{what}: {deleted}");
     let restored = site.command(&["verify", "--restore", "--format", "json"]).output().unwrap();
-    assert_eq!(restored.status.code(), Some(1), "{what}: {}", told(&restored));
+    assert_eq!(restored.status.code(), Some(1), "{what}: {}", reported(&restored));
     let found: Value = serde_json::from_slice(&restored.stdout).unwrap();
     assert_eq!(found["missing"].as_array().unwrap().len(), deleted, "{what}");
     // The next run changes nothing. (In the books a restored copy counts twice: as it was imported, and as it was restored.)
     site.run_until_done(1, what);
     site.judge_mailboxes(what);
     let verified = site.command(&["verify"]).output().unwrap();
-    assert!(verified.status.success(), "{what}: {}", told(&verified));
+    assert!(verified.status.success(), "{what}: {}", reported(&verified));
 }
 
 #[test]

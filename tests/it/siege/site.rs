@@ -9,7 +9,7 @@ use whatsapp_archiver::clock::{Clock as _, SharedClock, SystemClock};
 
 use super::mailboxes::{Settle, Town};
 use super::population::{Census, Population};
-use crate::kill::{has_fail_points, told};
+use crate::kill::{has_fail_points, reported};
 use crate::oracle::{self, books};
 use crate::servers::azurite::{self, Azurite};
 use crate::servers::telemessage::{PASSWORD, TeleMessageServer, USERNAME};
@@ -40,7 +40,7 @@ impl Staged {
     }
 }
 
-/// How patient the program is: `[retry]`, the doors' `settle`, and the lease.
+/// How patient the program is: `[retry]`, the destinations' `settle`, and the lease.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     pub(super) retry: &'static str,
@@ -185,7 +185,7 @@ impl Site {
             }
             last = self.run();
         }
-        assert!(last.status.success(), "{what}: {}", told(&last));
+        assert!(last.status.success(), "{what}: {}", reported(&last));
     }
 
     /// Runs until everything has its outcome, and once more, which changes nothing; then judges.

@@ -1,7 +1,7 @@
 //! Much in one run, with answers of TeleMessage that fail by chance: each item once in each mailbox, in bounded memory and time.
 //!
 //! Staging and mailboxes are on the disk: a model of a tenant would hold in this process what is to be bounded in the
-//! other, and Maildir is the door that asks for the least, so that the program itself is what is measured.
+//! other, and Maildir is the destination that asks for the least, so that the program itself is what is measured.
 
 use std::io::{BufRead as _, BufReader, Lines};
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -16,10 +16,10 @@ use super::site::{Site, Staged, census};
 const ONE_IN: u32 = 50;
 
 /// The most memory that the program may ever have, in KiB.
-const MOST_MEMORY: u64 = 128 * 1024;
+const MAX_MEMORY: u64 = 128 * 1024;
 
 /// The longest that two hundred thousand items may take, beside whatever else the machine does.
-const MOST_SECONDS: f64 = 3600.0;
+const MAX_SECONDS: f64 = 3600.0;
 
 /// The daemon, at work.
 struct Daemon {
@@ -109,7 +109,7 @@ async fn soak(messages: i64, seed: u64, marks: &[u64]) -> Vec<Measured> {
 
 fn is_within_bounds(measured: &[Measured]) {
     let last = measured.last().unwrap();
-    assert!(last.kib <= MOST_MEMORY, "{measured:?}");
+    assert!(last.kib <= MAX_MEMORY, "{measured:?}");
 }
 
 #[tokio::test]
@@ -128,5 +128,5 @@ async fn two_hundred_thousand_items_in_one_run() {
     is_within_bounds(&measured);
     assert!(whole.kib <= quarter.kib + quarter.kib / 4, "memory does not grow with the volume: {measured:?}");
     // Benchmarks tell how fast it is, on a machine that does nothing else. It doesn't stand still on any.
-    assert!(whole.seconds < MOST_SECONDS, "{measured:?}");
+    assert!(whole.seconds < MAX_SECONDS, "{measured:?}");
 }

@@ -10,7 +10,7 @@ use whatsapp_archiver::ledger::Ledger;
 use super::mailboxes::Town;
 use super::population::Dice;
 use super::site::{Site, Staged, census};
-use crate::kill::{kill_at, told};
+use crate::kill::{kill_at, reported};
 use crate::servers::graph::GraphServer;
 use crate::servers::postgres::Postgres;
 
@@ -102,7 +102,7 @@ async fn a_process_that_starts_again_on_postgres_leaves_nothing_open() {
         let next = site.run();
         let ledger = Ledger::open(site.ledger()).await.unwrap();
         let open = ledger.open_counts().await.unwrap().pending;
-        assert!(next.status.success() && open == 0, "{what}: {open} open, {}", told(&next));
+        assert!(next.status.success() && open == 0, "{what}: {open} open, {}", reported(&next));
         site.judge(&what).await;
     }
 }

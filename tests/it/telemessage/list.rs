@@ -167,7 +167,7 @@ async fn an_invalid_token_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_pause_is_told_with_its_length() {
+async fn a_pause_is_reported_with_its_length() {
     let bench = Bench::new();
     let minute = Some(Duration::from_mins(1));
     // The bench's clock stands at 2026-11-23, midnight.
@@ -230,7 +230,7 @@ async fn a_server_that_is_not_there_is_an_outage() {
 }
 
 #[tokio::test]
-async fn what_nobody_foresaw_is_unexpected() {
+async fn an_unlisted_answer_is_unexpected() {
     let bench = Bench::new();
     for fault in [
         Fault::Status(404),

@@ -105,7 +105,7 @@ fn files_go_along_while_the_request_stays_small() {
     mail.attachments =
         vec![file("a", 1_000_000), file("b", 2_999_999), file("c", 1_000_000), file("d", 3_000_000), file("e", 10)];
     let plan = Plan::of(&mail, FORM).unwrap();
-    assert!(plan.json.len() < LARGEST_REQUEST);
+    assert!(plan.json.len() < MAX_REQUEST);
     let (inline, apart) = names(&plan);
     assert_eq!(inline, ["a", "c", "e"]);
     assert_eq!(apart, ["b", "d"]);
@@ -119,7 +119,7 @@ fn a_request_is_never_too_large_whatever_the_names() {
     let mut mail = mail();
     mail.attachments = (0..2_000).map(|n| file(&format!("{n}{}", "\"\\\u{1}".repeat(60)), 2_000)).collect();
     let plan = Plan::of(&mail, FORM).unwrap();
-    assert!(plan.json.len() <= LARGEST_REQUEST, "{}", plan.json.len());
+    assert!(plan.json.len() <= MAX_REQUEST, "{}", plan.json.len());
     assert!(plan.has_inline && !plan.apart.is_empty());
 }
 
@@ -130,7 +130,7 @@ fn a_body_too_large_for_one_request_goes_along_as_a_file() {
     mail.html = format!("<pre>{}</pre>", mail.text);
     mail.attachments = vec![file("a", 10)];
     let plan = Plan::of(&mail, FORM).unwrap();
-    assert!(plan.json.len() <= LARGEST_REQUEST);
+    assert!(plan.json.len() <= MAX_REQUEST);
     let (inline, apart) = names(&plan);
     assert_eq!((inline, apart), (vec!["a".to_owned()], vec![WHOLE_BODY_FILE.to_owned()]));
     assert_eq!(plan.apart[0].bytes, mail.html.as_bytes());

@@ -11,7 +11,7 @@ use crate::clock::SharedClock;
 use crate::resolve::users::{Answer, DirectoryError};
 
 /// The most answers that are kept: a tenant of any size fits, whatever addresses the items name.
-const MOST_ANSWERS: usize = 200_000;
+const MAX_ANSWERS: usize = 200_000;
 
 type Landed = Option<Result<Answer, DirectoryError>>;
 
@@ -30,7 +30,7 @@ struct State {
 }
 
 /// What is known of an address.
-pub(super) enum Place {
+pub(super) enum Entry {
     /// The answer.
     Known(Answer),
     /// Somebody is asking: the answer comes here. The channel closes where that one gives up.
@@ -53,22 +53,22 @@ impl Cache {
     }
 
     /// What is known of `address`.
-    pub(super) fn place(self: &Arc<Self>, address: &str) -> Place {
+    pub(super) fn entry(self: &Arc<Self>, address: &str) -> Entry {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((answer, obtained)) = state.known.get(address) {
             let age = now - *obtained;
             // A clock that was set back makes an answer look as if it came from the future: it is asked anew.
             if age >= TimeDelta::zero() && age < self.lifetime(answer) {
-                return Place::Known(answer.clone());
+                return Entry::Known(answer.clone());
             }
         }
         if let Some(receiver) = state.under_way.get(address) {
-            return Place::UnderWay(receiver.clone());
+            return Entry::UnderWay(receiver.clone());
         }
         let (sender, receiver) = watch::channel(None);
         state.under_way.insert(address.to_owned(), receiver);
-        Place::Free(Flight { cache: Arc::clone(self), address: address.to_owned(), sender })
+        Entry::Free(Flight { cache: Arc::clone(self), address: address.to_owned(), sender })
     }
 
     fn lifetime(&self, answer: &Answer) -> TimeDelta {
@@ -82,10 +82,10 @@ impl Cache {
     fn remember(&self, address: &str, answer: &Answer) {
         let now = self.clock.now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.known.len() >= MOST_ANSWERS {
+        if state.known.len() >= MAX_ANSWERS {
             state.known.retain(|_, (answer, obtained)| now - *obtained < self.lifetime(answer));
         }
-        if state.known.len() < MOST_ANSWERS {
+        if state.known.len() < MAX_ANSWERS {
             state.known.insert(address.to_owned(), (answer.clone(), now));
         }
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use whatsapp_archiver::clock::{ManualClock, SharedClock};
 use whatsapp_archiver::graph::Graph;
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
-use whatsapp_archiver::mailbox::graph::{GraphDoor, GraphDoorSettings};
+use whatsapp_archiver::mailbox::graph::{GraphMailboxes, GraphSettings};
 use whatsapp_archiver::resolve::users::graph::{GraphUsers, GraphUsersSettings};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 use whatsapp_archiver::sign_in::{Cloud, Credential, Endpoints, SecretSource, SignIn, SignInSettings};
@@ -75,13 +75,13 @@ impl Connection {
         Arc::new(Throttle::new(self.limits, self.clock()))
     }
 
-    /// A door with the ordinary settings.
-    pub(crate) fn door(&self) -> GraphDoor {
-        self.door_with(GraphDoorSettings::default())
+    /// A destination with the ordinary settings.
+    pub(crate) fn destination(&self) -> GraphMailboxes {
+        self.destination_with(GraphSettings::default())
     }
 
-    pub(crate) fn door_with(&self, settings: GraphDoorSettings) -> GraphDoor {
-        GraphDoor::new(self.graph(), self.throttle(), settings)
+    pub(crate) fn destination_with(&self, settings: GraphSettings) -> GraphMailboxes {
+        GraphMailboxes::new(self.graph(), self.throttle(), settings)
     }
 
     /// A directory with the ordinary settings.

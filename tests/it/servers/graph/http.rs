@@ -6,7 +6,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 /// The largest body that is read, in bytes.
-const LARGEST_BODY: usize = 128 * 1024 * 1024;
+const MAX_BODY: usize = 128 * 1024 * 1024;
 
 /// A request.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ impl Request {
             .headers
             .iter()
             .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()));
-        let body = axum::body::to_bytes(body, LARGEST_BODY).await.unwrap_or_default();
+        let body = axum::body::to_bytes(body, MAX_BODY).await.unwrap_or_default();
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         Self { headers: headers.collect(), body: body.to_vec(), ..Self::of(parts.method.as_str(), target) }
     }

@@ -14,7 +14,7 @@ use super::mailbox::describe;
 use super::world::{StoredAttachment, StoredMessage};
 
 /// A larger request is refused, in bytes.
-const LARGEST_REQUEST: usize = 4 * 1024 * 1024;
+const MAX_REQUEST: usize = 4 * 1024 * 1024;
 /// What a new message may say.
 const KNOWN: [&str; 12] = [
     "subject",
@@ -53,7 +53,7 @@ impl World {
     }
 
     fn try_create(&mut self, user: &str, folder: &str, request: &Request) -> Result<StoredMessage, Answer> {
-        if request.body.len() > LARGEST_REQUEST {
+        if request.body.len() > MAX_REQUEST {
             return Err(Answer::error(413, "RequestEntityTooLarge", "The request is too large."));
         }
         self.has_folder(user, folder)?;

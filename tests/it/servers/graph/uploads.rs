@@ -8,7 +8,7 @@ use super::mailbox::not_found;
 use super::world::{StoredAttachment, UploadSession};
 
 /// A larger piece, or a larger posted file, is refused, in bytes.
-const LARGEST_PIECE: usize = 4 * 1024 * 1024;
+const MAX_PIECE: usize = 4 * 1024 * 1024;
 
 impl World {
     /// The refusal of a change to a message that is no draft, where that needs another permission.
@@ -19,7 +19,7 @@ impl World {
     }
 
     pub(super) fn post_attachment(&mut self, user: &str, id: &str, request: &Request) -> Answer {
-        if request.body.len() > LARGEST_PIECE {
+        if request.body.len() > MAX_PIECE {
             return Answer::error(413, "RequestEntityTooLarge", "The request is too large.");
         }
         let file = match self.read_attachment(&request.json().unwrap_or_default()) {
@@ -83,7 +83,7 @@ impl World {
         if request.method != "PUT" || request.header("content-range") != Some(expected.as_str()) {
             return Answer::error(416, "InvalidContentRange", &format!("{expected} was expected."));
         }
-        if request.body.len() > LARGEST_PIECE {
+        if request.body.len() > MAX_PIECE {
             return Answer::error(413, "RequestEntityTooLarge", "The piece is too large.");
         }
         session.bytes.extend_from_slice(&request.body);

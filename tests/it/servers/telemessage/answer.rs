@@ -42,7 +42,7 @@ pub(super) async fn list(Extract(archive): Extract<Arc<Archive>>, headers: Heade
         (Page::of(&state, &request, state.held_time.unwrap_or_else(|| archive.clock.now())), state.gzip)
     };
     let gzip = gzip && text(&headers, header::ACCEPT_ENCODING).is_some_and(|accepted| accepted.contains("gzip"));
-    spoilt_page(page, fault, gzip)
+    corrupted_page(page, fault, gzip)
 }
 
 /// `GET …/attachment?id=…&index=…`.
@@ -143,7 +143,7 @@ impl Page {
     }
 }
 
-fn spoilt_page(mut page: Page, fault: Option<PageFault>, gzip: bool) -> Response {
+fn corrupted_page(mut page: Page, fault: Option<PageFault>, gzip: bool) -> Response {
     let whole = |json: String| json_answer(json.into(), gzip);
     match fault {
         None | Some(PageFault::Answer(_)) => whole(page.json()),

@@ -1,4 +1,4 @@
-//! What the server can be told to do wrong. Each fault spoils one answer.
+//! What the server can be told to do wrong. Each fault corrupts one answer.
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};

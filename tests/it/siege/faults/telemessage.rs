@@ -73,7 +73,7 @@ async fn the_other_half() {
 }
 
 #[tokio::test]
-async fn pages_that_are_spoilt() {
+async fn pages_that_are_corrupted() {
     let faults = [
         PageFault::BreakOff,
         PageFault::Truncated,

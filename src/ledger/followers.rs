@@ -1,7 +1,7 @@
-//! Several processes send the copies of one run: the one that pulls keeps the account, the others help.
+//! Several processes send the copies of one run: the one that pulls keeps the account, the others follow.
 //!
-//! A helper's right to send for a run is a lease of its own. Whatever a helper records, it records together with a touch of that
-//! lease, in one transaction: once the lease is taken away, or the account is closed, nothing of a helper's reaches it any more.
+//! A follower's right to send for a run is a lease of its own. Whatever a follower records, it records together with a touch of that
+//! lease, in one transaction: once the lease is taken away, or the account is closed, nothing of a follower's reaches it any more.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
 
 use super::deliveries::{mailboxes_of, read_mailbox};
-use super::sql::{self, ROWS, list_of_placeholders, millis, query_of};
+use super::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of};
 use super::{Holder, Lease, Ledger, LedgerError, RunId, RunRecord};
 use crate::resolve::{Mailbox, MailboxId};
 
@@ -21,18 +21,18 @@ pub struct Sender {
     /// The process.
     pub holder: Holder,
     /// The run is another process's.
-    pub helps: bool,
+    pub is_follower: bool,
 }
 
 impl Sender {
-    /// The lease that a helper's right to send is.
+    /// The lease that a follower's right to send is.
     pub fn lease(&self) -> Lease {
-        Lease::Help(self.run.clone(), self.holder.clone())
+        Lease::Follower(self.run.clone(), self.holder.clone())
     }
 
-    /// Fails where this is a helper that may not send any more. Whoever takes the right away waits for the transaction's end.
+    /// Fails where this is a follower that may not send any more. Whoever takes the right away waits for the transaction's end.
     pub(super) async fn check(&self, transaction: &mut Transaction<'_, Any>) -> Result<(), LedgerError> {
-        if !self.helps {
+        if !self.is_follower {
             return Ok(());
         }
         let touched = sqlx::query(
@@ -47,7 +47,7 @@ impl Sender {
         .execute(&mut **transaction)
         .await?;
         match touched.rows_affected() {
-            0 => Err(LedgerError::LeaseLost(format!("run {}, which it helped", self.run))),
+            0 => Err(LedgerError::LeaseLost(format!("run {}, which it followed", self.run))),
             _ => Ok(()),
         }
     }
@@ -55,7 +55,7 @@ impl Sender {
 
 impl Ledger {
     /// The run of the process that pulls, where its copies may be sent by others too.
-    pub async fn run_to_help(&self, now: DateTime<Utc>) -> Result<Option<RunRecord>, LedgerError> {
+    pub async fn run_to_follow(&self, now: DateTime<Utc>) -> Result<Option<RunRecord>, LedgerError> {
         let row = sqlx::query(
             "SELECT runs.* FROM runs
              JOIN leases AS puller ON puller.resource = 'puller' AND puller.holder = runs.holder AND puller.until > $1
@@ -69,17 +69,17 @@ impl Ledger {
         row.as_ref().map(RunRecord::read).transpose()
     }
 
-    /// How many processes help a run.
-    pub async fn helpers(&self, run: &RunId, now: DateTime<Utc>) -> Result<u64, LedgerError> {
+    /// How many processes follow a run.
+    pub async fn followers(&self, run: &RunId, now: DateTime<Utc>) -> Result<u64, LedgerError> {
         let row = sqlx::query("SELECT COUNT(*) AS helpers FROM leases WHERE resource LIKE $1 AND until > $2")
-            .bind(helpers_of(run))
+            .bind(followers_of(run))
             .bind(millis(now))
             .fetch_one(&self.pool)
             .await?;
         Ok(u64::try_from(sql::get::<i64>(&row, "helpers")?).unwrap_or_default())
     }
 
-    /// Closes a run's account: from now on, helpers record nothing in it. What they are sending is looked up by the next run.
+    /// Closes a run's account: from now on, followers record nothing in it. What they are sending is looked up by the next run.
     /// Fails where another process has ended the run already.
     pub async fn close_account(&self, run: &RunId) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
@@ -95,7 +95,7 @@ impl Ledger {
             .execute(&mut *transaction)
             .await?;
         sqlx::query("DELETE FROM leases WHERE resource LIKE $1")
-            .bind(helpers_of(run))
+            .bind(followers_of(run))
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -103,7 +103,7 @@ impl Ledger {
     }
 
     /// Mailboxes with copies of a run that whoever leases the mailbox may send or look up, the longest queue first.
-    pub async fn mailboxes_to_help(&self, run: &RunId) -> Result<Vec<Mailbox>, LedgerError> {
+    pub async fn mailboxes_to_share(&self, run: &RunId) -> Result<Vec<Mailbox>, LedgerError> {
         let waiting = mailboxes_of("run_id = $1 AND state IN ('ready', 'unknown')");
         let rows = query_of(waiting).bind(run.0.clone()).fetch_all(&self.pool).await?;
         rows.iter().map(read_mailbox).collect()
@@ -117,7 +117,7 @@ impl Ledger {
         now: DateTime<Utc>,
     ) -> Result<Vec<Mailbox>, LedgerError> {
         let mut leased = HashSet::new();
-        for chunk in mailboxes.chunks(ROWS) {
+        for chunk in mailboxes.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
                 "SELECT resource FROM leases WHERE until > $1 AND holder <> $2 AND resource IN {}",
                 list_of_placeholders(3, chunk.len())
@@ -134,20 +134,20 @@ impl Ledger {
         Ok(mailboxes.into_iter().filter(is_free).collect())
     }
 
-    /// Whether helpers of a run are at any of these mailboxes.
-    pub async fn are_helped(
+    /// Whether followers of a run are at any of these mailboxes.
+    pub async fn are_shared(
         &self,
         run: &RunId,
         mailboxes: &[MailboxId],
         now: DateTime<Utc>,
     ) -> Result<bool, LedgerError> {
-        for chunk in mailboxes.chunks(ROWS) {
+        for chunk in mailboxes.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
                 "SELECT 1 FROM leases AS at JOIN leases AS help ON help.holder = at.holder AND help.until > $1
                  WHERE help.resource LIKE $2 AND at.until > $1 AND at.resource IN {} LIMIT 1",
                 list_of_placeholders(3, chunk.len())
             );
-            let mut query = query_of(statement).bind(millis(now)).bind(helpers_of(run));
+            let mut query = query_of(statement).bind(millis(now)).bind(followers_of(run));
             for mailbox in chunk {
                 query = query.bind(Lease::Mailbox(mailbox.clone()).resource());
             }
@@ -166,7 +166,7 @@ pub(super) async fn dismiss_silent(
     now: DateTime<Utc>,
 ) -> Result<(), LedgerError> {
     sqlx::query("DELETE FROM leases WHERE resource LIKE $1 AND until <= $2")
-        .bind(helpers_of(run))
+        .bind(followers_of(run))
         .bind(millis(now))
         .execute(&mut **transaction)
         .await?;
@@ -178,6 +178,6 @@ pub(super) fn closed(run: &RunId) -> String {
     format!("closed:{run}")
 }
 
-fn helpers_of(run: &RunId) -> String {
+fn followers_of(run: &RunId) -> String {
     format!("help:{run}:%")
 }

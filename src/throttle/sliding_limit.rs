@@ -7,7 +7,7 @@ const STEPS: i64 = 600;
 
 /// A limit on the amount sent per span of time. Times are epoch milliseconds.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct SlidingLimit {
     span: i64,
     step: i64,
     limit: u64,
@@ -17,7 +17,7 @@ pub(super) struct Window {
     reserved: u64,
 }
 
-impl Window {
+impl SlidingLimit {
     pub(super) fn new(span_ms: i64, limit: u64) -> Self {
         Self { span: span_ms, step: (span_ms / STEPS).max(1), limit, sent: VecDeque::new(), used: 0, reserved: 0 }
     }
@@ -46,7 +46,7 @@ impl Window {
     }
 
     /// The request has ended: what was set aside is sent.
-    pub(super) fn settle(&mut self, amount: u64, now: i64) {
+    pub(super) fn commit(&mut self, amount: u64, now: i64) {
         self.reserved = self.reserved.saturating_sub(amount);
         self.record(amount, now);
     }
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_limit_holds_in_every_stretch_of_the_span() {
-        let mut window = Window::new(600_000, 3);
+        let mut window = SlidingLimit::new(600_000, 3);
         for now in [0, 10_500, 20_000] {
             assert_eq!(window.fits(1, now), Ok(()));
             window.record(1, now);
@@ -111,16 +111,16 @@ mod tests {
 
     #[test]
     fn what_is_under_way_counts_and_is_waited_for() {
-        let mut window = Window::new(600_000, 2);
+        let mut window = SlidingLimit::new(600_000, 2);
         window.reserve(2);
         assert_eq!(window.fits(1, 0), Err(None));
-        window.settle(2, 5_000);
+        window.commit(2, 5_000);
         assert_eq!(window.fits(1, 5_000), Err(Some(606_000)));
     }
 
     #[test]
     fn more_than_the_limit_goes_alone() {
-        let mut window = Window::new(300_000, 100);
+        let mut window = SlidingLimit::new(300_000, 100);
         assert_eq!(window.fits(500, 0), Ok(()));
         window.record(500, 0);
         assert_eq!(window.fits(1, 1), Err(Some(300_500)));
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_by_the_steps() {
-        let mut window = Window::new(600_000, u64::MAX);
+        let mut window = SlidingLimit::new(600_000, u64::MAX);
         for now in 0..5_000_000 {
             if now % 50 == 0 {
                 let _ = window.fits(1, now);
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_does_not_lengthen_the_wait() {
-        let mut window = Window::new(600_000, 1);
+        let mut window = SlidingLimit::new(600_000, 1);
         window.record(1, 10_000_000);
         window.shift_back(9_000_000);
         assert_eq!(window.fits(1, 1_000_000), Err(Some(1_601_000)));

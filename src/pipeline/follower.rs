@@ -6,25 +6,25 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::deliver::Deliverer;
+use super::leader::POLL_INTERVAL;
 use super::leases::Leases;
 use super::message_cache::MessageCache;
 use super::recorder::recorder;
 use super::scheduler::Scheduler;
-use super::sharing::POLL;
 use super::{Pipeline, RunError};
 use crate::ledger::{LedgerError, RunId, Sender};
 
 /// For how many looks a mailbox is left alone that had nothing more for a follower: long enough for the leader to see it free.
-const REST: u32 = 4;
+const REST_POLLS: u32 = 4;
 
 /// The mailboxes that a follower looks ahead at: what it takes later, another process may have taken by then.
 const MAX_AHEAD: usize = 64;
 
 impl Pipeline {
     /// Sends copies of another process's run until that run ends, or has no need of it any more.
-    pub async fn help(&self, run: RunId) -> Result<(), RunError> {
-        let (ledger, holder) = (&self.parts.ledger, &self.parts.holder);
-        let sender = Sender { run, holder: holder.clone(), helps: true };
+    pub async fn follow(&self, run: RunId) -> Result<(), RunError> {
+        let (ledger, holder) = (&self.deps.ledger, &self.deps.holder);
+        let sender = Sender { run, holder: holder.clone(), is_follower: true };
         let leases = Arc::new(Leases::new(self.settings.lease, self.now()));
         self.take_leases(&leases, &[sender.lease()]).await?;
         tracing::info!(event = "help_started", run.id = %sender.run, "another process's run is under way; this one sends a part of its copies");
@@ -41,7 +41,7 @@ impl Pipeline {
     }
 
     async fn send_for(&self, sender: &Sender, leases: &Arc<Leases>) -> Result<(), RunError> {
-        self.retrier.run("preparing staging", || self.parts.staging.prepare()).await?;
+        self.retrier.run("preparing staging", || self.deps.staging.prepare()).await?;
         self.claim_staging().await?;
         let (recorder, notes) = recorder();
         let recording = self.spawn(self.clone().record_notes(sender.clone(), notes));
@@ -51,7 +51,7 @@ impl Pipeline {
         let scheduler = Arc::clone(&deliverer.scheduler);
         let fed = CancellationToken::new();
         let delivering = self.spawn(deliverer.deliver_all(fed.clone()));
-        let supplied = self.follow(sender, &scheduler).await;
+        let supplied = self.find_mailboxes(sender, &scheduler).await;
         fed.cancel();
         let sent = super::run::ended(delivering).await;
         let record = super::run::ended(recording).await;
@@ -59,11 +59,11 @@ impl Pipeline {
     }
 
     /// Looks for mailboxes that nobody is at, while the run is under way.
-    async fn follow(&self, sender: &Sender, scheduler: &Scheduler) -> Result<(), RunError> {
-        let ledger = &self.parts.ledger;
+    async fn find_mailboxes(&self, sender: &Sender, scheduler: &Scheduler) -> Result<(), RunError> {
+        let ledger = &self.deps.ledger;
         let mut rests: HashMap<_, u32> = HashMap::new();
         while !self.stop.is_cancelled() {
-            let run = || ledger.run_to_help(self.now());
+            let run = || ledger.run_to_follow(self.now());
             match self.retrier.run("asking for the run to follow", run).await? {
                 Some(run) if run.id == sender.run => {}
                 _ => break,
@@ -72,9 +72,9 @@ impl Pipeline {
                 *looks = looks.saturating_sub(1);
                 *looks > 0
             });
-            rests.extend(scheduler.take_idle().into_iter().map(|mailbox| (mailbox, REST)));
-            if !scheduler.is_waited() {
-                let waiting = || ledger.mailboxes_to_help(&sender.run);
+            rests.extend(scheduler.take_idle().into_iter().map(|mailbox| (mailbox, REST_POLLS)));
+            if !scheduler.has_waiting() {
+                let waiting = || ledger.mailboxes_to_share(&sender.run);
                 let mut waiting = self.retrier.run("asking for mailboxes", waiting).await?;
                 waiting.retain(|mailbox| !rests.contains_key(&mailbox.id));
                 let mut free = ledger.free_mailboxes(&sender.holder, waiting, self.now()).await?;
@@ -85,7 +85,7 @@ impl Pipeline {
             }
             tokio::select! {
                 () = self.stop.cancelled() => {}
-                () = self.parts.clock.sleep(POLL) => {}
+                () = self.deps.clock.sleep(POLL_INTERVAL) => {}
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Sharing a run: the leader's view of the processes that send for its run too, and its wait for them at the end.
+//! The leader's view of the processes that send for its run too, and its wait for them at the end.
 //!
 //! All of them take whatever mailbox is free. What a follower leaves behind, the leader takes over.
 
@@ -15,10 +15,10 @@ use crate::ledger::{LedgerError, Sender};
 use crate::resolve::MailboxId;
 
 /// How often the ledger is asked how far the others are.
-pub(super) const POLL: Duration = Duration::from_millis(500);
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The leading process's view of those that follow it.
-pub(super) struct Sharing {
+pub(super) struct Followers {
     pipeline: Pipeline,
     sender: Sender,
     scheduler: Arc<Scheduler>,
@@ -26,7 +26,7 @@ pub(super) struct Sharing {
     looked: Mutex<Option<DateTime<Utc>>>,
 }
 
-impl Sharing {
+impl Followers {
     pub(super) fn of(deliverer: &Deliverer) -> Self {
         Self {
             pipeline: deliverer.pipeline.clone(),
@@ -38,9 +38,9 @@ impl Sharing {
     }
 
     /// Looks, now and then, whether others follow, and which of the mailboxes that they had are free again.
-    pub(super) async fn look_now_and_then(&self) -> Result<(), LedgerError> {
+    pub(super) async fn poll_if_due(&self) -> Result<(), LedgerError> {
         let now = self.pipeline.now();
-        let is_recent = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|passed| passed < POLL);
+        let is_recent = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|passed| passed < POLL_INTERVAL);
         let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(is_recent);
         if looked {
             return Ok(());
@@ -49,9 +49,9 @@ impl Sharing {
     }
 
     async fn look(&self) -> Result<(), LedgerError> {
-        let (ledger, now) = (&self.pipeline.parts.ledger, self.pipeline.now());
+        let (ledger, now) = (&self.pipeline.deps.ledger, self.pipeline.now());
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
-        if ledger.helpers(&self.sender.run, now).await? > 0 {
+        if ledger.followers(&self.sender.run, now).await? > 0 {
             self.is_shared.store(true, Ordering::Relaxed);
         }
         let elsewhere = self.scheduler.elsewhere();
@@ -67,7 +67,7 @@ impl Sharing {
 
     /// Waits until every copy of the run that can be sent is sent, by whichever process.
     pub(super) async fn until_all_is_sent(&self) -> Result<(), RunError> {
-        let (pipeline, ledger) = (&self.pipeline, &self.pipeline.parts.ledger);
+        let (pipeline, ledger) = (&self.pipeline, &self.pipeline.deps.ledger);
         while !pipeline.stop.is_cancelled() {
             let changed = self.scheduler.changed();
             pipeline.retrier.run("asking how far the followers are", || self.look()).await?;
@@ -83,7 +83,7 @@ impl Sharing {
                 }
                 continue;
             }
-            let followed = || ledger.are_helped(&self.sender.run, &elsewhere, pipeline.now());
+            let followed = || ledger.are_shared(&self.sender.run, &elsewhere, pipeline.now());
             if is_idle && !pipeline.retrier.run("asking how far the followers are", followed).await? {
                 // Processes that do something else have them.
                 break;
@@ -91,7 +91,7 @@ impl Sharing {
             tokio::select! {
                 () = changed, if !is_idle => {}
                 () = pipeline.stop.cancelled() => {}
-                () = pipeline.parts.clock.sleep(POLL) => {}
+                () = pipeline.deps.clock.sleep(POLL_INTERVAL) => {}
             }
         }
         Ok(())

@@ -10,16 +10,16 @@ use std::collections::HashSet;
 use chrono::{DateTime, Duration, Utc};
 
 use super::candidate::Candidate;
-use super::{Order, Pipeline, RunError};
+use super::{Pipeline, RunError, RunRequest};
 use crate::item::Item;
 use crate::ledger::RunId;
 
 /// How far a message's own time may lie after the time at which it was received.
-const MESSAGE_AHEAD: Duration = Duration::days(2);
+const MAX_MESSAGE_AHEAD: Duration = Duration::days(2);
 
-/// What makes a copy doubtful.
+/// Which copies may have been sent before.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Doubt {
+pub(super) struct PriorSends {
     everything: bool,
     /// The runs that rebuilt the ledger.
     rebuilt_by: HashSet<RunId>,
@@ -27,26 +27,27 @@ pub(super) struct Doubt {
     knows_from: Option<DateTime<Utc>>,
 }
 
-impl Doubt {
+impl PriorSends {
     /// Whether copies of an item may have been sent.
-    pub(super) fn covers(&self, candidate: &Candidate<Item>) -> bool {
+    pub(super) fn may_include(&self, candidate: &Candidate<Item>) -> bool {
         let rebuilt = candidate.record.as_ref().is_some_and(|record| self.rebuilt_by.contains(&record.run));
         let time = &candidate.item.time;
-        let before = self.knows_from.is_some_and(|from| time.substituted.is_some() || time.at < from + MESSAGE_AHEAD);
+        let before =
+            self.knows_from.is_some_and(|from| time.substituted.is_some() || time.at < from + MAX_MESSAGE_AHEAD);
         self.everything || rebuilt || before
     }
 }
 
 impl Pipeline {
-    /// What is doubtful in a run.
-    pub(super) async fn doubt(&self, order: &Order) -> Result<Doubt, RunError> {
-        let ledger = &self.parts.ledger;
-        let everything = match order {
-            Order::Rebuild => true,
-            Order::Backfill(window) => ledger.first_window().await?.is_none_or(|first| window.from < first),
-            Order::Regular | Order::Retry(_) | Order::Restore => false,
+    /// What a run must look up before it sends.
+    pub(super) async fn prior_sends(&self, request: &RunRequest) -> Result<PriorSends, RunError> {
+        let ledger = &self.deps.ledger;
+        let everything = match request {
+            RunRequest::Rebuild => true,
+            RunRequest::Backfill(window) => ledger.first_window().await?.is_none_or(|first| window.from < first),
+            RunRequest::Regular | RunRequest::Retry(_) | RunRequest::Restore => false,
         };
         let rebuilt_by = ledger.rebuild_runs().await?.into_iter().collect();
-        Ok(Doubt { everything, rebuilt_by, knows_from: ledger.knows_from().await? })
+        Ok(PriorSends { everything, rebuilt_by, knows_from: ledger.knows_from().await? })
     }
 }

@@ -10,13 +10,13 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{Holder, Ledger, RunId, RunStatus};
-use whatsapp_archiver::mailbox::DoorLimits;
-use whatsapp_archiver::pipeline::{Order, Pipeline, RunFinished};
+use whatsapp_archiver::mailbox::DestinationLimits;
+use whatsapp_archiver::pipeline::{Pipeline, RunFinished, RunRequest};
 use whatsapp_archiver::source::telemessage::TeleMessage;
 use whatsapp_archiver::source::{AttachmentStream, Cursor, Page, Source, SourceError};
 use whatsapp_archiver::window::Window;
 
-use super::door::ScriptedDoor;
+use super::destination::ScriptedDestination;
 use super::world::{ANA, BEN, CLEO, FEW, World, ana, ben, cleo, counts, message, whatsapp_ids};
 use crate::oracle;
 
@@ -43,7 +43,7 @@ impl Source for Gate {
     }
 }
 
-const ONE_PLACE: DoorLimits = DoorLimits { mailboxes: 1, ..FEW };
+const ONE_PLACE: DestinationLimits = DestinationLimits { mailboxes: 1, ..FEW };
 
 /// A world in which each of sixty messages goes to three mailboxes, in pages of twenty; the pages wait at the gate.
 async fn gated_world() -> (World, Arc<Semaphore>) {
@@ -60,33 +60,36 @@ fn open(gate: &Semaphore) {
     gate.add_permits(100);
 }
 
-/// A helper's process, with mailboxes of its own; they stand for what it sent.
-fn helper(world: &World) -> (Pipeline, Arc<ScriptedDoor>) {
-    let door = Arc::new(ScriptedDoor::new(&world.clock, ONE_PLACE));
-    (world.pipeline_at(Arc::<ScriptedDoor>::clone(&door), Holder::new(), CancellationToken::new()), door)
+/// A follower's process, with mailboxes of its own; they stand for what it sent.
+fn follower(world: &World) -> (Pipeline, Arc<ScriptedDestination>) {
+    let destination = Arc::new(ScriptedDestination::new(&world.clock, ONE_PLACE));
+    (
+        world.pipeline_at(Arc::<ScriptedDestination>::clone(&destination), Holder::new(), CancellationToken::new()),
+        destination,
+    )
 }
 
 /// The run of the process that pulls, as soon as there is one.
-async fn run_to_help(ledger: &Ledger, world: &World) -> RunId {
+async fn run_to_follow(ledger: &Ledger, world: &World) -> RunId {
     loop {
-        if let Some(run) = ledger.run_to_help(world.clock.now()).await.unwrap() {
+        if let Some(run) = ledger.run_to_follow(world.clock.now()).await.unwrap() {
             return run.id;
         }
         tokio::task::yield_now().await;
     }
 }
 
-async fn until_helped(world: &World, run: &RunId) {
-    while world.ledger.helpers(run, world.clock.now()).await.unwrap() == 0 {
+async fn until_followed(world: &World, run: &RunId) {
+    while world.ledger.followers(run, world.clock.now()).await.unwrap() == 0 {
         tokio::task::yield_now().await;
     }
 }
 
 /// Everything that both sent, by mailbox.
-fn all_sent(doors: [&ScriptedDoor; 2]) -> BTreeMap<String, Vec<String>> {
+fn all_sent(doors: [&ScriptedDestination; 2]) -> BTreeMap<String, Vec<String>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for door in doors {
-        for (mailbox, ids) in oracle::ids(&door.mailboxes()) {
+    for destination in doors {
+        for (mailbox, ids) in oracle::ids(&destination.mailboxes()) {
             all.entry(mailbox).or_default().extend(ids);
         }
     }
@@ -106,53 +109,53 @@ fn is_complete(finished: &RunFinished) {
 }
 
 #[tokio::test]
-async fn a_helper_sends_its_share_on_the_account_of_the_run() {
+async fn a_follower_sends_its_share_on_the_account_of_the_run() {
     let (world, gate) = gated_world().await;
-    let (helper, theirs) = helper(&world);
-    world.door.shut();
+    let (follower, theirs) = follower(&world);
+    world.destination.shut();
     theirs.shut();
-    let leading = world.run_until(CancellationToken::new(), Order::Regular);
+    let leading = world.run_until(CancellationToken::new(), RunRequest::Regular);
     let help = async {
-        let run = run_to_help(&world.ledger, &world).await;
+        let run = run_to_follow(&world.ledger, &world).await;
         let opening = async {
-            until_helped(&world, &run).await;
+            until_followed(&world, &run).await;
             open(&gate);
             // Neither goes on before the other is at a mailbox too.
-            tokio::join!(world.door.until_asked(), theirs.until_asked());
-            world.door.reopen();
+            tokio::join!(world.destination.until_asked(), theirs.until_asked());
+            world.destination.reopen();
             theirs.reopen();
         };
-        tokio::join!(helper.help(run.clone()), opening).0
+        tokio::join!(follower.follow(run.clone()), opening).0
     };
     let (finished, result) = tokio::join!(leading, help);
     result.unwrap();
     let finished = finished.unwrap();
     is_complete(&finished);
     world.audit(&finished.report).await;
-    assert_eq!(all_sent([&world.door, &theirs]), everything());
-    let shares = [&world.door, &theirs].map(|door| door.mailboxes().len());
+    assert_eq!(all_sent([&world.destination, &theirs]), everything());
+    let shares = [&world.destination, &theirs].map(|destination| destination.mailboxes().len());
     assert!(shares.iter().all(|mailboxes| *mailboxes > 0), "{shares:?}");
 }
 
 #[tokio::test]
-async fn what_a_helper_leaves_behind_is_sent_by_the_one_that_leads() {
+async fn what_a_follower_leaves_behind_is_sent_by_the_one_that_leads() {
     let (world, gate) = gated_world().await;
-    world.door.shut();
-    let leading = world.run_until(CancellationToken::new(), Order::Regular);
-    let helping = async {
-        let run = run_to_help(&world.ledger, &world).await;
+    world.destination.shut();
+    let leading = world.run_until(CancellationToken::new(), RunRequest::Regular);
+    let following = async {
+        let run = run_to_follow(&world.ledger, &world).await;
         let (url, clock) = (world.ledger_url(), Arc::clone(&world.clock));
         let (ready, dying) = tokio::sync::oneshot::channel();
-        let (_, theirs) = helper(&world);
+        let (_, theirs) = follower(&world);
         theirs.shut();
         let process = {
-            let (theirs, parts) = (Arc::clone(&theirs), world.pipeline_parts(Arc::<ScriptedDoor>::clone(&theirs)));
+            let (theirs, deps) = (Arc::clone(&theirs), world.pipeline_deps(Arc::<ScriptedDestination>::clone(&theirs)));
             async move {
                 let ledger = Ledger::open(&url).await.unwrap();
                 let presence = ledger.join(clock.now()).await.unwrap();
-                let pipeline = parts(ledger, presence.holder.clone());
+                let pipeline = deps(ledger, presence.holder.clone());
                 tokio::select! {
-                    helped = pipeline.help(run) => panic!("the run ended: {helped:?}"),
+                    followed = pipeline.follow(run) => panic!("the run ended: {followed:?}"),
                     () = theirs.until_asked() => {}
                 }
             }
@@ -164,19 +167,19 @@ async fn what_a_helper_leaves_behind_is_sent_by_the_one_that_leads() {
             drop(runtime);
             ready.send(()).unwrap();
         });
-        let run = run_to_help(&world.ledger, &world).await;
-        until_helped(&world, &run).await;
+        let run = run_to_follow(&world.ledger, &world).await;
+        until_followed(&world, &run).await;
         gate.add_permits(1);
         dying.await.unwrap();
         gone.await.unwrap();
-        world.door.reopen();
+        world.destination.reopen();
         open(&gate);
     };
-    let (finished, ()) = tokio::join!(leading, helping);
+    let (finished, ()) = tokio::join!(leading, following);
     let finished = finished.unwrap();
     is_complete(&finished);
     world.audit(&finished.report).await;
-    assert_eq!(all_sent([&world.door, &world.door]).values().map(Vec::len).sum::<usize>(), 2 * 180);
-    assert_eq!(oracle::ids(&world.door.mailboxes()), everything());
-    assert!(world.door.look_ups() > 0, "what the helper may have sent was looked up");
+    assert_eq!(all_sent([&world.destination, &world.destination]).values().map(Vec::len).sum::<usize>(), 2 * 180);
+    assert_eq!(oracle::ids(&world.destination.mailboxes()), everything());
+    assert!(world.destination.look_ups() > 0, "what the helper may have sent was looked up");
 }

@@ -4,20 +4,20 @@
 //! ten errors, which leaves the outcome of the rest unknown. So a session begins with fewer than that, adds one for
 //! each success, and is down to one after a refusal.
 
-const FIRST: usize = 8;
-const MOST: usize = 64;
+const INITIAL: usize = 8;
+const MAX: usize = 64;
 
 /// The number of commands that may be in flight.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Window(usize);
+pub(super) struct InFlightLimit(usize);
 
-impl Default for Window {
+impl Default for InFlightLimit {
     fn default() -> Self {
-        Self(FIRST)
+        Self(INITIAL)
     }
 }
 
-impl Window {
+impl InFlightLimit {
     /// Whether it is time to send again with `under_way` commands unanswered: a quarter at a time, not one for each answer.
     pub(super) fn is_low(self, under_way: usize) -> bool {
         under_way <= self.0 - self.0.div_ceil(4)
@@ -30,7 +30,7 @@ impl Window {
 
     /// A command succeeded.
     pub(super) fn widen(&mut self) {
-        self.0 = (self.0 + 1).min(MOST);
+        self.0 = (self.0 + 1).min(MAX);
     }
 
     /// A command was refused.
@@ -45,14 +45,14 @@ mod tests {
 
     #[test]
     fn widens_slowly_and_narrows_at_once() {
-        let mut window = Window::default();
-        assert!(window.admits(FIRST - 1) && !window.admits(FIRST));
+        let mut in_flight_limit = InFlightLimit::default();
+        assert!(in_flight_limit.admits(INITIAL - 1) && !in_flight_limit.admits(INITIAL));
         for _ in 0..1_000 {
-            window.widen();
+            in_flight_limit.widen();
         }
-        assert!(window.admits(MOST - 1) && !window.admits(MOST));
-        assert!(window.is_low(MOST * 3 / 4) && !window.is_low(MOST * 3 / 4 + 1));
-        window.narrow();
-        assert!(window.is_low(0) && window.admits(0) && !window.admits(1));
+        assert!(in_flight_limit.admits(MAX - 1) && !in_flight_limit.admits(MAX));
+        assert!(in_flight_limit.is_low(MAX * 3 / 4) && !in_flight_limit.is_low(MAX * 3 / 4 + 1));
+        in_flight_limit.narrow();
+        assert!(in_flight_limit.is_low(0) && in_flight_limit.admits(0) && !in_flight_limit.admits(1));
     }
 }

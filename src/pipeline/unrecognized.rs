@@ -1,9 +1,9 @@
-//! What is told of an item that isn't as the contract has it, when it comes.
+//! Warnings about an item that isn't as the contract has it.
 
 use crate::item::{Item, Kind};
 
 /// Logs a type that the contract doesn't list, and digests that nothing can be checked against.
-pub(super) fn tell(item: &Item) {
+pub(super) fn warn(item: &Item) {
     if let Kind::Unknown(_) = item.kind {
         tracing::warn!(
             event = "item_of_unknown_type",

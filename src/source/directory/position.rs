@@ -8,14 +8,14 @@ const OFFSETS: i64 = 1 << OFFSET_BITS;
 
 /// The position of the next byte to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Position {
     /// The file, counted from 0 in the order of names.
     pub(super) file: usize,
     /// The byte of it.
     pub(super) offset: u64,
 }
 
-impl Place {
+impl Position {
     /// The position of a cursor. An unknown one is past every file.
     pub(super) fn of(cursor: Cursor) -> Self {
         let file = usize::try_from(cursor.0 >> OFFSET_BITS).unwrap_or(usize::MAX);
@@ -41,18 +41,18 @@ mod tests {
 
     #[test]
     fn cursors_ascend_with_places_and_lead_back() {
-        let places = [(0, 0), (0, 1), (0, (1 << 40) - 1), (1, 0), (7, 12), (8_000_000, 5)]
-            .map(|(file, offset)| Place { file, offset });
-        let cursors = places.map(|place| place.cursor().unwrap());
+        let positions = [(0, 0), (0, 1), (0, (1 << 40) - 1), (1, 0), (7, 12), (8_000_000, 5)]
+            .map(|(file, offset)| Position { file, offset });
+        let cursors = positions.map(|position| position.cursor().unwrap());
         assert!(cursors.is_sorted());
-        assert_eq!(cursors.map(Place::of), places);
-        assert_eq!(Place { file: 0, offset: 0 }.cursor().unwrap(), Cursor(0));
+        assert_eq!(cursors.map(Position::of), positions);
+        assert_eq!(Position { file: 0, offset: 0 }.cursor().unwrap(), Cursor(0));
     }
 
     #[test]
     fn a_place_beyond_every_cursor_is_an_error() {
         for (file, offset) in [(0, 1 << 40), (1 << 23, 0), (usize::MAX, 0)] {
-            assert!(Place { file, offset }.cursor().is_err());
+            assert!(Position { file, offset }.cursor().is_err());
         }
     }
 }

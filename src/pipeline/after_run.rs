@@ -13,7 +13,7 @@ use crate::silence;
 
 /// What is kept of a run, and for how long.
 #[derive(Debug, Clone, Default)]
-pub struct Keeping {
+pub struct ReportPolicy {
     /// The key that signs reports (`report.signing_key`).
     pub signing_key: Option<Secret>,
     /// How long accounted windows stay in staging (`staging.retain`); without it for ever.
@@ -33,7 +33,7 @@ impl Pipeline {
     }
 
     async fn look_for_silence(&self, report: &Report) -> Result<(), LedgerError> {
-        let ledger = &self.parts.ledger;
+        let ledger = &self.deps.ledger;
         ledger.note_owners(&report.run, self.now()).await?;
         if report.kind == crate::ledger::RunKind::Regular.name() {
             silence::warn(ledger, report, self.settings.schedule.every, self.now()).await?;
@@ -47,14 +47,14 @@ impl Pipeline {
         if matches!(error, Some(RunError::Staging(_))) {
             // It was tried often enough in this run.
             let once = RetryPolicy { attempts: 1, ..self.settings.retry };
-            pipeline.retrier = Retrier::new(Arc::clone(&self.parts.clock), once, self.stop.clone());
+            pipeline.retrier = Retrier::new(Arc::clone(&self.deps.clock), once, self.stop.clone());
         }
         pipeline.claim_staging().await.map_err(|error| error.to_string())?;
         let chain = Chain {
-            ledger: self.parts.ledger.clone(),
-            staging: Arc::clone(&self.parts.staging),
-            clock: Arc::clone(&self.parts.clock),
-            key: self.keeping.signing_key.clone(),
+            ledger: self.deps.ledger.clone(),
+            staging: Arc::clone(&self.deps.staging),
+            clock: Arc::clone(&self.deps.clock),
+            key: self.report_policy.signing_key.clone(),
         };
         chain.write_due(&pipeline.retrier).await.map_err(|error| error.to_string())?;
         Ok(())

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use whatsapp_archiver::clock::{Clock as _, ManualClock};
 use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::identity::MessageId;
-use whatsapp_archiver::mailbox::{DoorLimits, ImportError, MailboxDoor, RemoteId, SendPermit, Verdict};
+use whatsapp_archiver::mailbox::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, Verdict};
 use whatsapp_archiver::resolve::Mailbox;
 
 use crate::oracle::{Found, Mailboxes};
@@ -33,28 +33,31 @@ pub(crate) enum Act {
     Down,
     /// A permission is missing.
     Forbid,
-    /// Answers what nobody foresaw.
+    /// Answers with an unexpected error.
     Surprise,
 }
 
 impl Act {
     fn error(&self) -> ImportError {
-        let told = |what: &str| what.to_owned();
+        let reported = |what: &str| what.to_owned();
         match self {
-            Self::TakeWithoutAFile => {
-                ImportError::Incomplete { remote: RemoteId("there".to_owned()), detail: told("\"a.exe\": not here") }
+            Self::TakeWithoutAFile => ImportError::Incomplete {
+                remote: RemoteId("there".to_owned()),
+                detail: reported("\"a.exe\": not here"),
+            },
+            Self::Reject => ImportError::Rejected(reported("it has a virus")),
+            Self::TakeAndLoseTheAnswer | Self::LoseTheRequest => ImportError::OutcomeUnknown(reported("no answer")),
+            Self::Throttle(after) => {
+                ImportError::Throttled { after: Some(*after), detail: reported("too many requests") }
             }
-            Self::Reject => ImportError::Rejected(told("it has a virus")),
-            Self::TakeAndLoseTheAnswer | Self::LoseTheRequest => ImportError::OutcomeUnknown(told("no answer")),
-            Self::Throttle(after) => ImportError::Throttled { after: Some(*after), detail: told("too many requests") },
-            Self::Down => ImportError::Unavailable(told("no connection")),
-            Self::Forbid => ImportError::Forbidden(told("access is denied")),
-            Self::Surprise => ImportError::Unexpected(told("418")),
+            Self::Down => ImportError::Unavailable(reported("no connection")),
+            Self::Forbid => ImportError::Forbidden(reported("access is denied")),
+            Self::Surprise => ImportError::Unexpected(reported("418")),
         }
     }
 }
 
-/// Something that the door was asked.
+/// A call of the destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// To import so many messages.
@@ -83,10 +86,10 @@ struct State {
     most_at_work: usize,
 }
 
-/// The door.
-pub(crate) struct ScriptedDoor {
+/// The destination.
+pub(crate) struct ScriptedDestination {
     clock: Arc<ManualClock>,
-    limits: DoorLimits,
+    limits: DestinationLimits,
     settle: Mutex<Duration>,
     /// Whether it says of many copies at once that they are not there.
     tells_absence: AtomicBool,
@@ -96,8 +99,8 @@ pub(crate) struct ScriptedDoor {
     arrived: Notify,
 }
 
-impl ScriptedDoor {
-    pub(crate) fn new(clock: &Arc<ManualClock>, limits: DoorLimits) -> Self {
+impl ScriptedDestination {
+    pub(crate) fn new(clock: &Arc<ManualClock>, limits: DestinationLimits) -> Self {
         let (clock, settle) = (Arc::clone(clock), Mutex::new(Duration::from_mins(2)));
         let is_open = watch::Sender::new(true);
         Self {
@@ -134,7 +137,7 @@ impl ScriptedDoor {
         self.state().no_look_ups = act;
     }
 
-    /// The door knows that a mailbox takes nothing until then.
+    /// The destination knows that a mailbox takes nothing until then.
     pub(crate) fn close(&self, mailbox: &str, until: DateTime<Utc>) {
         self.state().closed.insert(mailbox.to_owned(), until);
     }
@@ -155,7 +158,7 @@ impl ScriptedDoor {
         self.is_open.send_replace(true);
     }
 
-    /// Returns when a call waits at the door.
+    /// Returns when a call waits.
     pub(crate) async fn until_asked(&self) {
         self.arrived.notified().await;
     }
@@ -230,12 +233,12 @@ impl State {
 }
 
 #[async_trait]
-impl MailboxDoor for ScriptedDoor {
+impl Destination for ScriptedDestination {
     fn name(&self) -> String {
         "scripted".to_owned()
     }
 
-    fn limits(&self) -> DoorLimits {
+    fn limits(&self) -> DestinationLimits {
         self.limits
     }
 
