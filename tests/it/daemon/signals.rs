@@ -117,7 +117,10 @@ fn a_stop_in_the_middle_of_a_run_takes_seconds_and_loses_nothing() {
     wait_for_stall(&mut daemon, &server);
     let limits = daemon.proc_file("limits");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
-    assert!(core.ends_with("bytes") && core.split_whitespace().filter(|word| *word == "0").count() == 2, "{core}");
+    assert!(
+        core.trim_end().ends_with("bytes") && core.split_whitespace().filter(|word| *word == "0").count() == 2,
+        "{core}"
+    );
     let ended = daemon.end_by("TERM");
     assert!(ended.status.success(), "{}", ended.status);
     assert!(ended.after < Duration::from_secs(10), "{:?}", ended.after);
