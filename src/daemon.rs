@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::app::App;
 use crate::config::Config;
 use crate::ledger::{Lease, LedgerError, RunId};
-use crate::lifecycle::{SignalRequest, service_manager};
+use crate::lifecycle::{Phase, SignalRequest, service_manager};
 use crate::pipeline::{RunError, RunFinished, RunRequest};
 use crate::schedule::Schedule;
 use crate::serve::health::Health;
@@ -50,19 +50,6 @@ const HEARTBEAT_INTERVAL: chrono::Duration = chrono::Duration::seconds(30);
 
 /// How long work under way has to end, once the daemon is asked to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(7);
-
-/// What the daemon is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Starting up.
-    Starting,
-    /// A run is under way.
-    Running,
-    /// Another daemon's run is under way, and this one sends a part of its copies.
-    Following,
-    /// Waiting for this instant.
-    Waiting(DateTime<Utc>),
-}
 
 /// A daemon, ready to run.
 pub struct Daemon {

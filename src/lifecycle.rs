@@ -1,12 +1,26 @@
-//! Signals: the first asks for an orderly end, the second ends at once.
+//! What the daemon is doing, and signals: the first asks for an orderly end, the second ends at once.
 
 use std::io;
 
+use chrono::{DateTime, Utc};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) mod service_manager;
+
+/// What the daemon is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Starting up.
+    Starting,
+    /// A run is under way.
+    Running,
+    /// Another daemon's run is under way, and this one sends a part of its copies.
+    Following,
+    /// Waiting for this instant.
+    Waiting(DateTime<Utc>),
+}
 
 /// The signals that the program listens to, from before its start-up work on.
 pub struct Signals {

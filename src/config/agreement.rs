@@ -1,7 +1,8 @@
 //! What sections ask of each other.
 
 use super::form::Invalid;
-use super::problem::{Place, Problem};
+use super::place::Place;
+use super::problem::Problem;
 use super::reader::Section;
 use super::{
     AzureAuth, Cloud, GraphMethod, ImapAuth, LedgerConfig, MailboxConfig, MailboxKind, MicrosoftConfig, StagingConfig,

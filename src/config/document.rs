@@ -9,7 +9,8 @@ use toml::de::{DeTable, DeValue};
 use toml::value::Datetime;
 
 use super::excerpt::{Excerpt, is_plain};
-use super::problem::{Place, Problem};
+use super::place::Place;
+use super::problem::Problem;
 use super::schema::{self, Key, SECTIONS, SectionSchema, Shape};
 
 /// What the name of a variable that overrides a key begins with.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::problem::Place;
+use super::place::Place;
 
 /// What stands for a value that is not shown.
 const HIDDEN: &str = "…";

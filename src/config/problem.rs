@@ -7,22 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::excerpt::Excerpt;
-
-/// Where a problem lies.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// The file as a whole.
-    File,
-    /// A line of the file, from 1.
-    Line {
-        /// The line.
-        line: usize,
-        /// The character in the line, from 1, where only that shows what is meant.
-        column: Option<usize>,
-    },
-    /// A variable of the environment.
-    Variable(String),
-}
+use super::place::Place;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,7 +10,8 @@ use std::time::Duration;
 use super::document::{self, Document, Entry, Found, Value, Written, any_of, shown};
 use super::excerpt::Excerpt;
 use super::form::{Invalid, Suggestion};
-use super::problem::{NamedTables, Place, Problem};
+use super::place::Place;
+use super::problem::{NamedTables, Problem};
 use super::schema::{self, Choice, Condition, Key, SECTIONS, SectionSchema, Shape};
 use super::{NeededSecrets, Secret, form};
 

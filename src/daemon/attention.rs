@@ -4,7 +4,8 @@
 use chrono::{DateTime, Duration, Utc};
 use tokio::task::JoinHandle;
 
-use super::{Daemon, Phase};
+use super::Daemon;
+use crate::lifecycle::Phase;
 use crate::notify::{Notice, PostedWarnings};
 use crate::status::Status;
 

@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 
 use super::json::{self, Fields};
-use super::time;
 
 /// A value of an item that has no other place in its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -215,9 +214,20 @@ pub(super) fn integer(raw: &str) -> Option<i64> {
     let said = text(raw)?;
     let said = said.trim();
     said.parse().ok().or_else(|| {
-        let (whole, is_whole) = time::whole_part(said)?;
+        let (whole, is_whole) = whole_part(said)?;
         is_whole.then_some(whole)
     })
+}
+
+/// The whole part of a decimal number, where it is exact, and whether it is the whole number.
+pub(super) fn whole_part(said: &str) -> Option<(i64, bool)> {
+    // Larger floats are not exact, so they name no instant and no size.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let is_number = said.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let value: f64 = said.parse().ok().filter(|_| is_number)?;
+    #[expect(clippy::cast_possible_truncation, reason = "within the exact range")]
+    let whole = (value.abs() <= EXACT).then_some(value.floor() as i64)?;
+    Some((whole, value.fract() == 0.0))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, NaiveDate, TimeZone as _, Utc};
 
-use super::reading::text;
+use super::reading::{text, whole_part};
 
 /// An instant that an item states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,17 +57,6 @@ fn written_out(said: &str) -> Option<i64> {
     let zoned = ["UTC", "GMT", "Z"].into_iter().find_map(|zone| said.strip_suffix(zone));
     let said = zoned.map_or_else(|| said.clone(), |local| format!("{}+0000", local.trim_end()));
     FORMS.into_iter().find_map(|form| DateTime::parse_from_str(&said, form).ok()).map(|at| at.timestamp_millis())
-}
-
-/// The whole part of a decimal number, where it is exact, and whether it is the whole number.
-pub(super) fn whole_part(said: &str) -> Option<(i64, bool)> {
-    // Larger floats are not exact, so they name no instant and no size.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let is_number = said.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
-    let value: f64 = said.parse().ok().filter(|_| is_number)?;
-    #[expect(clippy::cast_possible_truncation, reason = "within the exact range")]
-    let whole = (value.abs() <= EXACT).then_some(value.floor() as i64)?;
-    Some((whole, value.fract() == 0.0))
 }
 
 #[cfg(test)]

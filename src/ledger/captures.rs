@@ -4,7 +4,6 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::TryStreamExt as _;
 use sqlx::{Any, Transaction};
 
-use super::items::Prepared;
 use super::silence::day_of;
 use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, rows_of_placeholders};
 use super::{ItemNo, Ledger, LedgerError, RunId};
@@ -131,17 +130,15 @@ pub(super) async fn record(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
     run: &RunId,
-    prepared: &[Prepared],
+    captures: &[(ItemNo, &Capture)],
 ) -> Result<(), LedgerError> {
-    let captures: Vec<(ItemNo, &Capture)> =
-        prepared.iter().filter_map(|item| Some((item.no, item.capture.as_ref()?))).collect();
     for chunk in captures.chunks(MAX_STATEMENT_ROWS) {
         record_owners(transaction, dialect, chunk).await?;
         record_captures(transaction, dialect, chunk).await?;
     }
     for (no, capture) in captures {
         if let Some(reference) = &capture.reference {
-            record_reference(transaction, run, no, capture, reference).await?;
+            record_reference(transaction, run, *no, capture, reference).await?;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 
 use sd_notify::NotifyState;
 
-use crate::daemon::Phase;
+use super::Phase;
 
 /// The daemon has opened its ledger and its listener.
 pub(crate) fn ready() {

@@ -6,7 +6,6 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::roster::EventPosition;
 use crate::convert::{self, Message, is_usable_address};
 use crate::digest::Digest;
 use crate::identity::{MessageId, Thread};
@@ -16,6 +15,9 @@ use crate::resolve::{Resolution, ResolvedTo};
 
 /// Media types of pictures that every browser shows and that hold no script.
 const PICTURES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// The position of an event in a chat: its time, then its item.
+pub(super) type EventPosition = (i64, i64);
 
 /// An item, ready to become an event.
 #[derive(Debug, Clone, Serialize, Deserialize)]

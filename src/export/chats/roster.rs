@@ -4,10 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::event::{Act, Captured, CapturedPerson};
-
-/// The place of an event in the order of a chat: its time, then its item.
-pub(super) type EventPosition = (i64, i64);
+use super::event::{Act, Captured, CapturedPerson, EventPosition};
 
 /// The people of a chat and day.
 #[derive(Debug, Default)]

@@ -75,7 +75,8 @@ impl Ledger {
             prepared.iter().flat_map(|item| item.deliveries.iter().map(|delivery| (item.no, delivery))).collect();
         let first = deliveries::insert(&mut transaction, self.dialect, run, now, &rows).await?;
         count_unmapped(&mut transaction, run, prepared).await?;
-        captures::record(&mut transaction, self.dialect, run, prepared).await?;
+        let captures: Vec<_> = prepared.iter().filter_map(|item| Some((item.no, item.capture.as_ref()?))).collect();
+        captures::record(&mut transaction, self.dialect, run, &captures).await?;
         transaction.commit().await?;
         Ok(first)
     }
