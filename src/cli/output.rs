@@ -7,7 +7,7 @@ use crate::fault::Reason;
 use crate::ledger::{Ledger, RunStatus};
 use crate::pipeline::RunFinished;
 use crate::report::lists::{self, Rows};
-use crate::report::{Report, table};
+use crate::report::{Report, document, table};
 
 /// Prints text. A reader that has gone (`… | head`) ends the command quietly.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
@@ -40,7 +40,7 @@ pub(super) async fn print_report(
             let text = table::render_with_unmapped(ledger, report, numbers.numbers()).await;
             return print(&text.map_err(anyhow::Error::from)?);
         }
-        Format::Json => lists::write_json(ledger, report, numbers.numbers(), &mut out).await,
+        Format::Json => document::write_json(ledger, report, numbers.numbers(), &mut out).await,
         Format::Csv => {
             let rows = Rows::new(ledger, lists::not_imported(&report.run));
             lists::write_csv(rows, numbers.numbers(), &mut out).await

@@ -4,6 +4,8 @@
 //! A report in the chain has more members than one that is printed: its place, the report before it, the
 //! administrator's own actions and the pages that were staged. Drawn twice, it has the same bytes.
 
+use std::io::Write;
+
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
@@ -171,6 +173,20 @@ impl Document {
         piece.push_str("]}\n");
         Ok(Part::End)
     }
+}
+
+/// Writes the whole report as one JSON document.
+pub async fn write_json(
+    ledger: &Ledger,
+    report: &Report,
+    numbers: Numbers,
+    out: &mut (dyn Write + Send),
+) -> Result<(), WriteError> {
+    let mut document = Document::of(ledger, report, numbers)?;
+    while let Some(piece) = document.next().await? {
+        out.write_all(&piece)?;
+    }
+    Ok(())
 }
 
 /// Appends the elements of a list, with a comma before each but the list's first.

@@ -4,8 +4,6 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::Report;
-use super::document::Document;
 use crate::item::{Participant, PhoneNumber};
 use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, LedgerError, ListPlace, PendingCause, RunId};
 use crate::output_text::cell;
@@ -51,20 +49,6 @@ impl Numbers {
         };
         cell(&shown)
     }
-}
-
-/// Writes the whole report as one JSON document.
-pub async fn write_json(
-    ledger: &Ledger,
-    report: &Report,
-    numbers: Numbers,
-    out: &mut (dyn Write + Send),
-) -> Result<(), WriteError> {
-    let mut document = Document::of(ledger, report, numbers)?;
-    while let Some(piece) = document.next().await? {
-        out.write_all(&piece)?;
-    }
-    Ok(())
 }
 
 pub(super) fn failure_json(row: &Failure, numbers: Numbers) -> Value {

@@ -12,11 +12,13 @@ use crate::digest::Digest;
 use crate::item::Identifier;
 
 mod draft;
+mod key;
 mod number;
 mod plan;
 mod validity;
 
 use draft::Draft;
+use key::Key;
 pub use validity::Validity;
 
 use super::table::{self, Column};
@@ -50,7 +52,7 @@ pub struct Mapping {
 /// An identifier, the place of its address, and when that holds.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    key: number::Key,
+    key: Key,
     start: u32,
     length: u16,
     validity: Validity,
@@ -72,17 +74,17 @@ struct Names {
 }
 
 impl Names {
-    fn key_of(&self, identifier: &Identifier) -> Option<number::Key> {
+    fn key_of(&self, identifier: &Identifier) -> Option<Key> {
         match identifier {
-            Identifier::Number(number) => number::Key::of(number),
-            Identifier::Name(name) => self.places.get(name).copied().map(number::Key::named),
+            Identifier::Number(number) => Key::of(number),
+            Identifier::Name(name) => self.places.get(name).copied().map(Key::named),
         }
     }
 
     /// The key of a name, which is new or not.
-    fn add(&mut self, name: String) -> Option<number::Key> {
+    fn add(&mut self, name: String) -> Option<Key> {
         let next = u32::try_from(self.places.len()).ok()?;
-        Some(number::Key::named(*self.places.entry(name).or_insert(next)))
+        Some(Key::named(*self.places.entry(name).or_insert(next)))
     }
 
     /// What is shown of each key: numbers masked.
@@ -97,7 +99,7 @@ impl Names {
 struct Shown<'a>(Vec<&'a str>);
 
 impl Shown<'_> {
-    fn of(&self, key: number::Key) -> String {
+    fn of(&self, key: Key) -> String {
         match key.place() {
             Some(place) => {
                 let name = self.0.get(place).copied().unwrap_or_default();

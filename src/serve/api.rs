@@ -11,6 +11,7 @@ use super::failure::{Failure, ForProgram};
 use super::{SharedSite, Site, written};
 use crate::ledger::{LedgerError, RunId, RunRecord};
 use crate::report::Report;
+use crate::report::document;
 use crate::report::lists::{self, Numbers, Rows};
 use crate::status::Status;
 
@@ -51,7 +52,7 @@ pub(super) async fn report(State(site): SharedSite, Path(id): Path<String>) -> R
     let report = Report::of(&site.served.ledger, &run).await?;
     let ledger = site.served.ledger.clone();
     let body =
-        written::body(|mut out| async move { lists::write_json(&ledger, &report, Numbers::Masked, &mut out).await });
+        written::body(|mut out| async move { document::write_json(&ledger, &report, Numbers::Masked, &mut out).await });
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 

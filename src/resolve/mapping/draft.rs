@@ -1,6 +1,7 @@
 //! A mapping while it is being read, and what its lines say of each other.
 
-use super::number::{self, Key};
+use super::key::Key;
+use super::number;
 use super::validity::{self, Validity};
 use super::{Entry, Mapping, Names, plan};
 use crate::digest::Digest;

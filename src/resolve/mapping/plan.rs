@@ -1,7 +1,7 @@
 //! Numbering plans, as far as they make a number look right that isn't: a trunk 0 left behind the country's code, and the
 //! countries of whose numbers WhatsApp knows some in another form than the one that is dialled.
 
-use super::number::Key;
+use super::key::Key;
 use crate::item::PhoneNumber;
 
 /// Codes of countries whose numbers are dialled with a 0 at home and without it from abroad. Where the 0 belongs to the

@@ -19,7 +19,8 @@ use whatsapp_archiver::pipeline::{
     Deps, Inputs, Pipeline, ReplayPreview, ReportPolicy, RunError, RunFinished, RunRequest, Settings,
 };
 use whatsapp_archiver::report::Report;
-use whatsapp_archiver::report::lists::{Numbers, write_json};
+use whatsapp_archiver::report::document::write_json;
+use whatsapp_archiver::report::lists::Numbers;
 use whatsapp_archiver::resolve::Resolver;
 use whatsapp_archiver::resolve::mapping::Mapping;
 use whatsapp_archiver::retry::RetryPolicy;
