@@ -67,7 +67,7 @@ impl Followers {
 
     /// Waits until every copy of the run that can be sent is sent, by whichever process.
     pub(super) async fn until_all_is_sent(&self) -> Result<(), RunError> {
-        let (pipeline, ledger) = (&self.pipeline, &self.pipeline.deps.ledger);
+        let pipeline = &self.pipeline;
         while !pipeline.stop.is_cancelled() {
             let changed = self.scheduler.changed();
             pipeline.retrier.run("asking how far the followers are", || self.look()).await?;
@@ -83,8 +83,12 @@ impl Followers {
                 }
                 continue;
             }
-            let followed = || ledger.are_shared(&self.sender.run, &elsewhere, pipeline.now());
-            if is_idle && !pipeline.retrier.run("asking how far the followers are", followed).await? {
+            if is_idle && !self.followers_have(&elsewhere).await? {
+                // One that was given back meanwhile is this process's to send; one that was taken meanwhile is a follower's.
+                pipeline.retrier.run("asking how far the followers are", || self.look()).await?;
+                if !self.scheduler.is_idle(pipeline.last_wait_end()) || self.followers_have(&elsewhere).await? {
+                    continue;
+                }
                 // Processes that do something else have them.
                 break;
             }
@@ -95,5 +99,12 @@ impl Followers {
             }
         }
         Ok(())
+    }
+
+    /// Whether a follower is at one of these mailboxes.
+    async fn followers_have(&self, mailboxes: &[MailboxId]) -> Result<bool, LedgerError> {
+        let pipeline = &self.pipeline;
+        let shared = || pipeline.deps.ledger.are_shared(&self.sender.run, mailboxes, pipeline.now());
+        pipeline.retrier.run("asking how far the followers are", shared).await
     }
 }
