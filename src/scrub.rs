@@ -3,7 +3,7 @@
 //! Servers repeat what they were sent: a gateway shows the header that it didn't like, a login server the line that it
 //! couldn't read. Their words go into logs, the ledger, reports and pages, so they pass through here first. A secret is
 //! found as it is, percent-encoded, escaped for JSON or XML, in Base64 (alone or within a longer text), in any case of
-//! letters, and in part where [`MIN_PART`] characters of it stand together.
+//! letters, and in part where `MIN_PART` characters of it stand together.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};

@@ -39,7 +39,7 @@ pub struct Groups {
     pub groups: Vec<Group>,
     /// All rows, those without a group among them.
     pub rows: u64,
-    /// Rows of causes beyond [`MAX_GROUPS`].
+    /// Rows of causes beyond `MAX_GROUPS`.
     pub ungrouped: u64,
 }
 
