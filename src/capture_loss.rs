@@ -29,6 +29,8 @@ const COMPARED_RUNS: u32 = 7;
 const MIN_RUNS: usize = 3;
 /// Messages and owners that a report lists; the others are counted.
 const MAX_LISTED: u32 = 100;
+/// Owners that have a line in the log each day.
+const MAX_LOGGED: usize = 20;
 /// The name under which the ledger keeps the last comparison.
 const COMPARISON: &str = "captures.comparison";
 
@@ -117,13 +119,19 @@ fn losses(days: &[GroupDay]) -> Vec<(i64, u64, u64)> {
             *span = (span.0.min(day.day), span.1.max(day.day));
         }
     }
-    let of = |owner: Option<i64>, (first, last): (i64, i64)| -> u64 {
-        let inside = days.iter().filter(|day| day.owner == owner && day.day > first && day.day < last);
-        inside.map(|day| day.messages).sum()
-    };
-    let lost = |(owner, span): (i64, (i64, i64))| {
-        let (all, own) = (of(None, span), of(Some(owner), span));
-        (owner, all, all.saturating_sub(own))
+    let all: BTreeMap<i64, u64> =
+        days.iter().filter(|day| day.owner.is_none()).map(|day| (day.day, day.messages)).collect();
+    let mut own: BTreeMap<i64, u64> = BTreeMap::new();
+    for day in days {
+        if let Some(owner) = day.owner
+            && spans.get(&owner).is_some_and(|(first, last)| *first < day.day && day.day < *last)
+        {
+            *own.entry(owner).or_default() += day.messages;
+        }
+    }
+    let lost = |(owner, (first, last)): (i64, (i64, i64))| {
+        let there: u64 = all.range(first + 1..last.max(first + 1)).map(|(_, messages)| messages).sum();
+        (owner, there, there.saturating_sub(own.get(&owner).copied().unwrap_or_default()))
     };
     spans.into_iter().map(lost).collect()
 }
@@ -152,7 +160,7 @@ pub async fn look(ledger: &Ledger, run: &RunId) -> Result<(), LedgerError> {
         return Ok(());
     }
     let comparison = compare(ledger, through).await?;
-    for owner in comparison.suspicious() {
+    for owner in comparison.suspicious().take(MAX_LOGGED) {
         tracing::warn!(
             event = "captures_missing",
             owner = Participant::phone(&owner.owner).masked(),

@@ -136,10 +136,9 @@ pub(super) async fn record(
         record_owners(transaction, dialect, chunk).await?;
         record_captures(transaction, dialect, chunk).await?;
     }
-    for (no, capture) in captures {
-        if let Some(reference) = &capture.reference {
-            record_reference(transaction, run, *no, capture, reference).await?;
-        }
+    // After all captures: most references are to messages that are there.
+    for chunk in captures.chunks(MAX_STATEMENT_ROWS) {
+        record_references(transaction, dialect, run, chunk).await?;
     }
     Ok(())
 }
@@ -188,28 +187,55 @@ async fn record_captures(
     Ok(())
 }
 
-async fn record_reference(
+async fn record_references(
     transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
     run: &RunId,
-    no: ItemNo,
-    capture: &Capture,
-    reference: &Reference,
+    chunk: &[(ItemNo, &Capture)],
 ) -> Result<(), LedgerError> {
-    sqlx::query(
-        "INSERT INTO open_references (message, item_no, message_id, relation, chat, run_id)
-         SELECT $1, $2, $3, $4, $5, $6 FROM capture_owners WHERE owner = $7 AND since <= $8
+    let references: Vec<(ItemNo, &Capture, &Reference)> =
+        chunk.iter().filter_map(|(no, capture)| Some((*no, *capture, capture.reference.as_ref()?))).collect();
+    if references.is_empty() {
+        return Ok(());
+    }
+    let row = |row: usize| {
+        let number = |column: usize| row * 7 + column + 1;
+        format!(
+            "(CAST(${} AS BIGINT), CAST(${} AS BIGINT), CAST(${} AS TEXT), CAST(${} AS TEXT), CAST(${} AS TEXT),
+              CAST(${} AS BIGINT), CAST(${} AS BIGINT))",
+            number(0),
+            number(1),
+            number(2),
+            number(3),
+            number(4),
+            number(5),
+            number(6)
+        )
+    };
+    let rows: Vec<String> = (0..references.len()).map(row).collect();
+    let statement = format!(
+        "WITH named (message, item_no, message_id, relation, chat, owner, not_before) AS (VALUES {})
+         INSERT INTO open_references (message, item_no, message_id, relation, chat, run_id)
+         SELECT named.message, named.item_no, named.message_id, named.relation, named.chat, ${}
+         FROM named JOIN capture_owners ON capture_owners.owner = named.owner
+         WHERE capture_owners.since <= named.not_before
+           AND NOT EXISTS (SELECT 1 FROM captures WHERE captures.message = named.message)
          ON CONFLICT (message, item_no) DO NOTHING",
-    )
-    .bind(short_digest::<6>(&reference.message_id))
-    .bind(no.0)
-    .bind(reference.message_id.clone())
-    .bind(reference.relation.name())
-    .bind(capture.group_name.clone())
-    .bind(run.0.clone())
-    .bind(capture.owner.0)
-    .bind(millis(reference.not_before))
-    .execute(&mut **transaction)
-    .await?;
+        rows.join(", "),
+        references.len() * 7 + 1
+    );
+    let mut query = query_of_many(dialect, statement);
+    for (no, capture, reference) in references {
+        query = query
+            .bind(short_digest::<6>(&reference.message_id))
+            .bind(no.0)
+            .bind(reference.message_id.clone())
+            .bind(reference.relation.name())
+            .bind(capture.group_name.clone())
+            .bind(capture.owner.0)
+            .bind(millis(reference.not_before));
+    }
+    query.bind(run.0.clone()).execute(&mut **transaction).await?;
     Ok(())
 }
 

@@ -394,17 +394,24 @@ impl Ledger {
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
+        let rows = self.rows_of_window("*", &format!("NOT {PURGED}"), window, after, limit).await?;
+        rows.iter().map(ItemRecord::read).collect()
+    }
+
+    /// These columns of the items that `condition` holds for and whose windows overlap with `window`, in order, after `after`.
+    pub(super) async fn rows_of_window(
+        &self,
+        columns: &str,
+        condition: &str,
+        window: Window,
+        after: ItemNo,
+        limit: u32,
+    ) -> Result<Vec<AnyRow>, LedgerError> {
         let statement = format!(
-            "SELECT * FROM items WHERE item_no > $1 AND window_to > $2 AND window_from < $3 AND NOT {PURGED}
+            "SELECT {columns} FROM items WHERE item_no > $1 AND window_to > $2 AND window_from < $3 AND {condition}
              ORDER BY item_no LIMIT $4"
         );
-        let rows = query_of(statement)
-            .bind(after.0)
-            .bind(millis(window.from))
-            .bind(millis(window.to))
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(ItemRecord::read).collect()
+        let query = query_of(statement).bind(after.0).bind(millis(window.from)).bind(millis(window.to));
+        Ok(query.bind(i64::from(limit)).fetch_all(&self.pool).await?)
     }
 }

@@ -1,7 +1,7 @@
 //! Items that staging doesn't have any more: what is left to say of them.
 
 use super::items::PURGED;
-use super::sql::{self, millis, query_of};
+use super::sql;
 use super::{ItemNo, Ledger, LedgerError};
 use crate::window::Window;
 
@@ -24,17 +24,7 @@ impl Ledger {
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<PurgedItem>, LedgerError> {
-        let statement = format!(
-            "SELECT item_no, item_id, item_key, owner FROM items
-             WHERE item_no > $1 AND window_to > $2 AND window_from < $3 AND {PURGED} ORDER BY item_no LIMIT $4"
-        );
-        let rows = query_of(statement)
-            .bind(after.0)
-            .bind(millis(window.from))
-            .bind(millis(window.to))
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = self.rows_of_window("item_no, item_id, item_key, owner", PURGED, window, after, limit).await?;
         rows.iter()
             .map(|row| {
                 let key = sql::digest(row, "item_key")?.to_string();
