@@ -94,18 +94,6 @@ impl ManualClock {
         self.change(|state| state.now = instant);
     }
 
-    /// Returns when `count` sleepers or more wait for the clock.
-    pub async fn until_asleep(&self, count: usize) {
-        loop {
-            // Registered before the look, so that a change between the two is not missed.
-            let changed = self.changed.notified();
-            if self.state().wakes.len() >= count {
-                return;
-            }
-            changed.await;
-        }
-    }
-
     fn state(&self) -> MutexGuard<'_, ManualState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

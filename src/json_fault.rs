@@ -21,11 +21,6 @@ impl JsonFault {
     pub(crate) fn expected(what: &'static str) -> Self {
         Self { what: format!("expected {what}"), place: None }
     }
-
-    /// Whether the two differ in their place at most.
-    pub fn says_the_same_as(&self, other: &Self) -> bool {
-        self.what == other.what
-    }
 }
 
 impl std::error::Error for JsonFault {}

@@ -5,12 +5,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, named_run, output, run::run_request};
-use crate::app::App;
 use crate::fault::Reason;
 use crate::item::ItemId;
 use crate::ledger::{ActionKind, ItemSelection};
 use crate::lifecycle::{Signals, stop_on_signal};
-use crate::pipeline::{ReplayPreview, RunRequest};
+use crate::pipeline::{Pipeline, ReplayPreview, RunRequest};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -45,12 +44,11 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             item: arguments.item.map(ItemId),
         };
         let pipeline = app.pipeline(CancellationToken::new());
-        let preview = pipeline.preview_replay(&selection).await.map_err(anyhow::Error::from)?;
         if arguments.dry_run {
-            output::print(&described(preview))?;
+            output::print(&described(pipeline.preview_replay(&selection).await.map_err(anyhow::Error::from)?))?;
             return Ok(Exit::Done);
         }
-        if selects_nothing(&app, &selection, preview).await? {
+        if selects_nothing(&pipeline, &selection).await? {
             output::print("Nothing fits that could be replayed; no run was started.\n")?;
             return Ok(Exit::Done);
         }
@@ -68,12 +66,13 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 
 /// Whether something was named, and there is nothing of it to replay. Without a name, a replay also takes over the copies
 /// that a run left whose process has gone.
-async fn selects_nothing(app: &App, selection: &ItemSelection, preview: ReplayPreview) -> Result<bool, CommandError> {
-    if preview.items > 0 || (selection.item.is_none() && selection.reason.is_none() && selection.run.is_none()) {
+async fn selects_nothing(pipeline: &Pipeline, selection: &ItemSelection) -> Result<bool, CommandError> {
+    let is_named = selection.item.is_some() || selection.reason.is_some() || selection.run.is_some();
+    if !is_named || pipeline.preview_replay(selection).await.map_err(anyhow::Error::from)?.items > 0 {
         return Ok(false);
     }
     // The ledger of another staging area knows nothing of what is staged here: that is the answer then.
-    app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
+    pipeline.check_staging_owner().await.map_err(anyhow::Error::from)?;
     Ok(true)
 }
 

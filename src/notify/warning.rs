@@ -127,17 +127,7 @@ impl Notice {
 impl Posted {
     /// What is posted when it is over; nothing for a kind that this version doesn't know.
     pub(super) fn resolution(&self, now: DateTime<Utc>) -> Option<WarningAlert> {
-        let kinds = [
-            WarningKind::MappingRefused,
-            WarningKind::ConfigurationRefused,
-            WarningKind::UsersRefused,
-            WarningKind::NothingArrived,
-            WarningKind::OwnersSilent,
-            WarningKind::WatermarkStandsStill,
-            WarningKind::CapturesMissing,
-            WarningKind::CredentialExpires,
-        ];
-        let of_kind = kinds.into_iter().find(|kind| kind.name() == self.warning).and_then(event_of);
+        let of_kind = WarningKind::ALL.into_iter().find(|kind| kind.name() == self.warning).and_then(event_of);
         let overdue = (self.warning == Event::RunOverdue.name()).then_some(Event::RunOverdue);
         let subject = if self.subject.is_empty() { String::new() } else { format!(" ({})", self.subject) };
         Some(WarningAlert {

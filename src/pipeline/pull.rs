@@ -48,7 +48,7 @@ struct Reading {
 }
 
 impl Puller {
-    /// Pulls what an order is about.
+    /// Pulls what a request is about.
     pub(super) async fn pull(self, request: RunRequest) -> Result<(), RunError> {
         match request {
             RunRequest::Regular => self.pull_regular().await,

@@ -25,6 +25,7 @@ use super::recorder::recorder;
 use super::{Pipeline, RunError, RunRequest, pending};
 use crate::capture_loss;
 use crate::failpoint;
+use crate::item::ItemId;
 use crate::ledger::{Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
 use crate::report::{Report, failed_share};
 
@@ -49,6 +50,14 @@ impl RunRequest {
             Self::Rebuild => RunKind::Rebuild,
         }
     }
+
+    /// The one item that it is about, where it is about one.
+    fn only_item(&self) -> Option<ItemId> {
+        match self {
+            Self::Retry(selection) => selection.item,
+            Self::Regular | Self::Backfill(_) | Self::Restore | Self::Rebuild => None,
+        }
+    }
 }
 
 impl Pipeline {
@@ -65,7 +74,7 @@ impl Pipeline {
         inputs.to_string()
     }
 
-    /// Runs an order to its end. An error means that the ledger could not even keep the account; any other failure is the
+    /// Carries a request out to its end. An error means that the ledger could not even keep the account; any other failure is the
     /// run's, and in its report.
     pub async fn run(&self, request: RunRequest) -> Result<RunFinished, RunError> {
         let ledger = &self.deps.ledger;
@@ -129,8 +138,8 @@ impl Pipeline {
         }
     }
 
-    /// Sees to it that the staging area is this ledger's (a rebuild takes it over later), that nobody else pulls (where the order is
-    /// to pull), and that no run is open whose process has gone.
+    /// Sees to it that the staging area is this ledger's (a rebuild takes it over later), that nobody else pulls (where the
+    /// request is to pull), and that no run is open whose process has gone.
     async fn get_ready(&self, leases: &Arc<Leases>, id: &RunId, request: &RunRequest) -> Result<(), RunError> {
         self.retrier.run("preparing staging", || self.deps.staging.prepare()).await?;
         if !matches!(request, RunRequest::Rebuild) {
@@ -158,12 +167,8 @@ impl Pipeline {
         let filled = CancellationToken::new();
 
         let recording = self.spawn(self.clone().record_notes(sender.clone(), notes));
-        let adopt = match &request {
-            RunRequest::Retry(selection) => selection.item,
-            RunRequest::Regular | RunRequest::Backfill(_) | RunRequest::Restore | RunRequest::Rebuild => None,
-        };
         let mut deliverer = Deliverer::new(self, &sender, leases, &cache, &recorder);
-        deliverer.adopt = adopt;
+        deliverer.adopt = request.only_item();
         drop(recorder);
         // A rebuilt ledger sends nothing before it holds everything.
         let is_rebuild = matches!(request, RunRequest::Rebuild);

@@ -21,7 +21,7 @@ impl Replay {
 }
 
 impl Preparer {
-    /// Prepares what an order is about: what is left open, and then what is selected from staging, or comes from the source.
+    /// Prepares what a request is about: what is left open, and then what is selected from staging, or comes from the source.
     pub(super) async fn prepare_for(
         self,
         request: RunRequest,

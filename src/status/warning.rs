@@ -46,6 +46,20 @@ pub enum WarningKind {
 }
 
 impl WarningKind {
+    /// All kinds.
+    pub const ALL: [Self; 10] = [
+        Self::MappingRefused,
+        Self::ConfigurationRefused,
+        Self::UsersRefused,
+        Self::NothingArrived,
+        Self::OwnersSilent,
+        Self::WatermarkStandsStill,
+        Self::CredentialExpires,
+        Self::BooksDoNotBalance,
+        Self::CapturesMissing,
+        Self::ManyItemsFailed,
+    ];
+
     /// The kind's name.
     pub fn name(self) -> &'static str {
         match self {
