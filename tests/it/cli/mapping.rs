@@ -28,6 +28,13 @@ fn trial(items: &[Value], mapping: &str) -> Trial {
     trial
 }
 
+fn susan_and_zoe_have_one_copy_each(trial: &Trial) {
+    let copies = trial.copies();
+    assert_eq!(copies.get("susan.okafor@contoso.example"), Some(&1), "{copies:?}");
+    assert_eq!(copies.get("zoe.marchetti@contoso.example"), Some(&1), "{copies:?}");
+    assert_eq!(copies.values().sum::<usize>(), 2, "{copies:?}");
+}
+
 #[test]
 fn a_number_that_changed_hands_in_mid_month_goes_to_whoever_held_it_when_the_message_was_sent() {
     let (number, stranger) = (json!({"value": "15550190", "type": "PHONE"}), json!({"value": "4915550199"}));
@@ -40,10 +47,7 @@ fn a_number_that_changed_hands_in_mid_month_goes_to_whoever_held_it_when_the_mes
                    +1 555 0190,zoe@contoso.example,2026-11-15T00:00:00Z,\n";
     let trial = trial(&items, mapping);
     trial.prints(&["run", "--once"]);
-    let copies = trial.copies();
-    assert_eq!(copies.get("susan.okafor@contoso.example"), Some(&1), "{copies:?}");
-    assert_eq!(copies.get("zoe.marchetti@contoso.example"), Some(&1), "{copies:?}");
-    assert_eq!(copies.values().sum::<usize>(), 2, "{copies:?}");
+    susan_and_zoe_have_one_copy_each(&trial);
     let failures = trial.prints(&["failures", "--format", "json"]);
     assert!(failures.contains("in the mapping file for other times only"), "{failures}");
 
@@ -75,10 +79,7 @@ fn participants_are_found_by_lid_and_user_name_and_a_type_that_nobody_knows_make
                    15550190,yael.cohen@contoso.example,,\n";
     let trial = trial(&items, mapping);
     trial.prints(&["run", "--once"]);
-    let copies = trial.copies();
-    assert_eq!(copies.get("susan.okafor@contoso.example"), Some(&1), "{copies:?}");
-    assert_eq!(copies.get("zoe.marchetti@contoso.example"), Some(&1), "{copies:?}");
-    assert_eq!(copies.values().sum::<usize>(), 2, "{copies:?}");
+    susan_and_zoe_have_one_copy_each(&trial);
 }
 
 #[test]
