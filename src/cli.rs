@@ -26,6 +26,7 @@ mod failures;
 mod health;
 mod init;
 mod instant;
+mod item_name;
 mod layout;
 mod ledger;
 mod man;

@@ -65,7 +65,7 @@ pub use leases::{Holder, Lease};
 pub use pending::{OpenGroup, PendingCause, PendingGroup};
 pub use presence::Presence;
 pub use probe::check_pages;
-pub use proof::{CopyFacts, ProofSubject};
+pub use proof::{CopyFacts, ItemName};
 pub use purged::PurgedItem;
 pub use release::HeldSelection;
 pub use reports::{ChainLink, DrawnReport, ReportEntry};

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, output};
+use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, item_name, output};
 use crate::app::files::{self, read_bounded};
 use crate::identity::MessageId;
-use crate::item::{ItemId, ItemKey};
-use crate::ledger::{ActionKind, ItemNo, ProofSubject};
+use crate::ledger::{ActionKind, ItemName};
 use crate::prove::ProofError;
 use crate::prove::gather::Prover;
 
@@ -20,8 +19,8 @@ pub(super) struct Arguments {
     message_id: Option<String>,
     /// TeleMessage's number of the item; or `#` and the number that `failures` shows of an item that can't be read, or the
     /// SHA-256 of the item's bytes
-    #[arg(long, value_name = "ID", allow_negative_numbers = true, value_parser = read_item)]
-    item: Option<ProofSubject>,
+    #[arg(long, value_name = "ID", allow_negative_numbers = true, value_parser = item_name::read)]
+    item: Option<ItemName>,
     /// Put the staged page in as well, which ties the item to the signed report and has other people's messages
     #[arg(long)]
     with_page: bool,
@@ -34,25 +33,15 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    fn sought(&self) -> Result<ProofSubject, CommandError> {
+    fn sought(&self) -> Result<ItemName, CommandError> {
         match (&self.item, &self.message_id) {
             (Some(item), _) => Ok(item.clone()),
             (None, Some(id)) => {
-                Ok(MessageId::parse(id).map_or_else(|| ProofSubject::WhatsApp(id.clone()), ProofSubject::MessageId))
+                Ok(MessageId::parse(id).map_or_else(|| ItemName::WhatsApp(id.clone()), ItemName::MessageId))
             }
             (None, None) => Err(CommandError::Usage("name the message with --message-id or --item".to_owned())),
         }
     }
-}
-
-/// Reads what names an item.
-fn read_item(text: &str) -> Result<ProofSubject, String> {
-    let number = text.strip_prefix('#').map(|no| no.parse().map(|no| ProofSubject::Capture(ItemNo(no))));
-    let number = number.unwrap_or_else(|| text.parse().map(|id| ProofSubject::Item(ItemId(id))));
-    let key = || text.parse().map(|digest| ProofSubject::Key(ItemKey(digest)));
-    number.or_else(|_| key()).map_err(|_| {
-        "not an item: write TeleMessage's number, `#70` as `failures` shows it, or the SHA-256 of its bytes".to_owned()
-    })
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
@@ -65,11 +54,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let app = context.app(&config).await?;
         app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
         let mut what = match &sought {
-            ProofSubject::Item(id) => format!("item {id}"),
-            ProofSubject::Capture(no) => format!("item #{}", no.0),
-            ProofSubject::Key(key) => format!("item {key}"),
-            ProofSubject::MessageId(id) => format!("message {id}"),
-            ProofSubject::WhatsApp(id) => format!("message {id} of WhatsApp"),
+            ItemName::MessageId(id) => format!("message {id}"),
+            ItemName::WhatsApp(id) => format!("message {id} of WhatsApp"),
+            item => format!("item {}", item_name::shown(item)),
         };
         if arguments.with_page {
             what.push_str(", with its page");

@@ -3,19 +3,18 @@
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
 
-use super::{CommandResult, Context, Exit, administrator, block_on, instant, output, retry::reason_parser};
+use super::{CommandResult, Context, Exit, administrator, block_on, instant, item_name, output, retry::reason_parser};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;
 use crate::fault::Reason;
-use crate::item::ItemId;
-use crate::ledger::HeldSelection;
+use crate::ledger::{HeldSelection, ItemName};
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("which").args(["item", "reason", "before"]).required(true).multiple(true)))]
 pub(super) struct Arguments {
-    /// Only this item (TeleMessage's id)
-    #[arg(long)]
-    item: Option<i64>,
+    /// Only this item: TeleMessage's number, `#70` as `failures` shows an item that can't be read, or the SHA-256 of its bytes
+    #[arg(long, value_name = "ID", allow_negative_numbers = true, value_parser = item_name::read)]
+    item: Option<ItemName>,
     /// Only items that failed for this reason
     #[arg(long, value_parser = reason_parser())]
     reason: Option<Reason>,
@@ -28,11 +27,11 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
-    let selection =
-        HeldSelection { item: arguments.item.map(ItemId), reason: arguments.reason, before: arguments.before };
     let config = context.begin_needing(NeededSecrets::OfLedger)?;
     block_on(async {
         let ledger = context.ledger(&config).await?;
+        let items = item_name::find(&ledger, arguments.item.as_ref()).await?;
+        let selection = HeldSelection { items, reason: arguments.reason, before: arguments.before };
         let held = ledger.held(&selection).await.map_err(anyhow::Error::from)?;
         if held.is_empty() {
             output::print("Nothing that is held fits; nothing was released.\n")?;
@@ -48,7 +47,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             return Ok(Exit::Done);
         }
         let user = administrator::name(context);
-        let rows = ledger.release(&selection, user, &said(&selection), SystemClock.now()).await;
+        let rows = ledger.release(&selection, user, &said(arguments), SystemClock.now()).await;
         let rows = rows.map_err(anyhow::Error::from)?;
         tracing::warn!(event = "items_released", rows, user, "an administrator released held items");
         output::print(&format!("Released: {} ({}).\n", summary.join(", "), output::counted(rows, "row", "rows")))?;
@@ -57,11 +56,11 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 }
 
 /// The arguments, as the next report lists them.
-fn said(selection: &HeldSelection) -> String {
+fn said(arguments: &Arguments) -> String {
     let said = [
-        selection.item.map(|item| format!("--item {item}")),
-        selection.reason.map(|reason| format!("--reason {}", reason.name())),
-        selection.before.map(|before| format!("--before {}", before.to_rfc3339())),
+        arguments.item.as_ref().map(|item| format!("--item {}", item_name::shown(item))),
+        arguments.reason.map(|reason| format!("--reason {}", reason.name())),
+        arguments.before.map(|before| format!("--before {}", before.to_rfc3339())),
     ];
     said.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

@@ -4,10 +4,11 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, named_run, output, run::run_request};
+use super::{
+    CommandError, CommandResult, Context, Exit, administrator, block_on, item_name, named_run, output, run::run_request,
+};
 use crate::fault::Reason;
-use crate::item::ItemId;
-use crate::ledger::{ActionKind, ItemSelection};
+use crate::ledger::{ActionKind, ItemName, ItemSelection};
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::{Pipeline, ReplayPreview, RunRequest};
 
@@ -19,9 +20,9 @@ pub(super) struct Arguments {
     /// Only what this run left
     #[arg(long)]
     run: Option<String>,
-    /// Only this item (TeleMessage's id)
-    #[arg(long)]
-    item: Option<i64>,
+    /// Only this item: TeleMessage's number, `#70` as `failures` shows an item that can't be read, or the SHA-256 of its bytes
+    #[arg(long, value_name = "ID", allow_negative_numbers = true, value_parser = item_name::read)]
+    item: Option<ItemName>,
     /// Only say how many copies it would add; no run is started
     #[arg(long)]
     dry_run: bool,
@@ -41,7 +42,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let selection = ItemSelection {
             reason: arguments.reason,
             run: named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id),
-            item: arguments.item.map(ItemId),
+            items: item_name::find(&app.ledger, arguments.item.as_ref()).await?,
         };
         let pipeline = app.pipeline(CancellationToken::new());
         if arguments.dry_run {
@@ -67,7 +68,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 /// Whether something was named, and there is nothing of it to replay. Without a name, a replay also takes over the copies
 /// that a run left whose process has gone.
 async fn selects_nothing(pipeline: &Pipeline, selection: &ItemSelection) -> Result<bool, CommandError> {
-    let is_named = selection.item.is_some() || selection.reason.is_some() || selection.run.is_some();
+    let is_named = selection.items.is_some() || selection.reason.is_some() || selection.run.is_some();
     if !is_named || pipeline.preview_replay(selection).await.map_err(anyhow::Error::from)?.items > 0 {
         return Ok(false);
     }
@@ -90,7 +91,7 @@ fn summary(arguments: &Arguments) -> String {
     let said = [
         arguments.reason.map(|reason| format!("--reason {}", reason.name())),
         arguments.run.as_ref().map(|run| format!("--run {run}")),
-        arguments.item.map(|item| format!("--item {item}")),
+        arguments.item.as_ref().map(|item| format!("--item {}", item_name::shown(item))),
     ];
     let said: Vec<String> = said.into_iter().flatten().collect();
     if said.is_empty() { "all that is open".to_owned() } else { said.join(" ") }

@@ -215,8 +215,20 @@ pub struct ItemSelection {
     pub reason: Option<Reason>,
     /// Only those whose open rows belong to this run's account.
     pub run: Option<RunId>,
-    /// Only this item.
-    pub item: Option<ItemId>,
+    /// Only these items.
+    pub items: Option<Vec<ItemNo>>,
+}
+
+/// The condition that a row is about one of these items.
+pub(super) fn is_one_of(items: Option<&[ItemNo]>) -> String {
+    match items {
+        None => "1 = 1".to_owned(),
+        Some([]) => "1 = 0".to_owned(),
+        Some(items) => {
+            let numbers: Vec<String> = items.iter().map(|item| item.0.to_string()).collect();
+            format!("item_no IN ({})", numbers.join(", "))
+        }
+    }
 }
 
 /// What became of an item when it was prepared.
@@ -316,16 +328,16 @@ impl Ledger {
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT * FROM items WHERE item_no > $1 AND (CAST($2 AS BIGINT) IS NULL OR item_id = $2) AND EXISTS
+        let rows = query_of(format!(
+            "SELECT * FROM items WHERE item_no > $1 AND {} AND EXISTS
                (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no
                   AND deliveries.state IN ('failed', 'pending') AND deliveries.released IS NULL
-                  AND (CAST($3 AS TEXT) IS NULL OR deliveries.reason = $3)
-                  AND (CAST($4 AS TEXT) IS NULL OR deliveries.run_id = $4))
-             ORDER BY item_no LIMIT $5",
-        )
+                  AND (CAST($2 AS TEXT) IS NULL OR deliveries.reason = $2)
+                  AND (CAST($3 AS TEXT) IS NULL OR deliveries.run_id = $3))
+             ORDER BY item_no LIMIT $4",
+            is_one_of(selection.items.as_deref())
+        ))
         .bind(after.0)
-        .bind(selection.item.map(|item| item.0))
         .bind(selection.reason.map(|reason| reason.name().to_owned()))
         .bind(selection.run.as_ref().map(|run| run.0.clone()))
         .bind(i64::from(limit))

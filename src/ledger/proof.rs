@@ -10,9 +10,9 @@ use crate::convert::Manifest;
 use crate::identity::MessageId;
 use crate::item::{ItemId, ItemKey};
 
-/// Which message.
+/// What names an item, or the captures of one message.
 #[derive(Debug, Clone)]
-pub enum ProofSubject {
+pub enum ItemName {
     /// TeleMessage's number of an item.
     Item(ItemId),
     /// The ledger's own number of a capture, which lists show where an item's own number can't be read.
@@ -56,27 +56,27 @@ pub struct CopyFacts {
 const MAX_CAPTURES: i64 = 100;
 
 impl Ledger {
-    /// The captures of a message, in the order in which they were recorded.
-    pub async fn captures(&self, sought: &ProofSubject) -> Result<Vec<ItemRecord>, LedgerError> {
+    /// The captures that a name fits, in the order in which they were recorded.
+    pub async fn captures(&self, sought: &ItemName) -> Result<Vec<ItemRecord>, LedgerError> {
         let rows = match sought {
-            ProofSubject::Item(id) => {
+            ItemName::Item(id) => {
                 let statement = "SELECT * FROM items WHERE item_id = $1 ORDER BY item_no LIMIT $2";
                 query_of(statement.to_owned()).bind(id.0).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
-            ProofSubject::Capture(no) => {
+            ItemName::Capture(no) => {
                 let statement = "SELECT * FROM items WHERE item_no = $1 LIMIT $2";
                 query_of(statement.to_owned()).bind(no.0).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
-            ProofSubject::Key(key) => {
+            ItemName::Key(key) => {
                 let statement = "SELECT * FROM items WHERE item_key = $1 LIMIT $2";
                 let key = key.0.as_bytes().to_vec();
                 query_of(statement.to_owned()).bind(key).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
-            ProofSubject::WhatsApp(id) => {
+            ItemName::WhatsApp(id) => {
                 let statement = "SELECT * FROM items WHERE message_id = $1 ORDER BY item_no LIMIT $2";
                 query_of(statement.to_owned()).bind(id.clone()).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
-            ProofSubject::MessageId(id) => {
+            ItemName::MessageId(id) => {
                 // A Message-ID has the first half of an identity.
                 let Ok(half) = hex::decode(id.local_part()) else { return Ok(Vec::new()) };
                 let statement = "SELECT * FROM items WHERE identity >= $1 AND identity <= $2 ORDER BY item_no LIMIT $3";

@@ -3,36 +3,42 @@
 use chrono::{DateTime, Utc};
 
 use super::actions::{self, ActionKind};
+use super::items::is_one_of;
 use super::sql::{self, millis};
-use super::{Ledger, LedgerError};
+use super::{ItemNo, Ledger, LedgerError};
 use crate::fault::Reason;
-use crate::item::ItemId;
 
 /// Which held items: those that fit all that is stated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HeldSelection {
-    /// Only this item.
-    pub item: Option<ItemId>,
+    /// Only these items.
+    pub items: Option<Vec<ItemNo>>,
     /// Only those that failed for this reason.
     pub reason: Option<Reason>,
     /// Only those that were staged before this instant.
     pub before: Option<DateTime<Utc>>,
 }
 
-/// `$1` to `$3` are the selection's members.
-const SELECTED: &str = "state = 'failed' AND released IS NULL AND (CAST($2 AS TEXT) IS NULL OR reason = $2)
-    AND item_no IN (SELECT item_no FROM items
-      WHERE (CAST($1 AS BIGINT) IS NULL OR item_id = $1) AND (CAST($3 AS BIGINT) IS NULL OR staged_at < $3))";
+impl HeldSelection {
+    /// The condition on a delivery. `$1` and `$2` are the reason and the instant.
+    fn condition(&self) -> String {
+        format!(
+            "state = 'failed' AND released IS NULL AND {} AND (CAST($1 AS TEXT) IS NULL OR reason = $1)
+             AND (CAST($2 AS BIGINT) IS NULL OR item_no IN (SELECT item_no FROM items WHERE staged_at < $2))",
+            is_one_of(self.items.as_deref())
+        )
+    }
+}
 
 impl Ledger {
     /// How many held items a selection has, by reason.
     pub async fn held(&self, selection: &HeldSelection) -> Result<Vec<(String, u64)>, LedgerError> {
         let statement = format!(
-            "SELECT COALESCE(reason, '') AS reason, COUNT(DISTINCT item_no) AS items FROM deliveries WHERE {SELECTED}
-             GROUP BY COALESCE(reason, '') ORDER BY 1"
+            "SELECT COALESCE(reason, '') AS reason, COUNT(DISTINCT item_no) AS items FROM deliveries WHERE {}
+             GROUP BY COALESCE(reason, '') ORDER BY 1",
+            selection.condition()
         );
         let rows = sql::query_of(statement)
-            .bind(selection.item.map(|item| item.0))
             .bind(selection.reason.map(|reason| reason.name().to_owned()))
             .bind(selection.before.map(millis))
             .fetch_all(&self.pool)
@@ -51,8 +57,7 @@ impl Ledger {
         now: DateTime<Utc>,
     ) -> Result<u64, LedgerError> {
         let mut transaction = self.begin().await?;
-        let rows = sql::query_of(format!("UPDATE deliveries SET released = $4 WHERE {SELECTED}"))
-            .bind(selection.item.map(|item| item.0))
+        let rows = sql::query_of(format!("UPDATE deliveries SET released = $3 WHERE {}", selection.condition()))
             .bind(selection.reason.map(|reason| reason.name().to_owned()))
             .bind(selection.before.map(millis))
             .bind(millis(now))

@@ -39,7 +39,6 @@ use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
 use crate::failpoint;
 use crate::fault::Fault;
-use crate::item::ItemId;
 use crate::ledger::{DeliveryState, ItemNo, LedgerError, Sender};
 use crate::mailbox::{ImportError, SendPermit};
 use crate::resolve::Mailbox;
@@ -64,8 +63,8 @@ pub(super) struct Deliverer {
     pub(super) recorder: Recorder,
     /// Other processes send for this run too.
     pub(super) is_shared: Arc<AtomicBool>,
-    /// Of what earlier runs left open, only the copies of this item are taken over.
-    pub(super) adopt: Option<ItemId>,
+    /// Of what earlier runs left open, only the copies of these items are taken over.
+    pub(super) adopt: Option<Vec<ItemNo>>,
     /// The slots for mailboxes that are worked on at the same time.
     slots: Arc<Semaphore>,
     lines: Arc<LineBudgets>,

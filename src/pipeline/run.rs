@@ -25,8 +25,7 @@ use super::recorder::recorder;
 use super::{Pipeline, RunError, RunRequest, pending};
 use crate::capture_loss;
 use crate::failpoint;
-use crate::item::ItemId;
-use crate::ledger::{Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
+use crate::ledger::{ItemNo, Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
 use crate::report::{Report, failed_share};
 
 /// Pages that wait to be prepared.
@@ -51,10 +50,10 @@ impl RunRequest {
         }
     }
 
-    /// The one item that it is about, where it is about one.
-    fn only_item(&self) -> Option<ItemId> {
+    /// The items that it is about, where it isn't about all.
+    fn only_items(&self) -> Option<Vec<ItemNo>> {
         match self {
-            Self::Retry(selection) => selection.item,
+            Self::Retry(selection) => selection.items.clone(),
             Self::Regular | Self::Backfill(_) | Self::Restore | Self::Rebuild => None,
         }
     }
@@ -168,7 +167,7 @@ impl Pipeline {
 
         let recording = self.spawn(self.clone().record_notes(sender.clone(), notes));
         let mut deliverer = Deliverer::new(self, &sender, leases, &cache, &recorder);
-        deliverer.adopt = request.only_item();
+        deliverer.adopt = request.only_items();
         drop(recorder);
         // A rebuilt ledger sends nothing before it holds everything.
         let is_rebuild = matches!(request, RunRequest::Rebuild);

@@ -11,7 +11,7 @@ use super::{Archive, CaptureFacts, Directions, FileFacts, ProofError, ReportFact
 use crate::convert::convert;
 use crate::digest::Digest;
 use crate::item::{Identifier, Item};
-use crate::ledger::{AttachmentRecord, AttachmentState, CopyFacts, ItemRecord, Ledger, ProofSubject, RunId};
+use crate::ledger::{AttachmentRecord, AttachmentState, CopyFacts, ItemName, ItemRecord, Ledger, RunId};
 use crate::pipeline::Loader;
 use crate::report::signature::PublicKey;
 use crate::resolve::Resolution;
@@ -47,7 +47,7 @@ pub struct Proven {
 
 impl Prover<'_> {
     /// Writes the proof of a message. Nothing is left of one that fails.
-    pub async fn write(&self, sought: &ProofSubject, path: &Path) -> Result<Proven, ProofError> {
+    pub async fn write(&self, sought: &ItemName, path: &Path) -> Result<Proven, ProofError> {
         let records = self.ledger.captures(sought).await?;
         if records.is_empty() {
             return Err(ProofError::Unknown);

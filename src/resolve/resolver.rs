@@ -74,6 +74,10 @@ impl Resolver {
     pub fn may_be_valid_now(&self, resolved: &Resolved) -> bool {
         let ResolvedTo::NoValidUser { detail } = &resolved.outcome else { return false };
         let identifier = resolved.participant.identifier();
+        // An item may say whose number an identifier is; only the item tells.
+        if matches!(identifier, Some(Identifier::Name(_))) {
+            return true;
+        }
         let is_mapped = self.mapping().zip(identifier).is_some_and(|(mapping, identifier)| mapping.names(&identifier));
         is_mapped || detail.contains(NOT_A_VALID_USER) || (self.automatic && !detail.contains(EMAIL_PROPERTY))
     }

@@ -27,7 +27,7 @@ use sqlx::{Any, Transaction};
 use super::{Claim, DeliveryState, NewDelivery, OPEN, Outcome, PARTICIPANT, RowReason, Target, live_runs};
 use crate::fault::Reason;
 use crate::identity::Identity;
-use crate::item::ItemId;
+use crate::ledger::items::is_one_of;
 use crate::ledger::sql::{
     self, Dialect, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, query_of_many, rows_of_placeholders,
 };
@@ -59,14 +59,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes mailboxes' open copies (of all items, or of one) into a run: what a run before it was sending becomes unknown
+    /// Takes mailboxes' open copies (of all items, or of these) into a run: what a run before it was sending becomes unknown
     /// and settles from `settle_at`, what was pending becomes ready, and the rows count in the account of `run`. What is in the
     /// account of a run that is under way stays there. The mailboxes must be leased by the process of `run`.
     pub async fn adopt_deliveries(
         &self,
         run: &RunId,
         mailboxes: &[MailboxId],
-        item: Option<ItemId>,
+        items: Option<&[ItemNo]>,
         now: DateTime<Utc>,
         settle_at: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
@@ -78,14 +78,12 @@ impl Ledger {
                    state = CASE state WHEN 'sending' THEN 'unknown' WHEN 'pending' THEN 'ready' ELSE state END
                  WHERE {OPEN} AND run_id || '' <> $1
                    AND run_id NOT IN {}
-                   AND (CAST($3 AS BIGINT) IS NULL
-                        OR item_no IN (SELECT item_no FROM items WHERE item_id = CAST($3 AS BIGINT)))
-                   AND mailbox_id IN {}",
+                   AND {} AND mailbox_id IN {}",
                 live_runs(now),
-                list_of_placeholders(4, chunk.len())
+                is_one_of(items),
+                list_of_placeholders(3, chunk.len())
             );
-            let mut query =
-                query_of(statement).bind(run.0.clone()).bind(millis(settle_at)).bind(item.map(|item| item.0));
+            let mut query = query_of(statement).bind(run.0.clone()).bind(millis(settle_at));
             for mailbox in chunk {
                 query = query.bind(mailbox.0.clone());
             }

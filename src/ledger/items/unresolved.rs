@@ -2,7 +2,7 @@
 
 use super::super::sql::{self, query_of};
 use super::super::{ItemNo, Ledger, LedgerError};
-use super::{ItemRecord, ItemSelection, PURGED};
+use super::{ItemRecord, ItemSelection, PURGED, is_one_of};
 
 /// How the outcome of a participant without a valid user stands in `items.resolution`.
 const NO_VALID_USER: &str = "%\"outcome\":\"no_valid_user\"%";
@@ -18,17 +18,17 @@ impl Ledger {
     ) -> Result<Vec<ItemRecord>, LedgerError> {
         let statement = format!(
             "SELECT * FROM items WHERE item_no > $1 AND state = 'prepared' AND resolution LIKE $2
-               AND (CAST($3 AS BIGINT) IS NULL OR item_id = $3) AND (CAST($4 AS TEXT) IS NULL OR run_id = $4)
+               AND {} AND (CAST($3 AS TEXT) IS NULL OR run_id = $3)
                AND NOT {PURGED} AND NOT EXISTS
                (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no
                   AND (deliveries.released IS NOT NULL OR (deliveries.state IN ('failed', 'pending')
-                    AND (CAST($5 AS TEXT) IS NULL OR deliveries.reason = $5))))
-             ORDER BY item_no LIMIT $6"
+                    AND (CAST($4 AS TEXT) IS NULL OR deliveries.reason = $4))))
+             ORDER BY item_no LIMIT $5",
+            is_one_of(selection.items.as_deref())
         );
         let rows = query_of(statement)
             .bind(after.0)
             .bind(NO_VALID_USER)
-            .bind(selection.item.map(|item| item.0))
             .bind(selection.run.as_ref().map(|run| run.0.clone()))
             .bind(selection.reason.map(|reason| reason.name().to_owned()))
             .bind(i64::from(limit))

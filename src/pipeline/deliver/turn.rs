@@ -88,7 +88,8 @@ impl Deliverer {
     /// Takes the open copies of earlier runs into this one.
     async fn adopt(&self, mailbox: &Mailbox) -> Result<Next, RunError> {
         let (ledger, run, mailboxes) = (&self.pipeline.deps.ledger, &self.sender.run, [mailbox.id.clone()]);
-        let adopt = || ledger.adopt_deliveries(run, &mailboxes, self.adopt, self.pipeline.now(), self.settled_at());
+        let items = self.adopt.as_deref();
+        let adopt = || ledger.adopt_deliveries(run, &mailboxes, items, self.pipeline.now(), self.settled_at());
         self.pipeline.retrier.run("taking copies over", adopt).await?;
         self.scheduler.add_all(mailbox);
         Ok(Next::GoOn)

@@ -270,3 +270,19 @@ fn how_much_may_fail_is_configured() {
     assert!(!run.log.contains("many_items_failed") && !run.out.contains("max_failed_share"), "{}", run.log);
     assert!(trial.report().get("many_failed").is_none());
 }
+
+#[test]
+fn an_item_that_cannot_be_read_is_replayed_and_given_up_by_its_number() {
+    let trial = Trial::imported();
+    let failures: Value = serde_json::from_str(&trial.prints(&["failures", "--format", "json"])).unwrap();
+    assert_eq!(failures.as_array().unwrap().iter().filter(|row| row["reason"] == "malformed").count(), 1);
+    let number = "#70";
+    assert!(trial.prints(&["failures", "--each"]).contains(number));
+    let preview = trial.prints(&["retry", "--item", number, "--dry-run"]);
+    assert!(preview.contains("1 item would be replayed, which would add 0 copies"), "{preview}");
+    assert!(trial.prints(&["retry", "--item", "#69", "--dry-run"]).contains("0 items"), "an item that has its copies");
+    let listed = trial.prints(&["release", "--item", number]);
+    assert!(listed.contains("1 malformed") && listed.contains("Nothing was released"), "{listed}");
+    assert!(trial.prints(&["release", "--item", number, "--yes"]).contains("1 malformed"));
+    assert!(trial.prints(&["release", "--item", number]).contains("Nothing that is held fits"));
+}

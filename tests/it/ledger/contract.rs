@@ -331,7 +331,7 @@ pub(super) async fn what_a_run_was_sending_is_unknown_to_the_next(database: Data
     ledger.record(&sender(1), &[outcome(no[3], 1, Imported)], &[]).await.unwrap();
 
     // The same process takes over what its own run left, as any other.
-    ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], Some(ItemId(1)), at(0), at(9)).await.unwrap();
+    ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], Some(&no[1..2]), at(0), at(9)).await.unwrap();
     assert_eq!(ledger.account(&run_id(2)).await.unwrap().total(), 1, "only the item that was named");
     ledger.adopt_deliveries(&run_id(2), &[mailbox(1).id], None, at(0), at(9)).await.unwrap();
     let unknown = ledger.queue(&run_id(2), &mailbox(1).id, QueueOf::Unknown, ItemNo(0), 9).await.unwrap();
@@ -442,11 +442,12 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
     };
     assert_eq!(selected(ItemSelection::default()).await, 1);
     assert_eq!(
-        selected(ItemSelection { reason: Some(Reason::Encrypted), run: Some(run_id(1)), item: Some(ItemId(0)) }).await,
+        selected(ItemSelection { reason: Some(Reason::Encrypted), run: Some(run_id(1)), items: Some(vec![no[0]]) })
+            .await,
         1
     );
     assert_eq!(selected(ItemSelection { run: Some(run_id(2)), ..ItemSelection::default() }).await, 0);
-    assert_eq!(selected(ItemSelection { item: Some(ItemId(1)), ..ItemSelection::default() }).await, 0);
+    assert_eq!(selected(ItemSelection { items: Some(vec![no[1]]), ..ItemSelection::default() }).await, 0);
 }
 
 pub(super) async fn items_without_rows_are_accounted_for(database: Database) {
