@@ -101,6 +101,19 @@ fn one_person_known_by_number_and_lid_is_one_person() {
 }
 
 #[test]
+fn a_lid_gets_its_copy_when_the_number_that_the_item_names_is_mapped_later() {
+    let (number, lid) = ("15550190", "98765432101234@lid");
+    let to = json!({"value": lid, "type": "LID", "phoneNumber": number});
+    let trial = trial(&[item(1, "2026-11-15T00:00:00Z", &json!({"value": "4915550199"}), &to)], "");
+    trial.prints(&["run", "--once"]);
+    assert!(trial.copies().is_empty());
+    fs::write(trial.path("config/sample/mapping.csv"), format!("{HEADER}{number},zoe@contoso.example,,\n")).unwrap();
+    let replayed = trial.prints(&["retry", "--reason", "no_valid_user"]);
+    assert!(replayed.contains("1 copy was added"), "{replayed}");
+    assert_eq!(trial.copies().into_iter().collect::<Vec<_>>(), [("zoe.marchetti@contoso.example".to_owned(), 1)]);
+}
+
+#[test]
 fn overlaps_are_errors_with_both_lines() {
     let directory = tempfile::TempDir::new().unwrap();
     let file = directory.path().join("mapping.csv");
