@@ -187,7 +187,7 @@ fn prepared(no: ItemNo) -> Prepared {
     let copy = |mailbox: Mailbox| NewDelivery {
         target: Target::Mailbox(mailbox.id.clone()),
         mailbox: Some((mailbox, ResolvedBy::Csv)),
-        identity: Some(identity(no)),
+        identities: Some(identity(no).into()),
         state: DeliveryState::Sending,
         reason: None,
         detail: None,
@@ -219,6 +219,7 @@ fn imported(no: ItemNo, mailbox: Mailbox) -> Outcome {
         attempts: 1,
         settle_at: None,
         remote_id: Some(format!("imap:1:{}", no.0)),
+        found_as: None,
         bytes: 8000,
     }
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::identity::{Identity, MessageId, Thread};
+use crate::identity::{Identities, Identity, MessageId, Thread};
 use crate::item::{Chat, Direction, Item, Participant};
 use crate::output_text;
 use crate::resolve::Resolution;
@@ -177,6 +177,8 @@ pub struct MissingAttachment {
 pub struct Message {
     /// The message field by field.
     pub mail: Mail,
+    /// What its Message-ID is made of, for the message of an item.
+    pub identities: Option<Identities>,
     missing: Vec<MissingAttachment>,
     mime: OnceLock<Bytes>,
 }
@@ -184,7 +186,21 @@ pub struct Message {
 impl Message {
     /// A message of these fields, with nothing missing.
     pub fn new(mail: Mail) -> Self {
-        Self { mail, missing: Vec::new(), mime: OnceLock::new() }
+        Self { mail, identities: None, missing: Vec::new(), mime: OnceLock::new() }
+    }
+
+    /// The message as a mailbox may have it that was given it under another Message-ID; `None` where there is no such one.
+    pub fn under_other_id(&self) -> Option<Self> {
+        let identities = self.identities?;
+        let other = identities.other()?;
+        let mail = Mail { message_id: other.message_id(), ..self.mail.clone() };
+        let missing = self.missing.clone();
+        Some(Self {
+            mail,
+            identities: Some(Identities { sent_as: other, ..identities }),
+            missing,
+            mime: OnceLock::new(),
+        })
     }
 
     /// The MIME form, lines ended by CRLF. Made when it is first asked for; the same message gives the same bytes.
@@ -236,8 +252,20 @@ pub fn convert(
     resolution: &Resolution,
     placeholder_domain: &str,
 ) -> Message {
+    convert_as(item, attachments, resolution, placeholder_domain, None)
+}
+
+/// The same of an item whose copies have had the identity `recorded` so far, and go on having it.
+pub fn convert_as(
+    item: &Item,
+    attachments: &[StagedAttachment],
+    resolution: &Resolution,
+    placeholder_domain: &str,
+    recorded: Option<Identity>,
+) -> Message {
     let people = People::of(item, resolution, placeholder_domain);
-    let message_id = identity_of(item, attachments).message_id();
+    let identities = identities_of(item, attachments, recorded);
+    let message_id = identities.sent_as.message_id();
     let thread = Thread::of(item);
     let files = attachment::files(item, attachments, &message_id);
     let missing: Vec<MissingAttachment> = files.iter().filter_map(File::to_missing).collect();
@@ -257,19 +285,19 @@ pub fn convert(
         subject,
         attachments: files.iter().filter_map(File::to_mail).collect(),
     };
-    Message { missing, ..Message::new(mail) }
+    Message { missing, identities: Some(identities), ..Message::new(mail) }
 }
 
-/// The identity of an item as staged: for each attachment the declared digest, else that of its bytes; nothing where it
+/// The identities of an item as staged: for each attachment the declared digest, else that of its bytes; nothing where it
 /// is missing or corrupt.
-pub fn identity_of(item: &Item, attachments: &[StagedAttachment]) -> Identity {
+fn identities_of(item: &Item, attachments: &[StagedAttachment], recorded: Option<Identity>) -> Identities {
     let digests = (0..item.attachments.len().max(attachments.len())).map(|index| match attachments.get(index)? {
         StagedAttachment::Present { digest, .. } => {
             Some(item.attachments.get(index).and_then(|declared| declared.digest).unwrap_or(*digest))
         }
         StagedAttachment::Missing { .. } | StagedAttachment::Corrupt { .. } => None,
     });
-    Identity::of(item, &digests.collect::<Vec<_>>())
+    Identities::of(item, &digests.collect::<Vec<_>>(), recorded)
 }
 
 /// Who an item is from: its sender; where it names none, the owner who sent it, or who did what an event says.

@@ -1,19 +1,27 @@
-//! Identity, version 1: when two captures are the same message, and the Message-IDs that follow from it.
+//! Identity: when two captures are the same message, and the Message-IDs that follow from it.
 //!
-//! Frozen. Archives are searched and copies are looked up by what is computed here, so a change is a version 2 beside
-//! it, never an edit. Everything is computed from fields of the raw item, never from converter output.
+//! Frozen. Archives are searched and copies are looked up by what is computed here, so a change is a version beside those that
+//! there are, never an edit. Everything is computed from fields of the raw item, never from converter output.
 //!
 //! - The *reference* names one logical message, whoever captured it: message id and sender.
 //! - The *identity* names one message with its content. Captures of the same identity are the same message; anything
 //!   else is kept, even when it looks alike.
 //! - The *thread* names a chat.
+//!
+//! Version 2 is in force: version 1 of the item in its usual form, with numbers as their digits, groups by `groupData.id` where
+//! there is no `groupId`, and lines ended by LF. So both are the same for an item that comes in that form, as nearly all do. Where
+//! they aren't, a mailbox may hold a copy under the first one: [`Identities`].
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Digest, Digester};
-use crate::item::{DeletionScope, Item, Kind, Participant, StatedTime};
+use crate::digest::Digest;
+use crate::item::{DeletionScope, Item, Kind, Participant};
+
+use self::fields::{Fields, Form};
+
+mod fields;
 
 /// The domain of every Message-ID: constant, and in a top-level domain that is never delegated (RFC 2606).
 const DOMAIN: &str = "whatsapp-archiver.invalid";
@@ -74,56 +82,17 @@ impl Identity {
     /// The identity of an item. `attachments` holds, for each of its attachments, the declared digest, else the digest of
     /// its bytes; nothing where it is missing or corrupt, so that a later complete capture is another message.
     pub fn of(item: &Item, attachments: &[Option<Digest>]) -> Self {
-        let mut fields = Fields::new("whatsapp-archiver identity 1");
-        fields.digest(reference_of(&item.message_id, item.sender.as_ref()));
-        fields.chat(item);
-        fields.text(&item.message_type);
-        fields.text(&item.text);
+        Self(fields_of(item, attachments, Form::Usual).finish())
+    }
 
-        let quoted = item.quoted.as_ref();
-        fields.optional(quoted.and_then(|quoted| quoted.message_id.as_deref()));
-        fields.participant(quoted.and_then(|quoted| quoted.sender.as_ref()));
-        fields.optional(quoted.and_then(|quoted| quoted.text.as_deref()));
-
-        let original = item.original.as_ref();
-        fields.optional(original.and_then(|original| original.message_id.as_deref()));
-        fields.participant(original.and_then(|original| original.sender.as_ref()));
-        fields.optional(original.and_then(|original| original.text.as_deref()));
-        fields.optional(original.and_then(|original| original.previous_text.as_deref()));
-        fields.time(original.and_then(|original| original.message_time));
-
-        let call = item.call.as_ref();
-        fields.time(call.and_then(|call| call.start_time));
-        fields.time(call.and_then(|call| call.end_time));
-        fields.optional(call.and_then(|call| call.call_status.as_deref()));
-        fields.number(call.and_then(|call| call.call_duration_in_millis));
-        fields.optional(call.and_then(|call| call.call_type.as_deref()));
-
-        let event = item.event.as_ref();
-        fields.optional(event.and_then(|event| event.kind.as_deref()));
-        fields.participant(event.and_then(|event| event.actor.as_ref()));
-        fields.sorted(event.into_iter().flat_map(|event| &event.members).map(|member| member.value.as_str()));
-        fields.optional(event.and_then(|event| event.emoji.as_deref()));
-        fields.optional(event.and_then(|event| event.target_message_id.as_deref()));
-        fields.participant(event.and_then(|event| event.target_sender.as_ref()));
-        fields.optional(event.and_then(|event| event.old_value.as_deref()));
-        fields.optional(event.and_then(|event| event.new_value.as_deref()));
-
-        let location = item.location.as_ref();
-        fields.optional(location.and_then(|location| location.latitude.as_deref()));
-        fields.optional(location.and_then(|location| location.longitude.as_deref()));
-        fields.optional(location.and_then(|location| location.name.as_deref()));
-        fields.optional(location.and_then(|location| location.address.as_deref()));
-
-        fields.count(attachments.len());
-        for attachment in attachments {
-            fields.optional(attachment.map(|digest| digest.to_string()).as_deref());
-        }
-        if item.is_private_act() {
-            fields.participant(item.owner.as_ref());
-            fields.optional(original.and_then(|original| original.read_status.as_deref()));
-        }
-        Self(fields.finish())
+    /// The same of version 1, which copies may bear that an earlier version of the program sent.
+    pub fn of_version_1(item: &Item, attachments: &[Option<Digest>]) -> Self {
+        let Some(earlier) = &item.version_1 else {
+            return Self(fields_of(item, attachments, Form::AsItCame).finish());
+        };
+        let count = attachments.len() + earlier.attachments.len().saturating_sub(item.attachments.len());
+        let attachments: Vec<_> = attachments.iter().copied().chain(std::iter::repeat(None)).take(count).collect();
+        Self(fields_of(earlier, &attachments, Form::AsItCame).finish())
     }
 
     /// The Message-ID of every copy.
@@ -135,6 +104,96 @@ impl Identity {
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// What the identity of an item is the digest of.
+fn fields_of<'a>(item: &'a Item, attachments: &[Option<Digest>], form: Form) -> Fields<'a> {
+    let mut fields = Fields::new("whatsapp-archiver identity 1", item, form);
+    fields.digest_of(reference_of(item, &item.message_id, item.sender.as_ref(), form));
+    fields.chat();
+    fields.text(&item.message_type);
+    fields.lines(Some(&item.text));
+
+    let quoted = item.quoted.as_ref();
+    fields.optional(quoted.and_then(|quoted| quoted.message_id.as_deref()));
+    fields.participant(quoted.and_then(|quoted| quoted.sender.as_ref()));
+    fields.lines(quoted.and_then(|quoted| quoted.text.as_deref()));
+
+    let original = item.original.as_ref();
+    fields.optional(original.and_then(|original| original.message_id.as_deref()));
+    fields.participant(original.and_then(|original| original.sender.as_ref()));
+    fields.lines(original.and_then(|original| original.text.as_deref()));
+    fields.lines(original.and_then(|original| original.previous_text.as_deref()));
+    fields.time(original.and_then(|original| original.message_time));
+
+    let call = item.call.as_ref();
+    fields.time(call.and_then(|call| call.start_time));
+    fields.time(call.and_then(|call| call.end_time));
+    fields.optional(call.and_then(|call| call.call_status.as_deref()));
+    fields.number(call.and_then(|call| call.call_duration_in_millis));
+    fields.optional(call.and_then(|call| call.call_type.as_deref()));
+
+    let event = item.event.as_ref();
+    fields.optional(event.and_then(|event| event.kind.as_deref()));
+    fields.participant(event.and_then(|event| event.actor.as_ref()));
+    fields.sorted(event.into_iter().flat_map(|event| &event.members));
+    fields.optional(event.and_then(|event| event.emoji.as_deref()));
+    fields.optional(event.and_then(|event| event.target_message_id.as_deref()));
+    fields.participant(event.and_then(|event| event.target_sender.as_ref()));
+    fields.lines(event.and_then(|event| event.old_value.as_deref()));
+    fields.lines(event.and_then(|event| event.new_value.as_deref()));
+
+    let location = item.location.as_ref();
+    fields.optional(location.and_then(|location| location.latitude.as_deref()));
+    fields.optional(location.and_then(|location| location.longitude.as_deref()));
+    fields.lines(location.and_then(|location| location.name.as_deref()));
+    fields.lines(location.and_then(|location| location.address.as_deref()));
+
+    fields.count(attachments.len());
+    for attachment in attachments {
+        fields.optional(attachment.map(|digest| digest.to_string()).as_deref());
+    }
+    if item.is_private_act() {
+        fields.participant(item.owner.as_ref());
+        fields.optional(original.and_then(|original| original.read_status.as_deref()));
+    }
+    fields
+}
+
+/// Under which identities a mailbox may have a copy of an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identities {
+    /// What makes two captures the same message.
+    pub key: Identity,
+    /// What the Message-ID of its copies is made of: the key, unless an earlier version of the program has recorded another.
+    pub sent_as: Identity,
+    /// The identity of version 1, where that is another than the key.
+    pub version_1: Option<Identity>,
+}
+
+impl Identities {
+    /// The identities of an item. `recorded` is the one that its copies have had so far.
+    pub fn of(item: &Item, attachments: &[Option<Digest>], recorded: Option<Identity>) -> Self {
+        let fields = fields_of(item, attachments, Form::Usual);
+        let may_differ = fields.is_changed() || item.version_1.is_some();
+        let key = Identity(fields.finish());
+        let version_1 = may_differ.then(|| Identity::of_version_1(item, attachments)).filter(|other| *other != key);
+        let sent_as = version_1.filter(|version_1| recorded == Some(*version_1)).unwrap_or(key);
+        Self { key, sent_as, version_1 }
+    }
+
+    /// The other identity that a copy may have.
+    pub fn other(&self) -> Option<Identity> {
+        let version_1 = self.version_1?;
+        Some(if self.sent_as == version_1 { self.key } else { version_1 })
+    }
+}
+
+impl From<Identity> for Identities {
+    /// Of a message that is known by one identity.
+    fn from(key: Identity) -> Self {
+        Self { key, sent_as: key, version_1: None }
     }
 }
 
@@ -152,13 +211,14 @@ pub struct Thread {
 impl Thread {
     /// The thread of an item.
     pub fn of(item: &Item) -> Self {
-        let mut chat = Fields::new("whatsapp-archiver thread 1");
-        chat.chat(item);
-        let original = original_of(item).map(|(message_id, sender)| MessageId::of(reference_of(message_id, sender)));
+        let mut chat = Fields::new("whatsapp-archiver thread 1", item, Form::Usual);
+        chat.chat();
+        let reference =
+            |message_id, sender| MessageId::of(reference_of(item, message_id, sender, Form::Usual).finish());
         Self {
             root: MessageId::of(chat.finish()),
-            original,
-            own: MessageId::of(reference_of(&item.message_id, item.sender.as_ref())),
+            original: original_of(item).map(|(message_id, sender)| reference(message_id, sender)),
+            own: reference(&item.message_id, item.sender.as_ref()),
         }
     }
 
@@ -203,248 +263,12 @@ pub(crate) fn original_of(item: &Item) -> Option<(&str, Option<&Participant>)> {
     }
 }
 
-fn reference_of(message_id: &str, sender: Option<&Participant>) -> Digest {
-    let mut fields = Fields::new("whatsapp-archiver reference 1");
+fn reference_of<'a>(item: &'a Item, message_id: &str, sender: Option<&'a Participant>, form: Form) -> Fields<'a> {
+    let mut fields = Fields::new("whatsapp-archiver reference 1", item, form);
     fields.text(message_id);
     fields.participant(sender);
-    fields.finish()
-}
-
-/// Fields in a fixed order, each with its length before it, so that no two lists of fields give the same bytes.
-struct Fields(Digester);
-
-impl Fields {
-    fn new(purpose: &str) -> Self {
-        let mut fields = Self(Digester::default());
-        fields.text(purpose);
-        fields
-    }
-
-    fn count(&mut self, count: usize) {
-        self.0.update(&(count as u64).to_be_bytes());
-    }
-
-    fn text(&mut self, text: &str) {
-        self.count(text.len());
-        self.0.update(text.as_bytes());
-    }
-
-    /// A missing field is an empty one.
-    fn optional(&mut self, text: Option<&str>) {
-        self.text(text.unwrap_or_default());
-    }
-
-    fn number(&mut self, number: Option<i64>) {
-        self.optional(number.map(|number| number.to_string()).as_deref());
-    }
-
-    fn time(&mut self, time: Option<StatedTime>) {
-        self.number(time.map(|time| time.millis));
-    }
-
-    fn participant(&mut self, participant: Option<&Participant>) {
-        self.optional(participant.map(|participant| participant.value.as_str()));
-    }
-
-    fn digest(&mut self, digest: Digest) {
-        self.text(&digest.to_string());
-    }
-
-    fn sorted<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
-        let mut values: Vec<&str> = values.collect();
-        values.sort_unstable();
-        self.count(values.len());
-        for value in values {
-            self.text(value);
-        }
-    }
-
-    /// The chat: `groupId`, else the sorted values of sender and recipients, also where there is a `groupData.id`
-    /// (which is not the same for all captures).
-    fn chat(&mut self, item: &Item) {
-        if let Some(group_id) = item.chat.name().and_then(|name| name.id.as_deref()) {
-            self.text("group");
-            self.text(group_id);
-        } else {
-            self.text("participants");
-            self.sorted(item.sender.iter().chain(&item.recipients).map(|participant| participant.value.as_str()));
-        }
-    }
-
-    fn finish(self) -> Digest {
-        self.0.finish()
-    }
+    fields
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn item(body: &str) -> Item {
-        let json = format!(r#"{{"id":1,"gatewayReceivedDate":1763712000000,"body":{body}}}"#);
-        Item::read(json.as_bytes(), "2025-12-01T00:00:00Z".parse().unwrap()).unwrap()
-    }
-
-    fn identity(body: &str) -> String {
-        Identity::of(&item(body), &[]).to_string()
-    }
-
-    /// Computed by a second implementation, in another language. They never change.
-    #[test]
-    fn frozen_vectors() {
-        let plain = item(
-            r#"{"messageId":"3EB0A1","sender":{"value":"15550101"},"recipients":[{"value":"15550102"},{"value":"15550100"}],
-                "messageType":"APP_MESSAGE","text":"Hi, Ünal","owner":{"value":"15550100"},"direction":"IN"}"#,
-        );
-        let digests = [Some("ab".repeat(32).parse().unwrap()), None];
-        assert_vector(
-            &plain,
-            &digests,
-            [
-                "482a3363e15106a66ea58cf61f444b43052037e46cf9d72c239ae1ca5cd4d41b",
-                "a1ed74ac4efc16ae338ead1d8966bab1",
-                "70fb14e7eb72dd68edc091ee71c2b52b",
-            ],
-        );
-        assert_eq!(
-            Identity::of(&plain, &digests).message_id().as_str(),
-            "482a3363e15106a66ea58cf61f444b43@whatsapp-archiver.invalid"
-        );
-        let full = item(
-            r#"{"messageId":"3EB0A2","sender":{"value":"15550101"},"recipients":[{"value":"15550100"}],"groupId":"120363020304@g.us",
-                "messageType":"EVENT","text":"t","quoted":{"messageId":"q1","sender":{"value":"15550102"},"text":"q"},
-                "originalMessageData":{"messageId":"o1","sender":{"value":"15550103"},"text":"new","previousText":"old",
-                  "messageTime":1763712000000,"readStatus":"READ"},
-                "callInfo":{"startTime":1,"endTime":2,"callStatus":"1","callDurationInMillis":3,"callType":"VOICE"},
-                "event":{"type":"Reaction","actor":{"value":"15550101"},"members":[{"value":"2"},{"value":"1"}],"emoji":"👍",
-                  "targetMessageId":"3EB0A1","targetSender":{"value":"15550101"},"oldValue":"a","newValue":"b"},
-                "location":{"latitude":47.3769,"longitude":8.5417,"name":"HB","address":"Zürich"}}"#,
-        );
-        assert_vector(
-            &full,
-            &[],
-            [
-                "0a8daa69739deb956f22c1938aae9d285bb42bcd13f3768a3e62950b5aeb40d3",
-                "3e98d3652a42744577dd7534337aa29f",
-                "6119b0da9b9c1cf38a84fba1211a18a7",
-            ],
-        );
-        assert_eq!(Thread::of(&full).original, Some(Thread::of(&plain).own), "a reaction hangs under its message");
-        let private = item(
-            r#"{"messageId":"DELETE_FOR_ME-3EB0A1","sender":{"value":"15550100"},"recipients":[{"value":"15550101"}],
-                "messageType":"APP_MESSAGE","owner":{"value":"15550100"},
-                "originalMessageData":{"sender":{"value":"15550101"},"readStatus":"READ"}}"#,
-        );
-        assert_vector(
-            &private,
-            &[],
-            [
-                "9c4a1c5bba4e7a76a5300f121602f07a3f736eef6ca9889b5ca130f807fe5798",
-                "59a33524c7e1c019f2d6b7c21195553b",
-                "70b110501b0dbe2d4bf1d684c229af81",
-            ],
-        );
-    }
-
-    fn assert_vector(item: &Item, digests: &[Option<Digest>], [identity, reference, root]: [&str; 3]) {
-        assert_eq!(Identity::of(item, digests).to_string(), identity);
-        let thread = Thread::of(item);
-        assert_eq!(thread.own.as_str(), format!("{reference}@whatsapp-archiver.invalid"));
-        assert_eq!(thread.root.as_str(), format!("{root}@whatsapp-archiver.invalid"));
-    }
-
-    #[test]
-    fn who_captured_it_makes_no_difference() {
-        let captured = |owner: &str, direction: &str, thread: &str| {
-            identity(&format!(
-                r#"{{"messageId":"m","sender":{{"value":"1"}},"recipients":[{{"value":"2"}}],"text":"t",
-                    "owner":{{"value":"{owner}"}},"direction":"{direction}","threadID":"{thread}"}}"#
-            ))
-        };
-        assert_eq!(captured("1", "OUT", "a"), captured("2", "IN", "b"));
-    }
-
-    #[test]
-    fn a_private_act_is_its_owners_and_a_deletion_for_all_is_everybodys() {
-        let deleted = |prefix: &str, owner: &str, read: &str| {
-            identity(&format!(
-                r#"{{"messageId":"{prefix}m","sender":{{"value":"1"}},"recipients":[{{"value":"2"}}],
-                    "owner":{{"value":"{owner}"}},"originalMessageData":{{"readStatus":"{read}"}}}}"#
-            ))
-        };
-        for private in ["DELETE_FOR_ME-", "DELETE_ALL_MESSAGES-"] {
-            assert_ne!(deleted(private, "1", "READ"), deleted(private, "2", "READ"), "{private}");
-            assert_ne!(deleted(private, "1", "READ"), deleted(private, "1", "UNREAD"), "{private}");
-        }
-        assert_eq!(deleted("DELETE_FOR_ALL-", "1", "READ"), deleted("DELETE_FOR_ALL-", "2", "UNREAD"));
-    }
-
-    #[test]
-    fn any_other_content_is_another_message() {
-        let bodies = [
-            r#"{"messageId":"m"}"#,
-            r#"{"messageId":"m","text":"t"}"#,
-            r#"{"messageId":"mt"}"#,
-            r#"{"messageId":"m","messageType":"t"}"#,
-            r#"{"messageId":"m","groupId":"t"}"#,
-            r#"{"messageId":"m","sender":{"value":"t"}}"#,
-            r#"{"messageId":"m","recipients":[{"value":"t"}]}"#,
-            r#"{"messageId":"m","quoted":{"text":"t"}}"#,
-            r#"{"messageId":"m","originalMessageData":{"text":"t"}}"#,
-            r#"{"messageId":"m","originalMessageData":{"previousText":"t"}}"#,
-            r#"{"messageId":"m","callInfo":{"callStatus":"t"}}"#,
-            r#"{"messageId":"m","callInfo":{"callType":"t"}}"#,
-            r#"{"messageId":"m","event":{"emoji":"t"}}"#,
-            r#"{"messageId":"m","event":{"members":[{"value":"t"}]}}"#,
-            r#"{"messageId":"m","event":{"oldValue":"t"}}"#,
-            r#"{"messageId":"m","event":{"newValue":"t"}}"#,
-            r#"{"messageId":"m","location":{"name":"t"}}"#,
-        ];
-        let mut identities: Vec<String> = bodies.iter().map(|body| identity(body)).collect();
-        let plain = item(r#"{"messageId":"m"}"#);
-        identities.push(Identity::of(&plain, &[None]).to_string());
-        identities.push(Identity::of(&plain, &[Some(Digest::of(b""))]).to_string());
-        let distinct: std::collections::BTreeSet<&String> = identities.iter().collect();
-        assert_eq!(distinct.len(), identities.len());
-    }
-
-    #[test]
-    fn a_group_data_id_does_not_name_the_chat() {
-        let thread = |data: &str| {
-            let body = format!(
-                r#"{{"messageId":"m","sender":{{"value":"2"}},"recipients":[{{"value":"1"}}],"groupData":{{"id":"{data}"}}}}"#
-            );
-            Thread::of(&item(&body)).root
-        };
-        assert_eq!(thread("a"), thread("b"));
-        let answer = item(r#"{"messageId":"n","sender":{"value":"1"},"recipients":[{"value":"2"}]}"#);
-        assert_eq!(thread("a"), Thread::of(&answer).root, "both directions of a chat are one thread");
-    }
-
-    #[test]
-    fn edits_deletions_and_answers_name_their_original() {
-        let own = Thread::of(&item(r#"{"messageId":"3EB0-x","sender":{"value":"1"}}"#)).own;
-        for body in [
-            r#"{"messageId":"EDIT-3EB0-x-3","sender":{"value":"1"}}"#,
-            r#"{"messageId":"EDIT-3EB0-x-3","sender":{"value":"1"},"originalMessageData":{"sender":{"value":""}}}"#,
-            r#"{"messageId":"EDIT-?-1","sender":{"value":"1"},"originalMessageData":{"messageId":"3EB0-x"}}"#,
-            r#"{"messageId":"DELETE_FOR_ALL-3EB0-x","sender":{"value":"1"}}"#,
-            r#"{"messageId":"DELETE_FOR_ME-3EB0-x","sender":{"value":"2"},"originalMessageData":{"sender":{"value":"1"}}}"#,
-            r#"{"messageId":"z","sender":{"value":"2"},"quoted":{"messageId":"3EB0-x","sender":{"value":"1"}}}"#,
-            r#"{"messageId":"z","messageType":"EVENT","event":{"type":"Reaction","targetMessageId":"3EB0-x","targetSender":{"value":"1"}}}"#,
-        ] {
-            assert_eq!(Thread::of(&item(body)).original.as_ref(), Some(&own), "{body}");
-        }
-        assert_eq!(Thread::of(&item(r#"{"messageId":"DELETE_ALL_MESSAGES-1"}"#)).original, None);
-    }
-
-    #[test]
-    fn only_ids_of_ours_are_read() {
-        let id = Identity(Digest::of(b"x")).message_id();
-        assert_eq!(MessageId::parse(&id.to_string()), Some(id.clone()));
-        assert_eq!(MessageId::parse(id.as_str()), Some(id));
-        for other in ["", "<a@b>", "<0123@whatsapp-archiver.invalid>", "x".repeat(32).as_str()] {
-            assert_eq!(MessageId::parse(other), None, "{other}");
-        }
-    }
-}
+mod tests;

@@ -23,6 +23,7 @@ pub mod read;
 mod reading;
 pub mod text;
 mod time;
+mod version_1;
 
 pub use participant::{Identifier, Participant, ParticipantKind, Person};
 pub use phone_number::PhoneNumber;
@@ -186,7 +187,7 @@ impl Chat {
 }
 
 /// One attachment as the item declares it. A declaration is only a hint: the bytes decide.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AttachmentDeclaration {
     /// The file's name as it came: hostile until made safe.
     pub name: Option<String>,
@@ -268,6 +269,8 @@ pub struct Item {
     /// Of an item of an unknown type, or with many other fields: all of it as JSON, indented, without the bytes of its
     /// attachments.
     pub whole: Option<Bytes>,
+    /// The item as version 1 of the identity read it, where that is something else.
+    pub version_1: Option<Box<Item>>,
 }
 
 impl Item {

@@ -5,6 +5,7 @@
 //! and sends it. Mailboxes are read a few at a time, each in batches, so that memory is bounded by neither the ledger nor
 //! the number of findings. What can't be read is reported as such, never as intact.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 
@@ -236,6 +237,9 @@ impl Verifier {
             None => self.retrier.run("listing an archive folder", || self.destination.inventory(mailbox)).await?,
         };
         let mut extra = Extra::new(inventory);
+        if !extra.is_empty() {
+            extra.leave_out(&self.ledger.sent_otherwise(&mailbox.id).await?);
+        }
         let mut after: Option<Identity> = None;
         loop {
             if self.stop.is_cancelled() {
@@ -363,6 +367,20 @@ impl Extra {
         Self(inventory.into_iter().peekable())
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+
+    /// Leaves out what the ledger knows by another Message-ID than that of its identity.
+    fn leave_out(&mut self, known: &[Identity]) {
+        if known.is_empty() {
+            return;
+        }
+        let known: HashSet<MessageId> = known.iter().map(Identity::message_id).collect();
+        let rest: Vec<MessageId> = self.0.by_ref().filter(|id| !known.contains(id)).collect();
+        self.0 = rest.into_iter().peekable();
+    }
+
     /// What comes before a message that the ledger knows; that one is taken out.
     fn before(&mut self, known: &MessageId) -> Vec<MessageId> {
         let mut unknown = Vec::new();
@@ -408,6 +426,12 @@ mod tests {
         assert_eq!(extra.before(&id('d')), [id('c')]);
         assert_eq!(extra.rest().collect::<Vec<_>>(), [id('e')]);
         assert_eq!(Extra::new(Vec::new()).rest().count(), 0);
+        let mut extra = Extra::new(vec![id('c'), id('a'), id('b')]);
+        let known = Identity([0xaa; 32].into());
+        assert_eq!(known.message_id(), id('a'));
+        extra.leave_out(&[known, Identity([0x99; 32].into())]);
+        assert_eq!(extra.before(&id('c')), [id('b')]);
+        assert_eq!(extra.rest().count(), 0);
     }
 
     #[test]

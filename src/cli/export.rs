@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::instant::Moment;
 use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, instant, output};
 use crate::app::App;
-use crate::convert::convert;
+use crate::convert::convert_as;
 use crate::export::{By, Exporter, Finished, Format, MANIFEST, Options, Row, Selection};
 use crate::fault::Fault;
 use crate::item::{Item, Participant};
@@ -220,9 +220,9 @@ impl<'a> Export<'a> {
             Err(error) => return self.unreadable(record, Some(&item), error),
         };
         let domain = self.app.config.mailbox.placeholder_address_domain.clone();
-        let mut exporter = self.exporter;
+        let (mut exporter, identity) = (self.exporter, record.identity);
         self.exporter = on_own_thread(move || {
-            let message = convert(&item, &attachments, &resolution, &domain);
+            let message = convert_as(&item, &attachments, &resolution, &domain, identity);
             exporter.add(&item, &resolution, &message).map(|()| exporter)
         })
         .await?;

@@ -51,25 +51,27 @@ pub(super) fn heading(item: &Item, files: &[File<'_>]) -> String {
     }
 }
 
-/// `callStatus` in words; a code that the contract doesn't list as it came.
+/// `callStatus` in words, from the code 1 on.
+const CALL_STATUSES: [&str; 8] =
+    ["answered", "missed", "failed", "voice mail", "rejected", "busy", "blocked", "answered elsewhere"];
+
+/// `callStatus` in words, also where it comes as the word; one that the contract doesn't list as it came.
 pub(super) fn call_status(code: &str) -> String {
-    match code.trim() {
-        "1" => "answered".to_owned(),
-        "2" => "missed".to_owned(),
-        "3" => "failed".to_owned(),
-        "4" => "voice mail".to_owned(),
-        "5" => "rejected".to_owned(),
-        "6" => "busy".to_owned(),
-        "7" => "blocked".to_owned(),
-        "8" => "answered elsewhere".to_owned(),
-        other => format!("status {}", super::people::display_text(other, 40)),
-    }
+    let code = code.trim();
+    let number = code.parse::<f64>().ok().filter(|number| number.fract() == 0.0);
+    let is_it = |place: usize, word: &str| {
+        let words = code.replace(['_', '-'], " ");
+        number == u32::try_from(place + 1).ok().map(f64::from) || words.eq_ignore_ascii_case(word)
+    };
+    let known = CALL_STATUSES.iter().enumerate().find(|(place, word)| is_it(*place, word));
+    known.map_or_else(|| format!("status {}", super::people::display_text(code, 40)), |(_, word)| (*word).to_owned())
 }
 
 /// The word for a call that nobody took: missed, failed, rejected, busy or blocked.
 pub(super) fn unanswered(item: &Item) -> Option<String> {
     let status = item.call.as_ref().and_then(|call| call.call_status.as_deref()).unwrap_or_default();
-    matches!(status.trim(), "2" | "3" | "5" | "6" | "7").then(|| call_status(status))
+    let status = call_status(status);
+    ["missed", "failed", "rejected", "busy", "blocked"].contains(&status.as_str()).then_some(status)
 }
 
 /// The name of a type that the contract doesn't list, in words (`POLL_CREATION`: poll creation); `None` where it isn't made of
@@ -86,7 +88,10 @@ pub(super) fn words_of_type(name: &str) -> Option<String> {
 /// `callType` decides, and the `messageType` where there is none.
 pub(super) fn is_video_call(item: &Item) -> bool {
     match item.call.as_ref().and_then(|call| call.call_type.as_deref()) {
-        Some(call_type) => call_type.eq_ignore_ascii_case("VIDEO"),
+        Some(call_type) => {
+            let call_type = call_type.trim();
+            call_type.eq_ignore_ascii_case("VIDEO") || call_type.eq_ignore_ascii_case("VIDEO_CALL")
+        }
         None => item.message_type == "VIDEO_CALL",
     }
 }

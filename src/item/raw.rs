@@ -137,9 +137,16 @@ pub(super) struct Parts<'a> {
     pub(super) staged_at: DateTime<Utc>,
     /// The message's time, in epoch milliseconds.
     pub(super) message_millis: Option<i64>,
+    /// How many attachments are declared, empty ones at the end of the list among them.
+    pub(super) declared_attachments: usize,
 }
 
 impl<'a> Parts<'a> {
+    pub(super) fn new(body: Fields<'a>, staged_at: DateTime<Utc>) -> Self {
+        let body = Object::new(String::new(), body);
+        Self { body, others: Vec::new(), staged_at, message_millis: None, declared_attachments: 0 }
+    }
+
     pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
         self.body.text(name, &mut self.others)
     }
@@ -314,10 +321,14 @@ impl<'a> Parts<'a> {
 
     /// `attachment`. Places are kept, because bytes are fetched by them; a bare value is the name of a file.
     pub(super) fn attachments(&mut self) -> Vec<RawAttachment> {
-        let Some(raw) = self.body.raw("attachment") else { return Vec::new() };
+        let Some(raw) = self.body.take("attachment") else { return Vec::new() };
+        if json::is_hollow(raw) {
+            self.declared_attachments = json::elements(raw).map_or(0, |elements| elements.len());
+            return Vec::new();
+        }
         let path = self.body.path_of("attachment");
         let (others, sent) = (&mut self.others, self.message_millis);
-        let attachment = |(index, raw): (usize, &str)| match (Fields::read(raw), reading::text(raw)) {
+        let attachment = |(index, raw): (usize, &str)| match (Fields::read(raw), reading::scalar(raw)) {
             (Some(fields), _) => attachment(Object::new(format!("{path}[{index}]"), fields), sent, others),
             (None, name @ Some(_)) if raw != "null" => RawAttachment { name, ..RawAttachment::default() },
             _ => {
@@ -327,7 +338,9 @@ impl<'a> Parts<'a> {
                 RawAttachment::default()
             }
         };
-        reading::list(raw).into_iter().enumerate().map(attachment).collect()
+        let attachments: Vec<_> = reading::list(raw).into_iter().enumerate().map(attachment).collect();
+        self.declared_attachments = attachments.len();
+        attachments
     }
 }
 
@@ -387,7 +400,16 @@ fn stated_time(
     others: &mut Vec<OtherField>,
     staged_at: DateTime<Utc>,
 ) -> Option<StatedTime> {
-    object.read(name, others, time::millis).map(|millis| StatedTime::new(millis, staged_at))
+    let raw = object.raw(name)?;
+    let Some(millis) = time::millis(raw) else {
+        unreadable(others, object.path_of(name), raw);
+        return None;
+    };
+    let time = StatedTime::new(millis, staged_at);
+    if !time.is_possible && !time::is_plain_number(raw) {
+        object.put_back(name, raw);
+    }
+    Some(time)
 }
 
 /// One participant; the first of several, with all of them shown as they came.
@@ -417,7 +439,7 @@ fn participant(raw: &str, path: String, others: &mut Vec<OtherField>) -> Option<
     if let Some(fields) = Fields::read(raw) {
         return read_participant(Object::new(path, fields), others);
     }
-    let Some(text) = reading::text(raw) else {
+    let Some(text) = reading::scalar(raw) else {
         unreadable(others, path, raw);
         return None;
     };

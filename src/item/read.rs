@@ -9,6 +9,7 @@ use super::alias;
 use super::json::{self, Fields};
 use super::raw::{self, Event, GroupData, InlineContent, Parts, RawAttachment, listed};
 use super::reading::{self, Object, OtherField, Reading, unreadable};
+use super::version_1::Raws;
 use super::{
     AttachmentDeclaration, Chat, ChatName, DeletionScope, Direction, ImpossibleTime, Item, ItemId, Kind, MessageTime,
     Participant, Product, time,
@@ -77,14 +78,14 @@ impl Item {
         };
         let body_text = envelope.take("body").unwrap_or_default();
         let body = expected(body_text, "the item's `body`, which is an object")?;
-        let mut parts =
-            Parts { body: Object::new(String::new(), body), others: Vec::new(), staged_at, message_millis: None };
+        let raws = Raws::of(&body);
+        let mut parts = Parts::new(body, staged_at);
         let (received, time) = times(&mut envelope, &mut parts)?;
         parts.message_millis = Some(time.at.timestamp_millis());
         envelope.is_one_of("typ", &["RawMessage"]);
         let others = &mut parts.others;
         let (network_type, source_type) = (envelope.text("networkType", others), envelope.text("sourceType", others));
-        let encrypted = envelope.raw("securityContent").is_some_and(|raw| raw != "false");
+        let encrypted = envelope.raw("securityContent").is_some_and(|raw| !reading::is_unset(raw));
         let mut item = from_body(ItemId(id), time, &mut parts)?;
         refuse_too_many(&item)?;
         item.lids = alias::lids(body_text);
@@ -103,6 +104,7 @@ impl Item {
         if is_unknown || other_bytes > MAX_OTHER_BYTES {
             item.whole = Some(whole(&text));
         }
+        item.version_1 = raws.item(&item, parts.declared_attachments, staged_at);
         Ok(item)
     }
 }
@@ -171,6 +173,7 @@ fn from_body(id: ItemId, time: MessageTime, parts: &mut Parts<'_>) -> Result<Ite
         attachments: declarations(parts.attachments()),
         other: Vec::new(),
         whole: None,
+        version_1: None,
     };
     let is_lost = |other: &OtherField| {
         other.is_unreadable && ["owner", "sender", "recipients"].iter().any(|name| other.path.starts_with(name))
@@ -208,11 +211,16 @@ fn times(envelope: &mut Object<'_>, parts: &mut Parts<'_>) -> Result<(Option<Dat
         Reading::Absent => Err(ImpossibleTime::Missing),
         Reading::Unreadable(raw) => Err(ImpossibleTime::Unreadable(json::shown(raw))),
     };
-    let own = stated(parts.body.reading("messageTime", time::millis));
+    let own_raw = parts.body.raw("messageTime");
+    let read = |raw| time::millis(raw).map_or(Reading::Unreadable(raw), Reading::Read);
+    let own = stated(own_raw.map_or(Reading::Absent, read));
+    if let (Err(ImpossibleTime::Impossible(_)), Some(raw)) = (&own, own_raw)
+        && !time::is_plain_number(raw)
+    {
+        parts.body.put_back("messageTime", raw);
+    }
     let received_raw = envelope.raw("gatewayReceivedDate");
-    let received = stated(
-        received_raw.map_or(Reading::Absent, |raw| time::millis(raw).map_or(Reading::Unreadable(raw), Reading::Read)),
-    );
+    let received = stated(received_raw.map_or(Reading::Absent, read));
     if let (Err(_), Some(raw)) = (&received, received_raw) {
         unreadable(&mut parts.others, "gatewayReceivedDate".to_owned(), raw);
     }
@@ -281,14 +289,14 @@ fn direction(body: &mut Object<'_>) -> Option<Direction> {
 const MESSAGE_TYPES: [&str; 6] = ["APP_MESSAGE", "MULTIMEDIA_MESSAGE", "EVENT", "CALL_LOG", "VOICE_CALL", "VIDEO_CALL"];
 
 /// What an item's kind is derived from.
-struct Signs<'a> {
-    message_id: &'a str,
-    message_type: &'a str,
-    event: Option<&'a Event>,
-    is_status_post: bool,
+pub(super) struct Signs<'a> {
+    pub(super) message_id: &'a str,
+    pub(super) message_type: &'a str,
+    pub(super) event: Option<&'a Event>,
+    pub(super) is_status_post: bool,
 }
 
-fn kind_of(signs: &Signs<'_>) -> Kind {
+pub(super) fn kind_of(signs: &Signs<'_>) -> Kind {
     let message_id = signs.message_id;
     if message_id.starts_with("DELETE_FOR_ME-") {
         return Kind::Deletion(DeletionScope::ForMe);
@@ -320,7 +328,7 @@ fn event_kind(event_type: &str) -> Kind {
     }
 }
 
-fn is_status_post(subject: Option<&str>, group_id: Option<&str>, recipients: &[Participant]) -> bool {
+pub(super) fn is_status_post(subject: Option<&str>, group_id: Option<&str>, recipients: &[Participant]) -> bool {
     const STATUS_CHAT: &str = "status@broadcast";
     subject.is_some_and(|subject| subject.starts_with("STATUS - "))
         || group_id == Some(STATUS_CHAT)

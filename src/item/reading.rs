@@ -112,7 +112,7 @@ impl<'a> Object<'a> {
     /// Whether a field is one of these names, in any case. If not, it stays where it is.
     pub(super) fn is_one_of(&mut self, name: &str, names: &[&str]) -> bool {
         let last = self.fields.0.iter().rev().find(|(key, _)| key == name);
-        let said = last.and_then(|(_, raw)| json::string(raw)).unwrap_or_default();
+        let said = last.and_then(|(_, raw)| text(raw)).unwrap_or_default();
         let is_one = names.iter().any(|name| name.eq_ignore_ascii_case(said.trim()));
         if is_one {
             self.fields.take(name);
@@ -139,16 +139,16 @@ impl<'a> Object<'a> {
     /// that says more than that the flag is set.
     pub(super) fn flag(&mut self, name: &'static str, others: &mut Vec<OtherField>) -> bool {
         let Some(raw) = self.raw(name) else { return false };
-        let said = json::string(raw).unwrap_or_else(|| raw.to_owned());
+        let said = text(raw).unwrap_or_default();
         let said = said.trim();
-        match (said.parse::<f64>(), said.to_ascii_lowercase().as_str()) {
-            (_, "true") => true,
-            (_, "false") => false,
-            (Ok(number), _) if number.is_finite() => {
+        match said.parse::<f64>() {
+            _ if is_unset(raw) => false,
+            _ if said.eq_ignore_ascii_case("true") => true,
+            Ok(number) if number.is_finite() => {
                 if number.abs() > 1.0 || number.fract() != 0.0 {
                     self.put_back(name, raw);
                 }
-                number != 0.0
+                true
             }
             _ => {
                 unreadable(others, self.path_of(name), raw);
@@ -173,6 +173,13 @@ impl<'a> Object<'a> {
     }
 }
 
+/// Whether a value is the word or number for what isn't set.
+pub(super) fn is_unset(raw: &str) -> bool {
+    let said = text(raw).unwrap_or_default();
+    let said = said.trim();
+    said.eq_ignore_ascii_case("false") || said.parse::<f64>().is_ok_and(|number| number == 0.0)
+}
+
 /// Collects a value that can't be read.
 pub(super) fn unreadable(others: &mut Vec<OtherField>, path: String, raw: &str) {
     others.push(OtherField { path, raw: raw.to_owned(), is_unreadable: true });
@@ -191,8 +198,13 @@ pub(super) fn list(raw: &str) -> Vec<&str> {
     json::elements(raw).unwrap_or_else(|| vec![raw])
 }
 
-/// Text; a number or a flag as it is written.
+/// Text; a number or a flag as it is written; also where it is the only one of a list.
 pub(super) fn text(raw: &str) -> Option<String> {
+    scalar(only(raw))
+}
+
+/// Text; a number or a flag as it is written.
+pub(super) fn scalar(raw: &str) -> Option<String> {
     match raw.bytes().next()? {
         b'"' => json::string(raw),
         b'{' | b'[' => None,

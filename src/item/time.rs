@@ -1,7 +1,10 @@
 //! Times as items state them: epoch milliseconds, or an instant written out.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Duration, NaiveDate, TimeZone as _, Utc};
 
+use super::characters::{ascii_digit, is_invisible};
 use super::reading::{text, whole_part};
 
 /// An instant that an item states.
@@ -35,12 +38,27 @@ pub(super) fn possible(millis: i64, staged_at: DateTime<Utc>) -> Option<DateTime
 /// from UTC. Without an offset it could be any of a day's instants, and isn't read.
 pub(super) fn millis(raw: &str) -> Option<i64> {
     let said = text(raw)?;
+    let said = plain(&said);
     let said = said.trim();
     said.parse().ok().or_else(|| whole_part(said).map(|(whole, _)| whole)).or_else(|| written_out(said))
 }
 
+/// Without what shows nothing, and with digits of any script as those of ASCII.
+fn plain(said: &str) -> Cow<'_, str> {
+    if said.is_ascii() {
+        return Cow::Borrowed(said);
+    }
+    let shown = said.chars().filter(|&character| !is_invisible(character));
+    Cow::Owned(shown.map(|character| ascii_digit(character).unwrap_or(character)).collect())
+}
+
+/// Whether a value is epoch milliseconds in plain digits, so that its number alone says what came.
+pub(super) fn is_plain_number(raw: &str) -> bool {
+    raw.trim_matches('"').parse::<i64>().is_ok()
+}
+
 fn written_out(said: &str) -> Option<i64> {
-    const FORMS: [&str; 8] = [
+    const FORMS: [&str; 10] = [
         "%Y-%m-%dT%H:%M:%S%.f%#z",
         "%Y-%m-%d %H:%M:%S%.f%#z",
         "%Y-%m-%d %H:%M:%S%.f %#z",
@@ -49,10 +67,17 @@ fn written_out(said: &str) -> Option<i64> {
         "%Y-%m-%d %H:%M %#z",
         "%Y%m%dT%H%M%S%.f%#z",
         "%Y%m%dT%H%M%#z",
+        "%Y-%jT%H:%M:%S%.f%#z",
+        "%G-W%V-%uT%H:%M:%S%.f%#z",
     ];
     if said.len() > 64 || !said.is_ascii() {
         return None;
     }
+    if let Ok(at) = DateTime::parse_from_rfc2822(said) {
+        return Some(at.timestamp_millis());
+    }
+    // The name of a zone in brackets repeats the offset (RFC 9557).
+    let said = said.strip_suffix(']').and_then(|said| said.split_once('[')).map_or(said, |(instant, _)| instant);
     let said = said.to_ascii_uppercase().replacen(',', ".", 1);
     let zoned = ["UTC", "GMT", "Z"].into_iter().find_map(|zone| said.strip_suffix(zone));
     let said = zoned.map_or_else(|| said.clone(), |local| format!("{}+0000", local.trim_end()));
@@ -77,10 +102,19 @@ mod tests {
             r#""2026-11-08 05:14:58.250 -0500""#,
             r#""2026-11-08 10:14:58,250 UTC""#,
             r#""20261108T101458.250Z""#,
+            r#""2026-W45-7T10:14:58.25Z""#,
+            r#""2026-312T10:14:58.25Z""#,
+            r#""2026-11-08T11:14:58.25+01:00[Europe/Berlin]""#,
+            "\"\u{200e}１７９４１３２８９８２５０\"",
+            "\"\u{2066}2026-11-08T10:14:58.25Z\u{2069}\"",
+            "[1794132898250]",
         ] {
             assert_eq!(millis(raw), Some(AT), "{raw}");
         }
         assert_eq!(millis(r#""2026-11-08T10:14Z""#), Some(1_794_132_840_000));
+        for rfc_5322 in [r#""Sun, 8 Nov 2026 10:14:58 GMT""#, r#""Sun, 08 Nov 2026 05:14:58 -0500""#] {
+            assert_eq!(millis(rfc_5322), Some(1_794_132_898_000), "{rfc_5322}");
+        }
         for raw in [
             r#""2026-11-08T10:14:58""#,
             r#""soon""#,
@@ -89,7 +123,8 @@ mod tests {
             "9e18",
             r#""2026-13-08T10:14:58Z""#,
             r#""inf""#,
-            "[1]",
+            "[1,2]",
+            r#""1,794,132,898,250""#,
         ] {
             assert_eq!(millis(raw), None, "{raw}");
         }

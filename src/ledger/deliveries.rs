@@ -16,7 +16,7 @@ use super::sql;
 use super::{Holder, ItemNo, LedgerError};
 use crate::convert::Manifest;
 use crate::fault::Reason;
-use crate::identity::Identity;
+use crate::identity::{Identities, Identity};
 use crate::resolve::{Mailbox, MailboxId, ResolvedBy};
 
 mod queue;
@@ -199,8 +199,8 @@ pub struct NewDelivery {
     pub target: Target,
     /// The mailbox, for a copy.
     pub mailbox: Option<(Mailbox, ResolvedBy)>,
-    /// The identity of the message, for a copy.
-    pub identity: Option<Identity>,
+    /// The identities of the message, for a copy.
+    pub identities: Option<Identities>,
     /// Where it stands.
     pub state: DeliveryState,
     /// Why it failed, or (for a copy that is not sent yet) nothing.
@@ -319,6 +319,8 @@ pub struct Outcome {
     pub settle_at: Option<DateTime<Utc>>,
     /// The destination's id of the copy.
     pub remote_id: Option<String>,
+    /// What the Message-ID is made of under which it was found.
+    pub found_as: Option<Identity>,
     /// Bytes imported.
     pub bytes: u64,
 }

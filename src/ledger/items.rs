@@ -170,6 +170,8 @@ pub struct ItemRecord {
     pub state: ItemState,
     /// The run that first saw it.
     pub run: RunId,
+    /// What its copies' Message-IDs are made of.
+    pub identity: Option<Identity>,
     /// What was resolved.
     pub resolution: Option<Resolution>,
 }
@@ -203,6 +205,7 @@ impl ItemRecord {
             },
             state: ItemState::from_name(&sql::get::<String>(row, "state")?)?,
             run: RunId(sql::get(row, "run_id")?),
+            identity: sql::optional_digest(row, "identity")?.map(Identity),
             resolution: resolution.map(|text| sql::json(&text, "resolution")).transpose()?,
         })
     }

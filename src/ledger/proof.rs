@@ -79,7 +79,9 @@ impl Ledger {
             ItemName::MessageId(id) => {
                 // A Message-ID has the first half of an identity.
                 let Ok(half) = hex::decode(id.local_part()) else { return Ok(Vec::new()) };
-                let statement = "SELECT * FROM items WHERE identity >= $1 AND identity <= $2 ORDER BY item_no LIMIT $3";
+                let statement = "SELECT * FROM items WHERE (identity >= $1 AND identity <= $2) OR item_no IN
+                       (SELECT item_no FROM deliveries WHERE sent_as IS NOT NULL AND sent_as >= $1 AND sent_as <= $2)
+                     ORDER BY item_no LIMIT $3";
                 query_of(statement.to_owned())
                     .bind([half.as_slice(), &[0; 16]].concat())
                     .bind([half.as_slice(), &[0xff; 16]].concat())

@@ -6,7 +6,7 @@ use super::sql::{Dialect, query_of};
 use super::{LedgerError, sql};
 
 /// Each entry brings the schema from the version before it to the next. Never edited once released; only added to.
-const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT, PAGES, CAPTURES, RUN_NUMBERS];
+const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT, PAGES, CAPTURES, RUN_NUMBERS, SENT_AS];
 
 /// Runs, windows, items, deliveries, leases, and the lists of reports.
 const FIRST: &[&str] = &[
@@ -202,6 +202,12 @@ const CAPTURES: &[&str] = &[
 
 /// The order of runs, whatever the clock said when they started. Those from before have none, and are ordered by their starts.
 const RUN_NUMBERS: &[&str] = &["ALTER TABLE runs ADD COLUMN run_no BIGINT NOT NULL DEFAULT 0"];
+
+/// What a copy's Message-ID is made of, where that isn't its `identity`: earlier versions of the program made it otherwise.
+const SENT_AS: &[&str] = &[
+    "ALTER TABLE deliveries ADD COLUMN sent_as BLOB",
+    "CREATE INDEX deliveries_sent_as ON deliveries (mailbox_id, sent_as) WHERE sent_as IS NOT NULL",
+];
 
 /// The names of all tables but `meta`.
 pub(super) fn tables() -> impl Iterator<Item = &'static str> {

@@ -181,6 +181,10 @@ pub(super) fn digest(row: &AnyRow, column: &str) -> Result<Digest, LedgerError> 
     Ok(Digest::from(bytes))
 }
 
+pub(super) fn optional_digest(row: &AnyRow, column: &str) -> Result<Option<Digest>, LedgerError> {
+    get::<Option<Vec<u8>>>(row, column)?.map(|_| digest(row, column)).transpose()
+}
+
 /// An instant as the ledger keeps it: epoch milliseconds.
 pub(super) fn millis(instant: DateTime<Utc>) -> i64 {
     instant.timestamp_millis()

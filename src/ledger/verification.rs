@@ -44,12 +44,16 @@ impl KnownCopy {
         // What a verification doubted has the id under which it was imported.
         let was_imported = is_open && sql::get::<Option<String>>(row, "remote_id")?.is_some();
         let imported = was_imported || matches!(state, DeliveryState::Imported | DeliveryState::PartiallyImported);
-        Ok(Self {
-            identity: Identity(sql::digest(row, "identity")?),
-            item: sql::get::<Option<i64>>(row, "item_id")?.map(ItemId),
-            imported: if imported { Some(ImportedCopy::read(row)?) } else { None },
-            is_open,
-        })
+        let identity = Identity(sql::digest(row, "identity")?);
+        let sent_as = sql::optional_digest(row, "sent_as")?.map_or(identity, Identity);
+        let mut imported = if imported { Some(ImportedCopy::read(row)?) } else { None };
+        if let Some(imported) = &mut imported {
+            // The manifest is of the item's message, which this mailbox may have from before the ledger's time.
+            let message_id = sent_as.message_id();
+            imported.sent &= imported.manifest.message_id == message_id;
+            imported.manifest.message_id = message_id;
+        }
+        Ok(Self { identity, item: sql::get::<Option<i64>>(row, "item_id")?.map(ItemId), imported, is_open })
     }
 }
 
@@ -101,6 +105,15 @@ impl Ledger {
         Ok(Some(Mailbox { id: MailboxId(id), address: address.unwrap_or_default() }))
     }
 
+    /// What the Message-IDs of a mailbox's copies are made of, where that isn't their identity.
+    pub async fn sent_otherwise(&self, mailbox: &MailboxId) -> Result<Vec<Identity>, LedgerError> {
+        let rows = sqlx::query("SELECT sent_as FROM deliveries WHERE mailbox_id = $1 AND sent_as IS NOT NULL")
+            .bind(mailbox.0.clone())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| Ok(Identity(sql::digest(row, "sent_as")?))).collect()
+    }
+
     /// The messages that the ledger knows in a mailbox (those in the account of `run`, or all), in the order of their
     /// identities, after `after`.
     pub async fn known_copies(
@@ -112,7 +125,7 @@ impl Ledger {
     ) -> Result<Vec<KnownCopy>, LedgerError> {
         // A copy that was found, not sent, has no converter: any conversion of its item will do.
         let rows = sqlx::query(
-            "SELECT copies.item_no, copies.identity, copies.state, copies.reason, copies.converter, copies.remote_id, items.item_id, messages.manifest
+            "SELECT copies.item_no, copies.identity, copies.sent_as, copies.state, copies.reason, copies.converter, copies.remote_id, items.item_id, messages.manifest
              FROM deliveries AS copies
              JOIN items ON items.item_no = copies.item_no
              LEFT JOIN messages ON messages.item_no = copies.item_no AND messages.converter =

@@ -8,7 +8,7 @@ use super::attachments::inline_record;
 use super::candidate::{Candidate, Content, History};
 use super::message_cache::{Converted, Room};
 use super::{Pipeline, RunError};
-use crate::convert::{StagedAttachment, convert};
+use crate::convert::{StagedAttachment, convert_as};
 use crate::digest::Digest;
 use crate::fault::Fault;
 use crate::inline_content;
@@ -207,7 +207,8 @@ impl Pipeline {
             let detail = format!("item {} has a copy to be sent, and can't be read or was never resolved", record.no.0);
             return Err(LedgerError::Damaged(detail).into());
         };
-        let message = convert(&item, &attachments, resolution, &self.settings.placeholder_address_domain);
+        let domain = &self.settings.placeholder_address_domain;
+        let message = convert_as(&item, &attachments, resolution, domain, record.identity);
         Ok(Some(Converted::new(message, super::rows::partial(&record.attachments), room)))
     }
 }

@@ -59,6 +59,11 @@ impl Converted {
         Self { message: Arc::new(message), partial, room }
     }
 
+    /// The same as a mailbox may have it from before, under another Message-ID.
+    pub(super) fn under_other_id(&self) -> Option<Self> {
+        Some(Self::new(self.message.under_other_id()?, self.partial.clone(), Room::none()))
+    }
+
     /// Whether it may be kept.
     pub(super) fn has_room(&self) -> bool {
         self.room.is_within

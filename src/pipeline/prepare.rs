@@ -22,7 +22,7 @@ use super::prior_sends::PriorSends;
 use super::rows::{self, Screened};
 use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
-use crate::convert::{CONVERTER_VERSION, convert};
+use crate::convert::{CONVERTER_VERSION, convert_as};
 use crate::fault::{Fault, Reason};
 use crate::item::{Item, ItemId, ItemKey};
 use crate::ledger::{
@@ -239,9 +239,10 @@ impl Preparer {
         // What staging can't give back stays as it is, for a later run.
         let Some(Content { attachments, room }) = content else { return Ok(None) };
         let domain = &self.pipeline.settings.placeholder_address_domain;
-        let message = convert(&candidate.item, &attachments, &resolution, domain);
-        let identity = crate::convert::identity_of(&candidate.item, &attachments);
-        prepared.identity = Some(identity);
+        let recorded = candidate.record.as_ref().and_then(|record| record.identity);
+        let message = convert_as(&candidate.item, &attachments, &resolution, domain, recorded);
+        let identities = message.identities;
+        prepared.identity = identities.map(|identities| identities.sent_as);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
         prepared.resolution = Some(resolution);
         let is_doubtful = self.prior_sends.may_include(&candidate);
@@ -254,7 +255,7 @@ impl Preparer {
             }
             let may_be_there = is_doubtful || candidate.history.was_given_up(&target);
             let state = if may_be_there { DeliveryState::Unknown } else { DeliveryState::Ready };
-            prepared.deliveries.push(rows::copy_row(mailbox, by, identity, state));
+            prepared.deliveries.push(rows::copy_row(mailbox, by, identities, state));
         }
         let message = Converted::new(message, rows::partial(&candidate.attachments), room);
         Ok(Some(Ready { prepared, message: Some(message) }))

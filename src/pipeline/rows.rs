@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::candidate::Candidate;
 use crate::fault::Reason;
-use crate::identity::Identity;
+use crate::identity::Identities;
 use crate::item::{Item, ItemId};
 use crate::ledger::{AttachmentRecord, AttachmentState, DeliveryState, NewDelivery, PartialReason, Target};
 use crate::resolve::{Mailbox, Resolution, ResolvedBy, ResolvedTo};
@@ -109,7 +109,7 @@ pub(super) fn own_row(target: Target, state: DeliveryState, reason: Option<Reaso
     NewDelivery {
         target,
         mailbox: None,
-        identity: None,
+        identities: None,
         state,
         reason,
         detail: Some(detail),
@@ -120,11 +120,16 @@ pub(super) fn own_row(target: Target, state: DeliveryState, reason: Option<Reaso
 }
 
 /// The row of a copy.
-pub(super) fn copy_row(mailbox: Mailbox, by: ResolvedBy, identity: Identity, state: DeliveryState) -> NewDelivery {
+pub(super) fn copy_row(
+    mailbox: Mailbox,
+    by: ResolvedBy,
+    identities: Option<Identities>,
+    state: DeliveryState,
+) -> NewDelivery {
     NewDelivery {
         target: Target::Mailbox(mailbox.id.clone()),
         mailbox: Some((mailbox, by)),
-        identity: Some(identity),
+        identities,
         state,
         reason: None,
         detail: None,

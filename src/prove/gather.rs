@@ -8,7 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
 use super::{Archive, CaptureFacts, Directions, FileFacts, ProofError, ReportFacts};
-use crate::convert::convert;
+use crate::convert::convert_as;
 use crate::digest::Digest;
 use crate::item::{Identifier, Item};
 use crate::ledger::{AttachmentRecord, AttachmentState, CopyFacts, ItemName, ItemRecord, Ledger, RunId};
@@ -200,7 +200,7 @@ impl Prover<'_> {
         }
         let attachments = loader.attachments(record, raw, &record.attachments).await?;
         let resolution = record.resolution.clone().unwrap_or_default();
-        let message = convert(item, &attachments, &resolution, self.placeholder_domain);
+        let message = convert_as(item, &attachments, &resolution, self.placeholder_domain, record.identity);
         if Digest::of(message.mime()) != sent.mime {
             facts.why_no_message = format!(
                 "another version of the program or of its configuration sent it, with SHA-256 {}: compare with a copy from a mailbox",

@@ -108,7 +108,7 @@ fn copy(to: usize, of: usize, state: whatsapp_archiver::ledger::DeliveryState, b
     NewDelivery {
         target: Target::Mailbox(mailbox(to).id),
         mailbox: Some((mailbox(to), ResolvedBy::Csv)),
-        identity: Some(identity(of)),
+        identities: Some(identity(of).into()),
         state,
         reason: None,
         detail: None,
@@ -173,6 +173,7 @@ fn outcome(no: ItemNo, to: usize, state: DeliveryState) -> Outcome {
         attempts: 1,
         settle_at: None,
         remote_id: None,
+        found_as: None,
         bytes: 0,
     }
 }

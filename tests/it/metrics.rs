@@ -183,6 +183,7 @@ async fn work_is_counted() {
         attempts: 1,
         settle_at: None,
         remote_id: None,
+        found_as: None,
         bytes,
     };
     metrics.deliveries_recorded(&[

@@ -46,7 +46,8 @@ fn coordinates_are_kept_digit_by_digit() {
         }
         assert_eq!(location(r#""52.5200""#, text).as_deref(), Some("52.5200"));
         assert_eq!(location("null", text), None);
-        assert_eq!(location("[1]", text), None);
+        assert_eq!(location("[1.50]", text).as_deref(), Some("1.50"));
+        assert_eq!(location("[1,2]", text), None);
     }
 }
 
@@ -211,7 +212,7 @@ fn whatever_the_archive_does_not_know_is_kept_as_it_came() {
 fn one_unreadable_field_never_makes_an_item_malformed() {
     for fields in [
         r#""viewOnce":"perhaps""#,
-        r#""forwarded":[1]"#,
+        r#""forwarded":[1,2]"#,
         r#""participantEnrichments":["Ana"]"#,
         r#""participantEnrichments":{"15550100":"Ana"}"#,
         r#""groupData":7"#,

@@ -26,7 +26,7 @@ use sqlx::{Any, Transaction};
 
 use super::{Claim, DeliveryState, NewDelivery, OPEN, Outcome, PARTICIPANT, RowReason, Target, live_runs};
 use crate::fault::Reason;
-use crate::identity::Identity;
+use crate::identity::{Identities, Identity};
 use crate::ledger::items::is_one_of;
 use crate::ledger::sql::{
     self, Dialect, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, query_of_many, rows_of_placeholders,
@@ -145,11 +145,12 @@ impl Ledger {
         let may_be_there = reasons.iter().flatten().any(|reason| reason == Reason::MailboxUnavailable.name());
         sqlx::query(
             "UPDATE deliveries SET first = 1, state = CASE WHEN state = 'ready' AND $1 = 1 THEN 'unknown' ELSE state END
-             WHERE item_no = $2 AND mailbox_id = $3",
+             WHERE item_no = $2 AND mailbox_id = $3 AND identity = $4",
         )
         .bind(i64::from(may_be_there))
         .bind(item.0)
         .bind(mailbox.0.clone())
+        .bind(identity.0.as_bytes().to_vec())
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -246,7 +247,8 @@ async fn claim_copies(
     }
     for chunk in claim.items.chunks(MAX_STATEMENT_ROWS) {
         let statement = format!(
-            "UPDATE deliveries SET state = 'sending', holder = $1, converter = $2
+            "UPDATE deliveries SET state = 'sending', holder = $1, converter = $2, sent_as = CASE WHEN sent_as IS NULL THEN NULL
+               ELSE (SELECT NULLIF(items.identity, deliveries.identity) FROM items WHERE items.item_no = deliveries.item_no) END
              WHERE mailbox_id = $3 AND run_id || '' = $4 AND state IN ('ready', 'unknown') AND item_no IN {}",
             list_of_placeholders(5, chunk.len())
         );
@@ -272,17 +274,18 @@ async fn settle_chunk(
     sender: &Sender,
     chunk: &[Outcome],
 ) -> Result<(), LedgerError> {
-    const TYPES: [&str; 8] = ["BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT"];
+    const TYPES: [&str; 9] = ["BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "BLOB"];
     let row = |row: usize| {
         let cast = |(column, of): (usize, &&str)| format!("CAST(${} AS {of})", row * TYPES.len() + column + 1);
         format!("({})", TYPES.iter().enumerate().map(cast).collect::<Vec<_>>().join(", "))
     };
     let rows: Vec<String> = (0..chunk.len()).map(row).collect();
     let statement = format!(
-        "WITH done (item_no, target, state, reason, detail, attempts, settle_at, remote_id) AS (VALUES {})
+        "WITH done (item_no, target, state, reason, detail, attempts, settle_at, remote_id, found_as) AS (VALUES {})
          UPDATE deliveries SET state = done.state, reason = done.reason, detail = done.detail,
            attempts = deliveries.attempts + done.attempts, settle_at = done.settle_at,
-           remote_id = COALESCE(done.remote_id, deliveries.remote_id), holder = NULL
+           remote_id = COALESCE(done.remote_id, deliveries.remote_id), holder = NULL,
+           sent_as = CASE WHEN done.found_as IS NULL THEN deliveries.sent_as ELSE NULLIF(done.found_as, deliveries.identity) END
          FROM done WHERE deliveries.item_no = done.item_no AND deliveries.target = done.target
            AND deliveries.run_id || '' = ${} AND (deliveries.holder IS NULL OR deliveries.holder = ${})
            AND deliveries.{OPEN}",
@@ -300,7 +303,8 @@ async fn settle_chunk(
             .bind(outcome.detail.clone())
             .bind(i64::from(outcome.attempts))
             .bind(outcome.settle_at.map(millis))
-            .bind(outcome.remote_id.clone());
+            .bind(outcome.remote_id.clone())
+            .bind(outcome.found_as.map(|found| found.0.as_bytes().to_vec()));
     }
     query.bind(sender.run.0.clone()).bind(sender.holder.0.clone()).execute(&mut **transaction).await?;
     Ok(())
@@ -315,6 +319,11 @@ pub(in crate::ledger) async fn insert(
     rows: &[(ItemNo, &NewDelivery)],
 ) -> Result<HashSet<(ItemNo, Target)>, LedgerError> {
     let mut first = HashSet::new();
+    for (_, row) in rows {
+        if let (Some((mailbox, _)), Some(identities)) = (&row.mailbox, &row.identities) {
+            rename_earlier(transaction, &mailbox.id, identities).await?;
+        }
+    }
     for chunk in rows.chunks(MAX_STATEMENT_ROWS) {
         first.extend(insert_chunk(transaction, dialect, run, now, chunk, true).await?);
         let others: Vec<_> =
@@ -337,21 +346,23 @@ async fn insert_chunk(
     // A conflict is either another capture that is the first copy, or a row of this item that is there already and stays.
     let statement = format!(
         "INSERT INTO deliveries (item_no, target, mailbox_id, mailbox, resolved_by, identity, first, state, reason,
-           detail, run_id, created, holder, converter) VALUES {} ON CONFLICT DO NOTHING RETURNING item_no, target",
-        rows_of_placeholders(rows.len(), 14)
+           detail, run_id, created, holder, converter, sent_as) VALUES {} ON CONFLICT DO NOTHING RETURNING item_no, target",
+        rows_of_placeholders(rows.len(), 15)
     );
     let mut query = query_of_many(dialect, statement);
     for (no, row) in rows {
         let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();
         // A duplicate is never on its way, and never there: it waits for the first copy.
         let state = if first { row.state } else { waiting(row.state) };
+        let sent_as = row.identities.filter(|identities| identities.sent_as != identities.key);
+        let sent_as = sent_as.map(|identities| identities.sent_as);
         query = query
             .bind(no.0)
             .bind(row.target.name())
             .bind(mailbox.map(|mailbox| mailbox.id.0.clone()))
             .bind(mailbox.map(|mailbox| mailbox.address.clone()))
             .bind(by.map(|by| if by == ResolvedBy::Csv { "csv" } else { "email" }))
-            .bind(row.identity.map(|identity| identity.0.as_bytes().to_vec()))
+            .bind(row.identities.map(|identities| identities.key.0.as_bytes().to_vec()))
             .bind(i64::from(first))
             .bind(state.name())
             .bind(row.reason.map(Reason::name))
@@ -359,10 +370,46 @@ async fn insert_chunk(
             .bind(run.0.clone())
             .bind(millis(row.since.unwrap_or(now)))
             .bind(row.holder.as_ref().filter(|_| first).map(|holder| holder.0.clone()))
-            .bind(row.converter);
+            .bind(row.converter)
+            .bind(sent_as.map(|identity| identity.0.as_bytes().to_vec()));
     }
     let rows = query.fetch_all(&mut **transaction).await?;
     rows.iter().map(|row| Ok((ItemNo(sql::get(row, "item_no")?), Target::read(row)?))).collect()
+}
+
+/// Gives the copies of a message that a mailbox has by its identity of version 1 the one of today, so that the next capture is
+/// known to be the same message. Their Message-ID stays what it is.
+async fn rename_earlier(
+    transaction: &mut Transaction<'_, Any>,
+    mailbox: &MailboxId,
+    identities: &Identities,
+) -> Result<(), LedgerError> {
+    let Some(version_1) = identities.version_1 else { return Ok(()) };
+    let (key, version_1) = (identities.key.0.as_bytes().to_vec(), version_1.0.as_bytes().to_vec());
+    let renamed = sqlx::query(
+        "UPDATE deliveries SET identity = $1, sent_as = COALESCE(sent_as, $2)
+         WHERE first = 1 AND mailbox_id = $3 AND identity = $2 AND NOT EXISTS
+           (SELECT 1 FROM deliveries AS other WHERE other.first = 1 AND other.mailbox_id = $3 AND other.identity = $1)",
+    )
+    .bind(key.clone())
+    .bind(version_1.clone())
+    .bind(mailbox.0.clone())
+    .execute(&mut **transaction)
+    .await?;
+    if renamed.rows_affected() == 0 {
+        return Ok(());
+    }
+    // Those that wait for the first one follow it.
+    query_of(format!(
+        "UPDATE deliveries SET identity = $1, sent_as = COALESCE(sent_as, $2)
+         WHERE first = 0 AND {OPEN} AND mailbox_id = $3 AND identity = $2"
+    ))
+    .bind(key)
+    .bind(version_1)
+    .bind(mailbox.0.clone())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
 }
 
 fn waiting(state: DeliveryState) -> DeliveryState {

@@ -46,9 +46,10 @@ impl Deliverer {
             }
         };
         tracing::debug!(event = "delivery_imported", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, outcome = state.name(), "a copy is imported");
-        let bytes = job.converted.message.size();
+        let message = &job.converted.message;
+        let found_as = message.identities.map(|identities| identities.sent_as);
         let outcome = outcome(job.no, mailbox, state, attempts);
-        let outcome = Outcome { reason, detail, bytes, remote_id: Some(remote.0), ..outcome };
+        let outcome = Outcome { reason, detail, bytes: message.size(), remote_id: Some(remote.0), found_as, ..outcome };
         self.recorder.record(outcome).await;
     }
 
@@ -106,6 +107,7 @@ pub(super) fn outcome(no: ItemNo, mailbox: &Mailbox, state: DeliveryState, attem
         attempts,
         settle_at: None,
         remote_id: None,
+        found_as: None,
         bytes: 0,
     }
 }

@@ -1,6 +1,7 @@
 //! A mailbox's copies in the ledger: claimed and sent, looked up, or compared with the first copy of their message.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -8,6 +9,7 @@ use super::outcomes::outcome;
 use super::{Deliverer, Job, MAX_UNKNOWN_SENDS, Next, Visit};
 use crate::convert::CONVERTER_VERSION;
 use crate::fault::Fault;
+use crate::identity::{Identity, MessageId};
 use crate::ledger::{Claim, DeliveryState, ItemNo, QueueOf};
 use crate::mailbox::ImportError;
 use crate::pipeline::RunError;
@@ -27,6 +29,13 @@ enum LookedUp {
     Absent(Job),
     /// Nothing.
     NoAnswer(ImportError),
+}
+
+/// The Message-IDs under which a mailbox may have a copy.
+fn ids_of(job: &Job) -> impl Iterator<Item = MessageId> {
+    let message = &job.converted.message;
+    let other = message.identities.and_then(|identities| identities.other());
+    std::iter::once(message.mail.message_id.clone()).chain(other.as_ref().map(Identity::message_id))
 }
 
 impl Deliverer {
@@ -89,19 +98,19 @@ impl Deliverer {
             }
             let taken = self.take_messages(mailbox, unknown).await?;
             after = taken.last;
-            let ids: Vec<_> = taken.jobs.iter().map(|job| job.converted.message.mail.message_id.clone()).collect();
+            let ids: Vec<_> = taken.jobs.iter().flat_map(ids_of).collect();
             let not_there = match pipeline.deps.destination.absent(mailbox, &ids).await {
                 Ok(not_there) => not_there,
                 Err(error) => return Ok(self.look_up_later(mailbox, error)),
             };
             let (mut absent, jobs): (Vec<_>, Vec<_>) =
-                taken.jobs.into_iter().partition(|job| not_there.contains(&job.converted.message.mail.message_id));
+                taken.jobs.into_iter().partition(|job| ids_of(job).all(|id| not_there.contains(&id)));
             let mut trouble = None;
             for job in jobs {
                 if pipeline.stop.is_cancelled() {
                     return Ok(Next::GoOn);
                 }
-                match self.look_up_one(visit, job).await {
+                match self.look_up_one(visit, job, &not_there).await {
                     LookedUp::Absent(job) => absent.push(job),
                     // One copy's own trouble: it stays unknown, and is no obstacle to the others.
                     LookedUp::Found | LookedUp::NoAnswer(ImportError::Unexpected(_) | ImportError::Rejected(_)) => {}
@@ -139,8 +148,20 @@ impl Deliverer {
         }
     }
 
-    /// Looks one copy up. Without an answer it stays unknown, and is looked up again.
-    async fn look_up_one(&self, visit: &mut Visit<'_>, job: Job) -> LookedUp {
+    /// Looks one copy up, under each Message-ID that it may have. Without an answer it stays unknown, and is looked up again.
+    async fn look_up_one(&self, visit: &mut Visit<'_>, job: Job, not_there: &HashSet<MessageId>) -> LookedUp {
+        let other = job.converted.under_other_id().map(|other| Job { no: job.no, converted: Arc::new(other) });
+        let versions = [Some(job.clone()), other].into_iter().flatten();
+        for version in versions.filter(|job| !not_there.contains(&job.converted.message.mail.message_id)) {
+            match self.recover(visit, version).await {
+                LookedUp::Absent(_) => {}
+                found => return found,
+            }
+        }
+        LookedUp::Absent(job)
+    }
+
+    async fn recover(&self, visit: &mut Visit<'_>, job: Job) -> LookedUp {
         let mailbox = visit.mailbox;
         match self.pipeline.deps.destination.recover(mailbox, &job.converted.message, &self.permit()).await {
             Ok(Some(remote)) => {

@@ -387,7 +387,7 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
     let own = NewDelivery {
         target: Target::Item,
         mailbox: None,
-        identity: None,
+        identities: None,
         reason: Some(Reason::Encrypted),
         detail: Some("it is".into()),
         converter: None,

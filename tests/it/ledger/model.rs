@@ -309,7 +309,7 @@ async fn prepare(
         rows.push(NewDelivery {
             target: Target::Item,
             mailbox: None,
-            identity: None,
+            identities: None,
             converter: None,
             ..copy(0, 0, state, None)
         });
@@ -388,6 +388,7 @@ async fn settle(ledger: &Ledger, model: &mut Model, run: usize, outcomes: &[(usi
             attempts: 1,
             settle_at: settle_at(*state).map(at),
             remote_id: None,
+            found_as: None,
             bytes: 0,
         })
         .collect();

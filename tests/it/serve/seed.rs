@@ -155,7 +155,7 @@ fn delivery(no: i64, item: &SeedItem) -> NewDelivery {
     NewDelivery {
         target: Target::Mailbox(mailbox.id.clone()),
         mailbox: Some((mailbox, ResolvedBy::Email)),
-        identity: Some(Identity(Digest::of(&no.to_le_bytes()))),
+        identities: Some(Identity(Digest::of(&no.to_le_bytes())).into()),
         state,
         reason,
         detail,
