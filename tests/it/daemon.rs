@@ -6,6 +6,7 @@ mod beside;
 mod clock;
 mod clocks;
 mod dead;
+mod earlier_identity;
 mod process;
 mod refusal;
 mod reload;
