@@ -10,10 +10,11 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, FirstWindow, LedgerUrl, MAX_CA_FILE, Retention, ScheduleConfig, file};
+use crate::config::{Config, FirstWindow, LedgerUrl, MAX_CA_FILE, Retention, ScheduleConfig, SourceKind, file};
 use crate::convert::CONVERTER_VERSION;
 use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{ActionKind, Ledger, LedgerError, Presence};
+use crate::local_paths::LocalPaths;
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::pipeline::{Deps, Inputs, Pipeline, ReportPolicy, Settings};
@@ -204,7 +205,20 @@ pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
             mapping_sha256,
             converter: CONVERTER_VERSION.to_owned(),
         },
+        local_paths: local_paths(config),
     }
+}
+
+/// The folders of this machine that the configuration names.
+pub fn local_paths(config: &Config) -> LocalPaths {
+    let mut paths = LocalPaths::default();
+    if let SourceKind::Directory { path } = &config.source.kind {
+        paths.add(path, "source.path");
+    }
+    for (key, path) in private_files::of(config) {
+        paths.add(path, key);
+    }
+    paths
 }
 
 /// What the configuration says of what is kept.

@@ -20,17 +20,19 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest in any form that others write it in: 64 hexadecimal digits of either case, or base64 of either alphabet,
-    /// padded or not.
+    /// The digest in any form that others write it in: 64 hexadecimal digits of either case, also in pairs, or base64 of either
+    /// alphabet, padded or not; after the name of the algorithm, or alone.
     pub fn read(text: &str) -> Option<Self> {
         use base64::Engine as _;
-        let text = text.trim();
+        let text = without_algorithm(text.trim());
+        let pairs = text.replace([':', ' '], "");
+        let pairs = pairs.strip_prefix("0x").unwrap_or(&pairs);
         let base64 = || {
             let standard = text.trim_end_matches('=').replace('-', "+").replace('_', "/");
             let bytes = base64::engine::general_purpose::STANDARD_NO_PAD.decode(standard).ok()?;
             <[u8; 32]>::try_from(bytes).ok().map(Self)
         };
-        text.parse().ok().or_else(base64)
+        pairs.parse().ok().or_else(base64)
     }
 
     /// The digest's 32 bytes.
@@ -44,6 +46,14 @@ impl Digest {
         hex.truncate(digits);
         hex
     }
+}
+
+/// What follows `sha256:`, `SHA-256=` and the like.
+fn without_algorithm(text: &str) -> &str {
+    let lower = text.to_ascii_lowercase();
+    let name = ["sha256", "sha-256"].into_iter().find(|name| lower.starts_with(name)).map_or(0, str::len);
+    let rest = text.get(name..).unwrap_or_default();
+    if name > 0 { rest.strip_prefix([':', '=', '-', ' ']).unwrap_or(text).trim_start() } else { text }
 }
 
 impl fmt::Display for Digest {
@@ -131,6 +141,17 @@ mod tests {
         let forms = ["47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"];
         for form in [upper.as_str(), forms[0], forms[1], " 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU= "] {
             assert_eq!(Digest::read(form), Some(digest), "{form}");
+        }
+        let hex = digest.to_string();
+        let pairs: Vec<&str> = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
+        for form in [
+            format!("sha256:{hex}"),
+            format!("SHA-256={hex}"),
+            format!("sha256-{}", forms[0]),
+            format!("0x{hex}"),
+            pairs.join(":"),
+        ] {
+            assert_eq!(Digest::read(&form), Some(digest), "{form}");
         }
         for other in
             ["", "=", "d41d8cd98f00b204e9800998ecf8427e", "sha256", "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuA=="]

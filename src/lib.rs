@@ -17,6 +17,7 @@ pub mod identity;
 pub(crate) mod inline_content;
 pub mod item;
 pub mod json_fault;
+pub mod local_paths;
 pub(crate) mod output_text;
 pub mod schedule;
 pub mod scrub;

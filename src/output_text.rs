@@ -6,6 +6,7 @@
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use crate::item::text::single_line;
+pub(crate) use crate::item::text::turns_direction;
 
 /// The text on one line of at most `characters` characters: line ends and tabs become spaces, control characters U+FFFD, and
 /// the characters that turn the direction of text (UAX #9) are left out.
@@ -42,11 +43,6 @@ fn cut(text: &str, characters: usize) -> String {
         kept += cluster.len();
     }
     format!("{}…", text.get(..kept).unwrap_or_default().trim_end())
-}
-
-/// Marks, embeddings, overrides and isolates (UAX #9).
-pub(crate) fn turns_direction(character: char) -> bool {
-    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Whether a character leaves a mark: no space, no control, none that Unicode says to ignore, no blank letter.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::ledger::{Holder, ItemSelection, Ledger, LedgerError};
+use crate::local_paths::LocalPaths;
 use crate::mailbox::Destination;
 use crate::metrics::Metrics;
 use crate::resolve::Resolver;
@@ -103,6 +104,8 @@ pub struct Settings {
     pub schedule: Schedule,
     /// `inputs` of the report.
     pub inputs: Inputs,
+    /// What no report may name.
+    pub local_paths: LocalPaths,
 }
 
 /// The digests of what a run was made with.

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::instant::Moment;
 use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, instant, output};
-use crate::app::App;
+use crate::app::{self, App};
 use crate::convert::convert_as;
 use crate::export::{By, Exporter, Finished, Format, MANIFEST, Options, Row, Selection};
 use crate::fault::Fault;
@@ -259,7 +259,7 @@ impl<'a> Export<'a> {
             message_id: None,
             sent: item.map(|item| item.time.at),
             owner: item.and_then(|item| item.owner.as_ref()).map(|owner| owner.value.clone()),
-            problem: Some(format!("not exported: {problem}")),
+            problem: Some(format!("not exported: {}", app::local_paths(&self.app.config).taken_out(problem))),
         };
         Ok(self.exporter.leave_out(&row).map_err(anyhow::Error::from)?)
     }

@@ -7,6 +7,7 @@ use super::{CommandResult, Context, Exit, block_on, output};
 use crate::app;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;
+use crate::item::text::harmless_json;
 use crate::status::Status;
 
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let schedule = app::schedule(&config.schedule);
         let status = Status::of(&ledger, &schedule, SystemClock.now()).await.map_err(anyhow::Error::from)?;
         let text = if arguments.json {
-            format!("{}\n", serde_json::to_string(&status).map_err(anyhow::Error::from)?)
+            format!("{}\n", harmless_json(serde_json::to_string(&status).map_err(anyhow::Error::from)?))
         } else {
             arguments.wide.width().wrap(&status.to_string(), VALUES)
         };

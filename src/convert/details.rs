@@ -164,11 +164,12 @@ fn beginning(text: &str, bytes: usize) -> &str {
 }
 
 fn contact(file: &File<'_>) -> Option<Section> {
-    let Content::Present { bytes, .. } = &file.content else { return None };
+    let Content::Present { bytes, header_value, .. } = &file.content else { return None };
     if file.content_type != "text/vcard" {
         return None;
     }
-    let fields = super::vcard::fields(bytes).into_iter().map(|(label, value)| Fact { label, value });
+    let charset = header_value.split_once("charset=").map(|(_, charset)| charset);
+    let fields = super::vcard::fields(bytes, charset).into_iter().map(|(label, value)| Fact { label, value });
     Section::new(format!("Contact card {}", file.name), fields.collect()).filled()
 }
 

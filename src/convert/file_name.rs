@@ -49,6 +49,9 @@ impl Names {
 fn cleaned(declared: &str) -> String {
     let line = single_line(declared);
     let file = line.rsplit(['/', '\\']).find(|part| !part.trim().is_empty()).unwrap_or_default();
+    if output_text::name(file, MAX_NAME_CHARACTERS).is_none() {
+        return String::new();
+    }
     let safe: String = file.chars().map(|character| if is_unsafe(character) { '_' } else { character }).collect();
     let trimmed = safe.trim_matches([' ', '.']);
     if is_device(trimmed) { format!("_{trimmed}") } else { trimmed.to_owned() }
@@ -119,6 +122,8 @@ mod tests {
             ("../../etc/passwd", "passwd"),
             ("C:\\temp\\x.doc", "x.doc"),
             ("..", "attachment-1"),
+            ("\u{200b}\u{2060}", "attachment-1"),
+            ("a/\u{202e}\u{3164}", "attachment-1"),
             ("dir/", "dir"),
             ("a\u{202e}gpj.exe", "a_gpj.exe"),
             ("a\0b\r\nc.txt", "a\u{fffd}b  c.txt"),

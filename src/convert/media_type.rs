@@ -6,6 +6,8 @@
 
 mod iso_media;
 
+use super::vcard::without_byte_order_mark;
+
 /// A message as a file (RFC 2046, 5.2.1).
 pub(super) const RFC822: &str = "message/rfc822";
 
@@ -42,7 +44,7 @@ pub(super) fn declared_essence(declared: Option<&str>) -> String {
 
 /// The type of a file. `extension` helps where neither declaration nor bytes say anything.
 pub(super) fn check(declared: Option<&str>, extension: Option<&str>, bytes: &[u8]) -> MediaType {
-    let claim = declared.and_then(essence).filter(|claim| claim != OCTET_STREAM);
+    let claim = declared.and_then(essence).filter(|claim| !says_nothing(claim));
     let found = signature(bytes);
     let (kept, note) = match (claim, found) {
         (Some(claim), Some(found)) if agree(&claim, found, bytes) => (claim, None),
@@ -106,6 +108,21 @@ fn essence(declared: &str) -> Option<String> {
     Some(usual_name(&bare).map_or(bare.clone(), str::to_owned))
 }
 
+/// Whether a type says only that it isn't known.
+fn says_nothing(essence: &str) -> bool {
+    const NOTHING: [&str; 8] = [
+        OCTET_STREAM,
+        "application/binary",
+        "application/download",
+        "application/force-download",
+        "application/unknown",
+        "application/x-download",
+        "binary/octet-stream",
+        "unknown/unknown",
+    ];
+    NOTHING.contains(&essence)
+}
+
 /// One name for what has many.
 fn usual_name(essence: &str) -> Option<&'static str> {
     Some(match essence {
@@ -117,7 +134,8 @@ fn usual_name(essence: &str) -> Option<&'static str> {
         "image/x-icon" | "image/ico" => "image/vnd.microsoft.icon",
         "image/psd" | "image/x-psd" | "application/x-photoshop" => "image/vnd.adobe.photoshop",
         "audio/opus" | "application/ogg" | "audio/x-opus" => "audio/ogg",
-        "audio/m4a" | "audio/x-m4a" | "audio/mp4a-latm" => "audio/mp4",
+        "audio/m4a" | "audio/x-m4a" | "audio/mp4a-latm" | "audio/m4b" | "audio/x-m4b" => "audio/mp4",
+        "image/jpeg2000" | "image/jpeg2000-image" | "image/x-jp2" | "image/jpx" | "image/jpm" => "image/jp2",
         "audio/mp3" | "audio/x-mpeg" | "audio/mpeg3" => "audio/mpeg",
         "audio/x-wav" | "audio/wave" | "audio/vnd.wave" => "audio/wav",
         "audio/x-aac" | "audio/aacp" => "audio/aac",
@@ -161,12 +179,10 @@ fn signature(bytes: &[u8]) -> Option<&'static str> {
 
 fn is_vcard(bytes: &[u8]) -> bool {
     const BEGIN: &[u8] = b"BEGIN:VCARD";
-    if let [0xff, 0xfe, text @ ..] | [0xfe, 0xff, text @ ..] = bytes {
-        let narrow: Vec<u8> = text.iter().take(64).copied().filter(|&byte| byte != 0).collect();
-        return narrow.trim_ascii_start().get(..BEGIN.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(BEGIN));
-    }
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
-    bytes.get(..BEGIN.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(BEGIN))
+    const HEAD: usize = 128;
+    let head = bytes.get(..HEAD.min(bytes.len())).unwrap_or_default();
+    let head = without_byte_order_mark(head);
+    head.trim_ascii_start().get(..BEGIN.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(BEGIN))
 }
 
 /// Whether bytes of type `found` bear out `claim`: the same, or a container that `claim` is made of.
@@ -176,6 +192,21 @@ fn agree(claim: &str, found: &str, bytes: &[u8]) -> bool {
     const OGG: &[&str] = &["audio/ogg", "video/ogg"];
     const ASF: &[&str] = &["video/x-ms-wmv", "audio/x-ms-wma", "video/x-ms-asf", "application/vnd.ms-asf"];
     const GZIP: &[&str] = &["application/gzip", "application/x-tgz", "application/x-compressed-tar"];
+    const FONT: &[&str] =
+        &["application/font-sfnt", "font/ttf", "font/otf", "font/sfnt", "font/collection", "application/x-font-ttf"];
+    // What is armoured or in DER is not told apart by its first bytes.
+    const CERTIFICATE: &[&str] = &[
+        "application/x-x509-ca-cert",
+        "application/pkix-cert",
+        "application/x-pkcs12",
+        "application/pkcs7-mime",
+        "application/pkcs7-signature",
+        "application/x-pkcs7-certificates",
+        "application/pgp-signature",
+        "application/pgp-keys",
+        "application/pgp-encrypted",
+        "application/x-pem-file",
+    ];
     const HEIF: &[&str] = &["image/heif", "image/heic", "image/heif-sequence", "image/heic-sequence"];
     // Raw pictures of cameras are TIFF inside.
     const TIFF_BASED: &[&str] = &[
@@ -191,10 +222,14 @@ fn agree(claim: &str, found: &str, bytes: &[u8]) -> bool {
     let is_text = || claim.starts_with("text/") && !bytes.iter().any(|byte| is_binary(*byte));
     claim == found
         || same_family(ISO_MEDIA)
+        || ISO_MEDIA.contains(&found) && (claim == "application/mp4" || is_other_media(claim))
+        || OGG.contains(&found) && (claim.ends_with("+ogg") || is_other_media(claim))
         || same_family(MATROSKA)
         || same_family(OGG)
         || same_family(ASF)
         || same_family(GZIP)
+        || same_family(FONT)
+        || same_family(CERTIFICATE)
         || same_family(HEIF)
         || iso_media::bears_out(claim.strip_suffix("-sequence").unwrap_or(claim), bytes)
         || is_zip(found) && (may_be_zip(claim) || claim.ends_with("+zip"))
@@ -203,12 +238,7 @@ fn agree(claim: &str, found: &str, bytes: &[u8]) -> bool {
         || TIFF_BASED.contains(&claim) && found == "image/tiff"
         || match found {
             "application/x-ole-storage" | "application/vnd.ms-excel" | "application/vnd.ms-powerpoint" | MS_WORD => {
-                claim == "application/x-ole-storage"
-                    || claim.starts_with("application/vnd.ms-")
-                    || matches!(
-                        claim,
-                        MS_WORD | "application/x-msi" | "application/msexcel" | "application/mspowerpoint"
-                    )
+                claim == "application/x-msi" || is_other_application(claim)
             }
             "text/xml" => claim.ends_with("xml") || claim.starts_with("text/"),
             "text/html" | "text/x-shellscript" => claim.starts_with("text/") || claim == "application/xhtml+xml",
@@ -228,9 +258,18 @@ fn is_zip(found: &str) -> bool {
         || PREFIXES.iter().any(|prefix| found.starts_with(prefix))
 }
 
-/// Documents of nearly every program are zip archives today, and those of older ones often bear the older type. Types that
-/// are known to be something else are no archives.
+/// Whether a type of sound or film has no signature of its own: it says what is in a container, not which one it is.
+fn is_other_media(claim: &str) -> bool {
+    (claim.starts_with("audio/") || claim.starts_with("video/")) && !has_signature(claim)
+}
+
+/// Documents of nearly every program are zip archives today, and those of older ones often bear the older type.
 fn may_be_zip(claim: &str) -> bool {
+    claim == "application/zip" || is_other_application(claim)
+}
+
+/// Whether a type is a program's own, and not one that is known to be something else than that program's container.
+fn is_other_application(claim: &str) -> bool {
     const OTHERS: [&str; 18] = [
         PROGRAM,
         "application/gzip",
@@ -251,8 +290,7 @@ fn may_be_zip(claim: &str) -> bool {
         "application/x-mach-binary",
         "application/x-msi",
     ];
-    let is_archive = claim == "application/zip" || !has_signature(claim);
-    claim.starts_with("application/") && is_archive && !OTHERS.contains(&claim)
+    claim.starts_with("application/") && !has_signature(claim) && !OTHERS.contains(&claim)
 }
 
 /// Types whose files all begin with a signature that [`signature`] knows.
@@ -408,6 +446,13 @@ mod tests {
             ("text/csv", b"BM;Gr\xf6\xdfe\r\n1;2\r\n", "text/csv"),
             ("audio/3gpp", b"\0\0\0\x18ftyp3gp5", "audio/3gpp"),
             ("application/x-msdownload", EXE, PROGRAM),
+            ("audio/x-m4b", b"\0\0\0\x10ftypM4B \0\0\0\0", "audio/mp4"),
+            ("video/hevc", b"\0\0\0\x10ftypisom\0\0\0\0", "video/hevc"),
+            ("audio/vorbis", b"OggS\0\x02", "audio/vorbis"),
+            ("application/vnd.visio", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", "application/vnd.visio"),
+            ("font/ttf", b"\0\x01\0\0\0", "font/ttf"),
+            ("application/pgp-signature", b"-----BEGIN PGP SIGNATURE", "application/pgp-signature"),
+            ("binary/octet-stream", PNG, "image/png"),
         ] {
             assert_eq!(type_of(declared, bytes), (kept.to_owned(), false), "{declared}");
         }

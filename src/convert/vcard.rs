@@ -2,26 +2,31 @@
 //!
 //! Reads what a person would look for and passes over what is binary; the card itself is attached whole. A card that
 //! breaks the rules gives the fields that can be read. A value is read in the charset that its property names; where it names
-//! none, as UTF-8, else as Windows-1252. Bounded in bytes (pictures aside), fields and the length of each; what is left out is
+//! none, as UTF-8, else in that of the file's type, else as Windows-1252. Bounded in bytes (pictures aside), fields and the length of each; what is left out is
 //! said.
 
 use std::borrow::Cow;
 
-use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+use base64::Engine as _;
 
+use self::charset::decoded;
+pub(super) use self::charset::without_byte_order_mark;
 use super::people::display_text;
+
+mod charset;
 
 /// The most that is read of a file, pictures, sounds and keys not counted.
 const MAX_CARD_BYTES: usize = 256 * 1024;
 const MAX_FIELDS: usize = 200;
 const MAX_VALUE_CHARACTERS: usize = 1000;
 
-/// The fields of the cards in `bytes`, each with a label, in the order of the file; cards one after the other.
-pub(super) fn fields(bytes: &[u8]) -> Vec<(Cow<'static, str>, String)> {
+/// The fields of the cards in `bytes`, each with a label, in the order of the file; cards one after the other. `charset` is that of
+/// the file's type, where it has one.
+pub(super) fn fields(bytes: &[u8], charset: Option<&str>) -> Vec<(Cow<'static, str>, String)> {
     let bytes = without_byte_order_mark(bytes);
     let (lines, mut is_cut) = unfolded(&bytes);
     let cards = lines.split(|line| line.trim_ascii().eq_ignore_ascii_case(b"END:VCARD"));
-    let mut fields: Vec<_> = cards.flat_map(fields_of_card).take(MAX_FIELDS + 1).collect();
+    let mut fields: Vec<_> = cards.flat_map(|lines| fields_of_card(lines, charset)).take(MAX_FIELDS + 1).collect();
     is_cut |= fields.len() > MAX_FIELDS;
     fields.truncate(MAX_FIELDS);
     if is_cut {
@@ -30,19 +35,14 @@ pub(super) fn fields(bytes: &[u8]) -> Vec<(Cow<'static, str>, String)> {
     fields
 }
 
-/// As UTF-16 where the mark says so, else as it is.
-fn without_byte_order_mark(bytes: &[u8]) -> Cow<'_, [u8]> {
-    match Encoding::for_bom(bytes) {
-        Some((encoding, _)) if encoding != UTF_8 => Cow::Owned(encoding.decode(bytes).0.into_owned().into_bytes()),
-        Some((_, length)) => Cow::Borrowed(bytes.get(length..).unwrap_or_default()),
-        None => Cow::Borrowed(bytes),
-    }
-}
-
 /// The structured name is shown only where there is no full name.
-fn fields_of_card(lines: &[Vec<u8>]) -> impl Iterator<Item = (Cow<'static, str>, String)> {
-    let properties: Vec<Property> = lines.iter().filter_map(|line| Property::read(line)).collect();
-    let has_full_name = properties.iter().any(|property| property.name == "FN");
+fn fields_of_card(
+    lines: &[Vec<u8>],
+    charset: Option<&str>,
+) -> impl Iterator<Item = (Cow<'static, str>, String)> + use<> {
+    let properties: Vec<Property> = lines.iter().filter_map(|line| Property::read(line, charset)).collect();
+    let is_full_name = |property: &Property| property.name == "FN" && !property.value.trim().is_empty();
+    let has_full_name = properties.iter().any(is_full_name);
     let shown = properties.into_iter().filter(move |property| !(has_full_name && property.name == "N"));
     shown.filter_map(|property| property.field())
 }
@@ -53,7 +53,9 @@ fn unfolded(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
     let mut lines: Vec<Vec<u8>> = Vec::new();
     let mut left = MAX_CARD_BYTES;
     let mut is_binary = false;
-    for line in bytes.split(|&byte| byte == b'\n') {
+    // Old programs end lines with CR alone.
+    let end = if bytes.contains(&b'\n') { b'\n' } else { b'\r' };
+    for line in bytes.split(|&byte| byte == end) {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let is_folded = line.starts_with(b" ") || line.starts_with(b"\t");
         // Some programs write base64 without folding it.
@@ -82,24 +84,22 @@ fn unfolded(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
 fn begins_binary(line: &[u8]) -> bool {
     let end = line.iter().position(|byte| b":;".contains(byte)).unwrap_or(line.len());
     let name = line.get(..end).unwrap_or_default().rsplit(|&byte| byte == b'.').next().unwrap_or_default();
-    [b"PHOTO".as_slice(), b"LOGO", b"SOUND", b"KEY"].iter().any(|binary| binary.eq_ignore_ascii_case(name))
+    let is_known = [b"PHOTO".as_slice(), b"LOGO", b"SOUND", b"KEY"].iter().any(|it| it.eq_ignore_ascii_case(name));
+    let is_own = name.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"X-"));
+    is_known || is_own && has_parameter(line, &[b"BASE64", b"ENCODING=B"])
+}
+
+/// Whether a property has one of these parameters, in upper case, or one that begins so.
+fn has_parameter(line: &[u8], parameters: &[&[u8]]) -> bool {
+    const MAX_PARAMETER_BYTES: usize = 512;
+    let colon = line.iter().take(MAX_PARAMETER_BYTES).position(|&byte| byte == b':');
+    let head = colon.and_then(|colon| line.get(..colon)).unwrap_or_default().to_ascii_uppercase();
+    let mut given = head.split(|&byte| byte == b';').skip(1);
+    given.any(|given| parameters.iter().any(|parameter| given.starts_with(parameter)))
 }
 
 fn is_quoted_printable(line: &[u8]) -> bool {
-    const MAX_PARAMETER_BYTES: usize = 512;
-    let colon = line.iter().take(MAX_PARAMETER_BYTES).position(|&byte| byte == b':');
-    let parameters = colon.and_then(|colon| line.get(..colon)).unwrap_or_default();
-    parameters.to_ascii_uppercase().windows(16).any(|part| part == b"QUOTED-PRINTABLE")
-}
-
-/// Bytes as text: in the charset that is named, else UTF-8, else Windows-1252.
-fn decoded(bytes: &[u8], charset: Option<&str>) -> String {
-    let named = charset.and_then(|name| Encoding::for_label(name.trim().trim_matches('"').as_bytes()));
-    if let Some(encoding) = named.filter(|encoding| *encoding != UTF_8) {
-        return encoding.decode_without_bom_handling(bytes).0.into_owned();
-    }
-    std::str::from_utf8(bytes)
-        .map_or_else(|_| WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(), str::to_owned)
+    has_parameter(line, &[b"QUOTED-PRINTABLE", b"ENCODING=QUOTED-PRINTABLE"])
 }
 
 /// `[group.]NAME[;parameter…]:value`
@@ -110,14 +110,14 @@ struct Property {
 }
 
 impl Property {
-    fn read(line: &[u8]) -> Option<Self> {
+    fn read(line: &[u8], of_file: Option<&str>) -> Option<Self> {
         let mut quoted = false;
         let colon = line.iter().position(|&byte| {
             quoted ^= byte == b'"';
             byte == b':' && !quoted
         })?;
         let (head, value) = line.split_at_checked(colon)?;
-        let head = decoded(head, None);
+        let head = decoded(head, None, of_file);
         let value = value.strip_prefix(b":")?;
         let mut parts = head.split(';');
         let name = parts.next()?.rsplit('.').next()?.trim().to_ascii_uppercase();
@@ -126,9 +126,13 @@ impl Property {
         let charset =
             named.filter(|(name, _)| name.trim().eq_ignore_ascii_case("CHARSET")).map(|(_, value)| value).next();
         let value = if is_quoted_printable(line) {
-            decoded(&quoted_printable(value), charset).replace("\r\n", ", ").replace('\n', ", ")
+            decoded(&quoted_printable(value), charset, of_file).replace("\r\n", ", ").replace('\n', ", ")
+        } else if has_parameter(line, &[b"BASE64", b"ENCODING=B"])
+            && let Ok(bytes) = base64::engine::general_purpose::STANDARD.decode(value.trim_ascii())
+        {
+            decoded(&bytes, charset, of_file)
         } else {
-            decoded(value, charset)
+            decoded(value, charset, of_file)
         };
         Some(Self { name, parameters, value })
     }
@@ -241,7 +245,7 @@ mod tests {
     use super::*;
 
     fn read(card: &str) -> Vec<String> {
-        fields(card.as_bytes()).into_iter().map(|(label, value)| format!("{label}: {value}")).collect()
+        fields(card.as_bytes(), None).into_iter().map(|(label, value)| format!("{label}: {value}")).collect()
     }
 
     #[test]
@@ -273,7 +277,7 @@ mod tests {
     #[test]
     fn charsets_and_byte_order_marks_are_read() {
         let read = |card: &[u8]| {
-            fields(card).into_iter().map(|(label, value)| format!("{label}: {value}")).collect::<Vec<_>>()
+            fields(card, None).into_iter().map(|(label, value)| format!("{label}: {value}")).collect::<Vec<_>>()
         };
         let named = b"BEGIN:VCARD\r\nFN;CHARSET=KOI8-R;ENCODING=QUOTED-PRINTABLE:=E9=D7=C1=CE\r\nEND:VCARD\r\n";
         assert_eq!(read(named), ["Name: Иван"]);
@@ -286,6 +290,15 @@ mod tests {
         for bytes in [format!("\u{feff}{card}").into_bytes(), little, big] {
             assert_eq!(read(&bytes), ["Name: Łucja"]);
         }
+    }
+
+    #[test]
+    fn other_line_ends_encodings_and_empty_names_are_read() {
+        assert_eq!(read("BEGIN:VCARD\rFN:Mac\rTEL:1234567\rEND:VCARD\r"), ["Name: Mac", "Telephone: 1234567"]);
+        assert_eq!(read("FN;CHARSET=UTF-8;ENCODING=B:SsO2cmc=\nNOTE;BASE64:aMOk\n"), ["Name: Jörg", "Note: hä"]);
+        assert_eq!(read("FN:\nN:Ode;Ben;;;\n"), ["Name: Ode, Ben"]);
+        let own = format!("X-PHOTO;ENCODING=b:{}\nFN:Ben\n", "A".repeat(MAX_CARD_BYTES));
+        assert_eq!(read(&own), ["Name: Ben"]);
     }
 
     #[test]

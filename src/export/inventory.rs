@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::output::{ExportedFile, Output};
 use super::{ExportError, at};
 use crate::digest::Digest;
+use crate::output_text::cell;
 use crate::report::lists::harmless;
 
 /// The name of the manifest in the folder of an export.
@@ -131,7 +132,7 @@ impl Drop for Inventory {
 }
 
 fn record(row: &Row, file: Option<&ExportedFile>) -> [String; 8] {
-    let text = |value: Option<&String>| harmless(value.cloned().unwrap_or_default());
+    let text = |value: Option<&String>| harmless(cell(value.map(String::as_str).unwrap_or_default()));
     [
         file.map(|file| file.path.clone()).unwrap_or_default(),
         row.item.clone(),

@@ -15,7 +15,7 @@ const FORMS: [&str; 8] = ["lid", "phone", "phonenumber", "number", "pn", "msisdn
 /// The LIDs that a body says to be somebody's number, each once. One that it says to be two people's numbers is nobody's.
 pub(super) fn lids(body: &str) -> Vec<(String, PhoneNumber)> {
     let mut found = Vec::new();
-    if body.contains("@lid") {
+    if body.contains("lid") || body.contains("LID") {
         collect(reading::only(body.trim()), None, MAX_DEPTH, &mut found);
         found.sort();
         found.dedup();

@@ -98,6 +98,7 @@ pub(crate) fn is_between_digits(character: char) -> bool {
     character.is_whitespace()
         || is_invisible(character)
         || is_dash(character)
+        || is_combining(character)
         || matches!(
             character,
             '(' | ')'
@@ -107,8 +108,12 @@ pub(crate) fn is_between_digits(character: char) -> bool {
                 | '/'
                 | '\u{b7}'
                 | '\u{2022}'
-                | '\u{20e3}'
                 | '\u{2024}'
+                | '\u{2027}'
+                | '\u{2219}'
+                | '\u{22c5}'
+                | '\u{30fb}'
+                | '\u{ff65}'
                 | '\u{ff08}'
                 | '\u{ff09}'
                 | '\u{ff0e}'
@@ -118,6 +123,12 @@ pub(crate) fn is_between_digits(character: char) -> bool {
                 | '\u{fe59}'
                 | '\u{fe5a}'
         )
+}
+
+/// The blocks of marks that are set over, under or around the character before them.
+fn is_combining(character: char) -> bool {
+    matches!(character, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}'
+        | '\u{fe20}'..='\u{fe2f}')
 }
 
 /// General category Pd, and the minus sign.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::text::{repair_json, replace_surrogate_escapes};
+use super::text::{harmless_json, repair_json, replace_surrogate_escapes};
 
 /// From which depth on nested values are no longer written on lines of their own.
 const MAX_INDENTED_DEPTH: usize = 20;
@@ -152,7 +152,7 @@ fn written(json: &str, on_lines: bool) -> String {
             }
             text if text.starts_with('"') => {
                 let plain = string(text).and_then(|text| serde_json::to_string(&text).ok());
-                out.push_str(plain.as_deref().unwrap_or(text));
+                out.push_str(&harmless_json(plain.unwrap_or_else(|| text.to_owned())));
             }
             other => out.push_str(other),
         }
@@ -210,8 +210,11 @@ mod tests {
 
     #[test]
     fn values_are_written_as_they_came() {
-        let raw = r#"{ "z" : 0.1000, "a":[12345678901234567890123 ,1e400,{},[ ]],"t":"\u00fc\"\n\u0001"}"#;
-        assert_eq!(shown(raw), r#"{"z": 0.1000, "a": [12345678901234567890123, 1e400, {}, []], "t": "ü\"\n\u0001"}"#);
+        let raw = r#"{ "z" : 0.1000, "a":[12345678901234567890123 ,1e400,{},[ ]],"t":"\u00fc\"\n\u0001\u202e"}"#;
+        assert_eq!(
+            shown(raw),
+            r#"{"z": 0.1000, "a": [12345678901234567890123, 1e400, {}, []], "t": "ü\"\n\u0001\u202e"}"#
+        );
         assert_eq!(
             indented(r#"{"z":[1,{"b":{}}],"a":null}"#),
             "{\n  \"z\": [\n    1,\n    {\n      \"b\": {}\n    }\n  ],\n  \"a\": null\n}"

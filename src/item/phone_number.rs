@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::characters::{ascii_digit, is_between_digits, is_invisible};
 
 /// The servers of WhatsApp on which an account's name is its phone number.
-const NUMBER_SERVERS: [&str; 2] = ["s.whatsapp.net", "c.us"];
+const NUMBER_SERVERS: [&str; 3] = ["s.whatsapp.net", "c.us", "hosted"];
 
-/// The server on which accounts are known by a LID, a name of digits that is no phone number.
-const LID_SERVER: &str = "lid";
+/// The servers on which accounts are known by a LID, a name of digits that is no phone number. The first is its usual one.
+const LID_SERVERS: [&str; 2] = ["lid", "hosted.lid"];
 
 /// A phone number as its digits alone, without `+`, `00` or punctuation. Two numbers are the same when all their
 /// digits are: no country is guessed.
@@ -75,11 +75,13 @@ impl fmt::Display for PhoneNumber {
 /// The LID that a text is, without a device: `98765432101234@lid`.
 pub(super) fn read_lid(text: &str) -> Option<String> {
     let (account, server) = account_and_server(text)?;
-    let is_lid = server == LID_SERVER && !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
-    is_lid.then(|| format!("{account}@{LID_SERVER}"))
+    let digits: Option<String> = account.chars().filter(|&it| !is_between_digits(it)).map(ascii_digit).collect();
+    let digits = digits.filter(|digits| !digits.is_empty() && LID_SERVERS.contains(&server.as_str()))?;
+    Some(format!("{digits}@{}", LID_SERVERS.first()?))
 }
 
-/// The two sides of WhatsApp's address of an account, `<account>[.<agent>][:<device>]@<server>`, the server in lower case.
+/// The two sides of WhatsApp's address of an account, `<account>[.<agent>][:<device>]@<server>` (older programs set the agent off
+/// by `_`), the server in lower case.
 fn account_and_server(text: &str) -> Option<(&str, String)> {
     let text = text.trim_matches(|character: char| character.is_whitespace() || is_invisible(character));
     let (account, server) = text.rsplit_once('@')?;
@@ -88,7 +90,8 @@ fn account_and_server(text: &str) -> Option<(&str, String)> {
         Some(_) => return None,
         None => account,
     };
-    let account = account.split_once('.').map_or(account, |(account, _agent)| account);
+    let account = account.split_once(['.', '_']).map_or(account, |(account, _agent)| account);
+    let server: String = server.chars().filter(|&character| !is_invisible(character)).collect();
     Some((account, server.to_ascii_lowercase()))
 }
 
@@ -163,6 +166,8 @@ mod tests {
             "+४९१५५५०१९९",
             "\u{ff0b}４９１５５５０１９９",
             "00۴۹۱۵۵۵۰۱۹۹",
+            "4\u{332}9\u{20dd}15550199",
+            "49\u{30fb}1555\u{2219}0199",
         ] {
             assert_eq!(PhoneNumber::read(form).as_ref(), Some(&plain), "{form:?}");
         }
@@ -177,6 +182,9 @@ mod tests {
             "4915550199.0:31@S.WhatsApp.net",
             "4915550199@c.us",
             "+4915550199@c.us ",
+            "4915550199_1:7@s.whatsapp.net",
+            "4915550199@hosted",
+            "٤٩١٥٥٥٠١٩٩@c.\u{200b}us",
         ] {
             assert_eq!(PhoneNumber::read(form).as_ref(), Some(&plain), "{form}");
             assert_eq!(read_lid(form), None, "{form}");
@@ -187,6 +195,11 @@ mod tests {
             assert_eq!(PhoneNumber::read(form), None, "{form}");
         }
         assert_eq!(read_lid("4915550199:7@lid").as_deref(), Some("4915550199@lid"));
+        for form in ["4915550199@hosted.lid", "\u{2066}４９１５５５０１９９@lid\u{2069}", "49 1555 0199_1:2@LID"]
+        {
+            assert_eq!(read_lid(form).as_deref(), Some("4915550199@lid"), "{form}");
+            assert_eq!(PhoneNumber::read(form), None, "{form}");
+        }
         assert_eq!(read_lid("name@lid"), None);
     }
 

@@ -1,5 +1,6 @@
 //! Raw JSON to [`Item`]: the one place that decides whether an item can be read at all.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
@@ -71,12 +72,18 @@ impl Item {
     /// Reads an item from its raw bytes. `staged_at`, the time at which the item was first staged, says which times lie
     /// in the future; it is recorded with the item, so that reading it again gives the same result.
     pub fn read(raw: &[u8], staged_at: DateTime<Utc>) -> Result<Self, Malformed> {
-        let text = json::cleaned(raw).map_err(|error| Malformed::NotARawMessage(error.into()))?;
-        let mut envelope = Object::new(String::new(), expected(&text, "an item, which is an object")?);
+        Self::read_text(&cleaned(raw)?, staged_at)
+    }
+
+    fn read_text(text: &str, staged_at: DateTime<Utc>) -> Result<Self, Malformed> {
+        let mut envelope = Object::new(String::new(), expected(text, "an item, which is an object")?);
         let Reading::Read(id) = envelope.reading("id", reading::integer) else {
             return Err(not_a_raw_message("the item's `id`, which is an integer of 64 bits"));
         };
         let body_text = envelope.take("body").unwrap_or_default();
+        if let Some(unpacked) = unpacked(text, body_text) {
+            return Self::read_text(&unpacked, staged_at);
+        }
         let body = expected(body_text, "the item's `body`, which is an object")?;
         let raws = Raws::of(&body);
         let mut parts = Parts::new(body, staged_at);
@@ -102,7 +109,7 @@ impl Item {
         item.other = parts.others;
         let other_bytes: usize = item.other.iter().map(|other| other.path.len() + other.raw.len()).sum();
         if is_unknown || other_bytes > MAX_OTHER_BYTES {
-            item.whole = Some(whole(&text));
+            item.whole = Some(whole(text));
         }
         item.version_1 = raws.item(&item, parts.declared_attachments, staged_at);
         Ok(item)
@@ -254,9 +261,26 @@ fn peek<T>(raw: &[u8], name: &str, reader: impl FnOnce(&str) -> Option<T>) -> Op
 
 /// The base64 text of each attachment's inline content, in order.
 pub fn inline_contents(raw: &[u8]) -> Result<Vec<Option<String>>, Malformed> {
-    let text = json::cleaned(raw).map_err(|error| Malformed::NotARawMessage(error.into()))?;
-    let mut fields = expected(&text, "an item, which is an object")?;
-    Ok(raw::inline_contents(reading::only(fields.take("body").unwrap_or_default())))
+    let text = cleaned(raw)?;
+    let body = expected(&text, "an item, which is an object")?.take("body").unwrap_or_default();
+    Ok(match unpacked(&text, body) {
+        Some(unpacked) => inline_contents(unpacked.as_bytes())?,
+        None => raw::inline_contents(reading::only(body)),
+    })
+}
+
+fn cleaned(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {
+    json::cleaned(raw).map_err(|error| Malformed::NotARawMessage(error.into()))
+}
+
+/// The item's JSON with its body as an object, where that came as text. `body` is a part of `text`.
+fn unpacked(text: &str, body: &str) -> Option<String> {
+    let inner = json::string(body)?;
+    let inner = json::cleaned(inner.trim().as_bytes()).ok()?;
+    Fields::read(&inner)?;
+    let start = (body.as_ptr() as usize).checked_sub(text.as_ptr() as usize)?;
+    let (before, from) = text.split_at_checked(start)?;
+    Some(format!("{before}{inner}{}", from.get(body.len()..)?))
 }
 
 /// The fields of an object, or of the only one of a list.

@@ -105,6 +105,30 @@ pub fn single_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
+/// JSON in which what ends a line, moves a cursor, or turns the direction of text stands as its escape: the same value.
+pub(crate) fn harmless_json(json: String) -> String {
+    let is_harmful =
+        |character: char| ('\u{7f}'..='\u{9f}').contains(&character) || matches!(character, '\u{2028}' | '\u{2029}');
+    if !json.chars().any(|character| is_harmful(character) || turns_direction(character)) {
+        return json;
+    }
+    let mut escaped = String::with_capacity(json.len() + 16);
+    for character in json.chars() {
+        if is_harmful(character) || turns_direction(character) {
+            // All of them are in the basic plane.
+            escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// Marks, embeddings, overrides and isolates (UAX #9).
+pub(crate) fn turns_direction(character: char) -> bool {
+    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Whether a text may hold a character to be replaced: a byte that `is_suspect`, DEL, or the first byte of a C1 control
 /// (`U+0080`–`U+009F` begin with C2 in UTF-8). Looks at bytes, all of them, which is many times as fast as characters.
 fn may_hold(text: &str, is_suspect: impl Fn(u8) -> bool) -> bool {
@@ -122,6 +146,14 @@ fn is_unprintable(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_says_the_same_in_harmless_characters() {
+        let value = "a\u{1b}\u{9b}\u{7f}\u{202e}\u{2066}\u{2028}\u{85}ü👍";
+        let json = harmless_json(serde_json::to_string(value).unwrap());
+        assert_eq!(json, r#""a\u001b\u009b\u007f\u202e\u2066\u2028\u0085ü👍""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), value);
+    }
 
     #[test]
     fn lone_surrogates_become_replacement_characters() {

@@ -278,7 +278,8 @@ async fn finish(
     failpoint::pass(failpoint::ACCOUNT_FROZEN);
 
     let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;
-    let message = error.as_ref().map(ToString::to_string);
+    let in_words = |error: &RunError| settings.local_paths.taken_out(&error.to_string());
+    let message = error.as_ref().map(in_words);
     let run = RunRecord { finished: Some(now), error: message.clone(), ..run };
     let mut report = Report::draw_up(ledger, &run).await?;
     let imbalance = report.imbalance(ledger).await?;
@@ -286,7 +287,7 @@ async fn finish(
         tracing::error!(event = "books_do_not_balance", run.id = %id, error = %imbalance, "the account does not balance; keep the ledger and the staging area as they are, and report this");
     }
     let error = error.or_else(|| imbalance.map(|imbalance| RunError::Unbalanced(imbalance.clone())));
-    report.error = error.as_ref().map(ToString::to_string);
+    report.error = error.as_ref().map(in_words);
     report.status = match &error {
         Some(_) => RunStatus::Failed,
         None if report.deliveries.pending > 0 || leaves_copies(ledger, &run, now).await? => RunStatus::Incomplete,

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use super::Report;
 use super::lists::{MAX_UNMAPPED, Numbers, WriteError, failure_json, partial_json};
 use crate::digest::Digest;
+use crate::item::text::harmless_json;
 use crate::ledger::{DeliveryState, Failure, Ledger, RunId};
 
 /// Rows that are read from the ledger at a time: the content of one piece.
@@ -87,7 +88,7 @@ impl Document {
             Part::Unmapped => self.unmapped(&mut piece).await?,
             Part::End => return Ok(None),
         };
-        Ok(Some(Bytes::from(piece)))
+        Ok(Some(Bytes::from(harmless_json(piece))))
     }
 
     /// The whole document as a stream.

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
+use crate::item::text::harmless_json;
 use crate::item::{Participant, PhoneNumber};
 use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, LedgerError, ListPlace, PendingCause, RunId};
 use crate::output_text::cell;
@@ -123,7 +124,7 @@ pub async fn write_open_json(
     let mut separator: &[u8] = b"[";
     while let Some(row) = rows.next().await? {
         out.write_all(separator)?;
-        serde_json::to_writer(&mut *out, &open_json(&row, numbers))?;
+        out.write_all(harmless_json(serde_json::to_string(&open_json(&row, numbers))?).as_bytes())?;
         separator = b",\n";
     }
     out.write_all(if separator == b"[" { b"[]\n" } else { b"]\n" })?;

@@ -10,6 +10,8 @@ use tracing_subscriber::fmt::time::{ChronoUtc, FormatTime as _};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::item::text::harmless_json;
+
 /// The format of a line.
 pub struct JsonLines;
 
@@ -37,7 +39,7 @@ where
             }
         }
         event.record(&mut Fields(&mut line));
-        writeln!(writer, "{}", Value::Object(line))
+        writeln!(writer, "{}", harmless_json(Value::Object(line).to_string()))
     }
 }
 

@@ -246,6 +246,46 @@ fn participants_come_bare_single_or_listed() {
 }
 
 #[test]
+fn a_body_may_come_as_text() {
+    let body = r#"{"messageTime":1763700000123,"messageType":"ODD","text":"a\"b\ud83d","attachment":[{"name":"f","content":"aGk="}]}"#;
+    let packed = format!(r#"{{"id":7,"body":{},"extra":1}}"#, serde_json::Value::from(body));
+    let item = read(&packed).unwrap();
+    assert_eq!((item.text.as_str(), item.attachments.len()), ("a\"b\u{fffd}", 1));
+    assert_eq!(inline_contents(packed.as_bytes()).unwrap(), [Some("aGk=".to_owned())]);
+    assert!(!String::from_utf8_lossy(item.whole.as_ref().unwrap()).contains("aGk="));
+    assert!(matches!(read(r#"{"id":7,"body":"{"}"#), Err(Malformed::NotARawMessage(_))));
+}
+
+#[test]
+fn content_that_is_not_encrypted_says_so_in_many_forms() {
+    let encrypted = |value: &str| {
+        let json = format!(r#"{{"id":7,"securityContent":{value},"body":{{"messageTime":1763700000123}}}}"#);
+        read(&json).unwrap().encrypted
+    };
+    for none in ["null", "false", "0", r#""false""#, r#""0""#, r#""""#, "{}", "[]", "[false]"] {
+        assert!(!encrypted(none), "{none}");
+    }
+    for some in ["true", "1", r#""AES""#, r#"{"alg":"AES"}"#] {
+        assert!(encrypted(some), "{some}");
+    }
+}
+
+#[test]
+fn an_impossible_time_stands_as_it_came() {
+    let item =
+        body(r#""callInfo":{"startTime":"9999-12-31T23:59:59Z","endTime":0},"messageTime":"1970-01-01T00:00:01Z""#);
+    assert_eq!(
+        others(&item),
+        [
+            ("callInfo.startTime", "9999-12-31T23:59:59Z".to_owned()),
+            ("messageTime", "1763700000123".to_owned()),
+            ("messageTime", "1970-01-01T00:00:01Z".to_owned())
+        ]
+    );
+    assert_eq!(item.time.substituted, Some(ImpossibleTime::Impossible(1000)));
+}
+
+#[test]
 fn what_is_empty_is_absent() {
     let item = body(
         r#""groupData":[],"callInfo":{},"originalMessageData":[{}],"quoted":{"messageId":"","sender":{}},"attachment":[{},null],

@@ -15,14 +15,14 @@ use crate::item::ItemId;
 pub(crate) fn open(root: &Path, item: ItemId, index: usize) -> Result<(File, u64), SourceError> {
     let all = root.join("attachments");
     let folder = all.join(item.to_string());
+    // Each of these may stand in a message or a report: without the server's own path.
     let failed = |error: Error| match error.kind() {
         ErrorKind::NotFound if !root.is_dir() => {
-            SourceError::Unavailable(format!("the folder {} is missing: mount its disk again", root.display()))
+            SourceError::Unavailable("the folder of source.path is missing: mount its disk again".to_owned())
         }
         ErrorKind::NotADirectory if !root.is_dir() => {
-            SourceError::Unavailable(format!("{} is not a folder: correct source.path", root.display()))
+            SourceError::Unavailable("there is something else than a folder at source.path".to_owned())
         }
-        // It stands in the message: without the server's own path.
         ErrorKind::NotFound => SourceError::AttachmentGone(format!("there is no file attachments/{item}/{index}-…")),
         ErrorKind::InvalidInput | ErrorKind::NotADirectory => {
             SourceError::AttachmentGone(format!("attachments/{item}/{index}-…: {error}"))

@@ -14,6 +14,7 @@ use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::ledger::{
     DeliveryState, Failure, FailureFilter, Holder, ItemSelection, Ledger, ListPlace, RunId,
 };
+use whatsapp_archiver::local_paths::LocalPaths;
 use whatsapp_archiver::mailbox::DestinationLimits;
 use whatsapp_archiver::pipeline::{
     Deps, Inputs, Pipeline, ReplayPreview, ReportPolicy, RunError, RunFinished, RunRequest, Settings,
@@ -333,6 +334,7 @@ fn settings() -> Settings {
             begin: Begin::Lookback(chrono::Duration::hours(24)),
         },
         inputs: Inputs { converter: "1".to_owned(), ..Inputs::default() },
+        local_paths: LocalPaths::default(),
     }
 }
 
