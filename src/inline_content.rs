@@ -25,11 +25,11 @@ pub(crate) fn decode(content: &str, expected: Option<Digest>) -> Result<Vec<u8>,
         return Ok(bytes);
     }
     let data = data_of(content);
-    let unescaped = percent_decoded(data);
-    let proves = |bytes: &Vec<u8>| expected == Some(Digest::of(bytes));
+    let unescaped: Vec<u8> = percent_encoding::percent_decode_str(data).collect();
     // In text that came through a form, each `+` is a space.
     let readings = [base64_within(&unescaped, false), base64_within(&unescaped, true), Some(unescaped)];
-    let proved = readings.into_iter().flatten().find(|bytes| expected.is_some() && proves(bytes));
+    let proved =
+        readings.into_iter().flatten().find(|bytes| expected.is_some_and(|digest| digest == Digest::of(bytes)));
     proved.ok_or(if is_base64_of_any_kind(data) { UNPROVED } else { "its content is not base64" })
 }
 
@@ -46,25 +46,6 @@ fn data_of(content: &str) -> &str {
     let is_url = content.trim_start().get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"));
     let url = is_url.then(|| content.split_once(',')).flatten();
     url.map_or(content, |(_, data)| data)
-}
-
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, tail)) = rest.split_first() {
-        let escape = (byte == b'%').then(|| tail.get(..2)).flatten();
-        match escape.and_then(|digits| hex::decode(digits).ok()) {
-            Some(decoded) => {
-                bytes.extend(decoded);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(byte);
-                rest = tail;
-            }
-        }
-    }
-    bytes
 }
 
 /// The bytes of the letters of either alphabet, whatever stands between them.
