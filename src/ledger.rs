@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! runs ── windows (cursor)                 what was read, and how far
+//!   └──── pages                            one row a page of items
 //!   └──── items (what was staged, where)   one row a capture
 //!           ├── messages (manifest)        one row a conversion
 //!           └── deliveries (state)         one row a mailbox, or one of the item's own where it fails before that
@@ -23,14 +24,17 @@ use sqlx::{Any, AnyPool, ConnectOptions as _, Connection as _, Executor as _, Ro
 mod account;
 mod actions;
 mod captures;
+mod compaction;
 mod copy;
 mod daemon;
 mod database_file;
 mod deliveries;
+mod encoding;
 mod existing;
 mod followers;
 mod items;
 mod leases;
+mod names;
 mod pending;
 mod presence;
 mod probe;
@@ -77,6 +81,7 @@ pub use stored_report::StoredReport;
 pub use verification::{ImportedCopy, KnownCopy};
 
 use database_file::DatabaseFile;
+use names::Names;
 use sql::Dialect;
 
 /// The ledger's own number of an item: ascending in the order in which items were recorded.
@@ -194,6 +199,7 @@ pub struct Ledger {
     presence: Option<PathBuf>,
     /// The file of an SQLite ledger.
     file: Option<DatabaseFile>,
+    names: Names,
 }
 
 impl Ledger {
@@ -242,7 +248,9 @@ impl Ledger {
     async fn on(pool: AnyPool, url: &str) -> Result<Self, LedgerError> {
         let dialect = Dialect::of(url);
         let id = schema::migrate(&pool, dialect).await?;
-        Ok(Self { pool, dialect, id, presence: presence::directory_beside(url), file: DatabaseFile::opened(url) })
+        compaction::finish(&pool, dialect).await?;
+        let (presence, file) = (presence::directory_beside(url), DatabaseFile::opened(url));
+        Ok(Self { pool, dialect, id, presence, file, names: Names::default() })
     }
 
     /// When the ledger was made; nothing where its id doesn't say.

@@ -128,9 +128,10 @@ impl Ledger {
             format!("COUNT(CASE WHEN deliveries.state = '{name}' THEN 1 END) AS of_{name}, ")
         };
         let row = sql::query_of(format!(
-            "SELECT {} COUNT(CASE WHEN items.run_id <> $1 THEN 1 END) AS carried, COUNT(*) AS found
-             FROM deliveries JOIN items ON items.item_no = deliveries.item_no WHERE deliveries.run_id = $1",
-            DeliveryState::ALL.map(of_state).concat()
+            "SELECT {} COUNT(CASE WHEN items.run_no <> deliveries.run_no THEN 1 END) AS carried, COUNT(*) AS found
+             FROM deliveries JOIN items ON items.item_no = deliveries.item_no WHERE deliveries.run_no = {}",
+            DeliveryState::ALL.map(of_state).concat(),
+            sql::run_no(1)
         ))
         .bind(run.0.clone())
         .fetch_one(&self.pool)
@@ -145,13 +146,14 @@ impl Ledger {
         if counts.by_state.values().sum::<u64>() != found(&row, "found")? {
             return Err(LedgerError::Damaged(format!("rows of run {run} are in no known state")));
         }
-        let rows = sqlx::query(
+        let rows = sql::query_of(format!(
             "SELECT deliveries.state, deliveries.reason, COUNT(*) AS found,
                COUNT(DISTINCT COALESCE(deliveries.mailbox, items.owner)) AS users
              FROM deliveries JOIN items ON items.item_no = deliveries.item_no
-             WHERE deliveries.run_id = $1 AND deliveries.state IN ('failed', 'partially_imported')
+             WHERE deliveries.run_no = {} AND deliveries.state IN ('failed', 'partially_imported')
                AND deliveries.reason IS NOT NULL GROUP BY deliveries.state, deliveries.reason",
-        )
+            sql::run_no(1)
+        ))
         .bind(run.0.clone())
         .fetch_all(&self.pool)
         .await?;
@@ -181,7 +183,8 @@ impl Ledger {
                CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END, items.item_no, items.item_id,
                items.message_id, items.owner, deliveries.mailbox, deliveries.reason, deliveries.detail
              FROM deliveries JOIN items ON items.item_no = deliveries.item_no
-             WHERE deliveries.run_id = $1 AND deliveries.state NOT IN ('imported', 'skipped_duplicate')"
+             WHERE deliveries.run_no = {} AND deliveries.state NOT IN ('imported', 'skipped_duplicate')",
+            sql::run_no(1)
         ))
         .bind(run.0.clone())
         .execute(&mut *transaction)
@@ -272,14 +275,15 @@ impl Ledger {
 
     /// The most frequent participants without a valid user in a run, and how many there are in all.
     pub async fn unmapped(&self, run: &RunId, limit: u32) -> Result<(Vec<Unmapped>, u64), LedgerError> {
-        let rows = sqlx::query(
-            "SELECT participant, items FROM unmapped WHERE run_id = $1 ORDER BY items DESC, participant LIMIT $2",
-        )
+        let run_no = sql::run_no(1);
+        let rows = sql::query_of(format!(
+            "SELECT participant, items FROM unmapped WHERE run_no = {run_no} ORDER BY items DESC, participant LIMIT $2"
+        ))
         .bind(run.0.clone())
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        let total = sqlx::query("SELECT COUNT(*) AS total FROM unmapped WHERE run_id = $1")
+        let total = sql::query_of(format!("SELECT COUNT(*) AS total FROM unmapped WHERE run_no = {run_no}"))
             .bind(run.0.clone())
             .fetch_one(&self.pool)
             .await?;

@@ -69,7 +69,7 @@ enum Kind {
 impl Kind {
     fn of(declared: &str) -> Result<Self, LedgerError> {
         match declared.to_ascii_lowercase().as_str() {
-            "bigint" => Ok(Self::Integer),
+            "bigint" | "integer" => Ok(Self::Integer),
             "double precision" => Ok(Self::Real),
             "text" => Ok(Self::Text),
             "blob" | "bytea" => Ok(Self::Bytes),
@@ -129,6 +129,7 @@ impl Ledger {
             .await?;
         source.commit().await?;
         target.set_meta(UNFINISHED, None).await?;
+        target.names.forget();
         Ok(counts)
     }
 
@@ -146,7 +147,7 @@ impl Ledger {
     /// Keeps everybody else from writing until the transaction ends. (On SQLite, it does so by itself.)
     async fn lock(&self, transaction: &mut Transaction<'_, Any>) -> Result<(), LedgerError> {
         if self.dialect == Dialect::Postgres {
-            let tables: Vec<&str> = schema::tables().chain(["meta"]).collect();
+            let tables: Vec<&str> = schema::TABLES.iter().copied().chain(["meta"]).collect();
             let statement = format!("LOCK TABLE {} IN EXCLUSIVE MODE", tables.join(", "));
             query_of(statement).execute(&mut **transaction).await?;
         }
@@ -172,7 +173,7 @@ impl Ledger {
         if let Some(other) = unfinished {
             return Err(CopyError::NotEmpty(format!("it is an unfinished copy of another ledger, {other}")));
         }
-        for name in schema::tables() {
+        for name in schema::TABLES.iter().copied() {
             let rows = count(&mut *self.pool.acquire().await?, name).await?;
             if rows > 0 {
                 return Err(CopyError::NotEmpty(format!("its table {name} has {rows} rows")));
@@ -197,7 +198,7 @@ impl Ledger {
             }
         };
         let mut tables = Vec::new();
-        for name in schema::tables() {
+        for name in schema::TABLES.iter().copied() {
             let rows = sqlx::query(statement).bind(name).fetch_all(&self.pool).await?;
             let columns = rows
                 .iter()
@@ -263,7 +264,7 @@ async fn copy_meta(source: &mut Transaction<'_, Any>, target: &Ledger) -> Result
 
 async fn compare(source: &mut Transaction<'_, Any>, target: &Ledger) -> Result<Vec<(&'static str, u64)>, CopyError> {
     let mut counts = Vec::new();
-    for table in schema::tables() {
+    for table in schema::TABLES.iter().copied() {
         let source_rows = count(&mut *source, table).await?;
         let target_rows = count(&mut *target.pool.acquire().await?, table).await?;
         if source_rows != target_rows {

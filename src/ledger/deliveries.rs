@@ -8,10 +8,13 @@
 //! | `pending` | certainly not sent; waits for a later run |
 //! | `imported`, `partially_imported`, `skipped_duplicate`, `failed` | its outcome |
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
+use super::names::Numbers;
 use super::sql;
 use super::{Holder, ItemNo, LedgerError};
 use crate::convert::Manifest;
@@ -20,6 +23,7 @@ use crate::identity::{Identities, Identity};
 use crate::resolve::{Mailbox, MailboxId, ResolvedBy};
 
 mod queue;
+pub(super) mod remote_id;
 mod rows;
 mod transitions;
 
@@ -29,10 +33,10 @@ pub(super) use transitions::{insert, remove};
 /// A row without its outcome. The partial index of open rows has the same list: SQLite uses it for no other.
 pub(super) const OPEN: &str = "state IN ('ready', 'sending', 'unknown', 'pending')";
 
-/// The runs whose processes are at work.
+/// The numbers of the runs whose processes are at work.
 fn live_runs(now: DateTime<Utc>) -> String {
     format!(
-        "(SELECT runs.run_id FROM runs JOIN leases ON leases.resource = 'run:' || runs.run_id AND leases.until > {}
+        "(SELECT runs.run_no FROM runs JOIN leases ON leases.resource = 'run:' || runs.run_id AND leases.until > {}
           WHERE runs.status = 'running')",
         sql::millis(now)
     )
@@ -65,6 +69,20 @@ impl Target {
             Self::Owner => OWNER.to_owned(),
             Self::Item => ITEM.to_owned(),
         }
+    }
+
+    /// What is kept of it under a number: a mailbox's id, else the whole name.
+    pub(super) fn own_name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Mailbox(id) => Cow::Borrowed(&id.0),
+            other => Cow::Owned(other.name()),
+        }
+    }
+
+    /// The number that stands for it in a row: less than nothing where it isn't a mailbox.
+    fn number(&self, numbers: &Numbers) -> Result<i64, LedgerError> {
+        let number = numbers.of(&self.own_name())?;
+        Ok(if matches!(self, Self::Mailbox(_)) { number } else { -number })
     }
 
     fn from_name(name: &str) -> Result<Self, LedgerError> {

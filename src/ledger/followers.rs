@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
 
-use super::deliveries::{mailboxes_of, read_mailbox};
-use super::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of};
+use super::deliveries::{OPEN, mailboxes_of, read_mailbox};
+use super::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, run_no};
 use super::{Holder, Lease, Ledger, LedgerError, RunId, RunRecord};
 use crate::resolve::{Mailbox, MailboxId};
 
@@ -104,7 +104,7 @@ impl Ledger {
 
     /// Mailboxes with copies of a run that whoever leases the mailbox may send or look up, the longest queue first.
     pub async fn mailboxes_to_share(&self, run: &RunId) -> Result<Vec<Mailbox>, LedgerError> {
-        let waiting = mailboxes_of("run_id = $1 AND state IN ('ready', 'unknown')");
+        let waiting = mailboxes_of(&format!("+run_no = {} AND {OPEN} AND state IN ('ready', 'unknown')", run_no(1)));
         let rows = query_of(waiting).bind(run.0.clone()).fetch_all(&self.pool).await?;
         rows.iter().map(read_mailbox).collect()
     }

@@ -1,6 +1,7 @@
 //! Items: what was staged, where it lies, and what was found out about it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,8 +9,8 @@ use sqlx::any::AnyRow;
 
 use super::captures::Capture;
 use super::deliveries::{NewDelivery, OPEN, Target};
-use super::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, query_of_many};
-use super::{Holder, ItemNo, Ledger, LedgerError, RunId};
+use super::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, query_of_many, run_no};
+use super::{Holder, ItemNo, Ledger, LedgerError, RunId, encoding};
 use crate::convert::Manifest;
 use crate::digest::Digest;
 use crate::fault::Reason;
@@ -183,12 +184,12 @@ impl ItemRecord {
         self.length.min(MAX_TEXT) + self.attachments.iter().map(|attachment| attachment.size).sum::<u64>()
     }
 
-    pub(super) fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+    fn read(row: &AnyRow, names: &HashMap<i64, Arc<str>>) -> Result<Self, LedgerError> {
         let size = |column| -> Result<u64, LedgerError> {
             let value: i64 = sql::get(row, column)?;
             u64::try_from(value).map_err(|_| LedgerError::Damaged(format!("{column} is negative")))
         };
-        let resolution: Option<String> = sql::get(row, "resolution")?;
+        let resolution: Option<Vec<u8>> = sql::get(row, "resolution")?;
         let attachments: Option<String> = sql::get(row, "attachments")?;
         Ok(Self {
             no: ItemNo(sql::get(row, "item_no")?),
@@ -206,7 +207,7 @@ impl ItemRecord {
             state: ItemState::from_name(&sql::get::<String>(row, "state")?)?,
             run: RunId(sql::get(row, "run_id")?),
             identity: sql::optional_digest(row, "identity")?.map(Identity),
-            resolution: resolution.map(|text| sql::json(&text, "resolution")).transpose()?,
+            resolution: resolution.map(|bytes| encoding::resolution(&bytes, names)).transpose()?,
         })
     }
 }
@@ -265,13 +266,29 @@ pub(super) const PURGED: &str =
        AND staged_windows.window_to = items.window_to AND staged_windows.state = 'purged')
      AND NOT EXISTS (SELECT 1 FROM held_copies WHERE held_copies.item_no = items.item_no))";
 
+/// Items beside their pages, to be looked for by what those say.
+pub(super) const ITEMS_OF_PAGES: &str =
+    "pages JOIN item_rows ON item_rows.item_no BETWEEN pages.first_item AND pages.last_item";
+
 impl Ledger {
+    /// The items of rows of the view `items`.
+    pub(super) async fn read_items(&self, rows: &[AnyRow]) -> Result<Vec<ItemRecord>, LedgerError> {
+        let mut numbers = BTreeSet::new();
+        for row in rows {
+            if let Some(bytes) = sql::get::<Option<Vec<u8>>>(row, "resolution")? {
+                encoding::numbers_in(&bytes, &mut numbers)?;
+            }
+        }
+        let names = self.names_of(&numbers).await?;
+        rows.iter().map(|row| ItemRecord::read(row, &names)).collect()
+    }
+
     /// Which of the captures are recorded already.
     pub async fn known(&self, keys: &[ItemKey]) -> Result<HashSet<ItemKey>, LedgerError> {
         let mut known = HashSet::new();
         for chunk in keys.chunks(MAX_STATEMENT_ROWS * 5) {
             let statement =
-                format!("SELECT item_key FROM items WHERE item_key IN {}", list_of_placeholders(1, chunk.len()));
+                format!("SELECT item_key FROM item_rows WHERE item_key IN {}", list_of_placeholders(1, chunk.len()));
             let mut query = query_of_many(self.dialect, statement);
             for key in chunk {
                 query = query.bind(key.0.as_bytes().to_vec());
@@ -295,11 +312,12 @@ impl Ledger {
     ) -> Result<Vec<ItemRecord>, LedgerError> {
         let mut transaction = self.begin().await?;
         let statement = format!(
-            "SELECT * FROM items
+            "SELECT item_no FROM item_rows
              WHERE state <> 'prepared' AND (claim_until IS NULL OR claim_until <= $1)
                AND (state = 'staged' OR NOT EXISTS
-                 (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no AND deliveries.run_id = $2))
+                 (SELECT 1 FROM delivery_rows WHERE delivery_rows.item_no = item_rows.item_no AND +run_no = {}))
              ORDER BY item_no LIMIT $3{}",
+            run_no(2),
             self.dialect.skip_locked()
         );
         let rows = query_of(statement)
@@ -308,20 +326,22 @@ impl Ledger {
             .bind(i64::from(limit))
             .fetch_all(&mut *transaction)
             .await?;
-        let items = rows.iter().map(ItemRecord::read).collect::<Result<Vec<_>, _>>()?;
-        for chunk in items.chunks(MAX_STATEMENT_ROWS) {
+        let numbers = rows.iter().map(|row| sql::get(row, "item_no").map(ItemNo));
+        let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+        for chunk in numbers.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
-                "UPDATE items SET claim_holder = $1, claim_until = $2 WHERE item_no IN {}",
+                "UPDATE item_rows SET claim_holder = $1, claim_until = $2 WHERE item_no IN {}",
                 list_of_placeholders(3, chunk.len())
             );
             let mut query = query_of_many(self.dialect, statement).bind(holder.0.clone()).bind(millis(until));
-            for item in chunk {
-                query = query.bind(item.no.0);
+            for number in chunk {
+                query = query.bind(number.0);
             }
             query.execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
-        Ok(items)
+        let mut items = self.items(&numbers).await?;
+        Ok(numbers.iter().filter_map(|number| items.remove(number)).collect())
     }
 
     /// Items with rows that failed or are pending, for a replay, in order, after `after`.
@@ -333,12 +353,13 @@ impl Ledger {
     ) -> Result<Vec<ItemRecord>, LedgerError> {
         let rows = query_of(format!(
             "SELECT * FROM items WHERE item_no > $1 AND {} AND EXISTS
-               (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no
-                  AND deliveries.state IN ('failed', 'pending') AND deliveries.released IS NULL
-                  AND (CAST($2 AS TEXT) IS NULL OR deliveries.reason = $2)
-                  AND (CAST($3 AS TEXT) IS NULL OR deliveries.run_id = $3))
+               (SELECT 1 FROM delivery_rows WHERE delivery_rows.item_no = items.item_no
+                  AND delivery_rows.state IN ('failed', 'pending') AND delivery_rows.released IS NULL
+                  AND (CAST($2 AS TEXT) IS NULL OR delivery_rows.reason = $2)
+                  AND (CAST($3 AS TEXT) IS NULL OR +delivery_rows.run_no = {}))
              ORDER BY item_no LIMIT $4",
-            is_one_of(selection.items.as_deref())
+            is_one_of(selection.items.as_deref()),
+            run_no(3)
         ))
         .bind(after.0)
         .bind(selection.reason.map(|reason| reason.name().to_owned()))
@@ -346,7 +367,7 @@ impl Ledger {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(ItemRecord::read).collect()
+        self.read_items(&rows).await
     }
 
     /// Prepared items with rows of their own that are pending (the directory did not answer) in an earlier run's account,
@@ -359,25 +380,28 @@ impl Ledger {
     ) -> Result<Vec<ItemRecord>, LedgerError> {
         let rows = query_of(format!(
             "SELECT * FROM items WHERE item_no > $1 AND state = 'prepared' AND item_no IN
-               (SELECT item_no FROM deliveries WHERE mailbox_id IS NULL AND {OPEN} AND run_id <> $2)
-             ORDER BY item_no LIMIT $3"
+               (SELECT item_no FROM delivery_rows WHERE target_no < 0 AND {OPEN} AND +run_no <> {})
+             ORDER BY item_no LIMIT $3",
+            run_no(2)
         ))
         .bind(after.0)
         .bind(run.0.clone())
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(ItemRecord::read).collect()
+        self.read_items(&rows).await
     }
 
     /// How many items a run saw first, and how many of them have no row in any account: none, or the books don't balance.
     pub async fn unaccounted(&self, run: &RunId) -> Result<(u64, u64), LedgerError> {
-        let row = sqlx::query(
+        let row = query_of(format!(
             "SELECT COUNT(*) AS items,
                COUNT(CASE WHEN NOT EXISTS
-                 (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no) THEN 1 END) AS unaccounted
-             FROM items WHERE run_id = $1",
-        )
+                 (SELECT 1 FROM delivery_rows WHERE delivery_rows.item_no = item_rows.item_no) THEN 1 END) AS unaccounted
+             FROM {} WHERE pages.run_no = {}",
+            ITEMS_OF_PAGES,
+            run_no(1)
+        ))
         .bind(run.0.clone())
         .fetch_one(&self.pool)
         .await?;
@@ -394,10 +418,8 @@ impl Ledger {
             for number in chunk {
                 query = query.bind(number.0);
             }
-            for row in query.fetch_all(&self.pool).await? {
-                let item = ItemRecord::read(&row)?;
-                found.insert(item.no, item);
-            }
+            let rows = query.fetch_all(&self.pool).await?;
+            found.extend(self.read_items(&rows).await?.into_iter().map(|item| (item.no, item)));
         }
         Ok(found)
     }
@@ -409,8 +431,8 @@ impl Ledger {
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
-        let rows = self.rows_of_window("*", &format!("NOT {PURGED}"), window, after, limit).await?;
-        rows.iter().map(ItemRecord::read).collect()
+        let rows = self.rows_of_window("items.*", &format!("NOT {PURGED}"), window, after, limit).await?;
+        self.read_items(&rows).await
     }
 
     /// These columns of the items that `condition` holds for and whose windows overlap with `window`, in order, after `after`.
@@ -423,8 +445,9 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<AnyRow>, LedgerError> {
         let statement = format!(
-            "SELECT {columns} FROM items WHERE item_no > $1 AND window_to > $2 AND window_from < $3 AND {condition}
-             ORDER BY item_no LIMIT $4"
+            "SELECT {columns} FROM pages AS span JOIN items ON items.item_no BETWEEN span.first_item AND span.last_item
+             WHERE items.item_no > $1 AND span.last_item > $1 AND span.window_to > $2 AND span.window_from < $3 AND {condition}
+             ORDER BY items.item_no LIMIT $4"
         );
         let query = query_of(statement).bind(after.0).bind(millis(window.from)).bind(millis(window.to));
         Ok(query.bind(i64::from(limit)).fetch_all(&self.pool).await?)

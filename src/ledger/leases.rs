@@ -107,7 +107,7 @@ impl Ledger {
             .execute(&mut *transaction)
             .await?
             .rows_affected();
-        sqlx::query("UPDATE items SET claim_until = $1 WHERE claim_holder = $2 AND state <> 'prepared'")
+        sqlx::query("UPDATE item_rows SET claim_until = $1 WHERE claim_holder = $2 AND state <> 'prepared'")
             .bind(millis(until))
             .bind(holder.0.clone())
             .execute(&mut *transaction)
@@ -124,7 +124,7 @@ impl Ledger {
     pub async fn release_leases(&self, holder: &Holder) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         sqlx::query("DELETE FROM leases WHERE holder = $1").bind(holder.0.clone()).execute(&mut *transaction).await?;
-        sqlx::query("UPDATE items SET claim_holder = NULL, claim_until = NULL WHERE claim_holder = $1")
+        sqlx::query("UPDATE item_rows SET claim_holder = NULL, claim_until = NULL WHERE claim_holder = $1 AND state <> 'prepared'")
             .bind(holder.0.clone())
             .execute(&mut *transaction)
             .await?;

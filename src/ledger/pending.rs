@@ -76,10 +76,10 @@ pub struct OpenGroup {
 
 /// The cause of a row of `deliveries` and `items`.
 pub(super) const CAUSE: &str = "CASE
-    WHEN deliveries.target LIKE 'participant:%' THEN 'directory'
+    WHEN deliveries.target_no < 0 AND deliveries.target LIKE 'participant:%' THEN 'directory'
     WHEN deliveries.state = 'unknown' THEN 'outcome_unknown'
     WHEN items.state = 'awaiting_attachments' THEN 'attachment_awaited'
-    WHEN deliveries.mailbox_id IS NOT NULL AND deliveries.state = 'pending' AND deliveries.attempts > 0 THEN 'mailbox'
+    WHEN deliveries.target_no > 0 AND deliveries.state = 'pending' AND deliveries.attempts > 0 THEN 'mailbox'
     ELSE 'not_sent' END";
 
 const OPEN: &str = "FROM deliveries JOIN items ON items.item_no = deliveries.item_no
@@ -90,8 +90,9 @@ impl Ledger {
     pub async fn pending_groups(&self, run: &RunId, limit: u32) -> Result<Vec<PendingGroup>, LedgerError> {
         let statement = format!(
             "SELECT {CAUSE} AS cause, deliveries.detail AS detail, COUNT(*) AS deliveries,
-               COUNT(DISTINCT deliveries.mailbox_id) AS mailboxes, MIN(deliveries.mailbox) AS mailbox
-             {OPEN} AND deliveries.run_id = $1 GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $2"
+               COUNT(DISTINCT CASE WHEN deliveries.target_no > 0 THEN deliveries.target_no END) AS mailboxes, MIN(deliveries.mailbox) AS mailbox
+             {OPEN} AND deliveries.run_no = {} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $2",
+            sql::run_no(1)
         );
         let rows = sql::query_of(statement).bind(run.0.clone()).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         rows.iter()
@@ -138,7 +139,7 @@ impl Ledger {
 
     /// How many deliveries are pending for each cause: of a run's account, or of the whole ledger.
     pub async fn pending_by_cause(&self, run: Option<&RunId>) -> Result<Vec<(PendingCause, u64)>, LedgerError> {
-        let of_run = if run.is_some() { " AND deliveries.run_id = $1" } else { "" };
+        let of_run = run.map_or_else(String::new, |_| format!(" AND deliveries.run_no = {}", sql::run_no(1)));
         let mut query =
             sql::query_of(format!("SELECT {CAUSE} AS cause, COUNT(*) AS deliveries {OPEN}{of_run} GROUP BY 1"));
         if let Some(run) = run {

@@ -80,7 +80,7 @@ impl Ledger {
             .bind(gone.0.clone())
             .execute(&mut *transaction)
             .await?;
-        sqlx::query("UPDATE items SET claim_until = $1 WHERE claim_holder = $2 AND state <> 'prepared'")
+        sqlx::query("UPDATE item_rows SET claim_until = $1 WHERE claim_holder = $2 AND state <> 'prepared'")
             .bind(millis(now))
             .bind(gone.0.clone())
             .execute(&mut *transaction)

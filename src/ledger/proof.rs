@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::items::ItemRecord;
 use super::sql::{self, query_of};
-use super::{ItemNo, Ledger, LedgerError, RunId};
+use super::{ItemNo, Ledger, LedgerError, RunId, encoding};
 use crate::convert::Manifest;
 use crate::identity::MessageId;
 use crate::item::{ItemId, ItemKey};
@@ -80,7 +80,7 @@ impl Ledger {
                 // A Message-ID has the first half of an identity.
                 let Ok(half) = hex::decode(id.local_part()) else { return Ok(Vec::new()) };
                 let statement = "SELECT * FROM items WHERE (identity >= $1 AND identity <= $2) OR item_no IN
-                       (SELECT item_no FROM deliveries WHERE sent_as IS NOT NULL AND sent_as >= $1 AND sent_as <= $2)
+                       (SELECT item_no FROM delivery_rows WHERE sent_as IS NOT NULL AND sent_as >= $1 AND sent_as <= $2)
                      ORDER BY item_no LIMIT $3";
                 query_of(statement.to_owned())
                     .bind([half.as_slice(), &[0; 16]].concat())
@@ -90,7 +90,7 @@ impl Ledger {
                     .await?
             }
         };
-        rows.iter().map(ItemRecord::read).collect()
+        self.read_items(&rows).await
     }
 
     /// The copies of an item, mailbox by mailbox.
@@ -105,7 +105,7 @@ impl Ledger {
         .await?;
         rows.iter()
             .map(|row| {
-                let manifest: Option<String> = sql::get(row, "manifest")?;
+                let manifest: Option<Vec<u8>> = sql::get(row, "manifest")?;
                 Ok(CopyFacts {
                     mailbox: sql::get(row, "mailbox")?,
                     mailbox_id: sql::get(row, "mailbox_id")?,
@@ -117,7 +117,7 @@ impl Ledger {
                     run: RunId(sql::get(row, "run_id")?),
                     remote_id: sql::get(row, "remote_id")?,
                     converter: sql::get(row, "converter")?,
-                    manifest: manifest.map(|text| sql::json(&text, "a manifest")).transpose()?,
+                    manifest: manifest.map(|bytes| encoding::manifest(&bytes)).transpose()?,
                 })
             })
             .collect()

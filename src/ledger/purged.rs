@@ -24,7 +24,9 @@ impl Ledger {
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<PurgedItem>, LedgerError> {
-        let rows = self.rows_of_window("item_no, item_id, item_key, owner", PURGED, window, after, limit).await?;
+        let rows = self
+            .rows_of_window("items.item_no, items.item_id, items.item_key, items.owner", PURGED, window, after, limit)
+            .await?;
         rows.iter()
             .map(|row| {
                 let key = sql::digest(row, "item_key")?.to_string();

@@ -18,7 +18,7 @@ impl Ledger {
             "SELECT (SELECT COUNT(*) FROM windows)
                + (SELECT COUNT(*) FROM runs WHERE status IN ('complete', 'incomplete'))
                + (SELECT COUNT(*) FROM runs WHERE kind <> 'rebuild' AND EXISTS
-                   (SELECT 1 FROM items WHERE items.run_id = runs.run_id)) AS found",
+                   (SELECT 1 FROM pages WHERE pages.run_no = runs.run_no)) AS found",
         )
         .fetch_one(&self.pool)
         .await?;

@@ -34,7 +34,7 @@ impl Ledger {
     /// How many held items a selection has, by reason.
     pub async fn held(&self, selection: &HeldSelection) -> Result<Vec<(String, u64)>, LedgerError> {
         let statement = format!(
-            "SELECT COALESCE(reason, '') AS reason, COUNT(DISTINCT item_no) AS items FROM deliveries WHERE {}
+            "SELECT COALESCE(reason, '') AS reason, COUNT(DISTINCT item_no) AS items FROM delivery_rows WHERE {}
              GROUP BY COALESCE(reason, '') ORDER BY 1",
             selection.condition()
         );
@@ -57,7 +57,7 @@ impl Ledger {
         now: DateTime<Utc>,
     ) -> Result<u64, LedgerError> {
         let mut transaction = self.begin().await?;
-        let rows = sql::query_of(format!("UPDATE deliveries SET released = $3 WHERE {}", selection.condition()))
+        let rows = sql::query_of(format!("UPDATE delivery_rows SET released = $3 WHERE {}", selection.condition()))
             .bind(selection.reason.map(|reason| reason.name().to_owned()))
             .bind(selection.before.map(millis))
             .bind(millis(now))

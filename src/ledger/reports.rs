@@ -151,7 +151,11 @@ impl Ledger {
 
     /// The names of the pages that were staged in a run, in order, after `after`.
     pub async fn pages_of(&self, run: &RunId, after: &str, limit: u32) -> Result<Vec<String>, LedgerError> {
-        let rows = sqlx::query("SELECT page FROM pages WHERE run_id = $1 AND page > $2 ORDER BY page LIMIT $3")
+        let statement = format!(
+            "SELECT DISTINCT page FROM pages WHERE run_no = {} AND page > $2 ORDER BY page LIMIT $3",
+            sql::run_no(1)
+        );
+        let rows = sql::query_of(statement)
             .bind(run.0.clone())
             .bind(after.to_owned())
             .bind(i64::from(limit))

@@ -25,8 +25,8 @@ pub struct HeldCopy {
 const UNACCOUNTED: &str = "SELECT CAST(CASE WHEN
       EXISTS (SELECT 1 FROM windows WHERE window_from = $1 AND window_to = $2 AND state = 'open')
       OR EXISTS (SELECT 1 FROM items WHERE state <> 'prepared' AND +window_from = $1 AND +window_to = $2)
-      OR EXISTS (SELECT 1 FROM deliveries JOIN items ON items.item_no = deliveries.item_no
-           WHERE deliveries.state IN ('ready', 'sending', 'unknown', 'pending')
+      OR EXISTS (SELECT 1 FROM delivery_rows JOIN items ON items.item_no = delivery_rows.item_no
+           WHERE delivery_rows.state IN ('ready', 'sending', 'unknown', 'pending')
              AND +items.window_from = $1 AND +items.window_to = $2)
     THEN 1 ELSE 0 END AS BIGINT) AS open";
 
@@ -66,9 +66,8 @@ impl Ledger {
             "UPDATE staged_windows SET state = 'purging' WHERE window_from = $1 AND window_to = $2",
             "INSERT INTO held_copies (item_no, window_from, window_to)
              SELECT items.item_no, items.window_from, items.window_to FROM items
-             WHERE items.window_from = $1 AND items.window_to = $2 AND EXISTS
-               (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no
-                  AND deliveries.state = 'failed' AND deliveries.released IS NULL)
+             WHERE items.window_from = $1 AND items.window_to = $2 AND items.item_no IN
+               (SELECT item_no FROM delivery_rows WHERE state = 'failed' AND released IS NULL)
              ON CONFLICT DO NOTHING",
         ] {
             sqlx::query(statement).bind(from).bind(to).execute(&mut *transaction).await?;
@@ -95,7 +94,7 @@ impl Ledger {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(ItemRecord::read).collect()
+        self.read_items(&rows).await
     }
 
     /// A window's items that have attachments, in order, after `after`.
@@ -106,8 +105,10 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT * FROM items WHERE window_from = $1 AND window_to = $2 AND item_no > $3 AND attachments IS NOT NULL
-             ORDER BY item_no LIMIT $4",
+            "SELECT items.* FROM pages AS span JOIN items ON items.item_no BETWEEN span.first_item AND span.last_item
+             WHERE span.window_from = $1 AND span.window_to = $2 AND span.last_item > $3 AND items.item_no > $3
+               AND items.attachments IS NOT NULL
+             ORDER BY items.item_no LIMIT $4",
         )
         .bind(millis(window.from))
         .bind(millis(window.to))
@@ -115,7 +116,7 @@ impl Ledger {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(ItemRecord::read).collect()
+        self.read_items(&rows).await
     }
 
     /// Records that nothing of a window is left in staging.
@@ -161,9 +162,9 @@ impl Ledger {
              JOIN staged_windows ON staged_windows.window_from = held_copies.window_from
                AND staged_windows.window_to = held_copies.window_to AND staged_windows.state = 'purged'
              WHERE held_copies.item_no > $1 AND items.state = 'prepared' AND NOT EXISTS
-               (SELECT 1 FROM deliveries WHERE deliveries.item_no = held_copies.item_no
-                  AND (deliveries.state IN ('ready', 'sending', 'unknown', 'pending')
-                       OR (deliveries.state = 'failed' AND deliveries.released IS NULL)))
+               (SELECT 1 FROM delivery_rows WHERE delivery_rows.item_no = held_copies.item_no
+                  AND (delivery_rows.state IN ('ready', 'sending', 'unknown', 'pending')
+                       OR (delivery_rows.state = 'failed' AND delivery_rows.released IS NULL)))
              ORDER BY held_copies.item_no LIMIT $2",
         )
         .bind(after.0)

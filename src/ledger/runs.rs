@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
+use sqlx::{Any, Transaction};
 
 use super::sql::{self, millis};
 use super::{Holder, Ledger, LedgerError, RunId};
@@ -159,6 +160,13 @@ pub(super) const WATERMARK: &str = "watermark";
 /// The lease of a run is in force at `$1`.
 const ALIVE: &str = "EXISTS (SELECT 1 FROM leases WHERE leases.resource = 'run:' || runs.run_id AND leases.until > $1)";
 
+/// The number under which rows refer to a run.
+pub(super) async fn number_of(transaction: &mut Transaction<'_, Any>, run: &RunId) -> Result<i64, LedgerError> {
+    let row = sqlx::query("SELECT run_no FROM runs WHERE run_id = $1").bind(run.0.clone());
+    let row = row.fetch_optional(&mut **transaction).await?;
+    sql::get(&row.ok_or_else(|| LedgerError::Damaged(format!("there is no run {run}")))?, "run_no")
+}
+
 impl Ledger {
     /// Records that a run began. Fails where another ledger has taken this one's place.
     pub async fn begin_run(
@@ -170,6 +178,7 @@ impl Ledger {
         started: DateTime<Utc>,
     ) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
+        self.dialect.wait_for_turn(&mut transaction).await?;
         sqlx::query(
             "INSERT INTO runs (run_id, kind, status, holder, started, inputs, run_no)
              VALUES ($1, $2, 'running', $3, $4, $5, (SELECT COALESCE(MAX(run_no), 0) + 1 FROM runs))",

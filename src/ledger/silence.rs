@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 
+use super::items::ITEMS_OF_PAGES;
 use super::sql::{self, millis};
 use super::{Ledger, LedgerError, RunId};
 use crate::window::Window;
@@ -59,11 +60,14 @@ impl Ledger {
     /// Records on which days the owners of a run's items had some, and forgets days long past.
     pub async fn note_owners(&self, run: &RunId, now: DateTime<Utc>) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
-        sqlx::query(
-            "INSERT INTO owner_days (owner, day)
-             SELECT DISTINCT owner, window_from / 86400000 FROM items WHERE run_id = $1 AND owner IS NOT NULL
+        sql::query_of(format!(
+            "INSERT INTO owner_days (owner, day) SELECT names.name, found.day FROM
+               (SELECT DISTINCT item_rows.owner_no, pages.window_from / 86400000 AS day FROM {ITEMS_OF_PAGES}
+                WHERE pages.run_no = {}) AS found
+             JOIN names ON names.name_no = found.owner_no WHERE true
              ON CONFLICT DO NOTHING",
-        )
+            sql::run_no(1)
+        ))
         .bind(run.0.clone())
         .execute(&mut *transaction)
         .await?;

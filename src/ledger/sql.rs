@@ -72,9 +72,9 @@ impl Dialect {
         }
     }
 
-    /// Two processes that start at once must not both make the tables. SQLite has one writer at a time; on PostgreSQL the
-    /// lock (its number is arbitrary, and ours) goes with the transaction.
-    pub(super) fn wait_for_turn(self) -> Option<&'static str> {
+    /// Two processes that start at once must not both make the tables, nor give one number twice. SQLite has one writer at a time; on
+    /// PostgreSQL the lock (its number is arbitrary, and ours) goes with the transaction.
+    pub(super) fn turn(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,
             Self::Postgres => Some("SELECT CAST(pg_advisory_xact_lock(8201726593310447105) AS TEXT)"),
@@ -102,13 +102,26 @@ impl Dialect {
     pub(super) fn schema(self, statement: &str) -> String {
         match self {
             Self::Sqlite => statement.to_owned(),
-            Self::Postgres => statement.replace("BLOB", "BYTEA").replace(" WITHOUT ROWID", ""),
+            Self::Postgres => statement
+                .replace("BLOB", "BYTEA")
+                .replace(" WITHOUT ROWID", "")
+                .replace("INTEGER PRIMARY KEY", "BIGINT PRIMARY KEY"),
         }
     }
 }
 
 /// How many rows a statement over many rows has at the most. Full statements have one text, which is prepared once.
 pub(super) const MAX_STATEMENT_ROWS: usize = 100;
+
+/// The number of the run whose id is the value of a placeholder.
+pub(super) fn run_no(placeholder: usize) -> String {
+    format!("(SELECT run_no FROM runs WHERE run_id = ${placeholder})")
+}
+
+/// The number of the mailbox whose id is the value of a placeholder.
+pub(super) fn mailbox_no(placeholder: usize) -> String {
+    format!("(SELECT name_no FROM names WHERE name = ${placeholder})")
+}
 
 /// `($1, $2), ($3, $4), …`: placeholders for `rows` rows of `columns` values.
 pub(super) fn rows_of_placeholders(rows: usize, columns: usize) -> String {
@@ -125,6 +138,15 @@ pub(super) fn rows_of_placeholders(rows: usize, columns: usize) -> String {
         text.push(')');
     }
     text
+}
+
+/// The same where the database must be told the types: `(CAST($1 AS …), …), …`.
+pub(super) fn rows_of_typed_placeholders(rows: usize, types: &[&str]) -> String {
+    let row = |row: usize| {
+        let cast = |(column, of): (usize, &&str)| format!("CAST(${} AS {of})", row * types.len() + column + 1);
+        format!("({})", types.iter().enumerate().map(cast).collect::<Vec<_>>().join(", "))
+    };
+    (0..rows).map(row).collect::<Vec<_>>().join(", ")
 }
 
 /// `($n, $n+1, …)`: placeholders for one list of `count` values, numbered from `first`.

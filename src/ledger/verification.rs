@@ -6,7 +6,8 @@
 use sqlx::any::AnyRow;
 
 use super::deliveries::{DeliveryState, PartialReason};
-use super::{Ledger, LedgerError, RunId, sql};
+use super::sql::{mailbox_no, query_of, run_no};
+use super::{Ledger, LedgerError, RunId, encoding, sql};
 use crate::convert::Manifest;
 use crate::identity::Identity;
 use crate::item::ItemId;
@@ -59,7 +60,7 @@ impl KnownCopy {
 
 impl ImportedCopy {
     fn read(row: &AnyRow) -> Result<Self, LedgerError> {
-        let manifest: Option<String> = sql::get(row, "manifest")?;
+        let manifest: Option<Vec<u8>> = sql::get(row, "manifest")?;
         let manifest = manifest.ok_or_else(|| {
             let no: i64 = sql::get(row, "item_no").unwrap_or_default();
             LedgerError::Damaged(format!("the imported copy of item {no} has no manifest"))
@@ -67,7 +68,7 @@ impl ImportedCopy {
         let sent = sql::get::<Option<String>>(row, "converter")?.is_some();
         let reason: Option<String> = sql::get(row, "reason")?;
         let lacks_files = reason.is_some_and(|reason| reason == PartialReason::AttachmentRejected.name());
-        Ok(Self { manifest: sql::json(&manifest, "a manifest")?, sent, lacks_files })
+        Ok(Self { manifest: encoding::manifest(&manifest)?, sent, lacks_files })
     }
 }
 
@@ -78,17 +79,14 @@ impl Ledger {
         run: Option<&RunId>,
         after: Option<&MailboxId>,
     ) -> Result<Option<Mailbox>, LedgerError> {
-        let statement = match run {
-            None => {
-                "SELECT mailbox_id FROM deliveries WHERE first = 1 AND mailbox_id > $1 AND CAST($2 AS TEXT) IS NULL
-                 ORDER BY mailbox_id LIMIT 1"
-            }
-            Some(_) => {
-                "SELECT mailbox_id FROM deliveries WHERE first = 1 AND mailbox_id > $1 AND run_id = $2
-                 ORDER BY mailbox_id LIMIT 1"
-            }
-        };
-        let row = sqlx::query(statement)
+        let statement = format!(
+            "SELECT name AS mailbox_id, name_no FROM names WHERE name > $1 AND EXISTS
+               (SELECT 1 FROM delivery_rows WHERE first = 1 AND target_no = names.name_no
+                  AND (CAST($2 AS TEXT) IS NULL OR +run_no = {}))
+             ORDER BY name LIMIT 1",
+            run_no(2)
+        );
+        let row = query_of(statement)
             .bind(after.map(|after| after.0.clone()).unwrap_or_default())
             .bind(run.map(|run| run.0.clone()))
             .fetch_optional(&self.pool)
@@ -96,9 +94,9 @@ impl Ledger {
         let Some(row) = row else { return Ok(None) };
         let id: String = sql::get(&row, "mailbox_id")?;
         let row = sqlx::query(
-            "SELECT mailbox FROM deliveries WHERE first = 1 AND mailbox_id = $1 ORDER BY item_no DESC LIMIT 1",
+            "SELECT mailbox FROM deliveries WHERE first = 1 AND target_no = $1 ORDER BY item_no DESC LIMIT 1",
         )
-        .bind(id.clone())
+        .bind(sql::get::<i64>(&row, "name_no")?)
         .fetch_one(&self.pool)
         .await?;
         let address: Option<String> = sql::get(&row, "mailbox")?;
@@ -107,10 +105,9 @@ impl Ledger {
 
     /// What the Message-IDs of a mailbox's copies are made of, where that isn't their identity.
     pub async fn sent_otherwise(&self, mailbox: &MailboxId) -> Result<Vec<Identity>, LedgerError> {
-        let rows = sqlx::query("SELECT sent_as FROM deliveries WHERE mailbox_id = $1 AND sent_as IS NOT NULL")
-            .bind(mailbox.0.clone())
-            .fetch_all(&self.pool)
-            .await?;
+        let statement =
+            format!("SELECT sent_as FROM delivery_rows WHERE target_no = {} AND sent_as IS NOT NULL", mailbox_no(1));
+        let rows = query_of(statement).bind(mailbox.0.clone()).fetch_all(&self.pool).await?;
         rows.iter().map(|row| Ok(Identity(sql::digest(row, "sent_as")?))).collect()
     }
 
@@ -124,16 +121,18 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<KnownCopy>, LedgerError> {
         // A copy that was found, not sent, has no converter: any conversion of its item will do.
-        let rows = sqlx::query(
+        let rows = query_of(format!(
             "SELECT copies.item_no, copies.identity, copies.sent_as, copies.state, copies.reason, copies.converter, copies.remote_id, items.item_id, messages.manifest
              FROM deliveries AS copies
-             JOIN items ON items.item_no = copies.item_no
+             JOIN item_rows AS items ON items.item_no = copies.item_no
              LEFT JOIN messages ON messages.item_no = copies.item_no AND messages.converter =
                COALESCE(copies.converter, (SELECT MAX(converter) FROM messages WHERE item_no = copies.item_no))
-             WHERE copies.first = 1 AND copies.mailbox_id = $1 AND copies.identity > $2
-               AND (CAST($3 AS TEXT) IS NULL OR copies.run_id = $3)
+             WHERE copies.first = 1 AND copies.target_no = {} AND copies.identity > $2
+               AND (CAST($3 AS TEXT) IS NULL OR +copies.run_no = {})
              ORDER BY copies.identity LIMIT $4",
-        )
+            mailbox_no(1),
+            run_no(3)
+        ))
         .bind(mailbox.0.clone())
         .bind(after.map(|after| after.0.as_bytes().to_vec()).unwrap_or_default())
         .bind(run.map(|run| run.0.clone()))

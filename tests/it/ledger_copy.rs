@@ -40,7 +40,7 @@ fn a_copy_takes_the_place_of_its_source() {
     let archive = archive();
     let reports = archive.report();
     let reported = archive.run_to(0, &["ledger", "copy", "--to", "sqlite:new/copy.db"]);
-    assert!(reported.contains("deliveries                5 rows"), "{reported}");
+    assert!(reported.contains("delivery_rows             5 rows"), "{reported}");
 
     for refused in [&["run", "--once"][..], &["status"], &["verify"], &["rebuild-ledger"]] {
         let reported = archive.fail(1, refused);
@@ -120,7 +120,7 @@ async fn a_copy_that_broke_off_is_refused_and_begun_again() {
     assert!(matches!(refused, Err(CopyError::NotEmpty(_))), "{refused:?}");
 
     let counts = source.copy_to(&target, "copy", now).await.unwrap();
-    assert!(counts.contains(&("runs", 1)) && counts.contains(&("items", 3)), "{counts:?}");
+    assert!(counts.contains(&("runs", 1)) && counts.contains(&("item_rows", 3)), "{counts:?}");
     let copied = Ledger::open(&url(&archive, "copy.db")).await.unwrap();
     assert_eq!(copied.id(), source.id());
     assert!(copied.run(&RunId("half".to_owned())).await.unwrap().is_none());

@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 
 use super::{Delivery, DeliveryState, OPEN, QueueOf};
 use crate::identity::Identity;
-use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, query_of, query_of_many};
+use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, mailbox_no, query_of, query_of_many, run_no};
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId};
 use crate::resolve::{Mailbox, MailboxId};
 
@@ -24,10 +24,12 @@ impl Ledger {
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<Delivery>, LedgerError> {
-        // The list of states is what lets SQLite use its index of open copies; `run_id || ''` keeps it from the run's.
+        // The list of states is what lets SQLite use its index of open copies; `+run_no` keeps it from the run's.
         let rows = sql::prepared(format!(
-            "SELECT * FROM deliveries WHERE mailbox_id = $1 AND state = $2 AND run_id || '' = $3
-               AND {OPEN} AND first = $4 AND item_no > $5 ORDER BY item_no LIMIT $6"
+            "SELECT * FROM deliveries WHERE target_no = {} AND state = $2 AND +run_no = {}
+               AND {OPEN} AND first = $4 AND item_no > $5 ORDER BY item_no LIMIT $6",
+            mailbox_no(1),
+            run_no(3)
         ))
         .bind(mailbox.0.clone())
         .bind(if of == QueueOf::Unknown { "unknown" } else { "ready" })
@@ -49,7 +51,8 @@ impl Ledger {
         let mut found = Vec::new();
         for chunk in identities.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
-                "SELECT identity, state FROM deliveries WHERE first = 1 AND mailbox_id = $1 AND identity IN {}",
+                "SELECT identity, state FROM delivery_rows WHERE first = 1 AND target_no = {} AND identity IN {}",
+                mailbox_no(1),
                 list_of_placeholders(2, chunk.len())
             );
             let mut query = query_of_many(self.dialect, statement).bind(mailbox.0.clone());
@@ -66,10 +69,12 @@ impl Ledger {
 
     /// Whether any copy was ever recorded for a mailbox.
     pub async fn has_copies_for(&self, mailbox: &MailboxId) -> Result<bool, LedgerError> {
-        let row = sqlx::query("SELECT item_no FROM deliveries WHERE first = 1 AND mailbox_id = $1 LIMIT 1")
-            .bind(mailbox.0.clone())
-            .fetch_optional(&self.pool)
-            .await?;
+        let mailbox_no = mailbox_no(1);
+        let row =
+            query_of(format!("SELECT item_no FROM delivery_rows WHERE first = 1 AND target_no = {mailbox_no} LIMIT 1"))
+                .bind(mailbox.0.clone())
+                .fetch_optional(&self.pool)
+                .await?;
         Ok(row.is_some())
     }
 }
@@ -77,11 +82,12 @@ impl Ledger {
 /// The mailboxes of rows, the longest queue first, each with its latest address: people change their names.
 pub(in crate::ledger) fn mailboxes_of(condition: &str) -> String {
     format!(
-        "SELECT mailbox_id, mailbox FROM (
-           SELECT mailbox_id, mailbox, COUNT(*) OVER (PARTITION BY mailbox_id) AS copies,
-             ROW_NUMBER() OVER (PARTITION BY mailbox_id ORDER BY item_no DESC) AS place
-           FROM deliveries WHERE {condition} AND mailbox_id IS NOT NULL) AS found
-         WHERE place = 1 ORDER BY copies DESC, mailbox_id"
+        "SELECT mailbox.name AS mailbox_id, (SELECT name FROM names WHERE name_no = address_no) AS mailbox FROM (
+           SELECT target_no, address_no, COUNT(*) OVER (PARTITION BY target_no) AS copies,
+             ROW_NUMBER() OVER (PARTITION BY target_no ORDER BY item_no DESC) AS place
+           FROM delivery_rows WHERE {condition} AND target_no > 0) AS found
+         JOIN names AS mailbox ON mailbox.name_no = found.target_no
+         WHERE place = 1 ORDER BY copies DESC, mailbox.name"
     )
 }
 

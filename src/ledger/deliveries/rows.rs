@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{DeliveryRow, DeliveryState, OPEN, OpenCounts, RowReason, Target, live_runs};
-use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, query_of, query_of_many};
+use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, query_of, query_of_many, run_no};
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId};
 
 impl Ledger {
@@ -36,10 +36,11 @@ impl Ledger {
     /// What a run's account has pending: items for which the directory gave no answer, and copies for mailboxes.
     pub async fn pending_of(&self, run: &RunId) -> Result<(u64, u64), LedgerError> {
         let row = query_of(format!(
-            "SELECT COUNT(CASE WHEN deliveries.mailbox_id IS NULL AND items.state = 'prepared' THEN 1 END) AS unanswered,
-               COUNT(deliveries.mailbox_id) AS unsent
+            "SELECT COUNT(CASE WHEN deliveries.target_no < 0 AND items.state = 'prepared' THEN 1 END) AS unanswered,
+               COUNT(CASE WHEN deliveries.target_no > 0 THEN 1 END) AS unsent
              FROM deliveries JOIN items ON items.item_no = deliveries.item_no
-             WHERE deliveries.run_id = $1 AND deliveries.{OPEN}"
+             WHERE deliveries.run_no = {} AND deliveries.{OPEN}",
+            run_no(1)
         ))
         .bind(run.0.clone())
         .fetch_one(&self.pool)
@@ -51,8 +52,9 @@ impl Ledger {
     /// How many open copies are in the account of no run that is under way, and not in that of `run`: nobody sends them now.
     pub async fn unclaimed_copies(&self, run: &RunId, now: DateTime<Utc>) -> Result<u64, LedgerError> {
         let row = query_of(format!(
-            "SELECT COUNT(*) AS found FROM deliveries WHERE {OPEN} AND mailbox_id IS NOT NULL AND run_id || '' <> $1
-               AND run_id NOT IN {}",
+            "SELECT COUNT(*) AS found FROM delivery_rows WHERE {OPEN} AND target_no > 0 AND +run_no <> {}
+               AND run_no NOT IN {}",
+            run_no(1),
             live_runs(now)
         ))
         .bind(run.0.clone())
@@ -63,11 +65,12 @@ impl Ledger {
 
     /// What is open in the whole ledger.
     pub async fn open_counts(&self) -> Result<OpenCounts, LedgerError> {
-        let row = query_of(format!("SELECT COUNT(*) AS pending, MIN(created) AS oldest FROM deliveries WHERE {OPEN}"))
-            .fetch_one(&self.pool)
-            .await?;
+        let row =
+            query_of(format!("SELECT COUNT(*) AS pending, MIN(created) AS oldest FROM delivery_rows WHERE {OPEN}"))
+                .fetch_one(&self.pool)
+                .await?;
         let held = sqlx::query(
-            "SELECT COUNT(DISTINCT item_no) AS held FROM deliveries WHERE state = 'failed' AND released IS NULL",
+            "SELECT COUNT(DISTINCT item_no) AS held FROM delivery_rows WHERE state = 'failed' AND released IS NULL",
         )
         .fetch_one(&self.pool)
         .await?;

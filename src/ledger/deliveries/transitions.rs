@@ -16,20 +16,22 @@
 //! | [`Ledger::doubt_imported`] | `imported`, `partially_imported` | `unknown` | `verify --restore`, for a copy that is not in its mailbox |
 //!
 //! Every other transition is impossible: a statement names the states that it starts from, and leaves other rows alone.
-//! Statements about named rows compare `run_id || ''` rather than `run_id`: SQLite would take the index of the run, and look
+//! Statements about named rows compare `+run_no` rather than `run_no`: SQLite would take the index of the run, and look
 //! through all of the run's rows each time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
 
-use super::{Claim, DeliveryState, NewDelivery, OPEN, Outcome, PARTICIPANT, RowReason, Target, live_runs};
+use super::{Claim, DeliveryState, NewDelivery, OPEN, Outcome, PARTICIPANT, RowReason, Target, live_runs, remote_id};
 use crate::fault::Reason;
 use crate::identity::{Identities, Identity};
 use crate::ledger::items::is_one_of;
+use crate::ledger::names::Numbers;
 use crate::ledger::sql::{
-    self, Dialect, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, query_of_many, rows_of_placeholders,
+    self, Dialect, MAX_STATEMENT_ROWS, list_of_placeholders, mailbox_no, millis, query_of, query_of_many,
+    rows_of_placeholders, rows_of_typed_placeholders, run_no,
 };
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId, Sender, followers, items};
 use crate::resolve::{MailboxId, ResolvedBy};
@@ -39,10 +41,11 @@ impl Ledger {
     /// has taken over meanwhile are that run's, and stay. Fails where a claimed copy isn't this run's to send any more, and
     /// where the sender is a follower whose right was taken away.
     pub async fn record(&self, sender: &Sender, outcomes: &[Outcome], claims: &[Claim]) -> Result<(), LedgerError> {
+        let mailboxes = self.numbers_of(outcomes.iter().map(|outcome| &outcome.mailbox.0)).await?;
         let mut transaction = self.begin().await?;
         sender.check(&mut transaction).await?;
         for chunk in outcomes.chunks(MAX_STATEMENT_ROWS) {
-            settle_chunk(&mut transaction, self.dialect, sender, chunk).await?;
+            settle_chunk(&mut transaction, self.dialect, sender, chunk, &mailboxes).await?;
         }
         let bytes: u64 = outcomes.iter().map(|outcome| outcome.bytes).sum();
         if bytes > 0 {
@@ -73,15 +76,16 @@ impl Ledger {
         let mut transaction = self.begin().await?;
         for chunk in mailboxes.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
-                "UPDATE deliveries SET run_id = $1,
+                "UPDATE delivery_rows SET run_no = {run},
                    holder = NULL, settle_at = CASE WHEN state = 'sending' THEN CAST($2 AS BIGINT) ELSE settle_at END,
                    state = CASE state WHEN 'sending' THEN 'unknown' WHEN 'pending' THEN 'ready' ELSE state END
-                 WHERE {OPEN} AND run_id || '' <> $1
-                   AND run_id NOT IN {}
-                   AND {} AND mailbox_id IN {}",
+                 WHERE {OPEN} AND +run_no <> {run}
+                   AND +run_no NOT IN {}
+                   AND {} AND target_no IN (SELECT name_no FROM names WHERE name IN {})",
                 live_runs(now),
                 is_one_of(items),
-                list_of_placeholders(3, chunk.len())
+                list_of_placeholders(3, chunk.len()),
+                run = run_no(1)
             );
             let mut query = query_of(statement).bind(run.0.clone()).bind(millis(settle_at));
             for mailbox in chunk {
@@ -108,8 +112,10 @@ impl Ledger {
         let mut taken = 0;
         for chunk in mailboxes.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
-                "UPDATE deliveries SET state = 'unknown', settle_at = $1, holder = NULL
-                 WHERE run_id || '' = $2 AND state = 'sending' AND {OPEN} AND holder <> $3 AND mailbox_id IN {}",
+                "UPDATE delivery_rows SET state = 'unknown', settle_at = $1, holder = NULL
+                 WHERE +run_no = {} AND state = 'sending' AND {OPEN} AND holder <> $3
+                   AND target_no IN (SELECT name_no FROM names WHERE name IN {})",
+                run_no(2),
                 list_of_placeholders(4, chunk.len())
             );
             let mut query =
@@ -132,10 +138,11 @@ impl Ledger {
         item: ItemNo,
     ) -> Result<DeliveryState, LedgerError> {
         let mut transaction = self.begin().await?;
-        let failed = sqlx::query(
-            "UPDATE deliveries SET first = 0 WHERE first = 1 AND mailbox_id = $1 AND identity = $2 AND state = 'failed'
+        let failed = query_of(format!(
+            "UPDATE delivery_rows SET first = 0 WHERE first = 1 AND target_no = {} AND identity = $2 AND state = 'failed'
              RETURNING reason",
-        )
+            mailbox_no(1)
+        ))
         .bind(mailbox.0.clone())
         .bind(identity.0.as_bytes().to_vec())
         .fetch_all(&mut *transaction)
@@ -143,10 +150,11 @@ impl Ledger {
         let reasons: Vec<Option<String>> =
             failed.iter().map(|row| sql::get(row, "reason")).collect::<Result<_, _>>()?;
         let may_be_there = reasons.iter().flatten().any(|reason| reason == Reason::MailboxUnavailable.name());
-        sqlx::query(
-            "UPDATE deliveries SET first = 1, state = CASE WHEN state = 'ready' AND $1 = 1 THEN 'unknown' ELSE state END
-             WHERE item_no = $2 AND mailbox_id = $3 AND identity = $4",
-        )
+        query_of(format!(
+            "UPDATE delivery_rows SET first = 1, state = CASE WHEN state = 'ready' AND $1 = 1 THEN 'unknown' ELSE state END
+             WHERE item_no = $2 AND target_no = {} AND identity = $4",
+            mailbox_no(3)
+        ))
         .bind(i64::from(may_be_there))
         .bind(item.0)
         .bind(mailbox.0.clone())
@@ -160,9 +168,11 @@ impl Ledger {
     /// Leaves what a run could not send pending for a later one. Rows that are being sent by a process that ended stay as they
     /// are: they are looked up when they are taken over.
     pub async fn leave_pending(&self, run: &RunId, detail: &str) -> Result<(), LedgerError> {
-        sqlx::query(
-            "UPDATE deliveries SET state = 'pending', detail = COALESCE(detail, $1) WHERE run_id = $2 AND state = 'ready'",
-        )
+        query_of(format!(
+            "UPDATE delivery_rows SET state = 'pending', detail = COALESCE(detail, $1)
+             WHERE +run_no = {} AND state = 'ready' AND {OPEN}",
+            run_no(2)
+        ))
         .bind(detail.to_owned())
         .bind(run.0.clone())
         .execute(&self.pool)
@@ -175,9 +185,11 @@ impl Ledger {
     /// these copies up before it sends them.
     pub async fn give_up(&self, run: &RunId, before: DateTime<Utc>) -> Result<u64, LedgerError> {
         let result = query_of(format!(
-            "UPDATE deliveries SET state = 'failed', reason = $3
-             WHERE run_id = $1 AND state IN ('pending', 'unknown') AND created < $2
-               AND (mailbox_id IS NOT NULL OR target LIKE '{PARTICIPANT}%')"
+            "UPDATE delivery_rows SET state = 'failed', reason = $3
+             WHERE +run_no = {} AND state IN ('pending', 'unknown') AND {OPEN} AND created < $2
+               AND (target_no > 0
+                    OR -target_no IN (SELECT name_no FROM names WHERE name LIKE '{PARTICIPANT}%'))",
+            run_no(1)
         ))
         .bind(run.0.clone())
         .bind(millis(before))
@@ -190,14 +202,16 @@ impl Ledger {
     /// Gives each item of a run that was not prepared before the run ended a pending row of its own, so that the run's
     /// account holds every item. The next run prepares it and takes the row away.
     pub async fn account_for_unprepared(&self, run: &RunId, now: DateTime<Utc>) -> Result<(), LedgerError> {
-        sqlx::query(
-            "INSERT INTO deliveries (item_no, target, first, state, detail, run_id, created)
-             SELECT item_no, $3, 1, 'pending', 'the run ended before its turn', $1, $2 FROM items
-             WHERE run_id = $1 AND state = 'staged' ON CONFLICT DO NOTHING",
-        )
+        let numbers = self.numbers_of([Target::Item.own_name()]).await?;
+        query_of(format!(
+            "INSERT INTO delivery_rows (item_no, target_no, first, state, detail, run_no, created)
+             SELECT item_no, CAST($3 AS BIGINT), 1, 'pending', 'the run ended before its turn', run_no, CAST($2 AS BIGINT)
+             FROM items WHERE run_no = {} AND state = 'staged' AND state <> 'prepared' ON CONFLICT DO NOTHING",
+            run_no(1)
+        ))
         .bind(run.0.clone())
         .bind(millis(now))
-        .bind(Target::Item.name())
+        .bind(Target::Item.number(&numbers)?)
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -215,13 +229,14 @@ impl Ledger {
         let mut doubted = 0;
         for chunk in identities.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
-                "UPDATE deliveries SET state = 'unknown', settle_at = $1, holder = NULL
-                 WHERE first = 1 AND mailbox_id = $2 AND identity IN {} AND state IN ('imported', 'partially_imported')
+                "UPDATE delivery_rows SET state = 'unknown', settle_at = $1, holder = NULL
+                 WHERE first = 1 AND target_no = {} AND identity IN {} AND state IN ('imported', 'partially_imported')
                    AND NOT EXISTS
                      (SELECT 1 FROM items JOIN staged_windows ON staged_windows.window_from = items.window_from
                         AND staged_windows.window_to = items.window_to AND staged_windows.state <> 'kept'
-                      WHERE items.item_no = deliveries.item_no
+                      WHERE items.item_no = delivery_rows.item_no
                         AND NOT EXISTS (SELECT 1 FROM held_copies WHERE held_copies.item_no = items.item_no))",
+                mailbox_no(2),
                 list_of_placeholders(3, chunk.len())
             );
             let mut query = query_of_many(self.dialect, statement).bind(millis(settle_at)).bind(mailbox.0.clone());
@@ -247,9 +262,13 @@ async fn claim_copies(
     }
     for chunk in claim.items.chunks(MAX_STATEMENT_ROWS) {
         let statement = format!(
-            "UPDATE deliveries SET state = 'sending', holder = $1, converter = $2, sent_as = CASE WHEN sent_as IS NULL THEN NULL
-               ELSE (SELECT NULLIF(items.identity, deliveries.identity) FROM items WHERE items.item_no = deliveries.item_no) END
-             WHERE mailbox_id = $3 AND run_id || '' = $4 AND state IN ('ready', 'unknown') AND item_no IN {}",
+            "UPDATE delivery_rows SET state = 'sending', holder = $1, converter = $2, remote_id = {},
+               sent_as = CASE WHEN sent_as IS NULL THEN NULL ELSE (SELECT NULLIF(item_rows.identity, delivery_rows.identity)
+                 FROM item_rows WHERE item_rows.item_no = delivery_rows.item_no) END
+             WHERE target_no = {} AND +run_no = {} AND state IN ('ready', 'unknown') AND item_no IN {}",
+            remote_id::full(dialect, "remote_id", "COALESCE(sent_as, identity)"),
+            mailbox_no(3),
+            run_no(4),
             list_of_placeholders(5, chunk.len())
         );
         let mut query = query_of_many(dialect, statement)
@@ -273,37 +292,40 @@ async fn settle_chunk(
     dialect: Dialect,
     sender: &Sender,
     chunk: &[Outcome],
+    mailboxes: &Numbers,
 ) -> Result<(), LedgerError> {
-    const TYPES: [&str; 9] = ["BIGINT", "TEXT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "BLOB"];
-    let row = |row: usize| {
-        let cast = |(column, of): (usize, &&str)| format!("CAST(${} AS {of})", row * TYPES.len() + column + 1);
-        format!("({})", TYPES.iter().enumerate().map(cast).collect::<Vec<_>>().join(", "))
-    };
-    let rows: Vec<String> = (0..chunk.len()).map(row).collect();
+    const TYPES: [&str; 9] = ["BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "BLOB"];
     let statement = format!(
-        "WITH done (item_no, target, state, reason, detail, attempts, settle_at, remote_id, found_as) AS (VALUES {})
-         UPDATE deliveries SET state = done.state, reason = done.reason, detail = done.detail,
-           attempts = deliveries.attempts + done.attempts, settle_at = done.settle_at,
-           remote_id = COALESCE(done.remote_id, deliveries.remote_id), holder = NULL,
-           sent_as = CASE WHEN done.found_as IS NULL THEN deliveries.sent_as ELSE NULLIF(done.found_as, deliveries.identity) END
-         FROM done WHERE deliveries.item_no = done.item_no AND deliveries.target = done.target
-           AND deliveries.run_id || '' = ${} AND (deliveries.holder IS NULL OR deliveries.holder = ${})
-           AND deliveries.{OPEN}",
-        rows.join(", "),
-        chunk.len() * TYPES.len() + 1,
+        "WITH done (item_no, target_no, state, reason, detail, attempts, settle_at, remote_id, found_as) AS (VALUES {})
+         UPDATE delivery_rows SET state = done.state, reason = done.reason, detail = done.detail,
+           attempts = delivery_rows.attempts + done.attempts, settle_at = done.settle_at,
+           remote_id = COALESCE({}, {}), holder = NULL,
+           sent_as = CASE WHEN done.found_as IS NULL THEN delivery_rows.sent_as
+             ELSE NULLIF(done.found_as, delivery_rows.identity) END
+         FROM done WHERE delivery_rows.item_no = done.item_no AND delivery_rows.target_no = done.target_no
+           AND +delivery_rows.run_no = {} AND (delivery_rows.holder IS NULL OR delivery_rows.holder = ${})
+           AND delivery_rows.{OPEN}",
+        rows_of_typed_placeholders(chunk.len(), &TYPES),
+        remote_id::short(
+            dialect,
+            "done.remote_id",
+            "COALESCE(done.found_as, delivery_rows.sent_as, delivery_rows.identity)"
+        ),
+        remote_id::full(dialect, "delivery_rows.remote_id", "COALESCE(delivery_rows.sent_as, delivery_rows.identity)"),
+        run_no(chunk.len() * TYPES.len() + 1),
         chunk.len() * TYPES.len() + 2
     );
     let mut query = query_of_many(dialect, dialect.schema(&statement));
     for outcome in chunk {
         query = query
             .bind(outcome.no.0)
-            .bind(Target::Mailbox(outcome.mailbox.clone()).name())
+            .bind(mailboxes.of(&outcome.mailbox.0)?)
             .bind(outcome.state.name())
             .bind(outcome.reason.map(RowReason::name))
             .bind(outcome.detail.clone())
             .bind(i64::from(outcome.attempts))
             .bind(outcome.settle_at.map(millis))
-            .bind(outcome.remote_id.clone())
+            .bind(outcome.remote_id.as_deref().map(remote_id::without_marks))
             .bind(outcome.found_as.map(|found| found.0.as_bytes().to_vec()));
     }
     query.bind(sender.run.0.clone()).bind(sender.holder.0.clone()).execute(&mut **transaction).await?;
@@ -314,9 +336,10 @@ async fn settle_chunk(
 pub(in crate::ledger) async fn insert(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
-    run: &RunId,
+    run_no: i64,
     now: DateTime<Utc>,
     rows: &[(ItemNo, &NewDelivery)],
+    numbers: &Numbers,
 ) -> Result<HashSet<(ItemNo, Target)>, LedgerError> {
     let mut first = HashSet::new();
     for (_, row) in rows {
@@ -325,11 +348,11 @@ pub(in crate::ledger) async fn insert(
         }
     }
     for chunk in rows.chunks(MAX_STATEMENT_ROWS) {
-        first.extend(insert_chunk(transaction, dialect, run, now, chunk, true).await?);
+        first.extend(insert_chunk(transaction, dialect, (run_no, now), chunk, true, numbers).await?);
         let others: Vec<_> =
             chunk.iter().copied().filter(|(no, row)| !first.contains(&(*no, row.target.clone()))).collect();
         if !others.is_empty() {
-            insert_chunk(transaction, dialect, run, now, &others, false).await?;
+            insert_chunk(transaction, dialect, (run_no, now), &others, false, numbers).await?;
         }
     }
     Ok(first)
@@ -338,19 +361,22 @@ pub(in crate::ledger) async fn insert(
 async fn insert_chunk(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
-    run: &RunId,
-    now: DateTime<Utc>,
+    (run_no, now): (i64, DateTime<Utc>),
     rows: &[(ItemNo, &NewDelivery)],
     first: bool,
+    numbers: &Numbers,
 ) -> Result<Vec<(ItemNo, Target)>, LedgerError> {
     // A conflict is either another capture that is the first copy, or a row of this item that is there already and stays.
     let statement = format!(
-        "INSERT INTO deliveries (item_no, target, mailbox_id, mailbox, resolved_by, identity, first, state, reason,
-           detail, run_id, created, holder, converter, sent_as) VALUES {} ON CONFLICT DO NOTHING RETURNING item_no, target",
-        rows_of_placeholders(rows.len(), 15)
+        "INSERT INTO delivery_rows (item_no, target_no, address_no, resolved_by, identity, first, state, reason,
+           detail, run_no, created, holder, converter, sent_as) VALUES {} ON CONFLICT DO NOTHING RETURNING item_no, target_no",
+        rows_of_placeholders(rows.len(), 14)
     );
     let mut query = query_of_many(dialect, statement);
+    let mut targets = HashMap::with_capacity(rows.len());
     for (no, row) in rows {
+        let target_no = row.target.number(numbers)?;
+        targets.insert(target_no, &row.target);
         let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();
         // A duplicate is never on its way, and never there: it waits for the first copy.
         let state = if first { row.state } else { waiting(row.state) };
@@ -358,23 +384,26 @@ async fn insert_chunk(
         let sent_as = sent_as.map(|identities| identities.sent_as);
         query = query
             .bind(no.0)
-            .bind(row.target.name())
-            .bind(mailbox.map(|mailbox| mailbox.id.0.clone()))
-            .bind(mailbox.map(|mailbox| mailbox.address.clone()))
+            .bind(target_no)
+            .bind(mailbox.map(|mailbox| numbers.of(&mailbox.address)).transpose()?)
             .bind(by.map(|by| if by == ResolvedBy::Csv { "csv" } else { "email" }))
             .bind(row.identities.map(|identities| identities.key.0.as_bytes().to_vec()))
             .bind(i64::from(first))
             .bind(state.name())
             .bind(row.reason.map(Reason::name))
             .bind(row.detail.clone())
-            .bind(run.0.clone())
+            .bind(run_no)
             .bind(millis(row.since.unwrap_or(now)))
             .bind(row.holder.as_ref().filter(|_| first).map(|holder| holder.0.clone()))
             .bind(row.converter)
             .bind(sent_as.map(|identity| identity.0.as_bytes().to_vec()));
     }
-    let rows = query.fetch_all(&mut **transaction).await?;
-    rows.iter().map(|row| Ok((ItemNo(sql::get(row, "item_no")?), Target::read(row)?))).collect()
+    let mut inserted = Vec::with_capacity(rows.len());
+    for row in query.fetch_all(&mut **transaction).await? {
+        let target = targets.get(&sql::get(&row, "target_no")?);
+        inserted.extend(target.map(|target| Ok((ItemNo(sql::get(&row, "item_no")?), (*target).clone()))));
+    }
+    inserted.into_iter().collect()
 }
 
 /// Gives the copies of a message that a mailbox has by its identity of version 1 the one of today, so that the next capture is
@@ -386,11 +415,13 @@ async fn rename_earlier(
 ) -> Result<(), LedgerError> {
     let Some(version_1) = identities.version_1 else { return Ok(()) };
     let (key, version_1) = (identities.key.0.as_bytes().to_vec(), version_1.0.as_bytes().to_vec());
-    let renamed = sqlx::query(
-        "UPDATE deliveries SET identity = $1, sent_as = COALESCE(sent_as, $2)
-         WHERE first = 1 AND mailbox_id = $3 AND identity = $2 AND NOT EXISTS
-           (SELECT 1 FROM deliveries AS other WHERE other.first = 1 AND other.mailbox_id = $3 AND other.identity = $1)",
-    )
+    let mailbox_no = mailbox_no(3);
+    let renamed = query_of(format!(
+        "UPDATE delivery_rows SET identity = $1, sent_as = COALESCE(sent_as, $2)
+         WHERE first = 1 AND target_no = {mailbox_no} AND identity = $2 AND NOT EXISTS
+           (SELECT 1 FROM delivery_rows AS other
+            WHERE other.first = 1 AND other.target_no = {mailbox_no} AND other.identity = $1)"
+    ))
     .bind(key.clone())
     .bind(version_1.clone())
     .bind(mailbox.0.clone())
@@ -401,8 +432,8 @@ async fn rename_earlier(
     }
     // Those that wait for the first one follow it.
     query_of(format!(
-        "UPDATE deliveries SET identity = $1, sent_as = COALESCE(sent_as, $2)
-         WHERE first = 0 AND {OPEN} AND mailbox_id = $3 AND identity = $2"
+        "UPDATE delivery_rows SET identity = $1, sent_as = COALESCE(sent_as, $2)
+         WHERE first = 0 AND {OPEN} AND target_no = {mailbox_no} AND identity = $2"
     ))
     .bind(key)
     .bind(version_1)
@@ -421,14 +452,15 @@ pub(in crate::ledger) async fn remove(
     transaction: &mut Transaction<'_, Any>,
     item: ItemNo,
     targets: &[Target],
+    numbers: &Numbers,
 ) -> Result<(), LedgerError> {
     let statement = format!(
-        "DELETE FROM deliveries WHERE item_no = $1 AND state IN ('pending', 'failed') AND target IN {}",
+        "DELETE FROM delivery_rows WHERE item_no = $1 AND state IN ('pending', 'failed') AND target_no IN {}",
         list_of_placeholders(2, targets.len())
     );
     let mut query = query_of(statement).bind(item.0);
     for target in targets {
-        query = query.bind(target.name());
+        query = query.bind(target.number(numbers)?);
     }
     query.execute(&mut **transaction).await?;
     Ok(())

@@ -1,5 +1,6 @@
 //! Recording what was staged, and what was found out about it: a page, or a batch of items, in one transaction.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
@@ -7,24 +8,24 @@ use sqlx::{Any, Transaction};
 
 use super::{ItemState, PageRecord, Prepared};
 use crate::convert::Manifest;
-use crate::ledger::sql::{self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, rows_of_placeholders};
-use crate::ledger::{ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, retention};
+use crate::ledger::names::Numbers;
+use crate::ledger::sql::{
+    self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, rows_of_placeholders,
+    rows_of_typed_placeholders,
+};
+use crate::ledger::{
+    ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, encoding, retention, runs,
+};
 
 impl Ledger {
     /// Records a page: its new items, the run's counts and the window's cursor, in one transaction. Returns the numbers
     /// of the items, in their order. The page must be staged.
     pub async fn record_page(&self, page: &PageRecord<'_>) -> Result<Vec<ItemNo>, LedgerError> {
+        let owners = self.numbers_of(page.items.iter().filter_map(|item| item.owner.as_deref())).await?;
         let mut transaction = self.begin().await?;
-        let first = insert_items(&mut transaction, self.dialect, page).await?;
+        let first = insert_items(&mut transaction, self.dialect, page, &owners).await?;
         if !page.items.is_empty() {
             retention::note_staged(&mut transaction, page.window).await?;
-        }
-        if let Some(name) = page.page.filter(|_| !page.items.is_empty()) {
-            sqlx::query("INSERT INTO pages (run_id, page) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-                .bind(page.run.0.clone())
-                .bind(name.as_str().to_owned())
-                .execute(&mut *transaction)
-                .await?;
         }
         sqlx::query(
             "UPDATE runs SET available = available + $1, repeated = repeated + $2, late = late + $3,
@@ -59,9 +60,11 @@ impl Ledger {
         now: DateTime<Utc>,
         prepared: &[Prepared],
     ) -> Result<HashSet<(ItemNo, Target)>, LedgerError> {
+        let numbers = self.numbers_of(prepared.iter().flat_map(names_of)).await?;
         let mut transaction = self.begin().await?;
+        let run_no = runs::number_of(&mut transaction, run).await?;
         for chunk in prepared.chunks(MAX_STATEMENT_ROWS) {
-            update_items(&mut transaction, self.dialect, chunk).await?;
+            update_items(&mut transaction, self.dialect, chunk, &numbers).await?;
             let messages: Vec<_> = chunk
                 .iter()
                 .filter_map(|item| item.message.as_ref().map(|(converter, manifest)| (item.no, *converter, manifest)))
@@ -69,12 +72,12 @@ impl Ledger {
             insert_messages(&mut transaction, self.dialect, &messages).await?;
         }
         for item in prepared.iter().filter(|item| !item.replaced.is_empty()) {
-            deliveries::remove(&mut transaction, item.no, &item.replaced).await?;
+            deliveries::remove(&mut transaction, item.no, &item.replaced, &numbers).await?;
         }
         let rows: Vec<(ItemNo, &NewDelivery)> =
             prepared.iter().flat_map(|item| item.deliveries.iter().map(|delivery| (item.no, delivery))).collect();
-        let first = deliveries::insert(&mut transaction, self.dialect, run, now, &rows).await?;
-        count_unmapped(&mut transaction, run, prepared).await?;
+        let first = deliveries::insert(&mut transaction, self.dialect, run_no, now, &rows, &numbers).await?;
+        count_unmapped(&mut transaction, run_no, prepared).await?;
         let captures: Vec<_> = prepared.iter().filter_map(|item| Some((item.no, item.capture.as_ref()?))).collect();
         captures::record(&mut transaction, self.dialect, run, &captures).await?;
         transaction.commit().await?;
@@ -82,40 +85,54 @@ impl Ledger {
     }
 }
 
-/// Inserts a page's items and returns the number of the first.
+/// The names that items need numbers for.
+fn names_of(item: &Prepared) -> impl Iterator<Item = Cow<'_, str>> {
+    let rows = item.deliveries.iter().flat_map(|row| {
+        let address = row.mailbox.as_ref().map(|(mailbox, _)| Cow::Borrowed(mailbox.address.as_str()));
+        std::iter::once(row.target.own_name()).chain(address)
+    });
+    let replaced = item.replaced.iter().map(Target::own_name);
+    rows.chain(replaced).chain(item.resolution.iter().flat_map(encoding::names).map(Cow::Borrowed))
+}
+
+/// Inserts a page and its items, and returns the number of the first.
 async fn insert_items(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
     page: &PageRecord<'_>,
+    owners: &Numbers,
 ) -> Result<i64, LedgerError> {
-    let row =
-        sqlx::query("SELECT COALESCE(MAX(item_no), 0) + 1 AS next FROM items").fetch_one(&mut **transaction).await?;
-    let first: i64 = sql::get(&row, "next")?;
+    let row = sqlx::query(
+        "SELECT (SELECT COALESCE(MAX(item_no), 0) + 1 FROM item_rows) AS next,
+           (SELECT COALESCE(MAX(page_no), 0) + 1 FROM pages) AS page_no",
+    );
+    let row = row.fetch_one(&mut **transaction).await?;
+    let (first, page_no): (i64, i64) = (sql::get(&row, "next")?, sql::get(&row, "page_no")?);
+    if page.items.is_empty() {
+        return Ok(first);
+    }
+    insert_page(transaction, page, page_no, first).await?;
     let mut next = first;
     for chunk in page.items.chunks(MAX_STATEMENT_ROWS) {
         let statement = format!(
-            "INSERT INTO items (item_no, item_key, item_id, message_id, owner, window_from, window_to, page,
-               page_offset, page_length, staged_at, attachments, state, run_id, claim_holder, claim_until) VALUES {}",
-            rows_of_placeholders(chunk.len(), 16)
+            "INSERT INTO item_rows (item_no, page_no, item_key, item_id, message_id, owner_no, page_offset, page_length,
+               attachments, state, claim_holder, claim_until) VALUES {}",
+            rows_of_placeholders(chunk.len(), 12)
         );
         let mut query = query_of_many(dialect, statement);
         for item in chunk {
             let attachments = if item.attachments.is_empty() { None } else { Some(sql::to_json(&item.attachments)?) };
             query = query
                 .bind(next)
+                .bind(page_no)
                 .bind(item.key.0.as_bytes().to_vec())
                 .bind(item.id.map(|id| id.0))
                 .bind(item.message_id.clone())
-                .bind(item.owner.clone())
-                .bind(millis(page.window.from))
-                .bind(millis(page.window.to))
-                .bind(page.page.map(|page| page.as_str().to_owned()).unwrap_or_default())
+                .bind(item.owner.as_deref().map(|owner| owners.of(owner)).transpose()?)
                 .bind(item.offset as i64)
                 .bind(item.length as i64)
-                .bind(millis(page.now))
                 .bind(attachments)
                 .bind(ItemState::Staged.name())
-                .bind(page.run.0.clone())
                 .bind(page.claim.0.0.clone())
                 .bind(millis(page.claim.1));
             next += 1;
@@ -125,38 +142,54 @@ async fn insert_items(
     Ok(first)
 }
 
+async fn insert_page(
+    transaction: &mut Transaction<'_, Any>,
+    page: &PageRecord<'_>,
+    page_no: i64,
+    first_item: i64,
+) -> Result<(), LedgerError> {
+    sqlx::query(
+        "INSERT INTO pages (page_no, run_no, window_from, window_to, page, staged_at, first_item, last_item)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(page_no)
+    .bind(runs::number_of(transaction, page.run).await?)
+    .bind(millis(page.window.from))
+    .bind(millis(page.window.to))
+    .bind(page.page.map(|page| page.as_str().to_owned()).unwrap_or_default())
+    .bind(millis(page.now))
+    .bind(first_item)
+    .bind(first_item + page.items.len() as i64 - 1)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
 async fn update_items(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
     chunk: &[Prepared],
+    numbers: &Numbers,
 ) -> Result<(), LedgerError> {
-    let row = |row: usize| {
-        let place = |column: usize| row * 5 + column + 1;
-        format!(
-            "(CAST(${} AS BIGINT), CAST(${} AS TEXT), CAST(${} AS BLOB), CAST(${} AS TEXT), CAST(${} AS TEXT))",
-            place(0),
-            place(1),
-            place(2),
-            place(3),
-            place(4)
-        )
-    };
-    let rows: Vec<String> = (0..chunk.len()).map(row).collect();
+    const TYPES: [&str; 6] = ["BIGINT", "TEXT", "BLOB", "BLOB", "BIGINT", "TEXT"];
     let statement = format!(
-        "WITH done (item_no, state, identity, resolution, attachments) AS (VALUES {})
-         UPDATE items SET state = done.state, identity = COALESCE(done.identity, items.identity),
-           resolution = COALESCE(done.resolution, items.resolution),
-           attachments = COALESCE(done.attachments, items.attachments), claim_holder = NULL, claim_until = NULL
-         FROM done WHERE items.item_no = done.item_no",
-        rows.join(", ")
+        "WITH done (item_no, state, identity, resolution, lacks_user, attachments) AS (VALUES {})
+         UPDATE item_rows SET state = done.state, identity = COALESCE(done.identity, item_rows.identity),
+           resolution = COALESCE(done.resolution, item_rows.resolution),
+           lacks_user = COALESCE(done.lacks_user, item_rows.lacks_user),
+           attachments = COALESCE(done.attachments, item_rows.attachments), claim_holder = NULL, claim_until = NULL
+         FROM done WHERE item_rows.item_no = done.item_no",
+        rows_of_typed_placeholders(chunk.len(), &TYPES)
     );
     let mut query = query_of_many(dialect, dialect.schema(&statement));
     for item in chunk {
+        let resolution = item.resolution.as_ref();
         query = query
             .bind(item.no.0)
             .bind(item.state.name())
             .bind(item.identity.map(|identity| identity.0.as_bytes().to_vec()))
-            .bind(item.resolution.as_ref().map(sql::to_json).transpose()?)
+            .bind(resolution.map(|resolution| encoding::of_resolution(resolution, numbers)).transpose()?)
+            .bind(resolution.map(|resolution| i64::from(encoding::lacks_user(resolution))))
             .bind(item.attachments.as_ref().map(sql::to_json).transpose()?);
     }
     query.execute(&mut **transaction).await?;
@@ -179,7 +212,7 @@ pub(in crate::ledger) async fn insert_messages(
     );
     let mut query = query_of_many(dialect, statement);
     for (no, converter, manifest) in messages {
-        query = query.bind(no.0).bind((*converter).to_owned()).bind(sql::to_json(manifest)?);
+        query = query.bind(no.0).bind((*converter).to_owned()).bind(encoding::of_manifest(manifest)?);
     }
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -187,7 +220,7 @@ pub(in crate::ledger) async fn insert_messages(
 
 async fn count_unmapped(
     transaction: &mut Transaction<'_, Any>,
-    run: &RunId,
+    run_no: i64,
     prepared: &[Prepared],
 ) -> Result<(), LedgerError> {
     let mut counts: HashMap<&str, i64> = HashMap::new();
@@ -197,13 +230,13 @@ async fn count_unmapped(
     let counts: Vec<(&str, i64)> = counts.into_iter().collect();
     for chunk in counts.chunks(MAX_STATEMENT_ROWS) {
         let statement = format!(
-            "INSERT INTO unmapped (run_id, participant, items) VALUES {}
-             ON CONFLICT (run_id, participant) DO UPDATE SET items = unmapped.items + excluded.items",
+            "INSERT INTO unmapped (run_no, participant, items) VALUES {}
+             ON CONFLICT (run_no, participant) DO UPDATE SET items = unmapped.items + excluded.items",
             rows_of_placeholders(chunk.len(), 3)
         );
         let mut query = query_of(statement);
         for (participant, items) in chunk {
-            query = query.bind(run.0.clone()).bind((*participant).to_owned()).bind(*items);
+            query = query.bind(run_no).bind((*participant).to_owned()).bind(*items);
         }
         query.execute(&mut **transaction).await?;
     }

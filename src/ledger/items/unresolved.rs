@@ -1,11 +1,8 @@
 //! Items of which a participant had no valid user: what a replay may add copies to, beside what failed.
 
-use super::super::sql::{self, query_of};
+use super::super::sql::{self, query_of, run_no};
 use super::super::{ItemNo, Ledger, LedgerError};
 use super::{ItemRecord, ItemSelection, PURGED, is_one_of};
-
-/// How the outcome of a participant without a valid user stands in `items.resolution`.
-const NO_VALID_USER: &str = "%\"outcome\":\"no_valid_user\"%";
 
 impl Ledger {
     /// Prepared items that are still staged and have a participant without a valid user, in order, after `after`. Those
@@ -17,24 +14,24 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
         let statement = format!(
-            "SELECT * FROM items WHERE item_no > $1 AND state = 'prepared' AND resolution LIKE $2
-               AND {} AND (CAST($3 AS TEXT) IS NULL OR run_id = $3)
+            "SELECT * FROM items WHERE item_no > $1 AND state = 'prepared' AND lacks_user = 1
+               AND {} AND (CAST($2 AS TEXT) IS NULL OR run_no = {})
                AND NOT {PURGED} AND NOT EXISTS
-               (SELECT 1 FROM deliveries WHERE deliveries.item_no = items.item_no
-                  AND (deliveries.released IS NOT NULL OR (deliveries.state IN ('failed', 'pending')
-                    AND (CAST($4 AS TEXT) IS NULL OR deliveries.reason = $4))))
-             ORDER BY item_no LIMIT $5",
-            is_one_of(selection.items.as_deref())
+               (SELECT 1 FROM delivery_rows WHERE delivery_rows.item_no = items.item_no
+                  AND (delivery_rows.released IS NOT NULL OR (delivery_rows.state IN ('failed', 'pending')
+                    AND (CAST($3 AS TEXT) IS NULL OR delivery_rows.reason = $3))))
+             ORDER BY item_no LIMIT $4",
+            is_one_of(selection.items.as_deref()),
+            run_no(2)
         );
         let rows = query_of(statement)
             .bind(after.0)
-            .bind(NO_VALID_USER)
             .bind(selection.run.as_ref().map(|run| run.0.clone()))
             .bind(selection.reason.map(|reason| reason.name().to_owned()))
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
-        rows.iter().map(ItemRecord::read).collect()
+        self.read_items(&rows).await
     }
 
     /// The distinct participants that had no valid user in any run, as they came, in order, after `after`.

@@ -67,19 +67,19 @@ async fn damaged_values_are_reported_and_not_guessed() {
     assert!(items().await.is_ok() && queue().await.is_ok() && run().await.is_ok());
 
     for statement in [
-        "UPDATE items SET item_key = x'00'",
-        "UPDATE items SET item_key = x'0000000000000000000000000000000000000000000000000000000000000000', state = 'odd'",
-        "UPDATE items SET state = 'staged', staged_at = 9223372036854775807",
-        "UPDATE items SET staged_at = 0, page_offset = -1",
-        "UPDATE items SET page_offset = 0, attachments = '{'",
-        "UPDATE items SET attachments = NULL, resolution = '7'",
+        "UPDATE item_rows SET item_key = x'00'",
+        "UPDATE item_rows SET item_key = x'0000000000000000000000000000000000000000000000000000000000000000', state = 'odd'",
+        "UPDATE item_rows SET state = 'staged'; UPDATE pages SET staged_at = 9223372036854775807",
+        "UPDATE pages SET staged_at = 0; UPDATE item_rows SET page_offset = -1",
+        "UPDATE item_rows SET page_offset = 0, attachments = '{'",
+        "UPDATE item_rows SET attachments = NULL, resolution = x'0107'",
     ] {
         change(&database, statement).await;
         assert!(is_damaged(&items().await), "{statement}");
     }
-    change(&database, "UPDATE deliveries SET identity = x'ff'").await;
+    change(&database, "UPDATE delivery_rows SET identity = x'ff'").await;
     assert!(is_damaged(&queue().await));
-    change(&database, "UPDATE deliveries SET state = 'sold'").await;
+    change(&database, "UPDATE delivery_rows SET state = 'sold'").await;
     assert!(is_damaged(&ledger.account(&run_id(1)).await));
     for statement in [
         "UPDATE runs SET kind = 'fun'",

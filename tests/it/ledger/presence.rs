@@ -21,7 +21,7 @@ async fn a_process_that_has_gone_holds_nothing() {
     ledger.lease(&living.holder, &[lease("b")], at(0), at(600)).await.unwrap();
     begin(&ledger, 1).await;
     let items = page(&ledger, 1, &[new_item(1)], at(600)).await;
-    sqlx::query("UPDATE items SET claim_holder = 'gone'").execute(&pool(&database).await).await.unwrap();
+    sqlx::query("UPDATE item_rows SET claim_holder = 'gone'").execute(&pool(&database).await).await.unwrap();
 
     let next = ledger.join(at(1)).await.unwrap();
     assert_eq!(ledger.lease(&next.holder, &[lease("a"), lease("b")], at(1), at(60)).await.unwrap(), [true, false]);

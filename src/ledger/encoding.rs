@@ -1,0 +1,242 @@
+//! Resolutions and manifests in few bytes. As JSON they were more than half of the ledger.
+//!
+//! Numbers are written in groups of seven bits, the lowest first; texts with their length before them; digests as their 32 bytes.
+//! A resolution refers to texts that recur by their numbers (see [`super::names`]).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono::DateTime;
+
+use super::LedgerError;
+use super::names::Numbers;
+use crate::convert::{Manifest, ManifestAttachment};
+use crate::digest::Digest;
+use crate::identity::MessageId;
+use crate::item::{Participant, ParticipantKind};
+use crate::resolve::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
+
+/// The form of both. Whoever changes one writes another number, and goes on reading this one.
+const FORM: u8 = 1;
+
+/// The texts of a resolution that are kept under numbers.
+pub(super) fn names(resolution: &Resolution) -> impl Iterator<Item = &str> {
+    resolution.0.iter().flat_map(|resolved| {
+        let (first, second) = match &resolved.outcome {
+            ResolvedTo::Mailbox { mailbox, .. } => (mailbox.id.0.as_str(), Some(mailbox.address.as_str())),
+            ResolvedTo::NoValidUser { detail } | ResolvedTo::Unanswered { detail } => (detail.as_str(), None),
+        };
+        std::iter::once(first).chain(second).chain(resolved.rule.as_deref())
+    })
+}
+
+/// Whether a participant has no valid user.
+pub(super) fn lacks_user(resolution: &Resolution) -> bool {
+    resolution.0.iter().any(|resolved| matches!(resolved.outcome, ResolvedTo::NoValidUser { .. }))
+}
+
+// What the byte before a participant says.
+const OUTCOME: u8 = 0b11;
+const MAILBOX: u8 = 0;
+const NO_VALID_USER: u8 = 1;
+const UNANSWERED: u8 = 2;
+const BY_EMAIL: u8 = 1 << 2;
+const HAS_RULE: u8 = 1 << 3;
+const LATE: u8 = 1 << 4;
+const ALPHANUMERIC: u8 = 1 << 5;
+
+pub(super) fn of_resolution(resolution: &Resolution, numbers: &Numbers) -> Result<Vec<u8>, LedgerError> {
+    let mut out = Writer(vec![FORM]);
+    out.number(resolution.0.len() as u64);
+    for resolved in &resolution.0 {
+        let mut head = match &resolved.outcome {
+            ResolvedTo::Mailbox { by: ResolvedBy::Csv, .. } => MAILBOX,
+            ResolvedTo::Mailbox { by: ResolvedBy::Email, .. } => MAILBOX | BY_EMAIL,
+            ResolvedTo::NoValidUser { .. } => NO_VALID_USER,
+            ResolvedTo::Unanswered { .. } => UNANSWERED,
+        };
+        let flags = [
+            (resolved.rule.is_some(), HAS_RULE),
+            (resolved.late, LATE),
+            (resolved.participant.kind == ParticipantKind::Alphanumeric, ALPHANUMERIC),
+        ];
+        flags.iter().filter(|(is_set, _)| *is_set).for_each(|(_, flag)| head |= flag);
+        out.0.push(head);
+        out.text(&resolved.participant.value);
+        match &resolved.outcome {
+            ResolvedTo::Mailbox { mailbox, .. } => {
+                out.name(numbers.of(&mailbox.id.0)?);
+                out.name(numbers.of(&mailbox.address)?);
+            }
+            ResolvedTo::NoValidUser { detail } | ResolvedTo::Unanswered { detail } => out.name(numbers.of(detail)?),
+        }
+        if let Some(rule) = &resolved.rule {
+            out.name(numbers.of(rule)?);
+        }
+    }
+    Ok(out.0)
+}
+
+/// The numbers of the texts that a resolution refers to.
+pub(super) fn numbers_in(bytes: &[u8], numbers: &mut BTreeSet<i64>) -> Result<(), LedgerError> {
+    let collect = |number| {
+        numbers.insert(number);
+        Some(String::new())
+    };
+    read_resolution(bytes, collect).map(drop)
+}
+
+pub(super) fn resolution(bytes: &[u8], names: &HashMap<i64, Arc<str>>) -> Result<Resolution, LedgerError> {
+    read_resolution(bytes, |number| names.get(&number).map(ToString::to_string))
+}
+
+fn read_resolution(bytes: &[u8], mut name: impl FnMut(i64) -> Option<String>) -> Result<Resolution, LedgerError> {
+    let mut read = Reader { bytes, what: "a resolution" };
+    read.form()?;
+    let count = read.number()?;
+    let mut all = Vec::new();
+    for _ in 0..count {
+        let head = read.byte()?;
+        let kind = if head & ALPHANUMERIC == 0 { ParticipantKind::Phone } else { ParticipantKind::Alphanumeric };
+        let participant = Participant { value: read.text()?, kind };
+        let mut named = |read: &mut Reader<'_>| {
+            let number = i64::try_from(read.number()?).map_err(|_| read.damaged())?;
+            name(number).ok_or_else(|| read.damaged())
+        };
+        let outcome = match head & OUTCOME {
+            MAILBOX => {
+                let mailbox = Mailbox { id: MailboxId(named(&mut read)?), address: named(&mut read)? };
+                let by = if head & BY_EMAIL == 0 { ResolvedBy::Csv } else { ResolvedBy::Email };
+                ResolvedTo::Mailbox { mailbox, by }
+            }
+            NO_VALID_USER => ResolvedTo::NoValidUser { detail: named(&mut read)? },
+            UNANSWERED => ResolvedTo::Unanswered { detail: named(&mut read)? },
+            _ => return Err(read.damaged()),
+        };
+        let rule = if head & HAS_RULE == 0 { None } else { Some(named(&mut read)?) };
+        all.push(Resolved { participant, outcome, rule, late: head & LATE != 0 });
+    }
+    read.end()?;
+    Ok(Resolution(all))
+}
+
+pub(super) fn of_manifest(manifest: &Manifest) -> Result<Vec<u8>, LedgerError> {
+    let mut out = Writer(vec![FORM]);
+    out.0.push(u8::from(manifest.text.is_some()));
+    let local = manifest.message_id.local_part();
+    let half = hex::decode(local).ok().filter(|half| half.len() == 16 && hex::encode(half) == local);
+    out.0.extend(half.ok_or_else(|| LedgerError::Damaged(format!("a manifest of {}", manifest.message_id)))?);
+    // The sign goes into the lowest bit.
+    let seconds = manifest.date.timestamp();
+    out.number((seconds << 1 ^ seconds >> 63).cast_unsigned());
+    out.number(u64::from(manifest.date.timestamp_subsec_nanos()));
+    for digest in [Some(manifest.subject), manifest.text, Some(manifest.mime)].iter().flatten() {
+        out.0.extend(digest.as_bytes());
+    }
+    out.number(manifest.size);
+    out.number(manifest.attachments.len() as u64);
+    for attachment in &manifest.attachments {
+        out.text(&attachment.name);
+        out.number(attachment.size);
+        out.0.extend(attachment.digest.as_bytes());
+    }
+    Ok(out.0)
+}
+
+pub(super) fn manifest(bytes: &[u8]) -> Result<Manifest, LedgerError> {
+    let mut read = Reader { bytes, what: "a manifest" };
+    read.form()?;
+    let has_text = read.byte()? != 0;
+    let message_id = MessageId::from_local_part(&hex::encode(read.take(16)?)).ok_or_else(|| read.damaged())?;
+    let seconds = read.number()?;
+    let seconds = (seconds >> 1).cast_signed() ^ -(seconds & 1).cast_signed();
+    let nanos = u32::try_from(read.number()?).map_err(|_| read.damaged())?;
+    let date = DateTime::from_timestamp(seconds, nanos).ok_or_else(|| read.damaged())?;
+    let subject = read.digest()?;
+    let text = if has_text { Some(read.digest()?) } else { None };
+    let mime = read.digest()?;
+    let size = read.number()?;
+    let mut attachments = Vec::new();
+    for _ in 0..read.number()? {
+        attachments.push(ManifestAttachment { name: read.text()?, size: read.number()?, digest: read.digest()? });
+    }
+    read.end()?;
+    Ok(Manifest { message_id, date, subject, text, mime, size, attachments })
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn number(&mut self, mut number: u64) {
+        while number >= 0x80 {
+            self.0.push((number & 0x7f) as u8 | 0x80);
+            number >>= 7;
+        }
+        let [low, ..] = number.to_le_bytes();
+        self.0.push(low);
+    }
+
+    /// The number of a name, which is never negative.
+    fn name(&mut self, number: i64) {
+        self.number(number.cast_unsigned());
+    }
+
+    fn text(&mut self, text: &str) {
+        self.number(text.len() as u64);
+        self.0.extend(text.as_bytes());
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    what: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    fn damaged(&self) -> LedgerError {
+        LedgerError::Damaged(format!("{} is not what was written", self.what))
+    }
+
+    fn form(&mut self) -> Result<(), LedgerError> {
+        if self.byte()? == FORM { Ok(()) } else { Err(self.damaged()) }
+    }
+
+    fn take(&mut self, count: usize) -> Result<&'a [u8], LedgerError> {
+        let (taken, rest) = self.bytes.split_at_checked(count).ok_or_else(|| self.damaged())?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, LedgerError> {
+        self.take(1)?.first().copied().ok_or_else(|| self.damaged())
+    }
+
+    fn number(&mut self) -> Result<u64, LedgerError> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(self.damaged())
+    }
+
+    fn text(&mut self) -> Result<String, LedgerError> {
+        let length = usize::try_from(self.number()?).map_err(|_| self.damaged())?;
+        String::from_utf8(self.take(length)?.to_vec()).map_err(|_| self.damaged())
+    }
+
+    fn digest(&mut self) -> Result<Digest, LedgerError> {
+        let bytes: [u8; 32] = self.take(32)?.try_into().map_err(|_| self.damaged())?;
+        Ok(Digest::from(bytes))
+    }
+
+    fn end(&self) -> Result<(), LedgerError> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(self.damaged()) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+use chrono::{TimeZone as _, Utc};
+
+use super::*;
+
+fn participant(value: &str, kind: ParticipantKind) -> Participant {
+    Participant { value: value.to_owned(), kind }
+}
+
+fn resolved(participant: Participant, outcome: ResolvedTo, rule: Option<&str>, late: bool) -> Resolved {
+    Resolved { participant, outcome, rule: rule.map(str::to_owned), late }
+}
+
+/// Everything that a resolution can hold.
+fn full() -> Resolution {
+    let mailbox = |id: &str, address: &str| Mailbox { id: MailboxId(id.to_owned()), address: address.to_owned() };
+    let (ana, ben) = (mailbox("ana", "ana@contoso.example"), mailbox("ben", "ben@contoso.example"));
+    Resolution(vec![
+        resolved(
+            participant("15550100", ParticipantKind::Phone),
+            ResolvedTo::Mailbox { mailbox: ana, by: ResolvedBy::Csv },
+            Some("mapping file: +1••100"),
+            false,
+        ),
+        resolved(
+            participant("Große Bank", ParticipantKind::Alphanumeric),
+            ResolvedTo::Mailbox { mailbox: ben, by: ResolvedBy::Email },
+            None,
+            true,
+        ),
+        resolved(
+            participant("", ParticipantKind::Phone),
+            ResolvedTo::NoValidUser { detail: "not mapped".to_owned() },
+            None,
+            false,
+        ),
+        resolved(
+            participant("15550101", ParticipantKind::Phone),
+            ResolvedTo::Unanswered { detail: String::new() },
+            None,
+            false,
+        ),
+    ])
+}
+
+/// The names of a resolution with numbers from 1, and the other way round.
+fn numbered(resolution: &Resolution) -> (Numbers, HashMap<i64, Arc<str>>) {
+    let distinct: BTreeSet<&str> = names(resolution).collect();
+    let pairs: Vec<(Arc<str>, i64)> = distinct.into_iter().map(Arc::from).zip(1..).collect();
+    let by_number = pairs.iter().map(|(name, number)| (*number, Arc::clone(name))).collect();
+    (Numbers::from(pairs), by_number)
+}
+
+fn full_manifest() -> Manifest {
+    let digest = |text: &str| Digest::of(text.as_bytes());
+    Manifest {
+        message_id: MessageId::from_local_part("0123456789abcdef0123456789abcdef").unwrap(),
+        date: Utc.timestamp_opt(1_763_712_240, 123_456_789).unwrap(),
+        subject: digest("subject"),
+        text: Some(digest("text")),
+        mime: digest("mime"),
+        size: 5_000_000_000,
+        attachments: vec![
+            ManifestAttachment { name: "Bücher.pdf".to_owned(), size: 0, digest: digest("a") },
+            ManifestAttachment { name: String::new(), size: u64::MAX, digest: digest("b") },
+        ],
+    }
+}
+
+#[test]
+fn a_resolution_is_read_as_it_was_written() {
+    for resolution in [full(), Resolution::default()] {
+        let (numbers, names) = numbered(&resolution);
+        let bytes = of_resolution(&resolution, &numbers).unwrap();
+        assert_eq!(super::resolution(&bytes, &names).unwrap(), resolution);
+        let mut found = BTreeSet::new();
+        numbers_in(&bytes, &mut found).unwrap();
+        assert_eq!(found, names.keys().copied().collect());
+        assert_eq!(lacks_user(&resolution), !resolution.0.is_empty());
+    }
+}
+
+#[test]
+fn a_manifest_is_read_as_it_was_written() {
+    let without = Manifest { text: None, attachments: Vec::new(), size: 0, ..full_manifest() };
+    let early = Manifest { date: Utc.timestamp_opt(-1, 0).unwrap(), ..full_manifest() };
+    for written in [full_manifest(), without, early] {
+        assert_eq!(manifest(&of_manifest(&written).unwrap()).unwrap(), written);
+    }
+}
+
+/// What one version wrote all later ones read: these bytes never change.
+#[test]
+fn the_form_is_frozen() {
+    let (numbers, _) = numbered(&full());
+    let bytes = of_resolution(&full(), &numbers).unwrap();
+    assert_eq!(
+        hex::encode(bytes),
+        "010408083135353530313030020306340b47726fc39f652042616e6b04050100070208313535353031303101"
+    );
+    let written = Manifest { attachments: Vec::new(), ..full_manifest() };
+    let digests = [written.subject, written.text.unwrap(), written.mime].map(|digest| digest.to_string()).concat();
+    let (head, size) = ("01010123456789abcdef0123456789abcdefe0f380920d959aef3a", "80e497d01200");
+    assert_eq!(hex::encode(of_manifest(&written).unwrap()), format!("{head}{digests}{size}"));
+}
+
+#[test]
+fn what_was_cut_off_changed_or_lengthened_is_refused() {
+    let (numbers, names) = numbered(&full());
+    let bytes = of_resolution(&full(), &numbers).unwrap();
+    let written = of_manifest(&full_manifest()).unwrap();
+    for length in 0..bytes.len() {
+        assert!(resolution(&bytes[..length], &names).is_err(), "{length}");
+    }
+    for length in 0..written.len() {
+        assert!(manifest(&written[..length]).is_err(), "{length}");
+    }
+    assert!(resolution(&[bytes.as_slice(), &[0]].concat(), &names).is_err());
+    assert!(manifest(&[written.as_slice(), &[0]].concat()).is_err());
+    assert!(resolution(&bytes, &HashMap::new()).is_err(), "names that are not there");
+    for form in [0, 2, b'['] {
+        assert!(resolution(&[&[form], &bytes[1..]].concat(), &names).is_err());
+        assert!(manifest(&[&[form], &written[1..]].concat()).is_err());
+    }
+    // As many as there can be: what is claimed is not believed before it is read.
+    assert!(resolution(&[FORM, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], &names).is_err());
+    assert!(resolution(&[FORM, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], &names).is_err());
+}
