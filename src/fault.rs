@@ -117,11 +117,13 @@ impl From<&SourceError> for Fault {
     fn from(error: &SourceError) -> Self {
         match error {
             SourceError::Throttled { after, .. } => Self::Retry { after: *after },
-            SourceError::Unavailable(_)
-            | SourceError::SessionEnded
-            | SourceError::PageUnreadable { .. }
-            | SourceError::AttachmentNotFound(_) => Self::Retry { after: None },
-            SourceError::AttachmentGone(_) | SourceError::Unexpected(_) => Self::Defer,
+            SourceError::Unavailable(_) | SourceError::SessionEnded | SourceError::PageUnreadable { .. } => {
+                Self::Retry { after: None }
+            }
+            // "Not there yet" is an answer: the next run asks again.
+            SourceError::AttachmentNotFound(_) | SourceError::AttachmentGone(_) | SourceError::Unexpected(_) => {
+                Self::Defer
+            }
             SourceError::Refused { .. } | SourceError::Contract(_) => Self::Fatal,
         }
     }

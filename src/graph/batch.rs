@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ use crate::scrub::Scrubber;
 
 /// The most requests in one batch.
 pub const MAX_BATCH: usize = 20;
+
+/// Batches that are under way at the same time.
+const MAX_CONCURRENT_BATCHES: usize = 8;
 
 #[derive(Serialize)]
 struct Requests {
@@ -45,16 +49,16 @@ struct Response {
 pub type Answer = Result<Bytes, CallError>;
 
 impl Graph {
-    /// Makes GETs of v1.0 URLs, each with its own answer, in the same order. A single one is sent without a batch.
+    /// Makes GETs of v1.0 URLs, batches side by side, each with its own answer, in the same order. A single one is sent
+    /// without a batch.
     pub async fn get_all(&self, remote: Remote, urls: &[Url]) -> Vec<Answer> {
-        let mut answers = Vec::with_capacity(urls.len());
-        for urls in urls.chunks(MAX_BATCH) {
-            match urls {
-                [url] => answers.push(self.get_alone(remote, url).await),
-                _ => answers.extend(self.get_batch(remote, urls).await),
-            }
-        }
-        answers
+        let get = async |urls: &[Url]| match urls {
+            [url] => vec![self.get_alone(remote, url).await],
+            _ => self.get_batch(remote, urls).await,
+        };
+        let batches: Vec<Vec<Answer>> =
+            stream::iter(urls.chunks(MAX_BATCH).map(get)).buffered(MAX_CONCURRENT_BATCHES).collect().await;
+        batches.into_iter().flatten().collect()
     }
 
     async fn get_alone(&self, remote: Remote, url: &Url) -> Answer {

@@ -115,7 +115,7 @@ impl Preparer {
             }
         }
         let items: Vec<&Item> = importable.iter().map(|candidate| &candidate.item).collect();
-        let resolutions = self.resolve(&items).await;
+        let resolutions = self.resolve(&items).await?;
         for (candidate, resolution) in importable.into_iter().zip(resolutions) {
             if let Some(imported) = self.import(candidate, resolution, &mut ready).await? {
                 ready.push(imported);
@@ -179,13 +179,15 @@ impl Preparer {
         Ok(())
     }
 
-    /// Asks the directory, again where it gives no answer for a passing reason.
-    async fn resolve(&self, items: &[&Item]) -> Vec<Resolution> {
+    /// Asks the directory, again where it gives no answer for a passing reason. An item may name thousands of addresses, so a
+    /// run that is stopped doesn't wait for the answers.
+    async fn resolve(&self, items: &[&Item]) -> Result<Vec<Resolution>, RunError> {
         let resolver = &self.pipeline.deps.resolver;
         let mut pauses = self.pipeline.settings.retry.pauses();
         let mut attempt = 1;
         loop {
-            let answers = resolver.resolve(items).await;
+            let resolving = self.pipeline.stop.run_until_cancelled(resolver.resolve(items));
+            let answers = resolving.await.ok_or(RunError::Stopped)?;
             let passing =
                 answers.iter().filter_map(|(_, error)| error.as_ref()).find_map(|error| match Fault::from(error) {
                     Fault::Retry { after } => Some((after, error)),
@@ -202,7 +204,7 @@ impl Preparer {
                 attempt += 1;
                 continue;
             }
-            return answers.into_iter().map(|(resolution, _)| resolution).collect();
+            return Ok(answers.into_iter().map(|(resolution, _)| resolution).collect());
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use whatsapp_archiver::resolve::users::graph::{GraphUsers, GraphUsersSettings};
 use whatsapp_archiver::resolve::users::{Answer, DirectoryError, UserDirectory as _};
 use whatsapp_archiver::throttle::Limits;
@@ -55,6 +55,27 @@ async fn a_user_is_found_by_every_address_under_one_id() {
         assert_valid(&ask(&users, address).await, &id, "Ana.Berg@contoso.example");
     }
     assert_eq!(connection.server.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn many_addresses_are_looked_up_side_by_side() {
+    let connection = Connection::new();
+    let names: Vec<String> = (0..100).map(|number| format!("user{number}")).collect();
+    let ids: Vec<String> =
+        names.iter().map(|name| connection.server.with(|world| world.add_user(UserSpec::named(name)))).collect();
+    let addresses: Vec<String> = names.iter().map(|name| format!("{name}@contoso.example")).collect();
+    let users = connection.users();
+    assert_valid(&ask(&users, &addresses[0]).await, &ids[0], &addresses[0]);
+    connection.server.hold();
+    let release = async {
+        // 99 are left: five batches.
+        connection.server.wait_for_in_flight(5).await;
+        connection.server.release();
+    };
+    let (answers, ()) = join(users.look_up(&addresses), release).await;
+    for ((answer, id), address) in answers.iter().zip(&ids).zip(&addresses) {
+        assert_valid(answer, id, address);
+    }
 }
 
 #[tokio::test]

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::fault::Reason;
-use whatsapp_archiver::ledger::{DeliveryState, ItemSelection};
-use whatsapp_archiver::pipeline::ReplayPreview;
+use whatsapp_archiver::ledger::{DeliveryState, ItemSelection, RunStatus};
+use whatsapp_archiver::pipeline::{ReplayPreview, RunRequest};
 
 use super::destination::Act;
 use super::world::{ANA, BEN, CLEO, World, ana, ben, counts, message, stranger, to_ana, whatsapp_ids};
@@ -150,5 +151,23 @@ async fn a_rejected_copy_is_replayed_only_when_it_is_asked_for() {
     assert_eq!(counts(&world.retry(other).await), [0; 5]);
     let rejected = ItemSelection { reason: Some(Reason::MailboxRejected), ..ItemSelection::default() };
     assert_eq!(counts(&world.retry(rejected).await), [1, 0, 0, 0, 0]);
+    assert_eq!((world.held(ANA), world.held(BEN)), (whatsapp_ids([1]), whatsapp_ids([1])));
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_waits_for_no_answer_of_the_directory() {
+    let world = World::new().await;
+    world.server.add([message(1)]);
+    let stop = CancellationToken::new();
+    let asked = world.users.hang();
+    let stopping = async {
+        asked.cancelled().await;
+        stop.cancel();
+    };
+    let (finished, ()) = tokio::join!(world.run_until(stop.clone(), RunRequest::Regular), stopping);
+    assert!(!finished.is_ok_and(|finished| finished.report.status == RunStatus::Complete));
+    world.users.go_on();
+    world.clock.advance(Duration::from_mins(15));
+    world.run().await;
     assert_eq!((world.held(ANA), world.held(BEN)), (whatsapp_ids([1]), whatsapp_ids([1])));
 }

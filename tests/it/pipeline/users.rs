@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
 use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::resolve::users::{Answer, DirectoryError, UserDirectory};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 
@@ -12,6 +13,8 @@ struct State {
     /// Addresses, and the primary address of whose they are.
     users: BTreeMap<String, String>,
     silent: BTreeSet<String>,
+    /// Asked now, it never answers; the token tells that it was.
+    hangs: Option<CancellationToken>,
 }
 
 /// The directory.
@@ -41,6 +44,18 @@ impl ScriptedUsers {
     }
 }
 
+impl ScriptedUsers {
+    /// Makes the directory answer nobody any more; the token tells when it was asked.
+    pub(crate) fn hang(&self) -> CancellationToken {
+        self.0.lock().unwrap().hangs.insert(CancellationToken::new()).clone()
+    }
+
+    /// Makes it answer again.
+    pub(crate) fn go_on(&self) {
+        self.0.lock().unwrap().hangs = None;
+    }
+}
+
 #[async_trait]
 impl UserDirectory for ScriptedUsers {
     fn name(&self) -> String {
@@ -48,6 +63,11 @@ impl UserDirectory for ScriptedUsers {
     }
 
     async fn look_up(&self, addresses: &[String]) -> Vec<Result<Answer, DirectoryError>> {
+        let hangs = self.0.lock().unwrap().hangs.clone();
+        if let Some(asked) = hangs {
+            asked.cancel();
+            std::future::pending::<()>().await;
+        }
         let state = self.0.lock().unwrap();
         let answer = |address: &String| {
             if state.silent.contains(address) {
