@@ -40,6 +40,23 @@ impl Postgres {
         SHARED.get_or_init(|| (0..5).find_map(|_| Self::start()).expect("PostgreSQL finds a free port"))
     }
 
+    /// One of a test's own, which it may crash.
+    pub(crate) fn alone() -> Self {
+        (0..5).find_map(|_| Self::start()).expect("PostgreSQL finds a free port")
+    }
+
+    /// Kills the process behind a connection: the server ends all connections, recovers, and takes new ones after that.
+    pub(crate) fn crash(&self, database: &str) {
+        let find = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() LIMIT 1";
+        let name = database.rsplit('/').next().unwrap();
+        let found = self.psql(name).args(["-qtAc", find]).output().unwrap();
+        let pid = String::from_utf8(found.stdout).unwrap();
+        if !pid.trim().is_empty() {
+            // It may have ended by itself meanwhile.
+            let _ = Command::new("kill").args(["-KILL", pid.trim()]).status();
+        }
+    }
+
     /// The URL of a database that nobody else uses.
     pub(crate) fn new_database(&self) -> String {
         let name = format!("ledger_{}", self.databases.fetch_add(1, Ordering::SeqCst));

@@ -32,14 +32,14 @@ const MAX_CLAIMED: usize = 2 * PLACES * 16;
 const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A daemon, killed when this is dropped.
-struct Daemon(Child);
+pub(super) struct Daemon(pub(super) Child);
 
 impl Daemon {
-    fn start(site: &Site) -> Self {
+    pub(super) fn start(site: &Site) -> Self {
         Self(command(site, "run").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 
-    fn kill(mut self) {
+    pub(super) fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
@@ -90,13 +90,14 @@ fn population(messages: usize, first: DateTime<Utc>) -> Population {
     }
 }
 
-fn site(messages: usize) -> Site {
+/// Daemons' place, with its ledger at this URL.
+pub(super) fn site(messages: usize, ledger: String) -> Site {
     let server = GraphServer::start();
     server.delay(DELAY);
     let people = population(messages, hours_ago(SystemClock.now()));
     let town = Town::graph(server, "create-message");
     let site = Site::of(people, town, Arc::new(SystemClock), TempDir::new().unwrap());
-    let site = site.with_ledger(Postgres::shared().new_database(), Staged::Locally);
+    let site = site.with_ledger(ledger, Staged::Locally);
     let method = "method = \"create-message\"\n";
     site.change_configuration(method, &format!("{method}concurrency = {PLACES}\n"));
     site.change_configuration("page_size = 16", "page_size = 200");
@@ -104,7 +105,7 @@ fn site(messages: usize) -> Site {
     site
 }
 
-fn stored(site: &Site) -> usize {
+pub(super) fn stored(site: &Site) -> usize {
     site.town.tenant().with(|world| world.mailboxes.values().map(|mailbox| mailbox.messages.len()).sum())
 }
 
@@ -119,7 +120,7 @@ fn until_stored(site: &Site, count: usize) -> Instant {
 
 /// How long so many daemons, started together, take from the first copy to the last.
 fn drain(daemons: usize, messages: usize) -> Duration {
-    let site = site(messages);
+    let site = site(messages, Postgres::shared().new_database());
     let running: Vec<Daemon> = (0..daemons).map(|_| Daemon::start(&site)).collect();
     let first = until_stored(&site, 1);
     let took = until_stored(&site, messages) - first;
@@ -139,7 +140,7 @@ async fn of_unknown_outcome(ledger: &str) -> usize {
     usize::try_from(counted.fetch_one(&pool).await.unwrap()).unwrap()
 }
 
-fn number_of(variable: &str, or: usize) -> usize {
+pub(super) fn number_of(variable: &str, or: usize) -> usize {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(or)
 }
 
@@ -178,7 +179,7 @@ fn replicas_share_a_run() {
 #[ignore = "waits for a lease to run out: tests/long.sh"]
 async fn what_a_kill_leaves_to_be_looked_up() {
     let messages = number_of("MESSAGES", 3000);
-    let site = site(messages);
+    let site = site(messages, Postgres::shared().new_database());
     let daemon = Daemon::start(&site);
     until_stored(&site, messages / 3);
     daemon.kill();
