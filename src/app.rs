@@ -101,6 +101,13 @@ impl App {
         Ok(Self { config, clock, remotes, ledger, presence, resolver, files, metrics })
     }
 
+    /// Takes over what the process left that was this replica before, where replicas have names. For the daemon alone: a
+    /// command beside it isn't the replica.
+    pub async fn succeed_predecessor(&self) -> Result<(), LedgerError> {
+        let Some(replica) = &self.config.ledger.replica else { return Ok(()) };
+        self.ledger.succeed(replica, &self.presence.holder, self.clock.now()).await
+    }
+
     /// Whether the ledger is the one that the configuration names, and no stand-in for one that doesn't exist yet.
     pub fn has_own_ledger(&self) -> bool {
         !self.ledger.is_in_memory()

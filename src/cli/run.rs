@@ -34,6 +34,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         let app = context.app_on(&config, LedgerUse::MadeIfMissing).await?;
         if !arguments.once {
+            app.succeed_predecessor().await.map_err(anyhow::Error::from)?;
             let stop = CancellationToken::new();
             let daemon = Daemon::new(app, context.loader(), context.environment.clone(), stop);
             daemon.listen().await?;

@@ -16,6 +16,8 @@ pub struct LedgerConfig {
     pub url: LedgerUrl,
     /// How long a dead replica's work waits; at least ten seconds.
     pub lease: Duration,
+    /// The name of this replica, which no other has at the same time. On PostgreSQL alone.
+    pub replica: Option<String>,
 }
 
 /// The databases of a ledger.
@@ -42,6 +44,7 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
         Key::new("url", Shape::Text, "\"sqlite:///var/lib/whatsapp-archiver/ledger.db\"").default(),
         Key::new("password", Shape::Secret, "{ env = \"LEDGER_PASSWORD\" }"),
         Key::new("lease", Shape::Duration, "\"60s\"").default(),
+        Key::new("replica", Shape::Text, "\"archiver-0\""),
     ],
 };
 
@@ -50,16 +53,32 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<LedgerConfig> {
     let url = section.or_default("url", |it| url(it, directory));
     let lease = section.or_default("lease", form::duration_from(Duration::from_secs(10), "10s"));
     let secret = section.secret("password");
-    let url = match url {
-        Some(LedgerUrl::Postgres { url, .. }) => Some(LedgerUrl::Postgres { url, password: secret }),
-        Some(LedgerUrl::Sqlite(_)) if section.has("password") => {
+    let replica = section.optional("replica", replica_name);
+    if matches!(url, Some(LedgerUrl::Sqlite(_))) {
+        for key in ["password", "replica"] {
+            if !section.has(key) {
+                continue;
+            }
             let what = "this key is for a postgres:// url, which is not what is chosen here";
-            section.wrong("password", Invalid::with(what, format!("nothing, or {POSTGRES_EXAMPLE}")));
-            None
+            section.wrong(key, Invalid::with(what, format!("nothing, or {POSTGRES_EXAMPLE}")));
         }
-        other => other,
+    }
+    let url = match url? {
+        LedgerUrl::Postgres { url, .. } => LedgerUrl::Postgres { url, password: secret },
+        sqlite @ LedgerUrl::Sqlite(_) => sqlite,
     };
-    Some(LedgerConfig { url: url?, lease: lease? })
+    Some(LedgerConfig { url, lease: lease?, replica })
+}
+
+fn replica_name(value: &Value) -> Result<String, Invalid> {
+    const MAX_LENGTH: usize = 253;
+    let name = form::text(value)?;
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || ".-_".contains(character);
+    if name.len() > MAX_LENGTH || !name.chars().all(is_plain) {
+        let what = "must be at most 253 letters, digits, dots, hyphens and underscores";
+        return Err(Invalid::with(what, "replica = \"archiver-0\""));
+    }
+    Ok(name)
 }
 
 fn url(value: &Value, directory: &Path) -> Result<LedgerUrl, Invalid> {

@@ -2,7 +2,7 @@
 //!
 //! Beside an SQLite ledger every process locks a file of its own while it lives. The operating system drops the lock
 //! with the process, however that ends, so that its successor can take its leases over at once. On PostgreSQL, where processes run on
-//! many machines, a dead one's leases run out.
+//! many machines, a dead one's leases run out, unless its successor starts under its name.
 
 use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
@@ -52,6 +52,15 @@ impl Ledger {
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
         }
+    }
+
+    /// Makes `holder` the process of a named replica, and expires the leases of the one that had the name before.
+    pub async fn succeed(&self, replica: &str, holder: &Holder, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        let name = format!("replica:{replica}");
+        if let Some(predecessor) = self.get_meta(&name).await? {
+            self.expire(&Holder(predecessor), now).await?;
+        }
+        self.set_meta(&name, Some(&holder.0)).await
     }
 
     /// Expires the leases of processes that are certainly gone.

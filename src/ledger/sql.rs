@@ -50,7 +50,11 @@ impl Dialect {
                 "PRAGMA cache_size = -4096",
                 "PRAGMA wal_autocheckpoint = 4000",
             ],
-            Self::Postgres => &["SET TIME ZONE 'UTC'"],
+            Self::Postgres => &[
+                "SET TIME ZONE 'UTC'",
+                // Whatever the server's default: a claim that a crash forgets is a copy that is sent twice.
+                "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+            ],
         }
     }
 

@@ -201,6 +201,7 @@ fn what_contradicts_itself_is_reported() {
         "ledger.password",
         "postgres://",
     );
+    assert_only_problem(LOCAL, &[("ledger", "replica = \"archiver-0\"")], "ledger.replica", "postgres://");
     assert_only_problem(LOCAL, &[("mailbox", "folder = \"a.b\"")], "mailbox.folder", "dot");
     assert_only_problem(MINIMAL, &[("mailbox", "settle = \"39s\"")], "mailbox.settle", "40 s");
     let short_lease = [("mailbox", "settle = \"0s\""), ("ledger", "lease = \"10s\"")];

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use whatsapp_archiver::ledger::{Holder, Lease};
+use whatsapp_archiver::ledger::{Holder, Lease, Ledger, LedgerError};
 
 use super::{Database, at, begin, new_item, page, run_id};
+use crate::servers::postgres::Postgres;
 
 #[tokio::test]
 async fn a_process_that_has_gone_holds_nothing() {
@@ -38,6 +39,45 @@ async fn a_process_that_has_gone_holds_nothing() {
 async fn pool(database: &Database) -> sqlx::AnyPool {
     sqlx::any::install_default_drivers();
     sqlx::AnyPool::connect(&database.url).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_replica_that_starts_again_takes_its_own_work_over() {
+    let ledger = Database::postgres().open().await;
+    let lease = |name: &str| [Lease::Mailbox(whatsapp_archiver::resolve::MailboxId(name.to_owned()))];
+    let mut holders = Vec::new();
+    for (replica, mailbox) in [("one", "a"), ("two", "b")] {
+        let holder = ledger.join(at(0)).await.unwrap().holder;
+        ledger.succeed(replica, &holder, at(0)).await.unwrap();
+        assert_eq!(ledger.lease(&holder, &lease(mailbox), at(0), at(600)).await.unwrap(), [true]);
+        holders.push(holder);
+    }
+    let again = ledger.join(at(1)).await.unwrap().holder;
+    assert_eq!(ledger.lease(&again, &lease("a"), at(1), at(60)).await.unwrap(), [false], "not without its name");
+    ledger.succeed("one", &again, at(1)).await.unwrap();
+    assert_eq!(ledger.lease(&again, &lease("a"), at(1), at(60)).await.unwrap(), [true]);
+    assert_eq!(ledger.lease(&again, &lease("b"), at(1), at(60)).await.unwrap(), [false], "another replica's");
+    let lost = ledger.renew_leases(&holders[0], 1, at(600)).await;
+    assert!(matches!(lost, Err(LedgerError::LeaseLost(_))), "the one before stops, were it alive after all: {lost:?}");
+}
+
+#[tokio::test]
+async fn a_crash_of_the_server_forgets_nothing() {
+    let server = Postgres::alone();
+    let url = server.new_database();
+    let ledger = Ledger::open(&url).await.unwrap();
+    begin(&ledger, 1).await;
+    server.crash(&url);
+    drop(ledger);
+    // The server's own default would keep the last commits in memory for a while.
+    let recovered = loop {
+        match Ledger::open(&url).await {
+            Ok(ledger) => break ledger,
+            Err(LedgerError::Open { .. } | LedgerError::Database(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(recovered.runs(9).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

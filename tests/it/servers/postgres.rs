@@ -18,7 +18,7 @@ PATH="$3:$PATH"
 cd "$1"
 initdb -D data -U archiver -A trust -E UTF8 --locale=C --no-sync >initdb.log 2>&1
 postgres -D data -p "$2" -k "$1" -c listen_addresses=127.0.0.1 -c fsync=off -c full_page_writes=off \
-    -c synchronous_commit=off -c max_connections=200 -c log_min_messages=fatal </dev/null >postgres.log 2>&1 &
+    -c synchronous_commit=off -c wal_writer_delay=10s -c max_connections=200 -c log_min_messages=fatal </dev/null >postgres.log 2>&1 &
 cat >/dev/null
 kill -INT $!
 wait $! || true

@@ -109,7 +109,7 @@ pub(super) fn stored(site: &Site) -> usize {
     site.town.tenant().with(|world| world.mailboxes.values().map(|mailbox| mailbox.messages.len()).sum())
 }
 
-fn until_stored(site: &Site, count: usize) -> Instant {
+pub(super) fn until_stored(site: &Site, count: usize) -> Instant {
     let begun = Instant::now();
     while stored(site) < count {
         assert!(begun.elapsed() < PATIENCE, "{} of {count} copies arrived", stored(site));

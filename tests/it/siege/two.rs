@@ -9,6 +9,7 @@ use whatsapp_archiver::ledger::Ledger;
 
 use super::mailboxes::Town;
 use super::population::Dice;
+use super::replicas::{Daemon, until_stored};
 use super::site::{Site, Staged, census};
 use crate::kill::{kill_at, reported};
 use crate::servers::graph::GraphServer;
@@ -105,6 +106,20 @@ async fn a_process_that_starts_again_on_postgres_leaves_nothing_open() {
         assert!(next.status.success() && open == 0, "{what}: {open} open, {}", reported(&next));
         site.judge(&what).await;
     }
+}
+
+/// Without its name, the daemon would wait for an hour.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_starts_again_under_its_name_waits_for_no_lease() {
+    let mut site = site(0).with_ledger(Postgres::shared().new_database(), Staged::Locally);
+    site.change_configuration("lease = \"10s\"", "lease = \"1h\"");
+    site.environment.push(("WHATSAPP_ARCHIVER__LEDGER__REPLICA", "archiver-0"));
+    assert!(kill_at(site.command(&["run"]), failpoint::INTENT_RECORDED, 3));
+    let copies = site.population.expected.values().map(Vec::len).sum();
+    let daemon = Daemon::start(&site);
+    tokio::task::block_in_place(|| until_stored(&site, copies));
+    daemon.kill();
+    site.judge_mailboxes("killed and started again");
 }
 
 #[tokio::test]

@@ -38,6 +38,8 @@ spec:
         - {name: WHATSAPP_ARCHIVER__LEDGER__URL, value: {{ .Values.ledger.url | quote }}}
         - name: WHATSAPP_ARCHIVER__LEDGER__PASSWORD
           value: {{ printf "{ file = \"/run/secrets/whatsapp-archiver/%s\" }" .Values.ledger.passwordKey | squote }}
+        - name: WHATSAPP_ARCHIVER__LEDGER__REPLICA
+          valueFrom: {fieldRef: {fieldPath: metadata.name}}
         {{- else }}
         - {name: WHATSAPP_ARCHIVER__LEDGER__URL, value: "sqlite:///var/lib/whatsapp-archiver/ledger.db"}
         {{- end }}
