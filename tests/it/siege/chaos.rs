@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use sqlx::Row as _;
+use whatsapp_archiver::clock::{Clock as _, SystemClock};
 
 use super::population::Dice;
 use super::replicas::{Daemon, number_of, site, stored};
@@ -37,7 +38,7 @@ async fn watch(ledger: String, ended: Arc<AtomicBool>) -> Vec<String> {
     while !ended.load(Ordering::Relaxed) {
         // The database may be down at the moment.
         found.extend(false_ends(&pool).await.unwrap_or_default());
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        SystemClock.sleep(Duration::from_millis(100)).await;
     }
     found.dedup();
     found
