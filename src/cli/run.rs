@@ -43,6 +43,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
+        follow_run_under_way(&app, &stop).await?;
         let finished = run_request(&app, RunRequest::Regular, stop.clone()).await?;
         notify(&app, &finished, &stop).await?;
         let exit = output::report_finished(context, &finished)?;
@@ -52,6 +53,13 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         Ok(exit)
     })
+}
+
+/// Sends a part of a run that another process has under way: this one's own could only wait for its end.
+async fn follow_run_under_way(app: &App, stop: &CancellationToken) -> Result<(), CommandError> {
+    let run = app.ledger.run_to_follow(app.clock.now()).await.map_err(anyhow::Error::from)?;
+    let Some(run) = run else { return Ok(()) };
+    Ok(app.pipeline(stop.clone()).follow(run.id).await.map_err(anyhow::Error::from)?)
 }
 
 /// Posts what the run's end and the state give occasion to, as a daemon would.

@@ -123,6 +123,22 @@ async fn a_daemon_that_starts_again_under_its_name_waits_for_no_lease() {
 }
 
 #[tokio::test]
+async fn a_run_that_begins_beside_another_sends_a_part_of_it() {
+    let site = site(0).with_ledger(Postgres::shared().new_database(), Staged::Locally);
+    let graph = site.town.tenant();
+    graph.hold();
+    let mut first = Process::start(&site, &["run", "--once"]);
+    graph.wait_for_in_flight(1).await;
+    let mut second = Process::start(&site, &["run", "--once"]);
+    assert!(second.log.iter().any(|line| line.contains("\"help_started\"")), "it follows");
+    graph.release();
+    for process in [&mut first, &mut second] {
+        assert!(process.child.wait().unwrap().success());
+    }
+    site.judge("two runs beside each other").await;
+}
+
+#[tokio::test]
 async fn two_at_a_time_on_sqlite() {
     for seed in 0..4 {
         killed_on_one_file(seed, 3).await;
