@@ -68,7 +68,7 @@ enum Command {
     /// Run the daemon: schedule and HTTP endpoints, until SIGTERM or SIGINT
     #[command(after_help = examples::RUN)]
     Run(run::Arguments),
-    /// Run over a stated window, in steps of 24 hours; the watermark stays
+    /// Run over a given window, in steps of 24 hours, without moving the watermark
     #[command(after_help = examples::BACKFILL)]
     Backfill(backfill::Arguments),
     /// Check configuration and mapping; with --online each remote in turn
@@ -88,7 +88,7 @@ enum Command {
     /// Release held items: they can no longer be replayed, and their originals may be purged
     #[command(after_help = examples::RELEASE)]
     Release(release::Arguments),
-    /// Check signatures and chain of reports, offline
+    /// Check the signatures and the chain of reports, offline
     VerifyReport(verify_report::Arguments),
     /// Prove that each imported message is in its mailbox, unaltered, once
     #[command(after_help = examples::VERIFY)]
@@ -107,9 +107,9 @@ enum Command {
     Mapping(mapping::Command),
     /// Print the link by which an administrator grants the application its permissions
     ConsentUrl,
-    /// After a loss of the ledger: rebuild a new one from staging and the mailboxes
+    /// Rebuild a lost ledger from staging and the mailboxes
     RebuildLedger,
-    /// Move the ledger
+    /// Move the ledger to another database
     #[command(subcommand)]
     Ledger(ledger::Command),
     /// Exit with status 0 when the local daemon is ready (for a container's health check)
@@ -130,7 +130,7 @@ enum Command {
 /// Shown phone numbers.
 #[derive(Debug, Clone, Copy, Args)]
 struct ShowNumbers {
-    /// Show phone numbers whole
+    /// Show phone numbers in full
     #[arg(long)]
     show_numbers: bool,
 }

@@ -13,10 +13,10 @@ use crate::pipeline::RunRequest;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Where the window begins: RFC 3339, or a date (its midnight, UTC)
+    /// Start of the window: RFC 3339, or a date (its midnight, UTC)
     #[arg(long, value_parser = instant::parse)]
     from: DateTime<Utc>,
-    /// Where it ends: the first instant that doesn't belong to it
+    /// End of the window, not included
     #[arg(long, value_parser = instant::parse)]
     to: DateTime<Utc>,
 }

@@ -23,13 +23,13 @@ use crate::window::Window;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The first time: RFC 3339, or a date (its midnight in the time zone)
+    /// Start of the window: RFC 3339, or a date (its midnight in the time zone)
     #[arg(long, value_parser = Moment::parse)]
     from: Moment,
-    /// The first time that doesn't belong to the export
+    /// End of the window, not included
     #[arg(long, value_parser = Moment::parse)]
     to: Moment,
-    /// The time that --from and --to are about: when items were received, or when messages were sent
+    /// What --from and --to refer to: when items were received, or when messages were sent
     #[arg(long, value_name = "TIME", default_value = "received", value_parser = parse_by)]
     by: By,
     /// Only messages from the archive of this number, name or e-mail address (may be repeated)
@@ -48,14 +48,14 @@ pub(super) struct Arguments {
     /// The time zone in which days begin and times are shown, such as Europe/London
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = instant::time_zone)]
     time_zone: Tz,
-    /// eml: one file a message; mbox: one file; rsmf: one file a chat and day, for review platforms;
-    /// html: one page a chat and day, to read and print
+    /// eml: one file per message; mbox: one file; rsmf: one file per chat and day, for review platforms;
+    /// html: one page per chat and day, to read and print
     #[arg(long, value_parser = parse_format)]
     format: Format,
     /// The largest RSMF file, such as 200MB; a chat and day with more is split into several
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     max_file_size: Option<u64>,
-    /// The directory that the files go to
+    /// The directory that the files are written to
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
 }

@@ -28,7 +28,7 @@ pub(super) struct Arguments {
     /// The output format
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
-    /// One line for each copy, equal causes not put together (of a table; the other formats have each)
+    /// One line for each copy, instead of one for each cause (table only; the other formats always list each copy)
     #[arg(long)]
     each: bool,
     #[command(flatten)]

@@ -15,7 +15,7 @@ const MIN_WIDTH: u16 = 40;
 /// Whether lines may be as long as they are.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct Wide {
-    /// Don't fit lines to the terminal
+    /// Don't wrap or shorten lines to fit the terminal
     #[arg(long)]
     wide: bool,
 }

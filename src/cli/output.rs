@@ -67,7 +67,7 @@ pub(super) fn report_finished(context: &Context, finished: &RunFinished) -> Resu
         text.push_str(&format!("What is not imported and why:  whatsapp-archiver --config {config} failures\n"));
     }
     text.push_str(&format!(
-        "The whole report:              whatsapp-archiver --config {config} report --format json\n"
+        "The full report:               whatsapp-archiver --config {config} report --format json\n"
     ));
     print(&text)?;
     Ok(exit_of(report))

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     /// SHA-256 of the item's bytes
     #[arg(long, value_name = "ID", allow_negative_numbers = true, value_parser = item_name::read)]
     item: Option<ItemName>,
-    /// Put the staged page in as well, which ties the item to the signed report and has other people's messages
+    /// Include the staged page, which ties the item to the signed report and contains other people's messages
     #[arg(long)]
     with_page: bool,
     /// Leave the page out (the default)

@@ -33,11 +33,11 @@ pub(super) struct Arguments {
 enum ReportFormat {
     /// For a terminal
     Table,
-    /// JSON: of an ended run the signed document as it is in staging, byte for byte
+    /// JSON; for a run that has ended, the signed document in staging, byte for byte
     Json,
     /// CSV, of what is not imported
     Csv,
-    /// One page for a browser, or for print
+    /// One page for a browser, or to print
     Html,
 }
 

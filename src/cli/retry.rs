@@ -17,7 +17,7 @@ pub(super) struct Arguments {
     /// Only what failed for this reason
     #[arg(long, value_parser = reason_parser())]
     reason: Option<Reason>,
-    /// Only what this run left
+    /// Only what this run left open
     #[arg(long)]
     run: Option<String>,
     /// Only this item: TeleMessage's number, `#70` as `failures` shows an item that can't be read, or the SHA-256 of its bytes

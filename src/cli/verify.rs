@@ -26,10 +26,10 @@ const MAX_ROWS: usize = 1000;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Only what this run's account has as imported; without it everything, and what else is in the archive folders
+    /// Only what this run imported [default: everything, and what else is in the archive folders]
     #[arg(long)]
     run: Option<String>,
-    /// Send missing copies again, in a run of its own: each is looked up once more before
+    /// Send missing copies again, in a separate run; each is looked up once more first
     #[arg(long)]
     restore: bool,
     /// The output format
@@ -46,7 +46,7 @@ enum VerifyFormat {
     Json,
     /// CSV
     Csv,
-    /// One page for a browser, or for print
+    /// One page for a browser, or to print
     Html,
 }
 
