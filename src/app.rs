@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::{Config, FirstWindow, LedgerUrl, MAX_CA_FILE, Retention, ScheduleConfig, SourceKind, file};
 use crate::convert::CONVERTER_VERSION;
+use crate::fault::remedy::Kinds;
 use crate::http::{HttpClient, HttpOptions, Remote};
 use crate::ledger::{ActionKind, Ledger, LedgerError, Presence};
 use crate::local_paths::LocalPaths;
@@ -207,6 +208,7 @@ pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
         max_failed_percent: config.report.max_failed_percent,
         lease: config.ledger.lease,
         schedule: schedule(&config.schedule),
+        kinds: Kinds::of(config),
         inputs: Inputs {
             config_sha256: Some(config.sha256.to_string()),
             mapping_sha256,

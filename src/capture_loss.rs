@@ -68,6 +68,9 @@ pub struct ReferencedMessage {
 pub struct Comparison {
     /// The last day that is compared, since 1970 in UTC.
     pub through: i64,
+    /// The last compared day of the first of the comparisons in a row that found a phone to look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
     /// The owners who lack messages, those who lack the greatest share first.
     pub owners: Vec<OwnerLoss>,
 }
@@ -91,9 +94,27 @@ impl Comparison {
 
     /// When the last compared day ended.
     pub fn end(&self) -> Option<DateTime<Utc>> {
-        const DAY: i64 = 24 * 60 * 60;
-        DateTime::from_timestamp((self.through + 1).checked_mul(DAY)?, 0)
+        end_of(self.through)
     }
+
+    /// Since when there is a phone to look at.
+    pub fn suspicious_since(&self) -> Option<DateTime<Utc>> {
+        end_of(self.since.unwrap_or(self.through))
+    }
+
+    /// The same comparison, which follows this one.
+    fn after(self, before: Option<&Self>) -> Self {
+        let is_suspicious = self.suspicious().next().is_some();
+        let known =
+            before.and_then(|before| before.suspicious().next().map(|_| before.since.unwrap_or(before.through)));
+        Self { since: is_suspicious.then(|| known.unwrap_or(self.through)), ..self }
+    }
+}
+
+/// When a day since 1970 ended.
+fn end_of(day: i64) -> Option<DateTime<Utc>> {
+    const DAY: i64 = 24 * 60 * 60;
+    DateTime::from_timestamp(day.checked_add(1)?.checked_mul(DAY)?, 0)
 }
 
 impl OwnerLoss {
@@ -149,17 +170,26 @@ pub async fn look(ledger: &Ledger, run: &RunId) -> Result<(), LedgerError> {
     if new > 0 {
         let before = ledger.never_captured_before(run, COMPARED_RUNS).await?;
         if is_jump(new, &before) {
-            tracing::warn!(event = "never_captured", run.id = %run, messages = new, "this run's items refer to far more messages that were never captured than those of the runs before; ask TeleMessage whether capturing works");
+            tracing::warn!(
+                event = "never_captured",
+                messages = new,
+                "this run's items refer to far more messages that were never captured than those of the runs before; ask TeleMessage whether capturing works"
+            );
         } else {
-            tracing::info!(event = "never_captured", run.id = %run, messages = new, "items refer to messages that were never captured; the report lists them");
+            tracing::info!(
+                event = "never_captured",
+                messages = new,
+                "items refer to messages that were never captured; the report lists them"
+            );
         }
     }
     let Some(watermark) = ledger.watermark().await? else { return Ok(()) };
     let through = day_of(watermark) - LATE_DAYS;
-    if last_comparison(ledger).await?.is_some_and(|last| last.through >= through) {
+    let last = last_comparison(ledger).await?;
+    if last.as_ref().is_some_and(|last| last.through >= through) {
         return Ok(());
     }
-    let comparison = compare(ledger, through).await?;
+    let comparison = compare(ledger, through).await?.after(last.as_ref());
     for owner in comparison.suspicious().take(MAX_LOGGED) {
         tracing::warn!(
             event = "captures_missing",
@@ -190,7 +220,7 @@ async fn compare(ledger: &Ledger, through: i64) -> Result<Comparison, LedgerErro
         let owner = ledger.capture_owner(owner).await?.unwrap_or_default();
         owners.push(OwnerLoss { owner, messages, missing });
     }
-    Ok(Comparison { through, owners })
+    Ok(Comparison { through, since: None, owners })
 }
 
 /// The last comparison of owners who share groups, with their names as they came.

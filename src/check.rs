@@ -10,7 +10,6 @@ use crate::mailbox::self_test;
 use crate::report::signature::SigningKey;
 use crate::status::Credential;
 
-mod advice;
 pub mod database_file;
 pub mod file_modes;
 mod online;

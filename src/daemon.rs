@@ -296,21 +296,24 @@ impl Daemon {
 
     /// Notes what a run found out. False where the ledger could not keep it.
     async fn note(&mut self, finished: Result<RunFinished, RunError>) -> bool {
-        let noted = match finished {
+        let is_noted = match finished {
             Ok(finished) => {
                 let now = self.app.clock.now();
                 self.attention.soon();
                 let noted = status::note_run(&self.app.ledger, &self.app.config.source, &finished, now).await;
                 self.notify(finished);
-                noted.map_err(RunError::from)
+                if let Err(error) = &noted {
+                    tracing::error!(event = "ledger_unavailable", error = %error, "what the run found out of the remotes could not be kept");
+                }
+                noted.is_ok()
             }
-            Err(error) => Err(error),
+            // The run has logged why.
+            Err(_) => false,
         };
-        if let Err(error) = &noted {
-            tracing::error!(event = "run_not_accounted", error = %error, "the ledger could not keep the account of a run; its work is taken over by the next one");
+        if !is_noted {
             self.health.set_not_ready("the ledger could not keep the account of a run");
         }
-        noted.is_ok()
+        is_noted
     }
 
     /// Tells the webhook of a run's end, beside the daemon's own work: a webhook that doesn't answer delays nothing.

@@ -18,6 +18,9 @@ use crate::resolve::users::DirectoryError;
 use crate::source::SourceError;
 use crate::staging::StagingError;
 
+pub mod remedy;
+pub mod tried;
+
 /// Why an item, or a copy of it, is not imported. A closed list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,6 +103,11 @@ pub fn is_throttling(error: &(dyn std::error::Error + 'static)) -> bool {
         || matches!(error.downcast_ref(), Some(StagingError::Throttled { .. }))
         || matches!(error.downcast_ref(), Some(DirectoryError::Throttled { .. }))
         || matches!(error.downcast_ref(), Some(ImportError::Throttled { .. }))
+}
+
+/// Whether a step's error is an attachment's, which may trail.
+pub fn is_awaited(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(SourceError::AttachmentNotFound(_)))
 }
 
 /// The remote that a step's error is of; nothing for an error of the program's own.

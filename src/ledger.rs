@@ -66,7 +66,7 @@ pub use items::{
     AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared,
 };
 pub use leases::{Holder, Lease};
-pub use pending::{OpenGroup, PendingCause, PendingGroup};
+pub use pending::{OpenGroup, PendingCause, PendingGroup, UNREADABLE};
 pub use presence::Presence;
 pub use probe::check_pages;
 pub use proof::{CopyFacts, ItemName};

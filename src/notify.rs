@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::SharedClock;
 use crate::config::Secret;
 use crate::fault::Fault;
+use crate::fault::tried::SayTried;
 use crate::http::{HttpClient, HttpError, Remote, retry_after};
 use crate::ledger::{Ledger, LedgerError};
 use crate::pipeline::{RunError, RunFinished};
@@ -58,6 +59,8 @@ enum NotifyError {
     #[error("the webhook answered {status}")]
     Answered { status: StatusCode, after: Option<Duration> },
 }
+
+impl SayTried for NotifyError {}
 
 impl From<&NotifyError> for Fault {
     fn from(error: &NotifyError) -> Self {

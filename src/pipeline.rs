@@ -16,6 +16,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
+use crate::fault::remedy::Kinds;
 use crate::ledger::{Holder, ItemSelection, Ledger, LedgerError};
 use crate::local_paths::LocalPaths;
 use crate::mailbox::Destination;
@@ -45,6 +46,7 @@ mod progress;
 mod pull;
 mod rebuild;
 mod recorder;
+mod remedy;
 mod replay;
 mod retention;
 mod rows;
@@ -102,6 +104,8 @@ pub struct Settings {
     pub lease: Duration,
     /// When to run and what to read (`[schedule]`).
     pub schedule: Schedule,
+    /// What helps depends on these.
+    pub kinds: Kinds,
     /// `inputs` of the report.
     pub inputs: Inputs,
     /// What no report may name.
@@ -138,7 +142,7 @@ pub enum RunRequest {
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The source failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Source(#[from] SourceError),
     /// The source failed at a cursor.
     #[error("reading the window {window} stopped at cursor {cursor}: {error}; the next run goes on from there")]
@@ -152,10 +156,10 @@ pub enum RunError {
         error: SourceError,
     },
     /// Staging failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Staging(#[from] StagingError),
     /// The ledger failed.
-    #[error("{0}")]
+    #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The staging area belongs to another ledger.
     #[error(
@@ -218,7 +222,7 @@ pub enum RunError {
     #[error("the books don't balance: {0}")]
     Unbalanced(String),
     /// A report could not be written.
-    #[error("{0}")]
+    #[error(transparent)]
     Report(#[from] crate::report::chain::ChainError),
     /// A task of the program panicked.
     #[error("a part of the program ended unexpectedly: {0}")]

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::fault::{Fault, is_throttling, remote_of};
+use crate::fault::tried::{SayTried, Tried};
+use crate::fault::{Fault, is_awaited, is_throttling, remote_of};
 use crate::http::Remote;
 
 /// How often and how soon to try again: `[retry]` of the configuration.
@@ -79,14 +81,15 @@ impl Retrier {
     }
 
     /// Calls `operation` until it succeeds, fails in a way that repeating can't cure, or has been tried often enough.
-    /// `what` names it in the log. Returns the last error.
+    /// `what` names it in the log. Returns the last error, which then says how often and for how long it was met.
     pub async fn run<T, E, F, Fut>(&self, what: &str, mut operation: F) -> Result<T, E>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = Result<T, E>>,
-        E: std::error::Error + Sync + 'static,
+        E: std::error::Error + SayTried + Sync + 'static,
         Fault: for<'e> From<&'e E>,
     {
+        let began = self.clock.now();
         let mut pauses = self.policy.pauses();
         let mut attempt = 1;
         loop {
@@ -95,12 +98,20 @@ impl Retrier {
                 Err(error) => error,
             };
             let Fault::Retry { after } = Fault::from(&error) else { return Err(error) };
-            let Some(pause) = pauses.next() else { return Err(error) };
+            let Some(pause) = pauses.next() else {
+                // Of a single try there is nothing to say.
+                return Err(if attempt > 1 { error.after(self.tried(attempt, began)) } else { error });
+            };
             if !self.pause(what, attempt, after.unwrap_or(pause).max(pause), &error).await {
                 return Err(error);
             }
             attempt += 1;
         }
+    }
+
+    /// How often and for how long something was tried.
+    pub fn tried(&self, attempts: u32, began: DateTime<Utc>) -> Tried {
+        Tried { attempts, lasted: (self.clock.now() - began).to_std().unwrap_or_default() }
     }
 
     /// Waits before another try and says so in the log. False where the program is stopping.
@@ -112,7 +123,10 @@ impl Retrier {
         error: &(dyn std::error::Error + Sync + 'static),
     ) -> bool {
         let (remote, pause_seconds) = (remote_of(error).map(Remote::name), pause.as_secs_f64());
-        if is_throttling(error) {
+        // What is merely awaited needs nobody.
+        if is_awaited(error) {
+            tracing::info!(event = "retrying", attempt, remote, pause_seconds, error = %error, "{what} failed; trying again after a pause");
+        } else if is_throttling(error) {
             tracing::warn!(event = "throttled", attempt, remote, pause_seconds, error = %error, "{what} has to wait: the other side asks for fewer requests");
         } else {
             tracing::warn!(event = "retrying", attempt, remote, pause_seconds, error = %error, "{what} failed; trying again after a pause");
@@ -171,7 +185,8 @@ mod tests {
                 Err(SourceError::Unavailable("down".into()))
             })
             .await;
-        assert!(result.is_err());
+        let error = result.unwrap_err().to_string();
+        assert!(error.starts_with("the source is not available: down (tried 6 times in "), "{error}");
         assert_eq!(tries.load(Ordering::Relaxed), 6);
     }
 

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::HeaderValue;
 use secrecy::{ExposeSecret as _, SecretString};
+use tracing::Instrument as _;
 
 use crate::clock::SharedClock;
 use crate::digest::Digest;
@@ -195,11 +196,12 @@ impl SignIn {
             return;
         }
         let (inner, slot, scope) = (Arc::clone(&self.0), Arc::clone(slot), scope.clone());
-        tokio::spawn(async move {
+        let renewal = async move {
             if let Err(error) = inner.renew(&slot, &scope, &mut failure).await {
                 tracing::warn!(event = "sign_in_failed", error = %error, "no new access token; the old one is still good");
             }
-        });
+        };
+        tokio::spawn(renewal.in_current_span());
     }
 
     /// Forgets `token`: the server it was sent to refused it.

@@ -182,7 +182,6 @@ pub async fn warn(ledger: &Ledger, report: &Report, every: Duration, now: DateTi
     if let Some(nothing) = silence.nothing {
         tracing::warn!(
             event = "nothing_arrived",
-            run.id = %report.run,
             days.empty = nothing.empty_days,
             days.compared = nothing.compared,
             days.with_items = nothing.with_items,
@@ -205,10 +204,10 @@ pub async fn warn(ledger: &Ledger, report: &Report, every: Duration, now: DateTi
     if !new.is_empty() {
         tracing::warn!(
             event = "owners_silent",
-            run.id = %report.run,
             owners = new.len(),
             days = SILENT_DAYS,
-            "owners who had items on most days have none any more: {}", named(&new)
+            "owners who had items on most days have none any more: {}",
+            named(&new)
         );
     }
     Ok(())

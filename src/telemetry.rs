@@ -12,7 +12,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
 
 pub mod json;
+mod line_budget;
 pub mod screen;
+
+use line_budget::WithinBudget;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -36,12 +39,18 @@ pub fn begin(format: LogFormat, level: Level) {
         std::env::var("RUST_LOG").ok().filter(|levels| !levels.is_empty()).and_then(|levels| levels.parse().ok());
     let filter =
         stated.unwrap_or_else(|| Targets::new().with_default(Level::WARN).with_target("whatsapp_archiver", level));
+    // Whoever asks for everything gets everything.
+    let is_limited = !filter.would_enable("whatsapp_archiver", &Level::DEBUG);
     let layer = fmt::layer().with_writer(screen::LogLines);
     let layer = match format {
-        LogFormat::Json => layer.event_format(json::JsonLines).fmt_fields(json::SpanFields).boxed(),
+        LogFormat::Json => {
+            let lines = WithinBudget { format: json::JsonLines, is_limited };
+            layer.event_format(lines).fmt_fields(json::SpanFields).boxed()
+        }
         LogFormat::Text => {
-            let colours = std::io::stderr().is_terminal();
-            layer.with_ansi(colours).with_timer(ChronoUtc::rfc_3339()).with_target(false).boxed()
+            let text = fmt::format().with_timer(ChronoUtc::rfc_3339()).with_target(false);
+            let lines = WithinBudget { format: text, is_limited };
+            layer.with_ansi(std::io::stderr().is_terminal()).event_format(lines).boxed()
         }
     };
     // A second start within one process (a test) keeps the first one's log.

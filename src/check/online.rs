@@ -9,10 +9,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::{Finding, RETENTION, advice};
+use super::{Finding, RETENTION};
 use crate::app::{App, files};
 use crate::config::{AzureAuth, Config, ImapAuth, MailboxKind, StagingKind, UsersKind};
 use crate::digest::Digest;
+use crate::fault::remedy::{self, Kinds};
 use crate::mailbox::graph::self_test::{check_imap_permission, check_permissions};
 use crate::resolve::Mailbox;
 use crate::resolve::users::Answer;
@@ -29,8 +30,8 @@ pub async fn online(app: &App, mailbox: Option<&str>) -> Vec<Finding> {
     if needs.staging && !is_signed_in {
         findings.push(needs_sign_in("staging"));
     } else {
-        let kind = &app.config.staging.kind;
-        let staged = staging(app.remotes.staging.as_ref(), kind, &app.presence.holder.0).await;
+        let kinds = Kinds::of(&app.config);
+        let staged = staging(app.remotes.staging.as_ref(), kinds, &app.presence.holder.0).await;
         let is_usable = staged.iter().all(Finding::is_ok);
         findings.extend(staged);
         if is_usable {
@@ -86,7 +87,7 @@ impl Needs {
 async fn sign_in(app: &App, needs: &Needs) -> Option<Finding> {
     let (sign_in, audience) = (app.remotes.sign_in.as_ref()?, needs.audience?);
     let error = sign_in.token_for(audience).await.err()?;
-    let (detail, remedy) = advice::of_sign_in(&error);
+    let (detail, remedy) = remedy::of_sign_in(&error);
     Some(Finding::wrong("sign in", detail, &remedy))
 }
 
@@ -97,7 +98,7 @@ fn needs_sign_in(what: &str) -> Finding {
 async fn source(app: &App) -> Finding {
     let source = &app.remotes.source;
     match source.log_in().await {
-        Err(error) => Finding::wrong("source", error.to_string(), advice::of_source(&app.config.source.kind, &error)),
+        Err(error) => Finding::wrong("source", error.to_string(), Kinds::of(&app.config).of_source(&error)),
         Ok(time) => {
             let skew = time.map_or(Duration::ZERO, |time| (time - app.clock.now()).abs().to_std().unwrap_or_default());
             let told = format!("{}: logged in", source.name());
@@ -113,7 +114,7 @@ async fn source(app: &App) -> Finding {
 }
 
 /// Whether staging can be used, and whether what is staged can be overwritten or removed. `prober` makes the probe's name its own.
-pub async fn staging(staging: &dyn Staging, kind: &StagingKind, prober: &str) -> Vec<Finding> {
+pub async fn staging(staging: &dyn Staging, kinds: Kinds, prober: &str) -> Vec<Finding> {
     let name = staging.name();
     match probe(staging, prober).await {
         Ok((rewriting, removal)) => vec![
@@ -126,7 +127,7 @@ pub async fn staging(staging: &dyn Staging, kind: &StagingKind, prober: &str) ->
             ),
             retention(&rewriting, &removal, staging.policies().await),
         ],
-        Err(error) => vec![Finding::wrong("staging", error.to_string(), advice::of_staging(kind, &error))],
+        Err(error) => vec![Finding::wrong("staging", error.to_string(), kinds.of_staging(&error))],
     }
 }
 
@@ -269,7 +270,7 @@ async fn users(app: &App, mailbox: Option<&str>) -> (Finding, Option<Mailbox>) {
             Finding::wrong(WHAT, format!("{address} is not a valid user: {detail}"), remedy)
         }
         Some(Ok(Answer::NotValid { .. })) => Finding::ok(WHAT, format!("{} answers", directory.name())),
-        Some(Err(error)) => Finding::wrong(WHAT, error.to_string(), advice::of_directory(&error)),
+        Some(Err(error)) => Finding::wrong(WHAT, error.to_string(), remedy::of_directory(&error)),
         None => Finding::wrong(WHAT, "it gave no answer".to_owned(), "try again; report it where it stays so"),
     };
     (finding, None)

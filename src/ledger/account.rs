@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::any::AnyRow;
 
 use super::deliveries::{DeliveryState, OPEN};
-use super::pending::{CAUSE, PendingCause};
+use super::pending::{PendingCause, cause};
 use super::sql;
 use super::{ItemNo, Ledger, LedgerError, RunId};
 use crate::fault::Reason;
@@ -218,14 +218,15 @@ impl Ledger {
                    shown.reason, shown.detail, shown.cause
                  FROM (SELECT deliveries.item_no, deliveries.target, deliveries.mailbox, deliveries.reason, deliveries.detail,
                          CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END AS state,
-                         CASE WHEN deliveries.{OPEN} THEN {CAUSE} END AS cause
+                         CASE WHEN deliveries.{OPEN} THEN {} END AS cause
                        FROM deliveries JOIN items ON items.item_no = deliveries.item_no
                        WHERE deliveries.state NOT IN ('imported', 'skipped_duplicate') AND deliveries.released IS NULL) AS shown
                  JOIN items ON items.item_no = shown.item_no
                  WHERE CAST($1 AS TEXT) IS NULL AND shown.state IN ({names})
                    AND (CAST($2 AS TEXT) IS NULL OR shown.reason = $2)
                    AND (shown.item_no > $4 OR (shown.item_no = $4 AND shown.target > $5))
-                 ORDER BY shown.item_no, shown.target LIMIT $3"
+                 ORDER BY shown.item_no, shown.target LIMIT $3",
+                cause()
             ),
         };
         let rows = sql::query_of(statement)

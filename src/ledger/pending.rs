@@ -4,6 +4,12 @@ use super::deliveries::DeliveryState;
 use super::sql;
 use super::{Ledger, LedgerError, RunId};
 
+/// The detail of what a run had no time for.
+pub(super) const NOT_SENT: &str = "the run ended before its turn";
+
+/// The detail of a copy whose item staging doesn't give back.
+pub const UNREADABLE: &str = "its staged item cannot be read back";
+
 /// Why a delivery is pending. A closed list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PendingCause {
@@ -15,14 +21,16 @@ pub enum PendingCause {
     OutcomeUnknown,
     /// The source doesn't have an attachment of it yet.
     AttachmentAwaited,
+    /// Staging doesn't give its item back.
+    Staging,
     /// Its turn has not come yet, or the run ended before it did.
     NotSent,
 }
 
 impl PendingCause {
     /// All causes.
-    pub const ALL: [Self; 5] =
-        [Self::Directory, Self::Mailbox, Self::OutcomeUnknown, Self::AttachmentAwaited, Self::NotSent];
+    pub const ALL: [Self; 6] =
+        [Self::Directory, Self::Mailbox, Self::OutcomeUnknown, Self::AttachmentAwaited, Self::Staging, Self::NotSent];
 
     /// The cause's name in logs and metrics.
     pub fn name(self) -> &'static str {
@@ -31,6 +39,7 @@ impl PendingCause {
             Self::Mailbox => "mailbox",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::AttachmentAwaited => "attachment_awaited",
+            Self::Staging => "staging",
             Self::NotSent => "not_sent",
         }
     }
@@ -74,13 +83,33 @@ pub struct OpenGroup {
     pub first_item: Option<i64>,
 }
 
-/// The cause of a row of `deliveries` and `items`.
-pub(super) const CAUSE: &str = "CASE
-    WHEN deliveries.target_no < 0 AND deliveries.target LIKE 'participant:%' THEN 'directory'
-    WHEN deliveries.state = 'unknown' THEN 'outcome_unknown'
-    WHEN items.state = 'awaiting_attachments' THEN 'attachment_awaited'
-    WHEN deliveries.target_no > 0 AND deliveries.state = 'pending' AND deliveries.attempts > 0 THEN 'mailbox'
-    ELSE 'not_sent' END";
+/// The cause of a row of `deliveries` and `items`. A copy that was never tried is its mailbox's where the mailbox was left alone:
+/// then it has the error that the mailbox was left for.
+pub(super) fn cause() -> String {
+    format!(
+        "CASE
+        WHEN deliveries.target_no < 0 AND deliveries.target LIKE 'participant:%' THEN 'directory'
+        WHEN deliveries.state = 'unknown' THEN 'outcome_unknown'
+        WHEN items.state = 'awaiting_attachments' THEN 'attachment_awaited'
+        WHEN deliveries.detail = '{UNREADABLE}' THEN 'staging'
+        WHEN deliveries.target_no > 0 AND deliveries.state = 'pending'
+          AND (deliveries.attempts > 0 OR deliveries.detail <> '{NOT_SENT}') THEN 'mailbox'
+        ELSE 'not_sent' END"
+    )
+}
+
+/// What lasts of an error's words. The ids of single requests are for the log: here they would make a cause of each copy.
+pub(super) fn lasting(detail: &str) -> String {
+    let mut kept = String::with_capacity(detail.len());
+    let mut rest = detail;
+    while let Some((before, ids)) =
+        [" (request-id ", " (client-request-id "].iter().find_map(|ids| rest.split_once(ids))
+    {
+        kept.push_str(before);
+        rest = ids.split_once(')').map_or("", |(_, after)| after);
+    }
+    kept + rest
+}
 
 const OPEN: &str = "FROM deliveries JOIN items ON items.item_no = deliveries.item_no
     WHERE deliveries.state IN ('ready', 'sending', 'unknown', 'pending')";
@@ -88,8 +117,9 @@ const OPEN: &str = "FROM deliveries JOIN items ON items.item_no = deliveries.ite
 impl Ledger {
     /// What is pending in a run's account, by cause and detail, the most first.
     pub async fn pending_groups(&self, run: &RunId, limit: u32) -> Result<Vec<PendingGroup>, LedgerError> {
+        let cause = cause();
         let statement = format!(
-            "SELECT {CAUSE} AS cause, deliveries.detail AS detail, COUNT(*) AS deliveries,
+            "SELECT {cause} AS cause, deliveries.detail AS detail, COUNT(*) AS deliveries,
                COUNT(DISTINCT CASE WHEN deliveries.target_no > 0 THEN deliveries.target_no END) AS mailboxes, MIN(deliveries.mailbox) AS mailbox
              {OPEN} AND deliveries.run_no = {} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $2",
             sql::run_no(1)
@@ -110,11 +140,12 @@ impl Ledger {
 
     /// What is open now, of all runs: failed or pending, by cause, the most first.
     pub async fn open_groups(&self, limit: u32) -> Result<Vec<OpenGroup>, LedgerError> {
+        let cause = cause();
         let statement = format!(
             "SELECT mailbox, state, reason, cause, detail, COUNT(*) AS found, MIN(item_id) AS first_item
              FROM (SELECT deliveries.mailbox, deliveries.reason, deliveries.detail, items.item_id,
                      CASE WHEN deliveries.state = 'failed' THEN 'failed' ELSE 'pending' END AS state,
-                     CASE WHEN deliveries.state <> 'failed' THEN {CAUSE} END AS cause
+                     CASE WHEN deliveries.state <> 'failed' THEN {cause} END AS cause
                    FROM deliveries JOIN items ON items.item_no = deliveries.item_no
                    WHERE deliveries.state IN ('failed', 'ready', 'sending', 'unknown', 'pending')
                      AND deliveries.released IS NULL) AS shown
@@ -141,7 +172,7 @@ impl Ledger {
     pub async fn pending_by_cause(&self, run: Option<&RunId>) -> Result<Vec<(PendingCause, u64)>, LedgerError> {
         let of_run = run.map_or_else(String::new, |_| format!(" AND deliveries.run_no = {}", sql::run_no(1)));
         let mut query =
-            sql::query_of(format!("SELECT {CAUSE} AS cause, COUNT(*) AS deliveries {OPEN}{of_run} GROUP BY 1"));
+            sql::query_of(format!("SELECT {} AS cause, COUNT(*) AS deliveries {OPEN}{of_run} GROUP BY 1", cause()));
         if let Some(run) = run {
             query = query.bind(run.0.clone());
         }
@@ -168,4 +199,22 @@ impl Ledger {
 
 fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_requests_do_not_last() {
+        let refused = "refused: 507 Full: no room (request-id a-b, client-request-id c-d)";
+        assert_eq!(lasting(refused), "refused: 507 Full: no room");
+        assert_eq!(
+            lasting(&format!("no answer for x@y ({refused}), later")),
+            "no answer for x@y (refused: 507 Full: no room), later"
+        );
+        assert_eq!(lasting("timed out (client-request-id c-d)"), "timed out");
+        assert_eq!(lasting("cut (request-id a"), "cut");
+        assert_eq!(lasting("nothing (of that kind)"), "nothing (of that kind)");
+    }
 }

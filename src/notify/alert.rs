@@ -6,9 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::item::text::single_line;
-use crate::ledger::{RunId, RunStatus};
+use crate::ledger::{PendingCause, RunId, RunStatus};
 use crate::pipeline::{RunError, RunFinished};
 use crate::report::DeliveryCounts;
+use crate::report::reason::{meaning_of, remedy_of};
 use crate::source::SourceError;
 use crate::staging::StagingError;
 
@@ -93,11 +94,22 @@ impl Alert {
             } else {
                 (Event::RunFailed, "a run failed")
             };
-            return Some(Self::new(event, place(error), &format!("{text}: {words}"), finished, now));
+            let remedy = finished.remedy.map(|remedy| format!(". What helps: {remedy}")).unwrap_or_default();
+            return Some(Self::new(event, place(error), &format!("{text}: {words}{remedy}"), finished, now));
         }
         let pending = finished.report.deliveries.pending;
-        let text = format!("a run left {pending} deliveries pending; later runs go on with them");
-        (pending > 0).then(|| Self::new(Event::RunIncomplete, "", &text, finished, now))
+        if pending <= awaited(finished) {
+            return None;
+        }
+        let causes = finished.pending.iter().filter(|(_, count)| *count > 0);
+        let causes: Vec<String> = causes
+            .map(|(cause, count)| {
+                format!("{count} {} ({}; {})", cause.name(), meaning_of(cause.name()), remedy_of(cause.name()))
+            })
+            .collect();
+        let text =
+            format!("a run left {pending} deliveries pending, and later runs go on with them: {}", causes.join(", "));
+        Some(Self::new(Event::RunIncomplete, "", text.trim_end_matches(": "), finished, now))
     }
 
     /// The deliveries that a run gave up.
@@ -112,7 +124,13 @@ impl Alert {
 
     /// The end of a trouble.
     pub(super) fn of_recovery(finished: &RunFinished, now: DateTime<Utc>) -> Self {
-        Self::new(Event::Recovered, "", "the last run left nothing undone", finished, now)
+        let text = match awaited(finished) {
+            0 => "the last run left nothing undone".to_owned(),
+            awaited => {
+                format!("the last run left nothing undone, but {awaited} deliveries that wait for an attachment")
+            }
+        };
+        Self::new(Event::Recovered, "", &text, finished, now)
     }
 
     fn new(event: Event, place: &str, text: &str, finished: &RunFinished, now: DateTime<Utc>) -> Self {
@@ -129,6 +147,11 @@ impl Alert {
             what: format!("{} {place}", event.name()),
         }
     }
+}
+
+/// Deliveries that only wait for an attachment, which needs nobody.
+fn awaited(finished: &RunFinished) -> u64 {
+    finished.pending.iter().find(|(cause, _)| *cause == PendingCause::AttachmentAwaited).map_or(0, |(_, count)| *count)
 }
 
 fn is_refused(error: &RunError) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Pipeline, RunError};
+use super::{Pipeline, RunError, remedy};
 use crate::config::Secret;
 use crate::ledger::LedgerError;
 use crate::report::Report;
@@ -28,7 +28,8 @@ impl Pipeline {
         }
         let foreign = error.is_some_and(RunError::is_about_ownership);
         if !foreign && let Err(error) = self.write_reports(error).await {
-            tracing::error!(event = "report_not_written", run.id = %report.run, error = %error, "a report could not be written to staging; the next run writes it before its own");
+            let remedy = remedy::of(self.settings.kinds, &error).unwrap_or("correct what the error names");
+            tracing::error!(event = "report_not_written", error = %error, "a report could not be written to staging; the next run writes it before its own: {remedy}");
         }
     }
 
@@ -41,22 +42,22 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Writes what is due of the chain. The error is why it could not, as text.
-    async fn write_reports(&self, error: Option<&RunError>) -> Result<(), String> {
+    /// Writes what is due of the chain, after a run that ended with this error.
+    async fn write_reports(&self, error: Option<&RunError>) -> Result<(), RunError> {
         let mut pipeline = self.clone();
         if matches!(error, Some(RunError::Staging(_))) {
             // It was tried often enough in this run.
             let once = RetryPolicy { attempts: 1, ..self.settings.retry };
             pipeline.retrier = Retrier::new(Arc::clone(&self.deps.clock), once, self.stop.clone());
         }
-        pipeline.claim_staging().await.map_err(|error| error.to_string())?;
+        pipeline.claim_staging().await?;
         let chain = Chain {
             ledger: self.deps.ledger.clone(),
             staging: Arc::clone(&self.deps.staging),
             clock: Arc::clone(&self.deps.clock),
             key: self.report_policy.signing_key.clone(),
         };
-        chain.write_due(&pipeline.retrier).await.map_err(|error| error.to_string())?;
+        chain.write_due(&pipeline.retrier).await?;
         Ok(())
     }
 }

@@ -258,7 +258,9 @@ impl Pipeline {
         let (announced, suspected) = (stream.length, stream.suspected_error.take());
         let progress = self.progress();
         stream.bytes = stream.bytes.inspect(move |_| progress.add_step()).boxed();
-        let body = read_body(stream, self.settings.max_item_size).await?;
+        // One over either limit goes through staging, which refuses what is too large.
+        let limit = self.settings.max_item_size.min(self.settings.max_attachment_size);
+        let body = read_body(stream, limit).await?;
         match suspected {
             Some(error) if !is_declared(declared, &body) => Err(error),
             _ => Ok((body, announced)),
@@ -306,7 +308,7 @@ fn given_up(at: AttachmentAt, error: RunError) -> Result<Fetched, RunError> {
                 item.id = at.item.0,
                 attachment = at.index + 1,
                 limit,
-                "an attachment is larger than source.max_attachment_size; the item is held as size_exceeded without it"
+                "an attachment is larger than source.max_attachment_size; the item is held as size_exceeded without it. Raise the limit and `backfill` its day, or leave it"
             );
             Ok(Fetched::nothing(AttachmentState::TooLarge))
         }

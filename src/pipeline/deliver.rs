@@ -23,14 +23,15 @@
 //! mailboxes that ask for long pauses are left alone, and the run ends.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::leases::Leases;
 use super::message_cache::{Converted, MessageCache};
@@ -41,16 +42,13 @@ use crate::failpoint;
 use crate::fault::Fault;
 use crate::ledger::{DeliveryState, ItemNo, LedgerError, Sender};
 use crate::mailbox::{ImportError, SendPermit};
-use crate::resolve::Mailbox;
+use crate::resolve::{Mailbox, MailboxId};
 use crate::retry::RetryPolicy;
 
-mod line_budget;
 mod messages;
 mod outcomes;
 mod queue;
 mod turn;
-
-use line_budget::LineBudgets;
 
 /// What delivering needs beside the pipeline.
 #[derive(Clone)]
@@ -67,9 +65,10 @@ pub(super) struct Deliverer {
     pub(super) adopt: Option<Vec<ItemNo>>,
     /// The slots for mailboxes that are worked on at the same time.
     slots: Arc<Semaphore>,
-    lines: Arc<LineBudgets>,
     /// Nothing is left to do but to wait for mailboxes that ask for long pauses.
     only_pauses_left: CancellationToken,
+    /// The mailboxes that are left alone for the rest of the run, and why.
+    left: Arc<Mutex<Vec<(MailboxId, String)>>>,
 }
 
 /// A copy that is claimed.
@@ -102,8 +101,8 @@ struct Visit<'a> {
     failures: u32,
     /// Copies that were deferred, in a row.
     deferrals: u32,
-    /// They are too many.
-    defers_too_often: bool,
+    /// They are too many; the last of their errors.
+    deferred_too_often: Option<ImportError>,
     /// The pauses after failures.
     pauses: Box<dyn Iterator<Item = Duration> + Send>,
     /// How often the outcome of a copy was unknown.
@@ -122,7 +121,7 @@ impl<'a> Visit<'a> {
             policy,
             failures: 0,
             deferrals: 0,
-            defers_too_often: false,
+            deferred_too_often: None,
             pauses,
             lost: HashMap::new(),
             has_unrecorded: false,
@@ -136,14 +135,14 @@ impl<'a> Visit<'a> {
     }
 
     /// A copy is deferred because of `error`.
-    fn deferred(&mut self, error: &ImportError) {
+    fn deferred(&mut self, error: ImportError) {
         self.deferrals += 1;
         let most = if matches!(error, ImportError::Forbidden(_)) {
             MAX_CONSECUTIVE_FORBIDDEN
         } else {
             MAX_CONSECUTIVE_UNEXPECTED
         };
-        self.defers_too_often = self.deferrals >= most;
+        self.deferred_too_often = (self.deferrals >= most).then_some(error);
     }
 
     /// The mailbox took a copy, or has it: earlier failures were not its last word.
@@ -151,7 +150,7 @@ impl<'a> Visit<'a> {
         if self.failures > 0 {
             self.pauses = Box::new(self.policy.pauses());
         }
-        (self.failures, self.deferrals, self.defers_too_often) = (0, 0, false);
+        (self.failures, self.deferrals, self.deferred_too_often) = (0, 0, None);
     }
 }
 
@@ -160,7 +159,7 @@ enum Next {
     GoOn,
     /// After a pause, at least the one that the mailbox asked for.
     TryLater(Option<Duration>, ImportError),
-    LeaveIt,
+    LeaveIt(ImportError),
 }
 
 impl Deliverer {
@@ -181,8 +180,8 @@ impl Deliverer {
             is_shared: Arc::new(AtomicBool::new(sender.is_follower)),
             adopt: None,
             slots: Arc::new(Semaphore::new(pipeline.deps.destination.limits().mailboxes.max(1))),
-            lines: Arc::default(),
             only_pauses_left: CancellationToken::new(),
+            left: Arc::default(),
         }
     }
 
@@ -196,11 +195,11 @@ impl Deliverer {
             let stopping = stop.is_cancelled();
             while !stopping && let Some((mailbox, slot)) = self.claim() {
                 let worker = self.clone();
-                workers.spawn(async move { worker.work(&mailbox, slot).await });
+                workers.spawn(async move { worker.work(&mailbox, slot).await }.in_current_span());
             }
             if filled.is_cancelled() && (stopping || self.scheduler.is_idle(self.pipeline.last_wait_end())) {
                 if workers.is_empty() {
-                    return result;
+                    return result.and(self.account_for_left().await);
                 }
                 self.only_pauses_left.cancel();
             }
@@ -263,17 +262,16 @@ impl Deliverer {
                         pause.get_or_insert((None, error));
                     }
                     Fault::Defer | Fault::Fatal => {
-                        visit.deferred(&error);
                         self.deferred(mailbox, &job, &error).await;
+                        visit.deferred(error);
                     }
                     Fault::Reject(reason) => self.rejected(mailbox, &job, reason, &error).await,
                 },
             }
         }
-        if visit.defers_too_often {
-            let detail = "the mailbox refused several copies in a row; see the log";
-            self.unsent(mailbox, again, DeliveryState::Pending, detail).await;
-            return Ok(Next::LeaveIt);
+        if let Some(error) = visit.deferred_too_often.take() {
+            self.unsent(mailbox, again, DeliveryState::Pending, &error.to_string()).await;
+            return Ok(Next::LeaveIt(error));
         }
         let Some((after, error)) = pause else { return Ok(Next::GoOn) };
         let only_lost = again.is_empty();
@@ -342,14 +340,31 @@ impl Deliverer {
     }
 
     /// Leaves a mailbox alone for the rest of the run: what it has left is pending.
-    fn leave(&self, mailbox: &Mailbox) {
+    fn leave(&self, mailbox: &Mailbox, why: String) {
         tracing::warn!(
             event = "mailbox_left",
-            run.id = %self.sender.run,
             mailbox = %mailbox.address,
-            "the mailbox is left alone for the rest of this run; its copies are pending"
+            error = why,
+            "the mailbox is left alone for the rest of this run; its copies are pending, and later runs try again"
         );
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).push((mailbox.id.clone(), why));
         self.scheduler.give_up(mailbox);
+    }
+
+    /// Leaves what such mailboxes were not sent pending, for the reason that they were left for. A follower's copies are the
+    /// leader's to send.
+    async fn account_for_left(&self) -> Result<(), RunError> {
+        let left = std::mem::take(&mut *self.left.lock().unwrap_or_else(PoisonError::into_inner));
+        if left.is_empty() || self.sender.is_follower {
+            return Ok(());
+        }
+        self.recorder.flush().await?;
+        let pipeline = &self.pipeline;
+        for (mailbox, why) in left {
+            let leave = || pipeline.deps.ledger.leave_mailbox(&self.sender.run, &mailbox, &why);
+            pipeline.retrier.run("leaving a mailbox", leave).await?;
+        }
+        Ok(())
     }
 }
 

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::deliver::Deliverer;
 use super::leader::POLL_INTERVAL;
 use super::leases::Leases;
 use super::message_cache::MessageCache;
 use super::recorder::recorder;
+use super::run::span_of;
 use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
 use crate::ledger::{LedgerError, RunId, Sender};
@@ -23,16 +25,24 @@ const MAX_AHEAD: usize = 64;
 impl Pipeline {
     /// Sends copies of another process's run until that run ends, or has no need of it any more.
     pub async fn follow(&self, run: RunId) -> Result<(), RunError> {
+        let span = span_of(&run);
+        self.follow_run(run).instrument(span).await
+    }
+
+    async fn follow_run(&self, run: RunId) -> Result<(), RunError> {
         let (ledger, holder) = (&self.deps.ledger, &self.deps.holder);
         let sender = Sender { run, holder: holder.clone(), is_follower: true };
         let leases = Arc::new(Leases::new(self.settings.lease, self.now()));
         self.take_leases(&leases, &[sender.lease()]).await?;
-        tracing::info!(event = "help_started", run.id = %sender.run, "another process's run is under way; this one sends a part of its copies");
+        tracing::info!(
+            event = "help_started",
+            "another process's run is under way; this one sends a part of its copies"
+        );
         let pipeline = self.for_one_run();
         let (kept, sent) = pipeline.with_leases(&leases, pipeline.send_for(&sender, &leases)).await;
         let result = kept.map_err(RunError::from).and(sent);
         ledger.release_leases(holder).await?;
-        tracing::info!(event = "help_ended", run.id = %sender.run, "this process no longer sends for the other one's run");
+        tracing::info!(event = "help_ended", "this process no longer sends for the other one's run");
         match result {
             // The run ended first. What was being sent then is looked up by the next one.
             Err(RunError::Ledger(LedgerError::LeaseLost(_)) | RunError::Stopped) => Ok(()),

@@ -1,62 +1,119 @@
 //! The end of a run in the log: what it left pending, once for each cause, with the harm and the remedy.
 
+use chrono::SecondsFormat;
 use tracing::Level;
 
-use crate::ledger::{Ledger, LedgerError, PendingCause, PendingGroup};
+use super::{RunError, RunFinished};
+use crate::ledger::{Ledger, LedgerError, PendingCause, PendingGroup, RunKind};
 use crate::report::Report;
+use crate::report::reason::{meaning_of, remedy_of};
 
-/// Most lines about one run: the sums are in its last one.
-const MAX_LINES: u32 = 20;
+/// Most causes of a run that have a line of their own: the others share one for each kind of cause.
+const MAX_GROUPS: u32 = 5;
 
 /// Logs that a run ended, and what it left pending.
-pub(super) async fn log_end(ledger: &Ledger, report: &Report) -> Result<(), LedgerError> {
+pub(super) async fn log_end(ledger: &Ledger, finished: &RunFinished) -> Result<(), LedgerError> {
+    let RunFinished { report, error, pending: causes, remedy } = finished;
     if report.deliveries.pending > 0 {
-        for group in ledger.pending_groups(&report.run, MAX_LINES).await? {
-            log_group(report, &group);
+        let groups = ledger.pending_groups(&report.run, MAX_GROUPS).await?;
+        groups.iter().for_each(log_group);
+        for (cause, deliveries) in causes {
+            let shown: u64 = groups.iter().filter(|group| group.cause == *cause).map(|group| group.deliveries).sum();
+            if *deliveries > shown {
+                log_others(*cause, deliveries - shown);
+            }
         }
     }
-    let causes = ledger.pending_by_cause(Some(&report.run)).await?;
-    log_finished(report, &causes);
+    match error {
+        Some(error) => log_failed(report, error, &harm(ledger, report).await?, *remedy),
+        None => log_finished(report, causes),
+    }
     Ok(())
 }
 
-fn log_group(report: &Report, group: &PendingGroup) {
-    let PendingGroup { cause, deliveries, mailboxes, .. } = group;
-    let (detail, mailbox) = (group.detail.as_deref().unwrap_or_default(), group.mailbox.as_deref().unwrap_or_default());
-    let (name, remedy) = (cause.name(), remedy(*cause));
+fn log_group(group: &PendingGroup) {
+    let PendingGroup { cause, deliveries, mailboxes, mailbox, detail } = group;
+    let (detail, mailbox) = (detail.as_deref(), mailbox.as_deref());
+    let mailboxes = mailbox.map(|_| *mailboxes);
+    let (name, meaning, remedy) = (cause.name(), meaning_of(cause.name()), remedy_of(cause.name()));
     if *cause == PendingCause::AttachmentAwaited {
-        tracing::info!(event = "copies_pending", run.id = %report.run, cause = name, deliveries, error = detail, "{deliveries} pending: {remedy}");
+        tracing::info!(
+            event = "copies_pending",
+            cause = name,
+            deliveries,
+            error = detail,
+            "{deliveries} pending: {meaning}; {remedy}"
+        );
     } else {
-        tracing::warn!(event = "copies_pending", run.id = %report.run, cause = name, deliveries, mailboxes, mailbox, error = detail, "{deliveries} pending: {remedy}");
+        tracing::warn!(
+            event = "copies_pending",
+            cause = name,
+            deliveries,
+            mailboxes,
+            mailbox,
+            error = detail,
+            "{deliveries} pending: {meaning}; {remedy}"
+        );
     }
 }
 
-/// What somebody can do about it.
-fn remedy(cause: PendingCause) -> &'static str {
-    match cause {
-        PendingCause::Directory => {
-            "the user directory gave no answer for a participant; later runs ask again. Check its credential and its permission (`check --online`)"
-        }
-        PendingCause::Mailbox => {
-            "the mailbox did not take them; later runs try again until retry.give_up. Check the mailbox, its licence, its size, and the permission to write to it (`check --mailbox`)"
-        }
-        PendingCause::OutcomeUnknown => {
-            "they may have arrived; a later run looks them up before anything is sent again. Where this stays so, check that the mailbox can be read"
-        }
-        PendingCause::AttachmentAwaited => {
-            "the source doesn't have an attachment yet; it is asked again until source.attachment_wait"
-        }
-        PendingCause::NotSent => "the run ended before their turn; the next one sends them",
+/// What is pending for the same kind of cause, with other errors than those that have a line.
+fn log_others(cause: PendingCause, deliveries: u64) {
+    let (name, meaning, remedy) = (cause.name(), meaning_of(cause.name()), remedy_of(cause.name()));
+    if cause == PendingCause::AttachmentAwaited {
+        tracing::info!(
+            event = "copies_pending",
+            cause = name,
+            deliveries,
+            "{deliveries} more pending: {meaning}; {remedy}"
+        );
+    } else {
+        tracing::warn!(
+            event = "copies_pending",
+            cause = name,
+            deliveries,
+            "{deliveries} more pending, with other errors (`failures` lists them): {meaning}; {remedy}"
+        );
     }
+}
+
+/// What a failed run leaves undone.
+async fn harm(ledger: &Ledger, report: &Report) -> Result<String, LedgerError> {
+    let pending = match report.deliveries.pending {
+        0 => String::new(),
+        1 => "1 delivery is pending; ".to_owned(),
+        many => format!("{many} deliveries are pending; "),
+    };
+    if report.kind != RunKind::Regular.name() {
+        return Ok(pending);
+    }
+    let unread = match ledger.watermark().await? {
+        Some(read) => {
+            format!("what was received since {} is not archived yet; ", read.to_rfc3339_opts(SecondsFormat::Secs, true))
+        }
+        None => "nothing is archived yet; ".to_owned(),
+    };
+    Ok(unread + &pending)
+}
+
+fn log_failed(report: &Report, error: &RunError, harm: &str, remedy: Option<&str>) {
+    let seconds = seconds_of(report);
+    let remedy = remedy.map(|remedy| format!("{remedy}; ")).unwrap_or_default();
+    let message = format!("{harm}{remedy}what was staged is kept, and the next run goes on from there");
+    // Whoever stops the program knows it.
+    if matches!(error, RunError::Stopped) {
+        tracing::warn!(event = "run_finished", run.status = report.status.name(), run.seconds = seconds, deliveries.pending = report.deliveries.pending, error = %error, "the run was stopped: {message}");
+    } else {
+        tracing::error!(event = "run_finished", run.status = report.status.name(), run.seconds = seconds, deliveries.pending = report.deliveries.pending, error = %error, "the run failed: {message}");
+    }
+}
+
+fn seconds_of(report: &Report) -> i64 {
+    report.finished.map_or(0, |finished| (finished - report.started).num_seconds())
 }
 
 fn log_finished(report: &Report, causes: &[(PendingCause, u64)]) {
-    let counts = &report.deliveries;
-    let seconds = report.finished.map_or(0, |finished| (finished - report.started).num_seconds());
-    if let Some(error) = &report.error {
-        tracing::error!(event = "run_finished", run.id = %report.run, run.status = report.status.name(), run.seconds = seconds, error = %error, "the run failed; what was staged is kept, and the next run goes on from there");
-        return;
-    }
+    let (counts, seconds) = (&report.deliveries, seconds_of(report));
     let of = |cause| causes.iter().find(|(of, _)| *of == cause).map_or(0, |(_, count)| *count);
     // What only waits for an attachment needs nobody.
     let needs_somebody = counts.pending > of(PendingCause::AttachmentAwaited);
@@ -71,7 +128,6 @@ fn log_finished(report: &Report, causes: &[(PendingCause, u64)]) {
             tracing::event!(
                 $level,
                 event = "run_finished",
-                run.id = %report.run,
                 run.status = report.status.name(),
                 run.seconds = seconds,
                 items.available = report.items.available_from_source,
@@ -85,6 +141,7 @@ fn log_finished(report: &Report, causes: &[(PendingCause, u64)]) {
                 pending.mailbox = of(PendingCause::Mailbox),
                 pending.outcome_unknown = of(PendingCause::OutcomeUnknown),
                 pending.attachment_awaited = of(PendingCause::AttachmentAwaited),
+                pending.staging = of(PendingCause::Staging),
                 pending.not_sent = of(PendingCause::NotSent),
                 "{message}"
             )

@@ -24,7 +24,7 @@ use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
 use crate::convert::{CONVERTER_VERSION, convert_as};
 use crate::fault::{Fault, Reason};
-use crate::item::{Item, ItemId, ItemKey};
+use crate::item::{Item, ItemId};
 use crate::ledger::{
     AttachmentState, Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target,
 };
@@ -100,7 +100,7 @@ impl Preparer {
             let capture = candidate.item.as_ref().ok().and_then(Capture::of);
             match rows::screen(candidate, self.pipeline.settings.max_item_size) {
                 Screened::Rejected(candidate, id, reason, detail) => {
-                    log_held(&self.run, candidate.key, id, reason, &detail);
+                    log_held(&candidate, id, reason, &detail);
                     let row = rows::own_row(Target::Item, DeliveryState::Failed, Some(reason), detail);
                     let prepared = own_rows(&candidate, ItemState::Prepared, vec![row]);
                     ready.push(Prepared { capture, ..prepared }.into());
@@ -223,7 +223,7 @@ impl Preparer {
         let rows = rows::resolved_rows(&candidate.item, &resolution);
         for own in rows.own.iter().filter(|own| own.reason == Some(Reason::NoValidUser)) {
             let detail = own.detail.as_deref().unwrap_or_default();
-            log_held(&self.run, candidate.key, Some(candidate.item.id), Reason::NoValidUser, detail);
+            log_held(&candidate, Some(candidate.item.id), Reason::NoValidUser, detail);
         }
         let mut prepared = own_rows(&candidate, ItemState::Prepared, rows.own);
         prepared.replaced.extend(self.replayed(&candidate));
@@ -259,7 +259,18 @@ impl Preparer {
             let state = if may_be_there { DeliveryState::Unknown } else { DeliveryState::Ready };
             prepared.deliveries.push(rows::copy_row(mailbox, by, identities, state));
         }
-        let message = Converted::new(message, rows::partial(&candidate.attachments), room);
+        let partial = rows::partial(&candidate.attachments);
+        if let Some((reason, detail)) = &partial {
+            tracing::warn!(
+                event = "attachment_left_out",
+                item.id = candidate.item.id.0,
+                item.no = candidate.no.0,
+                reason = reason.name(),
+                error = detail,
+                "an item is imported without an attachment, which its copies say; where TeleMessage delivers it later, that is imported too"
+            );
+        }
+        let message = Converted::new(message, partial, room);
         Ok(Some(Ready { prepared, message: Some(message) }))
     }
 
@@ -349,12 +360,12 @@ fn own_rows<I>(candidate: &Candidate<I>, state: ItemState, mut deliveries: Vec<N
     }
 }
 
-fn log_held(run: &RunId, key: ItemKey, id: Option<ItemId>, reason: Reason, detail: &str) {
+fn log_held<I>(candidate: &Candidate<I>, id: Option<ItemId>, reason: Reason, detail: &str) {
     tracing::info!(
         event = "item_failed",
-        run.id = %run,
         item.id = id.map(|id| id.0),
-        item.key = %key,
+        item.no = candidate.no.0,
+        item.key = %candidate.key,
         reason = reason.name(),
         "an item is held: {detail}"
     );

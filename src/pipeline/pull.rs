@@ -19,6 +19,7 @@ use crate::convert::StagedAttachment;
 use crate::digest::Digest;
 use crate::failpoint;
 use crate::fault::Fault;
+use crate::fault::tried::SayTried as _;
 use crate::item::{Item, ItemKey};
 use crate::ledger::{AttachmentRecord, AttachmentState, PageRecord, RunId, StoredWindow};
 use crate::metrics::CountedPage;
@@ -134,7 +135,6 @@ impl Puller {
         let pipeline = &self.pipeline;
         tracing::info!(
             event = "window_started",
-            run.id = %self.run,
             window.from = %reading.stored.window.from.to_rfc3339(),
             window.to = %reading.stored.window.to.to_rfc3339(),
             cursor = reading.stored.cursor.0,
@@ -156,7 +156,7 @@ impl Puller {
         if reading.regular {
             pipeline.deps.ledger.finish_window(reading.stored.window).await?;
         }
-        tracing::info!(event = "window_read", run.id = %self.run, cursor = reading.stored.cursor.0, "the window was read to its end");
+        tracing::info!(event = "window_read", cursor = reading.stored.cursor.0, "the window was read to its end");
         Ok(())
     }
 
@@ -167,7 +167,7 @@ impl Puller {
         let StoredWindow { window, read_from, cursor } = reading.stored;
         let asked = Window { from: read_from, to: window.to };
         let mut pauses = pipeline.settings.retry.pauses();
-        let mut attempt = 1;
+        let (mut attempt, began) = (1, pipeline.now());
         loop {
             let error = match pipeline.deps.source.page(asked, cursor, reading.page_size).await {
                 Ok(page) => {
@@ -187,7 +187,9 @@ impl Puller {
                     continue;
                 }
             }
-            let Some(pause) = pauses.next() else { return Err(failed(error)) };
+            let Some(pause) = pauses.next() else {
+                return Err(failed(error.after(pipeline.retrier.tried(attempt, began))));
+            };
             if !pipeline.retrier.pause("reading a page", attempt, after.unwrap_or(pause).max(pause), &error).await {
                 return Err(RunError::Stopped);
             }
@@ -236,7 +238,6 @@ impl Puller {
         failpoint::pass(failpoint::PAGE_RECORDED);
         tracing::info!(
             event = "page_staged",
-            run.id = %self.run,
             cursor = page.next.0,
             items.new = captures.len(),
             items.repeated = repeated,

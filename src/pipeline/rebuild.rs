@@ -93,7 +93,6 @@ impl Puller {
         pipeline.deps.ledger.finish_rebuilding(knows_from, rebuilt_until, watermark).await?;
         tracing::info!(
             event = "staging_read",
-            run.id = %self.run,
             windows = windows.len(),
             watermark = watermark.map(tracing::field::display),
             knows_from = %knows_from,
@@ -122,7 +121,7 @@ impl Puller {
                     failpoint::pass(failpoint::PAGE_RECORDED);
                 }
                 Err(detail) => {
-                    tracing::error!(event = "page_unreadable", run.id = %self.run, page = %page.name, error = %detail, "a staged page can't be read; its window is read again from the source");
+                    tracing::error!(event = "page_unreadable", page = %page.name, error = %detail, "a staged page can't be read; its window is read again from the source");
                     failed += 1;
                 }
             }

@@ -5,6 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Pipeline, RunError};
 use crate::failpoint;
 use crate::fault::Fault;
+use crate::fault::tried::SayTried;
 use crate::ledger::{Claim, LedgerError, Outcome, Sender};
 
 /// Most notes of one transaction.
@@ -58,6 +59,8 @@ impl Recorder {
 }
 
 /// What a failure of the ledger means: passing, as far as can be known here.
+impl SayTried for LedgerError {}
+
 impl From<&LedgerError> for Fault {
     fn from(error: &LedgerError) -> Self {
         match error {

@@ -12,6 +12,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::deliver::Deliverer;
@@ -22,14 +23,20 @@ use super::prepare::{Preparer, Replay};
 use super::prior_sends::PriorSends;
 use super::pull::Puller;
 use super::recorder::recorder;
-use super::{Pipeline, RunError, RunRequest, pending};
+use super::{Pipeline, RunError, RunRequest, pending, remedy};
 use crate::capture_loss;
 use crate::failpoint;
-use crate::ledger::{ItemNo, Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
+use crate::ledger::{ItemNo, Lease, Ledger, LedgerError, PendingCause, RunId, RunKind, RunRecord, RunStatus, Sender};
 use crate::report::{Report, failed_share};
 
 /// Pages that wait to be prepared.
 const MAX_PAGES_AHEAD: usize = 2;
+
+/// The span of a run: every line of the log within it has the run's id. Its level is the most important one, so that it is there
+/// whatever `log.level` says.
+pub(super) fn span_of(run: &RunId) -> Span {
+    tracing::error_span!("run", run.id = %run)
+}
 
 /// A run that has ended.
 #[derive(Debug)]
@@ -38,6 +45,10 @@ pub struct RunFinished {
     pub report: Report,
     /// Why it failed, where it did.
     pub error: Option<RunError>,
+    /// How many deliveries it left pending, by cause.
+    pub pending: Vec<(PendingCause, u64)>,
+    /// What helps against the error, where that doesn't say it.
+    pub remedy: Option<&'static str>,
 }
 
 impl RunRequest {
@@ -76,8 +87,21 @@ impl Pipeline {
     /// Carries a request out to its end. An error means that the ledger could not even keep the account; any other failure is the
     /// run's, and in its report.
     pub async fn run(&self, request: RunRequest) -> Result<RunFinished, RunError> {
-        let ledger = &self.deps.ledger;
         let id = RunId(Uuid::now_v7().to_string());
+        let span = span_of(&id);
+        let run = async {
+            let finished = self.run_as(id, request).await;
+            if let Err(error) = &finished {
+                let remedy = remedy::of(self.settings.kinds, error).unwrap_or("correct what the error names");
+                tracing::error!(event = "run_not_accounted", error = %error, "the account of the run could not be kept; what was staged is kept, and its work is taken over by the next one: {remedy}");
+            }
+            finished
+        };
+        run.instrument(span).await
+    }
+
+    async fn run_as(&self, id: RunId, request: RunRequest) -> Result<RunFinished, RunError> {
+        let ledger = &self.deps.ledger;
         let kind = request.kind();
         if kind == RunKind::Rebuild && !ledger.is_rebuildable().await? {
             return Err(RunError::NotRebuildable);
@@ -88,7 +112,7 @@ impl Pipeline {
         // Before the run is there to be taken for an abandoned one.
         self.take_leases(&leases, &[Lease::Run(id.clone())]).await?;
         ledger.begin_run(&id, kind, &self.deps.holder, &inputs, started).await?;
-        tracing::info!(event = "run_started", run.id = %id, run.kind = kind.name(), "a run started");
+        tracing::info!(event = "run_started", run.kind = kind.name(), "a run started");
         self.progress.reset();
 
         let pipeline = self.for_one_run();
@@ -101,7 +125,7 @@ impl Pipeline {
         // With a stop of its own again: the program's is not for a lost lease to pull.
         let finished = if are_lost { finish.await } else { self.for_one_run().with_leases(&leases, finish).await.1 };
         if let Err(error) = ledger.release_leases(&self.deps.holder).await {
-            tracing::warn!(event = "leases_kept", run.id = %id, error = %error, "the leases of the run could not be given back; they run out by themselves");
+            tracing::warn!(event = "leases_kept", error = %error, "the leases of the run could not be given back; they run out by themselves");
         }
         if let Ok(finished) = &finished {
             if let Some(metrics) = &self.metrics {
@@ -194,7 +218,7 @@ impl Pipeline {
             unreadable_pages: Arc::clone(unreadable_pages),
         };
         // Where the source fails, what is staged is delivered all the same.
-        let pulling = tokio::spawn(puller.pull(request));
+        let pulling = tokio::spawn(puller.pull(request).in_current_span());
 
         let pull = ended(pulling).await;
         let prepare = ended(preparing).await;
@@ -218,13 +242,14 @@ impl Pipeline {
         task: impl Future<Output = Result<(), RunError>> + Send + 'static,
     ) -> JoinHandle<Result<(), RunError>> {
         let stop = self.stop.clone();
-        tokio::spawn(async move {
+        let task = async move {
             let result = task.await;
             if result.is_err() {
                 stop.cancel();
             }
             result
-        })
+        };
+        tokio::spawn(task.in_current_span())
     }
 }
 
@@ -241,7 +266,8 @@ impl Pipeline {
                 continue;
             }
             tracing::warn!(event = "run_abandoned", run.id = %run.id, "the process of a run has gone; its account is closed, and its work is taken over");
-            match finish(ledger, &self.settings, &run.id, self.now(), Some(RunError::ProcessGone)).await {
+            let finished = finish(ledger, &self.settings, &run.id, self.now(), Some(RunError::ProcessGone));
+            match finished.instrument(span_of(&run.id)).await {
                 // Its own process was quicker, or another one.
                 Ok(_) | Err(RunError::Ledger(LedgerError::LeaseLost(_))) => {}
                 Err(error) => return Err(error),
@@ -262,17 +288,21 @@ async fn finish(
     // As the ledger keeps it, so that everybody reports the same.
     let now = now.trunc_subsecs(3);
     ledger.close_account(id).await?;
-    ledger.leave_pending(id, "the run ended before its turn").await?;
+    ledger.leave_pending(id).await?;
     ledger.account_for_unprepared(id, now).await?;
     let give_up = chrono::Duration::from_std(settings.give_up).unwrap_or(chrono::Duration::MAX);
     if let Some(before) = now.checked_sub_signed(give_up) {
         let failed = ledger.give_up(id, before).await?;
         if failed > 0 {
-            tracing::error!(event = "deliveries_given_up", run.id = %id, deliveries = failed, "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed");
+            tracing::error!(
+                event = "deliveries_given_up",
+                deliveries = failed,
+                "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed"
+            );
         }
     }
     if let Err(error) = capture_loss::look(ledger, id).await {
-        tracing::warn!(event = "captures_not_judged", run.id = %id, error = %error, "the ledger could not be searched for messages that were never captured");
+        tracing::warn!(event = "captures_not_judged", error = %error, "the ledger could not be searched for messages that were never captured");
     }
     ledger.freeze_account(id).await?;
     failpoint::pass(failpoint::ACCOUNT_FROZEN);
@@ -284,7 +314,7 @@ async fn finish(
     let mut report = Report::draw_up(ledger, &run).await?;
     let imbalance = report.imbalance(ledger).await?;
     if let Some(imbalance) = &imbalance {
-        tracing::error!(event = "books_do_not_balance", run.id = %id, error = %imbalance, "the account does not balance; keep the ledger and the staging area as they are, and report this");
+        tracing::error!(event = "books_do_not_balance", error = %imbalance, "the account does not balance; keep the ledger and the staging area as they are, and report this");
     }
     let error = error.or_else(|| imbalance.map(|imbalance| RunError::Unbalanced(imbalance.clone())));
     report.error = error.as_ref().map(in_words);
@@ -295,12 +325,19 @@ async fn finish(
     };
     report.many_failed = failed_share::warning(ledger, &report, settings.max_failed_percent).await?;
     if let Some(detail) = &report.many_failed {
-        tracing::warn!(event = "many_items_failed", run.id = %id, detail, "many items of the run were not imported; `failures` lists them");
+        tracing::warn!(
+            event = "many_items_failed",
+            detail,
+            "many items of the run were not imported; `failures` lists them"
+        );
     }
     let frozen = serde_json::to_string(&report).map_err(|error| LedgerError::Damaged(error.to_string()))?;
     ledger.finish_run(id, report.status, now, report.error.as_deref(), &frozen).await?;
-    pending::log_end(ledger, &report).await?;
-    Ok(RunFinished { report, error })
+    let pending = ledger.pending_by_cause(Some(id)).await?;
+    let remedy = error.as_ref().and_then(|error| remedy::of(settings.kinds, error));
+    let finished = RunFinished { report, error, pending, remedy };
+    pending::log_end(ledger, &finished).await?;
+    Ok(finished)
 }
 
 /// Whether a run that takes over what earlier ones left open had to leave copies that nobody sends now.
@@ -310,7 +347,11 @@ async fn leaves_copies(ledger: &Ledger, run: &RunRecord, now: DateTime<Utc>) -> 
     }
     let copies = ledger.unclaimed_copies(&run.id, now).await?;
     if copies > 0 {
-        tracing::warn!(event = "copies_left_open", run.id = %run.id, copies, "copies of earlier runs stay open, because another process had their mailboxes; the next run takes them over");
+        tracing::warn!(
+            event = "copies_left_open",
+            copies,
+            "copies of earlier runs stay open, because another process had their mailboxes; the next run takes them over"
+        );
     }
     Ok(copies > 0)
 }

@@ -24,6 +24,7 @@ pub(crate) fn meaning_of(reason: &str) -> &'static str {
         PendingCause::Mailbox => "the mailbox did not take the copy",
         PendingCause::OutcomeUnknown => "the copy may have arrived; it is looked up first",
         PendingCause::AttachmentAwaited => "the source doesn't have an attachment yet",
+        PendingCause::Staging => "staging doesn't give the item back as it was staged",
         PendingCause::NotSent => "the run ended before its turn",
     });
     failed.or(partial).or(pending).unwrap_or_default()
@@ -44,6 +45,9 @@ pub(crate) fn remedy_of(reason: &str) -> &'static str {
         PendingCause::Mailbox => "later runs try again; check --mailbox ADDRESS tries the mailbox",
         PendingCause::OutcomeUnknown => "nothing, unless it lasts: then see that the mailbox can be read",
         PendingCause::AttachmentAwaited => "nothing: it is asked for until source.attachment_wait",
+        PendingCause::Staging => {
+            "bring back what was changed or removed there; the staging area's own audit log says who did it"
+        }
         PendingCause::NotSent => "nothing: the next run sends it",
     });
     failed.or(pending).unwrap_or_default()

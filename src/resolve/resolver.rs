@@ -188,8 +188,15 @@ impl Candidate<'_> {
                         tried.push(format!("{source}: {} {NOT_A_VALID_USER}{reason}", self.shown(address)));
                     }
                     Err(error) => {
-                        let reason = self.reason(address, &error.to_string());
-                        let detail = format!("{source}: no answer for {}{reason}", self.shown(address));
+                        let detail = match error {
+                            DirectoryError::Unexpected(_) => {
+                                let reason = self.reason(address, &error.to_string());
+                                format!("{source}: no answer for {}{reason}", self.shown(address))
+                            }
+                            // Of the directory as a whole: one cause, however many addresses it is asked for.
+                            _ if self.number_in(address).is_some() => "the user directory gave no answer".to_owned(),
+                            _ => single_line(&error.to_string()).chars().take(MAX_DETAIL).collect(),
+                        };
                         return Err(Unanswered { detail, error });
                     }
                 },

@@ -91,7 +91,8 @@ impl DirectorySource {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
 ) -> Result<T, SourceError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let span = tracing::Span::current();
+    let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
     done.unwrap_or_else(|ended| Err(SourceError::Unavailable(format!("the work on the disk was cut off: {ended}"))))
 }
 

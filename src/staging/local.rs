@@ -53,8 +53,8 @@ impl LocalStaging {
         &self,
         work: impl FnOnce(&Area) -> Result<T, StagingError> + Send + 'static,
     ) -> Result<T, StagingError> {
-        let area = Arc::clone(&self.area);
-        let done = tokio::task::spawn_blocking(move || work(&area)).await;
+        let (area, span) = (Arc::clone(&self.area), tracing::Span::current());
+        let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&area))).await;
         done.unwrap_or_else(|ended| {
             Err(StagingError::Unavailable(format!("the work on the disk was cut off: {ended}")))
         })

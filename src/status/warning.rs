@@ -19,6 +19,9 @@ pub const IMBALANCE: &str = "the books don't balance";
 /// Owners that a warning names.
 const MAX_NAMED: usize = 10;
 
+/// Runs that are looked through for the first of a row in which something is wrong.
+const MAX_RUNS_BACK: u32 = 60;
+
 /// What a warning is about. A closed list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -204,29 +207,39 @@ pub(super) async fn all(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>
 
 /// The share of failed deliveries in the last run that read the source, where it is suspicious.
 async fn many_failed(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
-    use RunStatus::{Complete, Failed, Incomplete};
-    let kinds = [RunKind::Regular, RunKind::Backfill];
-    let Some(run) = ledger.latest_run(&kinds, &[Complete, Incomplete, Failed]).await? else { return Ok(None) };
-    let detail = Report::of(ledger, &run).await?.many_failed;
-    let since = run.finished.unwrap_or(run.started);
-    Ok(detail.map(|detail| Warning::since(WarningKind::ManyItemsFailed, since, detail)))
+    let mut found: Option<(DateTime<Utc>, String)> = None;
+    for run in ledger.earlier_runs(0, MAX_RUNS_BACK).await? {
+        if run.status == RunStatus::Running || !matches!(run.kind, RunKind::Regular | RunKind::Backfill) {
+            continue;
+        }
+        let Some(detail) = Report::of(ledger, &run).await?.many_failed else { break };
+        let newest = found.map_or(detail, |(_, newest)| newest);
+        found = Some((run.finished.unwrap_or(run.started), newest));
+    }
+    Ok(found.map(|(since, detail)| Warning::since(WarningKind::ManyItemsFailed, since, detail)))
 }
 
 /// The last run's account, where it doesn't add up.
 pub(crate) async fn imbalance(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
-    use RunStatus::{Complete, Failed, Incomplete};
-    let last = ledger.latest_run(&RunKind::ALL, &[Complete, Incomplete, Failed]).await?;
-    Ok(last.and_then(|run| {
-        let detail = run.error.filter(|error| error.contains(IMBALANCE))?;
-        let detail = format!("{detail}. Keep the ledger and the staging area as they are, and report this");
-        Some(Warning::since(WarningKind::BooksDoNotBalance, run.finished.unwrap_or(run.started), detail))
+    let mut found: Option<(DateTime<Utc>, String)> = None;
+    for run in ledger.earlier_runs(0, MAX_RUNS_BACK).await? {
+        if run.status == RunStatus::Running {
+            continue;
+        }
+        let Some(error) = run.error.filter(|error| error.contains(IMBALANCE)) else { break };
+        let newest = found.map_or(error, |(_, newest)| newest);
+        found = Some((run.finished.unwrap_or(run.started), newest));
+    }
+    Ok(found.map(|(since, error)| {
+        let detail = format!("{error}. Keep the ledger and the staging area as they are, and report this");
+        Warning::since(WarningKind::BooksDoNotBalance, since, detail)
     }))
 }
 
 /// The owners whose phones lack messages, by the last comparison.
 async fn missing_captures(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
     let Some(last) = capture_loss::last_comparison(ledger).await? else { return Ok(None) };
-    let Some(since) = last.end() else { return Ok(None) };
+    let Some(since) = last.suspicious_since() else { return Ok(None) };
     let mut phones: Vec<String> = last
         .suspicious()
         .map(|lacks| format!("{} ({} of {})", Participant::phone(&lacks.owner).masked(), lacks.missing, lacks.messages))

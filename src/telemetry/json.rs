@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::time::{ChronoUtc, FormatTime as _};
 use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::line_budget;
 use crate::item::text::harmless_json;
 
 /// The format of a line.
@@ -31,7 +32,7 @@ where
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         line.insert("message".to_owned(), Value::Null);
         line.insert("target".to_owned(), event.metadata().target().into());
-        for span in context.event_scope().into_iter().flatten() {
+        for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
             let extensions = span.extensions();
             let Some(fields) = extensions.get::<FormattedFields<N>>() else { continue };
             if let Ok(Value::Object(fields)) = serde_json::from_str(fields) {
@@ -39,6 +40,9 @@ where
             }
         }
         event.record(&mut Fields(&mut line));
+        if line_budget::is_last(event, context.event_scope()) {
+            line.insert("left_out".to_owned(), "further lines of this event in this run".into());
+        }
         writeln!(writer, "{}", harmless_json(Value::Object(line).to_string()))
     }
 }

@@ -68,6 +68,11 @@ impl Trial {
     }
 }
 
+/// The library that makes a process's disk fail, for `LD_PRELOAD`; `DISK_FAULT` says how.
+pub(crate) fn unreliable_disk() -> &'static std::path::PathBuf {
+    unreliable::library()
+}
+
 pub(crate) fn has_fail_points() -> bool {
     cfg!(feature = "fail-points")
 }

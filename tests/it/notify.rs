@@ -80,7 +80,7 @@ impl Desk {
         let id = self.seed.run_with_error(self.clock.now(), status, words.as_deref(), items).await;
         let run = self.seed.ledger.run(&id).await.unwrap().unwrap();
         let report = Report::of(&self.seed.ledger, &run).await.unwrap();
-        self.notifier.run_ended(&RunFinished { report, error }, &self.stop).await;
+        self.notifier.run_ended(&RunFinished { report, error, pending: Vec::new(), remedy: None }, &self.stop).await;
     }
 
     async fn fail(&mut self, error: RunError) {

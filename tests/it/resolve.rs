@@ -234,7 +234,7 @@ async fn what_was_tried_is_reported_without_a_phone_number() {
              e-mail property: a@mail.example is not a valid user (no such user)",
             "nobody: mapping file: +1•••••0102@csv.example is not a valid user; \
              e-mail property: +1•••••0102@mail.example is not a valid user",
-            "pending: e-mail property: no answer for c@mail.example (the user directory is not available: time-out)",
+            "pending: the user directory is not available: time-out",
         ]
     );
 }

@@ -3,13 +3,16 @@
 
 mod chaos;
 mod faults;
+mod heard;
 mod indoors;
 mod kills;
 mod mailboxes;
 mod mixtures;
+mod outages;
 mod population;
 mod replicas;
 mod restore;
+mod rows;
 mod site;
 mod soak;
 mod two;

@@ -29,6 +29,7 @@ use crate::fault::Reason;
 use crate::identity::{Identities, Identity};
 use crate::ledger::items::is_one_of;
 use crate::ledger::names::Numbers;
+use crate::ledger::pending::{NOT_SENT, lasting};
 use crate::ledger::sql::{
     self, Dialect, MAX_STATEMENT_ROWS, list_of_placeholders, mailbox_no, millis, query_of, query_of_many,
     rows_of_placeholders, rows_of_typed_placeholders, run_no,
@@ -165,15 +166,35 @@ impl Ledger {
         Ok(if may_be_there { DeliveryState::Unknown } else { DeliveryState::Ready })
     }
 
-    /// Leaves what a run could not send pending for a later one. Rows that are being sent by a process that ended stay as they
+    /// Leaves what a run could not send pending for a later one; what waits for another capture of the same message waits for the
+    /// same reason as that. Rows that are being sent by a process that ended stay as they
     /// are: they are looked up when they are taken over.
-    pub async fn leave_pending(&self, run: &RunId, detail: &str) -> Result<(), LedgerError> {
+    pub async fn leave_pending(&self, run: &RunId) -> Result<(), LedgerError> {
         query_of(format!(
-            "UPDATE delivery_rows SET state = 'pending', detail = COALESCE(detail, $1)
+            "UPDATE delivery_rows SET state = 'pending',
+               detail = COALESCE(detail, (SELECT firsts.detail FROM delivery_rows AS firsts
+                 WHERE delivery_rows.first = 0 AND firsts.target_no = delivery_rows.target_no
+                   AND firsts.identity = delivery_rows.identity AND firsts.first = 1), $1)
              WHERE +run_no = {} AND state = 'ready' AND {OPEN}",
             run_no(2)
         ))
-        .bind(detail.to_owned())
+        .bind(NOT_SENT)
+        .bind(run.0.clone())
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Leaves what a mailbox was not sent pending, because the run left it alone for this reason.
+    pub async fn leave_mailbox(&self, run: &RunId, mailbox: &MailboxId, why: &str) -> Result<(), LedgerError> {
+        query_of(format!(
+            "UPDATE delivery_rows SET state = 'pending', detail = $1
+             WHERE target_no = {} AND +run_no = {} AND state = 'ready' AND {OPEN}",
+            mailbox_no(2),
+            run_no(3)
+        ))
+        .bind(lasting(why))
+        .bind(mailbox.0.clone())
         .bind(run.0.clone())
         .execute(&self.pool)
         .await?;
@@ -205,13 +226,14 @@ impl Ledger {
         let numbers = self.numbers_of([Target::Item.own_name()]).await?;
         query_of(format!(
             "INSERT INTO delivery_rows (item_no, target_no, first, state, detail, run_no, created)
-             SELECT item_no, CAST($3 AS BIGINT), 1, 'pending', 'the run ended before its turn', run_no, CAST($2 AS BIGINT)
+             SELECT item_no, CAST($3 AS BIGINT), 1, 'pending', CAST($4 AS TEXT), run_no, CAST($2 AS BIGINT)
              FROM items WHERE run_no = {} AND state = 'staged' AND state <> 'prepared' ON CONFLICT DO NOTHING",
             run_no(1)
         ))
         .bind(run.0.clone())
         .bind(millis(now))
         .bind(Target::Item.number(&numbers)?)
+        .bind(NOT_SENT)
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -322,7 +344,7 @@ async fn settle_chunk(
             .bind(mailboxes.of(&outcome.mailbox.0)?)
             .bind(outcome.state.name())
             .bind(outcome.reason.map(RowReason::name))
-            .bind(outcome.detail.clone())
+            .bind(outcome.detail.as_deref().map(lasting))
             .bind(i64::from(outcome.attempts))
             .bind(outcome.settle_at.map(millis))
             .bind(outcome.remote_id.as_deref().map(remote_id::without_marks))
@@ -391,7 +413,7 @@ async fn insert_chunk(
             .bind(i64::from(first))
             .bind(state.name())
             .bind(row.reason.map(Reason::name))
-            .bind(row.detail.clone())
+            .bind(row.detail.as_deref().map(lasting))
             .bind(run_no)
             .bind(millis(row.since.unwrap_or(now)))
             .bind(row.holder.as_ref().filter(|_| first).map(|holder| holder.0.clone()))

@@ -1,11 +1,8 @@
 //! What became of a copy, for the log and the ledger.
 
-use tracing::Level;
-
-use super::line_budget::log_within;
 use super::{Deliverer, Job};
 use crate::fault::Reason;
-use crate::ledger::{Delivery, DeliveryState, ItemNo, Outcome, PartialReason, RowReason};
+use crate::ledger::{Delivery, DeliveryState, ItemNo, Outcome, PartialReason, RowReason, UNREADABLE};
 use crate::mailbox::{ImportError, RemoteId};
 use crate::resolve::Mailbox;
 
@@ -23,7 +20,7 @@ impl Deliverer {
         refused: String,
         attempts: u32,
     ) {
-        log_within!(self.lines.attachments, Level::WARN, event = "attachment_rejected", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %refused, "a mailbox has a copy and refuses a file of it for good");
+        tracing::warn!(event = "attachment_rejected", mailbox = %mailbox.address, item.no = job.no.0, error = %refused, "a mailbox has a copy and refuses a file of it for good; the file is in staging: `export` it, should somebody need it");
         let detail = match &job.converted.partial {
             Some((_, left_out)) => format!("{refused}; {left_out}"),
             None => refused,
@@ -45,7 +42,7 @@ impl Deliverer {
                 (DeliveryState::PartiallyImported, Some(RowReason::Partial(reason)), Some(detail))
             }
         };
-        tracing::debug!(event = "delivery_imported", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, outcome = state.name(), "a copy is imported");
+        tracing::debug!(event = "delivery_imported", mailbox = %mailbox.address, item.no = job.no.0, outcome = state.name(), "a copy is imported");
         let message = &job.converted.message;
         let found_as = message.identities.map(|identities| identities.sent_as);
         let outcome = outcome(job.no, mailbox, state, attempts);
@@ -55,7 +52,7 @@ impl Deliverer {
 
     /// A copy of unknown outcome: looked up once the mailbox has settled, before anything is sent again.
     pub(super) async fn unknown(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
-        log_within!(self.lines.unknown, Level::WARN, event = "outcome_unknown", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is looked up before it is sent again");
+        tracing::warn!(event = "outcome_unknown", mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is looked up before it is sent again");
         let outcome = Outcome {
             detail: Some(error.to_string()),
             settle_at: Some(self.settled_at()),
@@ -66,13 +63,13 @@ impl Deliverer {
     }
 
     pub(super) async fn deferred(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
-        log_within!(self.lines.deferred, Level::ERROR, event = "delivery_held", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is deferred to a later run");
+        tracing::error!(event = "delivery_held", mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is deferred to a later run; correct what the error names, `check --mailbox ADDRESS` tries the mailbox");
         let outcome = outcome(job.no, mailbox, DeliveryState::Pending, 1);
         self.recorder.record(Outcome { detail: Some(error.to_string()), ..outcome }).await;
     }
 
     pub(super) async fn rejected(&self, mailbox: &Mailbox, job: &Job, reason: Reason, error: &ImportError) {
-        log_within!(self.lines.failed, Level::ERROR, event = "delivery_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, reason = reason.name(), error = %error, "a mailbox rejects a copy for good; the item stays held");
+        tracing::error!(event = "delivery_failed", mailbox = %mailbox.address, item.no = job.no.0, reason = reason.name(), error = %error, "a mailbox rejects a copy for good; the item stays held: remove what the error names, then `retry --reason mailbox_rejected`");
         let outcome = outcome(job.no, mailbox, DeliveryState::Failed, 1);
         let outcome = Outcome { reason: Some(RowReason::Failed(reason)), detail: Some(error.to_string()), ..outcome };
         self.recorder.record(outcome).await;
@@ -82,8 +79,7 @@ impl Deliverer {
     pub(super) async fn unreadable(&self, mailbox: &Mailbox, delivery: &Delivery) {
         if delivery.state == DeliveryState::Ready {
             let outcome = outcome(delivery.no, mailbox, DeliveryState::Pending, 0);
-            let detail = Some("its staged item can't be read back; see the log".to_owned());
-            self.recorder.record(Outcome { detail, ..outcome }).await;
+            self.recorder.record(Outcome { detail: Some(UNREADABLE.to_owned()), ..outcome }).await;
         }
     }
 

@@ -165,7 +165,7 @@ impl Deliverer {
         let mailbox = visit.mailbox;
         match self.pipeline.deps.destination.recover(mailbox, &job.converted.message, &self.permit()).await {
             Ok(Some(remote)) => {
-                tracing::info!(event = "copy_found", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome was found");
+                tracing::info!(event = "copy_found", mailbox = %mailbox.address, item.no = job.no.0, "a copy of unknown outcome was found");
                 visit.succeeded();
                 self.imported(mailbox, &job, remote, 0).await;
                 LookedUp::Found
@@ -177,7 +177,7 @@ impl Deliverer {
                 LookedUp::Found
             }
             Err(error) => {
-                tracing::warn!(event = "look_up_failed", run.id = %self.sender.run, mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy could not be looked up; it stays unknown");
+                tracing::warn!(event = "look_up_failed", mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy could not be looked up; it stays unknown");
                 LookedUp::NoAnswer(error)
             }
         }
@@ -187,7 +187,7 @@ impl Deliverer {
     async fn without_lost(&self, visit: &mut Visit<'_>, absent: Vec<Job>) -> Vec<Job> {
         let is_lost = |job: &Job| visit.lost.get(&job.no).is_some_and(|times| *times >= MAX_UNKNOWN_SENDS);
         let (lost, others) = absent.into_iter().partition(is_lost);
-        let detail = "it was sent several times, and is not there; see the log";
+        let detail = "it was sent several times, each time without an answer, and is not there";
         self.unsent(visit.mailbox, lost, DeliveryState::Pending, detail).await;
         others
     }
@@ -197,7 +197,7 @@ impl Deliverer {
         let after = match Fault::from(&error) {
             Fault::Retry { after } => after,
             Fault::LookUp => None,
-            Fault::Defer | Fault::Reject(_) | Fault::Fatal => return Next::LeaveIt,
+            Fault::Defer | Fault::Reject(_) | Fault::Fatal => return Next::LeaveIt(error),
         };
         self.scheduler.add_look_ups(mailbox);
         Next::TryLater(after, error)

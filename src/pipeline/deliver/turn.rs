@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use chrono::SecondsFormat;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Deliverer, MIN_PAUSE_TO_WAIT, Next, Visit};
@@ -60,7 +61,8 @@ impl Deliverer {
                 && self.scheduler.has_work(mailbox)
             {
                 if !self.has_waited_until(visit, open, self.pipeline.deps.clock.sleep_until(open)).await {
-                    self.leave(mailbox);
+                    let until = open.to_rfc3339_opts(SecondsFormat::Secs, true);
+                    self.leave(mailbox, format!("the mailbox asks for a pause: until {until}"));
                 }
                 continue;
             }
@@ -71,13 +73,14 @@ impl Deliverer {
                 Work::LookUps => self.look_up(visit).await?,
                 Work::Duplicates => self.compare_duplicates(mailbox).await?,
             };
-            let leaves_it = match next {
-                Next::GoOn => false,
-                Next::TryLater(after, error) => !self.has_paused(visit, after, &error).await,
-                Next::LeaveIt => true,
-            };
-            if leaves_it {
-                self.leave(mailbox);
+            match next {
+                Next::GoOn => {}
+                Next::TryLater(after, error) => {
+                    if !self.has_paused(visit, after, &error).await {
+                        self.leave(mailbox, error.to_string());
+                    }
+                }
+                Next::LeaveIt(error) => self.leave(mailbox, error.to_string()),
             }
             if visit.can_hand_over() && self.is_shared.load(Ordering::Relaxed) && self.scheduler.has_waiting() {
                 return Ok(());

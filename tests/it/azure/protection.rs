@@ -1,7 +1,7 @@
 //! Whether what is staged can be overwritten or removed, as `check --online` finds out and says.
 
 use whatsapp_archiver::check;
-use whatsapp_archiver::config::{AzureAuth, AzureConfig, StagingKind};
+use whatsapp_archiver::fault::remedy::Kinds;
 
 use super::on_a_bad_line;
 use crate::servers::azure_wire::Fault;
@@ -9,13 +9,8 @@ use crate::servers::azure_wire::Fault;
 #[tokio::test]
 async fn a_check_says_whether_what_is_staged_can_be_overwritten_or_removed() {
     let (staging, wire) = on_a_bad_line().await;
-    let kind = StagingKind::Azure(AzureConfig {
-        endpoint: "https://contoso.blob.core.windows.net".parse().unwrap(),
-        container: "archive".to_owned(),
-        auth: AzureAuth::Entra,
-    });
     let ask = async |prober: &str| {
-        let findings = check::staging(&staging, &kind, prober).await;
+        let findings = check::staging(&staging, Kinds::CLOUD, prober).await;
         let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
         (findings.iter().all(check::Finding::is_ok), lines.join("\n"))
     };

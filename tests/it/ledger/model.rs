@@ -207,7 +207,7 @@ async fn take(ledger: &Ledger, model: &mut Model, step: &Step) {
             }
         }
         Step::LeavePending { run } => {
-            ledger.leave_pending(&run_id(*run), "later").await.unwrap();
+            ledger.leave_pending(&run_id(*run)).await.unwrap();
             model.rows_mut().filter(|row| row.run == *run && row.state == Ready).for_each(|row| row.state = Pending);
         }
         Step::GiveUp { run, before } => {

@@ -112,6 +112,10 @@ async fn a_month_with_losses_names_what_is_referred_to_and_never_what_was_captur
     assert_eq!(last.open, found.len() as u64);
 
     let compared = last.compared.unwrap();
+    assert!(
+        compared.since.unwrap() < compared.through,
+        "it began with the first comparison that found her: {compared:?}"
+    );
     let missing = |owner: &str| {
         let lacks = compared.owners.iter().find(|lacks| lacks.owner.ends_with(owner));
         lacks.map_or(0, |lacks| lacks.missing)

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::{Clock as _, ManualClock, SharedClock};
+use whatsapp_archiver::fault::remedy::Kinds;
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::ledger::{
     DeliveryState, Failure, FailureFilter, Holder, ItemSelection, Ledger, ListPlace, RunId,
@@ -333,6 +334,7 @@ fn settings() -> Settings {
             settle: chrono::Duration::minutes(5),
             begin: Begin::Lookback(chrono::Duration::hours(24)),
         },
+        kinds: Kinds::FOLDERS,
         inputs: Inputs { converter: "1".to_owned(), ..Inputs::default() },
         local_paths: LocalPaths::default(),
     }

@@ -105,7 +105,7 @@ impl Indoors {
         let mut reported = Vec::new();
         for _ in 0..20 {
             self.clock.advance(Duration::from_hours(1));
-            let RunFinished { report, error } = self.run().await;
+            let RunFinished { report, error, .. } = self.run().await;
             if report.status.name() == "complete" {
                 return;
             }

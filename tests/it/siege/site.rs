@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use whatsapp_archiver::clock::{Clock as _, SharedClock, SystemClock};
 
 use super::mailboxes::{Settle, Town};
-use super::population::{Census, Population};
+pub(super) use super::population::Census;
+use super::population::Population;
 use crate::kill::{has_fail_points, reported};
 use crate::oracle::{self, books};
 use crate::servers::azurite::{self, Azurite};
