@@ -6,7 +6,6 @@ use std::io::IsTerminal as _;
 
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::time::ChronoUtc;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
@@ -14,6 +13,7 @@ use tracing_subscriber::{Layer as _, fmt, registry};
 pub mod json;
 mod line_budget;
 pub mod screen;
+mod text;
 
 use line_budget::WithinBudget;
 
@@ -48,9 +48,8 @@ pub fn begin(format: LogFormat, level: Level) {
             layer.event_format(lines).fmt_fields(json::SpanFields).boxed()
         }
         LogFormat::Text => {
-            let text = fmt::format().with_timer(ChronoUtc::rfc_3339()).with_target(false);
-            let lines = WithinBudget { format: text, is_limited };
-            layer.with_ansi(std::io::stderr().is_terminal()).event_format(lines).boxed()
+            let lines = WithinBudget { format: text::TextLines, is_limited };
+            layer.with_ansi(std::io::stderr().is_terminal()).event_format(lines).fmt_fields(json::SpanFields).boxed()
         }
     };
     // A second start within one process (a test) keeps the first one's log.

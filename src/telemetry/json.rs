@@ -32,19 +32,30 @@ where
         line.insert("level".to_owned(), event.metadata().level().as_str().into());
         line.insert("message".to_owned(), Value::Null);
         line.insert("target".to_owned(), event.metadata().target().into());
-        for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
-            let extensions = span.extensions();
-            let Some(fields) = extensions.get::<FormattedFields<N>>() else { continue };
-            if let Ok(Value::Object(fields)) = serde_json::from_str(fields) {
-                line.extend(fields);
-            }
-        }
-        event.record(&mut Fields(&mut line));
+        line.extend(fields_of(context, event));
         if line_budget::is_last(event, context.event_scope()) {
             line.insert("left_out".to_owned(), "further lines of this event in this run".into());
         }
         writeln!(writer, "{}", harmless_json(Value::Object(line).to_string()))
     }
+}
+
+/// The fields of an event and of the spans that it is within; the innermost counts.
+pub(super) fn fields_of<S, N>(context: &FmtContext<'_, S, N>, event: &Event<'_>) -> Map<String, Value>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let mut all = Map::new();
+    for span in context.event_scope().into_iter().flat_map(tracing_subscriber::registry::Scope::from_root) {
+        let extensions = span.extensions();
+        let Some(fields) = extensions.get::<FormattedFields<N>>() else { continue };
+        if let Ok(Value::Object(fields)) = serde_json::from_str(fields) {
+            all.extend(fields);
+        }
+    }
+    event.record(&mut Fields(&mut all));
+    all
 }
 
 impl<'writer> FormatFields<'writer> for SpanFields {

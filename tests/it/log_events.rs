@@ -15,7 +15,7 @@ fn logged(folder: &Path, events: &mut BTreeSet<String>) {
         let text = fs::read_to_string(&path).unwrap();
         let lines: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
         for (place, _) in lines.match_indices("event = ") {
-            if ["let ", "mut "].iter().any(|word| lines[..place].ends_with(word)) {
+            if ["let ", "mut ", "."].iter().any(|word| lines[..place].ends_with(word)) {
                 continue;
             }
             let name = lines[place + "event = ".len()..].strip_prefix('"').and_then(|rest| rest.split('"').next());

@@ -249,6 +249,14 @@ async fn thirty_days_are_a_plot_that_words_describe() {
     let day = (now() - Duration::days(2)).date_naive();
     assert!(plot.contains(&format!("<title>{day}: 5 imported, 1 failed</title>")), "{plot}");
     assert!(plot.contains(": 5 imported, 1 failed\">"), "those of forty days ago are not in it: {plot}");
+
+    // What is pending is the next run's too: a day has it once.
+    let pending = SeedItem::new(Fate::Pending("later".to_owned()));
+    for (hours, count) in [(8, 4), (7, 4), (6, 3)] {
+        site.seed.run(now() - Duration::hours(hours), RunStatus::Incomplete, &vec![pending.clone(); count]).await;
+    }
+    let page = text(&site.get("/").await);
+    assert!(page.contains(&format!("<title>{}: 3 pending</title>", now().date_naive())), "{page}");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::wording;
+use crate::ledger::RunKind;
 use crate::report::{DeliveryCounts, Report};
 
 /// Days that are shown, the present one among them.
@@ -77,13 +78,22 @@ impl Plot {
     }
 }
 
-/// What the runs of a day came to, in the order of [`PARTS`].
+/// What the runs of a day came to, in the order of [`PARTS`]. What is pending is taken up by the next run, so that the last one
+/// that reads the source counts it, and not each.
 fn counts(reports: &[Report], day: NaiveDate) -> [u64; PARTS.len()] {
     let mut sums = [0; PARTS.len()];
+    let mut last = None;
     for report in reports.iter().filter(|report| report.started.date_naive() == day) {
         let DeliveryCounts { imported, partially_imported, skipped_duplicate, failed, pending, .. } = report.deliveries;
-        let counts = [imported, partially_imported, skipped_duplicate, failed, pending];
+        let counts = [imported, partially_imported, skipped_duplicate, failed, 0];
         sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        let reads = [RunKind::Regular, RunKind::Backfill].iter().any(|kind| report.kind == kind.name());
+        if reads && last.is_none_or(|(started, _)| started < report.started) {
+            last = Some((report.started, pending));
+        }
+    }
+    if let (Some((_, pending)), [.., of_pending]) = (last, &mut sums) {
+        *of_pending = pending;
     }
     sums
 }
