@@ -5,7 +5,9 @@ use futures_util::TryStreamExt as _;
 use sqlx::{Any, Transaction};
 
 use super::silence::day_of;
-use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, rows_of_placeholders};
+use super::sql::{
+    self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, query_of_rows, rows_of_placeholders,
+};
 use super::{ItemNo, Ledger, LedgerError, RunId};
 use crate::digest::Digest;
 use crate::identity::original_of;
@@ -179,7 +181,7 @@ async fn record_captures(
         "INSERT INTO captures (message, owner, chat, day) VALUES {} ON CONFLICT (message, owner) DO NOTHING",
         rows_of_placeholders(rows.len(), 4)
     );
-    let mut query = query_of_many(dialect, statement);
+    let mut query = query_of_rows(dialect, statement, rows.len());
     for (message, capture) in rows {
         query = query.bind(message).bind(capture.owner.0).bind(capture.group).bind(capture.day);
     }

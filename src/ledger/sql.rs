@@ -1,5 +1,7 @@
 //! What SQLite and PostgreSQL don't agree on, and statements over many rows.
 
+use std::fmt::Write as _;
+
 use chrono::{DateTime, TimeZone as _, Utc};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
@@ -114,8 +116,9 @@ impl Dialect {
     }
 }
 
-/// How many rows a statement over many rows has at the most. Full statements have one text, which is prepared once.
-pub(super) const MAX_STATEMENT_ROWS: usize = 100;
+/// How many rows a statement over many rows has at the most. Full statements have one text, which is prepared once: pages of 500 items
+/// and batches of 250 are made of full ones.
+pub(super) const MAX_STATEMENT_ROWS: usize = 125;
 
 /// The number of the run whose id is the value of a placeholder.
 pub(super) fn run_no(placeholder: usize) -> String {
@@ -136,8 +139,8 @@ pub(super) fn rows_of_placeholders(rows: usize, columns: usize) -> String {
             if column > 0 {
                 text.push_str(", ");
             }
-            text.push('$');
-            text.push_str(&(row * columns + column + 1).to_string());
+            // It can't fail.
+            let _ = write!(text, "${}", row * columns + column + 1);
         }
         text.push(')');
     }
@@ -146,11 +149,17 @@ pub(super) fn rows_of_placeholders(rows: usize, columns: usize) -> String {
 
 /// The same where the database must be told the types: `(CAST($1 AS …), …), …`.
 pub(super) fn rows_of_typed_placeholders(rows: usize, types: &[&str]) -> String {
-    let row = |row: usize| {
-        let cast = |(column, of): (usize, &&str)| format!("CAST(${} AS {of})", row * types.len() + column + 1);
-        format!("({})", types.iter().enumerate().map(cast).collect::<Vec<_>>().join(", "))
-    };
-    (0..rows).map(row).collect::<Vec<_>>().join(", ")
+    let mut text = String::with_capacity(rows * (types.len() * 24 + 4));
+    for row in 0..rows {
+        text.push_str(if row == 0 { "(" } else { ", (" });
+        for (column, of) in types.iter().enumerate() {
+            let separator = if column == 0 { "" } else { ", " };
+            // It can't fail.
+            let _ = write!(text, "{separator}CAST(${} AS {of})", row * types.len() + column + 1);
+        }
+        text.push(')');
+    }
+    text
 }
 
 /// `($n, $n+1, …)`: placeholders for one list of `count` values, numbered from `first`.
@@ -173,6 +182,11 @@ pub(super) fn prepared(statement: String) -> Query<'static, Any, AnyArguments> {
 /// The same with many placeholders, in a form that the dialect is quick with.
 pub(super) fn query_of_many(dialect: Dialect, statement: String) -> Query<'static, Any, AnyArguments> {
     query_of(dialect.placeholders(statement))
+}
+
+/// The same over so many rows. A full statement is kept prepared: to read it takes longer than to carry it out.
+pub(super) fn query_of_rows(dialect: Dialect, statement: String, rows: usize) -> Query<'static, Any, AnyArguments> {
+    query_of_many(dialect, statement).persistent(rows == MAX_STATEMENT_ROWS)
 }
 
 /// The same statement with `?` for each placeholder; `None` where they are not `$1`, `$2`, … in this order, each once.
@@ -249,6 +263,10 @@ mod tests {
     fn placeholders_are_numbered_through() {
         assert_eq!(rows_of_placeholders(2, 3), "($1, $2, $3), ($4, $5, $6)");
         assert_eq!(list_of_placeholders(3, 2), "($3, $4)");
+        assert_eq!(
+            rows_of_typed_placeholders(2, &["TEXT", "BLOB"]),
+            "(CAST($1 AS TEXT), CAST($2 AS BLOB)), (CAST($3 AS TEXT), CAST($4 AS BLOB))"
+        );
     }
 
     #[test]

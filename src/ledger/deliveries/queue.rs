@@ -26,15 +26,16 @@ impl Ledger {
     ) -> Result<Vec<Delivery>, LedgerError> {
         // The list of states is what lets SQLite use its index of open copies; `+run_no` keeps it from the run's.
         let rows = sql::prepared(format!(
-            "SELECT * FROM deliveries WHERE target_no = {} AND state = $2 AND +run_no = {}
-               AND {OPEN} AND first = $4 AND item_no > $5 ORDER BY item_no LIMIT $6",
+            "SELECT * FROM deliveries WHERE target_no = {} AND state = '{}' AND +run_no = {}
+               AND {OPEN} AND first = {} AND item_no > $3 ORDER BY item_no LIMIT $4",
             mailbox_no(1),
-            run_no(3)
+            // In the text: of values that are bound, SQLite plans each one anew, because it may choose a partial index.
+            if of == QueueOf::Unknown { "unknown" } else { "ready" },
+            run_no(2),
+            i64::from(of != QueueOf::Duplicates)
         ))
         .bind(mailbox.0.clone())
-        .bind(if of == QueueOf::Unknown { "unknown" } else { "ready" })
         .bind(run.0.clone())
-        .bind(i64::from(of != QueueOf::Duplicates))
         .bind(after.0)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)

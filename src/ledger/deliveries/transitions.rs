@@ -32,7 +32,7 @@ use crate::ledger::names::Numbers;
 use crate::ledger::pending::{NOT_SENT, lasting};
 use crate::ledger::sql::{
     self, Dialect, MAX_STATEMENT_ROWS, list_of_placeholders, mailbox_no, millis, query_of, query_of_many,
-    rows_of_placeholders, rows_of_typed_placeholders, run_no,
+    query_of_rows, rows_of_placeholders, rows_of_typed_placeholders, run_no,
 };
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId, Sender, followers, items};
 use crate::resolve::{MailboxId, ResolvedBy};
@@ -293,7 +293,9 @@ async fn claim_copies(
             run_no(4),
             list_of_placeholders(5, chunk.len())
         );
+        // Short, and of few lengths.
         let mut query = query_of_many(dialect, statement)
+            .persistent(true)
             .bind(sender.holder.0.clone())
             .bind(claim.converter)
             .bind(claim.mailbox.0.clone())
@@ -337,7 +339,7 @@ async fn settle_chunk(
         run_no(chunk.len() * TYPES.len() + 1),
         chunk.len() * TYPES.len() + 2
     );
-    let mut query = query_of_many(dialect, dialect.schema(&statement));
+    let mut query = query_of_rows(dialect, dialect.schema(&statement), chunk.len());
     for outcome in chunk {
         query = query
             .bind(outcome.no.0)
@@ -394,7 +396,7 @@ async fn insert_chunk(
            detail, run_no, created, holder, converter, sent_as) VALUES {} ON CONFLICT DO NOTHING RETURNING item_no, target_no",
         rows_of_placeholders(rows.len(), 14)
     );
-    let mut query = query_of_many(dialect, statement);
+    let mut query = query_of_rows(dialect, statement, rows.len());
     let mut targets = HashMap::with_capacity(rows.len());
     for (no, row) in rows {
         let target_no = row.target.number(numbers)?;

@@ -10,8 +10,7 @@ use super::{ItemState, PageRecord, Prepared};
 use crate::convert::Manifest;
 use crate::ledger::names::Numbers;
 use crate::ledger::sql::{
-    self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, rows_of_placeholders,
-    rows_of_typed_placeholders,
+    self, Dialect, MAX_STATEMENT_ROWS, millis, query_of_rows, rows_of_placeholders, rows_of_typed_placeholders,
 };
 use crate::ledger::{
     ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, encoding, retention, runs,
@@ -77,7 +76,7 @@ impl Ledger {
         let rows: Vec<(ItemNo, &NewDelivery)> =
             prepared.iter().flat_map(|item| item.deliveries.iter().map(|delivery| (item.no, delivery))).collect();
         let first = deliveries::insert(&mut transaction, self.dialect, run_no, now, &rows, &numbers).await?;
-        count_unmapped(&mut transaction, run_no, prepared).await?;
+        count_unmapped(&mut transaction, self.dialect, run_no, prepared).await?;
         let captures: Vec<_> = prepared.iter().filter_map(|item| Some((item.no, item.capture.as_ref()?))).collect();
         captures::record(&mut transaction, self.dialect, run, &captures).await?;
         transaction.commit().await?;
@@ -119,7 +118,7 @@ async fn insert_items(
                attachments, state, claim_holder, claim_until) VALUES {}",
             rows_of_placeholders(chunk.len(), 12)
         );
-        let mut query = query_of_many(dialect, statement);
+        let mut query = query_of_rows(dialect, statement, chunk.len());
         for item in chunk {
             let attachments = if item.attachments.is_empty() { None } else { Some(sql::to_json(&item.attachments)?) };
             query = query
@@ -181,7 +180,7 @@ async fn update_items(
          FROM done WHERE item_rows.item_no = done.item_no",
         rows_of_typed_placeholders(chunk.len(), &TYPES)
     );
-    let mut query = query_of_many(dialect, dialect.schema(&statement));
+    let mut query = query_of_rows(dialect, dialect.schema(&statement), chunk.len());
     for item in chunk {
         let resolution = item.resolution.as_ref();
         query = query
@@ -210,7 +209,7 @@ pub(in crate::ledger) async fn insert_messages(
          ON CONFLICT (item_no, converter) DO UPDATE SET manifest = excluded.manifest",
         rows_of_placeholders(messages.len(), 3)
     );
-    let mut query = query_of_many(dialect, statement);
+    let mut query = query_of_rows(dialect, statement, messages.len());
     for (no, converter, manifest) in messages {
         query = query.bind(no.0).bind((*converter).to_owned()).bind(encoding::of_manifest(manifest)?);
     }
@@ -220,6 +219,7 @@ pub(in crate::ledger) async fn insert_messages(
 
 async fn count_unmapped(
     transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
     run_no: i64,
     prepared: &[Prepared],
 ) -> Result<(), LedgerError> {
@@ -234,7 +234,7 @@ async fn count_unmapped(
              ON CONFLICT (run_no, participant) DO UPDATE SET items = unmapped.items + excluded.items",
             rows_of_placeholders(chunk.len(), 3)
         );
-        let mut query = query_of(statement);
+        let mut query = query_of_rows(dialect, statement, chunk.len());
         for (participant, items) in chunk {
             query = query.bind(run_no).bind((*participant).to_owned()).bind(*items);
         }
