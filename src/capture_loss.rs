@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::item::Participant;
+use crate::item::phone_number::{mask_accounts_in, mask_numbers_in};
 use crate::ledger::{GroupDay, Ledger, LedgerError, RunId, day_of};
 
 /// How many days of shared groups are compared.
@@ -233,6 +234,7 @@ impl CaptureLoss {
     /// What the report of a run says.
     pub async fn of(ledger: &Ledger, run: &RunId) -> Result<Self, LedgerError> {
         let masked = |owner: &str| Participant::phone(owner).masked();
+        let masked_chat = |chat: &str| if chat.contains('@') { mask_accounts_in(chat) } else { mask_numbers_in(chat) };
         let referenced = ledger.never_captured(run, MAX_LISTED).await?;
         let mut compared = last_comparison(ledger).await?;
         for owner in compared.iter_mut().flat_map(|compared| &mut compared.owners) {
@@ -244,8 +246,8 @@ impl CaptureLoss {
             referenced: referenced
                 .into_iter()
                 .map(|found| ReferencedMessage {
-                    message_id: found.message_id,
-                    chat: found.chat,
+                    message_id: mask_accounts_in(&found.message_id),
+                    chat: found.chat.as_deref().map(masked_chat),
                     owner: found.owner.as_deref().map(masked),
                     relation: found.relation,
                     referenced_by: found.referenced_by,

@@ -27,7 +27,12 @@ pub(crate) fn cell(text: &str) -> String {
 /// A name on one line; `None` where nobody would see anything of it.
 pub(crate) fn name(text: &str, characters: usize) -> Option<String> {
     let name = display_text(text, characters);
-    name.chars().any(is_visible).then_some(name)
+    (!is_blank(&name)).then_some(name)
+}
+
+/// Whether nobody would see anything of a text.
+pub(crate) fn is_blank(text: &str) -> bool {
+    !text.chars().any(is_visible)
 }
 
 /// At most `characters` characters, the last of them `…` where something is left out.
@@ -83,6 +88,7 @@ mod tests {
         ] {
             assert_eq!(name(blank, 50), None, "{blank:?}");
         }
+        assert!(is_blank("\u{2060}\n\t") && !is_blank("\u{2060}a"));
         assert_eq!(name("\u{200b}Ana", 50).as_deref(), Some("\u{200b}Ana"));
         assert_eq!(name("❤\u{fe0f}", 50).as_deref(), Some("❤\u{fe0f}"));
     }

@@ -8,6 +8,7 @@ use super::people::{People, display_text};
 use super::section::{Fact, Look, Passage, Section};
 use crate::item::text::printable;
 use crate::item::{Item, Kind, OtherField};
+use crate::output_text::is_blank;
 
 const MAX_VALUE_CHARACTERS: usize = 10_000;
 
@@ -71,9 +72,15 @@ pub(super) fn content(item: &Item) -> Option<&'static str> {
     })
 }
 
-/// Whether nothing at all is in a message.
+/// Whether nothing at all is in a message, or in an edit.
 pub(super) fn is_empty(item: &Item) -> bool {
-    has_only_others(item) && item.other.is_empty() && item.subject.is_none() && item.call.is_none()
+    let is_said = |text: Option<&str>| text.is_some_and(|text| !is_blank(text));
+    let original = item.original.as_ref();
+    let was_said = original.is_some_and(|it| is_said(it.text.as_deref()) || is_said(it.previous_text.as_deref()));
+    let is_empty_edit =
+        matches!(item.kind, Kind::Edit(_)) && !was_said && is_blank(&item.text) && item.attachments.is_empty();
+    let has_nothing = is_empty_edit || has_only_others(item);
+    has_nothing && item.other.is_empty() && item.subject.is_none() && item.call.is_none()
 }
 
 /// The contents, each under its name; everything that isn't shown elsewhere where the item has nothing else.
@@ -131,7 +138,7 @@ fn others(item: &Item) -> impl Iterator<Item = &OtherField> {
 fn has_only_others(item: &Item) -> bool {
     let is_message = matches!(item.kind, Kind::Message | Kind::StatusPost);
     let is_about = item.location.is_some() || item.quoted.is_some() || item.original.is_some() || item.event.is_some();
-    is_message && item.text.trim().is_empty() && item.attachments.is_empty() && !is_about && !item.encrypted
+    is_message && is_blank(&item.text) && item.attachments.is_empty() && !is_about && !item.encrypted
 }
 
 fn place(item: &Item, other: &OtherField) -> Place {

@@ -304,7 +304,12 @@ fn captions_transcripts_and_members_of_a_call_are_shown() {
 #[test]
 fn a_message_with_nothing_in_it_says_so() {
     const NOTHING: &str = "There is nothing in this message";
-    for empty in [json!({}), json!({"text": " \n", "quoted": {}, "poll": {"name": ""}})] {
+    for empty in [
+        json!({}),
+        json!({"text": " \n", "quoted": {}, "poll": {"name": ""}}),
+        json!({"text": "\u{200b}\u{2060}\u{3164}"}),
+        json!({"messageId": "EDIT-3EB01-1", "originalMessageData": {"messageId": "3EB01"}}),
+    ] {
         let message = said(&empty);
         assert!(message.mail.text.contains(NOTHING) && message.mail.html.contains(NOTHING), "{}", message.mail.text);
     }
@@ -313,6 +318,7 @@ fn a_message_with_nothing_in_it_says_so() {
         json!({"poll": {"name": "x"}}),
         json!({"location": {"latitude": 1}}),
         json!({"quoted": {"text": "x"}}),
+        json!({"messageId": "EDIT-3EB01-1", "originalMessageData": {"previousText": "x"}}),
     ] {
         assert!(!said(&filled).mail.text.contains(NOTHING), "{filled}");
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::phone_number::{PhoneNumber, has_digit, mask, read_lid};
+use super::phone_number::{PhoneNumber, has_digit, mask, mask_numbers_in, read_lid};
 use super::reading::{Object, OtherField};
 
 /// What a participant's value is.
@@ -52,7 +52,7 @@ impl Identifier {
     pub fn masked(&self) -> String {
         match self {
             Self::Number(number) => number.masked(),
-            Self::Name(name) if name.starts_with('@') => name.clone(),
+            Self::Name(name) if name.starts_with('@') => mask_numbers_in(name),
             Self::Name(lid) => mask(lid),
         }
     }
@@ -190,6 +190,7 @@ mod tests {
         assert_eq!(of("+1 555 0100", ParticipantKind::Phone), Identifier::read("15550100@c.us"));
         assert_eq!(of("15550100", ParticipantKind::Alphanumeric), None);
         assert_eq!(Identifier::read("98765432101234@lid").unwrap().masked(), "9•••••@lid");
+        assert_eq!(Identifier::read("@4915550199").unwrap().masked(), "@•••••");
     }
 
     #[test]

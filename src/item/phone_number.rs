@@ -115,7 +115,8 @@ pub(super) fn mask(text: &str) -> String {
     format!("{head}{HIDDEN}{tail}")
 }
 
-/// A text with what may be a phone number in it (seven digits or more, whatever stands between them) replaced by dots.
+/// A text with what may be a phone number in it (seven digits or more, whatever stands between them, but for a date) replaced by
+/// dots.
 pub(crate) fn mask_numbers_in(text: &str) -> String {
     const MIN_DIGITS: usize = 7;
     let mut masked = String::with_capacity(text.len());
@@ -126,13 +127,46 @@ pub(crate) fn mask_numbers_in(text: &str) -> String {
             Some(between) if !number.is_empty() && is_between_digits(between) => number.push(between),
             other => {
                 let digits = number.trim_end_matches(is_between_digits);
-                let is_number = digits.chars().filter(|digit| digit.is_numeric()).count() >= MIN_DIGITS;
+                let bare: String = digits.chars().filter(|digit| digit.is_numeric()).collect();
+                let is_number = bare.chars().count() >= MIN_DIGITS && !is_date(&bare);
                 masked.push_str(if is_number { "•••••" } else { digits });
                 masked.extend(number.strip_prefix(digits));
                 masked.extend(other);
                 number.clear();
             }
         }
+    }
+    masked
+}
+
+/// Whether digits are those of a day of these decades, alone or with the time after it, as in names of files.
+fn is_date(digits: &str) -> bool {
+    let number = |range: std::ops::Range<usize>| digits.get(range).and_then(|part| part.parse::<u32>().ok());
+    matches!(digits.len(), 8 | 12 | 14)
+        && number(0..4).is_some_and(|year| (1990..2100).contains(&year))
+        && number(4..6).is_some_and(|month| (1..=12).contains(&month))
+        && number(6..8).is_some_and(|day| (1..=31).contains(&day))
+}
+
+/// A text with the numbers of WhatsApp's addresses of accounts in it (`15550100:2@c.us`) replaced by dots. The ids of groups stay,
+/// but for those that begin with the number of whoever made the group.
+pub(crate) fn mask_accounts_in(text: &str) -> String {
+    const MIN_DIGITS: usize = 7;
+    let is_of_account = |character: char| character.is_numeric() || is_between_digits(character) || character == ':';
+    let mut masked = String::with_capacity(text.len());
+    let mut pieces = text.split('@').peekable();
+    while let Some(piece) = pieces.next() {
+        let Some(server) = pieces.peek() else {
+            masked.push_str(piece);
+            break;
+        };
+        let name = piece.trim_end_matches(is_of_account);
+        let account = piece.strip_prefix(name).unwrap_or_default();
+        let is_number = account.chars().filter(|character| character.is_numeric()).count() >= MIN_DIGITS;
+        let is_group = server.starts_with("g.us") && !account.contains('-');
+        masked.push_str(name);
+        masked.push_str(if is_number && !is_group { "•••••" } else { account });
+        masked.push('@');
     }
     masked
 }
@@ -204,12 +238,31 @@ mod tests {
     }
 
     #[test]
+    fn accounts_within_an_id_are_masked() {
+        for (id, masked) in [
+            ("true_4915550199@c.us_3EB0940005", "true_•••••@c.us_3EB0940005"),
+            ("4915550199:12@s.whatsapp.net", "•••••@s.whatsapp.net"),
+            ("false_٤٩١٥٥٥٠١٩٩@lid", "false_•••••@lid"),
+            ("4915550199-1600000000@g.us", "•••••@g.us"),
+            ("120363020304@g.us", "120363020304@g.us"),
+            ("3EB01234567890", "3EB01234567890"),
+            ("@susan", "@susan"),
+        ] {
+            assert_eq!(mask_accounts_in(id), masked);
+        }
+    }
+
+    #[test]
     fn numbers_within_a_text_are_masked() {
         for (text, masked) in [
             ("Column 365 4915550199", "Column •••••"),
             ("Column 365, +49 1555 0199 (x)", "Column 365, +••••• (x)"),
             ("Spalte ٤٩١٥٥٥٠١٩٩.", "Spalte •••••."),
             ("Microsoft 365", "Microsoft 365"),
+            ("2026-11-20", "2026-11-20"),
+            ("20261120T101458.json", "20261120T101458.json"),
+            ("Chat with +49 1555 0199.txt", "Chat with +•••••.txt"),
+            ("20261320", "•••••"),
         ] {
             assert_eq!(mask_numbers_in(text), masked);
         }

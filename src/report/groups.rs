@@ -66,7 +66,9 @@ impl Groups {
     fn add(&mut self, row: Failure, places: &mut HashMap<Key, usize>) {
         self.rows += 1;
         let item = item_of(&row);
-        let owner = row.owner.filter(|_| row.mailbox.is_none());
+        // A directory that gives no answer is one cause, whoever is asked for.
+        let is_of_nobody = row.mailbox.is_some() || row.cause == Some(PendingCause::Directory);
+        let owner = row.owner.filter(|_| !is_of_nobody);
         let key = (row.mailbox, owner, row.state.name(), row.reason, row.cause, row.detail);
         if let Some(group) = places.get(&key).and_then(|place| self.groups.get_mut(*place)) {
             group.rows += 1;

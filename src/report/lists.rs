@@ -4,6 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
+use crate::item::phone_number::mask_accounts_in;
 use crate::item::text::harmless_json;
 use crate::item::{Participant, PhoneNumber};
 use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, LedgerError, ListPlace, PendingCause, RunId};
@@ -50,12 +51,20 @@ impl Numbers {
         };
         cell(&shown)
     }
+
+    /// WhatsApp's id of a message as it may be shown: some clients write the chat's number into it.
+    pub fn of_id(self, id: &str) -> String {
+        match self {
+            Self::Masked => cell(&mask_accounts_in(id)),
+            Self::Shown => cell(id),
+        }
+    }
 }
 
 pub(super) fn failure_json(row: &Failure, numbers: Numbers) -> Value {
     json!({
         "item": row.item.map(|item| item.to_string()),
-        "message_id": row.message_id,
+        "message_id": row.message_id.as_deref().map(|id| numbers.of_id(id)),
         "source_user": row.owner.as_deref().map(|owner| numbers.of(owner)),
         "mailbox": row.mailbox,
         "reason": row.reason,
@@ -141,7 +150,7 @@ pub async fn write_csv(mut rows: Rows<'_>, numbers: Numbers, out: &mut (dyn Writ
         let owner = row.owner.as_deref().map(|owner| numbers.of(owner));
         let fields = [
             row.item.map(|item| item.to_string()),
-            row.message_id,
+            row.message_id.as_deref().map(|id| numbers.of_id(id)),
             owner,
             row.mailbox,
             Some(row.state.name().to_owned()),

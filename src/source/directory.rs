@@ -8,7 +8,8 @@
 //! It has no window: every file is read in each run, in the order of the names, and what the ledger knows already is a
 //! repeat. What a file holds decides how it is read. A page is one document or a part of a file of lines. The cursor is the position of the next byte to read, so
 //! that a run goes on where it stopped; a folder that changes meanwhile may make it read something twice, and what it
-//! passes over comes in the next run. Only regular files are read, never what a symbolic link points to.
+//! passes over comes in the next run. Only regular files are read, never what a symbolic link points to. A file that can't be read
+//! is no obstacle to those after it: when they are read the run fails, and names it.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::io::AsyncReadExt as _;
 use tokio_util::io::ReaderStream;
+use tracing::warn;
 
 use self::files::Folder;
 use self::position::Position;
@@ -48,12 +50,14 @@ pub struct DirectorySource {
     products: Vec<Product>,
     /// The files as the run found them at its start, so that a file that is added meanwhile moves no cursor.
     folder: Arc<Mutex<Option<Arc<Folder>>>>,
+    /// Why files of this run are refused, each once.
+    refused: Arc<Mutex<Vec<String>>>,
 }
 
 impl DirectorySource {
     /// The folder at `path`, read in pages of at most `page_size` lines (a `.json` file is always one page).
     pub fn new(path: PathBuf, page_size: usize) -> Self {
-        Self { path, page_size, products: Vec::new(), folder: Arc::default() }
+        Self { path, page_size, products: Vec::new(), folder: Arc::default(), refused: Arc::default() }
     }
 
     /// The same folder without the items of WhatsApp products that are not among these. An item that names no product, or an
@@ -96,19 +100,35 @@ async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|ended| Err(SourceError::Unavailable(format!("the work on the disk was cut off: {ended}"))))
 }
 
-/// The page at `cursor`.
-fn read_page(folder: &Folder, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
+/// The page at `cursor`. What is refused comes after the last page.
+fn read_page(folder: &Folder, refused: &Mutex<Vec<String>>, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
+    let mut refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+    if cursor == Cursor(0) {
+        refused.clear();
+    }
     let position = Position::of(cursor);
-    let Some(file) = folder.file(position.file) else { return Ok(empty_page(cursor)) };
+    let Some(file) = folder.file(position.file) else {
+        // Told once: whoever goes on here has been told.
+        let refused = std::mem::take(&mut *refused);
+        let refusal = (!refused.is_empty()).then(|| SourceError::Contract(refused.join("; ")));
+        return refusal.map_or_else(|| Ok(empty_page(cursor)), Err);
+    };
     let read = match position.offset {
-        0 => whole::read(file, cursor, limit)?,
+        0 => match whole::read(file, cursor, limit) {
+            Err(SourceError::Contract(why)) => {
+                warn!(event = "source_file_passed_over", entry = why, "refused; the files after it are read");
+                refused.push(why);
+                Read { body: Bytes::new(), items: Vec::new(), next_offset: None }
+            }
+            read => read?,
+        },
         offset => lines::read(file, offset, limit.max(1))?,
     };
     let next = match read.next_offset {
         Some(offset) => Position { offset, ..position },
         None => Position { file: position.file + 1, offset: 0 },
     };
-    let end = folder.file(next.file).is_none();
+    let end = folder.file(next.file).is_none() && refused.is_empty();
     Ok(Page { body: read.body, items: read.items, next: next.cursor()?, end })
 }
 
@@ -132,12 +152,21 @@ impl Source for DirectorySource {
 
     async fn log_in(&self) -> Result<Option<DateTime<Utc>>, SourceError> {
         let path = self.path.clone();
-        blocking(move || Folder::read(&path)?.require_something(&path).map(|()| None)).await
+        let look = move || {
+            let folder = Folder::read(&path)?;
+            let checked = folder.require_something(&path);
+            if checked.is_err() {
+                folder.report_passed_over();
+            }
+            checked.map(|()| None)
+        };
+        blocking(look).await
     }
 
     async fn page(&self, _window: Window, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
-        let (path, known) = (self.path.clone(), Arc::clone(&self.folder));
-        let mut page = blocking(move || read_page(&*Self::folder(&path, &known, cursor)?, cursor, limit)).await?;
+        let (path, known, refused) = (self.path.clone(), Arc::clone(&self.folder), Arc::clone(&self.refused));
+        let read = move || read_page(&*Self::folder(&path, &known, cursor)?, &refused, cursor, limit);
+        let mut page = blocking(read).await?;
         page.items.retain(|item| self.takes(&page.body, item));
         Ok(page)
     }

@@ -45,6 +45,21 @@ fn items(page: &Page) -> Vec<String> {
     page.items.iter().map(|range| String::from_utf8_lossy(&page.body[range.clone()]).into_owned()).collect()
 }
 
+/// The items of all pages, and why the folder is refused after them.
+async fn until_refused(source: &DirectorySource) -> (Vec<String>, SourceError) {
+    let (mut read, mut cursor) = (Vec::new(), Cursor(0));
+    loop {
+        match page(source, cursor).await {
+            Ok(page) => {
+                assert!(!page.end && page.next > cursor, "it ends without a refusal");
+                read.extend(items(&page));
+                cursor = page.next;
+            }
+            Err(error) => return (read, error),
+        }
+    }
+}
+
 /// All pages from `cursor` on: each one's items. Fails where a cursor doesn't advance.
 async fn pages_from(source: &DirectorySource, mut cursor: Cursor) -> Vec<Vec<String>> {
     let mut pages = Vec::new();
@@ -181,10 +196,9 @@ async fn a_file_that_cannot_be_split_says_which_and_what_to_do() {
     for (content, advice) in
         [(&b"{\"messages\":[{\"id\":1},"[..], "cut short"), (b"\xff\xfe{\0}\0", "UTF-16"), (b"<html>", "not JSON")]
     {
-        let folder = folder(&[("a.json", b"[1]"), ("b.json", content)]);
-        let source = source(&folder);
-        let cursor = page(&source, Cursor(0)).await.unwrap().next;
-        let error = page(&source, cursor).await.unwrap_err();
+        let folder = folder(&[("a.json", b"[1]"), ("b.json", content), ("c.json", b"[3]")]);
+        let (read, error) = until_refused(&source(&folder)).await;
+        assert_eq!(read, ["1", "3"], "those after it are read");
         assert!(matches!(&error, SourceError::Contract(_)), "refused once, not asked for again: {error}");
         assert!(error.to_string().contains("b.json") && error.to_string().contains(advice), "{error}");
     }
@@ -193,7 +207,7 @@ async fn a_file_that_cannot_be_split_says_which_and_what_to_do() {
 #[tokio::test]
 async fn an_exported_error_is_not_taken_for_an_empty_export() {
     let folder = folder(&[("a.json", br#"[{"resultCode":301,"resultDescription":"x","messages":null}]"#)]);
-    let error = page(&source(&folder), Cursor(0)).await.unwrap_err();
+    let (_, error) = until_refused(&source(&folder)).await;
     assert!(matches!(&error, SourceError::Contract(detail) if detail.contains("301")), "{error}");
 }
 
@@ -209,7 +223,9 @@ async fn a_file_over_the_cap_is_unreadable() {
     );
     let alone = source.page(window(), Cursor(0), 1).await.unwrap();
     assert_eq!(alone.items.len(), 1);
-    let error = source.page(window(), alone.next, 1).await.unwrap_err();
+    let refused = source.page(window(), alone.next, 1).await.unwrap();
+    assert!(refused.items.is_empty() && !refused.end);
+    let error = source.page(window(), refused.next, 1).await.unwrap_err();
     assert!(matches!(error, SourceError::Contract(_)), "{error}");
 }
 
@@ -226,7 +242,7 @@ async fn what_a_file_holds_decides_how_it_is_read() {
         assert_eq!(pages(&folder).await.concat(), [one, two], "{name}: {content}");
     }
     let broken = folder(&[("a.jsonl", b"{\n \"id\": 1,\n \"body\": {\n")]);
-    let error = page(&source(&broken), Cursor(0)).await.unwrap_err();
+    let (_, error) = until_refused(&source(&broken)).await;
     assert!(matches!(&error, SourceError::Contract(why) if why.contains("a.jsonl")), "{error}");
 }
 

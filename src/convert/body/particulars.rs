@@ -23,7 +23,7 @@ pub(super) fn of(item: &Item, people: &People<'_>, lists: &mut Vec<PeopleList>) 
 }
 
 fn thread_name(item: &Item) -> Option<String> {
-    item.thread_name.as_deref().map(|name| display_text(name, 500))
+    item.thread_name.as_deref().and_then(|own| name(own, 500))
 }
 
 /// `NA` is TeleMessage's word for none.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use super::SourceError;
+use crate::item::phone_number::mask_numbers_in;
 use crate::output_text::cell;
 
 /// The files that hold items, in the order of their names, and what else lies there.
@@ -49,7 +50,7 @@ impl Folder {
                 _ if name.as_encoded_bytes().starts_with(b".") => "hidden",
                 _ => "its name ends neither in .json nor in .jsonl",
             };
-            passed_over.push(format!("{} ({why})", cell(&name.to_string_lossy())));
+            passed_over.push(format!("{} ({why})", mask_numbers_in(&cell(&name.to_string_lossy()))));
         }
         files.sort_unstable();
         passed_over.sort_unstable();
