@@ -168,7 +168,7 @@ pub struct Identities {
     pub key: Identity,
     /// What the Message-ID of its copies is made of: the key, unless an earlier version of the program has recorded another.
     pub sent_as: Identity,
-    /// The identity of version 1, where that is another than the key.
+    /// The identity of version 1, where that is another than the key and proves that a message is the same.
     pub version_1: Option<Identity>,
 }
 
@@ -179,6 +179,10 @@ impl Identities {
         let may_differ = fields.is_changed() || item.version_1.is_some();
         let key = Identity(fields.finish());
         let version_1 = may_differ.then(|| Identity::of_version_1(item, attachments)).filter(|other| *other != key);
+        // What version 1 couldn't read, it left out. Where nothing else tells two items apart, that makes different ones equal.
+        let is_proof =
+            |other: &Identity| item.version_1.is_none() || is_told_by_its_id(item) || recorded == Some(*other);
+        let version_1 = version_1.filter(is_proof);
         let sent_as = version_1.filter(|version_1| recorded == Some(*version_1)).unwrap_or(key);
         Self { key, sent_as, version_1 }
     }
@@ -194,6 +198,15 @@ impl From<Identity> for Identities {
     /// Of a message that is known by one identity.
     fn from(key: Identity) -> Self {
         Self { key, sent_as: key, version_1: None }
+    }
+}
+
+/// Whether the message id alone tells an item from all others of its chat: not that of an edit without a number, of which there
+/// may be several, nor that of an event.
+fn is_told_by_its_id(item: &Item) -> bool {
+    match item.kind {
+        Kind::Message | Kind::StatusPost | Kind::Call | Kind::Deletion(_) | Kind::Edit(Some(_)) => true,
+        Kind::Edit(None) | Kind::Reaction | Kind::GroupEvent | Kind::Unknown(_) => false,
     }
 }
 

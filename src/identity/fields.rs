@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::digest::{Digest, Digester};
-use crate::item::{Item, Participant, StatedTime};
+use crate::item::{Chat, Item, Participant, StatedTime};
 
 /// In which form values count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,10 +86,13 @@ impl<'a> Fields<'a> {
     }
 
     /// The chat: the group's id, else the sorted values of sender and recipients. Version 1 knows no group by its
-    /// `groupData.id`.
+    /// `groupData.id`. A broadcast list is known to its sender alone, so that id makes no chat.
     pub(super) fn chat(&mut self) {
         let item = self.item;
-        let data_id = item.chat.name().and_then(|name| name.data_id.as_deref()).filter(|_| self.form == Form::Usual);
+        let data_id = match &item.chat {
+            Chat::Group(name) if self.form == Form::Usual => name.data_id.as_deref(),
+            _ => None,
+        };
         let group_id = item.chat.name().and_then(|name| name.id.as_deref());
         self.is_changed |= group_id.is_none() && data_id.is_some();
         let group_id = group_id.or(data_id);
@@ -115,9 +118,9 @@ impl<'a> Fields<'a> {
         match self.form {
             Form::AsItCame => Cow::Borrowed(&participant.value),
             Form::Usual => {
-                let key = self.item.key_of(participant);
-                self.is_changed |= key != participant.value;
-                key
+                let value = participant.usual_value();
+                self.is_changed |= value != participant.value;
+                value
             }
         }
     }

@@ -86,6 +86,18 @@ impl Participant {
         }
     }
 
+    /// The value in its usual form, whatever it is said to be: a number as its digits, a LID without its device, else as it
+    /// came. It depends on nothing but the value, so that identities can be made of it.
+    pub(crate) fn usual_value(&self) -> Cow<'_, str> {
+        if is_bare_number(&self.value) {
+            return Cow::Borrowed(&self.value);
+        }
+        match PhoneNumber::read(&self.value) {
+            Some(number) => Cow::Owned(number.into_digits()),
+            None => read_lid(&self.value).map_or(Cow::Borrowed(self.value.as_str()), Cow::Owned),
+        }
+    }
+
     /// The phone number, where the participant has one that can be read.
     pub fn phone_number(&self) -> Option<PhoneNumber> {
         match self.kind {

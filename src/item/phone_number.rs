@@ -36,7 +36,13 @@ impl PhoneNumber {
     fn of_digits(text: &str) -> Option<Self> {
         let mut digits = String::with_capacity(text.len());
         let mut has_plus = false;
+        let mut follows_dot = false;
         for character in text.chars() {
+            // Dots in a row stand for digits that are hidden: a number without them would be somebody else's.
+            if is_dot(character) && std::mem::replace(&mut follows_dot, true) {
+                return None;
+            }
+            follows_dot &= is_dot(character);
             if let Some(digit) = ascii_digit(character) {
                 digits.push(digit);
             } else if is_plus(character) && digits.is_empty() && !has_plus {
@@ -93,6 +99,13 @@ fn account_and_server(text: &str) -> Option<(&str, String)> {
     let account = account.split_once(['.', '_']).map_or(account, |(account, _agent)| account);
     let server: String = server.chars().filter(|&character| !is_invisible(character)).collect();
     Some((account, server.to_ascii_lowercase()))
+}
+
+fn is_dot(character: char) -> bool {
+    matches!(
+        character,
+        '\u{b7}' | '\u{2022}' | '\u{2024}' | '\u{2027}' | '\u{2219}' | '\u{22c5}' | '\u{30fb}' | '\u{ff65}'
+    )
 }
 
 fn is_plus(character: char) -> bool {

@@ -40,7 +40,10 @@ pub(super) fn millis(raw: &str) -> Option<i64> {
     let said = text(raw)?;
     let said = plain(&said);
     let said = said.trim();
-    said.parse().ok().or_else(|| whole_part(said).map(|(whole, _)| whole)).or_else(|| written_out(said))
+    said.parse()
+        .ok()
+        .or_else(|| whole_part(said).filter(|_| !is_rounded(said)).map(|(whole, _)| whole))
+        .or_else(|| written_out(said))
 }
 
 /// Without what shows nothing, and with digits of any script as those of ASCII.
@@ -55,6 +58,13 @@ fn plain(said: &str) -> Cow<'_, str> {
 /// Whether a value is epoch milliseconds in plain digits, so that its number alone says what came.
 pub(super) fn is_plain_number(raw: &str) -> bool {
     raw.trim_matches('"').parse::<i64>().is_ok()
+}
+
+/// Whether a number with an exponent has so few digits that a spreadsheet has rounded it.
+fn is_rounded(said: &str) -> bool {
+    const MIN_DIGITS: usize = 8;
+    let mantissa = said.split_once(['e', 'E']).map(|(mantissa, _)| mantissa);
+    mantissa.is_some_and(|mantissa| mantissa.bytes().filter(u8::is_ascii_digit).count() < MIN_DIGITS)
 }
 
 fn written_out(said: &str) -> Option<i64> {
@@ -74,14 +84,24 @@ fn written_out(said: &str) -> Option<i64> {
         return None;
     }
     if let Ok(at) = DateTime::parse_from_rfc2822(said) {
-        return Some(at.timestamp_millis());
+        return is_certain(said).then(|| at.timestamp_millis());
     }
     // The name of a zone in brackets repeats the offset (RFC 9557).
     let said = said.strip_suffix(']').and_then(|said| said.split_once('[')).map_or(said, |(instant, _)| instant);
     let said = said.to_ascii_uppercase().replacen(',', ".", 1);
     let zoned = ["UTC", "GMT", "Z"].into_iter().find_map(|zone| said.strip_suffix(zone));
     let said = zoned.map_or_else(|| said.clone(), |local| format!("{}+0000", local.trim_end()));
-    FORMS.into_iter().find_map(|form| DateTime::parse_from_str(&said, form).ok()).map(|at| at.timestamp_millis())
+    let is_form = |form: &&str| !form.contains("%j") || said.find('T') == Some("2026-312".len());
+    let at = FORMS.into_iter().filter(is_form).find_map(|form| DateTime::parse_from_str(&said, form).ok());
+    at.map(|at| at.timestamp_millis())
+}
+
+/// Whether a date of a mail has a year of four digits and a zone that means one thing only: an offset or GMT.
+fn is_certain(said: &str) -> bool {
+    let mut words = said.split_ascii_whitespace();
+    let has_year = words.clone().any(|word| word.len() == 4 && word.bytes().all(|byte| byte.is_ascii_digit()));
+    let zone = words.next_back().unwrap_or_default().to_ascii_uppercase();
+    has_year && (zone.starts_with(['+', '-']) || ["GMT", "UT", "UTC"].contains(&zone.as_str()))
 }
 
 #[cfg(test)]
@@ -125,6 +145,10 @@ mod tests {
             r#""inf""#,
             "[1,2]",
             r#""1,794,132,898,250""#,
+            r#""2026-11T10:14:58Z""#,
+            r#""Sun, 8 Nov 2026 10:14:58 A""#,
+            r#""Sun, 8 Nov 26 10:14:58 GMT""#,
+            r#""1.79413E+12""#,
         ] {
             assert_eq!(millis(raw), None, "{raw}");
         }

@@ -88,7 +88,7 @@ impl Capture {
             Chat::Direct | Chat::Broadcast(_) => None,
         };
         let is_compared = item.kind == Kind::Message && item.time.substituted.is_none();
-        let key = group.and_then(|group| group.data_id.as_deref().or(group.id.as_deref()));
+        let key = group.and_then(|group| group.id.as_deref().or(group.data_id.as_deref()));
         Some(Self {
             owner: (short_digest::<4>(&owner.key()), owner.value.clone()),
             received: item.received.unwrap_or(item.time.at),

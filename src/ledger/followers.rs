@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
 
 use super::deliveries::{OPEN, mailboxes_of, read_mailbox};
-use super::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, run_no};
+use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, run_no};
 use super::{Holder, Lease, Ledger, LedgerError, RunId, RunRecord};
 use crate::resolve::{Mailbox, MailboxId};
 
@@ -30,10 +30,15 @@ impl Sender {
         Lease::Follower(self.run.clone(), self.holder.clone())
     }
 
-    /// Fails where this is a follower that may not send any more. Whoever takes the right away waits for the transaction's end.
-    pub(super) async fn check(&self, transaction: &mut Transaction<'_, Any>) -> Result<(), LedgerError> {
+    /// Fails where the run's account is closed, and where this is a follower that may not send any more. Whoever closes the account
+    /// or takes the right away waits for the transaction's end.
+    pub(super) async fn check(
+        &self,
+        transaction: &mut Transaction<'_, Any>,
+        dialect: Dialect,
+    ) -> Result<(), LedgerError> {
         if !self.is_follower {
-            return Ok(());
+            return refuse_closed(transaction, dialect, &self.run).await;
         }
         let touched = sqlx::query(
             "UPDATE leases SET until = until WHERE resource = $1 AND holder = $2
@@ -51,6 +56,24 @@ impl Sender {
             _ => Ok(()),
         }
     }
+}
+
+/// Fails where a run has ended or its account is closed: what a process records that stood still meanwhile would count in no
+/// report. Whoever closes the account waits for the transaction's end.
+pub(super) async fn refuse_closed(
+    transaction: &mut Transaction<'_, Any>,
+    dialect: Dialect,
+    run: &RunId,
+) -> Result<(), LedgerError> {
+    let running = format!("SELECT 1 FROM runs WHERE run_id = $1 AND status = 'running'{}", dialect.share_lock());
+    let is_running = query_of(running).bind(run.0.clone()).fetch_optional(&mut **transaction).await?.is_some();
+    // A statement of its own: it sees what was committed while this one waited for the lock.
+    let mark = sqlx::query("SELECT 1 FROM leases WHERE resource = $1").bind(closed(run));
+    let is_closed = mark.fetch_optional(&mut **transaction).await?.is_some();
+    if is_closed || !is_running {
+        return Err(LedgerError::LeaseLost(format!("run {run}, whose account is closed")));
+    }
+    Ok(())
 }
 
 impl Ledger {
@@ -79,7 +102,8 @@ impl Ledger {
         Ok(u64::try_from(sql::get::<i64>(&row, "helpers")?).unwrap_or_default())
     }
 
-    /// Closes a run's account: from now on, followers record nothing in it. What they are sending is looked up by the next run.
+    /// Closes a run's account: from now on nobody records anything in it, neither followers nor a process of its own that stood
+    /// still meanwhile. What they are sending is looked up by the next run.
     /// Fails where another process has ended the run already.
     pub async fn close_account(&self, run: &RunId) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;

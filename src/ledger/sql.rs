@@ -71,6 +71,14 @@ impl Dialect {
         }
     }
 
+    /// Ends a statement that reads a row nobody may change before the transaction's end. SQLite has one writer at a time.
+    pub(super) fn share_lock(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => " FOR SHARE",
+        }
+    }
+
     pub(super) fn begin(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",

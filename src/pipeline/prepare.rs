@@ -24,11 +24,12 @@ use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
 use crate::convert::{CONVERTER_VERSION, convert_as};
 use crate::fault::{Fault, Reason};
+use crate::identity::Identity;
 use crate::item::{Item, ItemId};
 use crate::ledger::{
     AttachmentState, Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target,
 };
-use crate::resolve::{Resolution, re_resolve};
+use crate::resolve::{Mailbox, Resolution, ResolvedBy, re_resolve};
 
 /// What preparing needs beside the pipeline.
 pub(super) struct Preparer {
@@ -208,6 +209,16 @@ impl Preparer {
         }
     }
 
+    /// Whether one of the mailboxes has a copy under an identity of version 1.
+    async fn is_known(&self, mailboxes: &[(Mailbox, ResolvedBy)], identity: Identity) -> Result<bool, RunError> {
+        for (mailbox, _) in mailboxes {
+            if self.pipeline.deps.ledger.knows(&mailbox.id, identity).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// What becomes of an importable item whose participants are resolved; nothing where staging can't give it back now.
     async fn import(
         &self,
@@ -242,7 +253,14 @@ impl Preparer {
         let Some(Content { attachments, room }) = content else { return Ok(None) };
         let domain = &self.pipeline.settings.placeholder_address_domain;
         let recorded = candidate.record.as_ref().and_then(|record| record.identity);
-        let message = convert_as(&candidate.item, &attachments, &resolution, domain, recorded);
+        let mut message = convert_as(&candidate.item, &attachments, &resolution, domain, recorded);
+        if recorded.is_none()
+            && let Some(earlier) = message.identities.and_then(|identities| identities.version_1)
+            && self.is_known(&rows.mailboxes, earlier).await?
+        {
+            // Its copies have the Message-ID that those of the earlier capture have.
+            message = convert_as(&candidate.item, &attachments, &resolution, domain, Some(earlier));
+        }
         let identities = message.identities;
         prepared.identity = identities.map(|identities| identities.sent_as);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));

@@ -44,7 +44,7 @@ impl Ledger {
     pub async fn record(&self, sender: &Sender, outcomes: &[Outcome], claims: &[Claim]) -> Result<(), LedgerError> {
         let mailboxes = self.numbers_of(outcomes.iter().map(|outcome| &outcome.mailbox.0)).await?;
         let mut transaction = self.begin().await?;
-        sender.check(&mut transaction).await?;
+        sender.check(&mut transaction, self.dialect).await?;
         for chunk in outcomes.chunks(MAX_STATEMENT_ROWS) {
             settle_chunk(&mut transaction, self.dialect, sender, chunk, &mailboxes).await?;
         }
@@ -96,6 +96,12 @@ impl Ledger {
         }
         transaction.commit().await?;
         Ok(())
+    }
+
+    /// Whether a mailbox knows a message by this identity.
+    pub async fn knows(&self, mailbox: &MailboxId, identity: Identity) -> Result<bool, LedgerError> {
+        let mut transaction = self.begin().await?;
+        Ok(known_identity(&mut transaction, mailbox, &identity.into()).await?.is_some())
     }
 
     /// Takes mailboxes over from followers that are gone: what they were sending is unknown, and settles from `settle_at`. The
@@ -366,27 +372,41 @@ pub(in crate::ledger) async fn insert(
     numbers: &Numbers,
 ) -> Result<HashSet<(ItemNo, Target)>, LedgerError> {
     let mut first = HashSet::new();
-    for (_, row) in rows {
-        if let (Some((mailbox, _)), Some(identities)) = (&row.mailbox, &row.identities) {
-            rename_earlier(transaction, &mailbox.id, identities).await?;
-        }
-    }
+    let known = known_identities(transaction, rows).await?;
     for chunk in rows.chunks(MAX_STATEMENT_ROWS) {
-        first.extend(insert_chunk(transaction, dialect, (run_no, now), chunk, true, numbers).await?);
+        first.extend(insert_chunk(transaction, dialect, (run_no, now), (chunk, &known), true, numbers).await?);
         let others: Vec<_> =
             chunk.iter().copied().filter(|(no, row)| !first.contains(&(*no, row.target.clone()))).collect();
         if !others.is_empty() {
-            insert_chunk(transaction, dialect, (run_no, now), &others, false, numbers).await?;
+            insert_chunk(transaction, dialect, (run_no, now), (&others, &known), false, numbers).await?;
         }
     }
     Ok(first)
+}
+
+/// Of rows whose message the mailbox may know by another identity than its key, the one that it does.
+async fn known_identities<'a>(
+    transaction: &mut Transaction<'_, Any>,
+    rows: &[(ItemNo, &'a NewDelivery)],
+) -> Result<HashMap<(ItemNo, &'a Target), Identity>, LedgerError> {
+    let mut known = HashMap::new();
+    let has_other_ids = has_other_ids(transaction).await?;
+    for (no, row) in rows {
+        let (Some((mailbox, _)), Some(identities)) = (&row.mailbox, &row.identities) else { continue };
+        if (identities.version_1.is_some() || has_other_ids)
+            && let Some(identity) = known_identity(transaction, &mailbox.id, identities).await?
+        {
+            known.insert((*no, &row.target), identity);
+        }
+    }
+    Ok(known)
 }
 
 async fn insert_chunk(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
     (run_no, now): (i64, DateTime<Utc>),
-    rows: &[(ItemNo, &NewDelivery)],
+    (rows, known): (&[(ItemNo, &NewDelivery)], &HashMap<(ItemNo, &Target), Identity>),
     first: bool,
     numbers: &Numbers,
 ) -> Result<Vec<(ItemNo, Target)>, LedgerError> {
@@ -404,14 +424,14 @@ async fn insert_chunk(
         let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();
         // A duplicate is never on its way, and never there: it waits for the first copy.
         let state = if first { row.state } else { waiting(row.state) };
-        let sent_as = row.identities.filter(|identities| identities.sent_as != identities.key);
-        let sent_as = sent_as.map(|identities| identities.sent_as);
+        let identity = known.get(&(*no, &row.target)).copied().or(row.identities.map(|identities| identities.key));
+        let sent_as = row.identities.map(|identities| identities.sent_as).filter(|sent_as| Some(*sent_as) != identity);
         query = query
             .bind(no.0)
             .bind(target_no)
             .bind(mailbox.map(|mailbox| numbers.of(&mailbox.address)).transpose()?)
             .bind(by.map(|by| if by == ResolvedBy::Csv { "csv" } else { "email" }))
-            .bind(row.identities.map(|identities| identities.key.0.as_bytes().to_vec()))
+            .bind(identity.map(|identity| identity.0.as_bytes().to_vec()))
             .bind(i64::from(first))
             .bind(state.name())
             .bind(row.reason.map(Reason::name))
@@ -430,41 +450,32 @@ async fn insert_chunk(
     inserted.into_iter().collect()
 }
 
-/// Gives the copies of a message that a mailbox has by its identity of version 1 the one of today, so that the next capture is
-/// known to be the same message. Their Message-ID stays what it is.
-async fn rename_earlier(
+/// Whether any copy lies in a mailbox under another Message-ID than its identity's.
+async fn has_other_ids(transaction: &mut Transaction<'_, Any>) -> Result<bool, LedgerError> {
+    let found = sqlx::query("SELECT 1 FROM delivery_rows WHERE sent_as IS NOT NULL LIMIT 1");
+    Ok(found.fetch_optional(&mut **transaction).await?.is_some())
+}
+
+/// By which identity a mailbox knows a message already: the one of a first copy that has, or was sent under, one of these.
+async fn known_identity(
     transaction: &mut Transaction<'_, Any>,
     mailbox: &MailboxId,
     identities: &Identities,
-) -> Result<(), LedgerError> {
-    let Some(version_1) = identities.version_1 else { return Ok(()) };
-    let (key, version_1) = (identities.key.0.as_bytes().to_vec(), version_1.0.as_bytes().to_vec());
-    let mailbox_no = mailbox_no(3);
-    let renamed = query_of(format!(
-        "UPDATE delivery_rows SET identity = $1, sent_as = COALESCE(sent_as, $2)
-         WHERE first = 1 AND target_no = {mailbox_no} AND identity = $2 AND NOT EXISTS
-           (SELECT 1 FROM delivery_rows AS other
-            WHERE other.first = 1 AND other.target_no = {mailbox_no} AND other.identity = $1)"
-    ))
-    .bind(key.clone())
-    .bind(version_1.clone())
-    .bind(mailbox.0.clone())
-    .execute(&mut **transaction)
-    .await?;
-    if renamed.rows_affected() == 0 {
-        return Ok(());
-    }
-    // Those that wait for the first one follow it.
-    query_of(format!(
-        "UPDATE delivery_rows SET identity = $1, sent_as = COALESCE(sent_as, $2)
-         WHERE first = 0 AND {OPEN} AND target_no = {mailbox_no} AND identity = $2"
+) -> Result<Option<Identity>, LedgerError> {
+    let either = [identities.key, identities.version_1.unwrap_or(identities.key)].map(|one| one.0.as_bytes().to_vec());
+    let [key, version_1] = either;
+    let row = query_of(format!(
+        "SELECT identity FROM delivery_rows
+         WHERE first = 1 AND target_no = {} AND (identity IN ($1, $2) OR sent_as IN ($1, $2))
+         ORDER BY CASE WHEN identity = $1 THEN 0 ELSE 1 END LIMIT 1",
+        mailbox_no(3)
     ))
     .bind(key)
     .bind(version_1)
     .bind(mailbox.0.clone())
-    .execute(&mut **transaction)
+    .fetch_optional(&mut **transaction)
     .await?;
-    Ok(())
+    row.map(|row| Ok(Identity(sql::digest(&row, "identity")?))).transpose()
 }
 
 fn waiting(state: DeliveryState) -> DeliveryState {

@@ -13,7 +13,7 @@ use crate::ledger::sql::{
     self, Dialect, MAX_STATEMENT_ROWS, millis, query_of_rows, rows_of_placeholders, rows_of_typed_placeholders,
 };
 use crate::ledger::{
-    ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, encoding, retention, runs,
+    ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, encoding, followers, retention, runs,
 };
 
 impl Ledger {
@@ -22,10 +22,7 @@ impl Ledger {
     pub async fn record_page(&self, page: &PageRecord<'_>) -> Result<Vec<ItemNo>, LedgerError> {
         let owners = self.numbers_of(page.items.iter().filter_map(|item| item.owner.as_deref())).await?;
         let mut transaction = self.begin().await?;
-        let first = insert_items(&mut transaction, self.dialect, page, &owners).await?;
-        if !page.items.is_empty() {
-            retention::note_staged(&mut transaction, page.window).await?;
-        }
+        // The run's row first, exclusively: two transactions that share it could not both change it.
         sqlx::query(
             "UPDATE runs SET available = available + $1, repeated = repeated + $2, late = late + $3,
                bytes_downloaded = bytes_downloaded + $4 WHERE run_id = $5",
@@ -37,6 +34,11 @@ impl Ledger {
         .bind(page.run.0.clone())
         .execute(&mut *transaction)
         .await?;
+        followers::refuse_closed(&mut transaction, self.dialect, page.run).await?;
+        let first = insert_items(&mut transaction, self.dialect, page, &owners).await?;
+        if !page.items.is_empty() {
+            retention::note_staged(&mut transaction, page.window).await?;
+        }
         if page.moves_cursor {
             sqlx::query(
                 "UPDATE windows SET read_cursor = $1 WHERE window_from = $2 AND window_to = $3 AND read_cursor < $1",
@@ -61,6 +63,7 @@ impl Ledger {
     ) -> Result<HashSet<(ItemNo, Target)>, LedgerError> {
         let numbers = self.numbers_of(prepared.iter().flat_map(names_of)).await?;
         let mut transaction = self.begin().await?;
+        followers::refuse_closed(&mut transaction, self.dialect, run).await?;
         let run_no = runs::number_of(&mut transaction, run).await?;
         for chunk in prepared.chunks(MAX_STATEMENT_ROWS) {
             update_items(&mut transaction, self.dialect, chunk, &numbers).await?;

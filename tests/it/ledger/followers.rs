@@ -77,17 +77,22 @@ async fn what_a_silent_follower_was_sending_is_unknown(database: Database) {
 async fn nothing_reaches_a_closed_account(database: Database) {
     let (ledger, no) = a_shared_run(&database).await;
     intend(&ledger, &follower(2), no[0]).await.unwrap();
+    ledger.record(&sender(1), &[outcome(no[2], 1, DeliveryState::Imported)], &[]).await.unwrap();
     ledger.close_account(&run_id(1)).await.unwrap();
-    // One that comes when the account is closed is no better off.
+    // One that comes when the account is closed is no better off, nor is the run's own process, where it stood still meanwhile.
     ledger.lease(&holder(3), &[follower(3).lease()], at(1), at(60)).await.unwrap();
-    for late in [follower(2), follower(3)] {
+    for late in [follower(2), follower(3), sender(1)] {
         assert!(is_refused(&ledger.record(&late, &[outcome(no[0], 1, DeliveryState::Imported)], &[]).await));
         assert!(is_refused(&intend(&ledger, &late, no[1]).await));
     }
-    ledger.record(&sender(1), &[outcome(no[2], 1, DeliveryState::Imported)], &[]).await.unwrap();
+    let row = prepared(no[1], vec![copy(2, 1, DeliveryState::Ready, None)]);
+    let late = ledger.record_prepared(&run_id(1), at(1), &[row]).await;
+    assert!(matches!(late, Err(LedgerError::LeaseLost(_))), "{late:?}");
 
     ledger.finish_run(&run_id(1), RunStatus::Incomplete, at(2), None, "{}").await.unwrap();
-    assert!(is_refused(&ledger.record(&follower(3), &[outcome(no[0], 1, DeliveryState::Imported)], &[]).await));
+    for late in [follower(3), sender(1)] {
+        assert!(is_refused(&ledger.record(&late, &[outcome(no[0], 1, DeliveryState::Imported)], &[]).await));
+    }
     assert_eq!(ledger.run_to_follow(at(2)).await.unwrap().map(|run| run.id), None);
     let account = ledger.account(&run_id(1)).await.unwrap();
     assert_eq!([DeliveryState::Imported, DeliveryState::Sending].map(|state| account.of(state)), [1, 1]);
