@@ -186,6 +186,35 @@ fn the_form_of_an_item_makes_no_difference() {
 }
 
 #[test]
+fn what_one_capture_knows_and_another_does_not_makes_no_difference() {
+    let lid = r#"{"messageId":"m","sender":{"value":"98765432101234@lid","type":"LID"},"recipients":[{"value":"15550100"}],"text":"t""#;
+    let known = r#","participantEnrichments":{"98765432101234@lid":{"firstName":"Zoe","phoneNumber":"15550190"}}}"#;
+    assert_eq!(identity(&format!("{lid}}}")), identity(&format!("{lid}{known}")));
+    let typed = |kind: &str| format!(r#"{{"messageId":"m","sender":{{"value":"15550190"{kind}}},"text":"t"}}"#);
+    for kind in [r#","type":"PHONE""#, r#","type":"ALPHANUMERIC""#, r#","type":"ACCOUNT""#] {
+        assert_eq!(identity(&typed(kind)), identity(&typed("")), "{kind}");
+    }
+    let broadcast = |to: &str, list: &str| {
+        format!(
+            r#"{{"messageId":"m","chatMode":"BROADCAST","sender":{{"value":"15550190"}},"recipients":[{{"value":"{to}"}}],"text":"t"{list}}}"#
+        )
+    };
+    let list = r#","groupData":{"id":"1@broadcast","type":"BROADCAST"}"#;
+    assert_eq!(identity(&broadcast("1", list)), identity(&broadcast("1", "")));
+    assert_ne!(identity(&broadcast("1", list)), identity(&broadcast("2", list)), "one item a recipient");
+}
+
+#[test]
+fn version_1_that_left_something_out_proves_nothing() {
+    let edit = |text: &str| item(&format!(r#"{{"messageId":"EDIT-m","sender":{{"value":"1"}},"text":{text}}}"#));
+    let of = |text: &str, recorded| Identities::of(&edit(text), &[], recorded);
+    let (one, two) = (of(r#"{"body":"one"}"#, None), of(r#"{"body":"two"}"#, None));
+    assert!(one.key != two.key && one.version_1.is_none() && two.version_1.is_none());
+    let earlier = Identity::of_version_1(&edit(r#"{"body":"one"}"#), &[]);
+    assert_eq!(of(r#"{"body":"one"}"#, Some(earlier)).sent_as, earlier, "its own copies keep their Message-ID");
+}
+
+#[test]
 fn a_group_is_named_by_its_data_where_it_has_no_other_id() {
     let thread = |fields: &str| {
         let body = format!(r#"{{"messageId":"m","sender":{{"value":"2"}},"recipients":[{{"value":"1"}}],{fields}}}"#);

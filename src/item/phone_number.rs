@@ -195,7 +195,9 @@ mod tests {
             assert_eq!(PhoneNumber::read(form).unwrap(), plain, "{form}");
         }
         assert_ne!(PhoneNumber::read("05204334324").unwrap(), plain);
-        for form in ["", "+", "4.45E+11", "44x", "--", "44+5204334324", "++445204334324", "①②③"] {
+        for form in
+            ["", "+", "4.45E+11", "44x", "--", "44+5204334324", "++445204334324", "①②③", "+1•••••0101", "+1∙∙∙∙67"]
+        {
             assert_eq!(PhoneNumber::read(form), None, "{form}");
         }
     }

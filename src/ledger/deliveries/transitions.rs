@@ -425,7 +425,9 @@ async fn insert_chunk(
         // A duplicate is never on its way, and never there: it waits for the first copy.
         let state = if first { row.state } else { waiting(row.state) };
         let identity = known.get(&(*no, &row.target)).copied().or(row.identities.map(|identities| identities.key));
-        let sent_as = row.identities.map(|identities| identities.sent_as).filter(|sent_as| Some(*sent_as) != identity);
+        // A duplicate isn't sent: its key is kept instead, so that captures of its form are known to be the message too.
+        let sent_as = row.identities.map(|identities| if first { identities.sent_as } else { identities.key });
+        let sent_as = sent_as.filter(|sent_as| Some(*sent_as) != identity);
         query = query
             .bind(no.0)
             .bind(target_no)
@@ -456,7 +458,7 @@ async fn has_other_ids(transaction: &mut Transaction<'_, Any>) -> Result<bool, L
     Ok(found.fetch_optional(&mut **transaction).await?.is_some())
 }
 
-/// By which identity a mailbox knows a message already: the one of a first copy that has, or was sent under, one of these.
+/// By which identity a mailbox knows a message already: that of a first copy that has one of these, or of a capture that bears one.
 async fn known_identity(
     transaction: &mut Transaction<'_, Any>,
     mailbox: &MailboxId,
@@ -466,7 +468,7 @@ async fn known_identity(
     let [key, version_1] = either;
     let row = query_of(format!(
         "SELECT identity FROM delivery_rows
-         WHERE first = 1 AND target_no = {} AND (identity IN ($1, $2) OR sent_as IN ($1, $2))
+         WHERE target_no = {} AND ((first = 1 AND identity IN ($1, $2)) OR sent_as IN ($1, $2))
          ORDER BY CASE WHEN identity = $1 THEN 0 ELSE 1 END LIMIT 1",
         mailbox_no(3)
     ))
