@@ -384,11 +384,14 @@ pub(in crate::ledger) async fn insert(
     Ok(first)
 }
 
+/// Identities by which mailboxes know messages, by the rows that are about to be inserted.
+type KnownIdentities<'a> = HashMap<(ItemNo, &'a Target), Identity>;
+
 /// Of rows whose message the mailbox may know by another identity than its key, the one that it does.
 async fn known_identities<'a>(
     transaction: &mut Transaction<'_, Any>,
     rows: &[(ItemNo, &'a NewDelivery)],
-) -> Result<HashMap<(ItemNo, &'a Target), Identity>, LedgerError> {
+) -> Result<KnownIdentities<'a>, LedgerError> {
     let mut known = HashMap::new();
     let has_other_ids = has_other_ids(transaction).await?;
     for (no, row) in rows {
@@ -406,7 +409,7 @@ async fn insert_chunk(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
     (run_no, now): (i64, DateTime<Utc>),
-    (rows, known): (&[(ItemNo, &NewDelivery)], &HashMap<(ItemNo, &Target), Identity>),
+    (rows, known): (&[(ItemNo, &NewDelivery)], &KnownIdentities<'_>),
     first: bool,
     numbers: &Numbers,
 ) -> Result<Vec<(ItemNo, Target)>, LedgerError> {
