@@ -100,7 +100,7 @@ async fn each(mut rows: Rows<'_>, width: Width, numbers: Numbers) -> Result<Opti
         count += 1;
         let reason = row.reason.clone().or(row.cause.map(|cause| cause.name().to_owned()));
         table.add_row([
-            groups::item_of(&row),
+            row.item_name(),
             row.owner.map(|owner| numbers.of(&owner)).unwrap_or_default(),
             row.mailbox.as_deref().map(cell).unwrap_or_default(),
             row.state.name().to_owned(),

@@ -70,6 +70,13 @@ pub struct Failure {
     pub detail: Option<String>,
 }
 
+impl Failure {
+    /// How the item is named in lists and on the command line: TeleMessage's number, else `#` and the ledger's own.
+    pub fn item_name(&self) -> String {
+        self.item.map_or_else(|| format!("#{}", self.no.0), |item| item.to_string())
+    }
+}
+
 /// A place in a list of rows; the default is before the first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ListPlace {

@@ -65,7 +65,7 @@ impl Groups {
 
     fn add(&mut self, row: Failure, places: &mut HashMap<Key, usize>) {
         self.rows += 1;
-        let item = item_of(&row);
+        let item = row.item_name();
         // A directory that gives no answer is one cause, whoever is asked for.
         let is_of_nobody = row.mailbox.is_some() || row.cause == Some(PendingCause::Directory);
         let owner = row.owner.filter(|_| !is_of_nobody);
@@ -107,11 +107,6 @@ pub fn why(state: DeliveryState, reason: Option<&str>, cause: Option<PendingCaus
         (None, Some(cause)) => format!("{}: {}", state.name(), cause.name()),
         (None, None) => state.name().to_owned(),
     }
-}
-
-/// An item's number as TeleMessage has it, else the ledger's own.
-pub fn item_of(row: &Failure) -> String {
-    row.item.map_or_else(|| format!("#{}", row.no.0), |item| item.to_string())
 }
 
 #[cfg(test)]

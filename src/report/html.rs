@@ -97,7 +97,7 @@ impl InChain {
 impl Row {
     fn of(row: Failure, numbers: Numbers) -> Self {
         Self {
-            item: row.item.map_or_else(|| format!("#{}", row.no.0), |item| item.to_string()),
+            item: row.item_name(),
             message_id: row.message_id.as_deref().map(|id| numbers.of_id(id)).unwrap_or_default(),
             owner: row.owner.map(|owner| numbers.of(&owner)).unwrap_or_default(),
             mailbox: row.mailbox.as_deref().map(cell).unwrap_or_default(),

@@ -63,7 +63,7 @@ impl Numbers {
 
 pub(super) fn failure_json(row: &Failure, numbers: Numbers) -> Value {
     json!({
-        "item": row.item.map(|item| item.to_string()),
+        "item": row.item_name(),
         "message_id": row.message_id.as_deref().map(|id| numbers.of_id(id)),
         "source_user": row.owner.as_deref().map(|owner| numbers.of(owner)),
         "mailbox": row.mailbox,
@@ -74,7 +74,7 @@ pub(super) fn failure_json(row: &Failure, numbers: Numbers) -> Value {
 
 pub(super) fn partial_json(row: &Failure) -> Value {
     json!({
-        "item": row.item.map(|item| item.to_string()),
+        "item": row.item_name(),
         "mailbox": row.mailbox,
         "reason": row.reason,
         "detail": row.detail,
@@ -149,7 +149,7 @@ pub async fn write_csv(mut rows: Rows<'_>, numbers: Numbers, out: &mut (dyn Writ
     while let Some(row) = rows.next().await? {
         let owner = row.owner.as_deref().map(|owner| numbers.of(owner));
         let fields = [
-            row.item.map(|item| item.to_string()),
+            Some(row.item_name()),
             row.message_id.as_deref().map(|id| numbers.of_id(id)),
             owner,
             row.mailbox,

@@ -6,6 +6,7 @@ use comfy_table::{CellAlignment, Table};
 use super::Report;
 use super::lists::Numbers;
 use crate::capture_loss::{CaptureLoss, OwnerLoss};
+use crate::fault::Reason;
 use crate::ledger::{Ledger, LedgerError};
 use crate::output_text::cell;
 
@@ -82,7 +83,9 @@ pub fn render(report: &Report) -> String {
             1 => "1 participant has no valid user.\n".to_owned(),
             total => format!("{total} participants have no valid user.\n"),
         });
-        out.push_str("no_valid_user counts the items none of whose participants has one; the others have copies.\n");
+        if report.failed_by_reason.contains_key(Reason::NoValidUser.name()) {
+            out.push_str("no_valid_user counts items: those whose owner, or every participant, has no valid user.\n");
+        }
     }
     out.push_str(&capture_loss(&report.capture_loss));
     out

@@ -112,7 +112,8 @@ fn a_report_has_every_field_of_the_interface() {
         let fields: Vec<&String> = failure.as_object().unwrap().keys().collect();
         assert_eq!(fields, ["detail", "item", "mailbox", "message_id", "reason", "source_user"]);
         assert!(failure["reason"].is_string() && failure["detail"].is_string());
-        assert!(failure["item"].is_string() || failure["reason"] == "malformed");
+        let item = failure["item"].as_str().unwrap();
+        assert_eq!(item == "#70", failure["reason"] == "malformed", "{failure}");
     }
     for partial in report["partials"].as_array().unwrap() {
         let fields: Vec<&String> = partial.as_object().unwrap().keys().collect();
