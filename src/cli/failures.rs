@@ -14,7 +14,7 @@ use crate::config::NeededSecrets;
 use crate::fault::Reason;
 use crate::ledger::{DeliveryState, FailureFilter, Ledger, LedgerError, RunKind, RunStatus};
 use crate::output_text::cell;
-use crate::report::groups::{self, Groups};
+use crate::report::groups::Groups;
 use crate::report::lists::{self, Numbers, Rows};
 
 #[derive(Debug, Args)]
