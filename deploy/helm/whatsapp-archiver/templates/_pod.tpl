@@ -46,11 +46,11 @@ spec:
         {{- with .Values.env }}{{ toYaml . | nindent 8 }}{{ end }}
       ports:
         - {name: http, containerPort: 8080, protocol: TCP}
-      # The pages are there once the ledger is open, which an upgrade may have to migrate.
+      # The pages are there once the ledger is open, which an upgrade may have to migrate: an hour does for ten million items.
       startupProbe:
         httpGet: {path: /livez, port: http}
         periodSeconds: 5
-        failureThreshold: 180
+        failureThreshold: 720
       livenessProbe:
         httpGet: {path: /livez, port: http}
         periodSeconds: 30
