@@ -19,14 +19,16 @@ use crate::resolve::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, Resol
 /// The form of both. Whoever changes one writes another number, and goes on reading this one.
 const FORM: u8 = 1;
 
-/// The texts of a resolution that are kept under numbers.
+/// The texts of a resolution that are kept under numbers. Why a directory did not answer isn't among them: it names the request, and never
+/// comes again.
 pub(super) fn names(resolution: &Resolution) -> impl Iterator<Item = &str> {
     resolution.0.iter().flat_map(|resolved| {
         let (first, second) = match &resolved.outcome {
-            ResolvedTo::Mailbox { mailbox, .. } => (mailbox.id.0.as_str(), Some(mailbox.address.as_str())),
-            ResolvedTo::NoValidUser { detail } | ResolvedTo::Unanswered { detail } => (detail.as_str(), None),
+            ResolvedTo::Mailbox { mailbox, .. } => (Some(mailbox.id.0.as_str()), Some(mailbox.address.as_str())),
+            ResolvedTo::NoValidUser { detail } => (Some(detail.as_str()), None),
+            ResolvedTo::Unanswered { .. } => (None, None),
         };
-        std::iter::once(first).chain(second).chain(resolved.rule.as_deref())
+        first.into_iter().chain(second).chain(resolved.rule.as_deref())
     })
 }
 
@@ -44,6 +46,7 @@ const BY_EMAIL: u8 = 1 << 2;
 const HAS_RULE: u8 = 1 << 3;
 const LATE: u8 = 1 << 4;
 const ALPHANUMERIC: u8 = 1 << 5;
+const KNOWN: u8 = OUTCOME | BY_EMAIL | HAS_RULE | LATE | ALPHANUMERIC;
 
 pub(super) fn of_resolution(resolution: &Resolution, numbers: &Numbers) -> Result<Vec<u8>, LedgerError> {
     let mut out = Writer(vec![FORM]);
@@ -68,7 +71,8 @@ pub(super) fn of_resolution(resolution: &Resolution, numbers: &Numbers) -> Resul
                 out.name(numbers.of(&mailbox.id.0)?);
                 out.name(numbers.of(&mailbox.address)?);
             }
-            ResolvedTo::NoValidUser { detail } | ResolvedTo::Unanswered { detail } => out.name(numbers.of(detail)?),
+            ResolvedTo::NoValidUser { detail } => out.name(numbers.of(detail)?),
+            ResolvedTo::Unanswered { detail } => out.text(detail),
         }
         if let Some(rule) = &resolved.rule {
             out.name(numbers.of(rule)?);
@@ -97,6 +101,9 @@ fn read_resolution(bytes: &[u8], mut name: impl FnMut(i64) -> Option<String>) ->
     let mut all = Vec::new();
     for _ in 0..count {
         let head = read.byte()?;
+        if head & !KNOWN != 0 || head & BY_EMAIL != 0 && head & OUTCOME != MAILBOX {
+            return Err(read.damaged());
+        }
         let kind = if head & ALPHANUMERIC == 0 { ParticipantKind::Phone } else { ParticipantKind::Alphanumeric };
         let participant = Participant { value: read.text()?, kind };
         let mut named = |read: &mut Reader<'_>| {
@@ -110,7 +117,7 @@ fn read_resolution(bytes: &[u8], mut name: impl FnMut(i64) -> Option<String>) ->
                 ResolvedTo::Mailbox { mailbox, by }
             }
             NO_VALID_USER => ResolvedTo::NoValidUser { detail: named(&mut read)? },
-            UNANSWERED => ResolvedTo::Unanswered { detail: named(&mut read)? },
+            UNANSWERED => ResolvedTo::Unanswered { detail: read.text()? },
             _ => return Err(read.damaged()),
         };
         let rule = if head & HAS_RULE == 0 { None } else { Some(named(&mut read)?) };
@@ -146,7 +153,11 @@ pub(super) fn of_manifest(manifest: &Manifest) -> Result<Vec<u8>, LedgerError> {
 pub(super) fn manifest(bytes: &[u8]) -> Result<Manifest, LedgerError> {
     let mut read = Reader { bytes, what: "a manifest" };
     read.form()?;
-    let has_text = read.byte()? != 0;
+    let has_text = match read.byte()? {
+        0 => false,
+        1 => true,
+        _ => return Err(read.damaged()),
+    };
     let message_id = MessageId::from_local_part(&hex::encode(read.take(16)?)).ok_or_else(|| read.damaged())?;
     let seconds = read.number()?;
     let seconds = (seconds >> 1).cast_signed() ^ -(seconds & 1).cast_signed();
@@ -215,9 +226,15 @@ impl<'a> Reader<'a> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
-            number |= u64::from(byte & 0x7f) << shift;
+            let bits = u64::from(byte & 0x7f);
+            // Of the tenth byte, one bit is left.
+            if bits << shift >> shift != bits {
+                break;
+            }
+            number |= bits << shift;
             if byte < 0x80 {
-                return Ok(number);
+                // Each number is written in one way: the last byte is nothing only where it is the only one.
+                return if byte == 0 && shift > 0 { Err(self.damaged()) } else { Ok(number) };
             }
         }
         Err(self.damaged())

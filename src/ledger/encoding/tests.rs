@@ -35,7 +35,7 @@ fn full() -> Resolution {
         ),
         resolved(
             participant("15550101", ParticipantKind::Phone),
-            ResolvedTo::Unanswered { detail: String::new() },
+            ResolvedTo::Unanswered { detail: "request 4711".to_owned() },
             None,
             false,
         ),
@@ -47,7 +47,7 @@ fn numbered(resolution: &Resolution) -> (Numbers, HashMap<i64, Arc<str>>) {
     let distinct: BTreeSet<&str> = names(resolution).collect();
     let pairs: Vec<(Arc<str>, i64)> = distinct.into_iter().map(Arc::from).zip(1..).collect();
     let by_number = pairs.iter().map(|(name, number)| (*number, Arc::clone(name))).collect();
-    (Numbers::from(pairs), by_number)
+    (Numbers::found(pairs), by_number)
 }
 
 fn full_manifest() -> Manifest {
@@ -95,7 +95,8 @@ fn the_form_is_frozen() {
     let bytes = of_resolution(&full(), &numbers).unwrap();
     assert_eq!(
         hex::encode(bytes),
-        "010408083135353530313030020306340b47726fc39f652042616e6b04050100070208313535353031303101"
+        "010408083135353530313030010205340b47726fc39f652042616e6b030401000602083135353530313031\
+         0c726571756573742034373131"
     );
     let written = Manifest { attachments: Vec::new(), ..full_manifest() };
     let digests = [written.subject, written.text.unwrap(), written.mime].map(|digest| digest.to_string()).concat();
@@ -124,4 +125,31 @@ fn what_was_cut_off_changed_or_lengthened_is_refused() {
     // As many as there can be: what is claimed is not believed before it is read.
     assert!(resolution(&[FORM, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], &names).is_err());
     assert!(resolution(&[FORM, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], &names).is_err());
+}
+
+#[test]
+fn what_nothing_writes_is_refused() {
+    let names: HashMap<i64, Arc<str>> = (1..9).map(|number| (number, Arc::from("x"))).collect();
+    let read = |bytes: &[u8]| resolution(&[&[FORM, 1], bytes].concat(), &names).is_ok();
+    assert!(read(&[BY_EMAIL, 0, 1, 2]) && read(&[NO_VALID_USER, 0, 3]) && read(&[UNANSWERED, 0, 1, b'x']));
+    for unknown in [1 << 6, 1 << 7] {
+        assert!(!read(&[unknown, 0, 1, 2]), "{unknown}");
+    }
+    assert!(!read(&[0b11, 0, 1]), "an outcome that there isn't");
+    assert!(!read(&[NO_VALID_USER | BY_EMAIL, 0, 3]) && !read(&[UNANSWERED | BY_EMAIL, 0, 1, b'x']));
+    // Numbers have one form each, and 64 bits.
+    assert!(!read(&[NO_VALID_USER, 0, 0x83, 0]) && !read(&[NO_VALID_USER, 0x80, 0, 3]));
+
+    let number = |bytes: &[u8]| Reader { bytes, what: "a number" }.number().ok();
+    assert_eq!(number(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]), Some(u64::MAX));
+    for last in [2, 3, 0x7f, 0x81] {
+        assert_eq!(number(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, last]), None, "{last}");
+    }
+    assert_eq!((number(&[0]), number(&[0x80, 1]), number(&[0x80, 0])), (Some(0), Some(128), None));
+
+    let written = of_manifest(&Manifest { text: None, ..full_manifest() }).unwrap();
+    assert!(manifest(&written).is_ok() && written[1] == 0);
+    for has_text in [2, 0xff] {
+        assert!(manifest(&[&written[..1], &[has_text], &written[2..]].concat()).is_err());
+    }
 }
