@@ -158,12 +158,29 @@ pub enum LedgerError {
         /// What is there now.
         detail: String,
     },
+    /// An older version's ledger that other processes are using.
+    #[error(
+        "the ledger is an older version's (schema {found}), and in use: {detail}. Stop all daemons and commands of the older version, on \
+         all machines, then start again: the ledger is brought into the new form only while nobody uses it. Nothing was changed"
+    )]
+    OlderInUse {
+        /// Its schema version.
+        found: i64,
+        /// What shows that.
+        detail: String,
+    },
     /// The database failed.
     #[error("the ledger failed: {0}")]
     Database(#[source] sqlx::Error),
     /// What it holds isn't what was written.
     #[error("the ledger is damaged: {0}; restore it, or rebuild it with `rebuild-ledger`")]
     Damaged(String),
+    /// It lost what was committed to it while the program had it open.
+    #[error(
+        "the ledger doesn't hold any more what was committed to it: a database server that stands in for another one lacks its last \
+         commits. Nothing was written; the next attempt reads everything anew. Have the server confirm a commit only once the other one has it"
+    )]
+    CommitsLost,
     /// It was copied into another database, which took its place.
     #[error(
         "this ledger was copied to {by}, which took its place: set ledger.url to that; whatever this one sent would be unknown there, \
@@ -247,9 +264,9 @@ impl Ledger {
     /// The ledger in a database, its schema brought up to date.
     async fn on(pool: AnyPool, url: &str) -> Result<Self, LedgerError> {
         let dialect = Dialect::of(url);
-        let id = schema::migrate(&pool, dialect).await?;
-        compaction::finish(&pool, dialect).await?;
         let (presence, file) = (presence::directory_beside(url), DatabaseFile::opened(url));
+        let id = schema::migrate(&pool, dialect, presence.as_deref()).await?;
+        compaction::finish(&pool, dialect).await?;
         Ok(Self { pool, dialect, id, presence, file, names: Names::default() })
     }
 

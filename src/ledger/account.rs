@@ -136,7 +136,7 @@ impl Ledger {
         };
         let row = sql::query_of(format!(
             "SELECT {} COUNT(CASE WHEN items.run_no <> deliveries.run_no THEN 1 END) AS carried, COUNT(*) AS found
-             FROM deliveries JOIN items ON items.item_no = deliveries.item_no WHERE deliveries.run_no = {}",
+             FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no WHERE deliveries.run_no = {}",
             DeliveryState::ALL.map(of_state).concat(),
             sql::run_no(1)
         ))
@@ -156,7 +156,7 @@ impl Ledger {
         let rows = sql::query_of(format!(
             "SELECT deliveries.state, deliveries.reason, COUNT(*) AS found,
                COUNT(DISTINCT COALESCE(deliveries.mailbox, items.owner)) AS users
-             FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+             FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
              WHERE deliveries.run_no = {} AND deliveries.state IN ('failed', 'partially_imported')
                AND deliveries.reason IS NOT NULL GROUP BY deliveries.state, deliveries.reason",
             sql::run_no(1)
@@ -189,7 +189,7 @@ impl Ledger {
              SELECT $1, ROW_NUMBER() OVER (ORDER BY deliveries.item_no, deliveries.target),
                CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END, items.item_no, items.item_id,
                items.message_id, items.owner, deliveries.mailbox, deliveries.reason, deliveries.detail
-             FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+             FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
              WHERE deliveries.run_no = {} AND deliveries.state NOT IN ('imported', 'skipped_duplicate')",
             sql::run_no(1)
         ))
@@ -226,9 +226,9 @@ impl Ledger {
                  FROM (SELECT deliveries.item_no, deliveries.target, deliveries.mailbox, deliveries.reason, deliveries.detail,
                          CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END AS state,
                          CASE WHEN deliveries.{OPEN} THEN {} END AS cause
-                       FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+                       FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
                        WHERE deliveries.state NOT IN ('imported', 'skipped_duplicate') AND deliveries.released IS NULL) AS shown
-                 JOIN items ON items.item_no = shown.item_no
+                 JOIN items_in_words AS items ON items.item_no = shown.item_no
                  WHERE CAST($1 AS TEXT) IS NULL AND shown.state IN ({names})
                    AND (CAST($2 AS TEXT) IS NULL OR shown.reason = $2)
                    AND (shown.item_no > $4 OR (shown.item_no = $4 AND shown.target > $5))

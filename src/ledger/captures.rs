@@ -309,7 +309,7 @@ impl Ledger {
     pub async fn never_captured(&self, run: &RunId, limit: u32) -> Result<Vec<NeverCaptured>, LedgerError> {
         let rows = sqlx::query(
             "SELECT open_references.message_id, open_references.relation, open_references.chat, items.owner, items.item_id
-             FROM open_references JOIN items ON items.item_no = open_references.item_no
+             FROM open_references JOIN items_in_words AS items ON items.item_no = open_references.item_no
              WHERE open_references.run_id = $1 ORDER BY open_references.item_no LIMIT $2",
         )
         .bind(run.0.clone())

@@ -88,7 +88,7 @@ async fn move_items(transaction: &mut Transaction<'_, Any>, dialect: Dialect, ba
     let resolutions = rows.iter().map(old_resolution).collect::<Result<Vec<_>, _>>()?;
     let numbers = {
         let names: BTreeSet<&str> = resolutions.iter().flatten().flat_map(encoding::names).collect();
-        Numbers::from(names::intern(transaction, dialect, &names).await?)
+        names::intern(transaction, dialect, &names).await?
     };
     let pages = move_pages(transaction, &rows).await?;
     let rows: Vec<(&AnyRow, i64, Option<Resolution>)> =

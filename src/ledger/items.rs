@@ -22,6 +22,7 @@ use crate::staging::BlobName;
 use crate::window::Window;
 
 mod recording;
+mod spans;
 mod unresolved;
 
 pub(super) use recording::insert_messages;
@@ -271,7 +272,7 @@ pub(super) const ITEMS_OF_PAGES: &str =
     "pages JOIN item_rows ON item_rows.item_no BETWEEN pages.first_item AND pages.last_item";
 
 impl Ledger {
-    /// The items of rows of the view `items`.
+    /// The items of rows of the view `items_in_words`.
     pub(super) async fn read_items(&self, rows: &[AnyRow]) -> Result<Vec<ItemRecord>, LedgerError> {
         let mut numbers = BTreeSet::new();
         for row in rows {
@@ -352,7 +353,7 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
         let rows = query_of(format!(
-            "SELECT * FROM items WHERE item_no > $1 AND {} AND EXISTS
+            "SELECT * FROM items_in_words AS items WHERE item_no > $1 AND {} AND EXISTS
                (SELECT 1 FROM delivery_rows WHERE delivery_rows.item_no = items.item_no
                   AND delivery_rows.state IN ('failed', 'pending') AND delivery_rows.released IS NULL
                   AND (CAST($2 AS TEXT) IS NULL OR delivery_rows.reason = $2)
@@ -379,7 +380,7 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
         let rows = query_of(format!(
-            "SELECT * FROM items WHERE item_no > $1 AND state = 'prepared' AND item_no IN
+            "SELECT * FROM items_in_words AS items WHERE item_no > $1 AND state = 'prepared' AND item_no IN
                (SELECT item_no FROM delivery_rows WHERE target_no < 0 AND {OPEN} AND +run_no <> {})
              ORDER BY item_no LIMIT $3",
             run_no(2)
@@ -413,7 +414,8 @@ impl Ledger {
     pub async fn items(&self, numbers: &[ItemNo]) -> Result<HashMap<ItemNo, ItemRecord>, LedgerError> {
         let mut found = HashMap::with_capacity(numbers.len());
         for chunk in numbers.chunks(MAX_STATEMENT_ROWS * 5) {
-            let statement = format!("SELECT * FROM items WHERE item_no IN {}", list_of_placeholders(1, chunk.len()));
+            let statement =
+                format!("SELECT * FROM items_in_words WHERE item_no IN {}", list_of_placeholders(1, chunk.len()));
             let mut query = query_of_many(self.dialect, statement);
             for number in chunk {
                 query = query.bind(number.0);
@@ -444,12 +446,6 @@ impl Ledger {
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<AnyRow>, LedgerError> {
-        let statement = format!(
-            "SELECT {columns} FROM pages AS span JOIN items ON items.item_no BETWEEN span.first_item AND span.last_item
-             WHERE items.item_no > $1 AND span.last_item > $1 AND span.window_to > $2 AND span.window_from < $3 AND {condition}
-             ORDER BY items.item_no LIMIT $4"
-        );
-        let query = query_of(statement).bind(after.0).bind(millis(window.from)).bind(millis(window.to));
-        Ok(query.bind(i64::from(limit)).fetch_all(&self.pool).await?)
+        self.rows_of_pages(columns, "window_to > $2 AND window_from < $3", condition, window, after, limit).await
     }
 }

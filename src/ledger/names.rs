@@ -1,7 +1,10 @@
 //! Texts that recur in row after row (mailboxes, addresses, owners, what is said of a participant), each kept once under a number.
 //!
-//! A name never changes and never goes, so a number that was seen once is right for ever: the numbers are remembered here, and
-//! most rows are written and read without asking the database.
+//! A name never changes and never goes, so the numbers are remembered here, and most rows are written and read without a look at the
+//! names. One thing can make what is remembered wrong: a database server whose stand-in takes over without the last commits, and then
+//! gives their numbers to other names. Therefore each name carries a random mark of the transaction that gave it its number. Numbers are
+//! given by one transaction after the other: where the mark of the newest name that is remembered is still there, so are all names before
+//! it. Whoever uses remembered numbers asks for that one row: in the transaction that writes them, or once they are read.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,11 +14,21 @@ use sqlx::{Any, AnyConnection};
 use super::sql::{self, Dialect, list_of_placeholders, query_of, query_of_many, rows_of_placeholders};
 use super::{Ledger, LedgerError};
 
-/// So many names are remembered at the most; then all are forgotten, and those that recur are soon back.
-const MAX_REMEMBERED: usize = 20_000;
+/// So many names are remembered at the most; then half of them are forgotten, and those that recur are soon back.
+const MAX_REMEMBERED: usize = 200_000;
+
+/// A longer name (in bytes) is asked for each time.
+const MAX_REMEMBERED_LENGTH: usize = 256;
 
 /// Names of one statement.
 const CHUNK: usize = 400;
+
+/// A name's number, and the mark of the transaction that gave it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Given {
+    number: i64,
+    mark: i64,
+}
 
 /// Names that this process has seen.
 #[derive(Debug, Clone, Default)]
@@ -25,6 +38,8 @@ pub(super) struct Names(Arc<Mutex<Remembered>>);
 struct Remembered {
     numbers: HashMap<Arc<str>, i64>,
     names: HashMap<i64, Arc<str>>,
+    /// The name of the highest number that was seen: all that are remembered were in the database together with it.
+    newest: Option<Given>,
 }
 
 impl Names {
@@ -33,14 +48,22 @@ impl Names {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn remember(&self, found: &[(Arc<str>, i64)]) {
+    /// Remembers names that were found beside `before`, the newest one of then.
+    fn remember(&self, found: &[(Arc<str>, Given)], before: Option<Given>) {
         let mut remembered = self.remembered();
-        if remembered.names.len() + found.len() > MAX_REMEMBERED {
-            *remembered = Remembered::default();
+        // Others came in between; whether from the same database is not known.
+        if remembered.newest != before {
+            return;
         }
-        for (name, number) in found.iter().take(MAX_REMEMBERED) {
-            remembered.numbers.insert(Arc::clone(name), *number);
-            remembered.names.insert(*number, Arc::clone(name));
+        for (name, given) in found {
+            remembered.newest = newest(remembered.newest, *given);
+            if name.len() <= MAX_REMEMBERED_LENGTH {
+                remembered.numbers.insert(Arc::clone(name), given.number);
+                remembered.names.insert(given.number, Arc::clone(name));
+            }
+        }
+        if remembered.names.len() > MAX_REMEMBERED {
+            remembered.forget_half();
         }
     }
 
@@ -50,58 +73,105 @@ impl Names {
     }
 }
 
-/// The numbers of names.
-#[derive(Debug, Default)]
-pub(super) struct Numbers(HashMap<Arc<str>, i64>);
-
-impl From<Vec<(Arc<str>, i64)>> for Numbers {
-    fn from(found: Vec<(Arc<str>, i64)>) -> Self {
-        Self(found.into_iter().collect())
+impl Remembered {
+    fn forget_half(&mut self) {
+        let mut stays = false;
+        self.names.retain(|_, _| {
+            stays = !stays;
+            stays
+        });
+        let Self { numbers, names, .. } = self;
+        numbers.retain(|_, number| names.contains_key(number));
     }
 }
 
+fn newest(before: Option<Given>, given: Given) -> Option<Given> {
+    before.filter(|before| before.number >= given.number).or(Some(given))
+}
+
+/// The numbers of names.
+#[derive(Debug, Default)]
+pub(super) struct Numbers {
+    of: HashMap<Arc<str>, i64>,
+    /// What must still be there where these are written.
+    newest: Option<Given>,
+}
+
 impl Numbers {
+    /// Numbers that were found in the transaction that writes them.
+    pub(super) fn found(names: impl IntoIterator<Item = (Arc<str>, i64)>) -> Self {
+        Self { of: names.into_iter().collect(), newest: None }
+    }
+
     /// The number of a name that was among those asked for.
     pub(super) fn of(&self, name: &str) -> Result<i64, LedgerError> {
-        self.0.get(name).copied().ok_or_else(|| LedgerError::Damaged(format!("the name {name:?} has no number")))
+        self.of.get(name).copied().ok_or_else(|| LedgerError::Damaged(format!("the name {name:?} has no number")))
+    }
+
+    fn add(&mut self, found: &[(Arc<str>, Given)]) {
+        for (name, given) in found {
+            self.newest = newest(self.newest, *given);
+            self.of.insert(Arc::clone(name), given.number);
+        }
     }
 }
 
 impl Ledger {
     /// The numbers of names; new ones get theirs, durably, before this returns. Not within a transaction: several processes would
-    /// wait for each other's names.
+    /// wait for each other's names. The transaction that writes them begins with [`Self::confirm`].
     pub(super) async fn numbers_of<N: AsRef<str>>(
         &self,
         names: impl IntoIterator<Item = N>,
     ) -> Result<Numbers, LedgerError> {
-        let mut numbers = HashMap::new();
+        let mut numbers = Numbers::default();
         let mut missing = BTreeSet::new();
         {
             let remembered = self.names.remembered();
+            numbers.newest = remembered.newest;
             for name in names {
                 match remembered.numbers.get_key_value(name.as_ref()) {
-                    Some((name, number)) => drop(numbers.insert(Arc::clone(name), *number)),
+                    Some((name, number)) => drop(numbers.of.insert(Arc::clone(name), *number)),
                     None => drop(missing.insert(name.as_ref().to_owned())),
                 }
             }
         }
+        if missing.is_empty() {
+            return Ok(numbers);
+        }
+        let before = numbers.newest;
+        let mut missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+        // Most are there. To look for them nobody waits for a turn.
+        let mut connection = self.pool.acquire().await?;
+        let mut found = self.settled(look_up(&mut connection, self.dialect, &missing, before).await)?;
+        drop(connection);
+        numbers.add(&found);
+        missing.retain(|name| !numbers.of.contains_key(*name));
         if !missing.is_empty() {
             let mut transaction = self.begin().await?;
             self.dialect.wait_for_turn(&mut transaction).await?;
-            let missing = missing.iter().map(String::as_str).collect();
-            let found = intern(&mut transaction, self.dialect, &missing).await?;
+            let given = self.settled(give(&mut transaction, self.dialect, &missing, numbers.newest).await)?;
             transaction.commit().await?;
-            self.names.remember(&found);
-            numbers.extend(found);
+            numbers.add(&given);
+            found.extend(given);
         }
-        Ok(Numbers(numbers))
+        self.names.remember(&found, before);
+        Ok(numbers)
+    }
+
+    /// Fails where the database isn't any more what it was when these numbers were found in it. Whatever is written by them is written
+    /// in this transaction.
+    pub(super) async fn confirm(&self, connection: &mut AnyConnection, numbers: &Numbers) -> Result<(), LedgerError> {
+        let Some(newest) = numbers.newest else { return Ok(()) };
+        let row = sqlx::query("SELECT mark FROM names WHERE name_no = $1").bind(newest.number);
+        let mark = row.fetch_optional(connection).await?.map(|row| sql::get::<i64>(&row, "mark")).transpose()?;
+        self.settled(if mark == Some(newest.mark) { Ok(()) } else { Err(LedgerError::CommitsLost) })
     }
 
     /// The names of these numbers.
     pub(super) async fn names_of(&self, wanted: &BTreeSet<i64>) -> Result<HashMap<i64, Arc<str>>, LedgerError> {
         let mut found = HashMap::with_capacity(wanted.len());
         let mut missing = Vec::new();
-        {
+        let before = {
             let remembered = self.names.remembered();
             for number in wanted {
                 match remembered.names.get(number) {
@@ -109,66 +179,134 @@ impl Ledger {
                     None => missing.push(*number),
                 }
             }
+            remembered.newest
+        };
+        if missing.is_empty() {
+            if !found.is_empty() {
+                let mut connection = self.pool.acquire().await?;
+                self.confirm(&mut connection, &Numbers { newest: before, ..Numbers::default() }).await?;
+            }
+            return Ok(found);
         }
+        let (mut read, mut seen) = (Vec::new(), before);
         for chunk in missing.chunks(CHUNK) {
             let list = list_of_placeholders(1, chunk.len());
-            let statement = format!("SELECT name, name_no FROM names WHERE name_no IN {list}");
-            let mut query = query_of_many(self.dialect, statement);
+            let mut query = query_of_many(self.dialect, beside_newest(&format!("name_no IN {list}"), seen));
             for number in chunk {
                 query = query.bind(*number);
             }
-            let read = query.fetch_all(&self.pool).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-            self.names.remember(&read);
-            found.extend(read.into_iter().map(|(name, number)| (number, name)));
+            let rows = query.fetch_all(&self.pool).await?;
+            let rows = self.settled(rows_beside(&rows, seen))?;
+            seen = rows.iter().fold(seen, |seen, (_, given)| newest(seen, *given));
+            read.extend(rows);
         }
+        self.names.remember(&read, before);
+        found.extend(read.into_iter().map(|(name, given)| (given.number, name)));
         Ok(found)
+    }
+
+    /// Forgets the names where what is remembered of them is wrong.
+    fn settled<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+        if matches!(result, Err(LedgerError::CommitsLost)) {
+            self.names.forget();
+        }
+        result
     }
 }
 
-fn read(row: &sqlx::any::AnyRow) -> Result<(Arc<str>, i64), LedgerError> {
-    Ok((Arc::from(sql::get::<String>(row, "name")?), sql::get(row, "name_no")?))
+/// A statement for names, and for the mark of the newest one: all as of one instant.
+fn beside_newest(condition: &str, newest: Option<Given>) -> String {
+    let select = "SELECT name, name_no, mark, CAST(0 AS BIGINT) AS is_newest FROM names WHERE";
+    match newest {
+        None => format!("{select} {condition}"),
+        Some(Given { number, .. }) => {
+            format!(
+                "{select} {condition} UNION ALL SELECT '', name_no, mark, CAST(1 AS BIGINT) FROM names WHERE name_no = {number}"
+            )
+        }
+    }
 }
 
-/// The numbers of names; new ones get theirs. Nobody else may give any meanwhile.
-pub(super) async fn intern(
+/// What such a statement found. Fails where the newest name isn't there any more.
+fn rows_beside(rows: &[sqlx::any::AnyRow], newest: Option<Given>) -> Result<Vec<(Arc<str>, Given)>, LedgerError> {
+    let mut found = Vec::with_capacity(rows.len());
+    let mut is_there = newest.is_none();
+    for row in rows {
+        let given = Given { number: sql::get(row, "name_no")?, mark: sql::get(row, "mark")? };
+        if sql::get::<i64>(row, "is_newest")? == 1 {
+            is_there = Some(given) == newest;
+        } else {
+            found.push((Arc::from(sql::get::<String>(row, "name")?), given));
+        }
+    }
+    if is_there { Ok(found) } else { Err(LedgerError::CommitsLost) }
+}
+
+/// The names that are there already, in a database that `seen` is in.
+async fn look_up(
     connection: &mut AnyConnection,
     dialect: Dialect,
-    names: &BTreeSet<&str>,
-) -> Result<Vec<(Arc<str>, i64)>, LedgerError> {
-    let names: Vec<&str> = names.iter().copied().collect();
+    names: &[&str],
+    mut seen: Option<Given>,
+) -> Result<Vec<(Arc<str>, Given)>, LedgerError> {
     let mut found = Vec::with_capacity(names.len());
     for chunk in names.chunks(CHUNK) {
-        let known = known(connection, dialect, chunk).await?;
-        let is_known: BTreeSet<&str> = known.iter().map(|(name, _)| name.as_ref()).collect();
-        let new: Vec<&str> = chunk.iter().copied().filter(|name| !is_known.contains(name)).collect();
-        if !new.is_empty() {
-            let row = query_of("SELECT COALESCE(MAX(name_no), 0) + 1 AS next FROM names".to_owned());
-            let next: i64 = sql::get(&row.fetch_one(&mut *connection).await?, "next")?;
-            let given: Vec<(Arc<str>, i64)> = new.iter().map(|name| Arc::from(*name)).zip(next..).collect();
-            let statement = format!("INSERT INTO names (name, name_no) VALUES {}", rows_of_placeholders(new.len(), 2));
-            let mut query = query_of_many(dialect, statement);
-            for (name, number) in &given {
-                query = query.bind(name.to_string()).bind(*number);
-            }
-            query.execute(&mut *connection).await?;
-            found.extend(given);
+        let list = list_of_placeholders(1, chunk.len());
+        let mut query = query_of_many(dialect, beside_newest(&format!("name IN {list}"), seen));
+        for name in chunk {
+            query = query.bind((*name).to_owned());
         }
-        found.extend(known);
+        let rows = rows_beside(&query.fetch_all(&mut *connection).await?, seen)?;
+        seen = rows.iter().fold(seen, |seen, (_, given)| newest(seen, *given));
+        found.extend(rows);
     }
     Ok(found)
 }
 
-async fn known(
+/// The numbers of names; those that are not there get theirs. Nobody else may give any meanwhile.
+async fn give(
     connection: &mut AnyConnection,
     dialect: Dialect,
     names: &[&str],
-) -> Result<Vec<(Arc<str>, i64)>, LedgerError> {
-    let list = list_of_placeholders(1, names.len());
-    let mut query = query_of_many(dialect, format!("SELECT name, name_no FROM names WHERE name IN {list}"));
-    for name in names {
-        query = query.bind((*name).to_owned());
+    seen: Option<Given>,
+) -> Result<Vec<(Arc<str>, Given)>, LedgerError> {
+    let mut found = look_up(connection, dialect, names, seen).await?;
+    let is_there: BTreeSet<&str> = found.iter().map(|(name, _)| name.as_ref()).collect();
+    let new: Vec<&str> = names.iter().copied().filter(|name| !is_there.contains(name)).collect();
+    if new.is_empty() {
+        return Ok(found);
     }
-    query.fetch_all(connection).await?.iter().map(read).collect()
+    let row = query_of("SELECT COALESCE(MAX(name_no), 0) + 1 AS next FROM names".to_owned());
+    let next: i64 = sql::get(&row.fetch_one(&mut *connection).await?, "next")?;
+    let mark = new_mark();
+    let given = |number| Given { number, mark };
+    let new: Vec<(Arc<str>, Given)> = new.into_iter().map(Arc::from).zip((next..).map(given)).collect();
+    for chunk in new.chunks(CHUNK) {
+        let places = rows_of_placeholders(chunk.len(), 3);
+        let mut query = query_of_many(dialect, format!("INSERT INTO names (name, name_no, mark) VALUES {places}"));
+        for (name, given) in chunk {
+            query = query.bind(name.to_string()).bind(given.number).bind(given.mark);
+        }
+        query.execute(&mut *connection).await?;
+    }
+    found.extend(new);
+    Ok(found)
+}
+
+/// The numbers of names, for the one transaction that moves rows of an older ledger.
+pub(super) async fn intern(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+    names: &BTreeSet<&str>,
+) -> Result<Numbers, LedgerError> {
+    let names: Vec<&str> = names.iter().copied().collect();
+    let found = give(connection, dialect, &names, None).await?;
+    Ok(Numbers::found(found.into_iter().map(|(name, given)| (name, given.number))))
+}
+
+/// A mark that no other transaction has.
+pub(super) fn new_mark() -> i64 {
+    uuid::Uuid::now_v7().as_u64_pair().1.cast_signed()
 }
 
 impl Dialect {
@@ -178,5 +316,13 @@ impl Dialect {
             sqlx::query(statement).execute(&mut **transaction).await?;
         }
         Ok(())
+    }
+
+    /// Keeps each name from coming twice, and finds it. PostgreSQL's usual index takes no text beyond 2,700 bytes.
+    pub(super) fn unique_names(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CREATE UNIQUE INDEX names_by_name ON names (name)",
+            Self::Postgres => "ALTER TABLE names ADD CONSTRAINT names_by_name EXCLUDE USING HASH (name WITH =)",
+        }
     }
 }

@@ -111,7 +111,8 @@ pub(super) fn lasting(detail: &str) -> String {
     kept + rest
 }
 
-const OPEN: &str = "FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+const OPEN: &str =
+    "FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
     WHERE deliveries.state IN ('ready', 'sending', 'unknown', 'pending')";
 
 impl Ledger {
@@ -146,7 +147,7 @@ impl Ledger {
              FROM (SELECT deliveries.mailbox, deliveries.reason, deliveries.detail, items.item_id,
                      CASE WHEN deliveries.state = 'failed' THEN 'failed' ELSE 'pending' END AS state,
                      CASE WHEN deliveries.state <> 'failed' THEN {cause} END AS cause
-                   FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+                   FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
                    WHERE deliveries.state IN ('failed', 'ready', 'sending', 'unknown', 'pending')
                      AND deliveries.released IS NULL) AS shown
              GROUP BY mailbox, state, reason, cause, detail
@@ -188,7 +189,7 @@ impl Ledger {
     /// How many items are held for each reason.
     pub async fn held_by_reason(&self) -> Result<Vec<(String, u64)>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT COALESCE(reason, '') AS reason, COUNT(DISTINCT item_no) AS held FROM deliveries
+            "SELECT COALESCE(reason, '') AS reason, COUNT(DISTINCT item_no) AS held FROM deliveries_in_words
              WHERE state = 'failed' AND released IS NULL GROUP BY 1",
         )
         .fetch_all(&self.pool)

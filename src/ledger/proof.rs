@@ -60,26 +60,26 @@ impl Ledger {
     pub async fn captures(&self, sought: &ItemName) -> Result<Vec<ItemRecord>, LedgerError> {
         let rows = match sought {
             ItemName::Item(id) => {
-                let statement = "SELECT * FROM items WHERE item_id = $1 ORDER BY item_no LIMIT $2";
+                let statement = "SELECT * FROM items_in_words WHERE item_id = $1 ORDER BY item_no LIMIT $2";
                 query_of(statement.to_owned()).bind(id.0).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
             ItemName::Capture(no) => {
-                let statement = "SELECT * FROM items WHERE item_no = $1 LIMIT $2";
+                let statement = "SELECT * FROM items_in_words WHERE item_no = $1 LIMIT $2";
                 query_of(statement.to_owned()).bind(no.0).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
             ItemName::Key(key) => {
-                let statement = "SELECT * FROM items WHERE item_key = $1 LIMIT $2";
+                let statement = "SELECT * FROM items_in_words WHERE item_key = $1 LIMIT $2";
                 let key = key.0.as_bytes().to_vec();
                 query_of(statement.to_owned()).bind(key).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
             ItemName::WhatsApp(id) => {
-                let statement = "SELECT * FROM items WHERE message_id = $1 ORDER BY item_no LIMIT $2";
+                let statement = "SELECT * FROM items_in_words WHERE message_id = $1 ORDER BY item_no LIMIT $2";
                 query_of(statement.to_owned()).bind(id.clone()).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
             ItemName::MessageId(id) => {
                 // A Message-ID has the first half of an identity.
                 let Ok(half) = hex::decode(id.local_part()) else { return Ok(Vec::new()) };
-                let statement = "SELECT * FROM items WHERE (identity >= $1 AND identity <= $2) OR item_no IN
+                let statement = "SELECT * FROM items_in_words WHERE (identity >= $1 AND identity <= $2) OR item_no IN
                        (SELECT item_no FROM delivery_rows WHERE sent_as IS NOT NULL AND sent_as >= $1 AND sent_as <= $2)
                      ORDER BY item_no LIMIT $3";
                 query_of(statement.to_owned())
@@ -96,7 +96,7 @@ impl Ledger {
     /// The copies of an item, mailbox by mailbox.
     pub async fn copies_of(&self, item: ItemNo) -> Result<Vec<CopyFacts>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT copies.*, messages.manifest FROM deliveries AS copies
+            "SELECT copies.*, messages.manifest FROM deliveries_in_words AS copies
              LEFT JOIN messages ON messages.item_no = copies.item_no AND messages.converter = copies.converter
              WHERE copies.item_no = $1 ORDER BY copies.target",
         )

@@ -24,7 +24,7 @@ impl HeldSelection {
     fn condition(&self) -> String {
         format!(
             "state = 'failed' AND released IS NULL AND {} AND (CAST($1 AS TEXT) IS NULL OR reason = $1)
-             AND (CAST($2 AS BIGINT) IS NULL OR item_no IN (SELECT item_no FROM items WHERE staged_at < $2))",
+             AND (CAST($2 AS BIGINT) IS NULL OR item_no IN (SELECT item_no FROM items_in_words WHERE staged_at < $2))",
             is_one_of(self.items.as_deref())
         )
     }

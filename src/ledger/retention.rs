@@ -24,8 +24,8 @@ pub struct HeldCopy {
 /// on the small indexes of what is open, away from the large one of the window.
 const UNACCOUNTED: &str = "SELECT CAST(CASE WHEN
       EXISTS (SELECT 1 FROM windows WHERE window_from = $1 AND window_to = $2 AND state = 'open')
-      OR EXISTS (SELECT 1 FROM items WHERE state <> 'prepared' AND +window_from = $1 AND +window_to = $2)
-      OR EXISTS (SELECT 1 FROM delivery_rows JOIN items ON items.item_no = delivery_rows.item_no
+      OR EXISTS (SELECT 1 FROM items_in_words WHERE state <> 'prepared' AND +window_from = $1 AND +window_to = $2)
+      OR EXISTS (SELECT 1 FROM delivery_rows JOIN items_in_words AS items ON items.item_no = delivery_rows.item_no
            WHERE delivery_rows.state IN ('ready', 'sending', 'unknown', 'pending')
              AND +items.window_from = $1 AND +items.window_to = $2)
     THEN 1 ELSE 0 END AS BIGINT) AS open";
@@ -65,7 +65,7 @@ impl Ledger {
         for statement in [
             "UPDATE staged_windows SET state = 'purging' WHERE window_from = $1 AND window_to = $2",
             "INSERT INTO held_copies (item_no, window_from, window_to)
-             SELECT items.item_no, items.window_from, items.window_to FROM items
+             SELECT items.item_no, items.window_from, items.window_to FROM items_in_words AS items
              WHERE items.window_from = $1 AND items.window_to = $2 AND items.item_no IN
                (SELECT item_no FROM delivery_rows WHERE state = 'failed' AND released IS NULL)
              ON CONFLICT DO NOTHING",
@@ -84,7 +84,7 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
         let rows = sqlx::query(
-            "SELECT items.* FROM held_copies JOIN items ON items.item_no = held_copies.item_no
+            "SELECT items.* FROM held_copies JOIN items_in_words AS items ON items.item_no = held_copies.item_no
              WHERE held_copies.window_from = $1 AND held_copies.window_to = $2 AND held_copies.item_no > $3
              ORDER BY held_copies.item_no LIMIT $4",
         )
@@ -104,18 +104,8 @@ impl Ledger {
         after: ItemNo,
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT items.* FROM pages AS span JOIN items ON items.item_no BETWEEN span.first_item AND span.last_item
-             WHERE span.window_from = $1 AND span.window_to = $2 AND span.last_item > $3 AND items.item_no > $3
-               AND items.attachments IS NOT NULL
-             ORDER BY items.item_no LIMIT $4",
-        )
-        .bind(millis(window.from))
-        .bind(millis(window.to))
-        .bind(after.0)
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
+        let (of_pages, condition) = ("window_from = $2 AND window_to = $3", "items.attachments IS NOT NULL");
+        let rows = self.rows_of_pages("items.*", of_pages, condition, window, after, limit).await?;
         self.read_items(&rows).await
     }
 
@@ -158,7 +148,7 @@ impl Ledger {
     pub async fn obsolete_held_copies(&self, after: ItemNo, limit: u32) -> Result<Vec<HeldCopy>, LedgerError> {
         let rows = sqlx::query(
             "SELECT items.item_no, items.item_key FROM held_copies
-             JOIN items ON items.item_no = held_copies.item_no
+             JOIN items_in_words AS items ON items.item_no = held_copies.item_no
              JOIN staged_windows ON staged_windows.window_from = held_copies.window_from
                AND staged_windows.window_to = held_copies.window_to AND staged_windows.state = 'purged'
              WHERE held_copies.item_no > $1 AND items.state = 'prepared' AND NOT EXISTS

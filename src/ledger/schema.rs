@@ -1,10 +1,13 @@
 //! The ledger's schema: versioned, forward-only. A newer one is refused.
 
-use sqlx::{AnyPool, Row as _};
+use std::path::Path;
+
+use sqlx::{Any, AnyPool, Row as _, Transaction};
 
 use super::deliveries::remote_id;
-use super::sql::{Dialect, query_of};
-use super::{LedgerError, sql};
+use super::sql::{self, Dialect, millis, query_of};
+use super::{LedgerError, names, presence};
+use crate::clock::{Clock as _, SystemClock};
 
 mod versions;
 
@@ -32,8 +35,12 @@ pub(super) const TABLES: &[&str] = &[
     "windows",
 ];
 
-/// Brings the schema up to date and returns the ledger's id, which is made with the first version.
-pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<String, LedgerError> {
+/// The first version whose rows a program of an earlier one can't work with.
+const COMPACT: i64 = 7;
+
+/// Brings the schema up to date and returns the ledger's id, which is made with the first version. `presence` is the directory of the
+/// processes' locks.
+pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect, presence: Option<&Path>) -> Result<String, LedgerError> {
     let mut transaction = pool.begin_with(dialect.begin()).await?;
     dialect.wait_for_turn(&mut transaction).await?;
     let meta = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
@@ -50,10 +57,17 @@ pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<String, 
     if found > known {
         return Err(LedgerError::Newer { found, known });
     }
+    if (1..COMPACT).contains(&found) {
+        refuse_use(&mut transaction, found, presence).await?;
+    }
+    let new_mark = names::new_mark().to_string();
     let full_remote_id = remote_id::full(dialect, "copies.remote_id", "COALESCE(copies.sent_as, copies.identity)");
     for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or_default()) {
         for statement in *migration {
-            let statement = statement.replace("FULL_REMOTE_ID", &full_remote_id);
+            let statement = statement
+                .replace("FULL_REMOTE_ID", &full_remote_id)
+                .replace("UNIQUE_NAMES", dialect.unique_names())
+                .replace("NEW_MARK", &new_mark);
             query_of(dialect.schema(&statement)).execute(&mut *transaction).await?;
         }
     }
@@ -69,4 +83,30 @@ pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect) -> Result<String, 
     let id = sql::get(&row, "value")?;
     transaction.commit().await?;
     Ok(id)
+}
+
+/// Fails where processes are at work on an older version's ledger. Beside an SQLite file it is known which are alive; elsewhere it is by
+/// their leases, which those that died leave behind until they run out.
+async fn refuse_use(
+    transaction: &mut Transaction<'_, Any>,
+    found: i64,
+    presence: Option<&Path>,
+) -> Result<(), LedgerError> {
+    let in_use = |detail: String| Err(LedgerError::OlderInUse { found, detail });
+    if let Some(directory) = presence {
+        let alive = presence::present(directory);
+        let alive = alive.map_err(|error| LedgerError::Damaged(format!("the directory of locks: {error}")))?;
+        return if alive > 0 { in_use(format!("{alive} processes have it open")) } else { Ok(()) };
+    }
+    let row = sqlx::query("SELECT COUNT(*) AS held, MAX(until) AS until FROM leases WHERE until > $1")
+        .bind(millis(SystemClock.now()))
+        .fetch_one(&mut **transaction)
+        .await?;
+    match (sql::get::<i64>(&row, "held")?, sql::optional_instant(&row, "until")?) {
+        (1.., Some(until)) => {
+            let until = until.format("%Y-%m-%d %H:%M:%S UTC");
+            in_use(format!("leases of it are in force, and run out at {until} where their process has died"))
+        }
+        _ => Ok(()),
+    }
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::items::ITEMS_OF_PAGES;
-use super::sql::{self, millis};
+use super::sql::{self, MAX_INDEXED, millis};
 use super::{Ledger, LedgerError, RunId};
 use crate::window::Window;
 
@@ -61,7 +61,7 @@ impl Ledger {
     pub async fn note_owners(&self, run: &RunId, now: DateTime<Utc>) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         sql::query_of(format!(
-            "INSERT INTO owner_days (owner, day) SELECT names.name, found.day FROM
+            "INSERT INTO owner_days (owner, day) SELECT SUBSTR(names.name, 1, {MAX_INDEXED}), found.day FROM
                (SELECT DISTINCT item_rows.owner_no, pages.window_from / 86400000 AS day FROM {ITEMS_OF_PAGES}
                 WHERE pages.run_no = {}) AS found
              JOIN names ON names.name_no = found.owner_no WHERE true

@@ -82,7 +82,8 @@ impl Dialect {
     pub(super) fn begin(self) -> &'static str {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",
-            Self::Postgres => "BEGIN",
+            // Whatever the server's default is: these statements count on seeing what others committed meanwhile.
+            Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
         }
     }
 
@@ -127,6 +128,9 @@ impl Dialect {
 /// How many rows a statement over many rows has at the most. Full statements have one text, which is prepared once: pages of 500 items
 /// and batches of 250 are made of full ones.
 pub(super) const MAX_STATEMENT_ROWS: usize = 125;
+
+/// So many characters of a text go into an index: PostgreSQL's take 2,700 bytes.
+pub(super) const MAX_INDEXED: usize = 500;
 
 /// The number of the run whose id is the value of a placeholder.
 pub(super) fn run_no(placeholder: usize) -> String {

@@ -94,7 +94,7 @@ impl Ledger {
         let Some(row) = row else { return Ok(None) };
         let id: String = sql::get(&row, "mailbox_id")?;
         let row = sqlx::query(
-            "SELECT mailbox FROM deliveries WHERE first = 1 AND target_no = $1 ORDER BY item_no DESC LIMIT 1",
+            "SELECT mailbox FROM deliveries_in_words WHERE first = 1 AND target_no = $1 ORDER BY item_no DESC LIMIT 1",
         )
         .bind(sql::get::<i64>(&row, "name_no")?)
         .fetch_one(&self.pool)
@@ -123,7 +123,7 @@ impl Ledger {
         // A copy that was found, not sent, has no converter: any conversion of its item will do.
         let rows = query_of(format!(
             "SELECT copies.item_no, copies.identity, copies.sent_as, copies.state, copies.reason, copies.converter, copies.remote_id, items.item_id, messages.manifest
-             FROM deliveries AS copies
+             FROM deliveries_in_words AS copies
              JOIN item_rows AS items ON items.item_no = copies.item_no
              LEFT JOIN messages ON messages.item_no = copies.item_no AND messages.converter =
                COALESCE(copies.converter, (SELECT MAX(converter) FROM messages WHERE item_no = copies.item_no))

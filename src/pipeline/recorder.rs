@@ -64,7 +64,7 @@ impl SayTried for LedgerError {}
 impl From<&LedgerError> for Fault {
     fn from(error: &LedgerError) -> Self {
         match error {
-            LedgerError::Database(_) => Self::Retry { after: None },
+            LedgerError::Database(_) | LedgerError::CommitsLost => Self::Retry { after: None },
             _ => Self::Fatal,
         }
     }

@@ -7,8 +7,8 @@ use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::Identity;
 use whatsapp_archiver::item::{ItemId, ItemKey};
 use whatsapp_archiver::ledger::{
-    Claim, DeliveryState, Holder, ItemNo, ItemState, Ledger, NewDelivery, NewItem, Outcome, PageRecord, Prepared,
-    RunId, RunKind, Sender, Target,
+    Claim, DeliveryState, Holder, ItemNo, ItemState, Ledger, LedgerError, NewDelivery, NewItem, Outcome, PageRecord,
+    Prepared, RunId, RunKind, Sender, Target,
 };
 use whatsapp_archiver::resolve::{Mailbox, MailboxId, ResolvedBy};
 use whatsapp_archiver::source::Cursor;
@@ -23,8 +23,10 @@ mod contract;
 mod damage;
 mod followers;
 mod model;
+mod names;
 mod presence;
 mod verification;
+mod windows;
 
 use contract::ledger_contract;
 
@@ -146,10 +148,20 @@ async fn begin(ledger: &Ledger, run: usize) {
 
 /// Records a page of a run, whose items its process claims until `until`.
 async fn page(ledger: &Ledger, run: usize, items: &[NewItem], until: DateTime<Utc>) -> Vec<ItemNo> {
-    let name = BlobName::page(window(), Cursor(0), Digest::of(b"page"));
+    page_of(ledger, run, window(), items, until).await.unwrap()
+}
+
+async fn page_of(
+    ledger: &Ledger,
+    run: usize,
+    window: Window,
+    items: &[NewItem],
+    until: DateTime<Utc>,
+) -> Result<Vec<ItemNo>, LedgerError> {
+    let name = BlobName::page(window, Cursor(0), Digest::of(b"page"));
     let record = PageRecord {
         run: &run_id(run),
-        window: window(),
+        window,
         page: Some(&name),
         next: Cursor(10),
         moves_cursor: true,
@@ -160,7 +172,7 @@ async fn page(ledger: &Ledger, run: usize, items: &[NewItem], until: DateTime<Ut
         claim: (&holder(run), until),
         now: at(0),
     };
-    ledger.record_page(&record).await.unwrap()
+    ledger.record_page(&record).await
 }
 
 /// The outcome of an item's copy for a mailbox.

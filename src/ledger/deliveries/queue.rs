@@ -26,7 +26,7 @@ impl Ledger {
     ) -> Result<Vec<Delivery>, LedgerError> {
         // The list of states is what lets SQLite use its index of open copies; `+run_no` keeps it from the run's.
         let rows = sql::prepared(format!(
-            "SELECT * FROM deliveries WHERE target_no = {} AND state = '{}' AND +run_no = {}
+            "SELECT * FROM deliveries_in_words WHERE target_no = {} AND state = '{}' AND +run_no = {}
                AND {OPEN} AND first = {} AND item_no > $3 ORDER BY item_no LIMIT $4",
             mailbox_no(1),
             // In the text: of values that are bound, SQLite plans each one anew, because it may choose a partial index.

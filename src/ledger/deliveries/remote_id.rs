@@ -1,5 +1,5 @@
 //! Remote ids as rows keep them: without what the row says otherwise, or what all of their kind have. The name of a file in a Maildir
-//! becomes half as long. The view `deliveries` gives them back in full.
+//! becomes half as long. The view `deliveries_in_words` gives them back in full.
 
 use crate::ledger::sql::Dialect;
 

@@ -12,7 +12,7 @@ impl Ledger {
         let mut found = Vec::new();
         for chunk in items.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
-                "SELECT item_no, target, state, reason, created FROM deliveries WHERE item_no IN {} ORDER BY item_no, target",
+                "SELECT item_no, target, state, reason, created FROM deliveries_in_words WHERE item_no IN {} ORDER BY item_no, target",
                 list_of_placeholders(1, chunk.len())
             );
             let mut query = query_of_many(self.dialect, statement);
@@ -38,7 +38,7 @@ impl Ledger {
         let row = query_of(format!(
             "SELECT COUNT(CASE WHEN deliveries.target_no < 0 AND items.state = 'prepared' THEN 1 END) AS unanswered,
                COUNT(CASE WHEN deliveries.target_no > 0 THEN 1 END) AS unsent
-             FROM deliveries JOIN items ON items.item_no = deliveries.item_no
+             FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
              WHERE deliveries.run_no = {} AND deliveries.{OPEN}",
             run_no(1)
         ))

@@ -44,6 +44,7 @@ impl Ledger {
     pub async fn record(&self, sender: &Sender, outcomes: &[Outcome], claims: &[Claim]) -> Result<(), LedgerError> {
         let mailboxes = self.numbers_of(outcomes.iter().map(|outcome| &outcome.mailbox.0)).await?;
         let mut transaction = self.begin().await?;
+        self.confirm(&mut transaction, &mailboxes).await?;
         sender.check(&mut transaction, self.dialect).await?;
         for chunk in outcomes.chunks(MAX_STATEMENT_ROWS) {
             settle_chunk(&mut transaction, self.dialect, sender, chunk, &mailboxes).await?;
@@ -230,18 +231,21 @@ impl Ledger {
     /// account holds every item. The next run prepares it and takes the row away.
     pub async fn account_for_unprepared(&self, run: &RunId, now: DateTime<Utc>) -> Result<(), LedgerError> {
         let numbers = self.numbers_of([Target::Item.own_name()]).await?;
+        let mut transaction = self.begin().await?;
+        self.confirm(&mut transaction, &numbers).await?;
         query_of(format!(
             "INSERT INTO delivery_rows (item_no, target_no, first, state, detail, run_no, created)
              SELECT item_no, CAST($3 AS BIGINT), 1, 'pending', CAST($4 AS TEXT), run_no, CAST($2 AS BIGINT)
-             FROM items WHERE run_no = {} AND state = 'staged' AND state <> 'prepared' ON CONFLICT DO NOTHING",
+             FROM items_in_words WHERE run_no = {} AND state = 'staged' AND state <> 'prepared' ON CONFLICT DO NOTHING",
             run_no(1)
         ))
         .bind(run.0.clone())
         .bind(millis(now))
         .bind(Target::Item.number(&numbers)?)
         .bind(NOT_SENT)
-        .execute(&self.pool)
+        .execute(&mut *transaction)
         .await?;
+        transaction.commit().await?;
         Ok(())
     }
 
@@ -260,7 +264,7 @@ impl Ledger {
                 "UPDATE delivery_rows SET state = 'unknown', settle_at = $1, holder = NULL
                  WHERE first = 1 AND target_no = {} AND identity IN {} AND state IN ('imported', 'partially_imported')
                    AND NOT EXISTS
-                     (SELECT 1 FROM items JOIN staged_windows ON staged_windows.window_from = items.window_from
+                     (SELECT 1 FROM items_in_words AS items JOIN staged_windows ON staged_windows.window_from = items.window_from
                         AND staged_windows.window_to = items.window_to AND staged_windows.state <> 'kept'
                       WHERE items.item_no = delivery_rows.item_no
                         AND NOT EXISTS (SELECT 1 FROM held_copies WHERE held_copies.item_no = items.item_no))",

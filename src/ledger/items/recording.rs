@@ -10,7 +10,8 @@ use super::{ItemState, PageRecord, Prepared};
 use crate::convert::Manifest;
 use crate::ledger::names::Numbers;
 use crate::ledger::sql::{
-    self, Dialect, MAX_STATEMENT_ROWS, millis, query_of_rows, rows_of_placeholders, rows_of_typed_placeholders,
+    self, Dialect, MAX_INDEXED, MAX_STATEMENT_ROWS, millis, query_of_rows, rows_of_placeholders,
+    rows_of_typed_placeholders,
 };
 use crate::ledger::{
     ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, encoding, followers, retention, runs,
@@ -22,6 +23,7 @@ impl Ledger {
     pub async fn record_page(&self, page: &PageRecord<'_>) -> Result<Vec<ItemNo>, LedgerError> {
         let owners = self.numbers_of(page.items.iter().filter_map(|item| item.owner.as_deref())).await?;
         let mut transaction = self.begin().await?;
+        self.confirm(&mut transaction, &owners).await?;
         // The run's row first, exclusively: two transactions that share it could not both change it.
         sqlx::query(
             "UPDATE runs SET available = available + $1, repeated = repeated + $2, late = late + $3,
@@ -63,6 +65,7 @@ impl Ledger {
     ) -> Result<HashSet<(ItemNo, Target)>, LedgerError> {
         let numbers = self.numbers_of(prepared.iter().flat_map(names_of)).await?;
         let mut transaction = self.begin().await?;
+        self.confirm(&mut transaction, &numbers).await?;
         followers::refuse_closed(&mut transaction, self.dialect, run).await?;
         let run_no = runs::number_of(&mut transaction, run).await?;
         for chunk in prepared.chunks(MAX_STATEMENT_ROWS) {
@@ -220,6 +223,11 @@ pub(in crate::ledger) async fn insert_messages(
     Ok(())
 }
 
+/// As much of a text as PostgreSQL's indexes take.
+fn beginning(text: &str) -> &str {
+    text.char_indices().nth(MAX_INDEXED).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+}
+
 async fn count_unmapped(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
@@ -228,7 +236,7 @@ async fn count_unmapped(
 ) -> Result<(), LedgerError> {
     let mut counts: HashMap<&str, i64> = HashMap::new();
     for participant in prepared.iter().flat_map(|item| &item.unmapped) {
-        *counts.entry(participant).or_default() += 1;
+        *counts.entry(beginning(participant)).or_default() += 1;
     }
     let counts: Vec<(&str, i64)> = counts.into_iter().collect();
     for chunk in counts.chunks(MAX_STATEMENT_ROWS) {

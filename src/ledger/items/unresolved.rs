@@ -14,7 +14,7 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<ItemRecord>, LedgerError> {
         let statement = format!(
-            "SELECT * FROM items WHERE item_no > $1 AND state = 'prepared' AND lacks_user = 1
+            "SELECT * FROM items_in_words AS items WHERE item_no > $1 AND state = 'prepared' AND lacks_user = 1
                AND {} AND (CAST($2 AS TEXT) IS NULL OR run_no = {})
                AND NOT {PURGED} AND NOT EXISTS
                (SELECT 1 FROM delivery_rows WHERE delivery_rows.item_no = items.item_no

@@ -214,9 +214,10 @@ const COMPACT: &[&str] = &[
     "CREATE UNIQUE INDEX runs_by_number ON runs (run_no)",
     "CREATE TABLE names (
         name_no INTEGER PRIMARY KEY,
-        name TEXT NOT NULL)",
-    "CREATE UNIQUE INDEX names_by_name ON names (name)",
-    "INSERT INTO names (name_no, name) SELECT ROW_NUMBER() OVER (ORDER BY name), name FROM (
+        name TEXT NOT NULL,
+        mark BIGINT NOT NULL)",
+    "UNIQUE_NAMES",
+    "INSERT INTO names (name_no, name, mark) SELECT ROW_NUMBER() OVER (ORDER BY name), name, NEW_MARK FROM (
         SELECT owner AS name FROM items WHERE owner IS NOT NULL
         UNION SELECT mailbox FROM deliveries WHERE mailbox IS NOT NULL
         UNION SELECT COALESCE(mailbox_id, target) FROM deliveries) AS found",
@@ -306,9 +307,9 @@ const COMPACT: &[&str] = &[
     "CREATE INDEX deliveries_held ON delivery_rows (item_no) WHERE state = 'failed' AND released IS NULL",
     "CREATE INDEX deliveries_by_run ON delivery_rows (run_no)",
     "CREATE INDEX deliveries_sent_as ON delivery_rows (target_no, sent_as) WHERE sent_as IS NOT NULL",
-    // The rows in words. Nothing is looked for by a word of these: that would go through all rows. Both join tables, so that PostgreSQL
-    // lets nobody write through them: an older program that is still running must not.
-    "CREATE VIEW items AS
+    // The rows in words. Nothing is looked for by a word of these: that would go through all rows. No older program knows their names: one
+    // that is still running would take rows that are not moved yet for rows that are not there.
+    "CREATE VIEW items_in_words AS
         SELECT item_rows.item_no, item_rows.item_key, item_rows.item_id, item_rows.message_id, item_rows.owner_no,
           (SELECT name FROM names WHERE name_no = item_rows.owner_no) AS owner,
           pages.window_from, pages.window_to, pages.page, item_rows.page_offset, item_rows.page_length, pages.staged_at,
@@ -316,7 +317,7 @@ const COMPACT: &[&str] = &[
           (SELECT run_id FROM runs WHERE runs.run_no = pages.run_no) AS run_id,
           item_rows.claim_holder, item_rows.claim_until, item_rows.identity, item_rows.lacks_user, item_rows.resolution
         FROM item_rows JOIN pages ON pages.page_no = item_rows.page_no",
-    "CREATE VIEW deliveries AS
+    "CREATE VIEW deliveries_in_words AS
         SELECT copies.item_no, copies.target_no,
           CASE WHEN target_no > 0 THEN 'mailbox:' || (SELECT name FROM names WHERE name_no = target_no)
             ELSE (SELECT name FROM names WHERE name_no = -target_no) END AS target,

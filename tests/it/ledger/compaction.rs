@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::App;
 use whatsapp_archiver::clock::ManualClock;
 use whatsapp_archiver::config::Config;
-use whatsapp_archiver::ledger::{ItemName, ItemNo, RunId};
+use whatsapp_archiver::ledger::{ItemName, ItemNo, Ledger, LedgerError, RunId};
 use whatsapp_archiver::pipeline::RunRequest;
 
 use super::Database;
@@ -48,7 +48,15 @@ async fn on_postgres() -> Database {
     let mut connection = sqlx::PgConnection::connect(&database.url).await.unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(script)).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
+    leave_until(&database, 0).await;
     database
+}
+
+/// Has the leases of the processes that left the fixture run out at this instant (epoch milliseconds).
+async fn leave_until(database: &Database, until: i64) {
+    let pool = AnyPool::connect(&database.url).await.unwrap();
+    sqlx::query("UPDATE leases SET until = $1").bind(until).execute(&pool).await.unwrap();
+    pool.close().await;
 }
 
 fn cell(row: &AnyRow, place: usize) -> String {
@@ -90,13 +98,25 @@ const SAME: [(&str, &str); 5] = [
     ("SELECT run_id, run_no, kind, status, holder, available, inputs, report FROM runs", ""),
 ];
 
+/// The same question to the views of today.
+fn in_words(query: &str) -> String {
+    query.replace("FROM items", "FROM items_in_words").replace("FROM deliveries", "FROM deliveries_in_words")
+}
+
 async fn says_what_it_said(database: Database) {
     let (_folder, before) = before().await;
     let ledger = database.open().await;
     let now = AnyPool::connect(&database.url).await.unwrap();
     for (old, new) in SAME {
-        let (old_rows, new_rows) = (rows(&before, old).await, rows(&now, if new.is_empty() { old } else { new }).await);
+        let new = if new.is_empty() { in_words(old) } else { new.to_owned() };
+        let (old_rows, new_rows) = (rows(&before, old).await, rows(&now, &new).await);
         assert!(!old_rows.is_empty() && old_rows == new_rows, "{old}: {} and {}", old_rows.len(), new_rows.len());
+    }
+
+    // What an older program that is still running asks for is not there.
+    for table in ["items", "deliveries"] {
+        let asked = sqlx::AssertSqlSafe(format!("SELECT item_no FROM {table}"));
+        assert!(sqlx::query(asked).fetch_optional(&now).await.is_err(), "{table}");
     }
 
     let numbers: Vec<ItemNo> = (1..=ITEMS).map(ItemNo).collect();
@@ -151,6 +171,40 @@ async fn a_ledger_of_schema_5_says_what_it_said_on_postgres() {
     says_what_it_said(on_postgres().await).await;
 }
 
+/// Is refused as one in use, and nothing of it is changed.
+async fn is_in_use(database: &Database, shown: &str) {
+    let error = Ledger::open(&database.url).await.unwrap_err();
+    assert!(matches!(error, LedgerError::OlderInUse { found: 5, .. }), "{error:?}");
+    assert!(error.to_string().contains(shown) && error.to_string().contains("Stop all daemons"), "{error}");
+    let pool = AnyPool::connect(&database.url).await.unwrap();
+    assert_eq!(rows(&pool, "SELECT value FROM meta WHERE name = 'schema'").await, [["Some(\"5\")"]]);
+    assert_eq!(rows(&pool, "SELECT COUNT(*) FROM items").await, [[format!("Some({ITEMS})")]]);
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn a_ledger_of_schema_5_that_is_in_use_stays_what_it_is_on_sqlite() {
+    let database = on_sqlite();
+    // What a process of the older version does while it lives.
+    let folder = PathBuf::from(format!("{}-processes", database.url.strip_prefix("sqlite://").unwrap()));
+    fs::create_dir(&folder).unwrap();
+    let file = fs::File::create(folder.join("older")).unwrap();
+    file.lock().unwrap();
+    is_in_use(&database, "1 processes have it open").await;
+    drop(file);
+    database.open().await;
+}
+
+#[tokio::test]
+async fn a_ledger_of_schema_5_that_is_in_use_stays_what_it_is_on_postgres() {
+    let database = on_postgres().await;
+    let in_force = Utc.with_ymd_and_hms(9999, 1, 1, 0, 0, 0).unwrap();
+    leave_until(&database, in_force.timestamp_millis()).await;
+    is_in_use(&database, "run out at 9999-01-01 00:00:00 UTC").await;
+    leave_until(&database, 0).await;
+    database.open().await;
+}
+
 /// The sample's files, with the fixture's ledger and staging area in their places.
 fn sample(ledger: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -186,7 +240,7 @@ async fn goes_on(database: Database) {
         assert!(finished.error.is_none(), "{:?}", finished.error);
     }
     let pool = AnyPool::connect(&database.url).await.unwrap();
-    let states = rows(&pool, "SELECT state, COUNT(*) FROM deliveries GROUP BY state").await;
+    let states = rows(&pool, "SELECT state, COUNT(*) FROM deliveries_in_words GROUP BY state").await;
     let of = |state: &str, count: i64| vec![format!("Some({state:?})"), format!("Some({count})")];
     // The account of `config/sample/README.md`.
     let expected = [("failed", 4), ("imported", 102), ("partially_imported", 2), ("skipped_duplicate", 10)];

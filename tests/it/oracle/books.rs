@@ -19,7 +19,7 @@ pub(crate) struct Books {
 }
 
 /// Copies, and items without any, that have no final outcome.
-const OPEN: &str = "SELECT COUNT(*) FROM deliveries WHERE state NOT IN ('imported', 'partially_imported', 'skipped_duplicate', 'failed')";
+const OPEN: &str = "SELECT COUNT(*) FROM deliveries_in_words WHERE state NOT IN ('imported', 'partially_imported', 'skipped_duplicate', 'failed')";
 
 /// Audits the ledger at this URL: every run has ended, the books of each balance, and what is open now is what they say.
 pub(crate) async fn audit(ledger: &str, what: &str) -> Books {
@@ -31,7 +31,8 @@ pub(crate) async fn audit(ledger: &str, what: &str) -> Books {
         books.add(&serde_json::from_str(&row.get::<String, _>("report")).unwrap(), what);
     }
     let copies =
-        count(&pool, "SELECT COUNT(*) FROM deliveries WHERE state IN ('imported', 'partially_imported')").await;
+        count(&pool, "SELECT COUNT(*) FROM deliveries_in_words WHERE state IN ('imported', 'partially_imported')")
+            .await;
     assert_eq!(books.copies, copies, "{what}: each copy counts in one report");
     pool.close().await;
     books

@@ -27,7 +27,7 @@ fn signal(daemon: &Daemon, name: &str) {
 async fn false_ends(pool: &sqlx::PgPool) -> Result<Vec<String>, sqlx::Error> {
     let looked = "SELECT run_id FROM runs WHERE status = 'complete' AND run_no = (SELECT MAX(run_no) FROM runs)
         AND NOT EXISTS (SELECT 1 FROM runs WHERE status = 'running')
-        AND EXISTS (SELECT 1 FROM deliveries WHERE state IN ('ready', 'sending', 'unknown', 'pending'))";
+        AND EXISTS (SELECT 1 FROM deliveries_in_words WHERE state IN ('ready', 'sending', 'unknown', 'pending'))";
     sqlx::query(looked).fetch_all(pool).await?.iter().map(|row| row.try_get("run_id")).collect()
 }
 

@@ -136,7 +136,8 @@ fn drain(daemons: usize, messages: usize) -> Duration {
 /// Copies that may be there: they are looked up before they are sent again.
 async fn of_unknown_outcome(ledger: &str) -> usize {
     let pool = sqlx::PgPool::connect(ledger).await.unwrap();
-    let counted = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM deliveries WHERE state IN ('sending', 'unknown')");
+    let counted =
+        sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM deliveries_in_words WHERE state IN ('sending', 'unknown')");
     usize::try_from(counted.fetch_one(&pool).await.unwrap()).unwrap()
 }
 
