@@ -146,7 +146,12 @@ impl Status {
         let last = ledger.latest_run(&RunKind::ALL, &[Complete, Incomplete, Failed]).await?;
         let open = ledger.open_counts().await?;
         let daemon = DaemonState::of(ledger, now).await?;
-        let next_run = next_run(ledger, schedule, now).await?;
+        let regular = running.as_ref().filter(|run| run.kind == RunKind::Regular);
+        let next_run = match regular {
+            // Whatever made it due is being seen to.
+            Some(run) => schedule.due_after(run.started),
+            None => next_run(ledger, schedule, now).await?,
+        };
         let overdue_since = (running.is_none() && now - next_run > MAX_DELAY).then_some(next_run);
         let state = match (&running, &last) {
             (Some(_), _) => State::Running,
