@@ -189,11 +189,11 @@ fn whoever_waits_takes_a_dead_daemons_turn_when_its_lease_has_run_out() {
     wait_for_stall(&mut daemon, &server);
 
     let mut stopped = Process::with_environment(&files, &["run", "--once"], &lease);
-    stopped.wait_for("waiting_for_puller");
+    stopped.wait_for("help_started");
     let stopped = stopped.end_by("TERM");
     assert_eq!(stopped.status.code(), Some(1), "one that waits can be stopped");
     let mut waiting = Process::with_environment(&files, &["run", "--once"], &lease);
-    waiting.wait_for("waiting_for_puller");
+    waiting.wait_for("help_started");
     assert_eq!(process::command_json(&files, &["status", "--json"])["state"], "running");
 
     daemon.end_by("KILL");
