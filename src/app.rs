@@ -41,7 +41,6 @@ use watch::FileWatch;
 pub struct App {
     /// The configuration in force.
     pub config: Arc<Config>,
-    /// The one clock.
     pub clock: SharedClock,
     /// Everything that is spoken to.
     pub remotes: Remotes,
@@ -254,7 +253,6 @@ pub fn schedule(config: &ScheduleConfig) -> Schedule {
     }
 }
 
-/// The one HTTP client.
 pub fn http_client(config: &Config) -> anyhow::Result<HttpClient> {
     let extra_roots_pem = config.network.ca_file.as_deref().map(read_ca_file).transpose()?;
     Ok(HttpClient::build(&HttpOptions { extra_roots_pem, ..HttpOptions::within(config.ledger.lease) })?)

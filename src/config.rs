@@ -115,7 +115,6 @@ pub enum NeededSecrets {
     All,
     /// The ledger's password.
     OfLedger,
-    /// None.
     None,
 }
 

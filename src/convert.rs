@@ -50,7 +50,6 @@ pub const CONVERTER_VERSION: &str = "2";
 pub enum StagedAttachment {
     /// The right bytes.
     Present {
-        /// The bytes.
         bytes: Bytes,
         /// Their digest.
         digest: Digest,
@@ -90,7 +89,6 @@ pub struct MailAttachment {
     pub name: String,
     /// Its media type, checked against the bytes.
     pub content_type: String,
-    /// Its bytes.
     pub bytes: Bytes,
     /// Their digest.
     pub digest: Digest,
@@ -130,7 +128,6 @@ pub struct Mail {
 /// What was sent, as recorded with each copy: what resuming and verifying compare with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// The message's Message-ID.
     pub message_id: MessageId,
     /// Its own time.
     pub date: DateTime<Utc>,
@@ -151,7 +148,6 @@ pub struct Manifest {
 /// One file of a [`Manifest`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ManifestAttachment {
-    /// Its name.
     pub name: String,
     /// Its length in bytes.
     pub size: u64,

@@ -120,10 +120,7 @@ pub enum ExportError {
     },
     /// Another export by chat and day is writing into the same folder.
     #[error("another export is under way into {folder}: wait for it, or export into another directory")]
-    UnderWay {
-        /// The folder.
-        folder: PathBuf,
-    },
+    UnderWay { folder: PathBuf },
     /// The archive inside an RSMF file can't be written.
     #[error("cannot write the archive of {path}: {source}")]
     Archive {

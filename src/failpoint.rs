@@ -13,7 +13,6 @@ pub const WINDOW_READ: &str = "window-read";
 pub const INTENT_RECORDED: &str = "intent-recorded";
 /// A batch was imported, and the ledger doesn't know it.
 pub const BATCH_IMPORTED: &str = "batch-imported";
-/// Outcomes are recorded.
 pub const OUTCOMES_RECORDED: &str = "outcomes-recorded";
 /// A run's account is frozen, and the run hasn't ended.
 pub const ACCOUNT_FROZEN: &str = "account-frozen";

@@ -35,7 +35,6 @@ const QUERY: &AsciiSet =
 pub enum Version {
     /// The production version.
     V1,
-    /// The beta.
     Beta,
 }
 
@@ -48,7 +47,6 @@ impl Version {
     }
 }
 
-/// One call.
 #[derive(Debug, Clone)]
 pub struct Call {
     method: Method,
@@ -61,7 +59,6 @@ pub struct Call {
 }
 
 impl Call {
-    /// A GET.
     pub fn get(url: Url) -> Self {
         Self::new(Method::GET, url)
     }
@@ -71,7 +68,6 @@ impl Call {
         Self { body: Some(("application/json", json)), ..Self::new(Method::POST, url) }
     }
 
-    /// A POST of text.
     pub fn post_text(url: Url, text: Bytes) -> Self {
         Self { body: Some(("text/plain", text)), ..Self::new(Method::POST, url) }
     }
@@ -140,12 +136,10 @@ impl Graph {
         self.sign_in.endpoints()
     }
 
-    /// The sign-in.
     pub fn sign_in(&self) -> &Arc<SignIn> {
         &self.sign_in
     }
 
-    /// The clock.
     pub fn clock(&self) -> &SharedClock {
         &self.clock
     }

@@ -145,9 +145,7 @@ impl fmt::Debug for HttpClient {
 /// A reply with its whole body.
 #[derive(Debug, Clone)]
 pub struct Reply {
-    /// The status.
     pub status: StatusCode,
-    /// The headers.
     pub headers: HeaderMap,
     /// The body, decoded from any content coding.
     pub body: Bytes,
@@ -158,9 +156,7 @@ pub struct Reply {
 
 /// A reply whose body is still to come.
 pub struct StreamingReply {
-    /// The status.
     pub status: StatusCode,
-    /// The headers.
     pub headers: HeaderMap,
     /// The length that the other side announced, in bytes; `None` where the body is content-coded.
     pub length: Option<u64>,

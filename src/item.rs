@@ -159,7 +159,6 @@ pub enum Direction {
 pub enum Chat {
     /// Between sender and recipients.
     Direct,
-    /// In a group.
     Group(ChatName),
     /// Through a broadcast list.
     Broadcast(ChatName),

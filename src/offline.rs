@@ -22,7 +22,6 @@ pub enum Converted {
     Message {
         /// `<item id>.eml`, or `<item id>-<n>.eml` for the n-th item of that id.
         name: String,
-        /// The message.
         message: Box<Message>,
     },
     /// Why there is none.

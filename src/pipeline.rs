@@ -65,7 +65,6 @@ pub use run::RunFinished;
 /// What the pipeline is made of.
 #[derive(Clone)]
 pub struct Deps {
-    /// The one clock.
     pub clock: SharedClock,
     /// Where items come from.
     pub source: Arc<dyn Source>,
@@ -147,7 +146,6 @@ pub enum RunError {
     /// The source failed at a cursor.
     #[error("reading the window {window} stopped at cursor {cursor}: {error}; the next run goes on from there")]
     SourceAt {
-        /// The window.
         window: Window,
         /// The cursor after the last page that was recorded.
         cursor: crate::source::Cursor,

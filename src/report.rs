@@ -28,7 +28,6 @@ pub mod verification;
 /// The report without its lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
-    /// The run.
     pub run: RunId,
     /// Always `whatsapp-archiver`.
     pub connector: String,
@@ -46,9 +45,7 @@ pub struct Report {
     pub finished: Option<DateTime<Utc>>,
     /// What it was made with.
     pub inputs: serde_json::Value,
-    /// The items.
     pub items: ItemCounts,
-    /// The deliveries.
     pub deliveries: DeliveryCounts,
     /// Failed deliveries by their reason.
     pub failed_by_reason: BTreeMap<String, u64>,
@@ -60,7 +57,6 @@ pub struct Report {
     pub partial_by_reason: BTreeMap<String, u64>,
     /// How many participants have no valid user.
     pub unmapped_total: u64,
-    /// The bytes.
     pub bytes: ByteCounts,
     /// What was never captured. Reports of older versions say nothing of it.
     #[serde(default)]

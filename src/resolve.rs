@@ -74,7 +74,6 @@ pub enum ResolvedTo {
 /// One participant and what resolution found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolved {
-    /// The participant.
     pub participant: Participant,
     /// What was found.
     #[serde(flatten)]

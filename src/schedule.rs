@@ -34,7 +34,6 @@ pub enum Begin {
 /// A window to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlannedWindow {
-    /// The window.
     pub window: Window,
     /// Where reading begins: before the window, by the overlap.
     pub read_from: DateTime<Utc>,

@@ -55,7 +55,6 @@ pub struct Served {
     pub ledger: Ledger,
     /// When the next run is due; the one in force.
     pub schedule: watch::Receiver<Schedule>,
-    /// The one clock.
     pub clock: SharedClock,
     /// What is counted.
     pub metrics: Arc<Metrics>,

@@ -50,7 +50,6 @@ pub struct SignInSettings {
     pub credential: Credential,
 }
 
-/// An access token.
 pub struct AccessToken {
     value: SecretString,
     obtained: DateTime<Utc>,

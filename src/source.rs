@@ -47,7 +47,6 @@ pub struct AttachmentStream {
     /// Set where the bytes read like an error response. They can be an attachment all the same: believed only
     /// where the declared digest doesn't match them, or where none is declared.
     pub suspected_error: Option<SourceError>,
-    /// The bytes.
     pub bytes: BoxStream<'static, Result<Bytes, SourceError>>,
 }
 
@@ -92,7 +91,6 @@ pub enum SourceError {
     /// The source refuses the credential. Never repeated within a run: accounts are locked out by repetition.
     #[error("{source_name} refuses the credential of {credential}: {detail}")]
     Refused {
-        /// The source's name.
         source_name: String,
         /// Whose credential, and which key of the configuration holds it.
         credential: String,

@@ -91,7 +91,6 @@ impl Discrepancy {
     }
 }
 
-/// A finding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     /// What is wrong.

@@ -104,7 +104,6 @@ fn not_a_choice<T: Choice>(text: &str) -> Invalid {
     Invalid { what: format!("must be one of {all}"), instead }
 }
 
-/// A duration.
 pub(super) fn duration(value: &Value) -> Result<Duration, Invalid> {
     match value {
         Value::Text(text) => quantity::duration(text).map_err(Invalid::new),

@@ -45,7 +45,6 @@ pub enum SignInConfig {
     ClientSecret {
         /// The application's id.
         client_id: String,
-        /// The secret.
         secret: Secret,
     },
     /// With a certificate.

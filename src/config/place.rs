@@ -7,7 +7,6 @@ pub enum Place {
     File,
     /// A line of the file, from 1.
     Line {
-        /// The line.
         line: usize,
         /// The character in the line, from 1, where only that shows what is meant.
         column: Option<usize>,

@@ -59,7 +59,6 @@ impl ConfigProblems {
         &self.path
     }
 
-    /// The problems.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }

@@ -56,7 +56,6 @@ impl Reader<'_> {
     }
 }
 
-/// One section.
 pub(super) struct Section<'a> {
     schema: &'static SectionSchema,
     header: Place,

@@ -142,7 +142,6 @@ pub enum SecretFault {
     /// It is over 64 KiB.
     #[error("it is larger than 64 KiB")]
     TooLarge,
-    /// It is not text.
     #[error("it is not UTF-8 text")]
     NotText,
 }

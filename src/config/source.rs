@@ -27,7 +27,6 @@ pub struct SourceConfig {
     pub attachment_wait: Duration,
 }
 
-/// The kinds of sources.
 #[derive(Debug, Clone)]
 pub enum SourceKind {
     /// TeleMessage's archive.

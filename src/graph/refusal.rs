@@ -61,7 +61,6 @@ impl CallError {
 /// A reply that isn't a success.
 #[derive(Debug, Clone)]
 pub struct Refusal {
-    /// Its status.
     pub status: StatusCode,
     /// Graph's code, such as `ErrorItemNotFound`; empty where there is none.
     pub code: String,

@@ -57,7 +57,6 @@ impl PhoneNumber {
         (!digits.is_empty()).then_some(Self(digits))
     }
 
-    /// The digits.
     pub fn digits(&self) -> &str {
         &self.0
     }

@@ -83,7 +83,6 @@ pub struct Quoted {
     pub message_id: Option<String>,
     /// Who sent it.
     pub sender: Option<Participant>,
-    /// Its text.
     pub text: Option<String>,
     /// When it was sent.
     pub message_time: Option<StatedTime>,

@@ -130,7 +130,6 @@ impl<'a> Object<'a> {
         self.fields.take(name)
     }
 
-    /// All fields.
     pub(super) fn into_fields(self) -> Vec<(Cow<'a, str>, &'a str)> {
         self.fields.0
     }

@@ -263,7 +263,6 @@ pub struct GroupDay {
     pub owner: Option<i64>,
     /// The day, since 1970 in UTC.
     pub day: i64,
-    /// The messages.
     pub messages: u64,
 }
 

@@ -41,14 +41,7 @@ pub enum CopyError {
     Same,
     /// The two don't hold the same number of rows.
     #[error("table {table} has {source_rows} rows here and {target_rows} in the copy; the copy is not used")]
-    Different {
-        /// The table.
-        table: String,
-        /// Its rows in the source.
-        source_rows: i64,
-        /// Its rows in the target.
-        target_rows: i64,
-    },
+    Different { table: String, source_rows: i64, target_rows: i64 },
 }
 
 impl From<sqlx::Error> for CopyError {

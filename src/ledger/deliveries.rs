@@ -107,7 +107,6 @@ impl Target {
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the table at the top of this file says what they mean")]
 pub enum DeliveryState {
     Ready,
     Sending,
@@ -238,7 +237,6 @@ pub struct NewDelivery {
 pub struct Delivery {
     /// The item.
     pub no: ItemNo,
-    /// The mailbox.
     pub mailbox: Mailbox,
     /// The identity of the message.
     pub identity: Identity,
@@ -308,9 +306,7 @@ pub enum QueueOf {
 /// Copies that a process is about to send to a mailbox.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// The mailbox.
     pub mailbox: MailboxId,
-    /// The items.
     pub items: Vec<ItemNo>,
     /// The converter's version.
     pub converter: &'static str,
@@ -323,7 +319,6 @@ pub struct Claim {
 pub struct Outcome {
     /// The item.
     pub no: ItemNo,
-    /// The mailbox.
     pub mailbox: MailboxId,
     /// Where it stands now.
     pub state: DeliveryState,

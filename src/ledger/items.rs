@@ -62,13 +62,9 @@ pub enum AttachmentState {
     /// In the item itself.
     Inline,
     /// In staging, and right.
-    Staged {
-        /// The blob.
-        blob: String,
-    },
+    Staged { blob: String },
     /// In staging, but not what was declared.
     Corrupt {
-        /// The blob.
         blob: String,
         /// What is wrong.
         detail: String,
@@ -116,7 +112,6 @@ pub struct NewItem {
     pub offset: u64,
     /// Its length in bytes.
     pub length: u64,
-    /// Its attachments.
     pub attachments: Vec<AttachmentRecord>,
 }
 
@@ -143,7 +138,6 @@ pub struct PageRecord<'a> {
     pub bytes: u64,
     /// The process that goes on with the items, and until when it has claimed them.
     pub claim: (&'a Holder, DateTime<Utc>),
-    /// Now.
     pub now: DateTime<Utc>,
 }
 
@@ -166,7 +160,6 @@ pub struct ItemRecord {
     pub length: u64,
     /// When it was staged.
     pub staged_at: DateTime<Utc>,
-    /// Its attachments.
     pub attachments: Vec<AttachmentRecord>,
     /// How far it has come.
     pub state: ItemState,
@@ -245,7 +238,6 @@ pub struct Prepared {
     pub state: ItemState,
     /// What was resolved.
     pub resolution: Option<Resolution>,
-    /// Its identity.
     pub identity: Option<Identity>,
     /// The converter's version and the manifest of its output.
     pub message: Option<(&'static str, Manifest)>,

@@ -15,7 +15,6 @@ use crate::digest::Digest;
 pub struct ChainLink {
     /// Its place in the chain, from 1.
     pub sequence: i64,
-    /// Its run.
     pub run: RunId,
     /// The digest of its bytes.
     pub sha256: Digest,
@@ -35,7 +34,6 @@ pub struct DrawnReport {
 pub struct ReportEntry {
     /// Its place in the chain, from 1.
     pub sequence: i64,
-    /// Its run.
     pub run: RunId,
     /// The run of the report before it.
     pub previous_run: Option<RunId>,

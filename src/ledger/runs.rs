@@ -28,7 +28,6 @@ impl RunKind {
     /// All kinds.
     pub const ALL: [Self; 4] = [Self::Regular, Self::Backfill, Self::Retry, Self::Rebuild];
 
-    /// The kind's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Regular => "regular",
@@ -82,7 +81,6 @@ impl RunStatus {
 /// A run as the ledger knows it.
 #[derive(Debug, Clone)]
 pub struct RunRecord {
-    /// Its id.
     pub id: RunId,
     /// What it is for.
     pub kind: RunKind,
@@ -237,7 +235,6 @@ impl Ledger {
         Ok(())
     }
 
-    /// One run.
     pub async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, LedgerError> {
         let row =
             sqlx::query("SELECT * FROM runs WHERE run_id = $1").bind(id.0.clone()).fetch_optional(&self.pool).await?;

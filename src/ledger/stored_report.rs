@@ -9,7 +9,6 @@ use crate::digest::Digest;
 pub struct StoredReport {
     /// Its number in the chain, from 1.
     pub sequence: i64,
-    /// Its run.
     pub run: RunId,
     /// The digest of its bytes.
     pub sha256: Digest,

@@ -25,7 +25,6 @@ const PHONE_DIGITS: usize = 9;
 pub enum Event {
     /// The source or staging refuses the credential.
     CredentialRefused,
-    /// A run failed.
     RunFailed,
     /// A run left something pending.
     RunIncomplete,
@@ -60,7 +59,6 @@ impl Event {
     }
 }
 
-/// One alert.
 #[derive(Debug, Clone, Serialize)]
 pub struct Alert {
     /// Always `whatsapp-archiver`.
@@ -69,7 +67,6 @@ pub struct Alert {
     pub event: Event,
     /// The same in a sentence.
     pub text: String,
-    /// The run.
     pub run: RunId,
     /// How it ended.
     pub status: RunStatus,

@@ -31,7 +31,6 @@ pub struct Notice {
 /// A notice that was posted, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Posted {
-    /// The kind of the warning.
     warning: String,
     #[serde(default)]
     subject: String,

@@ -119,7 +119,6 @@ pub(super) fn own_row(target: Target, state: DeliveryState, reason: Option<Reaso
     }
 }
 
-/// The row of a copy.
 pub(super) fn copy_row(
     mailbox: Mailbox,
     by: ResolvedBy,

@@ -41,7 +41,6 @@ pub(super) fn span_of(run: &RunId) -> Span {
 /// A run that has ended.
 #[derive(Debug)]
 pub struct RunFinished {
-    /// Its report.
     pub report: Report,
     /// Why it failed, where it did.
     pub error: Option<RunError>,

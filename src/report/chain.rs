@@ -57,7 +57,6 @@ pub struct Chain {
     pub ledger: Ledger,
     /// Where they are written.
     pub staging: Arc<dyn Staging>,
-    /// The one clock.
     pub clock: SharedClock,
     /// The key that signs them.
     pub key: Option<Secret>,

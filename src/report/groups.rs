@@ -35,7 +35,6 @@ pub struct Group {
 /// Groups, the most frequent first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Groups {
-    /// The groups.
     pub groups: Vec<Group>,
     /// All rows, those without a group among them.
     pub rows: u64,

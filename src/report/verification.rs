@@ -21,7 +21,6 @@ const MAX_SIGNATURE: u64 = 1024;
 /// What a report says of its place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Head {
-    /// Its run.
     pub run: RunId,
     /// Its number, from 1.
     pub sequence: i64,
@@ -63,7 +62,6 @@ impl fmt::Display for Finding {
 /// What was found out about a file.
 #[derive(Debug)]
 pub struct Checked {
-    /// The file.
     pub file: PathBuf,
     /// What it says of itself, where it is a report.
     pub head: Option<Head>,

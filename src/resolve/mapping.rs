@@ -61,7 +61,6 @@ struct Entry {
 /// Who held an identifier, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holder<'a> {
-    /// The address.
     pub address: &'a str,
     /// When it is the holder's.
     pub validity: Validity,

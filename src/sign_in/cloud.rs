@@ -153,7 +153,6 @@ impl Endpoints {
         Ok(Self { cloud, login, graph, graph_scope: Scope(format!("{resource}/.default")) })
     }
 
-    /// The cloud.
     pub fn cloud(&self) -> Cloud {
         self.cloud
     }

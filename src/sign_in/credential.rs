@@ -23,7 +23,6 @@ const MAX_FEDERATED_TOKEN: u32 = 64 * 1024;
 /// What proves that it is the application.
 #[derive(Clone)]
 pub enum Credential {
-    /// A client secret.
     ClientSecret(SecretSource),
     /// A certificate and its private key, both in one PEM text.
     Certificate(SecretSource),

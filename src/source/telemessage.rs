@@ -63,7 +63,6 @@ pub struct TeleMessageSettings {
     pub attachment_path: String,
     /// The user name.
     pub username: String,
-    /// The password.
     pub password: PasswordProvider,
     /// The products to pull, as `sourceType` names them.
     pub source_types: Vec<String>,

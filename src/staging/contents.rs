@@ -6,7 +6,6 @@ use crate::item::ItemKey;
 use crate::source::Cursor;
 use crate::window::Window;
 
-/// A staged page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagedPage {
     /// The window that it lies under.
@@ -15,20 +14,17 @@ pub struct StagedPage {
     pub cursor: Cursor,
     /// The digest of its bytes.
     pub digest: Digest,
-    /// Its name.
     pub name: BlobName,
 }
 
 /// A staged attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagedFile {
-    /// The item.
     pub item: ItemKey,
     /// Its place among the item's attachments, from 0.
     pub index: usize,
     /// Which try of it, or the mark that the last one was wrong.
     pub attempt: Attempt,
-    /// Its name.
     pub name: BlobName,
 }
 
@@ -46,7 +42,6 @@ pub enum Attempt {
 pub enum Held {
     /// An item's JSON.
     Item(ItemKey),
-    /// An attachment.
     Attachment(ItemKey, usize),
 }
 

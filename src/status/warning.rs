@@ -63,7 +63,6 @@ impl WarningKind {
         Self::ManyItemsFailed,
     ];
 
-    /// The kind's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::MappingRefused => "mapping_refused",
@@ -80,7 +79,6 @@ impl WarningKind {
     }
 }
 
-/// A warning.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
     /// What it is about.
@@ -107,7 +105,6 @@ impl Warning {
 /// What the daemon reads again while it runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Input {
-    /// The configuration.
     Configuration,
     /// The mapping file.
     Mapping,

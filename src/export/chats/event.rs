@@ -131,7 +131,6 @@ impl Captured {
         }
     }
 
-    /// The day.
     pub(super) fn day(&self, time_zone: Tz) -> String {
         self.time().with_timezone(&time_zone).format("%Y-%m-%d").to_string()
     }

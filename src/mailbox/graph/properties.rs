@@ -17,7 +17,6 @@ pub(super) const INTERNET_MESSAGE_ID: &str = "String 0x1035";
 pub(super) const IN_REPLY_TO: &str = "String 0x1042";
 /// `References`.
 pub(super) const REFERENCES: &str = "String 0x1039";
-/// The message class.
 pub(super) const MESSAGE_CLASS: &str = "String 0x001A";
 /// The headers as they came over the wire.
 pub(super) const TRANSPORT_HEADERS: &str = "String 0x007D";

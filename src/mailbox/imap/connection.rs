@@ -63,7 +63,6 @@ pub(super) enum Received {
     Tagged(Tagged<'static>),
     /// A remark (`* OK`, `* NO`, `* BAD`).
     Remark(StatusBody<'static>),
-    /// Data.
     Data(Data<'static>),
     /// The server waits for the rest of the command. The text is what it says along with it.
     Continuation(String),

@@ -168,7 +168,6 @@ fn time_delta(duration: Duration) -> TimeDelta {
 
 /// A session in use. Dropped, it is closed; [`Checkout::check_in`] keeps it.
 pub(super) struct Checkout<'a> {
-    /// The session.
     pub(super) session: Session,
     pool: &'a Pool,
     mailbox: MailboxId,

@@ -71,7 +71,6 @@ impl RefusedPasswords {
 }
 
 impl Attempt<'_> {
-    /// The password.
     pub(super) fn password(&self) -> &SecretString {
         &self.password
     }

@@ -206,7 +206,6 @@ impl Session {
 
 /// What comes of a command before its end.
 pub(super) enum Answer<'a> {
-    /// Data.
     Data(Data<'static>),
     /// A response code, of a remark or of the command's end.
     Code(Option<&'a Code<'static>>),

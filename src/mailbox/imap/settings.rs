@@ -94,7 +94,6 @@ impl Default for ImapTimeouts {
 pub struct ImapSettings {
     /// The server's name or address.
     pub host: String,
-    /// Its port.
     pub port: u16,
     /// How the connection is protected.
     pub tls: TlsMode,
@@ -126,10 +125,7 @@ impl ImapSettings {
 pub enum SettingsError {
     /// The host is neither a name nor an address.
     #[error("mailbox.host: {host:?} is neither a host name nor an address")]
-    Host {
-        /// The host.
-        host: String,
-    },
+    Host { host: String },
     /// The roots of trust can't be read.
     #[error("no roots of trust for TLS: {detail}")]
     Roots {

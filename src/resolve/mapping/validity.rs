@@ -12,7 +12,6 @@ pub struct Validity {
 }
 
 impl Validity {
-    /// Always.
     pub(super) const ALWAYS: Self = Self { from: i64::MIN, until: i64::MAX };
 
     /// The instant from which it holds; `None` where it has no bound.

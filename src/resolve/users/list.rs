@@ -21,7 +21,6 @@ const COLUMNS: [Column; 2] = [
 const ADDRESS: usize = 0;
 const ALIASES: usize = 1;
 
-/// A list of users.
 #[derive(Debug)]
 pub struct UserList {
     name: String,

@@ -27,7 +27,6 @@ const NO_USER: [&str; 3] = ["Request_ResourceNotFound", "ErrorInvalidUser", "Res
 const NO_MAILBOX: [&str; 3] =
     ["MailboxNotEnabledForRESTAPI", "MailboxNotHostedInExchangeOnline", "ErrorNonExistentMailbox"];
 
-/// One look-up.
 pub(super) struct LookUp<'a> {
     pub(super) graph: &'a Graph,
     pub(super) throttle: Option<&'a Throttle>,
