@@ -33,6 +33,8 @@ with tempfile.TemporaryDirectory() as directory:
                 (root / name).write_text(text.replace(SECRETS, str(secrets)))
         if document["kind"] in ("Deployment", "StatefulSet"):
             for variable in document["spec"]["template"]["spec"]["containers"][0]["env"]:
-                environment[variable["name"]] = variable["value"].replace(SECRETS, str(secrets))
+                # What Kubernetes fills in is the pod's name.
+                value = variable.get("value", "whatsapp-archiver-0")
+                environment[variable["name"]] = value.replace(SECRETS, str(secrets))
     command = [program, "--config", str(root / "config.toml"), "check"]
     sys.exit(subprocess.run(command, env={**os.environ, **environment}, check=False).returncode)
