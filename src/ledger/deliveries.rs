@@ -22,6 +22,7 @@ use crate::fault::Reason;
 use crate::identity::{Identities, Identity};
 use crate::resolve::{Mailbox, MailboxId, ResolvedBy};
 
+mod known;
 mod queue;
 pub(super) mod remote_id;
 mod rows;

@@ -442,11 +442,8 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
         async move { ledger.select_items(&selection, ItemNo(0), 9).await.unwrap().len() }
     };
     assert_eq!(selected(ItemSelection::default()).await, 1);
-    assert_eq!(
-        selected(ItemSelection { reason: Some(Reason::Encrypted), run: Some(run_id(1)), items: Some(vec![no[0]]) })
-            .await,
-        1
-    );
+    let all = ItemSelection { reason: Some(Reason::Encrypted), run: Some(run_id(1)), items: Some(vec![no[0]]) };
+    assert_eq!(selected(all).await, 1);
     assert_eq!(selected(ItemSelection { run: Some(run_id(2)), ..ItemSelection::default() }).await, 0);
     assert_eq!(selected(ItemSelection { items: Some(vec![no[1]]), ..ItemSelection::default() }).await, 0);
 }
