@@ -75,16 +75,17 @@ async fn a_first_failure_after_incomplete_runs_waits_a_quarter_of_an_hour() {
     assert_eq!(run(6, RunStatus::Failed, Some("the source is away")).await, 15);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_a_run_is_under_way_the_next_one_is_the_one_after_it() {
-    use whatsapp_archiver::ledger::{Holder, Lease, RunId, RunKind, RunStatus};
+    use whatsapp_archiver::ledger::{Holder, Lease, RunId, RunKind};
     use whatsapp_archiver::status::Status;
     let bench = Bench::new(at(10, 2, 0), DAILY);
+    bench.server.set_outage(Some(crate::servers::telemessage::Fault::Status(503)));
+    bench.start().await.stop().await;
+    assert_eq!(bench.status().await.state, State::Failed);
     let ledger = bench.ledger().await;
     let schedule = whatsapp_archiver::app::schedule(&bench.load().schedule);
-    let (failed, running, holder) = (RunId("1".to_owned()), RunId("2".to_owned()), Holder::new());
-    ledger.begin_run(&failed, RunKind::Regular, &holder, "{}", at(10, 2, 0)).await.unwrap();
-    ledger.finish_run(&failed, RunStatus::Failed, at(10, 2, 1), Some("the source is away"), "{}").await.unwrap();
+    let (running, holder) = (RunId("2".to_owned()), Holder::new());
     ledger.lease(&holder, &[Lease::Run(running.clone())], at(10, 2, 20), at(10, 9, 0)).await.unwrap();
     ledger.begin_run(&running, RunKind::Regular, &holder, "{}", at(10, 2, 20)).await.unwrap();
     let status = Status::of(&ledger, &schedule, at(10, 8, 0)).await.unwrap();
