@@ -9,20 +9,32 @@ use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 
 use super::sql::Dialect;
 use super::{LedgerError, presence, redacted};
+use crate::clock::{Clock as _, SystemClock};
 
 /// How long a database may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The pause before a file that another process has locked is tried again.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 /// The most findings that SQLite reports of a damaged file: each may be long.
 const MAX_FINDINGS: usize = 5;
 
 /// Makes one connection and gives it up. A pool would try again until its time is up, and then say only that.
 pub(super) async fn connect_once(url: &str, options: &AnyConnectOptions, dialect: Dialect) -> Result<(), LedgerError> {
-    let connecting = async {
+    let connect = async || {
         let mut connection = AnyConnection::connect_with(options).await?;
         for statement in dialect.session() {
             connection.execute(*statement).await?;
         }
         connection.close().await
+    };
+    let connecting = async {
+        loop {
+            match connect().await {
+                // Of two processes that make a file at once, SQLite lets one only set its journal, and the other doesn't wait.
+                Err(error) if is_busy(&error) => SystemClock.sleep(BUSY_PAUSE).await,
+                result => break result,
+            }
+        }
     };
     let Ok(result) = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await else {
         let detail = format!("the database doesn't answer within {} s", CONNECT_TIMEOUT.as_secs());
@@ -57,12 +69,18 @@ pub async fn check_pages(path: &Path) -> Result<(), LedgerError> {
 
 /// Whether SQLite says that the file is damaged, or no database at all (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
 pub(super) fn is_damage(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    // PostgreSQL's codes have five characters; the upper bits of SQLite's say more than is asked here.
-    code.filter(|code| code.len() < 5).and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| {
-        let primary = code & 0xff;
-        primary == 11 || primary == 26
-    })
+    matches!(sqlite_code(error), Some(11 | 26))
+}
+
+/// Whether SQLite says that another process has the file locked (`SQLITE_BUSY`).
+fn is_busy(error: &sqlx::Error) -> bool {
+    sqlite_code(error) == Some(5)
+}
+
+/// SQLite's primary code. PostgreSQL's have five characters; the upper bits of SQLite's say more than is asked here.
+fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+    Some(code.parse::<u32>().ok().filter(|_| code.len() < 5)? & 0xff)
 }
 
 fn refusal(url: &str, error: &sqlx::Error) -> LedgerError {

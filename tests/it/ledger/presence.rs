@@ -41,6 +41,23 @@ async fn pool(database: &Database) -> sqlx::AnyPool {
     sqlx::AnyPool::connect(&database.url).await.unwrap()
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_starts_at_once_opens_one_new_ledger() {
+    for _ in 0..10 {
+        let database = Database::sqlite();
+        let opening = (0..6).map(|_| {
+            let url = database.url.clone();
+            tokio::spawn(async move { Ledger::open(&url).await })
+        });
+        let mut ids = Vec::new();
+        for opened in futures_util::future::join_all(opening).await {
+            ids.push(opened.unwrap().unwrap().id().to_owned());
+        }
+        ids.dedup();
+        assert_eq!(ids.len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_replica_that_starts_again_takes_its_own_work_over() {
     let ledger = Database::postgres().open().await;
