@@ -12,6 +12,8 @@ use tracing_subscriber::{Layer as _, fmt, registry};
 
 pub mod json;
 mod line_budget;
+#[cfg(test)]
+mod logged;
 pub mod screen;
 mod text;
 

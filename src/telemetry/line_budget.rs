@@ -96,33 +96,12 @@ impl Visit for Name {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
-
-    use tracing_subscriber::layer::SubscriberExt as _;
-
     use super::*;
     use crate::telemetry::json;
+    use crate::telemetry::logged::logged;
 
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn logged(is_limited: bool) -> Vec<serde_json::Value> {
-        let written = Written::default();
-        let writer = written.clone();
-        let format = WithinBudget { format: json::JsonLines, is_limited };
-        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
-        let layer = layer.event_format(format).fmt_fields(json::SpanFields);
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+    fn lines(is_limited: bool) -> Vec<serde_json::Value> {
+        let written = logged(WithinBudget { format: json::JsonLines, is_limited }, || {
             for run in ["a", "b"] {
                 tracing::error_span!("run", run.id = run).in_scope(|| {
                     for no in 0..100 {
@@ -138,13 +117,12 @@ mod tests {
                 tracing::warn!(event = "run_overdue", "outside a run");
             }
         });
-        let written = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         written.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]
     fn each_event_has_its_lines_in_each_run() {
-        let lines = logged(true);
+        let lines = lines(true);
         let count = |name: &str| lines.iter().filter(|line| line["event"] == name).count();
         assert_eq!((count("mailbox_left"), count("delivery_failed")), (14, 14));
         assert_eq!((count("item_failed"), count("run_finished")), (200, 2));
@@ -156,6 +134,6 @@ mod tests {
 
     #[test]
     fn who_asks_for_everything_gets_everything() {
-        assert_eq!(logged(false).len(), 2 * 301 + 100);
+        assert_eq!(lines(false).len(), 2 * 301 + 100);
     }
 }

@@ -79,33 +79,12 @@ fn colour(level: Level) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{self, Write};
-    use std::sync::{Arc, Mutex};
-
-    use tracing_subscriber::layer::SubscriberExt as _;
-
     use super::*;
-    use crate::telemetry::json;
-
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::telemetry::logged::logged;
 
     #[test]
     fn what_is_said_comes_first_and_nothing_moves_the_cursor() {
-        let written = Written::default();
-        let writer = written.clone();
-        let layer = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone());
-        let layer = layer.event_format(TextLines).fmt_fields(json::SpanFields);
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+        let written = logged(TextLines, || {
             tracing::error_span!("run", run.id = "r1").in_scope(|| {
                 tracing::warn!(
                     event = "mailbox_left",
@@ -115,7 +94,6 @@ mod tests {
                 );
             });
         });
-        let written = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
         let (time, line) = written.split_once(' ').unwrap();
         assert!(time.ends_with('Z') && time.len() == 20, "{written}");
         assert_eq!(
