@@ -1,7 +1,6 @@
 //! The end of a run in the log: what it left pending, once for each cause, with the harm and the remedy.
 
 use chrono::SecondsFormat;
-use tracing::Level;
 
 use super::{RunError, RunFinished};
 use crate::ledger::{Ledger, LedgerError, PendingCause, PendingGroup, RunKind};
@@ -31,50 +30,44 @@ pub(super) async fn log_end(ledger: &Ledger, finished: &RunFinished) -> Result<(
     Ok(())
 }
 
+/// A level is a constant of its line: this writes a line once for both of the levels that it may have.
+macro_rules! log {
+    ($condition:expr => $level:ident, $otherwise:ident; $($line:tt)+) => {
+        if $condition {
+            tracing::$level!($($line)+);
+        } else {
+            tracing::$otherwise!($($line)+);
+        }
+    };
+}
+
 fn log_group(group: &PendingGroup) {
     let PendingGroup { cause, deliveries, mailboxes, mailbox, detail } = group;
     let (detail, mailbox) = (detail.as_deref(), mailbox.as_deref());
     let mailboxes = mailbox.map(|_| *mailboxes);
     let (name, meaning, remedy) = (cause.name(), meaning_of(cause.name()), remedy_of(cause.name()));
-    if *cause == PendingCause::AttachmentAwaited {
-        tracing::info!(
-            event = "copies_pending",
-            cause = name,
-            deliveries,
-            error = detail,
-            "{deliveries} pending: {meaning}; {remedy}"
-        );
-    } else {
-        tracing::warn!(
-            event = "copies_pending",
-            cause = name,
-            deliveries,
-            mailboxes,
-            mailbox,
-            error = detail,
-            "{deliveries} pending: {meaning}; {remedy}"
-        );
-    }
+    log!(*cause == PendingCause::AttachmentAwaited => info, warn;
+        event = "copies_pending",
+        cause = name,
+        deliveries,
+        mailboxes,
+        mailbox,
+        error = detail,
+        "{deliveries} pending: {meaning}; {remedy}"
+    );
 }
 
 /// What is pending for the same kind of cause, with other errors than those that have a line.
 fn log_others(cause: PendingCause, deliveries: u64) {
     let (name, meaning, remedy) = (cause.name(), meaning_of(cause.name()), remedy_of(cause.name()));
-    if cause == PendingCause::AttachmentAwaited {
-        tracing::info!(
-            event = "copies_pending",
-            cause = name,
-            deliveries,
-            "{deliveries} more pending: {meaning}; {remedy}"
-        );
-    } else {
-        tracing::warn!(
-            event = "copies_pending",
-            cause = name,
-            deliveries,
-            "{deliveries} more pending, with other errors (`failures` lists them): {meaning}; {remedy}"
-        );
-    }
+    let is_awaited = cause == PendingCause::AttachmentAwaited;
+    let others = if is_awaited { "" } else { ", with other errors (`failures` lists them)" };
+    log!(is_awaited => info, warn;
+        event = "copies_pending",
+        cause = name,
+        deliveries,
+        "{deliveries} more pending{others}: {meaning}; {remedy}"
+    );
 }
 
 /// What a failed run leaves undone.
@@ -101,11 +94,16 @@ fn log_failed(report: &Report, error: &RunError, harm: &str, remedy: Option<&str
     let remedy = remedy.map(|remedy| format!("{remedy}; ")).unwrap_or_default();
     let message = format!("{harm}{remedy}what was staged is kept, and the next run goes on from there");
     // Whoever stops the program knows it.
-    if matches!(error, RunError::Stopped) {
-        tracing::warn!(event = "run_finished", run.status = report.status.name(), run.seconds = seconds, deliveries.pending = report.deliveries.pending, error = %error, "the run was stopped: {message}");
-    } else {
-        tracing::error!(event = "run_finished", run.status = report.status.name(), run.seconds = seconds, deliveries.pending = report.deliveries.pending, error = %error, "the run failed: {message}");
-    }
+    let is_stopped = matches!(error, RunError::Stopped);
+    let end = if is_stopped { "was stopped" } else { "failed" };
+    log!(is_stopped => warn, error;
+        event = "run_finished",
+        run.status = report.status.name(),
+        run.seconds = seconds,
+        deliveries.pending = report.deliveries.pending,
+        error = %error,
+        "the run {end}: {message}"
+    );
 }
 
 fn seconds_of(report: &Report) -> i64 {
@@ -122,34 +120,23 @@ fn log_finished(report: &Report, causes: &[(PendingCause, u64)]) {
     } else {
         "the run ended"
     };
-    // A level is a constant of its line, so the line stands in a macro and is written once.
-    macro_rules! finished {
-        ($level:expr) => {
-            tracing::event!(
-                $level,
-                event = "run_finished",
-                run.status = report.status.name(),
-                run.seconds = seconds,
-                items.available = report.items.available_from_source,
-                deliveries.available = counts.available_for_import,
-                deliveries.imported = counts.imported,
-                deliveries.partially_imported = counts.partially_imported,
-                deliveries.skipped_duplicate = counts.skipped_duplicate,
-                deliveries.failed = counts.failed,
-                deliveries.pending = counts.pending,
-                pending.directory = of(PendingCause::Directory),
-                pending.mailbox = of(PendingCause::Mailbox),
-                pending.outcome_unknown = of(PendingCause::OutcomeUnknown),
-                pending.attachment_awaited = of(PendingCause::AttachmentAwaited),
-                pending.staging = of(PendingCause::Staging),
-                pending.not_sent = of(PendingCause::NotSent),
-                "{message}"
-            )
-        };
-    }
-    if needs_somebody {
-        finished!(Level::WARN);
-    } else {
-        finished!(Level::INFO);
-    }
+    log!(needs_somebody => warn, info;
+        event = "run_finished",
+        run.status = report.status.name(),
+        run.seconds = seconds,
+        items.available = report.items.available_from_source,
+        deliveries.available = counts.available_for_import,
+        deliveries.imported = counts.imported,
+        deliveries.partially_imported = counts.partially_imported,
+        deliveries.skipped_duplicate = counts.skipped_duplicate,
+        deliveries.failed = counts.failed,
+        deliveries.pending = counts.pending,
+        pending.directory = of(PendingCause::Directory),
+        pending.mailbox = of(PendingCause::Mailbox),
+        pending.outcome_unknown = of(PendingCause::OutcomeUnknown),
+        pending.attachment_awaited = of(PendingCause::AttachmentAwaited),
+        pending.staging = of(PendingCause::Staging),
+        pending.not_sent = of(PendingCause::NotSent),
+        "{message}"
+    );
 }
