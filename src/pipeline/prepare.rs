@@ -22,7 +22,7 @@ use super::prior_sends::PriorSends;
 use super::rows::{self, Screened};
 use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
-use crate::convert::{CONVERTER_VERSION, convert_as};
+use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert_as};
 use crate::fault::{Fault, Reason};
 use crate::identity::Identity;
 use crate::item::{Item, ItemId};
@@ -219,6 +219,27 @@ impl Preparer {
         Ok(false)
     }
 
+    /// The message of an item for these mailboxes. Where one of them has a copy of an earlier capture under the identity of version 1,
+    /// it has the Message-ID of that.
+    async fn converted(
+        &self,
+        candidate: &Candidate<Item>,
+        attachments: &[StagedAttachment],
+        resolution: &Resolution,
+        mailboxes: &[(Mailbox, ResolvedBy)],
+    ) -> Result<Message, RunError> {
+        let domain = &self.pipeline.settings.placeholder_address_domain;
+        let recorded = candidate.record.as_ref().and_then(|record| record.identity);
+        let convert = |recorded| convert_as(&candidate.item, attachments, resolution, domain, recorded);
+        let message = convert(recorded);
+        match message.identities.and_then(|identities| identities.version_1) {
+            Some(earlier) if recorded.is_none() && self.is_known(mailboxes, earlier).await? => {
+                Ok(convert(Some(earlier)))
+            }
+            _ => Ok(message),
+        }
+    }
+
     /// What becomes of an importable item whose participants are resolved; nothing where staging can't give it back now.
     async fn import(
         &self,
@@ -251,16 +272,7 @@ impl Preparer {
         };
         // What staging can't give back stays as it is, for a later run.
         let Some(Content { attachments, room }) = content else { return Ok(None) };
-        let domain = &self.pipeline.settings.placeholder_address_domain;
-        let recorded = candidate.record.as_ref().and_then(|record| record.identity);
-        let mut message = convert_as(&candidate.item, &attachments, &resolution, domain, recorded);
-        if recorded.is_none()
-            && let Some(earlier) = message.identities.and_then(|identities| identities.version_1)
-            && self.is_known(&rows.mailboxes, earlier).await?
-        {
-            // Its copies have the Message-ID that those of the earlier capture have.
-            message = convert_as(&candidate.item, &attachments, &resolution, domain, Some(earlier));
-        }
+        let message = self.converted(&candidate, &attachments, &resolution, &rows.mailboxes).await?;
         let identities = message.identities;
         prepared.identity = identities.map(|identities| identities.sent_as);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));

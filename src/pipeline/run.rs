@@ -276,6 +276,21 @@ impl Pipeline {
     }
 }
 
+/// Gives up what was pending for too long.
+async fn give_up(ledger: &Ledger, settings: &super::Settings, id: &RunId, now: DateTime<Utc>) -> Result<(), RunError> {
+    let give_up = chrono::Duration::from_std(settings.give_up).unwrap_or(chrono::Duration::MAX);
+    let Some(before) = now.checked_sub_signed(give_up) else { return Ok(()) };
+    let failed = ledger.give_up(id, before).await?;
+    if failed > 0 {
+        tracing::error!(
+            event = "deliveries_given_up",
+            deliveries = failed,
+            "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed"
+        );
+    }
+    Ok(())
+}
+
 /// Leaves pending what could not be sent, freezes the account, and ends the run.
 async fn finish(
     ledger: &Ledger,
@@ -289,17 +304,7 @@ async fn finish(
     ledger.close_account(id).await?;
     ledger.leave_pending(id).await?;
     ledger.account_for_unprepared(id, now).await?;
-    let give_up = chrono::Duration::from_std(settings.give_up).unwrap_or(chrono::Duration::MAX);
-    if let Some(before) = now.checked_sub_signed(give_up) {
-        let failed = ledger.give_up(id, before).await?;
-        if failed > 0 {
-            tracing::error!(
-                event = "deliveries_given_up",
-                deliveries = failed,
-                "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed"
-            );
-        }
-    }
+    give_up(ledger, settings, id, now).await?;
     if let Err(error) = capture_loss::look(ledger, id).await {
         tracing::warn!(event = "captures_not_judged", error = %error, "the ledger could not be searched for messages that were never captured");
     }

@@ -118,9 +118,7 @@ fn read_from(
             return None;
         }
         let start_of_line = text.get(start..)?;
-        if let Some(broken) = record.iter().position(|field| field.contains(['\n', '\r'])) {
-            // The mark itself stands before the field's first character.
-            let column = place::column(start_of_line, header.separator(), broken).saturating_sub(1).max(1);
+        if let Some(column) = unclosed_quotation(&record, start_of_line, header) {
             problems.error(
                 line,
                 column,
@@ -145,6 +143,13 @@ fn read_from(
         }
         row(&Row { record: &record, header, text: start_of_line, line }, problems);
     }
+}
+
+/// The column of a quotation mark that is not closed on its line.
+fn unclosed_quotation(record: &StringRecord, line: &str, header: &Header) -> Option<usize> {
+    let broken = record.iter().position(|field| field.contains(['\n', '\r']))?;
+    // The mark itself stands before the field's first character.
+    Some(place::column(line, header.separator(), broken).saturating_sub(1).max(1))
 }
 
 /// A field without blanks around it, nor the quotation marks that stand behind such blanks.
