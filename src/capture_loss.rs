@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::item::Participant;
 use crate::item::phone_number::{mask_accounts_in, mask_numbers_in};
-use crate::ledger::{GroupDay, Ledger, LedgerError, RunId, day_of};
+use crate::ledger::{GroupDay, Ledger, LedgerError, RunId, day_of, end_of_day};
 
 /// How many days of shared groups are compared.
 const COMPARED_DAYS: i64 = 30;
@@ -95,12 +95,12 @@ impl Comparison {
 
     /// When the last compared day ended.
     pub fn end(&self) -> Option<DateTime<Utc>> {
-        end_of(self.through)
+        end_of_day(self.through)
     }
 
     /// Since when there is a phone to look at.
     pub fn suspicious_since(&self) -> Option<DateTime<Utc>> {
-        end_of(self.since.unwrap_or(self.through))
+        end_of_day(self.since.unwrap_or(self.through))
     }
 
     /// The same comparison, which follows this one.
@@ -110,12 +110,6 @@ impl Comparison {
             before.and_then(|before| before.suspicious().next().map(|_| before.since.unwrap_or(before.through)));
         Self { since: is_suspicious.then(|| known.unwrap_or(self.through)), ..self }
     }
-}
-
-/// When a day since 1970 ended.
-fn end_of(day: i64) -> Option<DateTime<Utc>> {
-    const DAY: i64 = 24 * 60 * 60;
-    DateTime::from_timestamp(day.checked_add(1)?.checked_mul(DAY)?, 0)
 }
 
 impl OwnerLoss {

@@ -76,7 +76,7 @@ pub use reports::{ChainLink, DrawnReport, ReportEntry};
 pub use retention::HeldCopy;
 pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
 
-pub use silence::{OwnerDays, ReadSpan, day_of};
+pub use silence::{OwnerDays, ReadSpan, day_of, end_of_day};
 pub use stored_report::StoredReport;
 pub use verification::{ImportedCopy, KnownCopy};
 

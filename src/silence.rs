@@ -6,7 +6,7 @@
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 
 use crate::item::Participant;
-use crate::ledger::{Ledger, LedgerError, OwnerDays, ReadSpan, day_of};
+use crate::ledger::{Ledger, LedgerError, OwnerDays, ReadSpan, day_of, end_of_day};
 use crate::report::Report;
 
 /// Windows that together span so much count as one day.
@@ -168,11 +168,10 @@ impl Silence {
 
     /// Since when the first of the silent owners is silent, and who they are.
     pub fn of_owners(&self) -> Option<(DateTime<Utc>, String)> {
-        const DAY: i64 = 24 * 60 * 60;
         let first = self.owners.iter().map(|owner| owner.last_day).min()?;
         let went = if self.owners.len() == 1 { "owner has" } else { "owners have" };
         let text = format!("{} {went} gone silent: {}", self.owners.len(), named(&self.owners));
-        Some((DateTime::from_timestamp((first + 1) * DAY, 0)?, text))
+        Some((end_of_day(first)?, text))
     }
 }
 

@@ -7,6 +7,7 @@ use sqlx::{Any, Transaction};
 use super::silence::day_of;
 use super::sql::{
     self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, query_of_rows, rows_of_placeholders,
+    rows_of_typed_placeholders,
 };
 use super::{ItemNo, Ledger, LedgerError, RunId};
 use crate::digest::Digest;
@@ -195,26 +196,12 @@ async fn record_references(
     run: &RunId,
     chunk: &[(ItemNo, &Capture)],
 ) -> Result<(), LedgerError> {
+    const TYPES: [&str; 7] = ["BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT"];
     let references: Vec<(ItemNo, &Capture, &Reference)> =
         chunk.iter().filter_map(|(no, capture)| Some((*no, *capture, capture.reference.as_ref()?))).collect();
     if references.is_empty() {
         return Ok(());
     }
-    let row = |row: usize| {
-        let number = |column: usize| row * 7 + column + 1;
-        format!(
-            "(CAST(${} AS BIGINT), CAST(${} AS BIGINT), CAST(${} AS TEXT), CAST(${} AS TEXT), CAST(${} AS TEXT),
-              CAST(${} AS BIGINT), CAST(${} AS BIGINT))",
-            number(0),
-            number(1),
-            number(2),
-            number(3),
-            number(4),
-            number(5),
-            number(6)
-        )
-    };
-    let rows: Vec<String> = (0..references.len()).map(row).collect();
     let statement = format!(
         "WITH named (message, item_no, message_id, relation, chat, owner, not_before) AS (VALUES {})
          INSERT INTO open_references (message, item_no, message_id, relation, chat, run_id)
@@ -223,8 +210,8 @@ async fn record_references(
          WHERE capture_owners.since <= named.not_before
            AND NOT EXISTS (SELECT 1 FROM captures WHERE captures.message = named.message)
          ON CONFLICT (message, item_no) DO NOTHING",
-        rows.join(", "),
-        references.len() * 7 + 1
+        rows_of_typed_placeholders(references.len(), &TYPES),
+        references.len() * TYPES.len() + 1
     );
     let mut query = query_of_many(dialect, statement);
     for (no, capture, reference) in references {

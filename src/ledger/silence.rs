@@ -36,6 +36,11 @@ pub fn day_of(instant: DateTime<Utc>) -> i64 {
     millis(instant).div_euclid(DAY)
 }
 
+/// When a day since 1970 ended; nothing where no clock says so.
+pub fn end_of_day(day: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(day.checked_add(1)?.checked_mul(DAY)?)
+}
+
 impl Ledger {
     /// What the latest regular runs that read to their end brought, newest first.
     pub async fn read_spans(&self, limit: u32) -> Result<Vec<ReadSpan>, LedgerError> {

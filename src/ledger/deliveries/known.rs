@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use sqlx::{Any, Transaction};
+use sqlx::{Any, AnyConnection, Transaction};
 
 use super::{NewDelivery, Target};
 use crate::identity::{Identities, Identity};
@@ -13,8 +13,8 @@ use crate::resolve::MailboxId;
 impl Ledger {
     /// Whether a mailbox knows a message by this identity.
     pub async fn knows(&self, mailbox: &MailboxId, identity: Identity) -> Result<bool, LedgerError> {
-        let mut transaction = self.begin().await?;
-        Ok(known_identity(&mut transaction, mailbox, &identity.into()).await?.is_some())
+        let mut connection = self.pool.acquire().await?;
+        Ok(known_identity(&mut connection, mailbox, &identity.into()).await?.is_some())
     }
 }
 
@@ -47,7 +47,7 @@ async fn has_other_ids(transaction: &mut Transaction<'_, Any>) -> Result<bool, L
 
 /// By which identity a mailbox knows a message already: that of a first copy that has one of these, or of a capture that bears one.
 async fn known_identity(
-    transaction: &mut Transaction<'_, Any>,
+    connection: &mut AnyConnection,
     mailbox: &MailboxId,
     identities: &Identities,
 ) -> Result<Option<Identity>, LedgerError> {
@@ -62,7 +62,7 @@ async fn known_identity(
     .bind(key)
     .bind(version_1)
     .bind(mailbox.0.clone())
-    .fetch_optional(&mut **transaction)
+    .fetch_optional(connection)
     .await?;
     row.map(|row| Ok(Identity(sql::digest(&row, "identity")?))).transpose()
 }
