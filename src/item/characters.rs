@@ -99,6 +99,7 @@ pub(crate) fn is_between_digits(character: char) -> bool {
         || is_invisible(character)
         || is_dash(character)
         || is_combining(character)
+        || is_dot(character)
         || matches!(
             character,
             '(' | ')'
@@ -106,14 +107,6 @@ pub(crate) fn is_between_digits(character: char) -> bool {
                 | ']'
                 | '.'
                 | '/'
-                | '\u{b7}'
-                | '\u{2022}'
-                | '\u{2024}'
-                | '\u{2027}'
-                | '\u{2219}'
-                | '\u{22c5}'
-                | '\u{30fb}'
-                | '\u{ff65}'
                 | '\u{ff08}'
                 | '\u{ff09}'
                 | '\u{ff0e}'
@@ -123,6 +116,14 @@ pub(crate) fn is_between_digits(character: char) -> bool {
                 | '\u{fe59}'
                 | '\u{fe5a}'
         )
+}
+
+/// Dots in the middle of a line and at its foot, but for the full stop.
+pub(super) fn is_dot(character: char) -> bool {
+    matches!(
+        character,
+        '\u{b7}' | '\u{2022}' | '\u{2024}' | '\u{2027}' | '\u{2219}' | '\u{22c5}' | '\u{30fb}' | '\u{ff65}'
+    )
 }
 
 /// The blocks of marks that are set over, under or around the character before them.

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::characters::{ascii_digit, is_between_digits, is_invisible};
+use super::characters::{ascii_digit, is_between_digits, is_dot, is_invisible};
 
 /// The servers of WhatsApp on which an account's name is its phone number.
 const NUMBER_SERVERS: [&str; 3] = ["s.whatsapp.net", "c.us", "hosted"];
@@ -100,13 +100,6 @@ fn account_and_server(text: &str) -> Option<(&str, String)> {
     Some((account, server.to_ascii_lowercase()))
 }
 
-fn is_dot(character: char) -> bool {
-    matches!(
-        character,
-        '\u{b7}' | '\u{2022}' | '\u{2024}' | '\u{2027}' | '\u{2219}' | '\u{22c5}' | '\u{30fb}' | '\u{ff65}'
-    )
-}
-
 fn is_plus(character: char) -> bool {
     matches!(character, '+' | '\u{ff0b}' | '\u{fe62}')
 }
@@ -151,10 +144,11 @@ pub(crate) fn mask_numbers_in(text: &str) -> String {
     masked
 }
 
-/// Whether digits are those of a day of these decades, alone or with the time after it, as in names of files.
+/// Whether digits are those of a day of these decades, as in names of files. With a time after it they could be a number too: those of
+/// Egypt begin with 20.
 fn is_date(digits: &str) -> bool {
     let number = |range: std::ops::Range<usize>| digits.get(range).and_then(|part| part.parse::<u32>().ok());
-    matches!(digits.len(), 8 | 12 | 14)
+    digits.len() == 8
         && number(0..4).is_some_and(|year| (1990..2100).contains(&year))
         && number(4..6).is_some_and(|month| (1..=12).contains(&month))
         && number(6..8).is_some_and(|day| (1..=31).contains(&day))
@@ -277,6 +271,8 @@ mod tests {
             ("20261120T101458.json", "20261120T101458.json"),
             ("Chat with +49 1555 0199.txt", "Chat with +•••••.txt"),
             ("20261320", "•••••"),
+            ("+20 10 1225 1234", "+•••••"),
+            ("20101225123456", "•••••"),
         ] {
             assert_eq!(mask_numbers_in(text), masked);
         }
