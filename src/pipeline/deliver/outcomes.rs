@@ -54,7 +54,7 @@ impl Deliverer {
     pub(super) async fn unknown(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
         tracing::warn!(event = "outcome_unknown", mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is looked up before it is sent again");
         let outcome = Outcome {
-            detail: Some(error.to_string()),
+            detail: Some(self.in_words(error)),
             settle_at: Some(self.settled_at()),
             ..outcome(job.no, mailbox, DeliveryState::Unknown, 1)
         };
@@ -65,14 +65,20 @@ impl Deliverer {
     pub(super) async fn deferred(&self, mailbox: &Mailbox, job: &Job, error: &ImportError) {
         tracing::error!(event = "delivery_held", mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is deferred to a later run; correct what the error names, `check --mailbox ADDRESS` tries the mailbox");
         let outcome = outcome(job.no, mailbox, DeliveryState::Pending, 1);
-        self.recorder.record(Outcome { detail: Some(error.to_string()), ..outcome }).await;
+        self.recorder.record(Outcome { detail: Some(self.in_words(error)), ..outcome }).await;
     }
 
     pub(super) async fn rejected(&self, mailbox: &Mailbox, job: &Job, reason: Reason, error: &ImportError) {
         tracing::error!(event = "delivery_failed", mailbox = %mailbox.address, item.no = job.no.0, reason = reason.name(), error = %error, "a mailbox rejects a copy for good; the item stays held: remove what the error names, then `retry --reason mailbox_rejected`");
         let outcome = outcome(job.no, mailbox, DeliveryState::Failed, 1);
-        let outcome = Outcome { reason: Some(RowReason::Failed(reason)), detail: Some(error.to_string()), ..outcome };
+        let outcome =
+            Outcome { reason: Some(RowReason::Failed(reason)), detail: Some(self.in_words(error)), ..outcome };
         self.recorder.record(outcome).await;
+    }
+
+    /// An error as reports have it. The log names the folders of this machine too.
+    fn in_words(&self, error: &ImportError) -> String {
+        self.pipeline.settings.local_paths.taken_out(&error.to_string())
     }
 
     /// A copy whose item staging doesn't give back: it stays as open as it was, for a later run.

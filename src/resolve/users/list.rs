@@ -24,6 +24,8 @@ const ALIASES: usize = 1;
 #[derive(Debug)]
 pub struct UserList {
     name: String,
+    /// Its file without the folders: what is said of participants goes into reports.
+    file: String,
     mailboxes: Vec<Mailbox>,
     /// The place in `mailboxes` of each address and alias, in lower case.
     places: HashMap<Box<str>, u32>,
@@ -42,7 +44,8 @@ impl UserList {
             problems.warning(1, 1, "the list has no users".to_owned());
         }
         let Draft { mailboxes, places, aliases, .. } = draft;
-        let list = Self { name: format!("user list {file_name}"), mailboxes, places, aliases };
+        let file = file_name.rsplit('/').next().unwrap_or_default().to_owned();
+        let list = Self { name: format!("user list {file_name}"), file, mailboxes, places, aliases };
         problems.without_errors(list)
     }
 
@@ -127,7 +130,7 @@ impl UserDirectory for UserList {
     async fn look_up(&self, addresses: &[String]) -> Vec<Result<Answer, DirectoryError>> {
         let answer = |address: &String| match self.mailbox(address) {
             Some(mailbox) => Answer::Valid(mailbox.clone()),
-            None => Answer::NotValid { detail: format!("not in the {}", self.name) },
+            None => Answer::NotValid { detail: format!("not in the user list {}", self.file) },
         };
         addresses.iter().map(|address| Ok(answer(address))).collect()
     }
@@ -150,7 +153,7 @@ mod tests {
     async fn aliases_name_the_same_mailbox_whatever_their_case() {
         let file =
             "address,aliases\nAna.Berg@contoso.example,ana@contoso.example  AB@contoso.example\nbo@contoso.example\n";
-        let (list, warnings) = UserList::read(file.as_bytes(), "users.csv").unwrap();
+        let (list, warnings) = UserList::read(file.as_bytes(), "/etc/archiver/users.csv").unwrap();
         assert_eq!((list.len(), warnings.len()), (2, 0));
         let ask = ["ANA.BERG@contoso.example", "ab@CONTOSO.example", "bo@contoso.example", "cy@contoso.example", ""];
         let answers = list.look_up(&ask.map(str::to_owned)).await;

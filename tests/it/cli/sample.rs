@@ -41,6 +41,16 @@ fn the_first_run_ends_with_a_message_to_open() {
 }
 
 #[test]
+fn reports_say_nothing_of_the_servers_folders() {
+    let trial = Trial::imported();
+    let folder = trial.path("").display().to_string();
+    for format in ["json", "csv", "html"] {
+        let report = trial.prints(&["report", "--format", format]);
+        assert!(report.contains("users.csv") && !report.contains(folder.trim_end_matches('/')), "{report}");
+    }
+}
+
+#[test]
 fn no_mailbox_has_a_message_twice_but_for_its_versions() {
     let trial = Trial::imported();
     for (address, found) in oracle::read_maildirs(&trial.path("local-data/mailboxes")) {
