@@ -43,7 +43,7 @@ async fn pool(database: &Database) -> sqlx::AnyPool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_starts_at_once_opens_one_new_ledger() {
-    for _ in 0..10 {
+    for _ in 0..40 {
         let database = Database::sqlite();
         let opening = (0..6).map(|_| {
             let url = database.url.clone();
@@ -115,7 +115,7 @@ fn a_process_that_begins_is_never_taken_for_a_dead_one() {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(async {
                     let ledger = database.open().await;
-                    for _ in 0..100 {
+                    for _ in 0..40 {
                         let presence = ledger.join(at(0)).await.unwrap();
                         assert!(fs::exists(format!("{folder}/{}", presence.holder.0)).unwrap());
                     }
