@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Makes the Debian package in target/package/. Needs nfpm, and cargo unless BINARY names a finished program.
+# Makes the Debian package in target/package/, and prints its path last. Needs nfpm, objdump (binutils), and cargo unless BINARY names
+# a finished program. The package asks for the C library of the machine that built the program, if it uses what is new there:
+# for Debian 12, build it on Debian 12, or take the image's.
 #
 #     packaging/build.sh
 #     BINARY=target/dist/whatsapp-archiver packaging/build.sh
@@ -29,6 +31,13 @@ x86_64) PACKAGE_ARCH=amd64 ;;
 aarch64) PACKAGE_ARCH=arm64 ;;
 *) PACKAGE_ARCH=$(uname -m) ;;
 esac
+# The newest version of the C library that one of the program's symbols asks for.
+PACKAGE_LIBC=$(objdump -T "$BINARY" | grep -o 'GLIBC_[0-9.]*' | sort -uV | tail -n 1)
+PACKAGE_LIBC=${PACKAGE_LIBC#GLIBC_}
+# Whoever makes packages for others names themselves.
+PACKAGE_MAINTAINER=${PACKAGE_MAINTAINER:-The contributors of whatsapp-archiver <nobody@whatsapp-archiver.invalid>}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
-export PACKAGE_VERSION PACKAGE_ARCH SOURCE_DATE_EPOCH
-nfpm package --config packaging/nfpm.yaml --packager deb --target "$out/"
+export PACKAGE_VERSION PACKAGE_ARCH PACKAGE_LIBC PACKAGE_MAINTAINER SOURCE_DATE_EPOCH
+package=$out/whatsapp-archiver_$PACKAGE_VERSION-1_$PACKAGE_ARCH.deb
+nfpm package --config packaging/nfpm.yaml --packager deb --target "$package"
+echo "$package"

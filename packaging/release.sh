@@ -16,6 +16,8 @@ done
 # Times come from the commit: the same commit gives the same package.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
+# Nothing of an earlier release is among the checksums.
+rm -rf target/package
 packaging/build.sh
 cargo cyclonedx --quiet --format json --target all --override-filename whatsapp-archiver.cdx
 find . -path ./target -prune -o -name 'whatsapp-archiver*.cdx.json' -print -exec mv {} target/package/ \;

