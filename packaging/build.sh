@@ -37,6 +37,9 @@ PACKAGE_LIBC=${PACKAGE_LIBC#GLIBC_}
 # Whoever makes packages for others names themselves.
 PACKAGE_MAINTAINER=${PACKAGE_MAINTAINER:-The contributors of whatsapp-archiver <nobody@whatsapp-archiver.invalid>}
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || date +%s)}
+# nfpm takes times and modes of whole folders from the disk: they are made those of the commit, whatever the checkout and its umask.
+cp -r config/sample config/monitoring "$PACKAGE_ROOT/"
+find "$PACKAGE_ROOT/sample" "$PACKAGE_ROOT/monitoring" -exec chmod u=rwX,go=rX {} + -exec touch --date="@$SOURCE_DATE_EPOCH" {} +
 export PACKAGE_VERSION PACKAGE_ARCH PACKAGE_LIBC PACKAGE_MAINTAINER SOURCE_DATE_EPOCH
 package=$out/whatsapp-archiver_$PACKAGE_VERSION-1_$PACKAGE_ARCH.deb
 nfpm package --config packaging/nfpm.yaml --packager deb --target "$package"
