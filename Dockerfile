@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 
-# The base images, by tag: their newest state. To build what you built before, pin them by the digest that your registry shows:
+# The base images, referenced by tag, so that rebuilds pick up updates. To reproduce an earlier build, pin their digests:
 # --build-arg BUILD_BASE=docker.io/library/rust:1.95-bookworm@sha256:…
 ARG BUILD_BASE=docker.io/library/rust:1.95-bookworm
 ARG RUN_BASE=gcr.io/distroless/cc-debian12:nonroot
@@ -37,16 +37,16 @@ LABEL org.opencontainers.image.title="whatsapp-archiver" \
 
 COPY --from=build /out/usr/local/bin/whatsapp-archiver /usr/local/bin/whatsapp-archiver
 COPY --from=build /out/etc/whatsapp-archiver /etc/whatsapp-archiver
-# The one place that is written to: the ledger, and staging where it is local. Everything else may be read-only.
+# The only writable path: the ledger, and staging if it is local. Everything else can be read-only.
 COPY --from=build --chown=65532:65532 /out/var/lib/whatsapp-archiver /var/lib/whatsapp-archiver
 COPY LICENSE-MIT LICENSE-APACHE /usr/share/doc/whatsapp-archiver/
 
-# Two heaps instead of one for each thread: the allocator keeps less for itself, and as much on any machine.
+# Two heaps instead of up to eight per processor: the allocator holds on to less memory, and to as much on any machine.
 ENV WHATSAPP_ARCHIVER_CONFIG=/etc/whatsapp-archiver/config.toml MALLOC_ARENA_MAX=2
 VOLUME ["/var/lib/whatsapp-archiver"]
 EXPOSE 8080
 USER 65532:65532
-# SIGTERM lets copies that are under way finish; give it a minute before SIGKILL (`docker stop --time 60`).
+# SIGTERM lets copies under way finish; allow a minute before SIGKILL (`docker stop --time 60`).
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 \
     CMD ["/usr/local/bin/whatsapp-archiver", "health"]

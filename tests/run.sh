@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every check of the project. Installs what the tests need where it is missing: Dovecot and PostgreSQL (Debian's
+# Every check of the project. Installs what the tests need where it is missing: Dovecot, PostgreSQL and promtool (Debian's
 # packages) and Azurite (npm, the version of tests/package-lock.json). Reads nothing from its standard input. Exit status 0: all is well.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
