@@ -82,10 +82,11 @@ resource "azurerm_storage_account" "staging" {
   shared_access_key_enabled       = false
   allow_nested_items_to_be_public = false
 
+  # What is overwritten or deleted can be restored for a while, and is then gone: what the archiver purges after staging.retain is
+  # kept that much longer. Versioning would keep it for ever.
   blob_properties {
-    versioning_enabled = true
     delete_retention_policy {
-      days = 30
+      days = var.restore_days
     }
   }
 }
@@ -96,7 +97,7 @@ resource "azurerm_storage_container" "staging" {
   container_access_type = "private"
 }
 
-# Not locked: a locked policy can't be taken back. Lock it when the period is settled.
+# Not locked: locking can't be undone. Lock it once the period is agreed.
 resource "azurerm_storage_container_immutability_policy" "staging" {
   count                                 = var.immutability_days == 0 ? 0 : 1
   storage_container_resource_manager_id = azurerm_storage_container.staging.id
@@ -110,7 +111,8 @@ resource "azurerm_role_assignment" "staging" {
   principal_id         = azuread_service_principal.archiver.object_id
 }
 
-# ---- secrets that remain: TeleMessage's password, the token of the status pages, the key that signs reports
+# ---- secrets that remain: TeleMessage's password, the token of the status pages, the key that signs reports. The chart's keyVault
+# mounts them in the pods, which read the vault as the application.
 
 resource "azurerm_key_vault" "archiver" {
   name                       = var.key_vault_name
@@ -120,6 +122,14 @@ resource "azurerm_key_vault" "archiver" {
   sku_name                   = "standard"
   rbac_authorization_enabled = true
   purge_protection_enabled   = true
+}
+
+# Who may write them: without one of these, nobody can, not even who applied this.
+resource "azurerm_role_assignment" "officers" {
+  for_each             = toset(var.secrets_officers)
+  scope                = azurerm_key_vault.archiver.id
+  role_definition_name = "Key Vault Secrets Officer"
+  principal_id         = each.value
 }
 
 resource "azurerm_role_assignment" "secrets" {

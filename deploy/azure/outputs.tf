@@ -1,5 +1,5 @@
 output "tenant_id" {
-  description = "microsoft.tenant_id"
+  description = "microsoft.tenant_id, and keyVault.tenantId of the chart"
   value       = data.azurerm_client_config.this.tenant_id
 }
 
@@ -16,4 +16,9 @@ output "object_id" {
 output "staging_endpoint" {
   description = "staging.endpoint"
   value       = trimsuffix(azurerm_storage_account.staging.primary_blob_endpoint, "/")
+}
+
+output "key_vault_name" {
+  description = "keyVault.name of the chart"
+  value       = azurerm_key_vault.archiver.name
 }

@@ -25,6 +25,18 @@ variable "immutability_days" {
   default     = 0
 }
 
+variable "restore_days" {
+  description = "How many days overwritten and deleted blobs can be restored, 1 to 365."
+  type        = number
+  default     = 30
+}
+
+variable "secrets_officers" {
+  description = "Object ids of the people or groups that write the secrets."
+  type        = list(string)
+  default     = []
+}
+
 variable "oidc_issuer_url" {
   description = "The cluster's OIDC issuer, for workload identity; empty for none."
   type        = string

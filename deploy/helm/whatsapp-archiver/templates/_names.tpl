@@ -27,7 +27,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and .Values.mapping.text .Values.mapping.existingSecret }}
 {{- fail "mapping.text and mapping.existingSecret are both set: give one of them" }}
 {{- end }}
-{{- if and (eq .Values.ledger.kind "sqlite") (not .Values.persistence.enabled) }}
-{{- fail "ledger.kind = sqlite needs persistence.enabled: without its ledger the archiver refuses to start again" }}
+{{- $local := regexMatch "(?m)^[ \t]*([^# \t][^\n]*)?kind\\s*=\\s*[\"'](local|maildir)[\"']" .Values.config }}
+{{- $env := regexMatch "__(STAGING|MAILBOX)__KIND\",\"value\":\"(local|maildir)\"" (toJson .Values.env) }}
+{{- if and (eq .Values.ledger.kind "postgres") (or $local $env) }}
+{{- fail "staging.kind = local and mailbox.kind = maildir need ledger.kind = sqlite, which comes with a volume: with postgres, nothing in a pod outlives it" }}
+{{- end }}
+{{- if and .Values.keyVault.name (not .Values.workloadIdentity.enabled) }}
+{{- fail "keyVault needs workloadIdentity: the pod's identity reads the vault" }}
 {{- end }}
 {{- end }}

@@ -46,7 +46,7 @@ spec:
         {{- with .Values.env }}{{ toYaml . | nindent 8 }}{{ end }}
       ports:
         - {name: http, containerPort: 8080, protocol: TCP}
-      # The pages are there once the ledger is open, which an upgrade may have to migrate: an hour does for ten million items.
+      # The pages are there once the ledger is open, which an upgrade may have to migrate: an hour is enough for ten million items.
       startupProbe:
         httpGet: {path: /livez, port: http}
         periodSeconds: 5
@@ -80,10 +80,18 @@ spec:
           - secret: {name: {{ .Values.mapping.existingSecret }}}
           {{- end }}
     - name: secrets
+      {{- if .Values.keyVault.name }}
+      csi:
+        driver: secrets-store.csi.k8s.io
+        readOnly: true
+        volumeAttributes: {secretProviderClass: {{ include "archiver.name" . }}}
+      {{- else }}
       secret: {secretName: {{ .Values.existingSecret }}, defaultMode: 0440}
+      {{- end }}
     - name: tmp
       emptyDir: {}
     {{- if not (eq .Values.ledger.kind "sqlite") }}
+    # Nothing is kept in it: the ledger is elsewhere, and staging and Maildirs on disk are refused.
     - name: data
       emptyDir: {}
     {{- end }}
