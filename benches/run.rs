@@ -14,11 +14,14 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::Command;
 
 #[path = "measure/corpus.rs"]
 mod corpus;
+#[path = "measure/process.rs"]
+mod process;
+
+use process::{Cost, median};
 
 /// The people whose mailboxes the texts go to; `corpus` has no more.
 const PEOPLE: u32 = 500;
@@ -67,14 +70,6 @@ for name in sorted(os.listdir(sys.argv[1])):
         boxes[owner].add(message)
 "#;
 
-/// What one run took.
-#[derive(Clone, Copy)]
-struct Cost {
-    processor: f64,
-    elapsed: f64,
-    bytes: u64,
-}
-
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let number = |place: usize| arguments.get(place).and_then(|argument| argument.parse::<u32>().ok());
@@ -85,7 +80,7 @@ fn main() {
     let mut programs = vec![env!("CARGO_BIN_EXE_whatsapp-archiver").to_owned()];
     programs.extend(arguments.iter().skip(2).cloned());
     println!("{items} texts, one copy each, {rounds} rounds in turns; median (least to most) of each item");
-    let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); programs.len() + 1];
+    let mut costs: Vec<Vec<(Cost, u64)>> = vec![Vec::new(); programs.len() + 1];
     for _ in 0..rounds {
         for (program, costs) in programs.iter().zip(&mut costs) {
             costs.push(archive(folder.path(), program, items));
@@ -94,17 +89,15 @@ fn main() {
     }
     programs.push("python3".to_owned());
     for (program, costs) in programs.iter().zip(&costs) {
-        let of = |value: fn(&Cost) -> f64| {
-            let mut values: Vec<f64> = costs.iter().map(|cost| value(cost) * 1_000_000.0 / f64::from(items)).collect();
-            values.sort_by(f64::total_cmp);
-            format!("{:.0} ({:.0}–{:.0})", values[values.len() / 2], values[0], values[values.len() - 1])
+        let each = |value: fn(&Cost) -> f64| {
+            median(costs.iter().map(|(cost, _)| value(cost) * 1_000_000.0 / f64::from(items)), 0)
         };
-        let bytes = costs.first().map_or(0, |cost| cost.bytes) / u64::from(items);
+        let (processor, elapsed) = (each(|cost| cost.processor), each(|cost| cost.elapsed));
+        let memory = median(costs.iter().map(|(cost, _)| cost.most_memory), 0);
+        let bytes = costs.first().map_or(0, |(_, bytes)| bytes / u64::from(items));
         println!("  {program}");
         println!(
-            "    {} µs of processor time, {} µs elapsed; ledger: {bytes} bytes",
-            of(|cost| cost.processor),
-            of(|cost| cost.elapsed)
+            "    {processor} µs of processor time, {elapsed} µs elapsed; {memory} MiB at the most; ledger: {bytes} bytes"
         );
     }
 }
@@ -125,42 +118,26 @@ fn prepare(folder: &Path, items: u32) {
     fs::write(folder.join("mapping.csv"), format!("External User ID,Microsoft 365 User Mailbox\n{mapping}")).unwrap();
 }
 
-fn archive(folder: &Path, program: &str, items: u32) -> Cost {
+fn archive(folder: &Path, program: &str, items: u32) -> (Cost, u64) {
     let run = folder.join("run");
     fs::create_dir(&run).unwrap();
     fs::write(run.join("config.toml"), CONFIG).unwrap();
     let mut command = Command::new(program);
-    let mut cost = measure(command.arg("--config").arg(run.join("config.toml")).args(["run", "--once"]));
+    let cost = process::run(command.arg("--config").arg(run.join("config.toml")).args(["run", "--once"]));
     let found: usize = fs::read_dir(run.join("mailboxes"))
         .unwrap()
         .map(|mailbox| fs::read_dir(mailbox.unwrap().path().join(".WhatsApp Archiver/cur")).unwrap().count())
         .sum();
     assert_eq!(found, usize::try_from(items).unwrap());
-    cost.bytes = fs::metadata(run.join("ledger.db")).unwrap().len();
+    let bytes = fs::metadata(run.join("ledger.db")).unwrap().len();
     fs::remove_dir_all(&run).unwrap();
-    cost
+    (cost, bytes)
 }
 
-fn python(folder: &Path) -> Cost {
+fn python(folder: &Path) -> (Cost, u64) {
     let run = folder.join("run");
     fs::create_dir(&run).unwrap();
-    let cost = measure(Command::new("python3").arg("-c").arg(PYTHON).arg(folder.join("items")).arg(&run));
+    let cost = process::run(Command::new("python3").arg("-c").arg(PYTHON).arg(folder.join("items")).arg(&run));
     fs::remove_dir_all(&run).unwrap();
-    cost
-}
-
-fn measure(command: &mut Command) -> Cost {
-    let (before, begun) = (processor_of_children(), Instant::now());
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
-    assert!(status.success(), "{command:?}: {status}");
-    Cost { processor: processor_of_children() - before, elapsed: begun.elapsed().as_secs_f64(), bytes: 0 }
-}
-
-/// The processor time of all children that have ended, in seconds.
-fn processor_of_children() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    let (_, fields) = stat.rsplit_once(") ").unwrap();
-    let ticks = |place: usize| fields.split(' ').nth(place).unwrap().parse::<f64>().unwrap();
-    // Linux counts a hundred ticks a second.
-    (ticks(13) + ticks(14)) / 100.0
+    (cost, 0)
 }

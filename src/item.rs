@@ -289,7 +289,8 @@ impl Item {
     /// What makes two participants of this item the same: also of a number and a LID, where the item says so.
     pub fn key_of<'a>(&self, participant: &'a Participant) -> Cow<'a, str> {
         let key = participant.key();
-        match self.lids.iter().find(|(lid, _)| *lid == key) {
+        let known = self.lids.binary_search_by(|(lid, _)| lid.as_str().cmp(&key)).ok();
+        match known.and_then(|place| self.lids.get(place)) {
             Some((_, number)) => Cow::Owned(number.digits().to_owned()),
             None => key,
         }

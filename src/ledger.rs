@@ -34,6 +34,7 @@ mod existing;
 mod followers;
 mod items;
 mod leases;
+mod mapping_rules;
 mod names;
 mod pending;
 mod presence;
@@ -66,6 +67,7 @@ pub use items::{
     AttachmentRecord, AttachmentState, ItemRecord, ItemSelection, ItemState, NewItem, PageRecord, Prepared,
 };
 pub use leases::{Holder, Lease};
+pub use mapping_rules::MappingRule;
 pub use pending::{OpenGroup, PendingCause, PendingGroup, UNREADABLE};
 pub use presence::Presence;
 pub use probe::check_pages;
@@ -347,6 +349,8 @@ async fn connect(url: &str) -> Result<AnyPool, LedgerError> {
         .max_connections(if is_in_memory(url) { 1 } else { dialect.connections() })
         .min_connections(u32::from(is_in_memory(url)))
         .acquire_timeout(Duration::from_secs(30))
+        // A file's connection is there as long as the process. To ask each time costs a wait for its thread.
+        .test_before_acquire(dialect == Dialect::Postgres)
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 for statement in dialect.session() {

@@ -26,8 +26,7 @@ pub(crate) fn cell(text: &str) -> String {
 
 /// A name on one line; `None` where nobody would see anything of it.
 pub(crate) fn name(text: &str, characters: usize) -> Option<String> {
-    let name = display_text(text, characters);
-    (!is_blank(&name)).then_some(name)
+    (!is_blank(text)).then(|| display_text(text, characters))
 }
 
 /// Whether nobody would see anything of a text.

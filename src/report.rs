@@ -57,6 +57,9 @@ pub struct Report {
     pub partial_by_reason: BTreeMap<String, u64>,
     /// How many participants have no valid user.
     pub unmapped_total: u64,
+    /// How many rules of the mapping file named mailboxes of this run's copies. Reports of older versions don't have it.
+    #[serde(default)]
+    pub mapping_rules_total: u64,
     pub bytes: ByteCounts,
     /// What was never captured. Reports of older versions say nothing of it.
     #[serde(default)]
@@ -123,6 +126,7 @@ impl Report {
     pub async fn draw_up(ledger: &Ledger, run: &RunRecord) -> Result<Self, LedgerError> {
         let counts = ledger.account(&run.id).await?;
         let (_, unmapped_total) = ledger.unmapped(&run.id, 0).await?;
+        let (_, mapping_rules_total) = ledger.mapping_rules(&run.id, 0).await?;
         Ok(Self {
             run: run.id.clone(),
             connector: "whatsapp-archiver".to_owned(),
@@ -143,6 +147,7 @@ impl Report {
             failed_users_by_reason: counts.failed_users_by_reason,
             partial_by_reason: counts.partial_by_reason,
             unmapped_total,
+            mapping_rules_total,
             bytes: ByteCounts { downloaded: run.bytes_downloaded, imported: run.bytes_imported },
             capture_loss: CaptureLoss::of(ledger, &run.id).await?,
             error: run.error.clone(),
@@ -220,6 +225,7 @@ mod tests {
             failed_users_by_reason: BTreeMap::new(),
             partial_by_reason: BTreeMap::new(),
             unmapped_total: 0,
+            mapping_rules_total: 0,
             bytes: ByteCounts { downloaded: 0, imported: 0 },
             capture_loss: CaptureLoss::default(),
             many_failed: None,

@@ -293,13 +293,14 @@ impl<'a> Export<'a> {
         Ok(())
     }
 
-    /// Whether a purged item may belong to the export, going by its owner where that is a number that was asked for.
+    /// Whether a purged item may belong to the export, going by its owner where that is a number. Whose LID it may be, only the item said.
     fn may_take(&self, item: &PurgedItem) -> bool {
         let owners = &self.selection.owners;
         let is_address = |owner: &String| owner.contains('@');
         let Some(owner) = &item.owner else { return true };
         let key = Participant::phone(owner.as_str());
         owners.is_empty()
+            || key.phone_number().is_none()
             || owners.iter().any(|sought| is_address(sought) || Participant::phone(sought.as_str()).key() == key.key())
     }
 }

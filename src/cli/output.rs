@@ -37,7 +37,7 @@ pub(super) async fn print_report(
     let mut out = io::BufWriter::new(io::stdout());
     let result = match format {
         Format::Table => {
-            let text = table::render_with_unmapped(ledger, report, numbers.numbers()).await;
+            let text = table::render_with_lists(ledger, report, numbers.numbers()).await;
             return print(&text.map_err(anyhow::Error::from)?);
         }
         Format::Json => document::write_json(ledger, report, numbers.numbers(), &mut out).await,

@@ -66,7 +66,7 @@ fn unfolded(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
         if is_binary {
             continue;
         }
-        let Some(rest) = left.checked_sub(line.len()) else { return (lines, true) };
+        let Some(rest) = left.checked_sub(line.len() + 1) else { return (lines, true) };
         left = rest;
         match lines.last_mut() {
             Some(last) if is_folded => last.extend(line.get(1..).unwrap_or_default()),
@@ -74,6 +74,7 @@ fn unfolded(bytes: &[u8]) -> (Vec<Vec<u8>>, bool) {
                 last.pop();
                 last.extend(line);
             }
+            _ if line.is_empty() => {}
             _ => lines.push(line.to_vec()),
         }
     }
@@ -320,6 +321,8 @@ mod tests {
             read(&format!("NOTE:{}", "x".repeat(9000))).first().unwrap().chars().count(),
             MAX_VALUE_CHARACTERS + 6
         );
+        let (lines, is_cut) = unfolded(format!("BEGIN:VCARD\n{}", "\n".repeat(2 * MAX_CARD_BYTES)).as_bytes());
+        assert!(lines.len() == 1 && is_cut, "empty lines take no memory, and are not read without end");
         for broken in ["", ":", ";;;:", "FN", "FN:\u{202e}", "="] {
             assert!(read(broken).is_empty(), "{broken:?}");
         }

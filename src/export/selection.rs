@@ -112,10 +112,13 @@ fn any(sought: &[String], fits: impl Fn(&String) -> bool) -> bool {
     sought.is_empty() || sought.iter().any(fits)
 }
 
-/// Whether a participant is who is sought: by number, by the value as it came, or by an address.
+/// Whether a participant is who is sought: by number, by a LID that the item says to be the number, by the value as it came, or by an
+/// address.
 fn is(item: &Item, resolution: &Resolution, participant: &Participant, sought: &str) -> bool {
     let sought = sought.trim();
-    if participant.key() == Participant::phone(sought).key() || participant.value.eq_ignore_ascii_case(sought) {
+    if item.key_of(participant) == item.key_of(&Participant::phone(sought))
+        || participant.value.eq_ignore_ascii_case(sought)
+    {
         return true;
     }
     let own = item.person(participant).and_then(|person| person.email.as_deref());
@@ -215,5 +218,19 @@ mod tests {
             selection.description(),
             "received 2025-11-20T00:00:00Z to 2025-11-21T00:00:00Z; owner +1•••••0100; mailbox ana@contoso.example"
         );
+    }
+
+    #[test]
+    fn whoever_is_sought_by_number_is_found_by_a_lid_and_the_other_way_round() {
+        let json = r#"{"id":7,"body":{"messageTime":1763700000123,"messageId":"A","text":"x","owner":{"value":"15550101"},
+            "sender":{"value":"98765432101234@lid","phoneNumber":"+1 555 0100"}}}"#;
+        let item = Item::read(json.as_bytes(), chrono::DateTime::from_timestamp(1_763_800_000, 0).unwrap()).unwrap();
+        let window = Window { from: item.time.at - Duration::days(1), to: item.time.at + Duration::days(1) };
+        let takes = |sought: &str| {
+            let selection = Selection { participants: vec![sought.to_owned()], ..Selection::received(window) };
+            selection.takes(&item, &Resolution::default())
+        };
+        assert!(takes("+1 555 0100") && takes("98765432101234@lid") && takes("15550101"));
+        assert!(!takes("+1 555 0102") && !takes("98765432101235@lid"));
     }
 }

@@ -12,16 +12,18 @@ const MAX_DEPTH: usize = 4;
 /// Fields that have another form of a participant, in lower case.
 const FORMS: [&str; 8] = ["lid", "phone", "phonenumber", "number", "pn", "msisdn", "jid", "alt"];
 
-/// The LIDs that a body says to be somebody's number, each once. One that it says to be two people's numbers is nobody's.
+/// The LIDs that a body says to be somebody's number, in order, each once. One that it says to be two people's numbers is nobody's.
 pub(super) fn lids(body: &str) -> Vec<(String, PhoneNumber)> {
-    let mut found = Vec::new();
-    if body.contains("lid") || body.contains("LID") {
-        collect(reading::only(body.trim()), None, MAX_DEPTH, &mut found);
-        found.sort();
-        found.dedup();
+    let has_sign = body.contains('@') || body.contains("\\u0040");
+    if !has_sign || !(body.contains("lid") || body.contains("LID")) {
+        return Vec::new();
     }
-    let is_one = |lid: &String| found.iter().filter(|(other, _)| other == lid).count() == 1;
-    found.iter().filter(|(lid, _)| is_one(lid)).cloned().collect()
+    let mut found = Vec::new();
+    collect(reading::only(body.trim()), None, MAX_DEPTH, &mut found);
+    found.sort();
+    found.dedup();
+    let of_one = |same: &[(String, PhoneNumber)]| same.first().filter(|_| same.len() == 1).cloned();
+    found.chunk_by(|(one, _), (next, _)| one == next).filter_map(of_one).collect()
 }
 
 /// Looks through a value. `own` is the participant that it is said of, where its field's name has it.

@@ -10,6 +10,9 @@ use super::participant::{Participant, Person, read_participant};
 use super::reading::{self, Object, OtherField, Reading, unreadable};
 use super::time::{self, StatedTime};
 
+/// The most participants, or attachments, of one item: ten times as many as the largest group has. Bounds the look-ups of one item.
+pub(super) const MAX_ENTRIES: usize = 10_000;
+
 /// `callInfo`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallInfo {
@@ -318,7 +321,8 @@ impl<'a> Parts<'a> {
         Some(read)
     }
 
-    /// `attachment`. Places are kept, because bytes are fetched by them; a bare value is the name of a file.
+    /// `attachment`. Places are kept, because bytes are fetched by them; a bare value is the name of a file. Nothing where there are more
+    /// of them than an item may have.
     pub(super) fn attachments(&mut self) -> Vec<RawAttachment> {
         let Some(raw) = self.body.take("attachment") else { return Vec::new() };
         if json::is_hollow(raw) {
@@ -337,9 +341,12 @@ impl<'a> Parts<'a> {
                 RawAttachment::default()
             }
         };
-        let attachments: Vec<_> = reading::list(raw).into_iter().enumerate().map(attachment).collect();
-        self.declared_attachments = attachments.len();
-        attachments
+        let declared = reading::list(raw);
+        self.declared_attachments = declared.len();
+        if declared.len() > MAX_ENTRIES {
+            return Vec::new();
+        }
+        declared.into_iter().enumerate().map(attachment).collect()
     }
 }
 

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::alias;
 use super::json::{self, Fields};
-use super::raw::{self, Event, GroupData, InlineContent, Parts, RawAttachment, listed};
+use super::raw::{self, Event, GroupData, InlineContent, MAX_ENTRIES, Parts, RawAttachment, listed};
 use super::reading::{self, Object, OtherField, Reading, unreadable};
 use super::version_1::Raws;
 use super::{
@@ -20,9 +20,6 @@ use crate::json_fault::JsonFault;
 
 /// How many bytes of other fields an item may have before all of it is kept for the reader.
 const MAX_OTHER_BYTES: usize = 8 * 1024;
-
-/// The most participants, or attachments, of one item: ten times as many as the largest group has. Bounds the look-ups of one item.
-const MAX_ENTRIES: usize = 10_000;
 
 /// Why an item can't be read. It is counted as `malformed`; its raw bytes stay staged.
 #[derive(Debug, thiserror::Error)]
@@ -94,8 +91,8 @@ impl Item {
         let (network_type, source_type) = (envelope.text("networkType", others), envelope.text("sourceType", others));
         let encrypted = envelope.raw("securityContent").is_some_and(|raw| !reading::is_unset(raw));
         let mut item = from_body(ItemId(id), time, &mut parts)?;
-        refuse_too_many(&item)?;
         item.lids = alias::lids(body_text);
+        refuse_too_many(&item, parts.declared_attachments)?;
         item.received = received;
         item.product = Product::from_source_type(source_type.as_deref().unwrap_or_default());
         item.encrypted = encrypted;
@@ -107,7 +104,10 @@ impl Item {
         envelope.finish(&mut parts.others);
         parts.body.finish(&mut parts.others);
         item.other = parts.others;
-        let other_bytes: usize = item.other.iter().map(|other| other.path.len() + other.raw.len()).sum();
+        // As they are shown: each value with its path.
+        let shown =
+            |other: &OtherField| other.leaves().iter().map(|leaf| leaf.path.len() + leaf.raw.len()).sum::<usize>();
+        let other_bytes: usize = item.other.iter().map(shown).sum();
         if is_unknown || other_bytes > MAX_OTHER_BYTES {
             item.whole = Some(whole(text));
         }
@@ -116,12 +116,13 @@ impl Item {
     }
 }
 
-fn refuse_too_many(item: &Item) -> Result<(), Malformed> {
+fn refuse_too_many(item: &Item, declared_attachments: usize) -> Result<(), Malformed> {
     let counts = [
         ("recipients", item.recipients.len()),
         ("enrichments", item.people.len()),
         ("members", item.event.as_ref().map_or(0, |event| event.members.len())),
-        ("attachments", item.attachments.len()),
+        ("attachments", declared_attachments),
+        ("LIDs", item.lids.len()),
     ];
     match counts.into_iter().find(|(_, entries)| *entries > MAX_ENTRIES) {
         Some((what, entries)) => Err(Malformed::TooMany { what, entries }),

@@ -135,10 +135,8 @@ pub(super) async fn record(
     run: &RunId,
     captures: &[(ItemNo, &Capture)],
 ) -> Result<(), LedgerError> {
-    for chunk in captures.chunks(MAX_STATEMENT_ROWS) {
-        record_owners(transaction, dialect, chunk).await?;
-        record_captures(transaction, dialect, chunk).await?;
-    }
+    record_owners(transaction, dialect, captures).await?;
+    record_captures(transaction, dialect, captures).await?;
     // After all captures: most references are to messages that are there.
     for chunk in captures.chunks(MAX_STATEMENT_ROWS) {
         record_references(transaction, dialect, run, chunk).await?;
@@ -156,15 +154,17 @@ async fn record_owners(
         let first = owners.entry(capture.owner.0).or_insert((capture.owner.1.as_str(), capture.received));
         first.1 = first.1.min(capture.received);
     }
-    let statement = format!(
-        "INSERT INTO capture_owners (owner, name, since) VALUES {} ON CONFLICT (owner) DO NOTHING",
-        rows_of_placeholders(owners.len(), 3)
-    );
-    let mut query = query_of_many(dialect, statement);
-    for (owner, (name, since)) in owners {
-        query = query.bind(owner).bind(name.to_owned()).bind(millis(since));
+    let owners: Vec<_> = owners.into_iter().collect();
+    for piece in sql::pieces(&owners) {
+        let places = rows_of_placeholders(piece.len(), 3);
+        let statement =
+            format!("INSERT INTO capture_owners (owner, name, since) VALUES {places} ON CONFLICT (owner) DO NOTHING");
+        let mut query = query_of_rows(dialect, statement);
+        for (owner, (name, since)) in piece {
+            query = query.bind(*owner).bind((*name).to_owned()).bind(millis(*since));
+        }
+        query.execute(&mut **transaction).await?;
     }
-    query.execute(&mut **transaction).await?;
     Ok(())
 }
 
@@ -175,18 +175,17 @@ async fn record_captures(
 ) -> Result<(), LedgerError> {
     let rows: Vec<(i64, &Capture)> =
         chunk.iter().filter_map(|(_, capture)| Some((capture.message?, *capture))).collect();
-    if rows.is_empty() {
-        return Ok(());
+    for piece in sql::pieces(&rows) {
+        let places = rows_of_placeholders(piece.len(), 4);
+        let statement = format!(
+            "INSERT INTO captures (message, owner, chat, day) VALUES {places} ON CONFLICT (message, owner) DO NOTHING"
+        );
+        let mut query = query_of_rows(dialect, statement);
+        for (message, capture) in piece {
+            query = query.bind(*message).bind(capture.owner.0).bind(capture.group).bind(capture.day);
+        }
+        query.execute(&mut **transaction).await?;
     }
-    let statement = format!(
-        "INSERT INTO captures (message, owner, chat, day) VALUES {} ON CONFLICT (message, owner) DO NOTHING",
-        rows_of_placeholders(rows.len(), 4)
-    );
-    let mut query = query_of_rows(dialect, statement, rows.len());
-    for (message, capture) in rows {
-        query = query.bind(message).bind(capture.owner.0).bind(capture.group).bind(capture.day);
-    }
-    query.execute(&mut **transaction).await?;
     Ok(())
 }
 

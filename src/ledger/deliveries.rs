@@ -238,7 +238,6 @@ pub struct NewDelivery {
 pub struct Delivery {
     /// The item.
     pub no: ItemNo,
-    pub mailbox: Mailbox,
     /// The identity of the message.
     pub identity: Identity,
     /// Whether it is the first capture of its message for this mailbox; the others wait for it.
@@ -257,10 +256,6 @@ impl Delivery {
     fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         Ok(Self {
             no: ItemNo(sql::get(row, "item_no")?),
-            mailbox: Mailbox {
-                id: MailboxId(sql::get(row, "mailbox_id")?),
-                address: sql::get::<Option<String>>(row, "mailbox")?.unwrap_or_default(),
-            },
             identity: Identity(sql::digest(row, "identity")?),
             first: sql::get::<i64>(row, "first")? == 1,
             state: DeliveryState::from_name(&sql::get::<String>(row, "state")?)?,

@@ -83,18 +83,61 @@ pub(super) fn of_resolution(resolution: &Resolution, numbers: &Numbers) -> Resul
 
 /// The numbers of the texts that a resolution refers to.
 pub(super) fn numbers_in(bytes: &[u8], numbers: &mut BTreeSet<i64>) -> Result<(), LedgerError> {
-    let collect = |number| {
-        numbers.insert(number);
-        Some(String::new())
-    };
-    read_resolution(bytes, collect).map(drop)
+    for row in read_resolution(bytes)? {
+        match row.outcome {
+            WrittenOutcome::Mailbox { id, address, .. } => numbers.extend([id, address]),
+            WrittenOutcome::NoValidUser { detail } => drop(numbers.insert(detail)),
+            WrittenOutcome::Unanswered { .. } => {}
+        }
+        numbers.extend(row.rule);
+    }
+    Ok(())
+}
+
+/// The number of the rule that named a mailbox, where a rule did.
+pub(super) fn rule_of(bytes: &[u8], mailbox: i64) -> Result<Option<i64>, LedgerError> {
+    let names_it = |row: &Written<'_>| matches!(row.outcome, WrittenOutcome::Mailbox { id, .. } if id == mailbox);
+    Ok(read_resolution(bytes)?.into_iter().find(names_it).and_then(|row| row.rule))
 }
 
 pub(super) fn resolution(bytes: &[u8], names: &HashMap<i64, Arc<str>>) -> Result<Resolution, LedgerError> {
-    read_resolution(bytes, |number| names.get(&number).map(ToString::to_string))
+    let name = |number: i64| {
+        names
+            .get(&number)
+            .map(ToString::to_string)
+            .ok_or_else(|| LedgerError::Damaged(format!("a resolution names {number}, which is no name")))
+    };
+    let row = |row: Written<'_>| {
+        let outcome = match row.outcome {
+            WrittenOutcome::Mailbox { id, address, by } => {
+                ResolvedTo::Mailbox { mailbox: Mailbox { id: MailboxId(name(id)?), address: name(address)? }, by }
+            }
+            WrittenOutcome::NoValidUser { detail } => ResolvedTo::NoValidUser { detail: name(detail)? },
+            WrittenOutcome::Unanswered { detail } => ResolvedTo::Unanswered { detail: detail.to_owned() },
+        };
+        let rule = row.rule.map(name).transpose()?;
+        let participant = Participant { value: row.participant.to_owned(), kind: row.kind };
+        Ok(Resolved { participant, outcome, rule, late: row.late })
+    };
+    read_resolution(bytes)?.into_iter().map(row).collect::<Result<_, _>>().map(Resolution)
 }
 
-fn read_resolution(bytes: &[u8], mut name: impl FnMut(i64) -> Option<String>) -> Result<Resolution, LedgerError> {
+/// A participant's part of a resolution as it is written: texts that recur by their numbers.
+struct Written<'a> {
+    participant: &'a str,
+    kind: ParticipantKind,
+    outcome: WrittenOutcome<'a>,
+    rule: Option<i64>,
+    late: bool,
+}
+
+enum WrittenOutcome<'a> {
+    Mailbox { id: i64, address: i64, by: ResolvedBy },
+    NoValidUser { detail: i64 },
+    Unanswered { detail: &'a str },
+}
+
+fn read_resolution(bytes: &[u8]) -> Result<Vec<Written<'_>>, LedgerError> {
     let mut read = Reader { bytes, what: "a resolution" };
     read.form()?;
     let count = read.number()?;
@@ -105,26 +148,21 @@ fn read_resolution(bytes: &[u8], mut name: impl FnMut(i64) -> Option<String>) ->
             return Err(read.damaged());
         }
         let kind = if head & ALPHANUMERIC == 0 { ParticipantKind::Phone } else { ParticipantKind::Alphanumeric };
-        let participant = Participant { value: read.text()?, kind };
-        let mut named = |read: &mut Reader<'_>| {
-            let number = i64::try_from(read.number()?).map_err(|_| read.damaged())?;
-            name(number).ok_or_else(|| read.damaged())
-        };
+        let participant = read.text()?;
         let outcome = match head & OUTCOME {
             MAILBOX => {
-                let mailbox = Mailbox { id: MailboxId(named(&mut read)?), address: named(&mut read)? };
                 let by = if head & BY_EMAIL == 0 { ResolvedBy::Csv } else { ResolvedBy::Email };
-                ResolvedTo::Mailbox { mailbox, by }
+                WrittenOutcome::Mailbox { id: read.name()?, address: read.name()?, by }
             }
-            NO_VALID_USER => ResolvedTo::NoValidUser { detail: named(&mut read)? },
-            UNANSWERED => ResolvedTo::Unanswered { detail: read.text()? },
+            NO_VALID_USER => WrittenOutcome::NoValidUser { detail: read.name()? },
+            UNANSWERED => WrittenOutcome::Unanswered { detail: read.text()? },
             _ => return Err(read.damaged()),
         };
-        let rule = if head & HAS_RULE == 0 { None } else { Some(named(&mut read)?) };
-        all.push(Resolved { participant, outcome, rule, late: head & LATE != 0 });
+        let rule = if head & HAS_RULE == 0 { None } else { Some(read.name()?) };
+        all.push(Written { participant, kind, outcome, rule, late: head & LATE != 0 });
     }
     read.end()?;
-    Ok(Resolution(all))
+    Ok(all)
 }
 
 pub(super) fn of_manifest(manifest: &Manifest) -> Result<Vec<u8>, LedgerError> {
@@ -169,7 +207,11 @@ pub(super) fn manifest(bytes: &[u8]) -> Result<Manifest, LedgerError> {
     let size = read.number()?;
     let mut attachments = Vec::new();
     for _ in 0..read.number()? {
-        attachments.push(ManifestAttachment { name: read.text()?, size: read.number()?, digest: read.digest()? });
+        attachments.push(ManifestAttachment {
+            name: read.text()?.to_owned(),
+            size: read.number()?,
+            digest: read.digest()?,
+        });
     }
     read.end()?;
     Ok(Manifest { message_id, date, subject, text, mime, size, attachments })
@@ -240,9 +282,14 @@ impl<'a> Reader<'a> {
         Err(self.damaged())
     }
 
-    fn text(&mut self) -> Result<String, LedgerError> {
+    /// The number of a name.
+    fn name(&mut self) -> Result<i64, LedgerError> {
+        i64::try_from(self.number()?).map_err(|_| self.damaged())
+    }
+
+    fn text(&mut self) -> Result<&'a str, LedgerError> {
         let length = usize::try_from(self.number()?).map_err(|_| self.damaged())?;
-        String::from_utf8(self.take(length)?.to_vec()).map_err(|_| self.damaged())
+        std::str::from_utf8(self.take(length)?).map_err(|_| self.damaged())
     }
 
     fn digest(&mut self) -> Result<Digest, LedgerError> {

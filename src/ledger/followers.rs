@@ -66,7 +66,7 @@ pub(super) async fn refuse_closed(
     run: &RunId,
 ) -> Result<(), LedgerError> {
     let running = format!("SELECT 1 FROM runs WHERE run_id = $1 AND status = 'running'{}", dialect.share_lock());
-    let is_running = query_of(running).bind(run.0.clone()).fetch_optional(&mut **transaction).await?.is_some();
+    let is_running = sql::prepared(running).bind(run.0.clone()).fetch_optional(&mut **transaction).await?.is_some();
     // A statement of its own: it sees what was committed while this one waited for the lock.
     let mark = sqlx::query("SELECT 1 FROM leases WHERE resource = $1").bind(closed(run));
     let is_closed = mark.fetch_optional(&mut **transaction).await?.is_some();

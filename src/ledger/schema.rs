@@ -16,6 +16,7 @@ use versions::MIGRATIONS;
 /// The names of all tables but `meta`.
 pub(super) const TABLES: &[&str] = &[
     "account_rows",
+    "account_rules",
     "actions",
     "capture_owners",
     "captures",

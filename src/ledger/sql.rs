@@ -125,9 +125,24 @@ impl Dialect {
     }
 }
 
-/// How many rows a statement over many rows has at the most. Full statements have one text, which is prepared once: pages of 500 items
-/// and batches of 250 are made of full ones.
+/// How many rows a statement over many rows has at the most: pages of 500 items and batches of 250 are made of full ones.
 pub(super) const MAX_STATEMENT_ROWS: usize = 125;
+
+/// Rows cut into pieces of few lengths, so that the statement of each length is prepared once: to read one takes longer than to carry
+/// it out.
+pub(super) fn pieces<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    const LENGTHS: [usize; 4] = [MAX_STATEMENT_ROWS, 25, 5, 1];
+    std::iter::from_fn(move || {
+        let (piece, rest) = LENGTHS.into_iter().find_map(|length| rows.split_at_checked(length))?;
+        rows = rest;
+        Some(piece)
+    })
+}
+
+/// The number of rows with which a statement is prepared that is given so many, and for the rest rows that match nothing.
+pub(super) fn padded(rows: usize) -> usize {
+    [1, 4, 16, 64].into_iter().find(|length| rows <= *length).unwrap_or(MAX_STATEMENT_ROWS)
+}
 
 /// So many characters of a text go into an index: PostgreSQL's take 2,700 bytes.
 pub(super) const MAX_INDEXED: usize = 500;
@@ -196,9 +211,9 @@ pub(super) fn query_of_many(dialect: Dialect, statement: String) -> Query<'stati
     query_of(dialect.placeholders(statement))
 }
 
-/// The same over so many rows. A full statement is kept prepared: to read it takes longer than to carry it out.
-pub(super) fn query_of_rows(dialect: Dialect, statement: String, rows: usize) -> Query<'static, Any, AnyArguments> {
-    query_of_many(dialect, statement).persistent(rows == MAX_STATEMENT_ROWS)
+/// The same over one of [`pieces`], or over a [`padded`] number of rows: kept prepared.
+pub(super) fn query_of_rows(dialect: Dialect, statement: String) -> Query<'static, Any, AnyArguments> {
+    prepared(dialect.placeholders(statement))
 }
 
 /// The same statement with `?` for each placeholder; `None` where they are not `$1`, `$2`, … in this order, each once.

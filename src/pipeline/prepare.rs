@@ -112,13 +112,14 @@ impl Preparer {
                     let prepared = own_rows(&candidate, ItemState::AwaitingAttachments, vec![row]);
                     ready.push(Prepared { capture, ..prepared }.into());
                 }
-                Screened::Importable(candidate) => importable.push(*candidate),
+                Screened::Importable(candidate) => importable.push((*candidate, capture)),
             }
         }
-        let items: Vec<&Item> = importable.iter().map(|candidate| &candidate.item).collect();
+        let items: Vec<&Item> = importable.iter().map(|(candidate, _)| &candidate.item).collect();
         let resolutions = self.resolve(&items).await?;
-        for (candidate, resolution) in importable.into_iter().zip(resolutions) {
-            if let Some(imported) = self.import(candidate, resolution, &mut ready).await? {
+        let _preparing = self.scheduler.preparing();
+        for ((candidate, capture), resolution) in importable.into_iter().zip(resolutions) {
+            if let Some(imported) = self.import(candidate, capture, resolution, &mut ready).await? {
                 ready.push(imported);
             }
         }
@@ -244,6 +245,7 @@ impl Preparer {
     async fn import(
         &self,
         mut candidate: Candidate<Item>,
+        capture: Option<Capture>,
         fresh: Resolution,
         ready: &mut Vec<Ready>,
     ) -> Result<Option<Ready>, RunError> {
@@ -260,7 +262,7 @@ impl Preparer {
         let mut prepared = own_rows(&candidate, ItemState::Prepared, rows.own);
         prepared.replaced.extend(self.replayed(&candidate));
         prepared.unmapped = rows.unmapped;
-        prepared.capture = Capture::of(&candidate.item);
+        prepared.capture = capture;
         if rows.mailboxes.is_empty() {
             prepared.resolution = Some(resolution);
             return Ok(Some(prepared.into()));

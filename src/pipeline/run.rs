@@ -309,6 +309,7 @@ async fn finish(
         tracing::warn!(event = "captures_not_judged", error = %error, "the ledger could not be searched for messages that were never captured");
     }
     ledger.freeze_account(id).await?;
+    ledger.freeze_mapping_rules(id).await?;
     failpoint::pass(failpoint::ACCOUNT_FROZEN);
 
     let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;

@@ -9,6 +9,13 @@ use tokio::sync::Notify;
 
 use crate::resolve::{Mailbox, MailboxId};
 
+/// A mailbox with fewer copies waits for more while items are being prepared: each visit of a worker costs a look at the queue, a claim and
+/// a record, however few copies there are.
+const MIN_VISIT: u64 = 16;
+
+/// After so many batches of items, whoever has waited is visited, however few copies there are.
+const MAX_WAIT_BATCHES: u32 = 8;
+
 /// One mailbox.
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each set and cleared on its own")]
@@ -98,6 +105,18 @@ struct Queue {
     /// The mailboxes that have work and no worker.
     waiting: BTreeMap<QueuePosition, Mailbox>,
     turns: u64,
+    /// Items are being prepared.
+    preparing: bool,
+    /// Batches of items that were prepared since no mailbox waited for a worker.
+    batches: u32,
+}
+
+impl Queue {
+    /// Whether a worker may begin on the mailbox with the most copies.
+    fn is_due(&self) -> bool {
+        let Some((position, _)) = self.waiting.last_key_value() else { return false };
+        position.copies >= MIN_VISIT || !self.preparing || self.batches >= MAX_WAIT_BATCHES
+    }
 }
 
 /// All mailboxes of a run.
@@ -115,7 +134,7 @@ impl Scheduler {
 
     fn with<T>(&self, mailbox: &Mailbox, change: impl FnOnce(&mut Entry) -> T) -> T {
         let mut queue = self.queue();
-        let Queue { by_mailbox, waiting, turns } = &mut *queue;
+        let Queue { by_mailbox, waiting, turns, .. } = &mut *queue;
         let entry = by_mailbox.entry(mailbox.id.clone()).or_insert_with(|| Entry::new(mailbox.clone()));
         let (was_working, was_paused, had_position) =
             (entry.working, entry.paused_until.is_some(), entry.position.is_some());
@@ -212,10 +231,22 @@ impl Scheduler {
         self.add_all(mailbox);
     }
 
+    /// A batch of items is prepared until this is dropped.
+    pub(super) fn preparing(&self) -> Preparing<'_> {
+        self.queue().preparing = true;
+        Preparing(self)
+    }
+
     /// The mailbox that waits for a worker with the most copies; it is marked as worked on.
     pub(super) fn claim(&self) -> Option<Mailbox> {
         let mut queue = self.queue();
+        if !queue.is_due() {
+            return None;
+        }
         let (_, mailbox) = queue.waiting.pop_last()?;
+        if queue.waiting.is_empty() {
+            queue.batches = 0;
+        }
         if let Some(entry) = queue.by_mailbox.get_mut(&mailbox.id) {
             (entry.working, entry.position) = (true, None);
         }
@@ -265,9 +296,9 @@ impl Scheduler {
         self.queue().by_mailbox.get(&mailbox.id).is_some_and(Entry::has_work)
     }
 
-    /// Whether mailboxes wait for a worker.
+    /// Whether mailboxes wait for a worker, and not for more copies.
     pub(super) fn has_waiting(&self) -> bool {
-        !self.queue().waiting.is_empty()
+        self.queue().is_due()
     }
 
     /// Whether no mailbox has work or a worker, apart from those that are paused beyond `horizon`.
@@ -286,6 +317,19 @@ impl Scheduler {
     /// Returns when a mailbox begins to wait for a worker, or one ends, pauses or releases its slot.
     pub(super) fn changed(&self) -> tokio::sync::futures::Notified<'_> {
         self.changed.notified()
+    }
+}
+
+/// While it is there, mailboxes with few copies wait for more.
+pub(super) struct Preparing<'a>(&'a Scheduler);
+
+impl Drop for Preparing<'_> {
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.preparing = false;
+        queue.batches = queue.batches.saturating_add(1);
+        drop(queue);
+        self.0.changed.notify_waiters();
     }
 }
 
@@ -313,6 +357,27 @@ mod tests {
         let claimed: Vec<_> = std::iter::from_fn(|| scheduler.claim()).map(|mailbox| mailbox.id.0).collect();
         assert_eq!(claimed, ["early", "late", "few"]);
         assert!(!scheduler.has_waiting() && !scheduler.is_idle(now()), "workers are at them");
+    }
+
+    #[test]
+    fn while_items_are_prepared_a_mailbox_waits_for_more_copies_but_not_for_ever() {
+        let scheduler = Scheduler::default();
+        let [few, many] = ["few", "many"].map(mailbox);
+        scheduler.add_ready(&few, 1);
+        let preparing = scheduler.preparing();
+        assert!(scheduler.claim().is_none() && !scheduler.has_waiting());
+        scheduler.add_ready(&many, MIN_VISIT);
+        assert_eq!(scheduler.claim().unwrap().id, many.id);
+        assert!(scheduler.claim().is_none(), "the other one has still few");
+        drop(preparing);
+        assert!(scheduler.has_waiting(), "nothing is being prepared");
+        for _ in 1..MAX_WAIT_BATCHES {
+            drop(scheduler.preparing());
+        }
+        let _preparing = scheduler.preparing();
+        assert_eq!(scheduler.claim().unwrap().id, few.id);
+        scheduler.end(&few);
+        assert!(scheduler.claim().is_none(), "it waits anew");
     }
 
     #[test]

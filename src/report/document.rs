@@ -13,10 +13,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Report;
-use super::lists::{MAX_UNMAPPED, Numbers, WriteError, failure_json, partial_json};
+use super::lists::{MAX_MAPPING_RULES, MAX_UNMAPPED, Numbers, WriteError, failure_json, partial_json};
 use crate::digest::Digest;
 use crate::item::text::harmless_json;
-use crate::ledger::{DeliveryState, Failure, Ledger, RunId};
+use crate::ledger::{DeliveryState, Failure, Ledger, MappingRule, RunId};
 
 /// Rows that are read from the ledger at a time: the content of one piece.
 const ROWS: u32 = 1000;
@@ -43,6 +43,7 @@ enum Part {
     Failures { after: i64 },
     Partials { after: i64 },
     Unmapped,
+    MappingRules,
     End,
 }
 
@@ -86,6 +87,7 @@ impl Document {
             Part::Failures { after } => self.failures(after, &mut piece).await?,
             Part::Partials { after } => self.partials(after, &mut piece).await?,
             Part::Unmapped => self.unmapped(&mut piece).await?,
+            Part::MappingRules => self.mapping_rules(&mut piece).await?,
             Part::End => return Ok(None),
         };
         Ok(Some(Bytes::from(harmless_json(piece))))
@@ -171,6 +173,16 @@ impl Document {
         let member = |number: &str, items: u64| json!({"number": self.numbers.of(number), "items": items});
         piece.push('[');
         append(piece, true, unmapped.iter().map(|unmapped| member(&unmapped.participant, unmapped.items)));
+        piece.push_str("],\"mapping_rules\":");
+        Ok(Part::MappingRules)
+    }
+
+    async fn mapping_rules(&self, piece: &mut String) -> Result<Part, WriteError> {
+        let (rules, _) = self.ledger.mapping_rules(&self.run, MAX_MAPPING_RULES).await?;
+        let member =
+            |MappingRule { rule, mailbox, copies }| json!({"rule": rule, "mailbox": mailbox, "copies": copies});
+        piece.push('[');
+        append(piece, true, rules.into_iter().map(member));
         piece.push_str("]}\n");
         Ok(Part::End)
     }

@@ -4,10 +4,10 @@ use askama::Template;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::Report;
-use super::lists::{MAX_UNMAPPED, Numbers, WriteError, not_imported};
+use super::lists::{MAX_MAPPING_RULES, MAX_UNMAPPED, Numbers, WriteError, not_imported};
 use super::reason::meaning_of;
 use crate::digits;
-use crate::ledger::{DeliveryState, Failure, Ledger, ListPlace, RunStatus, StoredReport, Unmapped};
+use crate::ledger::{DeliveryState, Failure, Ledger, ListPlace, MappingRule, RunStatus, StoredReport, Unmapped};
 use crate::output_text::cell;
 
 /// Most rows that the page lists; the CSV has all.
@@ -28,6 +28,8 @@ struct Page<'a> {
     more_rows: u64,
     unmapped: Vec<(String, u64)>,
     more_unmapped: u64,
+    rules: Vec<MappingRule>,
+    more_rules: u64,
 }
 
 /// The report in the chain.
@@ -60,6 +62,7 @@ struct Row {
 pub async fn render(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<String, WriteError> {
     let rows = ledger.failures(&not_imported(&report.run), &ListPlace::default(), MAX_ROWS).await?;
     let (unmapped, unmapped_total) = ledger.unmapped(&report.run, MAX_UNMAPPED).await?;
+    let (rules, rules_total) = ledger.mapping_rules(&report.run, MAX_MAPPING_RULES).await?;
     let stored = ledger.stored_report(&report.run).await?;
     let deliveries = &report.deliveries;
     let listed = deliveries.failed + deliveries.pending + deliveries.partially_imported;
@@ -74,6 +77,8 @@ pub async fn render(ledger: &Ledger, report: &Report, numbers: Numbers) -> Resul
         reasons: reasons(report),
         more_rows: listed.saturating_sub(rows.len() as u64),
         rows: rows.into_iter().map(|row| Row::of(row, numbers)).collect(),
+        more_rules: rules_total.saturating_sub(rules.len() as u64),
+        rules,
         more_unmapped: unmapped_total.saturating_sub(unmapped.len() as u64),
         unmapped: unmapped
             .into_iter()

@@ -13,6 +13,9 @@ use crate::output_text::cell;
 /// Most unmapped participants that a report lists.
 pub const MAX_UNMAPPED: u32 = 1000;
 
+/// Most rules of the mapping file that a report lists.
+pub const MAX_MAPPING_RULES: u32 = 1000;
+
 /// Rows that are read from the ledger at a time.
 const ROWS: u32 = 1000;
 

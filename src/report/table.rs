@@ -13,28 +13,53 @@ use crate::output_text::cell;
 /// Most participants without a valid user that are shown.
 const MAX_UNMAPPED: u32 = 20;
 
+/// Most rules of the mapping file that are shown.
+const MAX_RULES: u32 = 20;
+
 /// Most messages that were never captured that are shown.
 const MAX_REFERENCED: usize = 20;
 
-/// The report as tables, with the participants who have no valid user, the most frequent first.
+/// The report as tables, with the rules of the mapping file that named mailboxes and the participants who have no valid user, the
+/// most frequent first.
 ///
 /// # Errors
 ///
 /// The ledger failed.
-pub async fn render_with_unmapped(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<String, LedgerError> {
-    let mut out = render(report);
+pub async fn render_with_lists(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<String, LedgerError> {
+    Ok(render(report) + &mapping_rules(ledger, report).await? + &unmapped(ledger, report, numbers).await?)
+}
+
+async fn unmapped(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<String, LedgerError> {
     if report.unmapped_total == 0 {
-        return Ok(out);
+        return Ok(String::new());
     }
     let (unmapped, _) = ledger.unmapped(&report.run, MAX_UNMAPPED).await?;
     let rows: Vec<(String, u64)> = unmapped.iter().map(|one| (numbers.of(&one.participant), one.items)).collect();
     let rows: Vec<(&str, u64)> = rows.iter().map(|(number, items)| (number.as_str(), *items)).collect();
-    out.push_str(&counts("Without a valid user, the most frequent first", &rows));
-    let more = report.unmapped_total.saturating_sub(rows.len() as u64);
-    if more > 0 {
-        out.push_str(&format!("… and {more} more: --format json has up to 1000 of them\n"));
+    let more = and_more(report.unmapped_total, rows.len());
+    Ok(counts("Without a valid user, the most frequent first", &rows) + &more)
+}
+
+async fn mapping_rules(ledger: &Ledger, report: &Report) -> Result<String, LedgerError> {
+    if report.mapping_rules_total == 0 {
+        return Ok(String::new());
     }
-    Ok(out)
+    let (rules, _) = ledger.mapping_rules(&report.run, MAX_RULES).await?;
+    let more = and_more(report.mapping_rules_total, rules.len());
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_header(["Rule that named a mailbox", "Mailbox", "Copies"]);
+    table.add_rows(rules.into_iter().map(|rule| [rule.rule, cell(&rule.mailbox), rule.copies.to_string()]));
+    if let Some(column) = table.column_mut(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    Ok(format!("{table}\n{more}"))
+}
+
+fn and_more(total: u64, shown: usize) -> String {
+    match total.saturating_sub(shown as u64) {
+        0 => String::new(),
+        more => format!("… and {more} more: --format json has up to 1000 of them\n"),
+    }
 }
 
 /// The report as tables.

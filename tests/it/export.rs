@@ -375,6 +375,23 @@ fn an_rsmf_participant_has_the_address_that_was_recorded_else_the_items_own() {
 }
 
 #[test]
+fn an_rsmf_export_has_a_person_once_who_is_known_by_number_and_lid() {
+    let lid = r#"{"value":"98765432101234@lid","phoneNumber":"+1 555 0101"}"#;
+    let message = exported(
+        &format!(
+            r#"{{"messageId":"a","messageTime":1763712000000,"messageType":"APP_MESSAGE","text":"x","owner":{{"value":"15550100"}},
+                "sender":{lid},"recipients":[{{"value":"15550100"}},{{"value":"15550101"}}],
+                "participantEnrichments":{{"15550101":{{"firstName":"Ben"}}}}}}"#
+        ),
+        &[],
+    );
+    let (folder, _) = export(Format::Rsmf, &[message]);
+    let people = read_rsmf(&files_in(folder.path())[0]).manifest["participants"].clone();
+    let ben: Vec<&Value> = people.as_array().unwrap().iter().filter(|one| one["account_id"] == "15550101").collect();
+    assert!(ben.len() == 1 && people.as_array().unwrap().len() == 2 && ben[0]["display"] == "Ben", "{people}");
+}
+
+#[test]
 fn an_rsmf_export_takes_over_what_a_killed_one_left() {
     let message = said_with("a", "15550101", 1, r#","attachment":[{"name":"a.bin"}]"#, &[b"x"]);
     let other = said("b", "15550101", 2, r#","text":"of the export that was killed""#);

@@ -121,7 +121,7 @@ impl Captured {
             },
             actor: people.sender(),
             others: item.participants().into_iter().map(|participant| people.person(participant)).collect(),
-            owner: item.owner.as_ref().map(|owner| owner.key().into_owned()),
+            owner: item.owner.as_ref().map(|owner| item.key_of(owner).into_owned()),
             body: body(item, message, &act),
             incoming: item.direction.map(|direction| direction == Direction::In),
             files: files.collect(),
@@ -157,13 +157,14 @@ impl<'a> People<'a> {
     fn of(item: &'a Item, resolution: &'a Resolution, message: &'a Message) -> Self {
         // Backwards, so that the first entry of a participant counts.
         let people = item.people.iter().rev();
-        let enrichments = people.map(|(participant, person)| (participant.key().into_owned(), person)).collect();
+        let enrichments = people.map(|(participant, person)| (item.key_of(participant).into_owned(), person)).collect();
         let mailbox = |outcome: &'a ResolvedTo| match outcome {
             ResolvedTo::Mailbox { mailbox, .. } => Some(mailbox.address.as_str()).filter(|it| is_usable_address(it)),
             ResolvedTo::NoValidUser { .. } | ResolvedTo::Unanswered { .. } => None,
         };
         let resolved = resolution.0.iter();
-        let recorded = resolved.filter_map(|one| Some((one.participant.key().into_owned(), mailbox(&one.outcome)?)));
+        let recorded =
+            resolved.filter_map(|one| Some((item.key_of(&one.participant).into_owned(), mailbox(&one.outcome)?)));
         Self { item, message, enrichments, recorded: recorded.collect() }
     }
 
@@ -177,7 +178,7 @@ impl<'a> People<'a> {
     }
 
     fn person(&self, participant: &Participant) -> CapturedPerson {
-        let key = participant.key().into_owned();
+        let key = self.item.key_of(participant).into_owned();
         let person = self.enrichments.get(&key).copied();
         let named = person.and_then(Person::display_name);
         let name = convert::display_name(named.as_deref(), participant);

@@ -77,6 +77,8 @@ fn participants_and_attachments_are_bounded() {
     for (field, entry) in [
         ("recipients", r#"{"value":"1555#"}"#),
         ("attachment", r#"{"name":"f#"}"#),
+        ("attachment", "null"),
+        ("sent", r##"{"value":"#@lid","phone":"1555010#"}"##),
         ("participantEnrichments", r#""1555#":{"email":"a@contoso.example"}"#),
     ] {
         assert!(with(field, entry, 10_000).is_ok(), "{field}");
@@ -316,6 +318,18 @@ fn text_comes_in_other_forms() {
     }
     let item = body(r#""text":{"parts":[{"t":"Pay"}]}"#);
     assert_eq!((item.text.as_str(), others(&item)), ("", vec![("text", r#"{"parts": [{"t": "Pay"}]}"#.to_owned())]));
+}
+
+#[test]
+fn an_item_is_kept_whole_where_its_other_fields_have_no_room_value_by_value() {
+    let with = |fields: usize| {
+        let values: Vec<String> = (0..100).map(|value| value.to_string()).collect();
+        let field = |number| format!(r#","{}{number}":[{}]"#, "n".repeat(40), values.join(","));
+        let fields: String = (0..fields).map(field).collect();
+        read(&format!(r#"{{"id":7,"body":{{"messageTime":1763700000123,"text":"a"{fields}}}}}"#)).unwrap()
+    };
+    assert!(with(1).whole.is_none());
+    assert!(with(4).whole.is_some(), "each of 400 values is shown with its path of 45 bytes");
 }
 
 #[test]

@@ -26,10 +26,11 @@ impl Ledger {
     ) -> Result<Vec<Delivery>, LedgerError> {
         // The list of states is what lets SQLite use its index of open copies; `+run_no` keeps it from the run's.
         let rows = sql::prepared(format!(
-            "SELECT * FROM deliveries_in_words WHERE target_no = {} AND state = '{}' AND +run_no = {}
-               AND {OPEN} AND first = {} AND item_no > $3 ORDER BY item_no LIMIT $4",
+            "SELECT item_no, identity, first, state, created, attempts, settle_at FROM delivery_rows
+             WHERE target_no = {} AND state = '{}' AND +run_no = {}
+               AND {OPEN} AND first = {} AND item_no > $3 ORDER BY item_no LIMIT {limit}",
             mailbox_no(1),
-            // In the text: of values that are bound, SQLite plans each one anew, because it may choose a partial index.
+            // In the text, as the limit: with values that are bound, SQLite plans the statement anew each time.
             if of == QueueOf::Unknown { "unknown" } else { "ready" },
             run_no(2),
             i64::from(of != QueueOf::Duplicates)
@@ -37,7 +38,6 @@ impl Ledger {
         .bind(mailbox.0.clone())
         .bind(run.0.clone())
         .bind(after.0)
-        .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(Delivery::read).collect()

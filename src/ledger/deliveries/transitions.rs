@@ -296,16 +296,15 @@ async fn claim_copies(
             remote_id::full(dialect, "remote_id", "COALESCE(sent_as, identity)"),
             mailbox_no(3),
             run_no(4),
-            list_of_placeholders(5, chunk.len())
+            list_of_placeholders(5, sql::padded(chunk.len()))
         );
-        // Short, and of few lengths.
-        let mut query = query_of_many(dialect, statement)
-            .persistent(true)
+        let mut query = query_of_rows(dialect, statement)
             .bind(sender.holder.0.clone())
             .bind(claim.converter)
             .bind(claim.mailbox.0.clone())
             .bind(sender.run.0.clone());
-        for item in chunk {
+        let last = chunk.last().into_iter().cycle();
+        for item in chunk.iter().chain(last).take(sql::padded(chunk.len())) {
             query = query.bind(item.0);
         }
         let changed = query.execute(&mut **transaction).await?.rows_affected();
@@ -324,6 +323,7 @@ async fn settle_chunk(
     mailboxes: &Numbers,
 ) -> Result<(), LedgerError> {
     const TYPES: [&str; 9] = ["BIGINT", "BIGINT", "TEXT", "TEXT", "TEXT", "BIGINT", "BIGINT", "TEXT", "BLOB"];
+    let rows = sql::padded(chunk.len());
     let statement = format!(
         "WITH done (item_no, target_no, state, reason, detail, attempts, settle_at, remote_id, found_as) AS (VALUES {})
          UPDATE delivery_rows SET state = done.state, reason = done.reason, detail = done.detail,
@@ -334,17 +334,17 @@ async fn settle_chunk(
          FROM done WHERE delivery_rows.item_no = done.item_no AND delivery_rows.target_no = done.target_no
            AND +delivery_rows.run_no = {} AND (delivery_rows.holder IS NULL OR delivery_rows.holder = ${})
            AND delivery_rows.{OPEN}",
-        rows_of_typed_placeholders(chunk.len(), &TYPES),
+        rows_of_typed_placeholders(rows, &TYPES),
         remote_id::short(
             dialect,
             "done.remote_id",
             "COALESCE(done.found_as, delivery_rows.sent_as, delivery_rows.identity)"
         ),
         remote_id::full(dialect, "delivery_rows.remote_id", "COALESCE(delivery_rows.sent_as, delivery_rows.identity)"),
-        run_no(chunk.len() * TYPES.len() + 1),
-        chunk.len() * TYPES.len() + 2
+        run_no(rows * TYPES.len() + 1),
+        rows * TYPES.len() + 2
     );
-    let mut query = query_of_rows(dialect, dialect.schema(&statement), chunk.len());
+    let mut query = query_of_rows(dialect, dialect.schema(&statement));
     for outcome in chunk {
         query = query
             .bind(outcome.no.0)
@@ -356,6 +356,11 @@ async fn settle_chunk(
             .bind(outcome.settle_at.map(millis))
             .bind(outcome.remote_id.as_deref().map(remote_id::without_marks))
             .bind(outcome.found_as.map(|found| found.0.as_bytes().to_vec()));
+    }
+    for _ in chunk.len()..rows {
+        let (number, text) = (None::<i64>, None::<String>);
+        query = query.bind(number).bind(number).bind(text.clone()).bind(text.clone()).bind(text.clone());
+        query = query.bind(number).bind(number).bind(text).bind(None::<Vec<u8>>);
     }
     query.bind(sender.run.0.clone()).bind(sender.holder.0.clone()).execute(&mut **transaction).await?;
     Ok(())
@@ -372,12 +377,12 @@ pub(in crate::ledger) async fn insert(
 ) -> Result<HashSet<(ItemNo, Target)>, LedgerError> {
     let mut first = HashSet::new();
     let known = known_identities(transaction, rows).await?;
-    for chunk in rows.chunks(MAX_STATEMENT_ROWS) {
-        first.extend(insert_chunk(transaction, dialect, (run_no, now), (chunk, &known), true, numbers).await?);
+    for piece in sql::pieces(rows) {
+        first.extend(insert_chunk(transaction, dialect, (run_no, now), (piece, &known), true, numbers).await?);
         let others: Vec<_> =
-            chunk.iter().copied().filter(|(no, row)| !first.contains(&(*no, row.target.clone()))).collect();
-        if !others.is_empty() {
-            insert_chunk(transaction, dialect, (run_no, now), (&others, &known), false, numbers).await?;
+            piece.iter().copied().filter(|(no, row)| !first.contains(&(*no, row.target.clone()))).collect();
+        for piece in sql::pieces(&others) {
+            insert_chunk(transaction, dialect, (run_no, now), (piece, &known), false, numbers).await?;
         }
     }
     Ok(first)
@@ -397,7 +402,7 @@ async fn insert_chunk(
            detail, run_no, created, holder, converter, sent_as) VALUES {} ON CONFLICT DO NOTHING RETURNING item_no, target_no",
         rows_of_placeholders(rows.len(), 14)
     );
-    let mut query = query_of_rows(dialect, statement, rows.len());
+    let mut query = query_of_rows(dialect, statement);
     let mut targets = HashMap::with_capacity(rows.len());
     for (no, row) in rows {
         let target_no = row.target.number(numbers)?;

@@ -10,8 +10,7 @@ use super::{ItemState, PageRecord, Prepared};
 use crate::convert::Manifest;
 use crate::ledger::names::Numbers;
 use crate::ledger::sql::{
-    self, Dialect, MAX_INDEXED, MAX_STATEMENT_ROWS, millis, query_of_rows, rows_of_placeholders,
-    rows_of_typed_placeholders,
+    self, Dialect, MAX_INDEXED, millis, query_of_rows, rows_of_placeholders, rows_of_typed_placeholders,
 };
 use crate::ledger::{
     ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, encoding, followers, retention, runs,
@@ -68,14 +67,14 @@ impl Ledger {
         self.confirm(&mut transaction, &numbers).await?;
         followers::refuse_closed(&mut transaction, self.dialect, run).await?;
         let run_no = runs::number_of(&mut transaction, run).await?;
-        for chunk in prepared.chunks(MAX_STATEMENT_ROWS) {
+        for chunk in sql::pieces(prepared) {
             update_items(&mut transaction, self.dialect, chunk, &numbers).await?;
-            let messages: Vec<_> = chunk
-                .iter()
-                .filter_map(|item| item.message.as_ref().map(|(converter, manifest)| (item.no, *converter, manifest)))
-                .collect();
-            insert_messages(&mut transaction, self.dialect, &messages).await?;
         }
+        let messages: Vec<_> = prepared
+            .iter()
+            .filter_map(|item| item.message.as_ref().map(|(converter, manifest)| (item.no, *converter, manifest)))
+            .collect();
+        insert_messages(&mut transaction, self.dialect, &messages).await?;
         for item in prepared.iter().filter(|item| !item.replaced.is_empty()) {
             deliveries::remove(&mut transaction, item.no, &item.replaced, &numbers).await?;
         }
@@ -118,13 +117,13 @@ async fn insert_items(
     }
     insert_page(transaction, page, page_no, first).await?;
     let mut next = first;
-    for chunk in page.items.chunks(MAX_STATEMENT_ROWS) {
+    for chunk in sql::pieces(page.items) {
         let statement = format!(
             "INSERT INTO item_rows (item_no, page_no, item_key, item_id, message_id, owner_no, page_offset, page_length,
                attachments, state, claim_holder, claim_until) VALUES {}",
             rows_of_placeholders(chunk.len(), 12)
         );
-        let mut query = query_of_rows(dialect, statement, chunk.len());
+        let mut query = query_of_rows(dialect, statement);
         for item in chunk {
             let attachments = if item.attachments.is_empty() { None } else { Some(sql::to_json(&item.attachments)?) };
             query = query
@@ -186,7 +185,7 @@ async fn update_items(
          FROM done WHERE item_rows.item_no = done.item_no",
         rows_of_typed_placeholders(chunk.len(), &TYPES)
     );
-    let mut query = query_of_rows(dialect, dialect.schema(&statement), chunk.len());
+    let mut query = query_of_rows(dialect, dialect.schema(&statement));
     for item in chunk {
         let resolution = item.resolution.as_ref();
         query = query
@@ -207,19 +206,18 @@ pub(in crate::ledger) async fn insert_messages(
     dialect: Dialect,
     messages: &[(ItemNo, &str, &Manifest)],
 ) -> Result<(), LedgerError> {
-    if messages.is_empty() {
-        return Ok(());
+    for piece in sql::pieces(messages) {
+        let statement = format!(
+            "INSERT INTO messages (item_no, converter, manifest) VALUES {}
+             ON CONFLICT (item_no, converter) DO UPDATE SET manifest = excluded.manifest",
+            rows_of_placeholders(piece.len(), 3)
+        );
+        let mut query = query_of_rows(dialect, statement);
+        for (no, converter, manifest) in piece {
+            query = query.bind(no.0).bind((*converter).to_owned()).bind(encoding::of_manifest(manifest)?);
+        }
+        query.execute(&mut **transaction).await?;
     }
-    let statement = format!(
-        "INSERT INTO messages (item_no, converter, manifest) VALUES {}
-         ON CONFLICT (item_no, converter) DO UPDATE SET manifest = excluded.manifest",
-        rows_of_placeholders(messages.len(), 3)
-    );
-    let mut query = query_of_rows(dialect, statement, messages.len());
-    for (no, converter, manifest) in messages {
-        query = query.bind(no.0).bind((*converter).to_owned()).bind(encoding::of_manifest(manifest)?);
-    }
-    query.execute(&mut **transaction).await?;
     Ok(())
 }
 
@@ -239,13 +237,13 @@ async fn count_unmapped(
         *counts.entry(beginning(participant)).or_default() += 1;
     }
     let counts: Vec<(&str, i64)> = counts.into_iter().collect();
-    for chunk in counts.chunks(MAX_STATEMENT_ROWS) {
+    for chunk in sql::pieces(&counts) {
         let statement = format!(
             "INSERT INTO unmapped (run_no, participant, items) VALUES {}
              ON CONFLICT (run_no, participant) DO UPDATE SET items = unmapped.items + excluded.items",
             rows_of_placeholders(chunk.len(), 3)
         );
-        let mut query = query_of_rows(dialect, statement, chunk.len());
+        let mut query = query_of_rows(dialect, statement);
         for (participant, items) in chunk {
             query = query.bind(run_no).bind((*participant).to_owned()).bind(*items);
         }

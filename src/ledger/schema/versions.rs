@@ -1,7 +1,7 @@
 //! Every version of the schema, as the statements that lead to it from the one before.
 
 /// Each entry brings the schema from the version before it to the next. Never edited once released; only added to.
-pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT, PAGES, CAPTURES, RUN_NUMBERS, SENT_AS, COMPACT];
+pub(super) const MIGRATIONS: &[&[&str]] = &[FIRST, AUDIT, PAGES, CAPTURES, RUN_NUMBERS, SENT_AS, COMPACT, RULES];
 
 /// Runs, windows, items, deliveries, leases, and the lists of reports.
 const FIRST: &[&str] = &[
@@ -328,3 +328,11 @@ const COMPACT: &[&str] = &[
           FULL_REMOTE_ID AS remote_id, copies.released, copies.sent_as
         FROM delivery_rows AS copies JOIN runs ON runs.run_no = copies.run_no",
 ];
+
+/// Which lines of the mapping file named the mailboxes of a run's copies, frozen when it ends.
+const RULES: &[&str] = &["CREATE TABLE account_rules (
+        run_no BIGINT NOT NULL,
+        rule_no BIGINT NOT NULL,
+        address_no BIGINT NOT NULL,
+        copies BIGINT NOT NULL,
+        PRIMARY KEY (run_no, rule_no, address_no)) WITHOUT ROWID"];

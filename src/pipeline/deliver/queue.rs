@@ -53,7 +53,12 @@ impl Deliverer {
             self.scheduler.none_ready(mailbox, seen);
             return Ok(Next::GoOn);
         }
+        let last = ready.last().map(|delivery| delivery.no);
+        let is_all = ready.len() < self.batch() as usize;
         let taken = self.take_messages(mailbox, ready).await?;
+        if is_all && last == Some(taken.last) {
+            self.scheduler.none_ready(mailbox, seen);
+        }
         visit.has_unrecorded |= taken.has_unreadable;
         self.claim_and_send(visit, taken.jobs, taken.manifests).await
     }

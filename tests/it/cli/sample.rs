@@ -138,6 +138,35 @@ fn a_report_has_every_field_of_the_interface() {
 }
 
 #[test]
+fn a_report_says_which_lines_of_the_mapping_named_mailboxes() {
+    let trial = Trial::new();
+    trial.edit("config/sample/mapping.csv", |text| {
+        let always = text.replace('\n', ",,\n").replace("Mailbox,,", "Mailbox,Valid From,Valid Until");
+        always.replace("susan.okafor@contoso.example,,", "susan.okafor@contoso.example,2020-01-01,2030-01-01")
+    });
+    trial.prints(&["run", "--once"]);
+    let report = trial.report();
+    let rules = report["mapping_rules"].as_array().unwrap();
+    assert_eq!(report["mapping_rules_total"].as_u64().unwrap(), rules.len() as u64);
+    let of = |mailbox: &str| rules.iter().find(|rule| rule["mailbox"] == mailbox).unwrap();
+    let susan = of("susan.okafor@contoso.example");
+    assert_eq!(susan["rule"], "mapping file: +4•••••0101, valid from 2020-01-01 until 2030-01-01");
+    assert_eq!(of("omar.haddad@contoso.example")["rule"], "mapping file: +4•••••0103, valid always");
+    let copies = oracle::read_maildirs(&trial.path("local-data/mailboxes"))["susan.okafor@contoso.example"].len();
+    assert_eq!(susan["copies"].as_u64().unwrap(), copies as u64, "the mapping alone named her mailbox");
+    let table = trial.prints(&["report"]);
+    assert!(table.contains("Rule that named a mailbox") && table.contains("valid from 2020-01-01"), "{table}");
+    let page = trial.prints(&["report", "--format", "html"]);
+    assert!(page.contains("What named the mailboxes") && page.contains("valid from 2020-01-01"), "{page}");
+
+    // What the mapping says afterwards changes nothing in the account of this run.
+    trial.edit("config/sample/mapping.csv", |text| text.replace("2030", "2031"));
+    trial.prints(&["retry"]);
+    let run = report["run"].as_str().unwrap();
+    assert_eq!(trial.json(&["report", "--run", run, "--format", "json"])["mapping_rules"], report["mapping_rules"]);
+}
+
+#[test]
 fn a_replay_after_the_mapping_was_corrected_adds_only_what_is_missing() {
     let trial = Trial::imported();
     let before = oracle::read_maildirs(&trial.path("local-data/mailboxes"));

@@ -54,6 +54,7 @@ async fn on_postgres() -> Database {
 
 /// Has the leases of the processes that left the fixture run out at this instant (epoch milliseconds).
 async fn leave_until(database: &Database, until: i64) {
+    sqlx::any::install_default_drivers();
     let pool = AnyPool::connect(&database.url).await.unwrap();
     sqlx::query("UPDATE leases SET until = $1").bind(until).execute(&pool).await.unwrap();
     pool.close().await;

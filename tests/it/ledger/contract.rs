@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use whatsapp_archiver::fault::Reason;
-use whatsapp_archiver::item::ItemId;
+use whatsapp_archiver::item::{ItemId, Participant};
 use whatsapp_archiver::ledger::{
     AttachmentRecord, AttachmentState, DeliveryState, FailureFilter, ItemNo, ItemSelection, ItemState, Lease,
     LedgerError, ListPlace, NewDelivery, NewItem, PageRecord, Prepared, QueueOf, RunStatus, StoredWindow, Target,
 };
-use whatsapp_archiver::resolve::Resolution;
+use whatsapp_archiver::resolve::{Resolution, Resolved, ResolvedBy, ResolvedTo};
 use whatsapp_archiver::source::Cursor;
 use whatsapp_archiver::window::Window;
 
@@ -181,7 +181,7 @@ pub(super) async fn what_is_written_is_read_back(database: Database) {
     assert_eq!((read[&numbers[0]].state, read[&numbers[1]].state), (ItemState::Prepared, ItemState::Staged));
     assert_eq!(read[&numbers[0]].attachments, attachments, "what isn't named stays");
     let queue = ledger.queue(&run_id(1), &mailbox(1).id, QueueOf::Ready, ItemNo(0), 10).await.unwrap();
-    assert_eq!((queue[0].mailbox.clone(), queue[0].identity, queue[0].created), (mailbox(1), identity(1), at(5)));
+    assert_eq!((queue[0].identity, queue[0].created), (identity(1), at(5)));
 
     let mut done = outcome(numbers[0], 1, DeliveryState::Unknown);
     (done.settle_at, done.detail, done.attempts, done.bytes) = (Some(at(99)), Some("lost".into()), 3, 1 << 33);
@@ -205,11 +205,24 @@ pub(super) async fn hundreds_of_rows_go_in_one_call(database: Database) {
         .enumerate()
         .map(|(index, no)| {
             let rows = [1, 2].map(|to| copy(to, index % 300, DeliveryState::Sending, Some(holder(1))));
-            Prepared { unmapped: vec![format!("{}", index % 150)], ..prepared(*no, rows.to_vec()) }
+            let named = Resolved {
+                participant: Participant::phone("15550100"),
+                outcome: ResolvedTo::Mailbox { mailbox: mailbox(1), by: ResolvedBy::Csv },
+                rule: Some(format!("rule {}", index % 3)),
+                late: false,
+            };
+            Prepared {
+                unmapped: vec![format!("{}", index % 150)],
+                resolution: Some(Resolution(vec![named])),
+                ..prepared(*no, rows.to_vec())
+            }
         })
         .collect();
     let first = ledger.record_prepared(&run_id(1), at(1), &all).await.unwrap();
     assert_eq!(first.len(), 600, "33 messages came twice");
+    ledger.freeze_mapping_rules(&run_id(1)).await.unwrap();
+    let (rules, total) = ledger.mapping_rules(&run_id(1), 10).await.unwrap();
+    assert_eq!((rules.len(), total, rules[0].copies, rules[0].mailbox.clone()), (3, 3, 111, mailbox(1).address));
     assert_eq!(ledger.unmapped(&run_id(1), 10).await.unwrap().1, 150);
     assert_eq!(ledger.unmapped(&run_id(1), 10).await.unwrap().0[0].items, 3);
 

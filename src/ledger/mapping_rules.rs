@@ -1,0 +1,90 @@
+//! Which lines of the mapping file named the mailboxes of a run's copies, frozen with its account.
+
+use std::collections::BTreeMap;
+
+use futures_util::TryStreamExt as _;
+
+use super::sql::{self, query_of, query_of_rows, rows_of_placeholders, run_no};
+use super::{Ledger, LedgerError, RunId, encoding};
+
+/// A line of the mapping file, and how many copies of a run it brought to a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappingRule {
+    /// The identifier, masked, and when the line holds.
+    pub rule: String,
+    /// The mailbox's address.
+    pub mailbox: String,
+    pub copies: u64,
+}
+
+impl Ledger {
+    /// Freezes which rules named the mailboxes of the run's copies, as it stands now.
+    pub async fn freeze_mapping_rules(&self, run: &RunId) -> Result<(), LedgerError> {
+        let mut found: BTreeMap<(i64, i64), i64> = BTreeMap::new();
+        let statement = format!(
+            "SELECT delivery_rows.target_no, delivery_rows.address_no, item_rows.resolution
+             FROM delivery_rows JOIN item_rows ON item_rows.item_no = delivery_rows.item_no
+             WHERE delivery_rows.run_no = {} AND delivery_rows.address_no IS NOT NULL",
+            run_no(1)
+        );
+        let mut copies = query_of(statement).bind(run.0.clone()).fetch(&self.pool);
+        while let Some(row) = copies.try_next().await? {
+            let mailbox: i64 = sql::get(&row, "target_no")?;
+            let resolution: Option<Vec<u8>> = sql::get(&row, "resolution")?;
+            if let Some(rule) = resolution.map(|bytes| encoding::rule_of(&bytes, mailbox)).transpose()?.flatten() {
+                *found.entry((rule, sql::get(&row, "address_no")?)).or_default() += 1;
+            }
+        }
+        drop(copies);
+
+        let mut transaction = self.begin().await?;
+        query_of(format!("DELETE FROM account_rules WHERE run_no = {}", run_no(1)))
+            .bind(run.0.clone())
+            .execute(&mut *transaction)
+            .await?;
+        let number = super::runs::number_of(&mut transaction, run).await?;
+        let found: Vec<_> = found.into_iter().collect();
+        for piece in sql::pieces(&found) {
+            let places = rows_of_placeholders(piece.len(), 4);
+            let statement = format!("INSERT INTO account_rules (run_no, rule_no, address_no, copies) VALUES {places}");
+            let mut query = query_of_rows(self.dialect, statement);
+            for ((rule, address), copies) in piece {
+                query = query.bind(number).bind(*rule).bind(*address).bind(*copies);
+            }
+            query.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The rules that named the mailboxes of a run's copies, those with the most copies first, and how many there are in all.
+    /// Empty until the run ends.
+    pub async fn mapping_rules(&self, run: &RunId, limit: u32) -> Result<(Vec<MappingRule>, u64), LedgerError> {
+        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
+        let rows = query_of(format!(
+            "SELECT rules.name AS rule, addresses.name AS mailbox, copies FROM account_rules
+             JOIN names AS rules ON rules.name_no = rule_no JOIN names AS addresses ON addresses.name_no = address_no
+             WHERE run_no = {} ORDER BY copies DESC, rule_no, address_no LIMIT $2",
+            run_no(1)
+        ))
+        .bind(run.0.clone())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        let total = query_of(format!("SELECT COUNT(*) AS total FROM account_rules WHERE run_no = {}", run_no(1)))
+            .bind(run.0.clone())
+            .fetch_one(&self.pool)
+            .await?;
+        let rules = rows
+            .iter()
+            .map(|row| {
+                Ok(MappingRule {
+                    rule: sql::get(row, "rule")?,
+                    mailbox: sql::get(row, "mailbox")?,
+                    copies: unsigned(sql::get(row, "copies")?),
+                })
+            })
+            .collect::<Result<_, LedgerError>>()?;
+        Ok((rules, unsigned(sql::get(&total, "total")?)))
+    }
+}
