@@ -1,15 +1,16 @@
 //! Mailboxes under the ids that the ledger knows them by.
 //!
-//! A user list knows a mailbox by its primary address. When that is renamed, and the former address becomes an alias,
-//! the mailbox keeps its id, so that nothing it has is imported into it again.
+//! A user list knows a mailbox by its primary address. When that is renamed, and the list states the former address as
+//! such, the mailbox keeps its id, so that nothing it has is imported into it again. A plain alias never does that: it may
+//! be a leaver's address, and what was meant for the leaver is not for whoever takes their mail.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::ledger::Ledger;
-use crate::resolve::Mailbox;
 use crate::resolve::users::{Answer, DirectoryError, UserDirectory};
+use crate::resolve::{Mailbox, MailboxId};
 
 /// A user directory whose mailboxes keep their ids.
 pub(super) struct KnownMailboxes {
@@ -54,5 +55,17 @@ impl UserDirectory for KnownMailboxes {
             });
         }
         known
+    }
+
+    fn former_ids(&self, mailbox: &MailboxId) -> &[MailboxId] {
+        self.directory.former_ids(mailbox)
+    }
+
+    fn other_ids(&self, mailbox: &MailboxId) -> &[MailboxId] {
+        self.directory.other_ids(mailbox)
+    }
+
+    fn present_address(&self, former: &MailboxId) -> Option<&str> {
+        self.directory.present_address(former)
     }
 }

@@ -69,6 +69,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let verifier = Verifier {
             ledger: app.ledger.clone(),
             destination: std::sync::Arc::clone(&app.remotes.destination),
+            resolver: std::sync::Arc::clone(&app.resolver),
             retrier: Retrier::new(std::sync::Arc::clone(&app.clock), policy, stop.clone()),
             stop: stop.clone(),
             clock: std::sync::Arc::clone(&app.clock),

@@ -65,8 +65,9 @@ impl Preparer {
 
     /// Has the open copies of earlier runs taken over, mailbox by mailbox, by the workers that lease them.
     async fn take_over_copies(&self) -> Result<(), RunError> {
-        for mailbox in self.pipeline.deps.ledger.open_mailboxes().await? {
-            self.scheduler.add_adoption(&mailbox);
+        let deps = &self.pipeline.deps;
+        for mailbox in deps.ledger.open_mailboxes().await? {
+            self.scheduler.add_adoption(&deps.resolver.present(mailbox));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::mapping::{Holder, Mapping, Validity};
 use super::users::{Answer, DirectoryError, UserDirectory};
-use super::{Resolution, Resolved, ResolvedBy, ResolvedTo, address};
+use super::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo, address};
 use crate::item::text::single_line;
 use crate::item::{Identifier, Item, Participant, Person, PhoneNumber};
 
@@ -80,6 +80,19 @@ impl Resolver {
         }
         let is_mapped = self.mapping().zip(identifier).is_some_and(|(mapping, identifier)| mapping.names(&identifier));
         is_mapped || detail.contains(NOT_A_VALID_USER) || (self.automatic && !detail.contains(EMAIL_PROPERTY))
+    }
+
+    /// All other addresses of a mailbox, as ids: see [`UserDirectory::other_ids`].
+    pub fn other_ids(&self, mailbox: &MailboxId) -> &[MailboxId] {
+        self.directory.other_ids(mailbox)
+    }
+
+    /// A mailbox of the ledger by the address that it has now, where the administrator states that it was renamed.
+    pub fn present(&self, mailbox: Mailbox) -> Mailbox {
+        match self.directory.present_address(&mailbox.id) {
+            Some(address) => Mailbox { address: address.to_owned(), ..mailbox },
+            None => mailbox,
+        }
     }
 
     fn candidates<'a>(&self, item: &'a Item, mapping: Option<&'a Mapping>) -> Vec<Candidate<'a>> {

@@ -30,9 +30,21 @@ pub trait UserDirectory: Send + Sync {
     /// Looks addresses up; one answer for each, in the same order. Addresses are compared without regard to case.
     async fn look_up(&self, addresses: &[String]) -> Vec<Result<Answer, DirectoryError>>;
 
-    /// Ids that a mailbox may have had before it was renamed. None where an id survives that, as Microsoft 365's do.
+    /// Ids that a mailbox had before it was renamed, as the administrator states. None where an id survives that, as
+    /// Microsoft 365's do.
     fn former_ids(&self, _mailbox: &MailboxId) -> &[MailboxId] {
         &[]
+    }
+
+    /// All other addresses of a mailbox, as ids. One of them may have been its own id, or that of somebody else's mailbox
+    /// whose address it took over: which of the two isn't known.
+    fn other_ids(&self, _mailbox: &MailboxId) -> &[MailboxId] {
+        &[]
+    }
+
+    /// The address that a mailbox has now which had this id before it was renamed, as the administrator states.
+    fn present_address(&self, _former: &MailboxId) -> Option<&str> {
+        None
     }
 }
 

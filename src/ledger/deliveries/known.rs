@@ -4,17 +4,45 @@ use std::collections::HashMap;
 
 use sqlx::{Any, AnyConnection, Transaction};
 
-use super::{NewDelivery, Target};
+use super::{NewDelivery, Target, read_mailbox};
 use crate::identity::{Identities, Identity};
-use crate::ledger::sql::{self, mailbox_no, query_of};
+use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, mailbox_no, query_of, query_of_many};
 use crate::ledger::{ItemNo, Ledger, LedgerError};
-use crate::resolve::MailboxId;
+use crate::resolve::{Mailbox, MailboxId};
 
 impl Ledger {
     /// Whether a mailbox knows a message by this identity.
     pub async fn knows(&self, mailbox: &MailboxId, identity: Identity) -> Result<bool, LedgerError> {
         let mut connection = self.pool.acquire().await?;
         Ok(known_identity(&mut connection, mailbox, &identity.into()).await?.is_some())
+    }
+
+    /// Copies of a message that were imported under one of these mailboxes' ids: the item, and the mailbox as it was recorded.
+    pub async fn imported_under(
+        &self,
+        mailboxes: &[MailboxId],
+        identities: &Identities,
+    ) -> Result<Vec<(ItemNo, Mailbox)>, LedgerError> {
+        let mut found = Vec::new();
+        for chunk in mailboxes.chunks(MAX_STATEMENT_ROWS) {
+            let statement = format!(
+                "SELECT item_no, mailbox_id, mailbox FROM deliveries_in_words
+                 WHERE first = 1 AND identity IN ($1, $2, $3) AND state IN ('imported', 'partially_imported')
+                   AND target_no IN (SELECT name_no FROM names WHERE name IN {})",
+                list_of_placeholders(4, chunk.len())
+            );
+            let mut query = query_of_many(self.dialect, statement);
+            for identity in [identities.key, identities.sent_as, identities.version_1.unwrap_or(identities.key)] {
+                query = query.bind(identity.0.as_bytes().to_vec());
+            }
+            for mailbox in chunk {
+                query = query.bind(mailbox.0.clone());
+            }
+            for row in query.fetch_all(&self.pool).await? {
+                found.push((ItemNo(sql::get(&row, "item_no")?), read_mailbox(&row)?));
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -1,7 +1,9 @@
-//! The user directory as a file: a table with the columns `address` and, optionally, `aliases`, separated by spaces.
+//! The user directory as a file: a table with the columns `address` and, optionally, `aliases` and `former`, each a list
+//! separated by spaces.
 //!
-//! Whoever is in the list is a valid user; nobody else is. A mailbox is known by its primary address in lower case; one
-//! that was renamed has its former address among its aliases. A list that changes is read anew by its owner.
+//! Whoever is in the list is a valid user; nobody else is. A mailbox is known by its primary address in lower case. Both
+//! other columns have addresses that name it too; those in `former` were its primary address before, which an alias need
+//! not have been: it may be a leaver's, whose mail somebody else takes. A list that changes is read anew by its owner.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -14,12 +16,14 @@ pub use crate::resolve::table::{MAX_BYTES, Problem as UserListProblem, Problems 
 use crate::resolve::{Mailbox, MailboxId, address};
 
 /// The columns, in their usual order.
-const COLUMNS: [Column; 2] = [
+const COLUMNS: [Column; 3] = [
     Column { name: "address", required: true, looks_like_value: |field| field.contains('@') },
     Column { name: "aliases", required: false, looks_like_value: |field| field.contains('@') },
+    Column { name: "former", required: false, looks_like_value: |field| field.contains('@') },
 ];
 const ADDRESS: usize = 0;
 const ALIASES: usize = 1;
+const FORMER: usize = 2;
 
 #[derive(Debug)]
 pub struct UserList {
@@ -27,10 +31,18 @@ pub struct UserList {
     /// Its file without the folders: what is said of participants goes into reports.
     file: String,
     mailboxes: Vec<Mailbox>,
-    /// The place in `mailboxes` of each address and alias, in lower case.
+    /// The place in `mailboxes` of each address, in lower case, whatever the column.
     places: HashMap<Box<str>, u32>,
-    /// The aliases of each mailbox that has some, in lower case, by its place in `mailboxes`.
-    aliases: HashMap<u32, Vec<MailboxId>>,
+    others: HashMap<u32, Others>,
+}
+
+/// The addresses of a mailbox beside its primary one, in lower case.
+#[derive(Debug, Default)]
+struct Others {
+    /// Those of both columns.
+    all: Vec<MailboxId>,
+    /// Those that were its primary address once.
+    former: Vec<MailboxId>,
 }
 
 impl UserList {
@@ -43,16 +55,21 @@ impl UserList {
         if draft.mailboxes.is_empty() && !problems.has_errors() {
             problems.warning(1, 1, "the list has no users".to_owned());
         }
-        let Draft { mailboxes, places, aliases, .. } = draft;
+        let Draft { mailboxes, places, others, .. } = draft;
         let file = file_name.rsplit('/').next().unwrap_or_default().to_owned();
-        let list = Self { name: format!("user list {file_name}"), file, mailboxes, places, aliases };
+        let list = Self { name: format!("user list {file_name}"), file, mailboxes, places, others };
         problems.without_errors(list)
     }
 
-    /// The mailbox of an address or alias.
+    /// The mailbox of an address.
     pub fn mailbox(&self, address: &str) -> Option<&Mailbox> {
         let place = self.places.get(address.to_ascii_lowercase().as_str())?;
         self.mailboxes.get(*place as usize)
+    }
+
+    /// The other addresses of the mailbox that one of its addresses names.
+    fn others(&self, id: &MailboxId) -> Option<&Others> {
+        self.others.get(self.places.get(id.0.as_str())?)
     }
 
     /// How many users there are.
@@ -71,7 +88,7 @@ impl UserList {
 struct Draft {
     mailboxes: Vec<Mailbox>,
     places: HashMap<Box<str>, u32>,
-    aliases: HashMap<u32, Vec<MailboxId>>,
+    others: HashMap<u32, Others>,
     /// The line of each mailbox.
     lines: Vec<usize>,
 }
@@ -89,12 +106,22 @@ impl Draft {
         self.lines.push(row.line);
         self.name(place, primary, row, row.column(ADDRESS, 0), problems);
 
-        let aliases = row.field(ALIASES);
-        for alias in aliases.split_whitespace() {
-            let before = alias.as_ptr().addr() - aliases.as_ptr().addr();
-            let offset = aliases.get(..before).map_or(0, |before| before.chars().count());
-            self.name(place, alias, row, row.column(ALIASES, offset), problems);
-            self.aliases.entry(place).or_default().push(MailboxId(alias.to_ascii_lowercase()));
+        for index in [ALIASES, FORMER] {
+            let addresses = row.field(index);
+            for address in addresses.split_whitespace() {
+                let before = address.as_ptr().addr() - addresses.as_ptr().addr();
+                let offset = addresses.get(..before).map_or(0, |before| before.chars().count());
+                let id = MailboxId(address.to_ascii_lowercase());
+                let others = self.others.entry(place).or_default();
+                if index == FORMER {
+                    others.former.push(id.clone());
+                }
+                // A former address may be listed as an alias too.
+                if index == ALIASES || !others.all.contains(&id) {
+                    others.all.push(id);
+                    self.name(place, address, row, row.column(index, offset), problems);
+                }
+            }
         }
     }
 
@@ -136,8 +163,16 @@ impl UserDirectory for UserList {
     }
 
     fn former_ids(&self, mailbox: &MailboxId) -> &[MailboxId] {
-        let place = self.places.get(mailbox.0.as_str());
-        place.and_then(|place| self.aliases.get(place)).map_or(&[], Vec::as_slice)
+        self.others(mailbox).map_or(&[], |others| others.former.as_slice())
+    }
+
+    fn other_ids(&self, mailbox: &MailboxId) -> &[MailboxId] {
+        self.others(mailbox).map_or(&[], |others| others.all.as_slice())
+    }
+
+    fn present_address(&self, former: &MailboxId) -> Option<&str> {
+        let is_stated = self.former_ids(former).contains(former);
+        self.mailbox(&former.0).filter(|_| is_stated).map(|mailbox| mailbox.address.as_str())
     }
 }
 
@@ -167,6 +202,20 @@ mod tests {
         for answer in &answers[3..] {
             assert!(matches!(answer, Ok(Answer::NotValid { detail }) if detail == "not in the user list users.csv"));
         }
+    }
+
+    #[test]
+    fn only_what_is_stated_as_former_is_the_mailboxs_own_earlier_address() {
+        let file = "address,aliases,former\nana.quist@contoso.example,ana@contoso.example,Ana.Berg@contoso.example ana@contoso.example\nsue@contoso.example,leo@contoso.example,\n";
+        let (list, warnings) = UserList::read(file.as_bytes(), "users.csv").unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let id = |name: &str| MailboxId(format!("{name}@contoso.example"));
+        assert_eq!(list.former_ids(&id("ana.quist")), [id("ana.berg"), id("ana")]);
+        assert_eq!(list.other_ids(&id("ana.quist")), [id("ana"), id("ana.berg")]);
+        assert_eq!(list.present_address(&id("ana.berg")), Some("ana.quist@contoso.example"));
+        assert_eq!(list.mailbox("ANA.BERG@contoso.example").unwrap().id, id("ana.quist"));
+        assert_eq!((list.former_ids(&id("sue")), list.other_ids(&id("sue"))), ([].as_slice(), [id("leo")].as_slice()));
+        assert_eq!((list.present_address(&id("leo")), list.present_address(&id("ana.quist"))), (None, None));
     }
 
     #[test]

@@ -73,25 +73,84 @@ fn a_second_run_imports_nothing_and_says_so() {
     assert_eq!(trial.copies(), before);
 }
 
-/// Ana's mailbox is renamed, and its former address becomes an alias: what comes again isn't imported into it again.
-#[test]
-fn a_renamed_mailbox_is_the_same_mailbox() {
-    let trial = Trial::imported();
-    let before = trial.copies();
-    let (former, renamed) = ("ana.berg@contoso.example", "ana.quist@contoso.example");
-    trial.edit("config/sample/users.csv", |text| text.replace(&format!("{former},"), &format!("{renamed},{former}")));
-    let mailboxes = trial.path("local-data/mailboxes");
-    fs::rename(mailboxes.join(former), mailboxes.join(renamed)).unwrap();
-    // Every item is another capture, with bytes of its own, of the same message.
+const ANA: &str = "ana.berg@contoso.example";
+
+/// Every item is another capture, with bytes of its own, of the same message.
+fn capture_again(trial: &Trial) {
     for export in ["20261120-cloud-archiver.json", "20261120-phone-archiver.json"] {
         let again = |text: String| text.replace("\"typ\": \"RawMessage\"", "\"typ\":  \"RawMessage\"");
         trial.edit(&format!("config/sample/export/{export}"), again);
     }
+}
+
+/// Ana's mailbox is renamed, and its former address becomes an alias: what comes again isn't imported into it again.
+#[test]
+fn a_renamed_mailbox_is_the_same_mailbox() {
+    for columns in ["address,aliases", "address,former"] {
+        let trial = Trial::imported();
+        let before = trial.copies();
+        let renamed = "ana.quist@contoso.example";
+        trial.edit("config/sample/users.csv", |text| {
+            text.replace("address,aliases", columns).replace(&format!("{ANA},"), &format!("{renamed},{ANA}"))
+        });
+        let mailboxes = trial.path("local-data/mailboxes");
+        fs::rename(mailboxes.join(ANA), mailboxes.join(renamed)).unwrap();
+        capture_again(&trial);
+        trial.prints(&["run", "--once"]);
+        assert!(outcomes(&trial.report())[3] > 0, "there were captures to compare");
+        let after = trial.copies();
+        assert_eq!(after.get(renamed), before.get(ANA));
+        assert_eq!(after.get(ANA), None);
+    }
+}
+
+/// What was pending for a mailbox goes to where it is now, and what is verified is looked for there.
+#[test]
+fn a_former_address_that_is_stated_takes_what_waits_along() {
+    let trial = Trial::new();
+    let mailboxes = trial.path("local-data/mailboxes");
+    fs::create_dir_all(&mailboxes).unwrap();
+    fs::write(mailboxes.join(ANA), "not a Maildir").unwrap();
+    assert_eq!(trial.run(&["run", "--once"]).code, Some(1));
+    let pending = outcomes(&trial.report())[5];
+    assert!(pending > 0);
+    let renamed = "ana.quist@contoso.example";
+    trial.edit("config/sample/users.csv", |text| {
+        text.replace("address,aliases", "address,former").replace(&format!("{ANA},"), &format!("{renamed},{ANA}"))
+    });
     trial.prints(&["run", "--once"]);
-    assert!(outcomes(&trial.report())[3] > 0, "there were captures to compare");
+    fs::remove_file(mailboxes.join(ANA)).unwrap();
+    assert_eq!(trial.copies().get(renamed), Some(&44));
+    trial.prints(&["verify"]);
+}
+
+/// Ana leaves, and a new colleague takes her address: nothing that was Ana's comes to the colleague, who gets what they
+/// took part in themselves.
+#[test]
+fn whoever_takes_a_leavers_address_gets_nothing_that_was_the_leavers() {
+    const NORA: &str = "nora.falk@contoso.example";
+    // Nora has Susan's number now.
+    let all_captured_again = |users: &dyn Fn(String) -> String| {
+        let trial = Trial::imported();
+        trial.edit("config/sample/users.csv", users);
+        trial.edit("config/sample/mapping.csv", |text| text.replace("susan.okafor@contoso.example", NORA));
+        capture_again(&trial);
+        trial
+    };
+    let beside_ana = all_captured_again(&|text| text + &format!("{NORA},\n"));
+    beside_ana.prints(&["run", "--once"]);
+    let mailboxes = oracle::read_maildirs(&beside_ana.path("local-data/mailboxes"));
+    let (own, shared) = (&mailboxes[NORA], mailboxes[NORA].iter().filter(|mail| mailboxes[ANA].contains(mail)).count());
+    assert!(shared > 0, "some of them Ana took part in too");
+
+    let trial = all_captured_again(&|text| text.replace(&format!("{ANA},"), &format!("{NORA},{ANA}")));
+    let before = trial.copies();
+    fs::remove_dir_all(trial.path("local-data/mailboxes").join(ANA)).unwrap();
+    trial.prints(&["run", "--once"]);
+    assert_eq!(oracle::read_maildirs(&trial.path("local-data/mailboxes"))[NORA], *own);
+    trial.run(&["verify", "--restore"]);
     let after = trial.copies();
-    assert_eq!(after.get(renamed), before.get(former));
-    assert_eq!(after.get(former), None);
+    assert_eq!((after.get(NORA), after.get(ANA)), (Some(&own.len()), before.get(ANA)));
 }
 
 #[test]
