@@ -10,22 +10,28 @@ use super::{
 };
 use crate::http::request_timeout;
 
-/// The problem of a `mailbox.settle` that believes "absent" while the attempt itself may still be under way. A Graph on this
+/// The problem of a `mailbox.settle` that believes "absent" while the attempt itself may still be under way. A server on this
 /// machine is a trial's, whose requests nobody delays.
 pub(super) fn settles_too_early(
     mailbox: Option<&MailboxConfig>,
     microsoft: Option<&MicrosoftConfig>,
     ledger: Option<&LedgerConfig>,
 ) -> Option<Problem> {
-    let MailboxKind::Graph(graph) = &mailbox?.kind else { return None };
+    let (settle, is_trial) = match &mailbox?.kind {
+        MailboxKind::Graph(graph) => {
+            (graph.settle, microsoft?.graph_url.host_str().is_some_and(crate::http::is_loopback))
+        }
+        // Nothing is handed to the connection without the lease, and what was is given up by the system after as long.
+        MailboxKind::Imap(imap) => (imap.settle, crate::http::is_loopback(&imap.host)),
+        MailboxKind::Maildir { .. } => return None,
+    };
     let least = request_timeout(ledger?.lease);
-    let is_trial = microsoft?.graph_url.host_str().is_some_and(crate::http::is_loopback);
     let what = format!(
         "too short: an attempt can last {} s (two thirds of ledger.lease, 45 s at most), and a copy that arrives \
          after it was believed to be absent would be doubled",
         least.as_secs_f32().ceil()
     );
-    let is_too_short = graph.settle < least && !is_trial;
+    let is_too_short = settle < least && !is_trial;
     is_too_short.then(|| Problem::new(Place::File, "mailbox.settle", what).instead("settle = \"2m\""))
 }
 

@@ -135,10 +135,6 @@ impl Choice for Auth {
     const NAMES: &'static [(&'static str, Self)] = &[("xoauth2", Self::XOAuth2), ("password", Self::Password)];
 }
 
-/// `settle` where kind = "imap": a server that lost the connection may still be storing the message, and this is far more
-/// than that takes.
-const IMAP_SETTLE: Duration = Duration::from_secs(30);
-
 const GRAPH: &[Condition] = &[Condition::new("kind", "graph")];
 const IMAP: &[Condition] = &[Condition::new("kind", "imap")];
 
@@ -225,7 +221,7 @@ fn read_imap(section: &mut Section<'_>) -> Option<ImapConfig> {
     };
     let login = section.or_default("login", login);
     let connections = section.number("connections");
-    let settle = if section.has("settle") { section.duration("settle") } else { Some(IMAP_SETTLE) };
+    let settle = section.duration("settle");
     let is_remote = host.as_deref().is_some_and(|host| !crate::http::is_loopback(host));
     if matches!(tls, Some(ImapTls::None)) && is_remote {
         section.wrong(

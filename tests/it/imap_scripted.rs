@@ -1,6 +1,8 @@
 //! The IMAP destination against a scripted server: what each reply and each lost connection means for each message.
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -114,6 +116,36 @@ async fn a_large_message_is_sent_only_after_the_server_agreed() {
     assert!(matches!(results[..], [Ok(_), Err(ImportError::Rejected(_)), Ok(_)]), "{results:?}");
     assert_eq!(server.kept(), 2);
     assert_eq!(server.seen(|seen| seen.connections), 1);
+}
+
+#[tokio::test]
+async fn what_the_server_asks_for_after_the_lease_ran_out_is_not_sent() {
+    let server = ImapScript::start(Script { capabilities: BARE, ..Script::default() }).await;
+    let results = destination(&server).import(&ana(), &messages(2), &server.permit_until("APPEND")).await;
+    for result in &results {
+        assert!(matches!(result, Err(ImportError::Unavailable(detail)) if detail.contains("lease")), "{results:?}");
+    }
+    assert_eq!((server.kept(), server.count("APPEND")), (0, 1));
+}
+
+#[tokio::test]
+async fn a_message_is_not_sent_to_its_end_after_the_lease_ran_out() {
+    let server = ImapScript::start(Script { capabilities: MULTI, ..Script::default() }).await;
+    // For the command, for its line, and for as much of the message as one write takes.
+    let left = AtomicU32::new(3);
+    let permit = SendPermit::new(move || left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok());
+    let results = destination(&server).import(&ana(), &[large_message()], &permit).await;
+    assert!(matches!(&results[..], [Err(ImportError::OutcomeUnknown(_))]), "{results:?}");
+    assert_eq!((server.kept(), server.count("APPEND")), (0, 1));
+}
+
+#[tokio::test]
+async fn what_was_sent_whole_before_the_lease_ran_out_is_known() {
+    let server = ImapScript::start(Script::default()).await;
+    let results =
+        destination(&server).import(&ana(), &[message(1), large_message()], &server.permit_until("APPEND")).await;
+    assert!(matches!(&results[..], [Ok(_), Err(ImportError::Unavailable(_))]), "{results:?}");
+    assert_eq!(server.kept(), 1);
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ pub(super) struct Appended {
 
 /// Appends `messages` to the archive folder, each of `groups` in a command of its own. After a refusal that concerns
 /// more than the messages refused, nothing more is sent: what is left shares the refusal. `permit` is asked before each
-/// command.
+/// command, and before each write within one: a server may take minutes to ask for the rest of it.
 pub(super) async fn append(
     session: &mut Session,
     abilities: &Abilities,
@@ -59,6 +59,7 @@ pub(super) async fn append(
     groups: impl IntoIterator<Item = Range<usize>>,
     permit: &SendPermit,
 ) -> Appended {
+    session.connection.guard(Some(permit));
     let appending = Appending {
         session,
         abilities,
@@ -96,6 +97,8 @@ struct Command {
     pieces: VecDeque<Piece>,
     /// Where in the connection's output its first message begins, once that is queued.
     message_at: Option<u64>,
+    /// Where it ends, once all of it is queued.
+    ends_at: Option<u64>,
 }
 
 enum Piece {
@@ -110,7 +113,7 @@ impl Appending<'_> {
         loop {
             self.queue();
             if self.under_way.is_empty() {
-                self.done.connected = true;
+                self.done.connected = !self.session.connection.is_barred();
                 break;
             }
             match self.session.connection.response().await {
@@ -122,12 +125,14 @@ impl Appending<'_> {
                 }
                 Ok(Received::Continuation(_)) => self.open_gate(),
                 Ok(Received::Data(_) | Received::Remark(_) | Received::Unreadable) => {}
+                Err(lost) if self.session.connection.is_barred() && self.has_whole() => self.cut_off(&lost),
                 Err(lost) => {
                     self.give_up(&lost);
                     break;
                 }
             }
         }
+        self.session.connection.guard(None);
         if let Some(refusal) = self.stopped {
             let left = self.waiting.into_iter().map(|group| (group, AppendResult::Refused(refusal.clone())));
             self.done.outcomes.extend(left);
@@ -179,7 +184,7 @@ impl Appending<'_> {
             pieces.push_back(Piece::Message(mime.clone()));
         }
         pieces.push_back(Piece::Line(Bytes::from_static(b"\r\n")));
-        Command { tag, group, pieces, message_at: None }
+        Command { tag, group, pieces, message_at: None, ends_at: None }
     }
 
     fn open_gate(&mut self) {
@@ -234,6 +239,22 @@ impl Appending<'_> {
         self.session.connection.lost(detail.to_owned())
     }
 
+    /// Whether a command that is under way was sent whole.
+    fn has_whole(&self) -> bool {
+        let handed_over = self.session.connection.handed_over();
+        self.under_way.iter().any(|command| command.was_sent_whole(handed_over))
+    }
+
+    /// Settles what can't be sent any more, because the permit lapsed. What was sent whole is waited for.
+    fn cut_off(&mut self, lost: &Lost) {
+        let handed_over = self.session.connection.handed_over();
+        let (whole, cut) =
+            std::mem::take(&mut self.under_way).into_iter().partition(|command| command.was_sent_whole(handed_over));
+        self.under_way = cut;
+        self.give_up(lost);
+        self.under_way = whole;
+    }
+
     /// Settles what is left after the connection was lost.
     fn give_up(&mut self, lost: &Lost) {
         let handed_over = self.session.connection.handed_over();
@@ -249,6 +270,10 @@ impl Appending<'_> {
 }
 
 impl Command {
+    fn was_sent_whole(&self, handed_over: u64) -> bool {
+        self.ends_at.is_some_and(|end| end <= handed_over)
+    }
+
     /// Queues its pieces, up to a gate.
     fn queue(&mut self, connection: &mut super::connection::Connection) {
         while let Some(piece) = self.pieces.pop_front_if(|piece| !matches!(piece, Piece::Gate)) {
@@ -260,6 +285,9 @@ impl Command {
                 }
                 Piece::Gate => {}
             }
+        }
+        if self.pieces.is_empty() {
+            self.ends_at.get_or_insert(connection.queued());
         }
     }
 }

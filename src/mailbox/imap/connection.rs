@@ -3,7 +3,8 @@
 //! Knows nothing of what a command means. Guarantees: writing never waits for reading nor reading for writing, so a
 //! pipeline can't deadlock; [`Connection::handed_over`] says to the byte what the stream has taken, so that a caller
 //! knows what the server can't have; a response over [`MAX_RESPONSE`], a silence over the patience, and a command that
-//! doesn't end in its time end the connection. Content is never logged.
+//! doesn't end in its time end the connection. Where a permit guards it, no byte goes out once that has lapsed. Content is
+//! never logged.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -28,6 +29,7 @@ use tokio::time::Instant;
 use super::refusal::Refusal;
 use super::settings::ImapTimeouts;
 use crate::scrub::Scrubber;
+use crate::send_permit::{NotPermitted, SendPermit};
 
 /// The largest response that is read, literals included, in bytes. Messages are fetched in smaller pieces.
 const MAX_RESPONSE: u32 = 4 * 1024 * 1024;
@@ -70,6 +72,15 @@ pub(super) enum Received {
     Unreadable,
 }
 
+/// Whether the permit lapsed while something was left to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Barred {
+    No,
+    /// It did, and nobody was told.
+    Untold,
+    Yes,
+}
+
 /// One connection to an IMAP server.
 pub(super) struct Connection {
     stream: Box<dyn Transport>,
@@ -87,6 +98,9 @@ pub(super) struct Connection {
     queued: u64,
     handed_over: u64,
     write_error: Option<String>,
+    /// What allows each write, where one has to.
+    permit: Option<SendPermit>,
+    barred: Barred,
     farewell: Option<Refusal>,
     tag_prefix: String,
     tags: u64,
@@ -109,6 +123,8 @@ impl Connection {
             queued: 0,
             handed_over: 0,
             write_error: None,
+            permit: None,
+            barred: Barred::No,
             farewell: None,
             tag_prefix: tag_prefix(),
             tags: 0,
@@ -154,6 +170,17 @@ impl Connection {
         }
         self.queued += bytes.len() as u64;
         self.output.push_back(bytes);
+    }
+
+    /// From now on each write needs this permit, or none does.
+    pub(super) fn guard(&mut self, permit: Option<&SendPermit>) {
+        self.permit = permit.cloned();
+    }
+
+    /// Whether the permit lapsed before all was sent that was queued. What was sent whole may still be answered; nothing more
+    /// goes out.
+    pub(super) fn is_barred(&self) -> bool {
+        self.barred != Barred::No
     }
 
     /// How many bytes have been queued since the connection began.
@@ -231,6 +258,10 @@ impl Connection {
     /// Reads until a whole message is in `input`.
     async fn message(&mut self) -> Result<(), Lost> {
         loop {
+            if self.barred == Barred::Untold {
+                self.barred = Barred::Yes;
+                return Err(self.lost(NotPermitted.to_string()));
+            }
             while self.input.progress().is_some() {
                 if self.input.is_message_complete() {
                     return if self.input.is_max_message_size_exceeded() { Err(self.too_long()) } else { Ok(()) };
@@ -257,10 +288,14 @@ impl Connection {
     /// Writes what can be written and reads what is there. Ready after progress in either direction.
     fn poll_exchange(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let before = self.handed_over;
+        let was_barred = self.is_barred();
         if let Poll::Ready(Err(error)) = self.poll_write(context) {
             // The server may have said why before it stopped listening, so reading goes on.
             self.write_error = Some(error.to_string());
             self.output.clear();
+        }
+        if self.is_barred() && !was_barred {
+            return Poll::Ready(Ok(()));
         }
         let Self { stream, read_buffer, .. } = self;
         let mut buffer = ReadBuf::new(read_buffer.as_mut_slice());
@@ -279,11 +314,16 @@ impl Connection {
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.write_error.is_some() {
+        if self.write_error.is_some() || self.is_barred() {
             self.output.clear();
             return Poll::Ready(Ok(()));
         }
         while !self.output.is_empty() {
+            if self.permit.as_ref().is_some_and(|permit| permit.ask().is_err()) {
+                self.barred = Barred::Untold;
+                self.output.clear();
+                return Poll::Ready(Ok(()));
+            }
             let slices: Vec<IoSlice<'_>> =
                 self.output.iter().take(MAX_SLICES).map(|piece| IoSlice::new(piece)).collect();
             match Pin::new(&mut self.stream).poll_write_vectored(context, &slices)? {

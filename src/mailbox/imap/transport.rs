@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
@@ -23,6 +24,8 @@ pub(super) struct Endpoint {
     port: u16,
     mode: TlsMode,
     tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// For how long the system may try to deliver what was handed to it.
+    patience: Duration,
 }
 
 impl Endpoint {
@@ -36,7 +39,13 @@ impl Endpoint {
                 Some((TlsConnector::from(Arc::new(client_config(settings.extra_roots_pem.as_deref())?)), name))
             }
         };
-        Ok(Self { host: settings.host.clone(), port: settings.port, mode: settings.tls, tls })
+        Ok(Self {
+            host: settings.host.clone(),
+            port: settings.port,
+            mode: settings.tls,
+            tls,
+            patience: settings.timeouts.silence,
+        })
     }
 
     /// The server's address, for messages.
@@ -60,8 +69,18 @@ impl Endpoint {
         self.check_clear_text(peer)?;
         // Commands go out whole; waiting for more would only delay them.
         stream.set_nodelay(true).map_err(unavailable)?;
+        self.bound_delivery(&stream);
         let stream: Box<dyn Transport> = Box::new(stream);
         if self.mode == TlsMode::Implicit { self.secure(stream).await } else { Ok(stream) }
+    }
+
+    /// What the network loses is sent again by the system, for minutes and even after the connection was left. Beyond our
+    /// patience it isn't: `mailbox.settle`, after which a message counts as absent, is longer than that.
+    fn bound_delivery(&self, stream: &TcpStream) {
+        let millis = u32::try_from(self.patience.as_millis()).unwrap_or(u32::MAX);
+        if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, millis) {
+            tracing::debug!(error = %error, "the system's own time-out of an IMAP connection can't be set");
+        }
     }
 
     /// A host's name may lead anywhere: what counts is where the connection ends.
@@ -107,7 +126,8 @@ mod tests {
 
     #[test]
     fn without_tls_only_this_machine_is_spoken_to() {
-        let endpoint = |mode| Endpoint { host: "imap.example".to_owned(), port: 143, mode, tls: None };
+        let endpoint =
+            |mode| Endpoint { host: "imap.example".to_owned(), port: 143, mode, tls: None, patience: Duration::ZERO };
         for (peer, is_here) in [
             ("127.0.0.1:143", true),
             ("127.3.2.1:143", true),

@@ -206,6 +206,9 @@ fn what_contradicts_itself_is_reported() {
     assert_only_problem(MINIMAL, &[("mailbox", "settle = \"39s\"")], "mailbox.settle", "40 s");
     let short_lease = [("mailbox", "settle = \"0s\""), ("ledger", "lease = \"10s\"")];
     assert_only_problem(MINIMAL, &short_lease, "mailbox.settle", "7 s");
+    let imap =
+        [("mailbox", "kind = \"imap\""), ("mailbox", "host = \"imap.example\""), ("mailbox", "settle = \"39s\"")];
+    assert_only_problem(MINIMAL, &imap, "mailbox.settle", "40 s");
     for cloud in ["us-gov-high", "us-gov-dod", "china"] {
         let cloud = format!("cloud = \"{cloud}\"");
         let elsewhere = [("mailbox", "method = \"import-mime\""), ("microsoft", cloud.as_str())];

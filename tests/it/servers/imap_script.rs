@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use whatsapp_archiver::mailbox::SendPermit;
 
 /// What Exchange Online announces.
 pub(crate) const EXCHANGE: &str =
@@ -83,6 +84,12 @@ pub(crate) struct Seen {
     pub(crate) kept: Vec<Vec<u8>>,
 }
 
+impl Seen {
+    fn count(&self, command: &str) -> usize {
+        self.commands.iter().filter(|line| line.starts_with(command)).count()
+    }
+}
+
 /// The running server; it ends with the test.
 pub(crate) struct ImapScript {
     pub(crate) port: u16,
@@ -125,7 +132,13 @@ impl ImapScript {
 
     /// How many commands of this name came.
     pub(crate) fn count(&self, command: &str) -> usize {
-        self.seen(|seen| seen.commands.iter().filter(|line| line.starts_with(command)).count())
+        self.seen(|seen| seen.count(command))
+    }
+
+    /// A permit in force until the server has seen a command of this name.
+    pub(crate) fn permit_until(&self, command: &'static str) -> SendPermit {
+        let seen = Arc::clone(&self.seen);
+        SendPermit::new(move || seen.lock().unwrap().count(command) == 0)
     }
 }
 
