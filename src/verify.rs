@@ -19,7 +19,7 @@ use crate::identity::{Identity, MessageId};
 use crate::item::ItemId;
 use crate::ledger::{ImportedCopy, KnownCopy, Ledger, LedgerError, RunId};
 use crate::mailbox::{Destination, ImportError, Verdict};
-use crate::resolve::{Mailbox, MailboxId};
+use crate::resolve::{Mailbox, MailboxId, Resolver};
 use crate::retry::Retrier;
 
 pub mod spool;
@@ -139,6 +139,8 @@ pub struct Verifier {
     pub ledger: Ledger,
     /// Where the copies are.
     pub destination: Arc<dyn Destination>,
+    /// What knows which mailboxes were renamed.
+    pub resolver: Arc<Resolver>,
     /// What tries again.
     pub retrier: Retrier,
     /// Ends the verification.
@@ -199,7 +201,10 @@ impl Verifier {
     fn mailboxes(&self, run: Option<&RunId>) -> impl stream::TryStream<Ok = Mailbox, Error = VerifyError> {
         stream::try_unfold(None::<MailboxId>, move |after| async move {
             let next = self.ledger.next_mailbox(run, after.as_ref()).await?;
-            Ok(next.map(|mailbox| (mailbox.clone(), Some(mailbox.id))))
+            Ok(next.map(|mailbox| {
+                let after = mailbox.id.clone();
+                (self.resolver.present(mailbox), Some(after))
+            }))
         })
     }
 
@@ -296,7 +301,8 @@ impl Verifier {
         let _ = notes.send(Note::ToRestore(left_over)).await;
         if self.restores && !missing.is_empty() {
             let settle = chrono::Duration::from_std(self.destination.settle()).unwrap_or_default();
-            let doubted = self.ledger.doubt_imported(&mailbox.id, &missing, self.clock.now() + settle).await?;
+            let now = self.clock.now();
+            let doubted = self.ledger.doubt_imported(&mailbox.id, &missing, now, now + settle).await?;
             let _ = notes.send(Note::ToRestore(doubted)).await;
         }
         Ok(())

@@ -42,8 +42,8 @@ impl KnownCopy {
     fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let state = DeliveryState::from_name(&sql::get::<String>(row, "state")?)?;
         let is_open = !state.has_outcome();
-        // What a verification doubted has the id under which it was imported.
-        let was_imported = is_open && sql::get::<Option<String>>(row, "remote_id")?.is_some();
+        // What a verification doubted has the id under which it was imported, whatever became of it then.
+        let was_imported = sql::get::<Option<String>>(row, "remote_id")?.is_some();
         let imported = was_imported || matches!(state, DeliveryState::Imported | DeliveryState::PartiallyImported);
         let identity = Identity(sql::digest(row, "identity")?);
         let sent_as = sql::optional_digest(row, "sent_as")?.map_or(identity, Identity);

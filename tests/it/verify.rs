@@ -137,6 +137,46 @@ fn what_a_killed_restore_left_open_is_still_missing_and_is_taken_up_again() {
     assert_eq!(archive.message_ids(BEN).len(), 6);
 }
 
+/// Changes the ledger behind the program's back.
+async fn change_ledger(archive: &Archive, statement: &'static str) {
+    let url = format!("sqlite://{}", archive.path("ledger.db").display());
+    let mut ledger = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query(statement).execute(&mut ledger).await.unwrap();
+    ledger.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_restored_is_not_given_up_for_the_age_of_its_first_import() {
+    let archive = archive();
+    change_ledger(&archive, "UPDATE delivery_rows SET created = created - 30 * 86400000").await;
+    fs::remove_file(archive.mail(BEN, "message 1")).unwrap();
+    assert!(kill_at(archive.command(&["verify", "--restore"]), failpoint::INTENT_RECORDED, 1));
+    // The next run can't reach the mailbox.
+    let (ben, aside) = (archive.path("mailboxes").join(BEN), archive.path("aside"));
+    fs::rename(&ben, &aside).unwrap();
+    fs::write(&ben, "a file in the place of a directory").unwrap();
+    tokio::task::block_in_place(|| archive.fail(1, &["run", "--once"]));
+    fs::remove_file(&ben).unwrap();
+    fs::rename(&aside, &ben).unwrap();
+    assert_eq!(archive.report()["deliveries"]["pending"], 1, "{}", archive.report());
+    assert_eq!(entries(&archive.verify(1, &[]), "missing").len(), 1);
+    archive.run_to(0, &["run", "--once"]);
+    assert_eq!(archive.verify(0, &[])["checked"], 12);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_imported_once_is_missing_whatever_became_of_it() {
+    let archive = archive();
+    fs::remove_file(archive.mail(BEN, "message 1")).unwrap();
+    assert_eq!(entries(&archive.verify(1, &[]), "missing").len(), 1);
+    let given_up =
+        "UPDATE delivery_rows SET state = 'failed', reason = 'mailbox_unavailable' WHERE remote_id IS NOT NULL";
+    change_ledger(&archive, given_up).await;
+    let result = archive.verify(1, &["--restore"]);
+    assert_eq!((&result["checked"], entries(&result, "missing").len()), (&12.into(), 1), "{result}");
+    assert_eq!(archive.message_ids(BEN).len(), 6);
+}
+
 #[test]
 fn a_verification_says_what_waits() {
     let archive = archive();
@@ -151,10 +191,7 @@ fn a_verification_says_what_waits() {
 async fn what_is_purged_can_not_be_sent_again() {
     let archive = archive();
     fs::remove_file(archive.mail(BEN, "message 1")).unwrap();
-    let mut ledger =
-        sqlx::SqliteConnection::connect(&format!("sqlite://{}", archive.path("ledger.db").display())).await.unwrap();
-    sqlx::query("UPDATE staged_windows SET state = 'purged'").execute(&mut ledger).await.unwrap();
-    ledger.close().await.unwrap();
+    change_ledger(&archive, "UPDATE staged_windows SET state = 'purged'").await;
     let run = archive.report()["run"].clone();
     let reported = tokio::task::block_in_place(|| archive.run(&["verify", "--restore"]));
     assert_eq!(reported.status.code(), Some(1));
@@ -266,6 +303,7 @@ async fn verifier(archive: &Archive, failures: u32, error: ImportError) -> (Veri
     let verifier = Verifier {
         ledger: app.ledger.clone(),
         destination: Arc::new(Failing { inner, failures: AtomicU32::new(failures), error }),
+        resolver: Arc::clone(&app.resolver),
         retrier: Retrier::new(Arc::clone(&clock), policy, stop.clone()),
         stop: stop.clone(),
         clock,

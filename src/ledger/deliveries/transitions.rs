@@ -13,7 +13,7 @@
 //! | [`Ledger::leave_pending`] | `ready` | `pending` | whoever ends the run |
 //! | [`Ledger::account_for_unprepared`] | no row | `pending` | whoever ends the run |
 //! | [`Ledger::give_up`] | `pending`, `unknown` | `failed` | whoever ends the run |
-//! | [`Ledger::doubt_imported`] | `imported`, `partially_imported` | `unknown` | `verify --restore`, for a copy that is not in its mailbox |
+//! | [`Ledger::doubt_imported`] | `imported`, `partially_imported`, `failed` after it was one of these | `unknown` | `verify --restore`, for a copy that is not in its mailbox |
 //!
 //! Every other transition is impossible: a statement names the states that it starts from, and leaves other rows alone.
 //! Statements about named rows compare `+run_no` rather than `run_no`: SQLite would take the index of the run, and look
@@ -244,29 +244,36 @@ impl Ledger {
         Ok(())
     }
 
-    /// Makes imported copies of a mailbox copies of unknown outcome, which the next run looks up from `settle_at` on, and sends
-    /// where they are absent. Those whose items are purged from staging stay as they are. Returns how many became unknown.
+    /// Makes copies of a mailbox that were imported copies of unknown outcome, which the next run looks up from `settle_at` on, and
+    /// sends where they are absent. They are pending from `now` on, so that they aren't given up for their age. Those whose
+    /// items are purged from staging stay as they are. Returns how many became unknown.
     pub async fn doubt_imported(
         &self,
         mailbox: &MailboxId,
         identities: &[Identity],
+        now: DateTime<Utc>,
         settle_at: DateTime<Utc>,
     ) -> Result<u64, LedgerError> {
         let mut transaction = self.begin().await?;
         let mut doubted = 0;
         for chunk in identities.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
-                "UPDATE delivery_rows SET state = 'unknown', settle_at = $1, holder = NULL
-                 WHERE first = 1 AND target_no = {} AND identity IN {} AND state IN ('imported', 'partially_imported')
+                "UPDATE delivery_rows SET state = 'unknown', settle_at = $1, created = $2, holder = NULL
+                 WHERE first = 1 AND target_no = {} AND identity IN {}
+                   AND (state IN ('imported', 'partially_imported')
+                        OR state = 'failed' AND remote_id IS NOT NULL AND released IS NULL)
                    AND NOT EXISTS
                      (SELECT 1 FROM items_in_words AS items JOIN staged_windows ON staged_windows.window_from = items.window_from
                         AND staged_windows.window_to = items.window_to AND staged_windows.state <> 'kept'
                       WHERE items.item_no = delivery_rows.item_no
                         AND NOT EXISTS (SELECT 1 FROM held_copies WHERE held_copies.item_no = items.item_no))",
-                mailbox_no(2),
-                list_of_placeholders(3, chunk.len())
+                mailbox_no(3),
+                list_of_placeholders(4, chunk.len())
             );
-            let mut query = query_of_many(self.dialect, statement).bind(millis(settle_at)).bind(mailbox.0.clone());
+            let mut query = query_of_many(self.dialect, statement)
+                .bind(millis(settle_at))
+                .bind(millis(now))
+                .bind(mailbox.0.clone());
             for identity in chunk {
                 query = query.bind(identity.0.as_bytes().to_vec());
             }

@@ -23,18 +23,27 @@ pub(super) async fn missing_copies_are_unknown_again_unless_their_items_are_purg
     ledger.record(&sender(1), &done, &[]).await.unwrap();
 
     let missing: Vec<_> = (0..250).map(identity).filter(|it| *it != identity(1)).collect();
-    assert_eq!(ledger.doubt_imported(&mailbox(1).id, &missing, at(9)).await.unwrap(), 1, "what waits is not doubted");
-    assert_eq!(ledger.doubt_imported(&mailbox(1).id, &missing, at(9)).await.unwrap(), 0);
+    assert_eq!(
+        ledger.doubt_imported(&mailbox(1).id, &missing, at(5), at(9)).await.unwrap(),
+        1,
+        "what waits is not doubted"
+    );
+    assert_eq!(ledger.doubt_imported(&mailbox(1).id, &missing, at(5), at(9)).await.unwrap(), 0);
     let queue =
         async |to: usize| ledger.queue(&run_id(1), &mailbox(to).id, QueueOf::Unknown, super::ItemNo(0), 9).await;
     let unknown = queue(1).await.unwrap();
-    assert_eq!(unknown.iter().map(|copy| (copy.no, copy.settle_at)).collect::<Vec<_>>(), [(numbers[0], Some(at(9)))]);
+    let told: Vec<_> = unknown.iter().map(|copy| (copy.no, copy.settle_at, copy.created)).collect();
+    assert_eq!(told, [(numbers[0], Some(at(9)), at(5))]);
     assert!(queue(2).await.unwrap().is_empty());
 
     let rest = [outcome(numbers[0], 1, DeliveryState::Imported), outcome(numbers[2], 1, DeliveryState::Imported)];
     ledger.record(&sender(1), &rest, &[]).await.unwrap();
     assert!(ledger.begin_purge(window()).await.unwrap());
-    assert_eq!(ledger.doubt_imported(&mailbox(1).id, &missing, at(9)).await.unwrap(), 0, "they are being purged");
+    assert_eq!(
+        ledger.doubt_imported(&mailbox(1).id, &missing, at(5), at(9)).await.unwrap(),
+        0,
+        "they are being purged"
+    );
     ledger.finish_purge(window(), at(10)).await.unwrap();
-    assert_eq!(ledger.doubt_imported(&mailbox(1).id, &missing, at(9)).await.unwrap(), 0);
+    assert_eq!(ledger.doubt_imported(&mailbox(1).id, &missing, at(5), at(9)).await.unwrap(), 0);
 }
