@@ -35,7 +35,10 @@ impl Presence {
 impl Ledger {
     /// Makes this process known to the ledger, and expires the leases of processes that are certainly gone.
     pub async fn join(&self, now: DateTime<Utc>) -> Result<Presence, LedgerError> {
-        let Some(directory) = &self.presence else { return Ok(Presence { holder: Holder::new(), lock: None }) };
+        let Some(directory) = &self.presence else {
+            self.expire_gone(now).await?;
+            return Ok(Presence { holder: Holder::new(), lock: None });
+        };
         let failed = |error: std::io::Error| unusable(directory, &error);
         std::fs::create_dir_all(directory).map_err(failed)?;
         self.expire_gone(now).await?;
@@ -63,8 +66,9 @@ impl Ledger {
         self.set_meta(&name, Some(&holder.0)).await
     }
 
-    /// Expires the leases of processes that are certainly gone.
+    /// Expires the leases of processes that are certainly gone, and those that no process can have.
     pub async fn expire_gone(&self, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        self.expire_impossible(now).await?;
         let Some(directory) = &self.presence else { return Ok(()) };
         for gone in gone_processes(directory).map_err(|error| unusable(directory, &error))? {
             self.expire(&gone.holder, now).await?;

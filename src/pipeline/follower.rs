@@ -31,6 +31,7 @@ impl Pipeline {
 
     async fn follow_run(&self, run: RunId) -> Result<(), RunError> {
         let (ledger, holder) = (&self.deps.ledger, &self.deps.holder);
+        self.compare_clocks().await?;
         let sender = Sender { run, holder: holder.clone(), is_follower: true };
         let leases = Arc::new(Leases::new(self.settings.lease, self.now()));
         self.take_leases(&leases, &[sender.lease()]).await?;
@@ -89,8 +90,8 @@ impl Pipeline {
                 waiting.retain(|mailbox| !rests.contains_key(&mailbox.id));
                 let mut free = ledger.free_mailboxes(&sender.holder, waiting, self.now()).await?;
                 free.truncate(MAX_AHEAD);
-                for mailbox in &free {
-                    scheduler.add_all(mailbox);
+                for mailbox in free {
+                    scheduler.add_all(&self.deps.resolver.present(mailbox));
                 }
             }
             tokio::select! {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use whatsapp_archiver::app::App;
+use whatsapp_archiver::clock::{SharedClock, SystemClock};
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::identity::MessageId;
 
@@ -165,9 +166,14 @@ impl Archive {
 
     /// The program in process.
     pub(crate) async fn app(&self) -> App {
+        self.app_at(Arc::new(SystemClock)).await
+    }
+
+    /// The same with another clock.
+    pub(crate) async fn app_at(&self, clock: SharedClock) -> App {
         let environment = BTreeMap::new();
         let config = Arc::new(Config::load(&self.path("config.toml"), &environment).unwrap());
-        App::build(config, &environment).await.unwrap()
+        App::build_with_clock(config, &environment, clock).await.unwrap()
     }
 
     /// Copies the whole installation.

@@ -1,8 +1,15 @@
 //! Clocks that are wrong: nothing is passed over, nothing doubled, and no run follows the other without a pause.
 
+use std::sync::Arc;
+
 use chrono::Duration;
+use tokio_util::sync::CancellationToken;
+use whatsapp_archiver::clock::{Clock as _, ManualClock, SystemClock};
+use whatsapp_archiver::pipeline::RunRequest;
 
 use super::bench::{ANA, Bench, RunningDaemon, at, numbered};
+use crate::installation::{Archive, item};
+use crate::servers::postgres::Postgres;
 
 const DAILY: &str = r#"at = "02:00""#;
 
@@ -111,6 +118,26 @@ async fn a_run_of_a_clock_that_was_400_days_ahead_hides_no_later_one() {
     let last = bench.status().await.last_run.unwrap();
     assert_eq!(last.status.name(), "failed");
     daemon.stop().await;
+}
+
+/// Leases on a database server are compared by the clocks of all machines.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_is_not_the_database_servers_begins_no_run() {
+    let archive = Archive::new();
+    archive.export("1.json", &[item(1, "message 1")]);
+    archive.set_ledger(&Postgres::shared().new_database());
+    for ahead in [Duration::seconds(60), -Duration::days(400)] {
+        let app = archive.app_at(Arc::new(ManualClock::self_moving(SystemClock.now() + ahead))).await;
+        let finished = app.pipeline(CancellationToken::new()).run(RunRequest::Regular).await.unwrap();
+        let error = finished.error.expect("the run fails").to_string();
+        assert!(
+            error.contains("this machine's clock shows") && error.contains("the database server's shows"),
+            "{error}"
+        );
+        assert_eq!(finished.report.status.name(), "failed");
+    }
+    assert!(archive.mails(crate::installation::ANA).is_empty());
+    tokio::task::block_in_place(|| archive.run_to(0, &["run", "--once"]));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

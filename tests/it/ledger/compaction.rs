@@ -13,7 +13,6 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Connection as _, Row as _};
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::App;
-use whatsapp_archiver::clock::ManualClock;
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::ledger::{ItemName, ItemNo, Ledger, LedgerError, RunId};
 use whatsapp_archiver::pipeline::RunRequest;
@@ -234,8 +233,8 @@ async fn goes_on(database: Database) {
     let folder = sample(&database.url);
     let environment = BTreeMap::new();
     let config = Arc::new(Config::load(&folder.path().join("config/local.toml"), &environment).unwrap());
-    let clock = Arc::new(ManualClock::standing(Utc.with_ymd_and_hms(2026, 12, 1, 2, 0, 0).unwrap()));
-    let app = App::build_with_clock(config, &environment, clock).await.unwrap();
+    // With the system's own clock: it is compared with the server's.
+    let app = App::build(config, &environment).await.unwrap();
     for _ in 0..2 {
         let finished = app.pipeline(CancellationToken::new()).run(RunRequest::Regular).await.unwrap();
         assert!(finished.error.is_none(), "{:?}", finished.error);

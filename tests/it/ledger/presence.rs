@@ -36,6 +36,32 @@ async fn a_process_that_has_gone_holds_nothing() {
     assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
 }
 
+/// A process whose clock was 400 days ahead is killed on another machine.
+#[tokio::test]
+async fn a_lease_of_a_clock_that_was_far_ahead_holds_nobody_up() {
+    let database = Database { url: Postgres::shared().new_database(), _directory: None };
+    let ledger = database.open().await;
+    let now = ledger.server_time().await.unwrap().unwrap();
+    let lease = |name: &str| Lease::Mailbox(whatsapp_archiver::resolve::MailboxId(name.to_owned()));
+    let (gone, living) = (Holder("gone".to_owned()), Holder("living".to_owned()));
+    let days = chrono::Duration::days(400);
+    ledger.lease(&gone, &[lease("a"), Lease::Puller], now + days, now + days).await.unwrap();
+    ledger.lease(&living, &[lease("b")], now, now + chrono::Duration::hours(1)).await.unwrap();
+    begin(&ledger, 1).await;
+    let items = page(&ledger, 1, &[new_item(1)], now + days).await;
+
+    // One whose clock is behind takes nothing that is in force.
+    let wanted = [lease("a"), lease("b"), Lease::Puller];
+    for (behind, name) in [(chrono::Duration::hours(30), "behind"), (chrono::Duration::zero(), "right")] {
+        let (now, until) = (now - behind, now - behind + chrono::Duration::seconds(60));
+        let next = ledger.join(now).await.unwrap();
+        assert_eq!(ledger.lease(&next.holder, &wanted, now, until).await.unwrap(), [true, false, true], "{name}");
+        let claimed = ledger.claim_items(&next.holder, &run_id(2), now, until, 9).await.unwrap();
+        assert_eq!(claimed.iter().map(|item| item.no).collect::<Vec<_>>(), items, "{name}");
+        ledger.release_leases(&next.holder).await.unwrap();
+    }
+}
+
 async fn pool(database: &Database) -> sqlx::AnyPool {
     sqlx::any::install_default_drivers();
     sqlx::AnyPool::connect(&database.url).await.unwrap()
