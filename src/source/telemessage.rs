@@ -12,6 +12,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use base64::Engine as _;
@@ -48,6 +49,13 @@ pub const MAX_SINGLE_ITEM_BYTES: u64 = 64 << 20;
 
 /// The largest answer to a log-in, which holds no items, in bytes.
 const MAX_LOG_IN_BYTES: u64 = 1 << 20;
+
+/// How far `lastId` may lie beyond the cursor where no item of the page has a number to hold it against: numbers of one archive lie far
+/// closer together, and one that is simply wrong would pass over the rest of the window.
+const MAX_BLIND_STEP: i64 = 1_000_000_000;
+
+/// The most pages in a row without a number that can be read: beyond it, something is wrong with the source, not with items.
+const MAX_BLIND_PAGES: u32 = 20;
 
 /// Reads the password, at each use; an error says what is wrong without showing it.
 pub type PasswordProvider = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
@@ -91,6 +99,8 @@ pub struct TeleMessage {
     settings: TeleMessageSettings,
     messages_url: Url,
     attachment_url: Url,
+    /// Pages in a row of which no item had a number that can be read.
+    blind_pages: AtomicU32,
 }
 
 /// The body of a list request.
@@ -120,7 +130,7 @@ impl TeleMessage {
         }
         let messages_url = below(base, &settings.messages_path);
         let attachment_url = below(base, &settings.attachment_path);
-        Ok(Self { client, clock, settings, messages_url, attachment_url })
+        Ok(Self { client, clock, settings, messages_url, attachment_url, blind_pages: AtomicU32::new(0) })
     }
 
     /// Requests the list; returns the whole answer, whatever it says.
@@ -197,9 +207,26 @@ impl TeleMessage {
                 "the page after cursor {cursor} has no items, though endOfMessages is not set; to go on at lastId \
                  {last_id} could pass over items"
             ))),
-            // Not one item has a number that can be read: there is nothing to hold lastId against.
-            None => Ok(Cursor(last_id)),
+            // Not one item has a number that can be read: there is nothing else to hold lastId against.
+            None if last_id.saturating_sub(cursor.0.max(0)) <= MAX_BLIND_STEP => Ok(Cursor(last_id)),
+            None => Err(SourceError::Contract(format!(
+                "the page after cursor {cursor} has no item whose id can be read, and to go on at lastId {last_id}, far \
+                 beyond it, could pass over items"
+            ))),
         }
+    }
+
+    /// Fails after too many pages in a row whose items have no numbers.
+    fn note_numbers(&self, cursor: Cursor, page: &Extent) -> Result<(), SourceError> {
+        if page.greatest.is_some() || page.end {
+            self.blind_pages.store(0, Ordering::Relaxed);
+        } else if self.blind_pages.fetch_add(1, Ordering::Relaxed) >= MAX_BLIND_PAGES {
+            self.blind_pages.store(0, Ordering::Relaxed);
+            return Err(SourceError::Contract(format!(
+                "more than {MAX_BLIND_PAGES} pages in a row, up to cursor {cursor}, have no item whose id can be read"
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -240,7 +267,9 @@ impl Source for TeleMessage {
         let reply = self.ask(window, cursor, limit, cap).await?;
         let (envelope, items) = self.verdicts(RequestKind::Messages(cursor)).read(&reply)?;
         let end = envelope.end_of_messages.unwrap_or_default();
-        let next = Self::next_cursor(cursor, &envelope, &Extent::of(&reply.body, &items, end))?;
+        let extent = Extent::of(&reply.body, &items, end);
+        let next = Self::next_cursor(cursor, &envelope, &extent)?;
+        self.note_numbers(cursor, &extent)?;
         Ok(Page { body: reply.body, items, next, end })
     }
 

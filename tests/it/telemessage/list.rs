@@ -139,6 +139,30 @@ async fn the_cursor_never_passes_the_greatest_item_of_its_page() {
     assert_eq!(seen, (1..=20).collect::<Vec<i64>>());
 }
 
+/// There is no number to hold `lastId` against.
+#[tokio::test]
+async fn a_page_without_numbers_leads_neither_far_nor_on_for_ever() {
+    let bench = Bench::with_messages(1..=3);
+    for last_id in [i64::MAX, 1_000_000_003] {
+        bench.server.fail_page(PageFault::Unnumbered(last_id));
+        let error = bench.page(2, 2).await.unwrap_err();
+        assert!(matches!(&error, SourceError::Contract(text) if text.contains("could pass over items")), "{error}");
+    }
+    let mut pages = 0;
+    let error = loop {
+        bench.server.fail_page(PageFault::Unnumbered(3 + pages));
+        match bench.page(2 + pages, 2).await {
+            Ok(page) => assert_eq!(page.next, Cursor(3 + pages)),
+            Err(error) => break error,
+        }
+        pages += 1;
+    };
+    assert_eq!(pages, 20);
+    assert!(matches!(&error, SourceError::Contract(text) if text.contains("pages in a row")), "{error}");
+    bench.server.fail_page(PageFault::Unnumbered(5));
+    assert_eq!(bench.page(2, 2).await.unwrap().next, Cursor(5), "it is counted anew");
+}
+
 #[tokio::test]
 async fn a_page_that_holds_nothing_and_is_not_the_end_breaks_the_contract() {
     let bench = Bench::with_messages(1..=3);

@@ -165,6 +165,11 @@ fn corrupted_page(mut page: Page, fault: Option<PageFault>, gzip: bool) -> Respo
             (page.last_id, page.end) = (last_id, false);
             whole(page.json())
         }
+        Some(PageFault::Unnumbered(last_id)) => {
+            page.items = vec![r#"{"id":"none"}"#.to_owned(); 2];
+            (page.last_id, page.end) = (Some(last_id), false);
+            whole(page.json())
+        }
         Some(PageFault::InvalidToken) => {
             page.invalid_token = true;
             page.items.clear();

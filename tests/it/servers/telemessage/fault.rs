@@ -52,6 +52,8 @@ pub(crate) enum PageFault {
     Wrapped,
     /// The page with this in place of `lastId`, and without the end.
     LastId(Option<i64>),
+    /// Items whose ids can't be read, this `lastId`, and not the end.
+    Unnumbered(i64),
     /// `invalidToken: true`.
     InvalidToken,
     /// The page with this as its first item.
