@@ -1,6 +1,6 @@
 //! Connections within bounds: HTTP/1.1 alone, so many at a time, so many of one peer, and a deadline for each part of
-//! each request. A client that sends or takes nothing can't hold a place for long, and where all places are taken, the
-//! peer that has the most loses its oldest one to whoever comes: a probe always finds one.
+//! each request. A client that sends or takes nothing can't hold a place for long. A peer that has as many as it may loses
+//! its oldest one to its next, and where all places are taken, the peer that has the most does: a probe always finds one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -26,7 +26,8 @@ use crate::clock::{Clock as _, SystemClock};
 /// Connections at the same time, besides those of this machine.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Connections of one peer at the same time; further ones are closed. A proxy's readers share its address.
+/// Connections of one peer at the same time; a further one takes the place of its oldest. A proxy's readers share its address,
+/// and a probe may come from where others hold connections.
 const MAX_CONNECTIONS_PER_PEER: usize = 64;
 
 /// The largest head of a request, in bytes.
@@ -64,7 +65,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, deadlines: Dead
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(slot) = slots.take(peer.ip()) else { continue };
+                let slot = slots.take(peer.ip());
                 connections.spawn(converse(stream, peer, slot, router.clone(), deadlines, stop.clone()));
             }
             Err(error) => outlast(&error).await,
@@ -163,20 +164,20 @@ struct ConnectionSlot {
 }
 
 impl ConnectionSlots {
-    /// A place for a further connection of a peer; `None` where it has as many as it may.
-    fn take(&self, peer: IpAddr) -> Option<ConnectionSlot> {
+    /// A place for a further connection of a peer.
+    fn take(&self, peer: IpAddr) -> ConnectionSlot {
         let peer = peer_key(peer);
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.of_peers.get(&peer).is_some_and(|connections| connections.len() >= MAX_CONNECTIONS_PER_PEER) {
-            return None;
-        }
-        if !peer.is_loopback() && taken.remote() >= MAX_CONNECTIONS {
+        let own = taken.of_peers.get_mut(&peer);
+        if let Some(own) = own.filter(|own| own.len() >= MAX_CONNECTIONS_PER_PEER) {
+            cut_oldest(own);
+        } else if !peer.is_loopback() && taken.remote() >= MAX_CONNECTIONS {
             taken.cut_one();
         }
         taken.last += 1;
         let (number, cut) = (taken.last, CancellationToken::new());
         taken.of_peers.entry(peer).or_default().insert(number, cut.clone());
-        Some(ConnectionSlot { slots: self.clone(), peer, number, cut })
+        ConnectionSlot { slots: self.clone(), peer, number, cut }
     }
 
     fn cut_all(&self) {
@@ -195,9 +196,15 @@ impl Taken {
     fn cut_one(&mut self) {
         let remote = self.of_peers.iter_mut().filter(|(peer, _)| !peer.is_loopback());
         let most = remote.max_by_key(|(_, connections)| connections.len());
-        if let Some((_, cut)) = most.and_then(|(_, connections)| connections.pop_first()) {
-            cut.cancel();
+        if let Some((_, connections)) = most {
+            cut_oldest(connections);
         }
+    }
+}
+
+fn cut_oldest(connections: &mut BTreeMap<u64, CancellationToken>) {
+    if let Some((_, cut)) = connections.pop_first() {
+        cut.cancel();
     }
 }
 
@@ -274,15 +281,34 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_has_so_many_connections_and_no_more() {
-        let (slots, one) = (ConnectionSlots::default(), IpAddr::from([192, 0, 2, 1]));
-        let mut taken: Vec<ConnectionSlot> = (0..MAX_CONNECTIONS_PER_PEER).map(|_| slots.take(one).unwrap()).collect();
-        assert!(slots.take(one).is_none());
-        assert!(slots.take(IpAddr::from([192, 0, 2, 2])).is_some());
-        taken.pop();
-        assert!(slots.take(one).is_some());
-        taken.clear();
-        assert!(slots.0.lock().unwrap().of_peers.is_empty());
+    fn a_peer_has_so_many_connections_and_its_next_displaces_its_oldest() {
+        for one in [IpAddr::from([192, 0, 2, 1]), IpAddr::from([127, 0, 0, 1])] {
+            let slots = ConnectionSlots::default();
+            let mut taken: Vec<ConnectionSlot> = (0..MAX_CONNECTIONS_PER_PEER).map(|_| slots.take(one)).collect();
+            taken.push(slots.take(IpAddr::from([192, 0, 2, 2])));
+            let is_cut = |slot: &ConnectionSlot| slot.cut.is_cancelled();
+            assert!(!taken.iter().any(is_cut));
+            let probe = slots.take(one);
+            assert!(!is_cut(&probe) && is_cut(&taken[0]) && !taken[1..].iter().any(is_cut));
+            assert_eq!(slots.0.lock().unwrap().of_peers[&one].len(), MAX_CONNECTIONS_PER_PEER);
+            drop((taken, probe));
+            assert!(slots.0.lock().unwrap().of_peers.is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_is_answered_though_its_peer_holds_all_it_may() {
+        let mut first = client(Deadlines::default()).await;
+        let address = first.peer_addr().unwrap();
+        answered(&mut first).await;
+        let mut held = Vec::new();
+        for _ in 0..MAX_CONNECTIONS_PER_PEER {
+            held.push(TcpStream::connect(address).await.unwrap());
+            // It is accepted before the next one comes.
+            answered(held.last_mut().unwrap()).await;
+        }
+        assert_eq!(rest(&mut first).await, b"", "the oldest is cut");
+        answered(&mut TcpStream::connect(address).await.unwrap()).await;
     }
 
     #[test]
@@ -290,13 +316,13 @@ mod tests {
         let (slots, here) = (ConnectionSlots::default(), IpAddr::from([127, 0, 0, 1]));
         let mut taken = Vec::new();
         for peer in 1..=5 {
-            taken.extend((0..MAX_CONNECTIONS_PER_PEER).filter_map(|_| slots.take(IpAddr::from([192, 0, 2, peer]))));
+            taken.extend((0..MAX_CONNECTIONS_PER_PEER).map(|_| slots.take(IpAddr::from([192, 0, 2, peer]))));
         }
         let cut = |slots: &[ConnectionSlot]| slots.iter().filter(|slot| slot.cut.is_cancelled()).count();
         assert_eq!(cut(&taken), 5 * MAX_CONNECTIONS_PER_PEER - MAX_CONNECTIONS);
         let before = cut(&taken);
-        let probe = slots.take(IpAddr::from([198, 51, 100, 1])).unwrap();
-        let local = slots.take(here).unwrap();
+        let probe = slots.take(IpAddr::from([198, 51, 100, 1]));
+        let local = slots.take(here);
         assert_eq!(cut(&taken), before + 1, "a probe displaced one connection, and this machine none");
         assert!(!probe.cut.is_cancelled() && !local.cut.is_cancelled());
     }
