@@ -240,6 +240,35 @@ fn check_warns_of_files_that_others_can_read_or_change() {
 }
 
 #[test]
+fn check_warns_of_folders_in_which_the_mapping_can_be_replaced() {
+    let trial = Trial::imported();
+    let set = |path: &str, mode: u32| fs::set_permissions(trial.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    let check = || trial.prints(&["check"]);
+    for (path, mode, warned) in [
+        (
+            "config/sample",
+            0o777,
+            Some("every user of this machine may put another file in the place of mapping.custom"),
+        ),
+        ("config/sample", 0o775, Some("its group may put another file")),
+        ("config/sample", 0o1777, None),
+        ("config", 0o777, Some("every user of this machine may put another file")),
+        ("config/sample/mapping.csv", 0o664, Some("its group may change it")),
+    ] {
+        let before = fs::metadata(trial.path(path)).unwrap().permissions().mode();
+        set(path, mode);
+        let reported = check().replace('\n', " ");
+        let reported = reported.split_whitespace().collect::<Vec<_>>().join(" ");
+        match warned {
+            Some(warned) => assert!(reported.contains(warned), "{path} {mode:o}: {reported}"),
+            None => assert!(!reported.contains("file modes"), "{path} {mode:o}: {reported}"),
+        }
+        set(path, before & 0o7777);
+    }
+    assert!(!check().contains("file modes"));
+}
+
+#[test]
 fn what_others_could_read_is_closed_when_a_run_begins() {
     let trial = Trial::imported();
     let places = [("staging", 0o755, 0o700), ("mailboxes", 0o755, 0o700), ("ledger.db", 0o644, 0o600)];
