@@ -48,6 +48,10 @@ const LOOK_WHILE_DUE: Duration = Duration::from_millis(500);
 /// How often the daemon notes in the ledger that it is alive.
 const HEARTBEAT_INTERVAL: chrono::Duration = chrono::Duration::seconds(30);
 
+/// How long the main loop waits for the ledger at a time: a database that is silent must not keep it from saying so, nor from
+/// watching the run. Longer than it takes to get no connection.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(40);
+
 /// How long work under way has to end, once the daemon is asked to stop.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(7);
 
@@ -67,6 +71,8 @@ pub struct Daemon {
     attention: Attention,
     /// Watches the run under way.
     watchdog: Option<Watchdog>,
+    /// The ledger did not answer in time when it was asked last.
+    is_ledger_silent: bool,
     /// A run is due, and another daemon is about to pull: it can be followed soon.
     is_due_elsewhere: bool,
     stop: CancellationToken,
@@ -111,6 +117,7 @@ impl Daemon {
             just_started: true,
             attention: Attention::default(),
             watchdog: None,
+            is_ledger_silent: false,
             is_due_elsewhere: false,
             stop,
         }
@@ -153,13 +160,10 @@ impl Daemon {
         let mut ask = true;
         while !self.stop.is_cancelled() {
             self.health.beat();
-            self.note_alive().await;
             self.watch_run();
-            if under_way.is_none() && ask {
-                under_way = self.begin_if_due().await;
-            }
+            let answered = in_time(self.ask_ledger(&mut under_way, ask)).await.is_some();
+            self.note_answer(answered);
             ask = true;
-            self.look_for_warnings().await;
             service_manager::alive(*self.phase.borrow());
             let clock = Arc::clone(&self.app.clock);
             tokio::select! {
@@ -182,6 +186,33 @@ impl Daemon {
             }
         }
         self.shut_down(under_way).await
+    }
+
+    /// Gives the ledger word of this daemon, begins what is due, and looks for what needs somebody.
+    async fn ask_ledger(&mut self, under_way: &mut Option<CurrentWork>, begins: bool) {
+        self.note_alive().await;
+        if under_way.is_none() && begins {
+            *under_way = self.begin_if_due().await;
+        }
+        self.look_for_warnings().await;
+    }
+
+    /// Says so when the ledger begins to be silent, and when it answers again.
+    fn note_answer(&mut self, answered: bool) {
+        if !answered {
+            if !self.is_ledger_silent {
+                let seconds = LEDGER_PATIENCE.as_secs();
+                tracing::error!(
+                    event = "ledger_unavailable",
+                    seconds,
+                    "the ledger doesn't answer: nothing is begun, and what is under way stands still once its leases have run out. Does the database hang, or the network to it?"
+                );
+            }
+            self.health.set_not_ready("the ledger doesn't answer");
+        } else if self.is_ledger_silent && !self.watchdog.as_ref().is_some_and(Watchdog::is_stalled) {
+            self.health.set_ready();
+        }
+        self.is_ledger_silent = !answered;
     }
 
     /// Notes now and then that this daemon is alive, so that `status` sees when it isn't any more.
@@ -263,12 +294,12 @@ impl Daemon {
     /// Takes this daemon's turn at pulling, where a run is due and nobody else has begun it.
     async fn turn(&self) -> Result<Turn, LedgerError> {
         let now = self.app.clock.now();
+        let (ledger, holder) = (&self.app.ledger, &self.app.presence.holder);
+        ledger.expire_gone(now).await?;
         let due = self.due(now).await?;
         if due > now {
             return Ok(Turn::Wait(due));
         }
-        let (ledger, holder) = (&self.app.ledger, &self.app.presence.holder);
-        ledger.expire_gone(now).await?;
         let until = now + self.app.config.ledger.lease;
         if !ledger.lease(holder, &[Lease::Puller], now, until).await?.contains(&true) {
             let run = ledger.run_to_follow(now).await?;
@@ -300,12 +331,12 @@ impl Daemon {
             Ok(finished) => {
                 let now = self.app.clock.now();
                 self.attention.soon();
-                let noted = status::note_run(&self.app.ledger, &self.app.config.source, &finished, now).await;
+                let noted = in_time(status::note_run(&self.app.ledger, &self.app.config.source, &finished, now)).await;
                 self.notify(finished);
-                if let Err(error) = &noted {
+                if let Some(Err(error)) = &noted {
                     tracing::error!(event = "ledger_unavailable", error = %error, "what the run found out of the remotes could not be kept");
                 }
-                noted.is_ok()
+                noted.is_some_and(|noted| noted.is_ok())
             }
             // The run has logged why.
             Err(_) => false,
@@ -342,10 +373,16 @@ impl Daemon {
             }
         }
         // Where this fails, it counts as gone a little later.
-        let _ = self.app.ledger.note_daemon_stopped(&self.app.presence.holder, self.app.clock.now()).await;
+        let stopped = self.app.ledger.note_daemon_stopped(&self.app.presence.holder, self.app.clock.now());
+        let _ = tokio::time::timeout(SHUTDOWN_GRACE, stopped).await;
         tracing::info!(event = "daemon_stopped", "the daemon stopped");
         Ok(())
     }
+}
+
+/// What comes of something that asks the ledger; nothing where that doesn't answer in time.
+async fn in_time<T>(work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(LEDGER_PATIENCE, work).await.ok()
 }
 
 /// Logs how following ended. False where the ledger failed.

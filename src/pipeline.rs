@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
@@ -32,8 +33,10 @@ mod after_run;
 mod attachments;
 mod candidate;
 mod capture;
+mod clocks;
 mod deliver;
 mod follower;
+mod handed_over;
 mod leader;
 mod leases;
 mod load;
@@ -57,6 +60,7 @@ mod take_over;
 mod unrecognized;
 
 pub use after_run::ReportPolicy;
+use clocks::MAX_CLOCK_DIFFERENCE;
 pub use load::Loader;
 pub use progress::Progress;
 pub use replay::ReplayPreview;
@@ -184,6 +188,17 @@ pub enum RunError {
         /// The id of the ledger in use.
         ledger: String,
     },
+    /// A part of what this ledger staged isn't there any more.
+    #[error(
+        "{staging} lacks {missing}, which this ledger has there: a part of it was lost, or it is an older state of itself. Put back \
+         what was there; to go on without it for good, put a file or blob of any content there"
+    )]
+    StagingLacks {
+        /// The staging area.
+        staging: String,
+        /// What is missing.
+        missing: String,
+    },
     /// The ledger is older than what it staged.
     #[error(
         "this ledger is older than {staging}: it knows nothing of the window {window} that was staged with it. It was restored from a \
@@ -194,6 +209,17 @@ pub enum RunError {
         staging: String,
         /// A window that the ledger doesn't know.
         window: Window,
+    },
+    /// This machine's clock isn't the database server's.
+    #[error(
+        "this machine's clock shows {ours}, the database server's shows {theirs}: leases are compared by the clock, so with \
+         more than {MAX_CLOCK_DIFFERENCE} s between them two processes could send the same copies. Correct the clock that is wrong"
+    )]
+    ClocksDiffer {
+        /// What this machine's clock shows.
+        ours: DateTime<Utc>,
+        /// What the server's shows.
+        theirs: DateTime<Utc>,
     },
     /// The ledger that is to be rebuilt is in use.
     #[error(
@@ -230,7 +256,13 @@ pub enum RunError {
 impl RunError {
     /// Whether the staging area and the ledger don't belong together, so that nothing may be written to the area.
     pub fn is_about_ownership(&self) -> bool {
-        matches!(self, Self::ForeignStaging { .. } | Self::StagingGone { .. } | Self::OlderLedger { .. })
+        matches!(
+            self,
+            Self::ForeignStaging { .. }
+                | Self::StagingGone { .. }
+                | Self::StagingLacks { .. }
+                | Self::OlderLedger { .. }
+        )
     }
 }
 
@@ -282,7 +314,7 @@ impl Pipeline {
         Arc::clone(&self.progress)
     }
 
-    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+    fn now(&self) -> DateTime<Utc> {
         self.deps.clock.now()
     }
 }

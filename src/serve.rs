@@ -122,7 +122,8 @@ async fn livez(State(site): SharedSite) -> Response {
 }
 
 async fn readyz(State(site): SharedSite) -> Response {
-    answer(site.served.health.not_ready())
+    let health = &site.served.health;
+    answer(health.not_ready().or_else(|| health.hangs()))
 }
 
 fn answer(wrong: Option<String>) -> Response {

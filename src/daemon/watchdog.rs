@@ -35,6 +35,11 @@ impl Watchdog {
         Self { progress, seen, since: now, is_stalled: false }
     }
 
+    /// Whether the run had made no progress when it was looked at last.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.is_stalled
+    }
+
     pub(super) fn look(&mut self, now: DateTime<Utc>) -> Look {
         let steps = self.progress.steps();
         // A clock that was set back would hide a stall for as long as it was set back.

@@ -87,6 +87,7 @@ impl Ledger {
         now: DateTime<Utc>,
     ) -> Result<Vec<(&'static str, u64)>, CopyError> {
         let mut source = self.begin().await?;
+        self.dialect.lift_bounds(&mut source).await?;
         self.lock(&mut source).await?;
         let unfinished = target.get_meta(UNFINISHED).await?;
         let is_ours = unfinished.as_deref() == Some(self.id());
@@ -205,6 +206,7 @@ impl Ledger {
 /// Copies a table in one transaction of the target; what an earlier attempt left there is removed.
 async fn copy_table(source: &mut Transaction<'_, Any>, target: &Ledger, table: &Table) -> Result<(), LedgerError> {
     let mut transaction = target.begin().await?;
+    target.dialect.lift_bounds(&mut transaction).await?;
     query_of(format!("DELETE FROM {}", table.name)).execute(&mut *transaction).await?;
     let names: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
     let names = names.join(", ");

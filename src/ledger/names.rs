@@ -318,6 +318,14 @@ impl Dialect {
         Ok(())
     }
 
+    /// Has a transaction take as long as it takes.
+    pub(super) async fn lift_bounds(self, transaction: &mut sqlx::Transaction<'_, Any>) -> Result<(), LedgerError> {
+        for statement in self.without_bounds() {
+            sqlx::query(*statement).execute(&mut **transaction).await?;
+        }
+        Ok(())
+    }
+
     /// Keeps each name from coming twice, and finds it. PostgreSQL's usual index takes no text beyond 2,700 bytes.
     pub(super) fn unique_names(self) -> &'static str {
         match self {

@@ -43,7 +43,8 @@ pub(super) async fn connect_once(url: &str, options: &AnyConnectOptions, dialect
     result.map_err(|error| refusal(url, &error))
 }
 
-/// Reads every page of an SQLite ledger and compares what they say of each other, without changing anything.
+/// Reads every page of an SQLite ledger and compares what they say of each other, tables with their indexes too, without
+/// changing anything.
 ///
 /// # Errors
 ///
@@ -54,7 +55,7 @@ pub async fn check_pages(path: &Path) -> Result<(), LedgerError> {
     sqlx::any::install_default_drivers();
     let options = AnyConnectOptions::from_str(&format!("{url}?mode=ro")).map_err(failed)?;
     let mut connection = AnyConnection::connect_with(&options).await.map_err(failed)?;
-    let rows = sqlx::query("PRAGMA quick_check(5)").fetch_all(&mut connection).await;
+    let rows = sqlx::query("PRAGMA integrity_check(5)").fetch_all(&mut connection).await;
     // What was found is found, whatever becomes of the connection.
     let _ = connection.close().await;
     let rows = rows.map_err(failed)?;

@@ -114,6 +114,14 @@ impl Ledger {
         self.begun_report().await
     }
 
+    /// The run of the last report that lies in staging.
+    pub async fn last_stored_report(&self) -> Result<Option<RunId>, LedgerError> {
+        let row = sqlx::query("SELECT run_id FROM reports WHERE stored IS NOT NULL ORDER BY sequence DESC LIMIT 1")
+            .fetch_optional(&self.pool)
+            .await?;
+        row.map(|row| sql::get(&row, "run_id").map(RunId)).transpose()
+    }
+
     async fn begun_report(&self) -> Result<Option<ReportEntry>, LedgerError> {
         let row = sqlx::query("SELECT * FROM reports WHERE stored IS NULL ORDER BY sequence LIMIT 1")
             .fetch_optional(&self.pool)

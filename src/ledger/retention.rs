@@ -37,6 +37,18 @@ impl Ledger {
         Ok(found.is_some())
     }
 
+    /// The newest window with pages in staging that nobody has begun to purge.
+    pub async fn newest_kept_window(&self) -> Result<Option<Window>, LedgerError> {
+        let row = sqlx::query(
+            "SELECT window_from, window_to FROM staged_windows WHERE state = 'kept' ORDER BY window_to DESC, window_from DESC LIMIT 1",
+        )
+        .fetch_optional(&self.pool)
+        .await?;
+        let window =
+            |row| Ok(Window { from: sql::instant(&row, "window_from")?, to: sql::instant(&row, "window_to")? });
+        row.map(window).transpose()
+    }
+
     /// Windows that lie in staging and ended at `cutoff` or before, to be looked at for a purge: oldest first, those
     /// that a retention policy kept before at the end.
     pub async fn purgeable_windows(&self, cutoff: DateTime<Utc>, limit: u32) -> Result<Vec<Window>, LedgerError> {

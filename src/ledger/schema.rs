@@ -58,6 +58,9 @@ pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect, presence: Option<&
     if found > known {
         return Err(LedgerError::Newer { found, known });
     }
+    if found < known {
+        dialect.lift_bounds(&mut transaction).await?;
+    }
     if (1..COMPACT).contains(&found) {
         refuse_use(&mut transaction, found, presence).await?;
     }

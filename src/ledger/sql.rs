@@ -56,6 +56,12 @@ impl Dialect {
                 "SET TIME ZONE 'UTC'",
                 // Whatever the server's default: a claim that a crash forgets is a copy that is sent twice.
                 "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'",
+                // A process that stands still within a transaction keeps everybody else from what it has locked, until the
+                // server ends its session; the others wait for longer than that.
+                "SET idle_in_transaction_session_timeout = '30s'",
+                "SET lock_timeout = '60s'",
+                // Far more than any statement takes.
+                "SET statement_timeout = '15min'",
             ],
         }
     }
@@ -84,6 +90,18 @@ impl Dialect {
             Self::Sqlite => "BEGIN IMMEDIATE",
             // Whatever the server's default is: these statements count on seeing what others committed meanwhile.
             Self::Postgres => "BEGIN ISOLATION LEVEL READ COMMITTED",
+        }
+    }
+
+    /// Lifts the bounds on how long a transaction may take, for one that changes the form of the whole ledger, or copies it.
+    pub(super) fn without_bounds(self) -> &'static [&'static str] {
+        match self {
+            Self::Sqlite => &[],
+            Self::Postgres => &[
+                "SET LOCAL idle_in_transaction_session_timeout = 0",
+                "SET LOCAL lock_timeout = 0",
+                "SET LOCAL statement_timeout = 0",
+            ],
         }
     }
 

@@ -187,6 +187,11 @@ impl Pipeline {
         declared: &AttachmentDeclaration,
         patience: Patience,
     ) -> Result<Fetched, RunError> {
+        if let Some(until) = self.source_health.rests(self.now()) {
+            let until = until.format("%H:%M:%S UTC");
+            let detail = format!("not asked for, because the source asked for a pause until {until}");
+            return Ok(Fetched::awaited(detail, Absence::Unforeseen));
+        }
         let mut pauses = self.settings.retry.pauses();
         let mut attempt = 1;
         let mut wrong = 0;
@@ -202,6 +207,13 @@ impl Pipeline {
             let Fault::Retry { after } = patience.judge(&error) else { return given_up(at, error) };
             let Some(pause) = pauses.next() else { return given_up(at, error) };
             let pause = after.unwrap_or(pause).max(pause);
+            if let RunError::Source(error) = &error
+                && pause > self.longest_pause()
+            {
+                // Everything else would wait with it.
+                self.source_health.rest_until(self.after(pause));
+                return Ok(awaited_despite(at, error));
+            }
             if !self.retrier.pause("fetching an attachment", attempt, pause, cause(&error)).await {
                 return Err(RunError::Stopped);
             }

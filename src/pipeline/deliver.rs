@@ -371,10 +371,16 @@ impl Deliverer {
 impl Pipeline {
     /// Until when a run waits for mailboxes when nothing else is left to do.
     pub(super) fn last_wait_end(&self) -> DateTime<Utc> {
-        self.after(MAX_LAST_WAIT.max(self.settings.retry.max))
+        self.after(self.longest_pause())
     }
 
-    fn after(&self, pause: Duration) -> DateTime<Utc> {
+    /// The longest pause that a run makes for one mailbox, user or attachment while everything else waits for it.
+    pub(super) fn longest_pause(&self) -> Duration {
+        MAX_LAST_WAIT.max(self.settings.retry.max)
+    }
+
+    /// The time after a pause.
+    pub(super) fn after(&self, pause: Duration) -> DateTime<Utc> {
         let pause = chrono::Duration::from_std(pause).ok();
         pause.and_then(|pause| self.now().checked_add_signed(pause)).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }

@@ -8,6 +8,7 @@
 //! 6. Their mailboxes are scheduled, and the message is kept for them while there is room.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -29,6 +30,7 @@ use crate::item::{Item, ItemId};
 use crate::ledger::{
     AttachmentState, Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target,
 };
+use crate::resolve::users::DirectoryError;
 use crate::resolve::{Mailbox, Resolution, ResolvedBy, re_resolve};
 
 /// What preparing needs beside the pipeline.
@@ -182,29 +184,27 @@ impl Preparer {
     }
 
     /// Asks the directory, again where it gives no answer for a passing reason. An item may name thousands of addresses, so a
-    /// run that is stopped doesn't wait for the answers.
+    /// run that is stopped doesn't wait for the answers; and whoever asks for a long pause is left unanswered, so that nobody
+    /// else waits for them.
     async fn resolve(&self, items: &[&Item]) -> Result<Vec<Resolution>, RunError> {
-        let resolver = &self.pipeline.deps.resolver;
-        let mut pauses = self.pipeline.settings.retry.pauses();
+        let (pipeline, longest) = (&self.pipeline, self.pipeline.longest_pause());
+        let mut pauses = pipeline.settings.retry.pauses();
         let mut attempt = 1;
         loop {
-            let resolving = self.pipeline.stop.run_until_cancelled(resolver.resolve(items));
+            let resolving = pipeline.stop.run_until_cancelled(pipeline.deps.resolver.resolve(items));
             let answers = resolving.await.ok_or(RunError::Stopped)?;
-            let passing =
-                answers.iter().filter_map(|(_, error)| error.as_ref()).find_map(|error| match Fault::from(error) {
-                    Fault::Retry { after } => Some((after, error)),
-                    _ => None,
-                });
-            if let Some((after, error)) = passing
+            let errors = answers.iter().filter_map(|(_, error)| error.as_ref());
+            let passing: Vec<_> =
+                errors.filter_map(|error| asks_for_a_pause(error).map(|after| (after, error))).collect();
+            if let Some((after, error)) = passing.iter().find(|(after, _)| *after <= longest)
                 && let Some(pause) = pauses.next()
-                && self
-                    .pipeline
-                    .retrier
-                    .pause("asking the user directory", attempt, after.unwrap_or(pause).max(pause), error)
-                    .await
+                && pipeline.retrier.pause("asking the user directory", attempt, pause.max(*after), *error).await
             {
                 attempt += 1;
                 continue;
+            }
+            if let Some((after, error)) = passing.iter().find(|(after, _)| *after > longest) {
+                tracing::warn!(event = "throttled", remote = "directory", pause_seconds = after.as_secs(), error = %error, "the user directory asks for a pause that is too long to wait for; whoever it doesn't answer for has no copy yet, and later runs ask again");
             }
             return Ok(answers.into_iter().map(|(resolution, _)| resolution).collect());
         }
@@ -276,13 +276,14 @@ impl Preparer {
         let Some(Content { attachments, room }) = content else { return Ok(None) };
         let message = self.converted(&candidate, &attachments, &resolution, &rows.mailboxes).await?;
         let identities = message.identities;
+        let mailboxes = self.as_recorded(rows.mailboxes, &resolution, identities).await?;
         prepared.identity = identities.map(|identities| identities.sent_as);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
         prepared.resolution = Some(resolution);
         let is_doubtful = self.prior_sends.may_include(&candidate);
         let replaced = &prepared.replaced;
         let has_row = |target: &Target| candidate.history.rows.iter().any(|row| row.target == *target);
-        for (mailbox, by) in rows.mailboxes {
+        for (mailbox, by) in mailboxes {
             let target = Target::Mailbox(mailbox.id.clone());
             if has_row(&target) && !replaced.contains(&target) {
                 continue;
@@ -368,6 +369,14 @@ impl Preparer {
             }
         }
         Ok(())
+    }
+}
+
+/// The pause that a passing error of the directory asks for.
+fn asks_for_a_pause(error: &DirectoryError) -> Option<Duration> {
+    match Fault::from(error) {
+        Fault::Retry { after } => Some(after.unwrap_or_default()),
+        _ => None,
     }
 }
 

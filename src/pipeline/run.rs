@@ -50,6 +50,16 @@ pub struct RunFinished {
     pub remedy: Option<&'static str>,
 }
 
+/// What a run takes over of what earlier ones left open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TakesOver {
+    Nothing,
+    /// Copies.
+    Copies,
+    /// Copies, and items that have none yet.
+    Everything,
+}
+
 impl RunRequest {
     fn kind(&self) -> RunKind {
         match self {
@@ -57,6 +67,16 @@ impl RunRequest {
             Self::Backfill(_) => RunKind::Backfill,
             Self::Retry(_) | Self::Restore => RunKind::Retry,
             Self::Rebuild => RunKind::Rebuild,
+        }
+    }
+
+    /// What it takes over of what earlier runs left open: all of that, where it is to count as complete.
+    fn takes_over(&self) -> TakesOver {
+        match self {
+            Self::Regular | Self::Backfill(_) => TakesOver::Everything,
+            Self::Restore => TakesOver::Copies,
+            // A replay is about what was selected, and a rebuild begins with nothing.
+            Self::Retry(_) | Self::Rebuild => TakesOver::Nothing,
         }
     }
 
@@ -101,7 +121,7 @@ impl Pipeline {
 
     async fn run_as(&self, id: RunId, request: RunRequest) -> Result<RunFinished, RunError> {
         let ledger = &self.deps.ledger;
-        let kind = request.kind();
+        let (kind, takes_over) = (request.kind(), request.takes_over());
         if kind == RunKind::Rebuild && !ledger.is_rebuildable().await? {
             return Err(RunError::NotRebuildable);
         }
@@ -120,7 +140,7 @@ impl Pipeline {
         let (kept, worked) = pipeline.with_leases(&leases, work).await;
         let are_lost = matches!(kept, Err(LedgerError::LeaseLost(_)));
         let failed = kept.map_err(RunError::from).and(worked).err();
-        let finish = finish(ledger, &self.settings, &id, self.now(), failed);
+        let finish = finish(ledger, &self.settings, (&id, takes_over), self.now(), failed);
         // With a stop of its own again: the program's is not for a lost lease to pull.
         let finished = if are_lost { finish.await } else { self.for_one_run().with_leases(&leases, finish).await.1 };
         if let Err(error) = ledger.release_leases(&self.deps.holder).await {
@@ -160,9 +180,10 @@ impl Pipeline {
         }
     }
 
-    /// Sees to it that the staging area is this ledger's (a rebuild takes it over later), that nobody else pulls (where the
+    /// Sees to it that the clocks agree, that the staging area is this ledger's (a rebuild takes it over later), that nobody else pulls (where the
     /// request is to pull), and that no run is open whose process has gone.
     async fn get_ready(&self, leases: &Arc<Leases>, id: &RunId, request: &RunRequest) -> Result<(), RunError> {
+        self.compare_clocks().await?;
         self.retrier.run("preparing staging", || self.deps.staging.prepare()).await?;
         if !matches!(request, RunRequest::Rebuild) {
             self.claim_staging().await?;
@@ -265,7 +286,8 @@ impl Pipeline {
                 continue;
             }
             tracing::warn!(event = "run_abandoned", run.id = %run.id, "the process of a run has gone; its account is closed, and its work is taken over");
-            let finished = finish(ledger, &self.settings, &run.id, self.now(), Some(RunError::ProcessGone));
+            let finished =
+                finish(ledger, &self.settings, (&run.id, TakesOver::Nothing), self.now(), Some(RunError::ProcessGone));
             match finished.instrument(span_of(&run.id)).await {
                 // Its own process was quicker, or another one.
                 Ok(_) | Err(RunError::Ledger(LedgerError::LeaseLost(_))) => {}
@@ -295,7 +317,7 @@ async fn give_up(ledger: &Ledger, settings: &super::Settings, id: &RunId, now: D
 async fn finish(
     ledger: &Ledger,
     settings: &super::Settings,
-    id: &RunId,
+    (id, takes_over): (&RunId, TakesOver),
     now: DateTime<Utc>,
     error: Option<RunError>,
 ) -> Result<RunFinished, RunError> {
@@ -325,7 +347,9 @@ async fn finish(
     report.error = error.as_ref().map(in_words);
     report.status = match &error {
         Some(_) => RunStatus::Failed,
-        None if report.deliveries.pending > 0 || leaves_copies(ledger, &run, now).await? => RunStatus::Incomplete,
+        None if report.deliveries.pending > 0 || leaves_open(ledger, id, takes_over, now).await? => {
+            RunStatus::Incomplete
+        }
         None => RunStatus::Complete,
     };
     report.many_failed = failed_share::warning(ledger, &report, settings.max_failed_percent).await?;
@@ -345,17 +369,22 @@ async fn finish(
     Ok(finished)
 }
 
-/// Whether a run that takes over what earlier ones left open had to leave copies that nobody sends now.
-async fn leaves_copies(ledger: &Ledger, run: &RunRecord, now: DateTime<Utc>) -> Result<bool, LedgerError> {
-    if !matches!(run.kind, RunKind::Regular | RunKind::Backfill) {
+/// Whether a run had to leave something open of what it takes over, which nobody works on now.
+async fn leaves_open(
+    ledger: &Ledger,
+    run: &RunId,
+    takes_over: TakesOver,
+    now: DateTime<Utc>,
+) -> Result<bool, LedgerError> {
+    if takes_over == TakesOver::Nothing {
         return Ok(false);
     }
-    let copies = ledger.unclaimed_copies(&run.id, now).await?;
+    let copies = ledger.unclaimed_rows(run, takes_over == TakesOver::Copies, now).await?;
     if copies > 0 {
         tracing::warn!(
             event = "copies_left_open",
             copies,
-            "copies of earlier runs stay open, because another process had their mailboxes; the next run takes them over"
+            "copies of earlier runs stay open, because another process had their mailboxes, or staging didn't give their items back; the next run takes them over"
         );
     }
     Ok(copies > 0)

@@ -7,6 +7,7 @@ mod clock;
 mod clocks;
 mod dead;
 mod earlier_identity;
+mod hung_database;
 mod process;
 mod refusal;
 mod reload;

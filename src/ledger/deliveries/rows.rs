@@ -49,11 +49,17 @@ impl Ledger {
         Ok((unsigned(sql::get(&row, "unanswered")?), unsigned(sql::get(&row, "unsent")?)))
     }
 
-    /// How many open copies are in the account of no run that is under way, and not in that of `run`: nobody sends them now.
-    pub async fn unclaimed_copies(&self, run: &RunId, now: DateTime<Utc>) -> Result<u64, LedgerError> {
+    /// How many open rows (of copies alone, or of items that have none yet too) are in the account of no run that is under way,
+    /// and not in that of `run`: nobody works on them now.
+    pub async fn unclaimed_rows(
+        &self,
+        run: &RunId,
+        copies_alone: bool,
+        now: DateTime<Utc>,
+    ) -> Result<u64, LedgerError> {
         let row = query_of(format!(
-            "SELECT COUNT(*) AS found FROM delivery_rows WHERE {OPEN} AND target_no > 0 AND +run_no <> {}
-               AND run_no NOT IN {}",
+            "SELECT COUNT(*) AS found FROM delivery_rows WHERE {OPEN} AND {} AND +run_no <> {} AND run_no NOT IN {}",
+            if copies_alone { "target_no > 0" } else { "1 = 1" },
             run_no(1),
             live_runs(now)
         ))

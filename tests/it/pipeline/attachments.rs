@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::pipeline::{RunError, RunRequest};
 use whatsapp_archiver::source::SourceError;
 
@@ -52,6 +53,22 @@ async fn a_late_attachment_is_waited_for_and_imported_whole() {
     let found = &world.destination.mailboxes()[ANA][0];
     assert_eq!(found.files, [("terms.pdf".to_owned(), PDF.to_vec())]);
     assert_eq!(world.held(ANA), whatsapp_ids([1, 2]));
+}
+
+#[tokio::test]
+async fn a_source_that_asks_for_a_long_pause_for_attachments_holds_no_message_up() {
+    let world = World::new().await;
+    world.server.add((1..=8).map(with_pdf).chain([to_ana(9)]));
+    for item in 1..=8 {
+        fail_always(&world, item, &Fault::RetryAfter(429, "3600".to_owned()));
+    }
+    let before = world.clock.now();
+    let report = world.run().await;
+    assert!(world.clock.now() - before < chrono::Duration::minutes(5), "{}", world.clock.now() - before);
+    assert_eq!((counts(&report), report.status.name()), ([1, 0, 0, 0, 8], "incomplete"));
+    assert_eq!(world.held(ANA), whatsapp_ids([9]));
+    let asked: usize = (1..=8).map(|item| asked_for(&world, item)).sum();
+    assert!(asked <= 8, "asked {asked} times: a source that asks for a pause is left alone");
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! Whose mailboxes: the directory that is silent, owners that are nobody, mappings that are fixed, pending for too long.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::ledger::{DeliveryState, ItemSelection, RunStatus};
 use whatsapp_archiver::pipeline::{ReplayPreview, RunRequest};
@@ -26,6 +28,36 @@ async fn a_silent_directory_leaves_a_copy_pending_that_is_settled_later_with_the
     assert_eq!((counts(&report), report.deliveries.carried_over), ([1, 0, 0, 0, 0], 1));
     assert_eq!((world.held(ANA), world.held(BEN)), (whatsapp_ids([1, 2]), whatsapp_ids([1])));
     assert_eq!(world.destination.mimes(BEN)[0], world.destination.mimes(ANA)[0], "all copies are the same bytes");
+}
+
+/// The directory answers by now, but staging has lost the item.
+#[tokio::test]
+async fn an_item_that_staging_does_not_give_back_leaves_the_next_run_incomplete() {
+    let mut world = World::new().await;
+    world.server.add([message(1)]);
+    world.users.set_silent(BEN, true);
+    world.run().await;
+    world.users.set_silent(BEN, false);
+    let staging = world.scripted_staging();
+    staging.loses_pages.store(true, Ordering::SeqCst);
+    assert_eq!(world.run_next_day().await.status.name(), "incomplete");
+    staging.loses_pages.store(false, Ordering::SeqCst);
+    let report = world.run_next_day().await;
+    assert_eq!((counts(&report), report.status.name()), ([1, 0, 0, 0, 0], "complete"));
+}
+
+/// One mailbox that asks for an hour's pause when it is looked at.
+#[tokio::test]
+async fn a_user_whose_look_up_asks_for_a_long_pause_holds_nobody_up() {
+    let world = World::new().await;
+    world.server.add([message(1), to_ana(2)]);
+    world.users.throttle(BEN, Duration::from_hours(1));
+    let before = world.clock.now();
+    let report = world.run().await;
+    assert!(world.clock.now() - before < chrono::Duration::minutes(5), "{}", world.clock.now() - before);
+    assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 0, 1], "incomplete"));
+    assert_eq!(world.held(ANA), whatsapp_ids([1, 2]));
+    assert_eq!(world.held(BEN), [""; 0]);
 }
 
 #[tokio::test]

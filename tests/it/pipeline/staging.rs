@@ -21,6 +21,8 @@ pub(crate) struct Script {
     pub(crate) refuses_small: AtomicBool,
     /// Nothing may be removed.
     pub(crate) immutable: AtomicBool,
+    /// Pages are gone when they are read.
+    pub(crate) loses_pages: AtomicBool,
 }
 
 /// A staging area that fails on command.
@@ -54,6 +56,9 @@ impl Hook for Script {
                     Ok(_) => Err(StagingError::Unavailable("a block was refused with 503".to_owned())),
                     Err(_) => Ok(()),
                 }
+            }
+            Touch::Get if name.as_str().contains("/pages/") && self.loses_pages.load(Ordering::SeqCst) => {
+                Err(StagingError::NotFound { name: name.clone() })
             }
             Touch::Remove if self.immutable.load(Ordering::SeqCst) => {
                 Err(StagingError::Immutable { name: name.clone(), detail: "legal hold".to_owned() })

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,8 @@ struct State {
     /// Addresses, and the primary address of whose they are.
     users: BTreeMap<String, String>,
     silent: BTreeSet<String>,
+    /// For whom it asks for a pause, and how long.
+    throttled: BTreeMap<String, Duration>,
     /// Asked now, it never answers; the token tells that it was.
     hangs: Option<CancellationToken>,
 }
@@ -45,6 +48,11 @@ impl ScriptedUsers {
 }
 
 impl ScriptedUsers {
+    /// Makes the directory ask for a pause when it is asked for an address.
+    pub(crate) fn throttle(&self, address: &str, pause: Duration) {
+        self.0.lock().unwrap().throttled.insert(address.to_owned(), pause);
+    }
+
     /// Makes the directory answer nobody any more; the token tells when it was asked.
     pub(crate) fn hang(&self) -> CancellationToken {
         self.0.lock().unwrap().hangs.insert(CancellationToken::new()).clone()
@@ -72,6 +80,9 @@ impl UserDirectory for ScriptedUsers {
         let answer = |address: &String| {
             if state.silent.contains(address) {
                 return Err(DirectoryError::Unavailable("no connection".to_owned()));
+            }
+            if let Some(&pause) = state.throttled.get(address) {
+                return Err(DirectoryError::Throttled { after: Some(pause), detail: "slow down".to_owned() });
             }
             Ok(match state.users.get(address) {
                 Some(primary) => {
