@@ -161,7 +161,7 @@ impl Daemon {
         while !self.stop.is_cancelled() {
             self.health.beat();
             self.watch_run();
-            let answered = in_time(self.ask_ledger(&mut under_way, ask)).await.is_some();
+            let answered = in_time(self.ask_ledger(&mut under_way, ask)).await.unwrap_or(false);
             self.note_answer(answered);
             ask = true;
             service_manager::alive(*self.phase.borrow());
@@ -188,13 +188,17 @@ impl Daemon {
         self.shut_down(under_way).await
     }
 
-    /// Gives the ledger word of this daemon, begins what is due, and looks for what needs somebody.
-    async fn ask_ledger(&mut self, under_way: &mut Option<CurrentWork>, begins: bool) {
-        self.note_alive().await;
-        if under_way.is_none() && begins {
+    /// Gives the ledger word of this daemon, begins what is due, and looks for what needs somebody. False where the ledger
+    /// didn't take that word.
+    async fn ask_ledger(&mut self, under_way: &mut Option<CurrentWork>, begins: bool) -> bool {
+        let took_word = self.note_alive().await;
+        let is_idle = under_way.is_none();
+        if is_idle && begins {
             *under_way = self.begin_if_due().await;
         }
         self.look_for_warnings().await;
+        // Where nothing is under way, the question what is due has said so.
+        is_idle || took_word
     }
 
     /// Says so when the ledger begins to be silent, and when it answers again.
@@ -215,14 +219,18 @@ impl Daemon {
         self.is_ledger_silent = !answered;
     }
 
-    /// Notes now and then that this daemon is alive, so that `status` sees when it isn't any more.
-    async fn note_alive(&mut self) {
+    /// Notes now and then that this daemon is alive, so that `status` sees when it isn't any more. False where the ledger failed.
+    async fn note_alive(&mut self) -> bool {
         let now = self.app.clock.now();
         let is_due = self.noted.is_none_or(|noted| now < noted || now - noted >= HEARTBEAT_INTERVAL);
-        // A ledger that fails here fails for the next run too, and is logged there.
-        if is_due && self.app.ledger.note_daemon(&self.app.presence.holder, now).await.is_ok() {
+        if !is_due {
+            return true;
+        }
+        let noted = self.app.ledger.note_daemon(&self.app.presence.holder, now).await.is_ok();
+        if noted {
             self.noted = Some(now);
         }
+        noted
     }
 
     /// Says so when the run under way makes no progress.
