@@ -120,7 +120,7 @@ async fn a_process_that_stands_still_while_it_begins_a_run_holds_nobody_up_for_g
     let waiting = "SELECT COUNT(*) AS found FROM pg_stat_activity
                    WHERE wait_event_type = 'Lock' AND query LIKE 'INSERT INTO runs%' AND datname = current_database()";
     while sqlx::query(waiting).fetch_one(&mut looks).await.unwrap().get::<i64, _>("found") == 0 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        std::thread::sleep(Duration::from_millis(20));
     }
     stopped.signal("STOP");
     sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
