@@ -326,7 +326,10 @@ fn an_item_is_kept_whole_where_its_other_fields_have_no_room_value_by_value() {
         let values: Vec<String> = (0..100).map(|value| value.to_string()).collect();
         let field = |number| format!(r#","{}{number}":[{}]"#, "n".repeat(40), values.join(","));
         let fields: String = (0..fields).map(field).collect();
-        read(&format!(r#"{{"id":7,"body":{{"messageTime":1763700000123,"text":"a"{fields}}}}}"#)).unwrap()
+        read(&format!(
+            r#"{{"id":7,"body":{{"messageTime":1763700000123,"messageType":"APP_MESSAGE","text":"a"{fields}}}}}"#
+        ))
+        .unwrap()
     };
     assert!(with(1).whole.is_none());
     assert!(with(4).whole.is_some(), "each of 400 values is shown with its path of 45 bytes");
