@@ -57,7 +57,7 @@ pub struct Report {
     pub partial_by_reason: BTreeMap<String, u64>,
     /// How many participants have no valid user.
     pub unmapped_total: u64,
-    /// How many rules of the mapping file named mailboxes of this run's copies. Reports of older versions don't have it.
+    /// How many rules of the mapping file named mailboxes of this run's deliveries. Reports of older versions don't have it.
     #[serde(default)]
     pub mapping_rules_total: u64,
     pub bytes: ByteCounts,

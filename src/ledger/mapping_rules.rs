@@ -1,4 +1,4 @@
-//! Which lines of the mapping file named the mailboxes of a run's copies, frozen with its account.
+//! Which lines of the mapping file named the mailboxes of a run's deliveries, frozen with its account.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use futures_util::TryStreamExt as _;
 use super::sql::{self, query_of, query_of_rows, rows_of_placeholders, run_no};
 use super::{Ledger, LedgerError, RunId, encoding};
 
-/// A line of the mapping file, and how many copies of a run it brought to a mailbox.
+/// A line of the mapping file, and how many deliveries of a run it named the mailbox of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MappingRule {
     /// The identifier, masked, and when the line holds.
     pub rule: String,
     /// The mailbox's address.
     pub mailbox: String,
-    pub copies: u64,
+    pub deliveries: u64,
 }
 
 impl Ledger {
-    /// Freezes which rules named the mailboxes of the run's copies, as it stands now.
+    /// Freezes which rules named the mailboxes of the run's deliveries, as it stands now.
     pub async fn freeze_mapping_rules(&self, run: &RunId) -> Result<(), LedgerError> {
         let mut found: BTreeMap<(i64, i64), i64> = BTreeMap::new();
         let statement = format!(
@@ -27,15 +27,15 @@ impl Ledger {
              WHERE delivery_rows.run_no = {} AND delivery_rows.address_no IS NOT NULL",
             run_no(1)
         );
-        let mut copies = query_of(statement).bind(run.0.clone()).fetch(&self.pool);
-        while let Some(row) = copies.try_next().await? {
+        let mut rows = query_of(statement).bind(run.0.clone()).fetch(&self.pool);
+        while let Some(row) = rows.try_next().await? {
             let mailbox: i64 = sql::get(&row, "target_no")?;
             let resolution: Option<Vec<u8>> = sql::get(&row, "resolution")?;
             if let Some(rule) = resolution.map(|bytes| encoding::rule_of(&bytes, mailbox)).transpose()?.flatten() {
                 *found.entry((rule, sql::get(&row, "address_no")?)).or_default() += 1;
             }
         }
-        drop(copies);
+        drop(rows);
 
         let mut transaction = self.begin().await?;
         query_of(format!("DELETE FROM account_rules WHERE run_no = {}", run_no(1)))
@@ -46,10 +46,11 @@ impl Ledger {
         let found: Vec<_> = found.into_iter().collect();
         for piece in sql::pieces(&found) {
             let places = rows_of_placeholders(piece.len(), 4);
-            let statement = format!("INSERT INTO account_rules (run_no, rule_no, address_no, copies) VALUES {places}");
+            let statement =
+                format!("INSERT INTO account_rules (run_no, rule_no, address_no, deliveries) VALUES {places}");
             let mut query = query_of_rows(self.dialect, statement);
-            for ((rule, address), copies) in piece {
-                query = query.bind(number).bind(*rule).bind(*address).bind(*copies);
+            for ((rule, address), deliveries) in piece {
+                query = query.bind(number).bind(*rule).bind(*address).bind(*deliveries);
             }
             query.execute(&mut *transaction).await?;
         }
@@ -57,14 +58,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// The rules that named the mailboxes of a run's copies, those with the most copies first, and how many there are in all.
+    /// The rules that named the mailboxes of a run's deliveries, those with the most first, and how many there are in all.
     /// Empty until the run ends.
     pub async fn mapping_rules(&self, run: &RunId, limit: u32) -> Result<(Vec<MappingRule>, u64), LedgerError> {
         let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
         let rows = query_of(format!(
-            "SELECT rules.name AS rule, addresses.name AS mailbox, copies FROM account_rules
+            "SELECT rules.name AS rule, addresses.name AS mailbox, deliveries FROM account_rules
              JOIN names AS rules ON rules.name_no = rule_no JOIN names AS addresses ON addresses.name_no = address_no
-             WHERE run_no = {} ORDER BY copies DESC, rule_no, address_no LIMIT $2",
+             WHERE run_no = {} ORDER BY deliveries DESC, rule_no, address_no LIMIT $2",
             run_no(1)
         ))
         .bind(run.0.clone())
@@ -81,7 +82,7 @@ impl Ledger {
                 Ok(MappingRule {
                     rule: sql::get(row, "rule")?,
                     mailbox: sql::get(row, "mailbox")?,
-                    copies: unsigned(sql::get(row, "copies")?),
+                    deliveries: unsigned(sql::get(row, "deliveries")?),
                 })
             })
             .collect::<Result<_, LedgerError>>()?;

@@ -179,8 +179,7 @@ impl Document {
 
     async fn mapping_rules(&self, piece: &mut String) -> Result<Part, WriteError> {
         let (rules, _) = self.ledger.mapping_rules(&self.run, MAX_MAPPING_RULES).await?;
-        let member =
-            |MappingRule { rule, mailbox, copies }| json!({"rule": rule, "mailbox": mailbox, "copies": copies});
+        let member = |MappingRule { rule, mailbox, deliveries }| json!({"rule": rule, "mailbox": mailbox, "deliveries": deliveries});
         piece.push('[');
         append(piece, true, rules.into_iter().map(member));
         piece.push_str("]}\n");

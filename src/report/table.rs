@@ -47,8 +47,8 @@ async fn mapping_rules(ledger: &Ledger, report: &Report) -> Result<String, Ledge
     let (rules, _) = ledger.mapping_rules(&report.run, MAX_RULES).await?;
     let more = and_more(report.mapping_rules_total, rules.len());
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["Rule that named a mailbox", "Mailbox", "Copies"]);
-    table.add_rows(rules.into_iter().map(|rule| [rule.rule, cell(&rule.mailbox), rule.copies.to_string()]));
+    table.load_style(UTF8_FULL_CONDENSED).set_header(["Rule that named a mailbox", "Mailbox", "Deliveries"]);
+    table.add_rows(rules.into_iter().map(|rule| [rule.rule, cell(&rule.mailbox), rule.deliveries.to_string()]));
     if let Some(column) = table.column_mut(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -329,10 +329,10 @@ const COMPACT: &[&str] = &[
         FROM delivery_rows AS copies JOIN runs ON runs.run_no = copies.run_no",
 ];
 
-/// Which lines of the mapping file named the mailboxes of a run's copies, frozen when it ends.
+/// Which lines of the mapping file named the mailboxes of a run's deliveries, frozen when it ends.
 const RULES: &[&str] = &["CREATE TABLE account_rules (
         run_no BIGINT NOT NULL,
         rule_no BIGINT NOT NULL,
         address_no BIGINT NOT NULL,
-        copies BIGINT NOT NULL,
+        deliveries BIGINT NOT NULL,
         PRIMARY KEY (run_no, rule_no, address_no)) WITHOUT ROWID"];

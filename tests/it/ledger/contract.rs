@@ -222,7 +222,7 @@ pub(super) async fn hundreds_of_rows_go_in_one_call(database: Database) {
     assert_eq!(first.len(), 600, "33 messages came twice");
     ledger.freeze_mapping_rules(&run_id(1)).await.unwrap();
     let (rules, total) = ledger.mapping_rules(&run_id(1), 10).await.unwrap();
-    assert_eq!((rules.len(), total, rules[0].copies, rules[0].mailbox.clone()), (3, 3, 111, mailbox(1).address));
+    assert_eq!((rules.len(), total, rules[0].deliveries, rules[0].mailbox.clone()), (3, 3, 111, mailbox(1).address));
     assert_eq!(ledger.unmapped(&run_id(1), 10).await.unwrap().1, 150);
     assert_eq!(ledger.unmapped(&run_id(1), 10).await.unwrap().0[0].items, 3);
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt as _;
 use tokio::sync::{Notify, watch};
 use whatsapp_archiver::clock::{Clock as _, ManualClock};
 use whatsapp_archiver::convert::{Manifest, Message};
@@ -150,6 +151,8 @@ impl ScriptedDestination {
 
     /// From now on calls wait.
     pub(crate) fn shut(&self) {
+        // A call of before is none that waits.
+        let _ = self.arrived.notified().now_or_never();
         self.is_open.send_replace(false);
     }
 
