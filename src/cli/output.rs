@@ -42,7 +42,7 @@ pub(super) async fn print_report(
         }
         Format::Json => document::write_json(ledger, report, numbers.numbers(), &mut out).await,
         Format::Csv => {
-            let rows = Rows::new(ledger, lists::not_imported(&report.run));
+            let rows = Rows::new(ledger, lists::listed(&report.run));
             lists::write_csv(rows, numbers.numbers(), &mut out).await
         }
     };

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use super::deliveries::{DeliveryState, OPEN};
 use super::pending::{PendingCause, cause};
 use super::sql;
-use super::{ItemNo, Ledger, LedgerError, RunId};
+use super::{ItemNo, Ledger, LedgerError, RunId, RunKind};
 use crate::fault::Reason;
 
 /// The rows of a run's account, counted.
@@ -177,7 +177,7 @@ impl Ledger {
         Ok(counts)
     }
 
-    /// Freezes the lists of a run's account: what failed, is pending or partial, as it stands now.
+    /// Freezes the lists of a run's account: what failed, is pending or partial, as it stands now; of a replay also what it imported.
     pub async fn freeze_account(&self, run: &RunId) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         sqlx::query("DELETE FROM account_rows WHERE run_id = $1")
@@ -190,8 +190,10 @@ impl Ledger {
                CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END, items.item_no, items.item_id,
                items.message_id, items.owner, deliveries.mailbox, deliveries.reason, deliveries.detail
              FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
-             WHERE deliveries.run_no = {} AND deliveries.state NOT IN ('imported', 'skipped_duplicate')",
-            sql::run_no(1)
+             WHERE deliveries.run_no = {} AND deliveries.state <> 'skipped_duplicate'
+               AND (deliveries.state <> 'imported' OR EXISTS (SELECT 1 FROM runs WHERE run_id = $1 AND kind = '{}'))",
+            sql::run_no(1),
+            RunKind::Retry.name()
         ))
         .bind(run.0.clone())
         .execute(&mut *transaction)

@@ -42,6 +42,7 @@ enum Part {
     Pages { after: String, first: bool },
     Failures { after: i64 },
     Partials { after: i64 },
+    Replayed { after: i64 },
     Unmapped,
     MappingRules,
     End,
@@ -86,6 +87,7 @@ impl Document {
             Part::Pages { after, first } => self.pages(after, first, &mut piece).await?,
             Part::Failures { after } => self.failures(after, &mut piece).await?,
             Part::Partials { after } => self.partials(after, &mut piece).await?,
+            Part::Replayed { after } => self.replayed(after, &mut piece).await?,
             Part::Unmapped => self.unmapped(&mut piece).await?,
             Part::MappingRules => self.mapping_rules(&mut piece).await?,
             Part::End => return Ok(None),
@@ -149,6 +151,16 @@ impl Document {
     async fn partials(&self, after: i64, piece: &mut String) -> Result<Part, WriteError> {
         if let Some(after) = self.rows(DeliveryState::PartiallyImported, after, piece, partial_json).await? {
             return Ok(Part::Partials { after });
+        }
+        piece.push_str("],\"replayed\":[");
+        Ok(Part::Replayed { after: 0 })
+    }
+
+    /// What a replay imported; of another run nothing is listed.
+    async fn replayed(&self, after: i64, piece: &mut String) -> Result<Part, WriteError> {
+        let form = |row: &Failure| json!({"item": row.item_name(), "mailbox": row.mailbox});
+        if let Some(after) = self.rows(DeliveryState::Imported, after, piece, form).await? {
+            return Ok(Part::Replayed { after });
         }
         piece.push_str("],\"unmapped_participants\":");
         Ok(Part::Unmapped)

@@ -179,6 +179,13 @@ pub(crate) fn harmless(field: String) -> String {
     if field.starts_with(['=', '+', '-', '@', '\t', '\r']) && !number { format!("'{field}") } else { field }
 }
 
+/// The filter of a report's whole list: what is not imported, and what a replay imported.
+pub fn listed(run: &RunId) -> FailureFilter {
+    let mut filter = not_imported(run);
+    filter.states.push(DeliveryState::Imported);
+    filter
+}
+
 /// The filter of a report's list of what is not imported.
 pub fn not_imported(run: &RunId) -> FailureFilter {
     let states = vec![DeliveryState::Failed, DeliveryState::Pending, DeliveryState::PartiallyImported];

@@ -176,6 +176,7 @@ fn a_report_has_every_field_of_the_interface() {
     assert!(report["deliveries"]["carried_over"].is_u64());
     assert!(report["bytes"]["downloaded"].as_u64().unwrap() > 0 && report["bytes"]["imported"].as_u64().unwrap() > 0);
     assert_eq!(report["failures"].as_array().unwrap().len() as u64, failed);
+    assert!(report["replayed"].as_array().unwrap().is_empty(), "no replay");
     assert_eq!(report["partials"].as_array().unwrap().len() as u64, partial);
     for failure in report["failures"].as_array().unwrap() {
         let fields: Vec<&String> = failure.as_object().unwrap().keys().collect();
@@ -241,6 +242,12 @@ fn a_replay_after_the_mapping_was_corrected_adds_only_what_is_missing() {
     assert!(out.ends_with("5 copies were added.\n"), "{out}");
     let report = trial.report();
     assert_eq!((outcomes(&report)[1..].to_vec(), &report["kind"]), (vec![5, 0, 0, 0, 0], &Value::from("retry")));
+    let replayed = report["replayed"].as_array().unwrap();
+    assert!(
+        replayed.len() == 5 && replayed.iter().all(|copy| copy["mailbox"] == "peter.quist@contoso.example"),
+        "{report}"
+    );
+    assert_eq!(trial.prints(&["report", "--format", "csv"]).matches(",imported,").count(), 5);
     let mut after = oracle::read_maildirs(&trial.path("local-data/mailboxes"));
     assert_eq!(after.remove("peter.quist@contoso.example").unwrap().len(), 5);
     assert_eq!(after, before, "nothing else moved");
