@@ -21,12 +21,14 @@ use crate::notify::Notifier;
 use crate::pipeline::{Deps, Inputs, Pipeline, ReportPolicy, Settings};
 use crate::resolve::Resolver;
 use crate::resolve::mapping::Mapping;
+use crate::resolve::users::list::UserList;
 use crate::retry::RetryPolicy;
 use crate::schedule::{Begin, Schedule};
 use crate::staging::Staging;
 
 pub mod credentials;
 pub mod files;
+pub mod gained;
 mod known_mailboxes;
 pub mod private_files;
 pub mod remotes;
@@ -92,9 +94,32 @@ impl App {
         if wanted == LedgerUse::MadeIfMissing {
             private_files::close(&config);
         }
+        let tables = || files::read_tables(&config.tables());
+        Self::build_of(Arc::clone(&config), environment, clock, wanted, tables).await
+    }
+
+    /// The same on a ledger that is there, for what resolves nobody: mapping and user list aren't looked at, and nobody is a
+    /// valid user. Nothing may be run with it.
+    pub async fn build_without_tables(
+        config: Arc<Config>,
+        environment: &BTreeMap<String, String>,
+        clock: SharedClock,
+    ) -> Result<Self, BuildError> {
+        let nobody = UserList::read(b"address\n", "users.path");
+        let tables = || Ok(Tables { mapping: None, users: nobody.ok().map(|(nobody, _)| nobody) });
+        Self::build_of(config, environment, clock, LedgerUse::Existing, tables).await
+    }
+
+    async fn build_of(
+        config: Arc<Config>,
+        environment: &BTreeMap<String, String>,
+        clock: SharedClock,
+        wanted: LedgerUse,
+        tables: impl FnOnce() -> Result<Tables, FileProblems>,
+    ) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new());
         let files = FileWatch::of(&config);
-        let (remotes, mapping) = build_remotes(&config, environment, &clock, &metrics)?;
+        let (remotes, mapping) = build_remotes(&config, environment, &clock, &metrics, tables()?)?;
         let ledger = open_ledger(&config.ledger.url, wanted).await.map_err(anyhow::Error::from)?;
         let ledger = ledger.with_leases_of(config.ledger.lease);
         let resolver = resolver(&config, mapping, &remotes, &ledger);
@@ -120,7 +145,8 @@ impl App {
         config: &Config,
         environment: &BTreeMap<String, String>,
     ) -> Result<(Remotes, Arc<Resolver>), BuildError> {
-        let (remotes, mapping) = build_remotes(config, environment, &self.clock, &self.metrics)?;
+        let tables = files::read_tables(&config.tables())?;
+        let (remotes, mapping) = build_remotes(config, environment, &self.clock, &self.metrics, tables)?;
         let resolver = resolver(config, mapping, &remotes, &self.ledger);
         Ok((remotes, resolver))
     }
@@ -139,15 +165,13 @@ impl App {
     }
 
     /// Records where configuration or mapping are not those that were in force before: the next report of the chain has it.
-    pub async fn record_inputs(&self) -> Result<(), LedgerError> {
+    /// Returns whether the mapping is another one.
+    pub async fn record_inputs(&self) -> Result<bool, LedgerError> {
         let mapping = self.resolver.mapping().map(|mapping| mapping.sha256());
         let (process, now) = (format!("process {} ({})", std::process::id(), self.presence.holder.0), self.clock.now());
-        for (kind, sha256) in
-            [(ActionKind::ConfigurationChanged, Some(self.config.sha256)), (ActionKind::MappingChanged, mapping)]
-        {
-            self.ledger.record_input(kind, sha256, &process, now).await?;
-        }
-        Ok(())
+        let configuration = Some(self.config.sha256);
+        self.ledger.record_input(ActionKind::ConfigurationChanged, configuration, &process, now).await?;
+        self.ledger.record_input(ActionKind::MappingChanged, mapping, &process, now).await
     }
 
     /// A pipeline of these parts, with the mapping in force now.
@@ -174,8 +198,9 @@ fn build_remotes(
     environment: &BTreeMap<String, String>,
     clock: &SharedClock,
     metrics: &Arc<Metrics>,
+    tables: Tables,
 ) -> Result<(Remotes, Option<Arc<Mapping>>), BuildError> {
-    let Tables { mapping, users } = files::read_tables(&config.tables())?;
+    let Tables { mapping, users } = tables;
     let http = http_client(config)?.observed_by(metrics.observer());
     let remotes = Remotes::build(config, environment, &http, clock, users).map_err(BuildError::Other)?;
     let throttle = Arc::clone(&remotes.throttle);

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::item::Participant;
 use crate::item::phone_number::{mask_accounts_in, mask_numbers_in};
-use crate::ledger::{GroupDay, Ledger, LedgerError, RunId, day_of, end_of_day};
+use crate::ledger::{GroupDay, Ledger, LedgerError, RunId, RunKind, day_of, end_of_day};
 
 /// How many days of shared groups are compared.
 const COMPARED_DAYS: i64 = 30;
@@ -32,8 +32,11 @@ const MIN_RUNS: usize = 3;
 const MAX_LISTED: u32 = 100;
 /// Owners that have a line in the log each day.
 const MAX_LOGGED: usize = 20;
-/// The name under which the ledger keeps the last comparison.
+/// The names under which the ledger keeps the last comparison, and the last jump.
 const COMPARISON: &str = "captures.comparison";
+const JUMP: &str = "captures.jump";
+/// A jump is over with the first run that has none and starts so long after it: those in between read little.
+const JUMP_LASTS: Duration = Duration::hours(20);
 
 /// What a report says of messages that were never captured.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +65,17 @@ pub struct ReferencedMessage {
     pub relation: String,
     /// TeleMessage's number of the item that refers to it.
     pub referenced_by: Option<i64>,
+}
+
+/// A run whose items named conspicuously many messages that were never captured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Jump {
+    /// When the first of such runs in a row started.
+    pub since: DateTime<Utc>,
+    /// When the last one did.
+    last: DateTime<Utc>,
+    /// How many messages the last one named.
+    pub messages: u64,
 }
 
 /// What each owner captured of the groups that they share with others.
@@ -162,9 +176,10 @@ fn is_jump(new: u64, before: &[u64]) -> bool {
 pub async fn look(ledger: &Ledger, run: &RunId) -> Result<(), LedgerError> {
     ledger.close_references().await?;
     let new = ledger.never_captured_count(Some(run)).await?;
+    let is_jump = new > 0 && is_jump(new, &ledger.never_captured_before(run, COMPARED_RUNS).await?);
+    note_jump(ledger, run, is_jump.then_some(new)).await?;
     if new > 0 {
-        let before = ledger.never_captured_before(run, COMPARED_RUNS).await?;
-        if is_jump(new, &before) {
+        if is_jump {
             tracing::warn!(
                 event = "never_captured",
                 messages = new,
@@ -197,6 +212,30 @@ pub async fn look(ledger: &Ledger, run: &RunId) -> Result<(), LedgerError> {
     }
     let text = serde_json::to_string(&comparison).map_err(|error| LedgerError::Damaged(error.to_string()))?;
     ledger.set_meta(COMPARISON, Some(&text)).await
+}
+
+/// Notes that the messages of a run are a jump, or that a jump is over. A run that reads nothing says nothing.
+async fn note_jump(ledger: &Ledger, run: &RunId, messages: Option<u64>) -> Result<(), LedgerError> {
+    let Some(run) = ledger.run(run).await? else { return Ok(()) };
+    if !matches!(run.kind, RunKind::Regular | RunKind::Backfill) {
+        return Ok(());
+    }
+    let known = last_jump(ledger).await?;
+    match (messages, known) {
+        (Some(messages), known) => {
+            let jump = Jump { since: known.map_or(run.started, |known| known.since), last: run.started, messages };
+            let text = serde_json::to_string(&jump).map_err(|error| LedgerError::Damaged(error.to_string()))?;
+            ledger.set_meta(JUMP, Some(&text)).await
+        }
+        (None, Some(known)) if run.started - known.last >= JUMP_LASTS => ledger.set_meta(JUMP, None).await,
+        (None, _) => Ok(()),
+    }
+}
+
+/// The last jump, unless it is over.
+pub async fn last_jump(ledger: &Ledger) -> Result<Option<Jump>, LedgerError> {
+    // What can't be read was written by another version.
+    Ok(ledger.get_meta(JUMP).await?.and_then(|text| serde_json::from_str(&text).ok()))
 }
 
 async fn compare(ledger: &Ledger, through: i64) -> Result<Comparison, LedgerError> {
@@ -293,5 +332,26 @@ mod tests {
     fn a_jump_is_far_above_the_runs_before() {
         assert!(is_jump(10, &[0, 0, 0]) && is_jump(31, &[10, 10, 10, 10]));
         assert!(!is_jump(9, &[0, 0, 0]) && !is_jump(30, &[10, 10, 10]) && !is_jump(100, &[0, 0]));
+    }
+    #[tokio::test]
+    async fn a_jump_lasts_until_a_run_of_another_day_has_none() {
+        use crate::ledger::Holder;
+        let ledger = Ledger::open_in_memory().await.unwrap();
+        let hour = |hour: i64| DateTime::from_timestamp(1_800_000_000, 0).unwrap() + Duration::hours(hour);
+        let found = [
+            (0, RunKind::Regular, Some(12), Some((0, 12))),
+            (1, RunKind::Regular, None, Some((0, 12))),
+            (23, RunKind::Retry, None, Some((0, 12))),
+            (24, RunKind::Regular, Some(30), Some((0, 30))),
+            (48, RunKind::Regular, None, None),
+        ];
+        for (at, kind, messages, expected) in found {
+            let run = RunId(at.to_string());
+            ledger.begin_run(&run, kind, &Holder::new(), "{}", hour(at)).await.unwrap();
+            note_jump(&ledger, &run, messages).await.unwrap();
+            let jump = last_jump(&ledger).await.unwrap();
+            let expected = expected.map(|(since, messages)| (hour(since), messages));
+            assert_eq!(jump.map(|jump| (jump.since, jump.messages)), expected, "{at}");
+        }
     }
 }

@@ -117,7 +117,7 @@ pub fn credentials(config: &Config, now: DateTime<Utc>) -> Vec<Finding> {
             format!("{} doesn't say when it ends: look where it was made", credential.credential),
         ),
     };
-    crate::app::credentials::of(config).into_iter().map(judge).collect()
+    crate::app::credentials::of(config).into_iter().map(|found| judge(found.credential)).collect()
 }
 
 fn wrong_key(what: &str, wrong: &WrongKey) -> Finding {

@@ -223,6 +223,7 @@ pub fn main() -> ExitCode {
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect(),
     };
+    let is_logged = context.log_format == LogFormat::Json && arguments.command.logs_a_run();
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&context, &arguments),
         Command::Backfill(arguments) => backfill::run(&context, &arguments),
@@ -247,34 +248,50 @@ pub fn main() -> ExitCode {
         Command::ConfigSchema => config_schema::run(),
         Command::Man(arguments) => man::run(&arguments),
     };
-    result.unwrap_or_else(|error| report(&error)).into()
+    result.unwrap_or_else(|error| report(&error, is_logged)).into()
 }
 
-/// Prints an error with its causes, for whoever typed the command.
-fn report(error: &CommandError) -> Exit {
-    match error {
-        CommandError::Configuration(problems) => {
-            eprintln!("{problems}");
-            Exit::Configuration
-        }
-        CommandError::Usage(text) => {
-            eprintln!("error: {text}");
-            Exit::Usage
-        }
-        CommandError::Other(error) => {
-            let mut message = error.to_string();
-            eprintln!("error: {message}");
-            for cause in error.chain().skip(1) {
-                // Many errors repeat their cause already.
-                let cause = cause.to_string();
-                if !message.contains(&cause) {
-                    eprintln!("  because: {cause}");
-                }
-                message = cause;
-            }
-            Exit::Failed
-        }
+impl Command {
+    /// Whether its standard error is the log of a run, which programs read.
+    fn logs_a_run(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Backfill(_) | Self::Retry(_) | Self::RebuildLedger)
     }
+}
+
+/// Tells of an error with its causes: whoever typed the command, or as a line of the log.
+fn report(error: &CommandError, is_logged: bool) -> Exit {
+    let (exit, text) = match error {
+        CommandError::Configuration(problems) => (Exit::Configuration, problems.clone()),
+        CommandError::Usage(text) => (Exit::Usage, format!("error: {text}")),
+        CommandError::Other(error) => (Exit::Failed, format!("error: {}", with_causes(error))),
+    };
+    if is_logged {
+        // Where the configuration can't be read, nobody has begun to log.
+        telemetry::begin(LogFormat::Json, tracing::Level::ERROR);
+        let words = text.strip_prefix("error: ").unwrap_or(&text);
+        tracing::error!(
+            event = "command_failed",
+            error = words,
+            "the command could not do its work: correct what the error names"
+        );
+    } else {
+        eprintln!("{text}");
+    }
+    exit
+}
+
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut message = error.to_string();
+    let mut text = message.clone();
+    for cause in error.chain().skip(1) {
+        // Many errors repeat their cause already.
+        let cause = cause.to_string();
+        if !message.contains(&cause) {
+            text.push_str(&format!("\n  because: {cause}"));
+        }
+        message = cause;
+    }
+    text
 }
 
 impl Context {
@@ -307,6 +324,11 @@ impl Context {
     /// Builds the program, on the ledger that the command may use.
     async fn app_on(&self, config: &Arc<Config>, wanted: LedgerUse) -> Result<App, CommandError> {
         Ok(App::build_on(Arc::clone(config), &self.environment, Arc::new(SystemClock), wanted).await?)
+    }
+
+    /// The same for a command that resolves nobody: mapping and user list aren't looked at.
+    async fn app_without_tables(&self, config: &Arc<Config>) -> Result<App, CommandError> {
+        Ok(App::build_without_tables(Arc::clone(config), &self.environment, Arc::new(SystemClock)).await?)
     }
 
     /// Reads the configuration again, for a daemon that reloads it.

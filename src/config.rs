@@ -115,6 +115,8 @@ pub enum NeededSecrets {
     All,
     /// The ledger's password.
     OfLedger,
+    /// Those of these sections. The sign-in's is read where something signs in.
+    Of(&'static [&'static str]),
     None,
 }
 
@@ -123,6 +125,7 @@ impl NeededSecrets {
         match self {
             Self::All => true,
             Self::OfLedger => key.starts_with("ledger."),
+            Self::Of(sections) => key.split_once('.').is_some_and(|(section, _)| sections.contains(&section)),
             Self::None => false,
         }
     }

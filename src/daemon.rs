@@ -213,6 +213,7 @@ impl Daemon {
                 );
             }
             self.health.set_not_ready("the ledger doesn't answer");
+            self.ledger_fails("it doesn't answer", false);
         } else if self.is_ledger_silent && !self.watchdog.as_ref().is_some_and(Watchdog::is_stalled) {
             self.health.set_ready();
         }
@@ -276,10 +277,12 @@ impl Daemon {
             Err(error) => {
                 tracing::error!(event = "ledger_unavailable", error = %error, "the ledger doesn't say when the next run is due; it is asked again soon");
                 self.health.set_not_ready("the ledger doesn't answer");
+                self.ledger_fails(&error.to_string(), false);
                 return None;
             }
         };
         self.health.set_ready();
+        self.ledger_works(false);
         self.just_started = false;
         self.is_due_elsewhere = matches!(turn, Turn::Wait(due) if due <= self.app.clock.now());
         let phase = match turn {
@@ -339,6 +342,7 @@ impl Daemon {
             Ok(finished) => {
                 let now = self.app.clock.now();
                 self.attention.soon();
+                self.ledger_works(true);
                 let noted = in_time(status::note_run(&self.app.ledger, &self.app.config.source, &finished, now)).await;
                 self.notify(finished);
                 if let Some(Err(error)) = &noted {
@@ -347,7 +351,10 @@ impl Daemon {
                 noted.is_some_and(|noted| noted.is_ok())
             }
             // The run has logged why.
-            Err(_) => false,
+            Err(error) => {
+                self.ledger_fails(&error.to_string(), true);
+                false
+            }
         };
         if !is_noted {
             self.health.set_not_ready("the ledger could not keep the account of a run");

@@ -67,6 +67,11 @@ impl Reason {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 
+    /// Those that somebody should fix: a mailbox did not take a copy.
+    pub fn of_mailboxes() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|reason| !reason.is_by_rule())
+    }
+
     /// Whether a rule of the archive keeps the item out, so that a run with such items is a success.
     pub fn is_by_rule(self) -> bool {
         matches!(self, Self::NoValidUser | Self::SizeExceeded | Self::Encrypted | Self::Malformed)

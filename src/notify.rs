@@ -1,7 +1,7 @@
 //! The webhook of `[notify]`: notifies somebody when a run needs attention, once, and not every quarter of an hour.
 //!
-//! - Told are: a run that failed or left something pending, a refused credential, deliveries that were given up, and the
-//!   end of such a trouble. The same failure is reported again after a day.
+//! - Told are: a run that failed or left something pending, a refused credential, deliveries that mailboxes have not taken
+//!   for good, and the end of such a trouble. The same failure is reported again after a day.
 //! - Warnings of `status` are posted once when they begin and once when they are over, whoever looks and however often:
 //!   silence, a reload that was refused, a credential that ends soon, a run that is overdue.
 //! - An alert holds counts and the error's words: no message, no phone number, no address of a person.
@@ -23,17 +23,18 @@ use crate::http::{HttpClient, HttpError, Remote, retry_after};
 use crate::ledger::{Ledger, LedgerError};
 use crate::pipeline::{RunError, RunFinished};
 use crate::retry::{Retrier, RetryPolicy};
+use crate::silence;
 
 mod alert;
 mod warning;
 
 pub use alert::{Alert, Event};
-pub use warning::Notice;
+pub use warning::{LedgerAlert, Notice};
 
 use warning::Posted;
 
-/// After so long, a failure that persists is reported again.
-const REPEAT_AFTER: chrono::Duration = chrono::Duration::hours(24);
+/// After so long, a failure that persists is reported again: a little less than a day, so that daily runs all report it.
+const REPEAT_AFTER: chrono::Duration = chrono::Duration::hours(23);
 
 /// How often and how soon one alert is tried.
 const POLICY: RetryPolicy = RetryPolicy { attempts: 4, initial: Duration::from_secs(2), max: Duration::from_secs(30) };
@@ -137,11 +138,14 @@ impl Notifier {
         self.ledger.set_meta(name, Some(&text)).await
     }
 
-    /// Posts that a failure is over, where one was posted.
+    /// Posts that a failure is over, where one was posted and nothing is left that somebody should look at.
     async fn notify_recovery(&self, finished: &RunFinished, stop: &CancellationToken) -> Result<(), LedgerError> {
-        if self.last_alert(TROUBLE).await?.is_none()
-            || !self.notify(&Alert::of_recovery(finished, self.clock.now()), stop).await
-        {
+        if self.last_alert(TROUBLE).await?.is_none() {
+            return Ok(());
+        }
+        let held = self.ledger.held_by_reason().await?;
+        let Some(recovery) = Alert::of_recovery(finished, &held, self.clock.now()) else { return Ok(()) };
+        if !self.notify(&recovery, stop).await {
             return Ok(());
         }
         self.ledger.set_meta(TROUBLE, None).await
@@ -169,7 +173,11 @@ impl Notifier {
         let (mut known, over): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|known| notices.iter().any(|notice| notice.continues(known)));
         for over in over {
-            let Some(alert) = over.resolution(self.clock.now()) else { continue };
+            let left = match over.owners_silent_since() {
+                Some(since) => silence::no_longer_watched(&self.ledger, since).await.unwrap_or_default(),
+                None => 0,
+            };
+            let Some(alert) = over.resolution(left, self.clock.now()) else { continue };
             if !self.deliver(alert.event.name(), &alert, stop).await {
                 all_posted = false;
                 known.push(over);
@@ -184,6 +192,12 @@ impl Notifier {
             posted.0 = Some(known);
         }
         all_posted && kept.is_ok()
+    }
+
+    /// Posts that the ledger fails, or works again. Needs no ledger.
+    pub async fn ledger_fails(&self, alert: &LedgerAlert, stop: &CancellationToken) {
+        let body = alert.body(self.clock.now());
+        self.deliver(body.event.name(), &body, stop).await;
     }
 
     async fn keep(&self, posted: &[Posted]) -> Result<(), LedgerError> {

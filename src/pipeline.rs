@@ -42,7 +42,6 @@ mod leases;
 mod load;
 mod message_cache;
 mod ownership;
-mod pending;
 mod prepare;
 mod prior_sends;
 mod progress;
@@ -57,6 +56,7 @@ mod run;
 mod scheduler;
 mod source_health;
 mod take_over;
+mod undone;
 mod unrecognized;
 
 pub use after_run::ReportPolicy;
@@ -65,6 +65,7 @@ pub use load::Loader;
 pub use progress::Progress;
 pub use replay::ReplayPreview;
 pub use run::RunFinished;
+pub use undone::Undone;
 
 /// What the pipeline is made of.
 #[derive(Clone)]

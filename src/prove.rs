@@ -26,7 +26,10 @@ pub enum ProofError {
     /// Staging failed.
     #[error(transparent)]
     Staging(#[from] StagingError),
-    /// The file can't be written, or is there already.
+    /// The file is there already.
+    #[error("{path} is there already, and nothing is overwritten: name another --out, or remove it first")]
+    Taken { path: PathBuf },
+    /// The file can't be written.
     #[error("cannot write {path}: {source}")]
     File {
         /// The file.
@@ -111,7 +114,10 @@ impl Drop for Unfinished {
 impl Archive {
     /// A new file; one that is there already is an error.
     pub(crate) fn create(path: &Path) -> Result<Self, ProofError> {
-        let failed = |source| ProofError::File { path: path.to_owned(), source };
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AlreadyExists => ProofError::Taken { path: path.to_owned() },
+            _ => ProofError::File { path: path.to_owned(), source },
+        };
         let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
         let zip = ZipWriter::new(BufWriter::new(file));
         let unfinished = Unfinished(Some(path.to_owned()));

@@ -167,6 +167,16 @@ impl Report {
         self.failed_by_reason.get(Reason::MailboxUnavailable.name()).copied().unwrap_or_default()
     }
 
+    /// Deliveries that mailboxes have not taken for good: refused, or given up. No later run tries them by itself.
+    pub fn refused(&self) -> u64 {
+        Reason::of_mailboxes().filter_map(|reason| self.failed_by_reason.get(reason.name())).sum()
+    }
+
+    /// Whether everything has its outcome, and nothing failed but by rule.
+    pub fn is_success(&self) -> bool {
+        self.status == RunStatus::Complete && self.refused() == 0
+    }
+
     /// What is wrong with the books, where they don't balance.
     pub async fn imbalance(&self, ledger: &Ledger) -> Result<Option<String>, LedgerError> {
         let (items, unaccounted) = ledger.unaccounted(&self.run).await?;

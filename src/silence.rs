@@ -95,17 +95,29 @@ pub fn standing_still(watermark: DateTime<Utc>, every: Duration, now: DateTime<U
 
 /// The owners who were regular and are silent, when everything up to the day `through` has been read.
 pub fn silent_owners(owners: &[OwnerDays], through: i64) -> Vec<SilentOwner> {
-    let judge = |owner: &OwnerDays| {
-        let last_day = *owner.days.last()?;
-        let silent_days = through - last_day;
-        let regular = owner.days.iter().filter(|day| **day > last_day - OWNER_DAYS).count() >= REGULAR_DAYS;
-        (regular && (SILENT_DAYS..=FORGOTTEN_DAYS).contains(&silent_days)).then(|| SilentOwner {
-            owner: Participant::phone(&owner.owner).masked(),
-            last_day,
-            silent_days,
-        })
-    };
-    owners.iter().filter_map(judge).collect()
+    let is_watched = |owner: &SilentOwner| (SILENT_DAYS..=FORGOTTEN_DAYS).contains(&owner.silent_days);
+    owners.iter().filter_map(|owner| regular(owner, through)).filter(is_watched).collect()
+}
+
+/// An owner who was regular up to their last day.
+fn regular(owner: &OwnerDays, through: i64) -> Option<SilentOwner> {
+    let last_day = *owner.days.last()?;
+    let is_regular = owner.days.iter().filter(|day| **day > last_day - OWNER_DAYS).count() >= REGULAR_DAYS;
+    is_regular.then(|| SilentOwner {
+        owner: Participant::phone(&owner.owner).masked(),
+        last_day,
+        silent_days: through - last_day,
+    })
+}
+
+/// How many owners who went silent at `since` or later are taken to have left, so that nobody is warned of them any more.
+pub async fn no_longer_watched(ledger: &Ledger, since: DateTime<Utc>) -> Result<usize, LedgerError> {
+    let Some(watermark) = ledger.watermark().await? else { return Ok(0) };
+    let through = read_through(watermark);
+    let owners = ledger.owners_without_items_since(through - FORGOTTEN_DAYS).await?;
+    let went_then = |owner: &SilentOwner| end_of_day(owner.last_day).is_some_and(|end| end >= since);
+    let left = owners.iter().filter_map(|owner| regular(owner, through));
+    Ok(left.filter(|owner| owner.silent_days > FORGOTTEN_DAYS && went_then(owner)).count())
 }
 
 /// The last day of which everything has been read.

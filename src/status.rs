@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SourceConfig;
-use crate::ledger::{Ledger, LedgerError, RunKind, RunRecord, RunStatus};
+use crate::ledger::{CauseGroup, Ledger, LedgerError, PendingCause, RunKind, RunRecord, RunStatus};
 use crate::pipeline::{RunError, RunFinished};
 use crate::schedule::Schedule;
 
@@ -31,15 +31,15 @@ const MAX_DELAY: chrono::Duration = chrono::Duration::minutes(2);
 pub enum State {
     /// A run is under way.
     Running,
-    /// A daemon waits for the next run; the last one left nothing undone.
+    /// A daemon waits for the next run; nothing is pending. Items may be held all the same, and there may be warnings.
     Idle,
     /// A run is due and did not come.
     Overdue,
-    /// The last run left nothing undone, and no daemon is alive to begin the next.
+    /// Nothing is pending, and no daemon is alive to begin the next run.
     Stopped,
     /// Waiting for the next run; the last one left something pending.
     Pending,
-    /// Waiting for the next run; the last one failed.
+    /// Waiting for the next run; the last one, or the last regular one, failed.
     Failed,
     /// It has never run.
     New,
@@ -89,6 +89,37 @@ impl From<&RunRecord> for LastRun {
     }
 }
 
+/// A run that did not get to its end, and that no later run of its kind has made up for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastFailure {
+    /// Its id.
+    pub run: String,
+    /// What it was for.
+    pub kind: RunKind,
+    /// Why it ended.
+    pub error: String,
+    /// It was only asked to stop.
+    #[serde(default)]
+    pub stopped: bool,
+}
+
+impl LastFailure {
+    /// The last regular run, or the last one of any kind, where it failed; else a run whose process has gone: nobody has closed
+    /// its account yet.
+    async fn of(ledger: &Ledger, last: Option<&RunRecord>, now: DateTime<Utc>) -> Result<Option<Self>, LedgerError> {
+        let regular = ledger.latest_run(&[RunKind::Regular], &ENDS).await?;
+        let failed = |run: &&RunRecord| run.status == RunStatus::Failed;
+        let of = |run: &RunRecord, error: &str, stopped| {
+            Some(Self { run: run.id.0.clone(), kind: run.kind, error: error.to_owned(), stopped })
+        };
+        if let Some(run) = regular.as_ref().filter(failed).or(last.filter(failed)) {
+            return Ok(of(run, run.error.as_deref().unwrap_or_default(), due::was_stopped(run)));
+        }
+        let abandoned = ledger.abandoned_runs(None, now).await?;
+        Ok(abandoned.last().and_then(|run| of(run, &RunError::ProcessGone.to_string(), false)))
+    }
+}
+
 /// Whether a daemon is alive, and when one was last seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DaemonState {
@@ -114,6 +145,9 @@ pub struct Status {
     pub run: Option<LastRun>,
     /// The last run that ended.
     pub last_run: Option<LastRun>,
+    /// The run that nothing has made up for yet, and why it failed.
+    #[serde(default)]
+    pub failure: Option<LastFailure>,
     /// Whether a daemon of this ledger is alive.
     pub daemon: DaemonState,
     /// When the next regular run is due, or was, where it is overdue.
@@ -141,9 +175,9 @@ pub struct Status {
 impl Status {
     /// The state according to the ledger.
     pub async fn of(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<Self, LedgerError> {
-        use RunStatus::{Complete, Failed, Incomplete};
         let running = ledger.run_under_way(now).await?;
-        let last = ledger.latest_run(&RunKind::ALL, &[Complete, Incomplete, Failed]).await?;
+        let last = ledger.latest_run(&RunKind::ALL, &ENDS).await?;
+        let failure = LastFailure::of(ledger, last.as_ref(), now).await?;
         let open = ledger.open_counts().await?;
         let daemon = DaemonState::of(ledger, now).await?;
         let regular = running.as_ref().filter(|run| run.kind == RunKind::Regular);
@@ -153,21 +187,26 @@ impl Status {
             None => next_run(ledger, schedule, now).await?,
         };
         let overdue_since = (running.is_none() && now - next_run > MAX_DELAY).then_some(next_run);
-        let state = match (&running, &last) {
-            (Some(_), _) => State::Running,
-            (None, None) => State::New,
-            (None, Some(_)) if overdue_since.is_some() => State::Overdue,
-            (None, Some(last)) => match last.status {
-                Failed if !due::was_stopped(last) => State::Failed,
-                _ if open.pending > 0 => State::Pending,
-                _ if !daemon.running => State::Stopped,
-                _ => State::Idle,
-            },
+        let state = if running.is_some() {
+            State::Running
+        } else if last.is_none() && failure.is_none() {
+            State::New
+        } else if overdue_since.is_some() {
+            State::Overdue
+        } else if failure.as_ref().is_some_and(|failure| !failure.stopped) {
+            State::Failed
+        } else if open.pending > 0 {
+            State::Pending
+        } else if !daemon.running {
+            State::Stopped
+        } else {
+            State::Idle
         };
         Ok(Self {
             state,
             run: running.as_ref().map(LastRun::from),
             last_run: last.as_ref().map(LastRun::from),
+            failure,
             daemon,
             next_run,
             overdue_since,
@@ -182,7 +221,13 @@ impl Status {
     }
 }
 
+/// How a run can have ended.
+const ENDS: [RunStatus; 3] = [RunStatus::Complete, RunStatus::Incomplete, RunStatus::Failed];
+
 const REMOTES: [&str; 4] = ["source", "staging", "directory", "mailbox"];
+
+/// Causes of what is pending that are looked through for the errors of remotes.
+const MAX_GROUPS: u32 = 100;
 
 /// Remembers what a run found out about the remotes and the source's credential.
 pub async fn note_run(
@@ -221,12 +266,28 @@ async fn findings(
         _ => {}
     }
     if finished.error.is_none() && finished.report.deliveries.available_for_import > 0 {
-        let (unanswered, unsent) = ledger.pending_of(&finished.report.run).await?;
-        let fared = |pending: u64, what: &str| if pending == 0 { Ok(()) } else { Err(format!("{pending} {what}")) };
-        found.push(("directory", fared(unanswered, "items wait for its answer")));
-        found.push(("mailbox", fared(unsent, "deliveries are pending")));
+        // Judged by all that is open: a run about one item says nothing of the others.
+        let open = ledger.pending_groups(None, MAX_GROUPS).await?;
+        let of =
+            |causes: &[PendingCause], what: &str| fared(open.iter().filter(|one| causes.contains(&one.cause)), what);
+        found.push(("directory", of(&[PendingCause::Directory], "wait for its answer")));
+        found.push(("mailbox", of(&[PendingCause::Mailbox, PendingCause::OutcomeUnknown], "are pending")));
     }
     Ok(found)
+}
+
+/// How a remote fared that these deliveries wait for, with the error of the most of them.
+fn fared<'a>(waiting: impl Iterator<Item = &'a CauseGroup<PendingCause>>, what: &str) -> Result<(), String> {
+    let (mut deliveries, mut error) = (0, None);
+    for group in waiting {
+        deliveries += group.deliveries;
+        error = error.or(group.detail.as_deref());
+    }
+    match (deliveries, error) {
+        (0, _) => Ok(()),
+        (_, None) => Err(format!("{deliveries} deliveries {what}")),
+        (_, Some(error)) => Err(format!("{deliveries} deliveries {what}: {error}")),
+    }
 }
 
 /// Whether a run got past the log-in at the source.

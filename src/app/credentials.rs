@@ -8,13 +8,15 @@ use crate::config::{AzureAuth, Config, Secret, SignInConfig, StagingKind};
 use crate::ledger::LedgerError;
 use crate::sign_in::certificate_end;
 use crate::staging::azure::sas_end;
-use crate::status::credential::{self, Credential};
+use crate::status::credential::{self, Credential, Found};
 
 /// The credentials that end some day. Reads their files, so it blocks.
-pub fn of(config: &Config) -> Vec<Credential> {
-    let read = |secret: &Secret, end: fn(&secrecy::SecretString) -> Option<DateTime<Utc>>| Credential {
-        credential: secret.key().to_owned(),
-        expires: secret.read().ok().and_then(|secret| end(&secret)),
+pub fn of(config: &Config) -> Vec<Found> {
+    let read = |secret: &Secret, end: fn(&secrecy::SecretString) -> Option<DateTime<Utc>>| {
+        let read = secret.read();
+        let is_readable = read.is_ok();
+        let expires = read.ok().and_then(|secret| end(&secret));
+        Found { credential: Credential { credential: secret.key().to_owned(), expires }, is_readable }
     };
     let mut found = Vec::new();
     match config.microsoft.as_ref().map(|microsoft| &microsoft.sign_in) {
@@ -65,8 +67,10 @@ mod tests {
             ("SECRET".to_owned(), "s".to_owned()),
         ]);
         let config = Config::load(&path, &environment).unwrap();
-        let found: Vec<(String, Option<String>)> =
-            of(&config).into_iter().map(|one| (one.credential, one.expires.map(|end| end.to_rfc3339()))).collect();
+        let found: Vec<(String, Option<String>)> = of(&config)
+            .into_iter()
+            .map(|one| (one.credential.credential, one.credential.expires.map(|end| end.to_rfc3339())))
+            .collect();
         assert_eq!(
             found,
             [

@@ -11,8 +11,27 @@ use crate::sign_in::{SignInError, check_certificate};
 
 /// What is wrong with files, line by line.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct FileProblems(pub String);
+#[error("{text}")]
+pub struct FileProblems {
+    text: String,
+    /// A file can't be read at all.
+    is_unreadable: bool,
+}
+
+impl FileProblems {
+    fn of_lines(problems: &impl std::fmt::Display) -> Self {
+        Self { text: problems.to_string(), is_unreadable: false }
+    }
+
+    /// What to do about them.
+    pub fn remedy(&self) -> &'static str {
+        if self.is_unreadable {
+            "put the file there, readable for the user of the daemon, or name the one that is meant"
+        } else {
+            "correct the lines named above"
+        }
+    }
+}
 
 /// A key that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +63,10 @@ pub fn read_tables(named: &NamedTables) -> Result<Tables, FileProblems> {
     match (read_mapping(named), read_users(named)) {
         (Ok(mapping), Ok(users)) => Ok(Tables { mapping, users }),
         (mapping, users) => {
-            let problems = mapping.err().into_iter().chain(users.err()).map(|problems| problems.0);
-            Err(FileProblems(problems.collect::<Vec<_>>().join("\n")))
+            let problems: Vec<FileProblems> = mapping.err().into_iter().chain(users.err()).collect();
+            let is_unreadable = problems.iter().any(|problems| problems.is_unreadable);
+            let texts: Vec<String> = problems.into_iter().map(|problems| problems.text).collect();
+            Err(FileProblems { text: texts.join("\n"), is_unreadable })
         }
     }
 }
@@ -61,7 +82,7 @@ pub fn read_mapping(named: &NamedTables) -> Result<Option<Arc<Mapping>>, FilePro
     let Some(path) = &named.mapping else { return Ok(None) };
     let bytes = read_table(path, "mapping.custom")?;
     let (mapping, warnings) =
-        Mapping::read(&bytes, &path.display().to_string()).map_err(|problems| FileProblems(problems.to_string()))?;
+        Mapping::read(&bytes, &path.display().to_string()).map_err(|problems| FileProblems::of_lines(&problems))?;
     for warning in &warnings {
         tracing::warn!(event = "mapping_warning", "{warning}");
     }
@@ -73,7 +94,7 @@ pub fn read_users(named: &NamedTables) -> Result<Option<UserList>, FileProblems>
     let Some(path) = &named.users else { return Ok(None) };
     let bytes = read_table(path, "users.path")?;
     let (users, warnings) =
-        UserList::read(&bytes, &path.display().to_string()).map_err(|problems| FileProblems(problems.to_string()))?;
+        UserList::read(&bytes, &path.display().to_string()).map_err(|problems| FileProblems::of_lines(&problems))?;
     for warning in &warnings {
         tracing::warn!(event = "users_warning", "{warning}");
     }
@@ -115,7 +136,7 @@ fn read_table(path: &Path, key: &str) -> Result<Vec<u8>, FileProblems> {
 }
 
 fn unreadable(path: &Path, error: &file::Unreadable, key: &str) -> FileProblems {
-    FileProblems(format!("{}: error: the file {error} ({key})", path.display()))
+    FileProblems { text: format!("{}: error: the file {error} ({key})", path.display()), is_unreadable: true }
 }
 
 #[cfg(test)]
@@ -132,7 +153,7 @@ mod tests {
         {
             let named = NamedTables { mapping: Some(path.to_owned()), users: Some(path.to_owned()) };
             let Err(problems) = read_tables(&named) else { panic!("{says}") };
-            assert_eq!(problems.0.matches(says).count(), 2, "{problems}");
+            assert_eq!(problems.text.matches(says).count(), 2, "{problems}");
         }
     }
 }

@@ -17,6 +17,8 @@ pub struct FileWatch {
 struct Watched {
     path: PathBuf,
     seen: Option<Stamp>,
+    /// It was there at the look before the last one, and not at the last one.
+    is_going: bool,
 }
 
 /// What shows that a file has changed: when it was written, how long it is, and which file it is (editors replace files).
@@ -24,13 +26,16 @@ type Stamp = (Option<SystemTime>, u64, u64);
 
 impl Watched {
     fn new(path: PathBuf) -> Self {
-        Self { seen: stamp(&path), path }
+        Self { seen: stamp(&path), is_going: false, path }
     }
 
-    /// Whether the file has changed since the last look. One that has gone away hasn't: editors replace files.
+    /// Whether the file has changed since the last look. One that has gone away has once it is still away at the next look:
+    /// editors replace files, and a start would be refused without it.
     fn changed(&mut self) -> bool {
         let now = stamp(&self.path);
-        if now.is_none() || now == self.seen {
+        let is_going = now.is_none() && self.seen.is_some() && !self.is_going;
+        self.is_going = is_going;
+        if now == self.seen || is_going {
             return false;
         }
         self.seen = now;
@@ -58,5 +63,27 @@ impl FileWatch {
     /// Whether the user list has changed since the last look.
     pub fn users_changed(&mut self) -> bool {
         self.users.as_mut().is_some_and(Watched::changed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_replaced_has_changed_once_and_so_has_one_that_went_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mapping.csv");
+        std::fs::write(&path, "a").unwrap();
+        let mut watched = Watched::new(path.clone());
+        assert!(!watched.changed());
+        std::fs::remove_file(&path).unwrap();
+        assert!(!watched.changed(), "an editor may be about to write it");
+        std::fs::write(&path, "bb").unwrap();
+        assert_eq!([watched.changed(), watched.changed()], [true, false]);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!([watched.changed(), watched.changed(), watched.changed()], [false, true, false]);
+        std::fs::write(&path, "bb").unwrap();
+        assert_eq!([watched.changed(), watched.changed()], [true, false]);
     }
 }

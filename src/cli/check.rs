@@ -30,13 +30,13 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     offline.push(match &mapping {
         Ok(Some(mapping)) => Finding::ok("mapping", output::counted(mapping.len() as u64, "number", "numbers")),
         Ok(None) => Finding::ok("mapping", "none; participants are found by their e-mail property".to_owned()),
-        Err(problems) => Finding::wrong("mapping", problems.to_string(), "correct the lines named above"),
+        Err(problems) => Finding::wrong("mapping", problems.to_string(), problems.remedy()),
     });
     match &users {
         Ok(Some(users)) => offline
             .push(Finding::ok("users", output::counted(users.len() as u64, "user in the list", "users in the list"))),
         Ok(None) => {}
-        Err(problems) => offline.push(Finding::wrong("users", problems.to_string(), "correct the lines named above")),
+        Err(problems) => offline.push(Finding::wrong("users", problems.to_string(), problems.remedy())),
     }
     offline.extend(check::keys(&config));
     offline.extend(check::credentials(&config, SystemClock.now()));
@@ -50,13 +50,15 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         return Ok(Exit::Configuration);
     }
     block_on(async {
-        if let Some(pages) = check::database_file::whole(&config).await {
+        let goes_online = arguments.online || arguments.mailbox.is_some();
+        // Online, the line of the ledger says that there is none.
+        if let Some(pages) = check::database_file::whole(&config, !goes_online).await {
             print(&pages)?;
             if !pages.is_ok() {
                 return Ok(Exit::Failed);
             }
         }
-        if !arguments.online && arguments.mailbox.is_none() {
+        if !goes_online {
             return Ok(Exit::Done);
         }
         let app = context.app_on(&config, LedgerUse::ExistingOrEmpty).await?;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::instant::Moment;
 use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, instant, output};
 use crate::app::{self, App};
+use crate::config::NeededSecrets;
 use crate::convert::convert_as;
 use crate::export::{By, Exporter, Finished, Format, MANIFEST, Options, Row, Selection};
 use crate::fault::Fault;
@@ -107,9 +108,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         return Err(CommandError::Usage("--max-file-size is for --format rsmf".to_owned()));
     }
     let options = Options { format, time_zone, max_file_size };
-    let config = context.begin()?;
+    let config = context.begin_needing(NeededSecrets::Of(&["ledger", "staging"]))?;
     block_on(async {
-        let app = context.app(&config).await?;
+        let app = context.app_without_tables(&config).await?;
         // Another ledger knows nothing of what lies there: nothing exported would look like nothing captured.
         app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
         let exporter = Exporter::new(&options, &arguments.out).map_err(anyhow::Error::from)?;

@@ -98,7 +98,7 @@ async fn each(mut rows: Rows<'_>, width: Width, numbers: Numbers) -> Result<Opti
     let mut count = 0_u64;
     while let Some(row) = rows.next().await? {
         count += 1;
-        let reason = row.reason.clone().or(row.cause.map(|cause| cause.name().to_owned()));
+        let reason = row.why().map(str::to_owned);
         table.add_row([
             row.item_name(),
             row.owner.map(|owner| numbers.of(&owner)).unwrap_or_default(),

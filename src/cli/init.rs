@@ -31,7 +31,14 @@ pub(super) fn run(arguments: &Arguments) -> CommandResult {
 
 /// Writes a file that isn't there yet: what an administrator wrote is never overwritten.
 fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
-    let file = std::fs::File::create_new(path);
-    let mut file = file.with_context(|| format!("{} can't be written (a file that is there stays)", path.display()))?;
-    file.write_all(text.as_bytes()).with_context(|| format!("{} can't be written", path.display()))
+    let shown = path.display();
+    let mut file = match std::fs::File::create_new(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            anyhow::bail!(
+                "{shown} is there already, and nothing is overwritten: name another directory, or remove it first"
+            )
+        }
+        file => file.with_context(|| format!("{shown} can't be written"))?,
+    };
+    file.write_all(text.as_bytes()).with_context(|| format!("{shown} can't be written"))
 }

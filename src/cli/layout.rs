@@ -57,17 +57,26 @@ impl Width {
         table
     }
 
-    /// Lines, the long ones wrapped between words and continued `indent` columns from the left.
+    /// Lines, the long ones wrapped between words and continued `indent` columns from the left. Lines of tables stay.
     pub(super) fn wrap(self, text: &str, indent: usize) -> String {
         let Some(width) = self.0.map(usize::from) else { return text.to_owned() };
         let mut wrapped = String::with_capacity(text.len());
         for line in text.split_inclusive('\n') {
             let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
-            wrap_line(line, width, indent, &mut wrapped);
+            if line.starts_with(is_of_table) {
+                wrapped.push_str(line);
+            } else {
+                wrap_line(line, width, indent, &mut wrapped);
+            }
             wrapped.push_str(end);
         }
         wrapped
     }
+}
+
+/// Whether a character draws a table.
+fn is_of_table(character: char) -> bool {
+    ('\u{2500}'..='\u{257f}').contains(&character)
 }
 
 fn wrap_line(line: &str, width: usize, indent: usize, out: &mut String) {
@@ -104,6 +113,17 @@ mod tests {
         );
         assert!(wrapped.lines().all(|line| line.chars().count() <= 40));
         assert_eq!(Width(None).wrap(text, 16), text);
+    }
+
+    #[test]
+    fn lines_of_tables_stay_and_those_beside_them_wrap() {
+        let mut table = Width(None).table();
+        table.set_header(["Items", "Count"]).add_row(["a name that is as long as it is and longer than that", "1"]);
+        let text = format!("Error    {}\n{table}\n", "the mailbox is full ".repeat(6));
+        let wrapped = Width(Some(50)).wrap(&text, 9);
+        assert!(wrapped.ends_with(&format!("{table}\n")), "{wrapped}");
+        let beside = wrapped.lines().take_while(|line| !line.starts_with(is_of_table));
+        assert!(beside.clone().count() > 1 && beside.clone().all(|line| line.chars().count() <= 50), "{wrapped}");
     }
 
     #[test]

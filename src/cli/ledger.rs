@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, output};
 use crate::app;
 use crate::clock::{Clock as _, SystemClock};
-use crate::config::LedgerUrl;
+use crate::config::{LedgerUrl, NeededSecrets};
 use crate::ledger::{ActionKind, Ledger};
 
 #[derive(Debug, Subcommand)]
@@ -23,7 +23,7 @@ pub(super) enum Command {
 
 pub(super) fn run(context: &Context, command: &Command) -> CommandResult {
     let Command::Copy { to } = command;
-    let config = context.begin()?;
+    let config = context.begin_needing(NeededSecrets::OfLedger)?;
     let here = std::env::current_dir().map_err(anyhow::Error::from)?;
     let url = LedgerUrl::parse(to, &here).map_err(|wrong| CommandError::Usage(format!("--to: {wrong}")))?;
     block_on(async {

@@ -2,12 +2,15 @@
 
 use std::io::{self, Write as _};
 
+use super::layout::Width;
 use super::{CommandError, Context, Exit, Format, ShowNumbers};
-use crate::fault::Reason;
-use crate::ledger::{Ledger, RunStatus};
+use crate::ledger::Ledger;
 use crate::pipeline::RunFinished;
 use crate::report::lists::{self, Rows};
 use crate::report::{Report, document, table};
+
+/// Where the values of a report's head begin, in columns.
+const VALUES: usize = 9;
 
 /// Prints text. A reader that has gone (`… | head`) ends the command quietly.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
@@ -32,13 +35,14 @@ pub(super) async fn print_report(
     ledger: &Ledger,
     report: &Report,
     format: Format,
+    width: Width,
     numbers: ShowNumbers,
 ) -> Result<(), CommandError> {
     let mut out = io::BufWriter::new(io::stdout());
     let result = match format {
         Format::Table => {
             let text = table::render_with_lists(ledger, report, numbers.numbers()).await;
-            return print(&text.map_err(anyhow::Error::from)?);
+            return print(&width.wrap(&text.map_err(anyhow::Error::from)?, VALUES));
         }
         Format::Json => document::write_json(ledger, report, numbers.numbers(), &mut out).await,
         Format::Csv => {
@@ -61,7 +65,7 @@ pub(super) fn finish(result: Result<(), lists::WriteError>, mut out: impl io::Wr
 /// Prints how a run ended, and what to do about what it left.
 pub(super) fn report_finished(context: &Context, finished: &RunFinished) -> Result<Exit, CommandError> {
     let report = &finished.report;
-    let mut text = table::render(report);
+    let mut text = Width::of_output().wrap(&table::render(report), VALUES);
     let config = context.config_path.display();
     if report.deliveries.failed + report.deliveries.pending > 0 {
         text.push_str(&format!("What is not imported and why:  whatsapp-archiver --config {config} failures\n"));
@@ -75,9 +79,5 @@ pub(super) fn report_finished(context: &Context, finished: &RunFinished) -> Resu
 
 /// Items that a rule keeps out are normal; anything else that isn't imported is not.
 pub(super) fn exit_of(report: &Report) -> Exit {
-    let refused = Reason::ALL
-        .into_iter()
-        .filter(|reason| !reason.is_by_rule())
-        .any(|reason| report.failed_by_reason.get(reason.name()).is_some_and(|count| *count > 0));
-    if report.status == RunStatus::Complete && !refused { Exit::Done } else { Exit::Failed }
+    if report.is_success() { Exit::Done } else { Exit::Failed }
 }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, item_name, output};
 use crate::app::files::{self, read_bounded};
+use crate::config::NeededSecrets;
 use crate::identity::MessageId;
 use crate::ledger::{ActionKind, ItemName};
 use crate::prove::ProofError;
@@ -46,12 +47,12 @@ impl Arguments {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let sought = arguments.sought()?;
-    let config = context.begin()?;
+    let config = context.begin_needing(NeededSecrets::Of(&["ledger", "staging", "report"]))?;
     let key = files::signing_key(&config).map_err(anyhow::Error::from)?.map(|key| key.public());
     let mapping = config.mapping.custom.as_deref().map(|path| read_bounded(path, "mapping.custom"));
     let mapping = mapping.transpose().map_err(|problem| CommandError::Configuration(problem.to_string()))?;
     block_on(async {
-        let app = context.app(&config).await?;
+        let app = context.app_without_tables(&config).await?;
         app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
         let mut what = match &sought {
             ItemName::MessageId(id) => format!("message {id}"),

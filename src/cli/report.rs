@@ -71,7 +71,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         }
         let report = Report::of(&ledger, &run).await.map_err(anyhow::Error::from)?;
         if let Some(format) = arguments.format.other() {
-            output::print_report(&ledger, &report, format, arguments.numbers).await?;
+            output::print_report(&ledger, &report, format, arguments.wide.width(), arguments.numbers).await?;
         } else {
             let page = html::render(&ledger, &report, arguments.numbers.numbers()).await;
             output::print(&page.map_err(anyhow::Error::from)?)?;

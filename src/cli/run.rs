@@ -6,7 +6,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, block_on, output, progress_bar};
-use crate::app::{App, LedgerUse, files};
+use crate::app::{App, LedgerUse, files, gained};
 use crate::config::{MailboxConfig, MailboxKind};
 use crate::daemon::Daemon;
 use crate::lifecycle::{Signals, stop_on_signal};
@@ -101,7 +101,9 @@ pub(super) async fn run_request(
 }
 
 async fn run_and_note(app: &App, pipeline: &Pipeline, request: RunRequest) -> Result<RunFinished, super::CommandError> {
-    app.record_inputs().await.map_err(anyhow::Error::from)?;
+    if app.record_inputs().await.map_err(anyhow::Error::from)? {
+        gained::report(&app.ledger, &app.resolver).await;
+    }
     let finished = pipeline.run(request).await.map_err(anyhow::Error::from)?;
     status::note_run(&app.ledger, &app.config.source, &finished, app.clock.now()).await.map_err(anyhow::Error::from)?;
     Ok(finished)

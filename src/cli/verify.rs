@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, named_run, output, run::run_request};
 use crate::app::{self, App};
+use crate::config::NeededSecrets;
 use crate::ledger::{ActionKind, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::{RunError, RunRequest};
@@ -51,10 +52,14 @@ enum VerifyFormat {
 }
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
-    let config = context.begin()?;
+    // What is restored is a run, which takes up what earlier ones left open.
+    let needed =
+        if arguments.restore { NeededSecrets::All } else { NeededSecrets::Of(&["ledger", "staging", "mailbox"]) };
+    let config = context.begin_needing(needed)?;
     block_on(async {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
-        let app = context.app(&config).await?;
+        let app =
+            if arguments.restore { context.app(&config).await? } else { context.app_without_tables(&config).await? };
         let run = named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id);
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());

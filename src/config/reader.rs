@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::document::{self, Document, Entry, Found, Value, Written, any_of, shown};
-use super::excerpt::Excerpt;
+use super::excerpt::{Excerpt, is_plain};
 use super::form::{Invalid, Suggestion};
 use super::place::Place;
 use super::problem::{NamedTables, Problem};
@@ -235,7 +235,8 @@ impl<'a> Section<'a> {
         for (key, entry) in unknown {
             let near = schema::near(&key, schema.keys.iter().map(|key| key.name));
             let near = near.into_iter().filter_map(|name| schema.key(name));
-            let mut instead: Vec<String> = near.map(|key| self.worked(key, key.example, &entry.place)).collect();
+            let value = |key: &Key| own_value(key, &entry.value).unwrap_or_else(|| key.example.to_owned());
+            let mut instead: Vec<String> = near.map(|key| self.worked(key, &value(key), &entry.place)).collect();
             if instead.is_empty() {
                 let elsewhere = SECTIONS.iter().filter(|section| section.key(&key).is_some());
                 instead = elsewhere.map(|section| format!("the same key in [{}]", section.name)).collect();
@@ -283,6 +284,17 @@ impl<'a> Section<'a> {
         let named: Vec<String> = conditions.iter().map(|it| format!("{} = \"{}\"", it.key, it.value)).collect();
         if named.is_empty() { String::new() } else { format!(": {} needs it", named.join(" with ")) }
     }
+}
+
+/// The value that stands under a mistyped key, for the right one; nothing where it may not be shown.
+fn own_value(key: &Key, value: &Value) -> Option<String> {
+    let written = match value {
+        Value::Text(text) => format!("\"{text}\""),
+        Value::Integer(number) => number.to_string(),
+        Value::Boolean(value) => value.to_string(),
+        _ => return None,
+    };
+    (!matches!(key.shape, Shape::Secret) && is_plain(&written) && !written.contains('\\')).then_some(written)
 }
 
 /// The worked value of a secret's key with the other of the two origins.

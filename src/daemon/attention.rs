@@ -6,7 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::Daemon;
 use crate::lifecycle::Phase;
-use crate::notify::{Notice, PostedWarnings};
+use crate::notify::{LedgerAlert, Notice, PostedWarnings};
 use crate::status::Status;
 
 /// Between two looks.
@@ -18,6 +18,9 @@ const AFTER_FAILURE: Duration = Duration::hours(1);
 /// Between a look that is left to another daemon and the next one.
 const AFTER_ANOTHER: Duration = Duration::minutes(1);
 
+/// A ledger that fails for less is no occasion to notify anybody.
+const MIN_LEDGER_TROUBLE: Duration = Duration::minutes(10);
+
 /// When the daemon looks next, and what has been posted.
 #[derive(Debug, Default)]
 pub(super) struct Attention {
@@ -27,6 +30,16 @@ pub(super) struct Attention {
     posted: PostedWarnings,
     /// The overdue run that was logged.
     logged_overdue: Option<DateTime<Utc>>,
+    ledger_trouble: Option<LedgerTrouble>,
+}
+
+/// A ledger that fails, of which the ledger itself can't keep anything.
+#[derive(Debug)]
+struct LedgerTrouble {
+    since: DateTime<Utc>,
+    /// The account of a run could not be kept: that the ledger answers doesn't end it.
+    is_of_account: bool,
+    is_posted: bool,
 }
 
 impl Attention {
@@ -78,6 +91,40 @@ impl Daemon {
             let is_done = notifier.warn(&notices, &mut posted, &stop).await;
             (posted, is_done)
         }));
+    }
+
+    /// The ledger fails: posted once, where that lasts. The log has each time.
+    pub(super) fn ledger_fails(&mut self, error: &str, is_of_account: bool) {
+        let now = self.app.clock.now();
+        let fresh = LedgerTrouble { since: now, is_of_account, is_posted: false };
+        let trouble = self.attention.ledger_trouble.get_or_insert(fresh);
+        trouble.is_of_account |= is_of_account;
+        // A clock that was set back would hide it for as long as it was set back.
+        trouble.since = trouble.since.min(now);
+        if trouble.is_posted || now - trouble.since < MIN_LEDGER_TROUBLE {
+            return;
+        }
+        trouble.is_posted = true;
+        let alert = LedgerAlert::firing(error, trouble.since);
+        self.post(alert);
+    }
+
+    /// The ledger answers again, or has kept the account of a run.
+    pub(super) fn ledger_works(&mut self, has_kept_account: bool) {
+        let ends = |trouble: &mut LedgerTrouble| has_kept_account || !trouble.is_of_account;
+        if let Some(trouble) = self.attention.ledger_trouble.take_if(ends)
+            && trouble.is_posted
+        {
+            self.post(LedgerAlert::resolved(trouble.since));
+        }
+    }
+
+    /// Posts beside the daemon's own work.
+    fn post(&self, alert: LedgerAlert) {
+        if let Some(notifier) = self.app.notifier() {
+            let stop = self.stop.clone();
+            tokio::spawn(async move { notifier.ledger_fails(&alert, &stop).await });
+        }
     }
 
     /// Logs a run that is overdue, once.

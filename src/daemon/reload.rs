@@ -3,15 +3,10 @@
 use std::sync::Arc;
 
 use super::Daemon;
-use crate::app::files;
 use crate::app::watch::FileWatch;
+use crate::app::{files, gained};
 use crate::config::Config;
-use crate::item::Identifier;
-use crate::resolve::mapping::Mapping;
 use crate::status::warning::{self, Input};
-
-/// Participants that are read from the ledger at a time.
-const PARTICIPANTS_PER_QUERY: u32 = 1000;
 
 impl Daemon {
     /// Reads the mapping and the user list again where their files have changed.
@@ -27,16 +22,28 @@ impl Daemon {
 
     /// The inputs that a start takes are good.
     pub(super) async fn note_good_inputs(&mut self) {
-        for input in Input::ALL {
-            self.note_reload(input, Ok(())).await;
+        self.note_good(&Input::ALL).await;
+    }
+
+    async fn note_good(&mut self, inputs: &[Input]) {
+        for input in inputs {
+            self.note_reload(*input, Ok(())).await;
         }
         self.record_inputs().await;
     }
 
-    /// Records what is in force now, where it wasn't before.
+    /// Records what is in force now, where it wasn't before. What another mapping makes good is looked for beside the daemon's
+    /// own work.
     async fn record_inputs(&self) {
-        if let Err(error) = self.app.record_inputs().await {
-            tracing::error!(event = "ledger_unavailable", error = %error, "the ledger could not keep that the configuration or the mapping changed; the reports' inputs show it");
+        match self.app.record_inputs().await {
+            Ok(false) => {}
+            Ok(true) => {
+                let (ledger, resolver) = (self.app.ledger.clone(), Arc::clone(&self.app.resolver));
+                tokio::spawn(async move { gained::report(&ledger, &resolver).await });
+            }
+            Err(error) => {
+                tracing::error!(event = "ledger_unavailable", error = %error, "the ledger could not keep that the configuration or the mapping changed; the reports' inputs show it");
+            }
         }
     }
 
@@ -53,10 +60,8 @@ impl Daemon {
         match files::read_mapping(&self.app.config.tables()) {
             Ok(mapping) => {
                 let numbers = mapping.as_ref().map_or(0, |mapping| mapping.len());
-                let before = self.app.resolver.mapping();
-                self.app.resolver.replace_mapping(mapping.clone());
+                self.app.resolver.replace_mapping(mapping);
                 tracing::info!(event = "mapping_reloaded", numbers, "the mapping file changed and is in force");
-                self.report_gained_participants(before.as_deref(), mapping.as_deref()).await;
                 self.note_reload(Input::Mapping, Ok(())).await;
                 self.record_inputs().await;
             }
@@ -68,34 +73,6 @@ impl Daemon {
                 );
                 self.note_reload(Input::Mapping, Err(&problems.to_string())).await;
             }
-        }
-    }
-
-    /// Logs how many participants without a valid user the new mapping names and the one before did not.
-    async fn report_gained_participants(&self, before: Option<&Mapping>, now: Option<&Mapping>) {
-        let names = |mapping: Option<&Mapping>, participant: &str| {
-            let identifier = Identifier::read(participant);
-            mapping.zip(identifier).is_some_and(|(mapping, identifier)| mapping.names(&identifier))
-        };
-        let (mut after, mut gained) = (String::new(), 0_u64);
-        loop {
-            let page = match self.app.ledger.participants_without_user(&after, PARTICIPANTS_PER_QUERY).await {
-                Ok(page) => page,
-                Err(error) => {
-                    tracing::warn!(event = "mapping_gain_unknown", error = %error, "the ledger gave no answer to how many participants the new mapping file names; `retry --reason no_valid_user --dry-run` counts their copies");
-                    return;
-                }
-            };
-            let Some(last) = page.last() else { break };
-            after.clone_from(last);
-            gained += page.iter().filter(|one| names(now, one) && !names(before, one)).count() as u64;
-        }
-        if gained > 0 {
-            tracing::info!(
-                event = "mapping_gained",
-                participants = gained,
-                "participants who had no valid user are in the mapping file now; run `retry --reason no_valid_user` to add their copies"
-            );
         }
     }
 
@@ -136,8 +113,10 @@ impl Daemon {
                     event = "configuration_reloaded",
                     "{what} was read again and is in force from the next run on"
                 );
-                // It was built with the tables, so those are good too.
-                self.note_good_inputs().await;
+                // It was built with the tables, so those are good too. A configuration that was refused stays refused: only
+                // SIGHUP reads it.
+                let read: &[Input] = if input == Input::Users { &[Input::Mapping, Input::Users] } else { &Input::ALL };
+                self.note_good(read).await;
             }
             Err(error) => {
                 tracing::error!(

@@ -64,7 +64,7 @@ pub struct Failure {
     pub state: DeliveryState,
     /// Why it failed.
     pub reason: Option<String>,
-    /// Why it is pending; known of what is open now.
+    /// Why it is pending. Accounts that older versions froze don't say.
     pub cause: Option<PendingCause>,
     /// For the administrator.
     pub detail: Option<String>,
@@ -74,6 +74,11 @@ impl Failure {
     /// How the item is named in lists and on the command line: TeleMessage's number, else `#` and the ledger's own.
     pub fn item_name(&self) -> String {
         self.item.map_or_else(|| format!("#{}", self.no.0), |item| item.to_string())
+    }
+
+    /// Why it failed, or why it is pending.
+    pub fn why(&self) -> Option<&str> {
+        self.reason.as_deref().or(self.cause.map(PendingCause::name))
     }
 }
 
@@ -87,6 +92,15 @@ pub struct ListPlace {
 }
 
 impl Failure {
+    /// A row of a frozen account, which keeps the cause of what is pending in place of a reason.
+    fn frozen(row: &AnyRow, number: i64) -> Result<Self, LedgerError> {
+        let read = Self::read(row, ListPlace { number, target: String::new() })?;
+        if read.state != DeliveryState::Pending {
+            return Ok(read);
+        }
+        Ok(Self { cause: read.reason.as_deref().map(PendingCause::from_name), reason: None, ..read })
+    }
+
     fn read(row: &AnyRow, place: ListPlace) -> Result<Self, LedgerError> {
         Ok(Self {
             place,
@@ -188,10 +202,12 @@ impl Ledger {
             "INSERT INTO account_rows (run_id, row_no, state, item_no, item_id, message_id, owner, mailbox, reason, detail)
              SELECT $1, ROW_NUMBER() OVER (ORDER BY deliveries.item_no, deliveries.target),
                CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END, items.item_no, items.item_id,
-               items.message_id, items.owner, deliveries.mailbox, deliveries.reason, deliveries.detail
+               items.message_id, items.owner, deliveries.mailbox,
+               CASE WHEN deliveries.{OPEN} THEN {} ELSE deliveries.reason END, deliveries.detail
              FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
              WHERE deliveries.run_no = {} AND deliveries.state <> 'skipped_duplicate'
                AND (deliveries.state <> 'imported' OR EXISTS (SELECT 1 FROM runs WHERE run_id = $1 AND kind = '{}'))",
+            cause(),
             sql::run_no(1),
             RunKind::Retry.name()
         ))
@@ -246,15 +262,13 @@ impl Ledger {
             .bind(after.target.clone())
             .fetch_all(&self.pool)
             .await?;
-        let place = |row: &AnyRow| -> Result<ListPlace, LedgerError> {
-            match filter.run {
-                Some(_) => Ok(ListPlace { number: sql::get(row, "row_no")?, target: String::new() }),
-                None => Ok(ListPlace { number: sql::get(row, "item_no")?, target: sql::get(row, "target")? }),
-            }
-        };
         let read = |row: &AnyRow| -> Result<Failure, LedgerError> {
-            let cause: Option<String> = if filter.run.is_none() { sql::get(row, "cause")? } else { None };
-            Ok(Failure { cause: cause.as_deref().map(PendingCause::from_name), ..Failure::read(row, place(row)?)? })
+            if filter.run.is_some() {
+                return Failure::frozen(row, sql::get(row, "row_no")?);
+            }
+            let place = ListPlace { number: sql::get(row, "item_no")?, target: sql::get(row, "target")? };
+            let cause: Option<String> = sql::get(row, "cause")?;
+            Ok(Failure { cause: cause.as_deref().map(PendingCause::from_name), ..Failure::read(row, place)? })
         };
         rows.iter().map(read).collect()
     }
@@ -278,7 +292,7 @@ impl Ledger {
         .await?;
         let numbered = |row: &AnyRow| {
             let number: i64 = sql::get(row, "row_no")?;
-            Ok((number, Failure::read(row, ListPlace { number, target: String::new() })?))
+            Ok((number, Failure::frozen(row, number)?))
         };
         rows.iter().map(numbered).collect()
     }

@@ -91,14 +91,14 @@ impl Ledger {
     }
 
     /// Records that an input is not the one that was in force before: `kind` says which, `process` who noticed. The first one
-    /// is only remembered.
+    /// is only remembered. Returns whether there was another one before.
     pub async fn record_input(
         &self,
         kind: ActionKind,
         sha256: Option<Digest>,
         process: &str,
         at: DateTime<Utc>,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<bool, LedgerError> {
         let name = format!("in_force:{}", kind.name());
         let now = sha256.map_or_else(|| "none".to_owned(), |sha256| sha256.to_string());
         let mut transaction = self.begin().await?;
@@ -108,7 +108,7 @@ impl Ledger {
             .await?;
         let before: Option<String> = row.map(|row| sql::get(&row, "value")).transpose()?;
         if before.as_ref() == Some(&now) {
-            return Ok(());
+            return Ok(false);
         }
         sqlx::query(
             "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -117,12 +117,12 @@ impl Ledger {
         .bind(now.clone())
         .execute(&mut *transaction)
         .await?;
-        if let Some(before) = before {
+        if let Some(before) = &before {
             let detail = format!("from {before} to {now}, noticed by {process}");
             insert(&mut transaction, kind, None, &detail, at).await?;
         }
         transaction.commit().await?;
-        Ok(())
+        Ok(before.is_some())
     }
 
     /// The actions that a report lists, after the first `skip`.

@@ -5,12 +5,13 @@
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::presence::Life;
 use super::{Holder, Ledger, LedgerError};
 
 /// The name under which the ledger keeps it.
 const DAEMON: &str = "daemon";
 
-/// A daemon that has not been seen for so long is not running.
+/// A daemon that has not been seen for so long is not running, where nothing better is known.
 const MAX_SILENCE: Duration = Duration::minutes(2);
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,9 +48,13 @@ impl Ledger {
     /// The daemon that was seen last; nothing where there never was one.
     pub async fn daemon(&self, now: DateTime<Utc>) -> Result<Option<DaemonSeen>, LedgerError> {
         let Some(heartbeat) = self.heartbeat().await? else { return Ok(None) };
-        let is_gone = || self.is_certainly_gone(&Holder(heartbeat.holder.clone()));
-        let running = !heartbeat.stopped && now - heartbeat.seen <= MAX_SILENCE && !is_gone();
-        Ok(Some(DaemonSeen { last_seen: heartbeat.seen, running }))
+        // A daemon can't note itself while the ledger's disk is full, and lives all the same.
+        let is_alive = match self.life_of(&Holder(heartbeat.holder.clone())) {
+            Life::Present => true,
+            Life::Gone => false,
+            Life::Unknown => now - heartbeat.seen <= MAX_SILENCE,
+        };
+        Ok(Some(DaemonSeen { last_seen: heartbeat.seen, running: is_alive && !heartbeat.stopped }))
     }
 
     /// Whether another daemon than `holder` is alive and noted itself last. Of several daemons, this is so of all but one.
@@ -88,5 +93,19 @@ mod tests {
         assert!(!is_left_to_another(&one, at(200)).await, "the other one has not been seen for minutes");
         ledger.note_daemon_stopped(&two, at(201)).await.unwrap();
         assert!(!is_left_to_another(&one, at(201)).await);
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_cannot_note_itself_is_alive_while_its_lock_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("ledger.db").display());
+        let ledger = Ledger::open(&url).await.unwrap();
+        let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+        let presence = ledger.join(at(0)).await.unwrap();
+        ledger.note_daemon(&presence.holder, at(0)).await.unwrap();
+        let seen = ledger.daemon(at(7200)).await.unwrap().unwrap();
+        assert_eq!((seen.running, seen.last_seen), (true, at(0)), "the disk was full for two hours");
+        drop(presence);
+        assert!(!ledger.daemon(at(1)).await.unwrap().unwrap().running);
     }
 }

@@ -3,6 +3,7 @@
 use super::deliveries::DeliveryState;
 use super::sql;
 use super::{Ledger, LedgerError, RunId};
+use crate::fault::Reason;
 
 /// The detail of what a run had no time for.
 pub(super) const NOT_SENT: &str = "the run ended before its turn";
@@ -49,11 +50,11 @@ impl PendingCause {
     }
 }
 
-/// Pending deliveries that share a cause and its detail.
+/// Deliveries that share a cause and its detail: pending ones, or those that failed for a reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PendingGroup {
+pub struct CauseGroup<C> {
     /// Why.
-    pub cause: PendingCause,
+    pub cause: C,
     /// The same in the words of the step that failed.
     pub detail: Option<String>,
     /// How many deliveries.
@@ -111,25 +112,58 @@ pub(super) fn lasting(detail: &str) -> String {
     kept + rest
 }
 
+const JOINED: &str =
+    "FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no";
+
 const OPEN: &str =
     "FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
     WHERE deliveries.state IN ('ready', 'sending', 'unknown', 'pending')";
 
 impl Ledger {
-    /// What is pending in a run's account, by cause and detail, the most first.
-    pub async fn pending_groups(&self, run: &RunId, limit: u32) -> Result<Vec<PendingGroup>, LedgerError> {
-        let cause = cause();
+    /// What is pending, in a run's account or in the whole ledger, by cause and detail, the most first.
+    pub async fn pending_groups(
+        &self,
+        run: Option<&RunId>,
+        limit: u32,
+    ) -> Result<Vec<CauseGroup<PendingCause>>, LedgerError> {
+        self.groups(run, limit, &cause(), OPEN, |name| Ok(PendingCause::from_name(name))).await
+    }
+
+    /// What mailboxes have not taken for good in a run's account, by reason and detail, the most first.
+    pub async fn refused_groups(&self, run: &RunId, limit: u32) -> Result<Vec<CauseGroup<Reason>>, LedgerError> {
+        let names: Vec<String> = Reason::of_mailboxes().map(|reason| format!("'{}'", reason.name())).collect();
+        let refused =
+            format!("{JOINED} WHERE deliveries.state = 'failed' AND deliveries.reason IN ({})", names.join(", "));
+        let reason = |name: &str| {
+            Reason::from_name(name).ok_or_else(|| LedgerError::Damaged(format!("the unknown reason {name:?}")))
+        };
+        self.groups(Some(run), limit, "deliveries.reason", &refused, reason).await
+    }
+
+    /// Rows, of a run's account or all, by an expression and their detail, the most first.
+    async fn groups<C>(
+        &self,
+        run: Option<&RunId>,
+        limit: u32,
+        by: &str,
+        rows: &str,
+        read: impl Fn(&str) -> Result<C, LedgerError>,
+    ) -> Result<Vec<CauseGroup<C>>, LedgerError> {
+        let of_run = run.map_or_else(String::new, |_| format!(" AND deliveries.run_no = {}", sql::run_no(2)));
         let statement = format!(
-            "SELECT {cause} AS cause, deliveries.detail AS detail, COUNT(*) AS deliveries,
+            "SELECT {by} AS cause, deliveries.detail AS detail, COUNT(*) AS deliveries,
                COUNT(DISTINCT CASE WHEN deliveries.target_no > 0 THEN deliveries.target_no END) AS mailboxes, MIN(deliveries.mailbox) AS mailbox
-             {OPEN} AND deliveries.run_no = {} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $2",
-            sql::run_no(1)
+             {rows}{of_run} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $1"
         );
-        let rows = sql::query_of(statement).bind(run.0.clone()).bind(i64::from(limit)).fetch_all(&self.pool).await?;
+        let mut query = sql::query_of(statement).bind(i64::from(limit));
+        if let Some(run) = run {
+            query = query.bind(run.0.clone());
+        }
+        let rows = query.fetch_all(&self.pool).await?;
         rows.iter()
             .map(|row| {
-                Ok(PendingGroup {
-                    cause: PendingCause::from_name(&sql::get::<String>(row, "cause")?),
+                Ok(CauseGroup {
+                    cause: read(&sql::get::<String>(row, "cause")?)?,
                     detail: sql::get(row, "detail")?,
                     deliveries: unsigned(sql::get(row, "deliveries")?),
                     mailboxes: unsigned(sql::get(row, "mailboxes")?),

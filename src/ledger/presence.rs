@@ -22,6 +22,15 @@ pub struct Presence {
     lock: Option<File>,
 }
 
+/// Whether a process is alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    Present,
+    Gone,
+    /// On a server, or where the locks can't be read.
+    Unknown,
+}
+
 impl Presence {
     /// For a process that ends in the middle of its work: it counts as present until it is gone.
     pub fn keep_until_exit(&mut self) {
@@ -77,12 +86,14 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether a process is certainly gone. Where that can't be known, it isn't.
-    pub(super) fn is_certainly_gone(&self, holder: &Holder) -> bool {
-        let Some(directory) = &self.presence else { return false };
-        match File::open(directory.join(&holder.0)) {
-            Ok(file) => file.try_lock_shared().is_ok(),
-            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    /// Whether a process is alive, as far as its lock shows that.
+    pub(super) fn life_of(&self, holder: &Holder) -> Life {
+        let Some(directory) = &self.presence else { return Life::Unknown };
+        match File::open(directory.join(&holder.0)).map(|file| file.try_lock_shared()) {
+            Ok(Ok(())) => Life::Gone,
+            Ok(Err(TryLockError::WouldBlock)) => Life::Present,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Life::Gone,
+            Ok(Err(TryLockError::Error(_))) | Err(_) => Life::Unknown,
         }
     }
 

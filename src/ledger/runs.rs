@@ -303,11 +303,19 @@ impl Ledger {
     }
 
     /// Runs that are under way by the ledger's account, though nobody is at them: their leases ran out. `current` is the
-    /// one run of its process that is under way.
-    pub async fn abandoned_runs(&self, current: &RunId, now: DateTime<Utc>) -> Result<Vec<RunRecord>, LedgerError> {
+    /// one run of the process that asks, where it has one.
+    pub async fn abandoned_runs(
+        &self,
+        current: Option<&RunId>,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<RunRecord>, LedgerError> {
         let statement =
             format!("SELECT * FROM runs WHERE status = 'running' AND run_id <> $2 AND NOT {ALIVE} ORDER BY started");
-        let rows = sql::query_of(statement).bind(millis(now)).bind(current.0.clone()).fetch_all(&self.pool).await?;
+        let rows = sql::query_of(statement)
+            .bind(millis(now))
+            .bind(current.map_or_else(String::new, |run| run.0.clone()))
+            .fetch_all(&self.pool)
+            .await?;
         rows.iter().map(RunRecord::read).collect()
     }
 

@@ -19,6 +19,11 @@ use crate::status::warning::{self, Input};
 /// The remotes whose health the ledger keeps.
 const REMOTES: [&str; 4] = ["source", "staging", "directory", "mailbox"];
 
+const MANY_FAILED: &str =
+    "Whether far more deliveries than usual failed by a rule in the last run that read the source (1: yes)";
+const JUMP: &str =
+    "Whether a run of the last day named far more messages that were never captured than those before (1: yes)";
+
 /// How a run can have ended.
 const ENDS: [RunStatus; 3] = [RunStatus::Complete, RunStatus::Incomplete, RunStatus::Failed];
 
@@ -42,6 +47,8 @@ pub(super) struct FromLedger {
     books_balanced: bool,
     never_captured: u64,
     owners_missing_captures: usize,
+    /// What runs are warned of and each has a gauge for: 1 or 0.
+    warned: [(&'static str, &'static str, u64); 2],
     credentials: Vec<(String, DateTime<Utc>)>,
 }
 
@@ -78,6 +85,10 @@ impl FromLedger {
             books_balanced: warning::imbalance(ledger).await?.is_none(),
             never_captured: ledger.never_captured_count(None).await?,
             owners_missing_captures: compared.map_or(0, |compared| compared.suspicious().count()),
+            warned: [
+                ("many_items_failed", MANY_FAILED, u64::from(warning::many_failed(ledger).await?.is_some())),
+                ("never_captured_jump", JUMP, u64::from(capture_loss::last_jump(ledger).await?.is_some())),
+            ],
             credentials: credentials.filter_map(|one| Some((one.credential, one.expires?))).collect(),
         })
     }
@@ -119,6 +130,9 @@ impl FromLedger {
         let owners = u64::try_from(self.owners_missing_captures).unwrap_or(u64::MAX);
         let help = "Owners who lack many messages that others in the same groups captured";
         out.number("owners_missing_captures", help, owners)?;
+        for (name, help, value) in self.warned {
+            out.number(name, help, value)?;
+        }
         let ends = self.credentials.iter();
         let ends = ends.map(|(name, end)| (name.as_str(), u64::try_from(end.timestamp()).unwrap_or_default()));
         let help = "When a credential ends that says so itself (certificate, shared access signature)";

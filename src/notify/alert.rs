@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::fault::Reason;
 use crate::item::text::single_line;
-use crate::ledger::{PendingCause, RunId, RunStatus};
+use crate::ledger::{CauseGroup, PendingCause, RunId, RunStatus};
 use crate::pipeline::{RunError, RunFinished};
 use crate::report::DeliveryCounts;
 use crate::report::reason::{meaning_of, remedy_of};
@@ -28,9 +29,9 @@ pub enum Event {
     RunFailed,
     /// A run left something pending.
     RunIncomplete,
-    /// Deliveries were pending for longer than `retry.give_up`.
+    /// No later run tries deliveries by itself: mailboxes refused them, or could not be used for `retry.give_up`.
     DeliveriesGivenUp,
-    /// A run left nothing undone, after a failure that was reported.
+    /// A run left nothing that somebody should look at, after a failure that was reported.
     Recovered,
     /// The source, an owner or the watermark has gone silent.
     Silence,
@@ -94,40 +95,56 @@ impl Alert {
             let remedy = finished.remedy.map(|remedy| format!(". What helps: {remedy}")).unwrap_or_default();
             return Some(Self::new(event, place(error), &format!("{text}: {words}{remedy}"), finished, now));
         }
-        let pending = finished.report.deliveries.pending;
-        if pending <= awaited(finished) {
+        if !finished.leaves_work() {
             return None;
         }
-        let causes = finished.pending.iter().filter(|(_, count)| *count > 0);
-        let causes: Vec<String> = causes
-            .map(|(cause, count)| {
-                format!("{count} {} ({}; {})", cause.name(), meaning_of(cause.name()), remedy_of(cause.name()))
-            })
-            .collect();
-        let text =
-            format!("a run left {pending} deliveries pending, and later runs go on with them: {}", causes.join(", "));
-        Some(Self::new(Event::RunIncomplete, "", text.trim_end_matches(": "), finished, now))
+        let text = format!("a run left {}, and later runs go on with them{}", left(finished), causes(finished));
+        Some(Self::new(Event::RunIncomplete, &place_of_pending(finished), &text, finished, now))
     }
 
-    /// The deliveries that a run gave up.
+    /// The deliveries that mailboxes have not taken for good, so that no later run tries them by itself.
     pub(super) fn of_given_up(finished: &RunFinished, now: DateTime<Utc>) -> Option<Self> {
-        let given_up = finished.report.given_up();
+        let failed = &finished.report.failed_by_reason;
+        let reasons = Reason::of_mailboxes().map(Reason::name);
+        let found: Vec<(&str, u64)> =
+            reasons.filter_map(|name| Some((name, *failed.get(name).filter(|count| **count > 0)?))).collect();
+        if found.is_empty() {
+            return None;
+        }
+        let each = |(name, count): &(&str, u64)| format!("{count} {name} ({}; {})", meaning_of(name), remedy_of(name));
+        let reasons: Vec<String> = found.iter().map(each).collect();
+        let detail = first_detail(&finished.undone.refused_groups);
         let text = format!(
-            "{given_up} deliveries were given up, because their mailboxes could not be used for too long; fix the \
-             mailboxes, then replay what failed as mailbox_unavailable"
+            "{} failed, and no later run tries them by itself: {}{detail}",
+            deliveries(finished.report.refused()),
+            reasons.join(", ")
         );
-        (given_up > 0).then(|| Self::new(Event::DeliveriesGivenUp, "", &text, finished, now))
+        let names: Vec<&str> = found.iter().map(|(name, _)| *name).collect();
+        Some(Self::new(Event::DeliveriesGivenUp, &names.join(" "), &text, finished, now))
     }
 
-    /// The end of a trouble.
-    pub(super) fn of_recovery(finished: &RunFinished, now: DateTime<Utc>) -> Self {
-        let text = match awaited(finished) {
-            0 => "the last run left nothing undone".to_owned(),
-            awaited => {
-                format!("the last run left nothing undone, but {awaited} deliveries that wait for an attachment")
-            }
+    /// The end of a trouble; nothing where the run left something that somebody should look at. `held` are the items that the
+    /// ledger holds, by reason: those of mailboxes are said, because nothing but a replay helps them.
+    pub(super) fn of_recovery(finished: &RunFinished, held: &[(String, u64)], now: DateTime<Utc>) -> Option<Self> {
+        if finished.needs_somebody() {
+            return None;
+        }
+        let by_rule = match finished.report.deliveries.failed {
+            0 => String::new(),
+            failed => format!("; {} failed by a rule", deliveries(failed)),
         };
-        Self::new(Event::Recovered, "", &text, finished, now)
+        let awaited = match finished.undone.awaited() {
+            0 => String::new(),
+            awaited => format!(", but {} that only wait for an attachment", deliveries(awaited)),
+        };
+        let of_mailboxes = |(name, _): &&(String, u64)| Reason::of_mailboxes().any(|reason| reason.name() == name);
+        let held: Vec<String> = held
+            .iter()
+            .filter(of_mailboxes)
+            .map(|(name, count)| format!("; still held of earlier runs: {count} {name} ({})", remedy_of(name)))
+            .collect();
+        let text = format!("the last run left nothing undone{awaited}{by_rule}{}", held.concat());
+        Some(Self::new(Event::Recovered, "", &text, finished, now))
     }
 
     fn new(event: Event, place: &str, text: &str, finished: &RunFinished, now: DateTime<Utc>) -> Self {
@@ -146,9 +163,54 @@ impl Alert {
     }
 }
 
-/// Deliveries that only wait for an attachment, which needs nobody.
-fn awaited(finished: &RunFinished) -> u64 {
-    finished.pending.iter().find(|(cause, _)| *cause == PendingCause::AttachmentAwaited).map_or(0, |(_, count)| *count)
+fn deliveries(count: u64) -> String {
+    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+}
+
+/// What a run left to later ones.
+fn left(finished: &RunFinished) -> String {
+    let pending = finished.report.deliveries.pending;
+    let open = match finished.undone.copies_open {
+        0 => String::new(),
+        1 => "1 copy of an earlier run open, because another process had its mailbox".to_owned(),
+        open => format!("{open} copies of earlier runs open, because another process had their mailboxes"),
+    };
+    match (pending, open.is_empty()) {
+        (_, true) => format!("{} pending", deliveries(pending)),
+        (0, false) => open,
+        (_, false) => format!("{} pending and {open}", deliveries(pending)),
+    }
+}
+
+/// Why deliveries are pending, and the most frequent error.
+fn causes(finished: &RunFinished) -> String {
+    let found = finished.undone.pending.iter().filter(|(_, count)| *count > 0);
+    let causes: Vec<String> = found
+        .map(|(cause, count)| {
+            let name = cause.name();
+            format!("{count} {name} ({}; {})", meaning_of(name), remedy_of(name))
+        })
+        .collect();
+    if causes.is_empty() {
+        return String::new();
+    }
+    format!(": {}{}", causes.join(", "), first_detail(&finished.undone.pending_groups))
+}
+
+/// The error of the most deliveries, as it may leave the house.
+fn first_detail<C>(groups: &[CauseGroup<C>]) -> String {
+    let detail = groups.iter().find_map(|group| group.detail.as_deref());
+    detail.map(|detail| format!("; error: {}", harmless(detail))).unwrap_or_default()
+}
+
+/// What makes pending deliveries the same trouble: their causes, in a fixed order.
+fn place_of_pending(finished: &RunFinished) -> String {
+    let needs_somebody =
+        |(cause, count): &&(PendingCause, u64)| *count > 0 && *cause != PendingCause::AttachmentAwaited;
+    let mut names: Vec<&str> =
+        finished.undone.pending.iter().filter(needs_somebody).map(|(cause, _)| cause.name()).collect();
+    names.sort_unstable();
+    names.join(" ")
 }
 
 fn is_refused(error: &RunError) -> bool {

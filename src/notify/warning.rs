@@ -54,6 +54,43 @@ pub(super) struct WarningAlert {
     time: DateTime<Utc>,
 }
 
+/// What is posted of a ledger that fails. The ledger can't keep that it was posted, so that a restart may post it again.
+#[derive(Debug)]
+pub struct LedgerAlert {
+    state: AlertState,
+    since: DateTime<Utc>,
+    text: String,
+}
+
+impl LedgerAlert {
+    /// It fails since then, with this error.
+    pub fn firing(error: &str, since: DateTime<Utc>) -> Self {
+        let text = format!(
+            "the ledger can't be used, so that no run is accounted for, and nothing new is archived: {error}. Is its disk \
+             full, the database down, or its password changed?"
+        );
+        Self { state: AlertState::Firing, since, text }
+    }
+
+    /// It works again.
+    pub fn resolved(since: DateTime<Utc>) -> Self {
+        Self { state: AlertState::Resolved, since, text: "the ledger can be used again".to_owned() }
+    }
+
+    pub(super) fn body(&self, now: DateTime<Utc>) -> WarningAlert {
+        WarningAlert {
+            connector: "whatsapp-archiver",
+            event: Event::RunFailed,
+            state: self.state,
+            warning: "ledger_unavailable".to_owned(),
+            subject: String::new(),
+            text: format!("WhatsApp Archiver: {}", harmless(&self.text)),
+            since: self.since,
+            time: now,
+        }
+    }
+}
+
 impl Notice {
     /// All that a state gives occasion to.
     pub fn all(status: &Status, now: DateTime<Utc>) -> Vec<Self> {
@@ -124,18 +161,33 @@ impl Notice {
 }
 
 impl Posted {
-    /// What is posted when it is over; nothing for a kind that this version doesn't know.
-    pub(super) fn resolution(&self, now: DateTime<Utc>) -> Option<WarningAlert> {
+    /// Since when owners are silent, where it is about them.
+    pub(super) fn owners_silent_since(&self) -> Option<DateTime<Utc>> {
+        (self.warning == WarningKind::OwnersSilent.name()).then_some(self.since)
+    }
+
+    /// What is posted when it is over; nothing for a kind that this version doesn't know. `left` are the owners of it who are no
+    /// longer watched: of those it isn't over.
+    pub(super) fn resolution(&self, left: usize, now: DateTime<Utc>) -> Option<WarningAlert> {
         let of_kind = WarningKind::ALL.into_iter().find(|kind| kind.name() == self.warning).and_then(event_of);
         let overdue = (self.warning == Event::RunOverdue.name()).then_some(Event::RunOverdue);
         let subject = if self.subject.is_empty() { String::new() } else { format!(" ({})", self.subject) };
+        let left = match left {
+            0 => String::new(),
+            1 => {
+                ", but 1 owner still has no items and is no longer watched: after 30 days they count as gone".to_owned()
+            }
+            _ => format!(
+                ", but {left} owners still have no items and are no longer watched: after 30 days they count as gone"
+            ),
+        };
         Some(WarningAlert {
             connector: "whatsapp-archiver",
             event: of_kind.or(overdue)?,
             state: AlertState::Resolved,
             warning: self.warning.clone(),
             subject: self.subject.clone(),
-            text: format!("WhatsApp Archiver: {}{subject} is over", self.warning),
+            text: format!("WhatsApp Archiver: {}{subject} is over{left}", self.warning),
             since: self.since,
             time: now,
         })
@@ -151,8 +203,10 @@ fn event_of(kind: WarningKind) -> Option<Event> {
         WarningKind::NothingArrived
         | WarningKind::OwnersSilent
         | WarningKind::WatermarkStandsStill
-        | WarningKind::CapturesMissing => Some(Event::Silence),
+        | WarningKind::CapturesMissing
+        | WarningKind::NeverCaptured => Some(Event::Silence),
         WarningKind::CredentialExpires => Some(Event::CredentialExpires),
-        WarningKind::BooksDoNotBalance | WarningKind::ManyItemsFailed => None,
+        WarningKind::ManyItemsFailed => Some(Event::DeliveriesGivenUp),
+        WarningKind::BooksDoNotBalance => None,
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
 
@@ -135,8 +135,8 @@ impl Puller {
         let pipeline = &self.pipeline;
         tracing::info!(
             event = "window_started",
-            window.from = %reading.stored.window.from.to_rfc3339(),
-            window.to = %reading.stored.window.to.to_rfc3339(),
+            window.from = %shown(reading.stored.window.from),
+            window.to = %shown(reading.stored.window.to),
             cursor = reading.stored.cursor.0,
             "reading a window"
         );
@@ -278,7 +278,7 @@ impl Puller {
         let item = Item::read(raw, now);
         let attachments = match &item {
             Ok(item) => {
-                super::unrecognized::warn(item);
+                super::unrecognized::warn(item, found.key);
                 self.take_attachments(window, found.key, item, raw).await?
             }
             Err(_) => (Vec::new(), None),
@@ -340,9 +340,14 @@ fn clocks_differ(now: DateTime<Utc>, source_time: Option<DateTime<Utc>>) -> bool
     let Some(theirs) = source_time.filter(|theirs| (*theirs - now).abs() > PLAUSIBLE_SKEW) else { return false };
     tracing::error!(
         event = "clocks_differ",
-        clock.ours = %now.to_rfc3339(),
-        clock.source = %theirs.to_rfc3339(),
+        clock.ours = %shown(now),
+        clock.source = %shown(theirs),
         "the clocks of this machine and of the source differ by more than an hour; the earlier one counts, and nothing is purged, until that is fixed"
     );
     true
+}
+
+/// An instant in the log: no finer than the ledger keeps it.
+fn shown(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::Millis, true)
 }

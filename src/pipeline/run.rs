@@ -23,10 +23,11 @@ use super::prepare::{Preparer, Replay};
 use super::prior_sends::PriorSends;
 use super::pull::Puller;
 use super::recorder::recorder;
-use super::{Pipeline, RunError, RunRequest, pending, remedy};
+use super::undone::{self, Undone};
+use super::{Pipeline, RunError, RunRequest, remedy};
 use crate::capture_loss;
 use crate::failpoint;
-use crate::ledger::{ItemNo, Lease, Ledger, LedgerError, PendingCause, RunId, RunKind, RunRecord, RunStatus, Sender};
+use crate::ledger::{ItemNo, Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
 use crate::report::{Report, failed_share};
 
 /// Pages that wait to be prepared.
@@ -44,8 +45,8 @@ pub struct RunFinished {
     pub report: Report,
     /// Why it failed, where it did.
     pub error: Option<RunError>,
-    /// How many deliveries it left pending, by cause.
-    pub pending: Vec<(PendingCause, u64)>,
+    /// What it left undone.
+    pub undone: Undone,
     /// What helps against the error, where that doesn't say it.
     pub remedy: Option<&'static str>,
 }
@@ -281,7 +282,7 @@ impl Pipeline {
     /// Brings runs to an end whose process has gone, unless another process is about it. What they left open is the next run's.
     async fn finish_abandoned(&self, leases: &Leases, current: &RunId) -> Result<(), RunError> {
         let ledger = &self.deps.ledger;
-        for run in ledger.abandoned_runs(current, self.now()).await? {
+        for run in ledger.abandoned_runs(Some(current), self.now()).await? {
             if !self.take_leases(leases, &[Lease::Run(run.id.clone())]).await?.contains(&true) {
                 continue;
             }
@@ -345,11 +346,10 @@ async fn finish(
     }
     let error = error.or_else(|| imbalance.map(|imbalance| RunError::Unbalanced(imbalance.clone())));
     report.error = error.as_ref().map(in_words);
+    let copies_open = if error.is_none() { left_open(ledger, id, takes_over, now).await? } else { 0 };
     report.status = match &error {
         Some(_) => RunStatus::Failed,
-        None if report.deliveries.pending > 0 || leaves_open(ledger, id, takes_over, now).await? => {
-            RunStatus::Incomplete
-        }
+        None if report.deliveries.pending > 0 || copies_open > 0 => RunStatus::Incomplete,
         None => RunStatus::Complete,
     };
     report.many_failed = failed_share::warning(ledger, &report, settings.max_failed_percent).await?;
@@ -362,22 +362,22 @@ async fn finish(
     }
     let frozen = serde_json::to_string(&report).map_err(|error| LedgerError::Damaged(error.to_string()))?;
     ledger.finish_run(id, report.status, now, report.error.as_deref(), &frozen).await?;
-    let pending = ledger.pending_by_cause(Some(id)).await?;
+    let undone = Undone::of(ledger, &report, copies_open).await?;
     let remedy = error.as_ref().and_then(|error| remedy::of(settings.kinds, error));
-    let finished = RunFinished { report, error, pending, remedy };
-    pending::log_end(ledger, &finished).await?;
+    let finished = RunFinished { report, error, undone, remedy };
+    undone::log_end(ledger, &finished).await?;
     Ok(finished)
 }
 
-/// Whether a run had to leave something open of what it takes over, which nobody works on now.
-async fn leaves_open(
+/// How much a run had to leave open of what it takes over, which nobody works on now.
+async fn left_open(
     ledger: &Ledger,
     run: &RunId,
     takes_over: TakesOver,
     now: DateTime<Utc>,
-) -> Result<bool, LedgerError> {
+) -> Result<u64, LedgerError> {
     if takes_over == TakesOver::Nothing {
-        return Ok(false);
+        return Ok(0);
     }
     let copies = ledger.unclaimed_rows(run, takes_over == TakesOver::Copies, now).await?;
     if copies > 0 {
@@ -387,5 +387,5 @@ async fn leaves_open(
             "copies of earlier runs stay open, because another process had their mailboxes, or staging didn't give their items back; the next run takes them over"
         );
     }
-    Ok(copies > 0)
+    Ok(copies)
 }

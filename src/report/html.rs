@@ -76,7 +76,7 @@ pub async fn render(ledger: &Ledger, report: &Report, numbers: Numbers) -> Resul
         in_chain: stored.map(InChain::of),
         reasons: reasons(report),
         more_rows: listed.saturating_sub(rows.len() as u64),
-        rows: rows.into_iter().map(|row| Row::of(row, numbers)).collect(),
+        rows: rows.iter().map(|row| Row::of(row, numbers)).collect(),
         more_rules: rules_total.saturating_sub(rules.len() as u64),
         rules,
         more_unmapped: unmapped_total.saturating_sub(unmapped.len() as u64),
@@ -100,14 +100,14 @@ impl InChain {
 }
 
 impl Row {
-    fn of(row: Failure, numbers: Numbers) -> Self {
+    fn of(row: &Failure, numbers: Numbers) -> Self {
         Self {
             item: row.item_name(),
             message_id: row.message_id.as_deref().map(|id| numbers.of_id(id)).unwrap_or_default(),
-            owner: row.owner.map(|owner| numbers.of(&owner)).unwrap_or_default(),
+            owner: row.owner.as_deref().map(|owner| numbers.of(owner)).unwrap_or_default(),
             mailbox: row.mailbox.as_deref().map(cell).unwrap_or_default(),
             state: if row.state == DeliveryState::PartiallyImported { "in part" } else { row.state.name() },
-            reason: row.reason.unwrap_or_default(),
+            reason: row.why().unwrap_or_default().to_owned(),
             detail: row.detail.as_deref().map(cell).unwrap_or_default(),
         }
     }

@@ -143,7 +143,7 @@ pub async fn write_open_json(
     Ok(())
 }
 
-/// The columns of the lists as CSV.
+/// The columns of the lists as CSV. The reason of what is pending is its cause.
 pub const CSV_HEADER: [&str; 7] = ["item", "message_id", "source_user", "mailbox", "state", "reason", "detail"];
 
 /// Writes rows as CSV. Fields that a spreadsheet would take for a formula are preceded by an apostrophe.
@@ -151,13 +151,14 @@ pub async fn write_csv(mut rows: Rows<'_>, numbers: Numbers, out: &mut (dyn Writ
     out.write_all(&csv_line(&CSV_HEADER.map(str::to_owned))?)?;
     while let Some(row) = rows.next().await? {
         let owner = row.owner.as_deref().map(|owner| numbers.of(owner));
+        let why = row.why().map(str::to_owned);
         let fields = [
             Some(row.item_name()),
             row.message_id.as_deref().map(|id| numbers.of_id(id)),
             owner,
             row.mailbox,
             Some(row.state.name().to_owned()),
-            row.reason,
+            why,
             row.detail,
         ];
         out.write_all(&csv_line(&fields.map(Option::unwrap_or_default))?)?;

@@ -18,6 +18,11 @@ const MAX_DETAIL: usize = 300;
 /// What a detail says of an address that the directory doesn't know; [`Resolver::may_be_valid_now`] looks for it.
 const NOT_A_VALID_USER: &str = "is not a valid user";
 
+/// What details call the address that the mapping file has, and say of one that it has for other times only;
+/// [`Resolver::is_named_since`] looks for both.
+const MAPPING_FILE: &str = "mapping file";
+const OTHER_TIMES: &str = "in the mapping file for other times only";
+
 /// What details call the address that comes with an item.
 const EMAIL_PROPERTY: &str = "e-mail property";
 
@@ -95,6 +100,14 @@ impl Resolver {
         }
     }
 
+    /// Whether the mapping names somebody now whom it didn't name when they were found to be no valid user.
+    pub fn is_named_since(&self, resolved: &Resolved) -> bool {
+        let ResolvedTo::NoValidUser { detail } = &resolved.outcome else { return false };
+        let was_named = detail.starts_with(MAPPING_FILE) || detail.contains(OTHER_TIMES);
+        let identifier = resolved.participant.identifier();
+        !was_named && self.mapping().zip(identifier).is_some_and(|(mapping, identifier)| mapping.names(&identifier))
+    }
+
     fn candidates<'a>(&self, item: &'a Item, mapping: Option<&'a Mapping>) -> Vec<Candidate<'a>> {
         let people = People::of(item);
         let candidate = |participant: &'a Participant| {
@@ -142,9 +155,7 @@ fn mapped<'a, 'b>(
     let held = identifiers.iter().find_map(|identifier| Some((identifier, mapping.holder(identifier, at)?)));
     match held {
         Some((identifier, Holder { address, validity })) => (Claim::Mapped(address, validity), Some(identifier)),
-        None if identifiers.iter().any(|identifier| mapping.names(identifier)) => {
-            (Claim::Nothing("in the mapping file for other times only"), None)
-        }
+        None if identifiers.iter().any(|identifier| mapping.names(identifier)) => (Claim::Nothing(OTHER_TIMES), None),
         None => (Claim::Nothing("not in the mapping file"), None),
     }
 }
@@ -187,8 +198,7 @@ impl Candidate<'_> {
     }
 
     fn outcome(&self, answers: &Answers) -> Result<ResolvedTo, Unanswered> {
-        let claims =
-            [(self.mapped, ResolvedBy::Csv, "mapping file"), (self.property, ResolvedBy::Email, EMAIL_PROPERTY)];
+        let claims = [(self.mapped, ResolvedBy::Csv, MAPPING_FILE), (self.property, ResolvedBy::Email, EMAIL_PROPERTY)];
         let mut tried: Vec<String> = Vec::new();
         for (claim, by, source) in claims {
             match claim {

@@ -25,6 +25,9 @@ const MAX_LINES: usize = 2_000_000;
 /// How many unclosed quotation marks are reported. Each makes the rest of the file be read once more.
 const MAX_UNCLOSED: usize = 16;
 
+/// So many errors are shown of lines whose columns are a guess.
+const MAX_GUESSED: usize = 4;
+
 /// A column that a table has.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Column {
@@ -72,10 +75,33 @@ pub(super) fn read(
         Err(message) => return problems.error(1, 1, message),
     };
     let Some(header) = Header::read(&text, columns, problems) else { return };
-    let mut places = Places::new(&text);
-    let mut from = header.first_line_of_values(&text);
+    let (before, mut lines) = (problems.errors(), 0_usize);
+    let counted = |line: &Row<'_>, problems: &mut Problems| {
+        lines += 1;
+        row(line, problems);
+    };
+    read_lines(&text, &header, problems, counted);
+    // With columns in another order than the usual one, each line is wrong, and none of that is worth a look.
+    let errors = problems.errors().saturating_sub(before);
+    if header.is_guess() && errors > MAX_GUESSED && errors * 2 > lines {
+        let dropped = problems.drop_errors_after(before);
+        problems.error(
+            header.line(),
+            1,
+            format!(
+                "{dropped} further errors are not shown: without a header the columns are taken to be in their usual order, \
+                 and most lines don't fit that"
+            ),
+        );
+    }
+}
+
+/// Reads the lines below the header.
+fn read_lines(text: &str, header: &Header, problems: &mut Problems, mut row: impl FnMut(&Row<'_>, &mut Problems)) {
+    let mut places = Places::new(text);
+    let mut from = header.first_line_of_values(text);
     for _unclosed in 0..MAX_UNCLOSED {
-        match read_from(&text, from, &header, &mut places, problems, &mut row) {
+        match read_from(text, from, header, &mut places, problems, &mut row) {
             Some(next) => from = next,
             None => return,
         }

@@ -60,7 +60,6 @@ struct StatusPage {
     frame: Frame,
     status: Status,
     headline: String,
-    error: Option<String>,
     connections: Vec<Connection>,
     /// The run under way, else the last one.
     current: Option<Account>,
@@ -163,7 +162,6 @@ pub(super) async fn status(
         Some(account) => ledger.unmapped(&account.report.run, FEW_UNMAPPED).await?.0,
         None => Vec::new(),
     };
-    let failed = status.state == Doing::Failed;
     let refresh = if status.state == Doing::Running { BUSY } else { QUIET };
     let page = StatusPage {
         style: STYLE,
@@ -173,8 +171,7 @@ pub(super) async fn status(
             refresh: (turn.page == 0).then_some(refresh),
             signed_in: site.served.token.is_some(),
         },
-        headline: headline(&status),
-        error: current.as_ref().filter(|_| failed).and_then(|account| account.report.error.clone()),
+        headline: status.headline(),
         connections: connections(&status),
         progress: current.as_ref().filter(|_| status.run.is_some()).map(|account| account.progress(now)),
         status,
@@ -220,31 +217,6 @@ pub(super) async fn run(State(site): SharedSite, Path(id): Path<String>) -> Resu
 fn html(page: &impl Template) -> Result<Response, ForPerson> {
     let page = page.render().map_err(|error| Failure::Broken(error.to_string()))?;
     Ok(Html(page).into_response())
-}
-
-fn headline(status: &Status) -> String {
-    match status.state {
-        Doing::New => "It has never run. The first run starts as soon as the daemon is ready.".to_owned(),
-        Doing::Running => "A run is under way. This page is read again every ten seconds.".to_owned(),
-        Doing::Overdue => {
-            let what = if status.daemon.running {
-                "though the daemon is alive: its log says why"
-            } else {
-                "because no daemon is alive: start it, and look why it ended"
-            };
-            format!("A run was due at {} and did not come, {what}.", wording::time(&status.next_run))
-        }
-        Doing::Stopped => {
-            "The last run left nothing undone, and no daemon is alive to begin the next one. Start it.".to_owned()
-        }
-        Doing::Idle => "The last run left nothing undone.".to_owned(),
-        Doing::Pending => {
-            format!("{} deliveries have no outcome yet. Later runs go on with them.", wording::grouped(status.pending))
-        }
-        Doing::Failed => {
-            "The last run failed. What was staged is kept, and the next run goes on from there.".to_owned()
-        }
-    }
 }
 
 fn connections(status: &Status) -> Vec<Connection> {

@@ -23,6 +23,31 @@ pub struct Credential {
     pub expires: Option<DateTime<Utc>>,
 }
 
+/// A credential of the configuration, as it was read just now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub credential: Credential,
+    /// It could be read: where not, its end is the one that was known before.
+    pub is_readable: bool,
+}
+
+impl From<Credential> for Found {
+    fn from(credential: Credential) -> Self {
+        Self { credential, is_readable: true }
+    }
+}
+
+impl Found {
+    /// With the end that was known before, where it can't be read: a share that is away for a while renews nothing.
+    fn or_known(&self, known: &[Known]) -> Credential {
+        let before = known.iter().find(|known| known.credential.credential == self.credential.credential);
+        match before {
+            Some(before) if !self.is_readable => before.credential.clone(),
+            _ => self.credential.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
     #[serde(flatten)]
@@ -68,16 +93,16 @@ pub struct Ending {
 }
 
 /// Notes when credentials end, and logs those that have come nearer to their end than was logged before.
-pub async fn note(ledger: &Ledger, found: &[Credential], now: DateTime<Utc>) -> Result<(), LedgerError> {
+pub async fn note(ledger: &Ledger, found: &[Found], now: DateTime<Utc>) -> Result<(), LedgerError> {
     let before = known(ledger).await?;
     let mut after = Vec::new();
-    for credential in found {
-        let logged = before.iter().find(|known| known.credential == *credential).and_then(|known| known.logged);
+    for credential in found.iter().map(|found| found.or_known(&before)) {
+        let logged = before.iter().find(|known| known.credential == credential).and_then(|known| known.logged);
         let stage = credential.stage(now);
         if let Some(stage) = stage.filter(|stage| logged.is_none_or(|logged| *stage < logged)) {
-            log(credential, stage, now);
+            log(&credential, stage, now);
         }
-        after.push(Known { credential: credential.clone(), logged: stage });
+        after.push(Known { credential, logged: stage });
     }
     if after == before {
         return Ok(());
@@ -132,7 +157,7 @@ mod tests {
     async fn the_ledger_keeps_them_and_the_words_follow_the_clock() {
         let ledger = Ledger::open_in_memory().await.unwrap();
         let secret = Credential { credential: "microsoft.client_secret".to_owned(), expires: None };
-        note(&ledger, &[ending(20), secret.clone()], at(0)).await.unwrap();
+        note(&ledger, &[ending(20).into(), secret.clone().into()], at(0)).await.unwrap();
         assert_eq!(noted(&ledger).await.unwrap(), [ending(20), secret]);
         let first = ending(20).ending(at(0)).unwrap();
         assert!(
@@ -149,11 +174,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_that_cannot_be_read_ends_when_it_did() {
+        let ledger = Ledger::open_in_memory().await.unwrap();
+        note(&ledger, &[ending(2).into()], at(0)).await.unwrap();
+        let unreadable = |credential: &str| Found {
+            credential: Credential { credential: credential.to_owned(), expires: None },
+            is_readable: false,
+        };
+        note(&ledger, &[unreadable("microsoft.certificate"), unreadable("staging.sas")], at(1)).await.unwrap();
+        let noted = noted(&ledger).await.unwrap();
+        assert_eq!((&noted[0], noted[1].expires), (&ending(2), None), "of the other one nothing was known");
+    }
+
+    #[tokio::test]
     async fn each_stage_is_logged_once() {
         let ledger = Ledger::open_in_memory().await.unwrap();
         let mut logged = Vec::new();
         for day in [-20, 0, 0, 5, 6, 17, 18, 20, 21] {
-            note(&ledger, &[ending(20)], at(day)).await.unwrap();
+            note(&ledger, &[ending(20).into()], at(day)).await.unwrap();
             logged.push(known(&ledger).await.unwrap()[0].logged);
         }
         assert_eq!(logged, [None, Some(30), Some(30), Some(30), Some(14), Some(3), Some(3), Some(0), Some(0)]);

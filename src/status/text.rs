@@ -1,10 +1,82 @@
-//! The connectors page for a terminal.
+//! The state in words: a headline for every page, and all of it for a terminal.
 
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{DaemonState, Status};
+use super::{DaemonState, LastFailure, State, Status};
+use crate::digits;
+
+impl Status {
+    /// The state in a few sentences.
+    pub fn headline(&self) -> String {
+        let words = match self.state {
+            State::New if self.daemon.running => "It has never run. The first run is about to start.".to_owned(),
+            State::New => "It has never run, and no daemon is alive to begin the first run. Start it.".to_owned(),
+            State::Running => "A run is under way.".to_owned(),
+            State::Overdue if self.daemon.running => {
+                "A run was due and did not come, though the daemon is alive: its log says why.".to_owned()
+            }
+            State::Overdue => "A run was due and did not come, because no daemon is alive: start it, and look why it \
+                               ended."
+                .to_owned(),
+            State::Pending => {
+                let have = if self.pending == 1 { "delivery has" } else { "deliveries have" };
+                format!("{} {have} no outcome yet. Later runs go on with them.", grouped(self.pending))
+            }
+            State::Failed => self.failed(),
+            State::Idle => self.left(),
+            State::Stopped => format!("{} No daemon is alive to begin the next run. Start it.", self.left()),
+        };
+        match (self.state, self.attention()) {
+            (State::New, _) | (_, None) => words,
+            (_, Some(attention)) => format!("{words} {attention}"),
+        }
+    }
+
+    /// Whether something needs attention beside the state itself.
+    pub fn needs_attention(&self) -> bool {
+        self.held > 0 || !self.warnings.is_empty()
+    }
+
+    fn failed(&self) -> String {
+        let which = match &self.failure {
+            Some(LastFailure { run, .. }) if self.last_run.as_ref().is_some_and(|last| last.run != *run) => {
+                "A run failed, and the runs since then have not made up for it."
+            }
+            _ => "The last run failed.",
+        };
+        format!("{which} What was staged is kept, and the next run goes on from there.")
+    }
+
+    /// What the last run left, where nothing is pending.
+    fn left(&self) -> String {
+        if self.failure.is_some() {
+            return "The last run was stopped before its end. The next one goes on from there.".to_owned();
+        }
+        let what = if self.needs_attention() { "pending" } else { "undone" };
+        format!("The last run left nothing {what}.")
+    }
+
+    fn attention(&self) -> Option<String> {
+        let held = match self.held {
+            0 => None,
+            1 => Some("1 item is held: it is not imported, and the failures say why.".to_owned()),
+            held => Some(format!("{} items are held: they are not imported, and the failures say why.", grouped(held))),
+        };
+        let warnings = match self.warnings.len() {
+            0 => None,
+            1 => Some("There is 1 warning.".to_owned()),
+            many => Some(format!("There are {many} warnings.")),
+        };
+        let said: Vec<String> = held.into_iter().chain(warnings).collect();
+        (!said.is_empty()).then(|| said.join(" "))
+    }
+}
+
+fn grouped(number: u64) -> String {
+    digits::grouped(number, ',')
+}
 
 impl fmt::Display for DaemonState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,7 +90,7 @@ impl fmt::Display for DaemonState {
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "State           {}", self.state)?;
+        writeln!(f, "State           {}: {}", self.state, self.headline())?;
         writeln!(f, "Daemon          {}", self.daemon)?;
         if let Some(run) = &self.run {
             writeln!(f, "Under way       {} since {}", run.run, time(run.started))?;
@@ -26,6 +98,9 @@ impl fmt::Display for Status {
         match &self.last_run {
             Some(run) => writeln!(f, "Last run        {} {} at {}", run.run, run.status.name(), time(run.started))?,
             None => writeln!(f, "Last run        none yet")?,
+        }
+        if let Some(failure) = &self.failure {
+            writeln!(f, "Failure         {} ({}): {}", failure.run, failure.kind.name(), failure.error)?;
         }
         match self.overdue_since {
             Some(due) => writeln!(f, "Next run        OVERDUE: it was due at {}", time(due))?,

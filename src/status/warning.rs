@@ -46,11 +46,13 @@ pub enum WarningKind {
     CapturesMissing,
     /// The last run that read the source failed many of its deliveries by rule.
     ManyItemsFailed,
+    /// A run's items refer to far more messages that were never captured than those of the runs before.
+    NeverCaptured,
 }
 
 impl WarningKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::MappingRefused,
         Self::ConfigurationRefused,
         Self::UsersRefused,
@@ -61,6 +63,7 @@ impl WarningKind {
         Self::BooksDoNotBalance,
         Self::CapturesMissing,
         Self::ManyItemsFailed,
+        Self::NeverCaptured,
     ];
 
     pub fn name(self) -> &'static str {
@@ -75,6 +78,7 @@ impl WarningKind {
             Self::BooksDoNotBalance => "books_do_not_balance",
             Self::CapturesMissing => "captures_missing",
             Self::ManyItemsFailed => "many_items_failed",
+            Self::NeverCaptured => "never_captured",
         }
     }
 }
@@ -199,11 +203,25 @@ pub(super) async fn all(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>
     warnings.extend(imbalance(ledger).await?);
     warnings.extend(missing_captures(ledger).await?);
     warnings.extend(many_failed(ledger).await?);
+    warnings.extend(never_captured(ledger).await?);
     Ok(warnings)
 }
 
+/// The last jump of messages that were never captured, for a day.
+async fn never_captured(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
+    let jump = capture_loss::last_jump(ledger).await?;
+    Ok(jump.map(|jump| {
+        let detail = format!(
+            "the items of a run refer to {} messages that were never captured, far more than those of the runs before. Ask \
+             TeleMessage whether capturing works",
+            jump.messages
+        );
+        Warning::since(WarningKind::NeverCaptured, jump.since, detail)
+    }))
+}
+
 /// The share of failed deliveries in the last run that read the source, where it is suspicious.
-async fn many_failed(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
+pub(crate) async fn many_failed(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
     let mut found: Option<(DateTime<Utc>, String)> = None;
     for run in ledger.earlier_runs(0, MAX_RUNS_BACK).await? {
         if run.status == RunStatus::Running || !matches!(run.kind, RunKind::Regular | RunKind::Backfill) {

@@ -34,7 +34,7 @@ where
         line.insert("target".to_owned(), event.metadata().target().into());
         line.extend(fields_of(context, event));
         if line_budget::is_last(event, context.event_scope()) {
-            line.insert("left_out".to_owned(), "further lines of this event in this run".into());
+            line.insert("left_out".to_owned(), "further lines of this event and cause in this run".into());
         }
         writeln!(writer, "{}", harmless_json(Value::Object(line).to_string()))
     }

@@ -1,7 +1,8 @@
 //! How many lines one kind of trouble of a run is worth: a mailbox that rejects ten thousand copies is told of as well by the
-//! first seven. What is left out is counted by `run_finished` and `copies_pending`, and `log.level = "debug"` leaves nothing out.
+//! first seven. Another cause of the same event has a line of its own all the same. What is left out is counted by
+//! `run_finished`, `copies_pending` and `copies_failed`, and `log.level = "debug"` leaves nothing out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use tracing::field::{Field, Visit};
@@ -10,8 +11,14 @@ use tracing_subscriber::fmt::FmtContext;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::registry::{LookupSpan, SpanRef};
 
-/// Most lines about one event of a run that wake somebody.
+/// So many lines about one event of a run wake somebody; then only the first of each other cause.
 const MAX_LINES: u32 = 7;
+
+/// So many other causes of an event have a line.
+const MAX_OTHER_CAUSES: usize = 10;
+
+/// What ends a run counts causes itself, and is bounded by that.
+const COUNTED: [&str; 2] = ["copies_pending", "copies_failed"];
 
 /// The span that a run's lines are within.
 const RUN: &str = "run";
@@ -26,7 +33,30 @@ pub(super) struct WithinBudget<F> {
 
 /// The lines that each event has had.
 #[derive(Debug, Default)]
-struct Lines(HashMap<String, u32>);
+struct Lines(HashMap<String, Had>);
+
+/// The lines that an event has had, and the causes that they were about.
+#[derive(Debug, Default)]
+struct Had {
+    lines: u32,
+    causes: HashSet<String>,
+    /// Causes beyond those of the first lines.
+    others: usize,
+}
+
+impl Had {
+    /// Whether a line more is due for this cause; counts it.
+    fn takes(&mut self, cause: String) -> bool {
+        if self.lines < MAX_LINES {
+            self.lines += 1;
+            self.causes.insert(cause);
+            return true;
+        }
+        let is_due = self.others < MAX_OTHER_CAUSES && self.causes.insert(cause);
+        self.others += usize::from(is_due);
+        is_due
+    }
+}
 
 impl<S, N, F> FormatEvent<S, N> for WithinBudget<F>
 where
@@ -50,15 +80,17 @@ fn has_line<'a, S: LookupSpan<'a> + 'a>(
     if *event.metadata().level() > Level::WARN {
         return true;
     }
-    let (Some(run), Some(name)) = (run_of(scope), name_of(event)) else { return true };
+    let Some(run) = run_of(scope) else { return true };
+    let About { event: Some(name), cause } = About::of(event) else { return true };
+    if COUNTED.contains(&name.as_str()) {
+        return true;
+    }
     let mut extensions = run.extensions_mut();
     if extensions.get_mut::<Lines>().is_none() {
         extensions.insert(Lines::default());
     }
     let Some(Lines(lines)) = extensions.get_mut() else { return true };
-    let had = lines.entry(name).or_default();
-    *had = had.saturating_add(1);
-    *had <= MAX_LINES
+    lines.entry(name).or_default().takes(cause)
 }
 
 /// The innermost run of a scope.
@@ -66,32 +98,63 @@ fn run_of<'a, S: LookupSpan<'a> + 'a>(scope: Option<impl Iterator<Item = SpanRef
     scope?.find(|span| span.name() == RUN)
 }
 
-/// Whether this line of an event is the last of its run.
+/// Whether this line is the last of its event and cause in its run.
 pub(super) fn is_last<'a, S: LookupSpan<'a> + 'a>(
     event: &Event<'_>,
     scope: Option<impl Iterator<Item = SpanRef<'a, S>>>,
 ) -> bool {
-    let (Some(run), Some(name)) = (run_of(scope), name_of(event)) else { return false };
+    let (Some(run), Some(name)) = (run_of(scope), About::of(event).event) else { return false };
     let extensions = run.extensions();
-    extensions.get::<Lines>().is_some_and(|Lines(lines)| lines.get(&name) == Some(&MAX_LINES))
+    extensions.get::<Lines>().and_then(|Lines(lines)| lines.get(&name)).is_some_and(|had| had.lines >= MAX_LINES)
 }
 
-fn name_of(event: &Event<'_>) -> Option<String> {
-    let mut name = Name(None);
-    event.record(&mut name);
-    name.0
+/// What a line is about.
+#[derive(Default)]
+struct About {
+    /// The field `event`.
+    event: Option<String>,
+    /// What went wrong, without what differs from copy to copy.
+    cause: String,
 }
 
-/// The field `event`.
-struct Name(Option<String>);
+impl About {
+    fn of(event: &Event<'_>) -> Self {
+        let mut about = Self::default();
+        event.record(&mut about);
+        about
+    }
+}
 
-impl Visit for Name {
+impl Visit for About {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "event" {
-            self.0 = Some(value.to_owned());
+        match field.name() {
+            "event" => self.event = Some(value.to_owned()),
+            "error" | "reason" | "detail" => {
+                self.cause.push_str(&lasting(value));
+                self.cause.push('\n');
+            }
+            _ => {}
         }
     }
-    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "error" {
+            self.record_str(field, &format!("{value:?}"));
+        }
+    }
+}
+
+/// An error's words without those that differ from copy to copy: numbers, ids and addresses.
+fn lasting(error: &str) -> String {
+    let differs = |word: &str| word.contains('@') || word.chars().any(|character| character.is_ascii_digit());
+    let words = error.split_whitespace().filter(|word| is_status(word) || !differs(word));
+    words.fold(String::new(), |text, word| text + word + " ")
+}
+
+/// Whether a word is a status of HTTP or SMTP, which tells causes apart.
+fn is_status(word: &str) -> bool {
+    let word = word.trim_end_matches([':', ',', ';', '.', ')']).trim_start_matches('(');
+    word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -130,6 +193,37 @@ mod tests {
         let last: Vec<_> = lines.iter().filter(|line| line["left_out"].is_string()).collect();
         assert_eq!(last.len(), 4, "the last line of an event says that there may be more: {last:?}");
         assert!(last.iter().all(|line| line["no"] == 6 && line["run.id"].is_string()), "{last:?}");
+    }
+
+    #[test]
+    fn another_cause_has_a_line_however_many_lines_the_first_one_had() {
+        let written = logged(WithinBudget { format: json::JsonLines, is_limited: true }, || {
+            tracing::error_span!("run", run.id = "a").in_scope(|| {
+                let fail =
+                    |mailbox: &str, error: &str| tracing::error!(event = "delivery_failed", mailbox, error, "no");
+                for no in 0..100 {
+                    fail("ana@x", &format!("403 Denied for ana@x (request-id {no})"));
+                }
+                for no in 0..100 {
+                    fail("ben@x", &format!("507 Denied for ben@x (request-id {no})"));
+                    fail("eve@x", &format!("the size of {no} is over the limit"));
+                }
+                for no in 0..100_u8 {
+                    let word = char::from(b'A' + no % 26).to_string().repeat(usize::from(no) + 1);
+                    fail("joe@x", &format!("cause {word}"));
+                }
+                for cause in ["mailbox"; 12] {
+                    tracing::warn!(event = "copies_pending", cause, "pending");
+                }
+            });
+        });
+        let lines: Vec<serde_json::Value> = written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let of = |mailbox: &str| lines.iter().filter(|line| line["mailbox"] == mailbox).count();
+        assert_eq!((of("ana@x"), of("ben@x"), of("eve@x")), (7, 1, 1));
+        assert_eq!(of("joe@x"), 8, "causes without end are no flood either");
+        let pending = lines.iter().filter(|line| line["event"] == "copies_pending");
+        assert_eq!(pending.clone().count(), 12, "they are counted already");
+        assert!(pending.clone().all(|line| line["left_out"].is_null()));
     }
 
     #[test]

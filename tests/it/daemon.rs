@@ -8,6 +8,7 @@ mod clocks;
 mod dead;
 mod earlier_identity;
 mod hung_database;
+mod ledger_trouble;
 mod process;
 mod refusal;
 mod reload;

@@ -242,6 +242,19 @@ fn a_header_that_is_missing_or_wrong() {
 }
 
 #[test]
+fn without_a_header_lines_in_another_order_are_one_error() {
+    let file = "Susan;+445204334324;susan@contoso.example\n".repeat(50);
+    let reported = problems(&file);
+    let reported: Vec<&str> = reported.lines().collect();
+    assert_eq!(reported.len(), 2, "{reported:?}");
+    assert!(reported[0].contains("the first line must be"), "{reported:?}");
+    assert!(reported[1].contains("further errors are not shown"), "{reported:?}");
+    // Where most lines fit, the others are named.
+    let file = "445204334324,susan@contoso.example\n".repeat(50) + &"4x,bo@contoso.example\n".repeat(5);
+    assert_eq!(problems(&file).matches("is a letter").count(), 5);
+}
+
+#[test]
 fn what_is_no_text_is_refused_as_a_whole() {
     for (file, part) in [
         (b"PK\x03\x04\x14\x00".to_vec(), "workbook"),

@@ -20,7 +20,7 @@ use whatsapp_archiver::status::credential::{self, Credential};
 use crate::serve::seed::{Fate, SeedItem};
 use crate::serve::site::{Site, header, now, text};
 
-const DOCUMENTED: [(&str, &str, &[&str]); 35] = [
+const DOCUMENTED: [(&str, &str, &[&str]); 37] = [
     ("items", "counter", &["outcome"]),
     ("deliveries", "counter", &["outcome", "reason"]),
     ("staged_bytes", "counter", &[]),
@@ -48,6 +48,8 @@ const DOCUMENTED: [(&str, &str, &[&str]); 35] = [
     ("books_balanced", "gauge", &[]),
     ("never_captured_messages", "gauge", &[]),
     ("owners_missing_captures", "gauge", &[]),
+    ("many_items_failed", "gauge", &[]),
+    ("never_captured_jump", "gauge", &[]),
     ("credential_expiry_timestamp_seconds", "gauge", &["credential"]),
     ("retries", "counter", &["remote"]),
     ("process_cpu_seconds", "counter", &[]),
@@ -107,7 +109,7 @@ async fn note_credentials(site: &Site) {
     let credential = |credential: &str, expires| Credential { credential: credential.to_owned(), expires };
     let sas = credential("staging.sas", Some(now() + chrono::Duration::days(9)));
     let secret = credential("microsoft.client_secret", None);
-    credential::note(&site.seed.ledger, &[sas, secret], now()).await.unwrap();
+    credential::note(&site.seed.ledger, &[sas.into(), secret.into()], now()).await.unwrap();
 }
 
 /// A request that nobody answers: the port was free a moment ago.

@@ -15,7 +15,7 @@ use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::ledger::{Ledger, RunStatus};
 use whatsapp_archiver::notify::{Notice, Notifier, PostedWarnings};
-use whatsapp_archiver::pipeline::{RunError, RunFinished};
+use whatsapp_archiver::pipeline::{RunError, RunFinished, Undone};
 use whatsapp_archiver::report::Report;
 use whatsapp_archiver::schedule::{Begin, Schedule};
 use whatsapp_archiver::source::SourceError;
@@ -76,11 +76,17 @@ impl Desk {
 
     /// A run that has ended, told to the notifier.
     async fn run(&mut self, status: RunStatus, error: Option<RunError>, items: &[SeedItem]) {
+        self.run_leaving(0, status, error, items).await;
+    }
+
+    /// The same, where another process had copies of earlier runs.
+    async fn run_leaving(&mut self, open: u64, status: RunStatus, error: Option<RunError>, items: &[SeedItem]) {
         let words = error.as_ref().map(ToString::to_string);
         let id = self.seed.run_with_error(self.clock.now(), status, words.as_deref(), items).await;
         let run = self.seed.ledger.run(&id).await.unwrap().unwrap();
         let report = Report::of(&self.seed.ledger, &run).await.unwrap();
-        self.notifier.run_ended(&RunFinished { report, error, pending: Vec::new(), remedy: None }, &self.stop).await;
+        let undone = Undone::of(&self.seed.ledger, &report, open).await.unwrap();
+        self.notifier.run_ended(&RunFinished { report, error, undone, remedy: None }, &self.stop).await;
     }
 
     async fn fail(&mut self, error: RunError) {
@@ -111,6 +117,12 @@ impl Desk {
         let got = self.receiver.got.lock().unwrap();
         let of = |alert: &Value, member: &str| alert[member].as_str().unwrap().to_owned();
         got.iter().map(|alert| ["event", "state", "warning"].map(|member| of(alert, member)).join(" ")).collect()
+    }
+
+    /// The sentence that was posted last.
+    fn last_text(&self) -> String {
+        let got = self.receiver.got.lock().unwrap();
+        got.last().unwrap()["text"].as_str().unwrap().to_owned()
     }
 
     fn events(&self) -> Vec<String> {
@@ -196,9 +208,63 @@ async fn what_was_given_up_is_reported_beside_the_rest() {
     let given_up = SeedItem::new(Fate::Failed(Reason::MailboxUnavailable, "7 days".to_owned()));
     desk.run(RunStatus::Complete, None, &[given_up.clone(), given_up.clone()]).await;
     assert_eq!(desk.events(), ["deliveries_given_up"]);
-    assert!(desk.receiver.got.lock().unwrap()[0]["text"].as_str().unwrap().contains(": 2 deliveries were given up"));
+    let text = desk.last_text();
+    assert!(text.contains(": 2 deliveries failed, and no later run tries them by itself"), "{text}");
+    assert!(text.contains("2 mailbox_unavailable (") && text.ends_with("; error: 7 days"), "{text}");
     desk.run(RunStatus::Complete, None, &[given_up]).await;
     assert_eq!(desk.events().len(), 1, "once a day");
+    let rejected = SeedItem::new(Fate::Failed(Reason::MailboxRejected, "552 of ana@contoso.example".to_owned()));
+    desk.run(RunStatus::Complete, None, &[rejected]).await;
+    assert_eq!(desk.events(), ["deliveries_given_up"; 2], "another reason");
+    let text = desk.last_text();
+    assert!(text.contains("1 mailbox_rejected (the mailbox refused") && text.ends_with("552 of •••@contoso.example"));
+}
+
+#[tokio::test]
+async fn nothing_is_recovered_while_mailboxes_have_not_taken_copies() {
+    let mut desk = Desk::open().await;
+    let pending = SeedItem::new(Fate::Pending("the mailbox is full".to_owned()));
+    desk.run(RunStatus::Incomplete, None, &[pending]).await;
+    for reason in [Reason::MailboxUnavailable, Reason::MailboxRejected] {
+        desk.run(RunStatus::Complete, None, &[SeedItem::new(Fate::Failed(reason, "full".to_owned()))]).await;
+    }
+    assert_eq!(desk.events(), ["run_incomplete", "deliveries_given_up", "deliveries_given_up"]);
+    let by_rule = SeedItem::new(Fate::Failed(Reason::NoValidUser, "nobody".to_owned()));
+    desk.run(RunStatus::Complete, None, &[by_rule]).await;
+    assert_eq!(desk.events()[3..], ["recovered"]);
+    let text = desk.last_text();
+    assert!(text.contains("left nothing undone; 1 delivery failed by a rule"), "{text}");
+    for held in ["still held of earlier runs: 1 mailbox_rejected", "still held of earlier runs: 1 mailbox_unavailable"]
+    {
+        assert!(text.contains(held), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn copies_that_another_process_had_are_left_and_nothing_is_recovered() {
+    let mut desk = Desk::open().await;
+    desk.fail(unavailable()).await;
+    desk.run_leaving(3, RunStatus::Incomplete, None, &[]).await;
+    assert_eq!(desk.events(), ["run_failed", "run_incomplete"]);
+    assert!(desk.last_text().contains("a run left 3 copies of earlier runs open"), "{}", desk.last_text());
+    desk.succeed().await;
+    assert_eq!(desk.events()[2..], ["recovered"]);
+}
+
+#[tokio::test]
+async fn what_is_pending_is_reported_with_its_error_and_another_cause_anew() {
+    let mut desk = Desk::open().await;
+    let full = SeedItem::new(Fate::Pending("no room for +445204334324".to_owned()));
+    for _ in 0..2 {
+        desk.run(RunStatus::Incomplete, None, std::slice::from_ref(&full)).await;
+    }
+    assert_eq!(desk.events(), ["run_incomplete"]);
+    let text = desk.last_text();
+    assert!(text.contains("1 delivery pending") && text.contains("1 mailbox (the mailbox did not take"), "{text}");
+    assert!(text.ends_with("; error: no room for +•••••"), "{text}");
+    let not_sent = SeedItem::new(Fate::Pending("the run ended before its turn".to_owned()));
+    desk.run(RunStatus::Incomplete, None, &[full, not_sent]).await;
+    assert_eq!(desk.events(), ["run_incomplete"; 2], "another cause");
 }
 
 #[tokio::test]
@@ -293,7 +359,7 @@ async fn a_credential_is_posted_thirty_fourteen_and_three_days_before_its_end_an
     };
     for _ in 0..42 {
         desk.succeed().await;
-        credential::note(&desk.seed.ledger, &[ending(40)], desk.clock.now()).await.unwrap();
+        credential::note(&desk.seed.ledger, &[ending(40).into()], desk.clock.now()).await.unwrap();
         desk.look().await;
         desk.clock.advance(Duration::from_hours(24));
     }
@@ -305,7 +371,7 @@ async fn a_credential_is_posted_thirty_fourteen_and_three_days_before_its_end_an
         "{alert}"
     );
     assert!(alert["text"].as_str().unwrap().contains("ends at 2027-01-01T02:00:00Z, in 14 days"), "{alert}");
-    credential::note(&desk.seed.ledger, &[ending(400)], desk.clock.now()).await.unwrap();
+    credential::note(&desk.seed.ledger, &[ending(400).into()], desk.clock.now()).await.unwrap();
     desk.look().await;
     assert_eq!(desk.posted()[4..], ["credential_expires resolved credential_expires"]);
 }
@@ -346,4 +412,46 @@ async fn a_warning_that_could_not_be_posted_is_posted_later() {
     assert!(!desk.look().await);
     assert!(desk.look().await);
     assert_eq!(desk.posted(), ["reload_refused firing mapping_refused"]);
+}
+
+#[tokio::test]
+async fn owners_who_count_as_gone_are_not_said_to_have_come_back() {
+    let mut desk = Desk::open().await;
+    let busy = SeedItem::new(Fate::Imported);
+    let gone = SeedItem { owner: "15550100142".to_owned(), ..busy.clone() };
+    for day in 0..50 {
+        let mut items = vec![busy.clone()];
+        items.extend((day < 12).then(|| gone.clone()));
+        let run = desk.seed.run(desk.clock.now(), RunStatus::Complete, &items).await;
+        desk.seed.ledger.note_owners(&run, desk.clock.now()).await.unwrap();
+        desk.look().await;
+        desk.clock.advance(Duration::from_hours(24));
+    }
+    assert_eq!(desk.posted(), ["silence firing owners_silent", "silence resolved owners_silent"]);
+    let text = desk.last_text();
+    assert!(text.contains("1 owner still has no items and is no longer watched"), "{text}");
+}
+
+#[tokio::test]
+async fn a_valid_mapping_that_lost_lines_is_posted() {
+    let mut desk = Desk::open().await;
+    desk.succeed().await;
+    let nobody = SeedItem::new(Fate::Failed(Reason::NoValidUser, "nobody".to_owned()));
+    desk.run(RunStatus::Complete, None, &vec![nobody; 9]).await;
+    assert_eq!(desk.events(), [""; 0], "the run itself was a success");
+    desk.look().await;
+    desk.succeed().await;
+    desk.look().await;
+    let posted = ["deliveries_given_up firing many_items_failed", "deliveries_given_up resolved many_items_failed"];
+    assert_eq!(desk.posted(), posted);
+}
+
+#[tokio::test]
+async fn a_jump_of_what_was_never_captured_is_posted() {
+    let desk = Desk::open().await;
+    let jump = r#"{"since":"2026-11-22T02:00:00Z","last":"2026-11-22T02:00:00Z","messages":40}"#;
+    desk.seed.ledger.set_meta("captures.jump", Some(jump)).await.unwrap();
+    desk.look().await;
+    assert_eq!(desk.posted(), ["silence firing never_captured"]);
+    assert!(desk.last_text().contains("refer to 40 messages that were never captured"), "{}", desk.last_text());
 }

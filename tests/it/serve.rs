@@ -1,6 +1,7 @@
 //! The HTTP endpoints over real connections: what each shows, to whom, and with which headers.
 
 mod access;
+mod attention;
 pub(crate) mod seed;
 pub(crate) mod site;
 
@@ -147,6 +148,7 @@ async fn the_status_has_the_documented_shape() {
                 "run": id.0, "status": "incomplete", "started": "2026-11-22T02:00:00Z", "finished": "2026-11-22T02:12:34Z",
             },
             "next_run": "2026-11-22T02:27:34Z",
+            "failure": null,
             "watermark": "2026-11-22T02:00:00Z",
             "pending": 1,
             "oldest_pending": "2026-11-22T02:00:00Z",

@@ -33,22 +33,6 @@ impl Ledger {
         Ok(found)
     }
 
-    /// What a run's account has pending: items for which the directory gave no answer, and copies for mailboxes.
-    pub async fn pending_of(&self, run: &RunId) -> Result<(u64, u64), LedgerError> {
-        let row = query_of(format!(
-            "SELECT COUNT(CASE WHEN deliveries.target_no < 0 AND items.state = 'prepared' THEN 1 END) AS unanswered,
-               COUNT(CASE WHEN deliveries.target_no > 0 THEN 1 END) AS unsent
-             FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
-             WHERE deliveries.run_no = {} AND deliveries.{OPEN}",
-            run_no(1)
-        ))
-        .bind(run.0.clone())
-        .fetch_one(&self.pool)
-        .await?;
-        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
-        Ok((unsigned(sql::get(&row, "unanswered")?), unsigned(sql::get(&row, "unsent")?)))
-    }
-
     /// How many open rows (of copies alone, or of items that have none yet too) are in the account of no run that is under way,
     /// and not in that of `run`: nobody works on them now.
     pub async fn unclaimed_rows(

@@ -21,6 +21,10 @@ pub(super) struct Header {
     width: usize,
     /// Whether there is a header line at all.
     present: bool,
+    /// None of its columns is known.
+    is_guess: bool,
+    /// The number of its line, from 1.
+    line: usize,
 }
 
 impl Header {
@@ -41,8 +45,9 @@ impl Header {
         let width = fields.len().max(columns.len());
         let places: Vec<Option<usize>> =
             columns.iter().map(|column| fields.iter().position(|field| is_named(field, column))).collect();
-        let mut header = Self { separator, places, width, present: true };
-        if header.places.iter().all(Option::is_none) {
+        let is_guess = places.iter().all(Option::is_none);
+        let mut header = Self { separator, places, width, present: true, is_guess, line: line_number };
+        if is_guess {
             header.report_missing(line_number, &fields, columns, &names, problems);
         } else {
             header.width = fields.len();
@@ -103,6 +108,15 @@ impl Header {
                 *place = Some(index).filter(|usual| !taken.contains(usual));
             }
         }
+    }
+
+    /// Whether none of its columns is known, so that they are taken to be in their usual order.
+    pub(super) fn is_guess(&self) -> bool {
+        self.is_guess
+    }
+
+    pub(super) fn line(&self) -> usize {
+        self.line
     }
 
     /// Where the `index`-th of the columns that were asked for is.

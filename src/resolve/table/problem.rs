@@ -67,6 +67,18 @@ impl Problems {
         keep(&mut self.warnings, problem, &mut self.omitted);
     }
 
+    /// How many errors are kept.
+    pub(in crate::resolve) fn errors(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Forgets the errors after the first `kept`, and those that were not kept; returns how many.
+    pub(in crate::resolve) fn drop_errors_after(&mut self, kept: usize) -> usize {
+        let dropped = self.errors.len().saturating_sub(kept) + std::mem::take(&mut self.omitted);
+        self.errors.truncate(kept);
+        dropped
+    }
+
     /// Whether the file is unusable.
     pub(in crate::resolve) fn has_errors(&self) -> bool {
         !self.errors.is_empty()

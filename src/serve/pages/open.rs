@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::{Frame, html, wording};
-use crate::ledger::{DeliveryState, OpenGroup, PendingCause};
+use crate::ledger::{DeliveryState, OpenGroup, PendingCause, RunKind, RunStatus};
 use crate::report::groups;
 use crate::report::reason::{meaning_of, remedy_of};
 use crate::serve::SharedSite;
@@ -22,6 +22,8 @@ struct OpenPage {
     frame: Frame,
     held: u64,
     pending: u64,
+    /// Something was read: only then is "nothing" good news.
+    has_read: bool,
     causes: Vec<Cause>,
     more: bool,
 }
@@ -66,6 +68,7 @@ pub(in crate::serve) async fn open(State(site): SharedSite) -> Result<Response, 
         frame,
         held: counts.held,
         pending: counts.pending,
+        has_read: ledger.latest_run(&RunKind::ALL, &[RunStatus::Complete, RunStatus::Incomplete]).await?.is_some(),
         causes: groups.into_iter().map(Cause::of).collect(),
         more,
     })

@@ -242,11 +242,34 @@ fn commands_need_only_the_secrets_that_they_use() {
     {
         trial.prints(arguments);
     }
-    for arguments in [&["run", "--once"][..], &["check"], &["verify"]] {
+    for arguments in [&["run", "--once"][..], &["check"], &["verify", "--restore"]] {
         let refused = trial.run(arguments);
         assert_eq!(refused.code, Some(78), "{arguments:?}");
         assert!(refused.log.contains("notify.webhook"), "{arguments:?}: {}", refused.log);
     }
+    // Nor are those that resolve nobody by a mapping or a user list.
+    fs::write(trial.path("config/sample/users.csv"), "nothing\n").unwrap();
+    fs::remove_file(trial.path("config/sample/mapping.csv")).unwrap();
+    assert_eq!(trial.run(&["verify", "--restore"]).code, Some(78));
+    trial.prints(&["verify"]);
+    let window = ["--from", "2026-11-20", "--to", "2026-11-23"];
+    let out = trial.path("exported");
+    let exported =
+        trial.run(&[&["export"][..], &window, &["--format", "eml", "--out", out.to_str().unwrap()]].concat());
+    assert_eq!(exported.code, Some(0), "{}", exported.log);
+    let url = format!("sqlite://{}", trial.path("moved.db").display());
+    trial.prints(&["ledger", "copy", "--to", &url]);
+}
+
+#[test]
+fn a_proof_takes_the_place_of_no_file() {
+    let trial = Trial::imported();
+    trial.edit("config/local.toml", |text| text + "\n[notify]\nwebhook = { env = \"NO_SUCH_VARIABLE\" }\n");
+    let out = trial.path("proof.zip");
+    trial.prints(&["prove", "--item", "918210", "--out", out.to_str().unwrap()]);
+    let again = trial.run(&["prove", "--item", "918210", "--out", out.to_str().unwrap()]);
+    assert_eq!(again.code, Some(1));
+    assert!(again.log.contains("proof.zip is there already") && again.log.contains("--out"), "{}", again.log);
 }
 
 /// A report that can't be signed isn't written, and nobody would hear of it before an auditor asks.

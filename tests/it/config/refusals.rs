@@ -23,7 +23,7 @@ const EVERY_PROBLEM: &str = r#"the configuration has 19 problems
 /etc/whatsapp-archiver/config.toml:4: source.usrname: unknown key
      4 | usrname = …
        | ^^^^^^^
-    instead: username = "archive-admin@contoso.example"
+    instead: username = "x"
 /etc/whatsapp-archiver/config.toml:5: source.page_size: a whole number is expected here, not a text (found "many")
      5 | page_size = "many"
        |             ^^^^^^
@@ -328,7 +328,11 @@ fn what_is_unknown_is_reported_with_what_was_likely_meant() {
         (format!("{}: {}", problem.key, problem.what), problem.instead)
     };
     let (what, why) = instead(&with(MINIMAL, &[("source", "pagesize = 5")]));
-    assert_eq!((what.as_str(), why.as_deref()), ("source.pagesize: unknown key", Some("page_size = 500")));
+    assert_eq!((what.as_str(), why.as_deref()), ("source.pagesize: unknown key", Some("page_size = 5")));
+    let (_, why) = instead(&with(MINIMAL, &[("schedule", "evry = \"6h\"")]));
+    assert_eq!(why.as_deref(), Some("every = \"6h\""), "what was meant, and no default");
+    let (_, why) = instead(&with(MINIMAL, &[("schedule", "evry = \"aB3$xY9zQ\"")]));
+    assert_eq!(why.as_deref(), Some("every = \"24h\""), "what may be a secret is not shown");
     let (what, why) = instead(&with(MINIMAL, &[("retry", "container = \"x\"")]));
     assert_eq!((what.as_str(), why.as_deref()), ("retry.container: unknown key", Some("the same key in [staging]")));
     let (what, why) = instead(&with(MINIMAL, &[("retry", "zzz = 1")]));

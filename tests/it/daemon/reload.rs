@@ -73,12 +73,22 @@ fn mapping_and_configuration_are_read_again() {
     daemon.wait_for_line("item of Ben", |line| line["deliveries.imported"] == 1);
     assert_eq!(files.archived_in(BEN, "Archive"), [3]);
 
+    // A configuration that was refused stays refused, whatever else is read again meanwhile.
+    files.write("config.toml", &good.replace("[retry]", "[retri]"));
+    daemon.signal("HUP");
+    daemon.wait_for("reload_failed");
+
     // The user list: without Ben, his items belong to nobody.
     files.write("users.csv", &format!("address\n{ANA}\n"));
     daemon.wait_for("configuration_reloaded");
     wait_for_next_run(&mut daemon);
     server.add([of_ben(4)]);
     daemon.wait_for_line("item without a user", |line| line["deliveries.failed"] == 1);
+    files.write("config.toml", &renamed);
+    let status = process::command_json(&files, &["status", "--json"]);
+    let kinds: Vec<&str> =
+        status["warnings"].as_array().unwrap().iter().filter_map(|warning| warning["kind"].as_str()).collect();
+    assert!(kinds.contains(&"configuration_refused"), "{status}");
     let ended = daemon.end_by("TERM");
     assert!(ended.status.success());
     assert_eq!((files.archived(BEN), files.archived_in(BEN, "Archive")), (vec![1, 2], vec![3]));
@@ -104,6 +114,41 @@ fn a_mapping_that_names_somebody_at_last_says_how_to_add_the_copies() {
     let retried = process::run(&files, &["retry", "--reason", "no_valid_user"]);
     assert!(String::from_utf8(retried.stdout).unwrap().ends_with("1 copy was added.\n"));
     assert_eq!(files.archived(BEN), [1]);
+    assert!(daemon.end_by("TERM").status.success());
+}
+
+#[test]
+fn what_a_mapping_makes_good_is_said_after_a_restart_too_and_only_once_it_is_open() {
+    let server = TeleMessageServer::start(Arc::new(SystemClock));
+    server.add([of_ben(1)]);
+    let files = Files::new();
+    files.write_config(&server.base_url(), "every = \"24h\"\nsettle = \"0s\"", LOCAL_STAGING);
+    let once = || process::run(&files, &["run", "--once"]);
+    assert!(once().status.success());
+    files.write_mapping(&[("15550100", ANA), ("15550142", BEN)]);
+    let mut daemon = Process::start(&files, &["run"]);
+    assert_eq!(daemon.wait_for("mapping_gained")["participants"], 1);
+    assert!(daemon.end_by("TERM").status.success());
+    assert!(process::run(&files, &["retry", "--reason", "no_valid_user"]).status.success());
+    assert_eq!(files.archived(BEN), [1]);
+    // Ben is made good: another file that names him gains nothing.
+    files.write_mapping(&[("15550100", ANA), ("15550142", BEN), ("15550199", ANA)]);
+    let log = String::from_utf8(once().stderr).unwrap();
+    assert!(log.contains("run_finished") && !log.contains("mapping_gain"), "{log}");
+}
+
+#[test]
+fn a_mapping_that_was_removed_is_refused_like_a_bad_one() {
+    let server = TeleMessageServer::start(Arc::new(SystemClock));
+    let files = Files::new();
+    files.write_config(&server.base_url(), "every = \"24h\"", LOCAL_STAGING);
+    let mut daemon = Process::start(&files, &["run"]);
+    daemon.wait_for("run_finished");
+    fs::remove_file(files.path("mapping.csv")).unwrap();
+    let refused = daemon.wait_for("reload_failed");
+    assert!(refused["error"].as_str().unwrap().contains("mapping.csv"), "{refused}");
+    files.write_mapping(&[("15550100", ANA)]);
+    daemon.wait_for("mapping_reloaded");
     assert!(daemon.end_by("TERM").status.success());
 }
 

@@ -376,7 +376,7 @@ pub(super) async fn a_run_that_nobody_is_at_is_abandoned(database: Database) {
     let abandoned = |now| {
         let ledger = ledger.clone();
         async move {
-            let runs = ledger.abandoned_runs(&run_id(3), at(now)).await.unwrap();
+            let runs = ledger.abandoned_runs(Some(&run_id(3)), at(now)).await.unwrap();
             runs.into_iter().map(|run| run.id).collect::<Vec<_>>()
         }
     };

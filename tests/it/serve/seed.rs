@@ -9,11 +9,14 @@ use whatsapp_archiver::ledger::{
     DeliveryState, Holder, ItemState, Lease, Ledger, NewDelivery, NewItem, PageRecord, Prepared, RunId, RunKind,
     RunRecord, RunStatus, Target,
 };
-use whatsapp_archiver::report::Report;
+use whatsapp_archiver::report::{Report, failed_share};
 use whatsapp_archiver::resolve::{Mailbox, MailboxId, ResolvedBy};
 use whatsapp_archiver::source::Cursor;
 use whatsapp_archiver::staging::BlobName;
 use whatsapp_archiver::window::Window;
+
+/// So many percent of a run's deliveries may fail by a rule.
+const MAX_FAILED_PERCENT: u8 = 20;
 
 /// What became of an item.
 #[derive(Debug, Clone)]
@@ -51,13 +54,18 @@ impl Seed {
 
     /// A run that is under way.
     pub(crate) async fn begin(&mut self, started: DateTime<Utc>, items: &[SeedItem]) -> RunId {
+        self.begin_as(RunKind::Regular, started, items).await
+    }
+
+    /// The same of any kind.
+    pub(crate) async fn begin_as(&mut self, kind: RunKind, started: DateTime<Utc>, items: &[SeedItem]) -> RunId {
         self.runs += 1;
         let id = RunId(format!("0193a0a0-0000-7000-8000-{:012}", self.runs));
         let holder = Holder("seed".to_owned());
         let window = Window { from: started - Duration::hours(24), to: started };
         let until = started + Duration::hours(1);
         self.ledger.lease(&holder, &[Lease::Run(id.clone())], started, until).await.unwrap();
-        self.ledger.begin_run(&id, RunKind::Regular, &holder, r#"{"converter":"1"}"#, started).await.unwrap();
+        self.ledger.begin_run(&id, kind, &holder, r#"{"converter":"1"}"#, started).await.unwrap();
         self.ledger.set_run_window(&id, window).await.unwrap();
         for chunk in items.chunks(500) {
             self.record(&id, window, &holder, started, chunk).await;
@@ -78,18 +86,30 @@ impl Seed {
         items: &[SeedItem],
     ) -> RunId {
         let id = self.begin(started, items).await;
-        self.ledger.freeze_account(&id).await.unwrap();
-        let run = self.ledger.run(&id).await.unwrap().unwrap();
+        self.finish(&id, started, status, error).await;
+        id
+    }
+
+    /// A replay that has ended well.
+    pub(crate) async fn replay(&mut self, started: DateTime<Utc>, items: &[SeedItem]) -> RunId {
+        let id = self.begin_as(RunKind::Retry, started, items).await;
+        self.finish(&id, started, RunStatus::Complete, None).await;
+        id
+    }
+
+    async fn finish(&self, id: &RunId, started: DateTime<Utc>, status: RunStatus, error: Option<&str>) {
+        self.ledger.freeze_account(id).await.unwrap();
+        let run = self.ledger.run(id).await.unwrap().unwrap();
         let finished = started + Duration::seconds(754);
         let run = RunRecord { finished: Some(finished), status, error: error.map(str::to_owned), ..run };
-        let report = Report::draw_up(&self.ledger, &run).await.unwrap();
+        let mut report = Report::draw_up(&self.ledger, &run).await.unwrap();
+        report.many_failed = failed_share::warning(&self.ledger, &report, MAX_FAILED_PERCENT).await.unwrap();
         let frozen = serde_json::to_string(&report).unwrap();
-        self.ledger.finish_run(&id, status, finished, error, &frozen).await.unwrap();
-        if status != RunStatus::Failed {
+        self.ledger.finish_run(id, status, finished, error, &frozen).await.unwrap();
+        if status != RunStatus::Failed && run.kind == RunKind::Regular {
             let window = run.window.unwrap();
             self.ledger.finish_window(window).await.unwrap();
         }
-        id
     }
 
     async fn record(&mut self, run: &RunId, window: Window, holder: &Holder, now: DateTime<Utc>, items: &[SeedItem]) {

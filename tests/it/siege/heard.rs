@@ -76,20 +76,34 @@ impl Heard {
         if has_account && end.is_none() {
             return Some(format!("the run has no end: {:#?}", self.shown()));
         }
-        let of_run = lines.iter().filter(|line| line.is_object()).take(end.unwrap_or(lines.len()));
+        // What the command says when it ends is no part of the run.
+        let is_of_run = |line: &&Value| line.is_object() && line["event"] != "command_failed";
+        let of_run = lines.iter().filter(is_of_run).take(end.unwrap_or(lines.len()));
         if let Some(line) = { of_run }.find(|line| !line["run.id"].is_string()) {
             return Some(format!("a line of the run without its id: {line}"));
         }
         let finished = &lines[end?];
         let count = |name: &str| finished[name].as_u64().unwrap_or_default();
         let pending = count("deliveries.pending");
-        let needs_somebody = finished["run.status"] == "failed" || pending > count("pending.attachment_awaited");
+        let refused = count("failed.mailbox_rejected") + count("failed.mailbox_unavailable");
+        let is_left = lines.iter().any(|line| line["event"] == "copies_left_open" && line["run.id"] == *run);
+        let leaves_work = is_left || pending > count("pending.attachment_awaited");
+        let needs_somebody = finished["run.status"] == "failed" || leaves_work || refused > 0;
         if needs_somebody != (finished["level"] != "INFO") {
             return Some(format!("the level of {finished}"));
         }
-        let causes = lines.iter().filter(|line| line["event"] == "copies_pending" && line["run.id"] == *run);
-        let counted: u64 = causes.map(|line| line["deliveries"].as_u64().unwrap()).sum();
-        (counted != pending)
-            .then(|| format!("{counted} of {pending} pending copies are in a line: {:#?}", self.shown()))
+        let counted = |event: &str| -> u64 {
+            let causes = lines.iter().filter(|line| line["event"] == event && line["run.id"] == *run);
+            causes.map(|line| line["deliveries"].as_u64().unwrap()).sum()
+        };
+        let (told, told_refused) = (counted("copies_pending"), counted("copies_failed"));
+        // A run that failed counts only what is pending.
+        let is_complete = told == pending && (finished["run.status"] == "failed" || told_refused == refused);
+        (!is_complete).then(|| {
+            format!(
+                "{told} of {pending} pending and {told_refused} of {refused} refused copies are in a line: {:#?}",
+                self.shown()
+            )
+        })
     }
 }

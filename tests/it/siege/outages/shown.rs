@@ -144,7 +144,7 @@ pub(super) fn wrong_metrics(scrape: &str) -> Vec<String> {
 /// Without ports, directories, times and ids, which differ from run to run and would only be noise in a document.
 fn neutral(text: &str) -> String {
     let without_ids =
-        replaced(text, |part| part.is_ascii_hexdigit() || part == '-', |run| (run.len() >= 32).then_some("…"));
+        replaced(text, |part| part.is_ascii_hexdigit() || "-•".contains(part), |run| (run.len() >= 32).then_some("…"));
     let of_time = |part: char| part.is_ascii_digit() || "-:.TZ".contains(part);
     let without_times = replaced(&without_ids, of_time, |run| {
         let (dashes, colons) = (run.matches('-').count(), run.matches(':').count());
