@@ -189,17 +189,6 @@ pub enum RunError {
         /// The id of the ledger in use.
         ledger: String,
     },
-    /// A part of what this ledger staged isn't there any more.
-    #[error(
-        "{staging} lacks {missing}, which this ledger has there: a part of it was lost, or it is an older state of itself. Put back \
-         what was there; to go on without it for good, put a file or blob of any content there"
-    )]
-    StagingLacks {
-        /// The staging area.
-        staging: String,
-        /// What is missing.
-        missing: String,
-    },
     /// The ledger is older than what it staged.
     #[error(
         "this ledger is older than {staging}: it knows nothing of the window {window} that was staged with it. It was restored from a \
@@ -221,6 +210,17 @@ pub enum RunError {
         ours: DateTime<Utc>,
         /// What the server's shows.
         theirs: DateTime<Utc>,
+    },
+    /// The present is before what was read already.
+    #[error(
+        "there is nothing to read: everything received before {watermark} was read, and the earlier of this machine's clock and the \
+         source's allows to read up to {horizon} alone (it shows schedule.settle more). Correct the clock that is behind"
+    )]
+    ClockBehind {
+        /// The end of the last window that was read.
+        watermark: DateTime<Utc>,
+        /// Where a window would end.
+        horizon: DateTime<Utc>,
     },
     /// The ledger that is to be rebuilt is in use.
     #[error(
@@ -257,13 +257,7 @@ pub enum RunError {
 impl RunError {
     /// Whether the staging area and the ledger don't belong together, so that nothing may be written to the area.
     pub fn is_about_ownership(&self) -> bool {
-        matches!(
-            self,
-            Self::ForeignStaging { .. }
-                | Self::StagingGone { .. }
-                | Self::StagingLacks { .. }
-                | Self::OlderLedger { .. }
-        )
+        matches!(self, Self::ForeignStaging { .. } | Self::StagingGone { .. } | Self::OlderLedger { .. })
     }
 }
 

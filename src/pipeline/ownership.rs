@@ -34,7 +34,7 @@ impl Pipeline {
                 self.mark(&BlobName::ledger_id()).await
             }
             Some(owner) if owner.ledger == ours => {
-                self.refuse_lost_parts().await?;
+                self.tell_lost_parts().await?;
                 self.refuse_older_ledger().await
             }
             Some(owner) => Err(self.foreign(owner.ledger)),
@@ -67,22 +67,29 @@ impl Pipeline {
         Err(RunError::StagingGone { staging: self.deps.staging.name(), ledger: ledger.id().to_owned() })
     }
 
-    /// Fails where the last that this ledger staged isn't there: the newest window that was not purged, or the last report.
-    async fn refuse_lost_parts(&self) -> Result<(), RunError> {
+    /// Says so where the last that this ledger staged isn't there: the newest window that was not purged, or the last report. A run goes
+    /// on without it: what is staged from now on is not in doubt, and what needs the lost part says so itself.
+    async fn tell_lost_parts(&self) -> Result<(), RunError> {
         let (ledger, staging) = (&self.deps.ledger, &self.deps.staging);
-        let lacks = |missing: String| RunError::StagingLacks { staging: staging.name(), missing };
+        let tell = |missing: String| {
+            tracing::error!(
+                event = "staging_incomplete",
+                missing,
+                "a part of what this ledger has in staging isn't there: it was lost or removed, or the area is an older state of itself; put back what was there"
+            );
+        };
         if let Some(window) = ledger.newest_kept_window().await? {
             let prefix = format!("{}pages/", BlobName::window_prefix(window));
             let pages = self.retrier.run("listing staging", || staging.list(&prefix)).await?;
             // Another process may have purged it meanwhile.
             if pages.is_empty() && ledger.newest_kept_window().await? == Some(window) {
-                return Err(lacks(format!("the pages {prefix}… of the window {window}")));
+                tell(format!("the pages {prefix}… of the window {window}"));
             }
         }
         if let Some(run) = ledger.last_stored_report().await? {
             let name = BlobName::report(&run.0);
             match self.retrier.run("opening a report", || staging.open(&name)).await {
-                Err(StagingError::NotFound { .. }) => return Err(lacks(format!("the report {name}"))),
+                Err(StagingError::NotFound { .. }) => tell(format!("the report {name}")),
                 Err(error) => return Err(error.into()),
                 Ok(_) => {}
             }

@@ -16,9 +16,9 @@ pub(super) fn of(kinds: Kinds, error: &RunError) -> Option<&'static str> {
         RunError::Task(_) => "report this, with the log",
         RunError::ForeignStaging { .. }
         | RunError::StagingGone { .. }
-        | RunError::StagingLacks { .. }
         | RunError::OlderLedger { .. }
         | RunError::ClocksDiffer { .. }
+        | RunError::ClockBehind { .. }
         | RunError::NotRebuildable
         | RunError::UnreadablePages { .. }
         | RunError::Report(_)
