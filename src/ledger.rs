@@ -52,6 +52,7 @@ mod silence;
 mod sql;
 mod stored_report;
 mod verification;
+mod words;
 
 pub use account::{AccountCounts, Failure, FailureFilter, ListPlace, Unmapped};
 pub use actions::{ActionKind, AdminAction};
@@ -173,8 +174,8 @@ pub enum LedgerError {
         detail: String,
     },
     /// The database failed.
-    #[error("the ledger failed: {0}")]
-    Database(#[source] sqlx::Error),
+    #[error("the ledger failed: {}", words::of(.0))]
+    Database(sqlx::Error),
     /// What it holds isn't what was written.
     #[error("the ledger is damaged: {0}; restore it, or rebuild it with `rebuild-ledger`")]
     Damaged(String),
@@ -205,7 +206,7 @@ pub enum LedgerError {
 
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
-        if probe::is_damage(&error) { Self::Damaged(error.to_string()) } else { Self::Database(error) }
+        if probe::is_damage(&error) { Self::Damaged(words::of(&error)) } else { Self::Database(error) }
     }
 }
 
@@ -340,7 +341,8 @@ fn is_in_memory(url: &str) -> bool {
 /// Connects to a ledger's database; a missing SQLite file is created.
 async fn connect(url: &str) -> Result<AnyPool, LedgerError> {
     sqlx::any::install_default_drivers();
-    let open_error = |error: sqlx::Error| LedgerError::Open { url: redacted(url), detail: error.to_string() };
+    words::hide_password(url);
+    let open_error = |error: sqlx::Error| LedgerError::Open { url: redacted(url), detail: words::of(&error) };
     let dialect = Dialect::of(url);
     let options =
         AnyConnectOptions::from_str(&dialect.connect_url(url)).map_err(open_error)?.disable_statement_logging();

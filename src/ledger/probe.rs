@@ -8,7 +8,7 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 
 use super::sql::Dialect;
-use super::{LedgerError, presence, redacted};
+use super::{LedgerError, presence, redacted, words};
 use crate::clock::{Clock as _, SystemClock};
 
 /// How long a database may take to accept a connection.
@@ -86,11 +86,11 @@ fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
 
 fn refusal(url: &str, error: &sqlx::Error) -> LedgerError {
     if is_damage(error) {
-        return LedgerError::Damaged(format!("{} ({error})", redacted(url)));
+        return LedgerError::Damaged(format!("{} ({})", redacted(url), words::of(error)));
     }
     // SQLite says only that it can't.
     let cause = presence::file_path(url).and_then(|path| cause_of(&path)).map(|cause| format!(" ({cause})"));
-    LedgerError::Open { url: redacted(url), detail: format!("{error}{}", cause.unwrap_or_default()) }
+    LedgerError::Open { url: redacted(url), detail: format!("{}{}", words::of(error), cause.unwrap_or_default()) }
 }
 
 /// Why a file can't be opened, where the system says so.

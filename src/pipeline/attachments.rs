@@ -196,7 +196,9 @@ impl Pipeline {
         let mut attempt = 1;
         let mut wrong = 0;
         loop {
-            let error = match self.fetch_once(at, declared, wrong + 1 == MAX_FETCHES).await? {
+            // A download may take hours, and is nothing before it is done: it is begun anew by the next run.
+            let trying = self.stop.run_until_cancelled(self.fetch_once(at, declared, wrong + 1 == MAX_FETCHES));
+            let error = match trying.await.ok_or(RunError::Stopped)?? {
                 Try::Done(fetched) => return Ok(fetched),
                 Try::WrongBytes => {
                     wrong += 1;

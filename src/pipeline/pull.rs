@@ -40,6 +40,23 @@ pub(super) struct Puller {
     pub(super) unreadable_pages: Arc<AtomicU64>,
 }
 
+impl Pipeline {
+    /// Where reading ends now.
+    fn horizon(&self, source_time: Option<DateTime<Utc>>) -> DateTime<Utc> {
+        self.settings.schedule.horizon(self.now(), source_time)
+    }
+}
+
+/// No window is to be read. That is fine where a run follows another one at once, or two clocks differ by a little; else one of them is
+/// behind, and nothing new is read for as long.
+fn nothing_to_read(watermark: DateTime<Utc>, horizon: DateTime<Utc>) -> Result<(), RunError> {
+    if watermark - horizon > Duration::minutes(1) {
+        return Err(RunError::ClockBehind { watermark, horizon });
+    }
+    tracing::info!(event = "nothing_to_read", watermark = %watermark, "everything up to now was read already");
+    Ok(())
+}
+
 /// A window being read.
 struct Reading {
     stored: StoredWindow,
@@ -89,14 +106,10 @@ impl Puller {
             ledger.begin_window(&self.run, &stored).await?;
             self.read_window(Reading { stored, regular: true, page_size: pipeline.deps.source.page_size() }).await?;
         }
-        if end.is_none() {
-            tracing::warn!(
-                event = "nothing_to_read",
-                watermark = watermark.map(tracing::field::display),
-                "the current time is before the watermark, so there is no window to read; check the machine's clock"
-            );
+        match watermark {
+            Some(watermark) if end.is_none() => nothing_to_read(watermark, pipeline.horizon(source_time)),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// The windows to read. A source without windows is read whole in each run, whatever its span is called.
@@ -110,7 +123,7 @@ impl Puller {
         let now = pipeline.now();
         if pipeline.deps.source.has_windows() {
             let first_start = pipeline.deps.ledger.first_start_before(&self.run).await?;
-            return Ok(schedule.windows(watermark, schedule.horizon(now, source_time), first_start));
+            return Ok(schedule.windows(watermark, pipeline.horizon(source_time), first_start));
         }
         let begin = || Some(schedule.windows(None, now, None).first()?.window.from);
         let from = watermark.or_else(begin).unwrap_or(now).min(now);

@@ -120,6 +120,47 @@ async fn a_page_of_the_ledger_that_is_damaged_is_found_by_the_check() {
 }
 
 #[test]
+fn a_part_of_the_staging_area_that_is_gone_is_named() {
+    for part in ["windows", "reports"] {
+        let trial = Trial::imported();
+        let staging = trial.path("local-data/staging");
+        fs::rename(staging.join(part), trial.path("aside")).unwrap();
+        let log = trial.run(&["run", "--once"]).log;
+        let told: Vec<&str> = log.lines().filter(|line| line.contains("\"staging_incomplete\"")).collect();
+        // At the beginning of the run, and when its report is written.
+        assert!(!told.is_empty() && told.iter().all(|line| line.contains(part)), "{part}: {log}");
+        assert!(!trial.run(&["run", "--once"]).log.contains("staging_incomplete") || part == "windows");
+    }
+}
+
+/// One bit of an item's digest flips, in the table or in its index: every page is still well formed.
+#[tokio::test]
+async fn a_bit_that_flipped_is_found_where_a_table_and_its_index_say_different_things() {
+    let trial = Trial::imported();
+    let ledger = trial.path("local-data/ledger.db");
+    let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{}", ledger.display())).await.unwrap();
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.unwrap();
+    let keys: Vec<Vec<u8>> = sqlx::query_scalar("SELECT item_key FROM item_rows ORDER BY item_no LIMIT 5")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+    let whole = fs::read(&ledger).unwrap();
+    for key in keys {
+        let places = whole.windows(key.len()).enumerate().filter(|(_, window)| *window == key).map(|(place, _)| place);
+        let is_found = |place: &usize| {
+            let mut damaged = whole.clone();
+            damaged[place + 7] ^= 1;
+            fs::write(&ledger, damaged).unwrap();
+            let check = at_once(&trial, &["check"]);
+            check.code == Some(1) && check.out.contains("the ledger is damaged")
+        };
+        // Beside these two, some may lie in pages that are not in use.
+        assert!(places.filter(is_found).count() >= 2, "the key in the table, and the key in its index");
+    }
+}
+
+#[test]
 fn a_ledger_that_can_not_be_opened_says_why_at_once() {
     for (url, says) in
         [("sqlite://.", "it is a directory"), ("postgres://archiver@127.0.0.1:1/archiver", "Connection refused")]

@@ -328,3 +328,42 @@ fn an_imap_server_may_repeat_the_password_or_the_token() {
     let graph = graph_server(|asked| graph_refusal(asked, 403));
     assert_nothing_is_repeated(&[microsoft(&graph), ("mailbox", section)], &[TOKEN, CLIENT_SECRET]);
 }
+
+/// A PostgreSQL that asks for the password in clear, and refuses it with it.
+fn postgres_server() -> String {
+    server(|mut stream| {
+        const TLS_REQUEST: u32 = 80_877_103;
+        let mut length = [0; 4];
+        while stream.read_exact(&mut length).is_ok() {
+            let mut startup = vec![0; u32::from_be_bytes(length) as usize - 4];
+            stream.read_exact(&mut startup).unwrap();
+            if startup.get(..4) != Some(&TLS_REQUEST.to_be_bytes()) {
+                break;
+            }
+            stream.write_all(b"N").unwrap();
+        }
+        if stream.write_all(b"R\0\0\0\x08\0\0\0\x03").is_err() {
+            return;
+        }
+        let mut header = [0; 5];
+        if stream.read_exact(&mut header).is_err() {
+            return;
+        }
+        let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize - 4;
+        let mut password = vec![0; length];
+        stream.read_exact(&mut password).unwrap();
+        let password = String::from_utf8_lossy(password.strip_suffix(b"\0").unwrap()).into_owned();
+        let said = format!("SFATAL\0VFATAL\0C28P01\0Mthe password {password} is wrong\0D{password}\0\0");
+        let mut refusal = vec![b'E'];
+        refusal.extend((said.len() as u32 + 4).to_be_bytes());
+        refusal.extend(said.as_bytes());
+        let _ = stream.write_all(&refusal);
+    })
+}
+
+#[test]
+fn a_database_may_repeat_the_password() {
+    let address = postgres_server();
+    let section = format!("url = \"postgres://archiver@{address}/ledger\"\npassword = {{ file = \"password\" }}");
+    assert_nothing_is_repeated(&[("ledger", section)], &[PASSWORD]);
+}

@@ -71,7 +71,8 @@ async fn a_clock_that_is_set_back_reads_nothing_twice_and_catches_up() {
     bench.clock.set_ahead(-Duration::days(5));
     pass_days(&bench, 2, &mut daemon).await;
     let behind = bench.runs().await.len() - before;
-    assert!((1..=3).contains(&behind), "{behind} runs in two days");
+    // They fail, and are tried again with growing pauses: up to four hours.
+    assert!((1..=16).contains(&behind), "{behind} runs in two days");
     assert_eq!(bench.watermark().await, Some(at(12, 1, 55)), "the watermark never goes back");
     assert_eq!(bench.files.archived(ANA), received_before(&numbers, at(12, 1, 55))[..]);
 

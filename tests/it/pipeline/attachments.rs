@@ -1,11 +1,18 @@
 //! Attachments that trail, are gone, or are not what was declared.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::Clock as _;
+use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::pipeline::{RunError, RunRequest};
-use whatsapp_archiver::source::SourceError;
+use whatsapp_archiver::source::telemessage::TeleMessage;
+use whatsapp_archiver::source::{AttachmentStream, Cursor, Page, Source, SourceError};
+use whatsapp_archiver::window::Window;
 
 use super::world::{ANA, World, counts, to_ana, whatsapp_ids};
 use crate::servers::telemessage::{ArchivedItem, Asked, Fault, MediaFault};
@@ -69,6 +76,53 @@ async fn a_source_that_asks_for_a_long_pause_for_attachments_holds_no_message_up
     assert_eq!(world.held(ANA), whatsapp_ids([9]));
     let asked: usize = (1..=8).map(|item| asked_for(&world, item)).sum();
     assert!(asked <= 8, "asked {asked} times: a source that asks for a pause is left alone");
+}
+
+/// TeleMessage whose attachments never come; the token tells when one was asked for.
+struct NeverCome(TeleMessage, CancellationToken);
+
+#[async_trait]
+impl Source for NeverCome {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    async fn log_in(&self) -> Result<Option<DateTime<Utc>>, SourceError> {
+        self.0.log_in().await
+    }
+
+    async fn page(&self, window: Window, cursor: Cursor, limit: usize) -> Result<Page, SourceError> {
+        self.0.page(window, cursor, limit).await
+    }
+
+    async fn attachment(&self, _: ItemId, _: usize) -> Result<AttachmentStream, SourceError> {
+        self.1.cancel();
+        std::future::pending().await
+    }
+
+    fn page_size(&self) -> usize {
+        self.0.page_size()
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_waits_for_no_download() {
+    let mut world = World::new().await;
+    world.server.add([with_pdf(1), to_ana(2)]);
+    let (asked, stop) = (CancellationToken::new(), CancellationToken::new());
+    world.source = Some(Arc::new(NeverCome(world.telemessage(), asked.clone())));
+    let stopping = async {
+        asked.cancelled().await;
+        stop.cancel();
+    };
+    let stopped = async { tokio::join!(world.run_until(stop.clone(), RunRequest::Regular), stopping).0 };
+    let finished = tokio::time::timeout(Duration::from_mins(1), stopped).await.expect("the run ends").unwrap();
+    assert!(matches!(finished.error, Some(RunError::Stopped)), "{:?}", finished.error);
+
+    world.source = None;
+    world.clock.advance(Duration::from_mins(15));
+    assert_eq!(counts(&world.run().await), [2, 0, 0, 0, 0]);
+    assert_eq!(world.destination.mailboxes()[ANA][0].files, [("terms.pdf".to_owned(), PDF.to_vec())]);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::item::ItemId;
+use whatsapp_archiver::ledger::{RunKind, RunStatus};
 use whatsapp_archiver::pipeline::{RunError, RunRequest};
 use whatsapp_archiver::source::telemessage::TeleMessage;
 use whatsapp_archiver::source::{AttachmentStream, Cursor, Page, Source, SourceError};
@@ -106,19 +107,6 @@ async fn downtime_is_caught_up_in_steps_of_a_day() {
 }
 
 #[tokio::test]
-async fn a_clock_that_was_set_back_reads_nothing_and_moves_nothing() {
-    let world = World::new().await;
-    world.run().await;
-    let watermark = world.ledger.watermark().await.unwrap();
-    world.clock.set(start() - chrono::Duration::days(3));
-    let report = world.run().await;
-    assert_eq!((report.status.name(), report.window), ("complete", None));
-    assert_eq!(world.ledger.watermark().await.unwrap(), watermark);
-    world.clock.set(start() + chrono::Duration::days(1));
-    assert_eq!(world.run().await.window.unwrap().from, watermark.unwrap());
-}
-
-#[tokio::test]
 async fn a_page_that_cannot_be_read_is_asked_for_in_halves() {
     let mut world = World::new().await;
     world.page_size = 8;
@@ -156,6 +144,30 @@ async fn an_item_that_comes_twice_in_a_page_is_one() {
     let report = world.run().await;
     assert_eq!((report.items.available_from_source, report.items.repeated_by_source), (2, 2));
     assert_eq!(counts(&report), [2, 0, 0, 0, 0]);
+}
+
+/// A run that reads nothing because a clock is behind is no success, though nothing of it is pending.
+#[tokio::test]
+async fn a_clock_behind_what_was_read_fails_the_run() {
+    let world = World::new().await;
+    world.server.add([to_ana(1)]);
+    world.run().await;
+    let at_once = world.run().await;
+    assert_eq!(at_once.status.name(), "complete", "nothing is behind");
+    let watermark = world.ledger.watermark().await.unwrap();
+
+    world.clock.set(start() - chrono::Duration::days(400));
+    let finished = world.run_request(RunRequest::Regular).await;
+    assert_eq!((finished.report.status.name(), finished.report.window), ("failed", None));
+    let error = finished.error.unwrap().to_string();
+    assert!(error.contains("Correct the clock that is behind") && !error.contains("Some("), "{error}");
+    assert_eq!(world.ledger.watermark().await.unwrap(), watermark);
+    let success = world.ledger.latest_run(&[RunKind::Regular], &[RunStatus::Complete]).await.unwrap().unwrap();
+    assert_eq!(success.id, at_once.run, "the last success is what it was");
+
+    world.clock.set(start() + chrono::Duration::days(1));
+    let report = world.run().await;
+    assert_eq!((report.status.name(), report.window.map(|window| window.from)), ("complete", watermark));
 }
 
 #[tokio::test]

@@ -1,0 +1,22 @@
+//! What a database server says, without the password that it was sent: a server that asks for it in clear may repeat it.
+
+use std::sync::{LazyLock, PoisonError, RwLock};
+
+use crate::scrub::Scrubber;
+
+/// The passwords of the ledgers that this process has opened: an error doesn't know whose it is.
+static SENT: LazyLock<RwLock<Scrubber>> = LazyLock::new(RwLock::default);
+
+/// Takes the password of a ledger's URL out of whatever databases say from now on.
+pub(super) fn hide_password(url: &str) {
+    let password = reqwest::Url::parse(url).ok().and_then(|url| url.password().map(str::to_owned));
+    let Some(password) = password else { return };
+    let mut sent = SENT.write().unwrap_or_else(PoisonError::into_inner);
+    sent.add(&percent_encoding::percent_decode_str(&password).decode_utf8_lossy());
+}
+
+/// An error in words.
+pub(super) fn of(error: &sqlx::Error) -> String {
+    let words = error.to_string();
+    SENT.read().unwrap_or_else(PoisonError::into_inner).scrub(&words).into_owned()
+}
