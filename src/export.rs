@@ -191,7 +191,9 @@ impl Exporter {
     /// Writes one message, with the item it was converted from and what is recorded of whose mailboxes it belongs in.
     pub fn add(&mut self, item: &Item, resolution: &Resolution, message: &Message) -> Result<(), ExportError> {
         self.inventory.add(&row_of(item, message))?;
-        if !self.written.insert(message.mail.message_id.clone()) {
+        // By the key: a copy that was recorded under version 1 of the identity has another Message-ID.
+        let own = || message.mail.message_id.clone();
+        if !self.written.insert(message.identities.map_or_else(own, |identities| identities.key.message_id())) {
             self.summary.duplicates += 1;
             return Ok(());
         }

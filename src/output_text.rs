@@ -39,6 +39,9 @@ fn cut(text: &str, characters: usize) -> String {
     if text.len() <= characters || text.chars().count() <= characters {
         return text.to_owned();
     }
+    if text.is_ascii() {
+        return format!("{}…", text.get(..characters.saturating_sub(1)).unwrap_or_default().trim_end());
+    }
     let mut left = characters.saturating_sub(1);
     let mut kept = 0;
     for cluster in text.graphemes(true) {

@@ -58,7 +58,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
                 f.write_str("an object")
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::with_capacity(32);
+                let mut fields = Vec::with_capacity(8);
                 while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
                     fields.push((key, value.get()));
                 }
@@ -82,6 +82,13 @@ pub(super) fn string(json: &str) -> Option<String> {
 
 /// Whether there is nothing in a value: null, blank text, or lists and objects of nothing else.
 pub(super) fn is_hollow(json: &str) -> bool {
+    // Most values are plain text or numbers: their first bytes say that they hold something.
+    if let [b'"', second, ..] | [second @ (b'0'..=b'9' | b'-' | b't' | b'f'), ..] = json.as_bytes()
+        && second.is_ascii_graphic()
+        && !matches!(second, b'"' | b'\\')
+    {
+        return false;
+    }
     let mut open_objects = Vec::new();
     let mut is_key_next = false;
     for token in Tokens(json) {

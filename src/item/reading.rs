@@ -158,8 +158,8 @@ impl<'a> Object<'a> {
 
     /// An object; also where it is the only one of a list.
     pub(super) fn object(&mut self, name: &'static str, others: &mut Vec<OtherField>) -> Option<Self> {
-        let path = self.path_of(name);
-        self.read(name, others, |raw| Fields::read(only(raw))).map(|fields| Self::new(path, fields))
+        let fields = self.read(name, others, |raw| Fields::read(only(raw)))?;
+        Some(Self::new(self.path_of(name), fields))
     }
 
     /// Collects what was not asked for.

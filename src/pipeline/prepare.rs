@@ -260,10 +260,10 @@ impl Preparer {
             log_held(&candidate, Some(candidate.item.id), Reason::NoValidUser, detail);
         }
         let mut prepared = own_rows(&candidate, ItemState::Prepared, rows.own);
-        prepared.replaced.extend(self.replayed(&candidate));
         prepared.unmapped = rows.unmapped;
         prepared.capture = capture;
         if rows.mailboxes.is_empty() {
+            prepared.replaced.extend(self.replayed(&candidate, &[]));
             prepared.resolution = Some(resolution);
             return Ok(Some(prepared.into()));
         }
@@ -277,6 +277,7 @@ impl Preparer {
         let message = self.converted(&candidate, &attachments, &resolution, &rows.mailboxes).await?;
         let identities = message.identities;
         let mailboxes = self.as_recorded(rows.mailboxes, &resolution, identities).await?;
+        prepared.replaced.extend(self.replayed(&candidate, &mailboxes));
         prepared.identity = identities.map(|identities| identities.sent_as);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
         prepared.resolution = Some(resolution);
@@ -319,6 +320,7 @@ impl Preparer {
             Some(room) => room,
             None if candidate.attachments.iter().any(super::load::is_staged) => {
                 self.record(std::mem::take(ready)).await?;
+                self.scheduler.hurry();
                 self.cache.room(size).await
             }
             None => Room::none(),
@@ -326,15 +328,23 @@ impl Preparer {
         self.pipeline.read_content(candidate, room).await
     }
 
-    /// The targets of failed copies that this run sends again.
-    fn replayed(&self, candidate: &Candidate<Item>) -> Vec<Target> {
+    /// The targets of failed copies that this run makes anew, for these mailboxes or for others. A copy that was given up may lie in its
+    /// mailbox: where it isn't for that any more, its row stays, so that it is looked up should it ever be.
+    fn replayed(&self, candidate: &Candidate<Item>, mailboxes: &[(Mailbox, ResolvedBy)]) -> Vec<Target> {
         let matches = |found: Option<RowReason>| match self.replay {
             Replay::Nothing => false,
             Replay::FailedFor(reason) => found == Some(RowReason::Failed(reason)),
             Replay::Everything => true,
         };
         let failed = candidate.history.rows.iter().filter(|row| row.state == DeliveryState::Failed);
-        failed.filter(|row| row.is_for_mailbox() && matches(row.reason)).map(|row| row.target.clone()).collect()
+        let is_for = |target: &Target| {
+            mailboxes.iter().any(|(mailbox, _)| matches!(target, Target::Mailbox(id) if *id == mailbox.id))
+        };
+        let is_made_anew = |row: &&DeliveryRow| {
+            let is_certain = is_for(&row.target) || !candidate.history.was_given_up(&row.target);
+            row.is_for_mailbox() && matches(row.reason) && is_certain
+        };
+        failed.filter(is_made_anew).map(|row| row.target.clone()).collect()
     }
 
     /// Records what became of a batch; from then on its copies are in the queues of their mailboxes.

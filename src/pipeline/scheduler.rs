@@ -237,6 +237,12 @@ impl Scheduler {
         Preparing(self)
     }
 
+    /// Preparing waits for what workers have in memory: no mailbox waits for more copies now.
+    pub(super) fn hurry(&self) {
+        self.queue().preparing = false;
+        self.changed.notify_waiters();
+    }
+
     /// The mailbox that waits for a worker with the most copies; it is marked as worked on.
     pub(super) fn claim(&self) -> Option<Mailbox> {
         let mut queue = self.queue();

@@ -375,6 +375,18 @@ fn an_rsmf_participant_has_the_address_that_was_recorded_else_the_items_own() {
 }
 
 #[test]
+fn a_message_that_was_sent_under_an_earlier_identity_is_exported_once() {
+    let message = said("a", "+1 555 0101", 1, r#","text":"x""#);
+    let earlier = message.message.under_other_id().expect("version 1 takes the number as it came");
+    let folder = TempDir::new().unwrap();
+    let mut exporter = Exporter::new(&Options::new(Format::Eml), folder.path()).unwrap();
+    exporter.add(&message.item, &message.resolution, &message.message).unwrap();
+    exporter.add(&message.item, &message.resolution, &earlier).unwrap();
+    let summary = exporter.finish().unwrap().summary;
+    assert_eq!((summary.messages, summary.duplicates), (1, 1));
+}
+
+#[test]
 fn an_rsmf_export_has_a_person_once_who_is_known_by_number_and_lid() {
     let lid = r#"{"value":"98765432101234@lid","phoneNumber":"+1 555 0101"}"#;
     let message = exported(

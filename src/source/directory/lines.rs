@@ -46,7 +46,11 @@ pub(super) fn read(file: &ItemFile, offset: u64, limit: usize) -> Result<Read, S
             let length = read as u64 + skip_line(&mut lines).map_err(failed)?;
             error!(path = %file.shown(), offset = at, length, "a line is too long to be read; it counts as malformed");
             body.truncate(KEPT);
-            items.push(0..KEPT);
+            // As it is found again when what was staged is read.
+            items.extend(items_of_line(&body, 0));
+            if items.is_empty() {
+                items.push(0..KEPT);
+            }
             at += length;
             break;
         }

@@ -11,7 +11,7 @@ use whatsapp_archiver::window::Window;
 
 use super::destination::{Act, Asked};
 use super::world::{
-    ANA, BEN, World, counts, in_window, message, start, to_ana, to_ana_at, to_ben, whatsapp_id, whatsapp_ids,
+    ANA, BEN, CLEO, World, counts, in_window, message, start, to_ana, to_ana_at, to_ben, whatsapp_id, whatsapp_ids,
 };
 
 #[tokio::test]
@@ -164,6 +164,24 @@ async fn unknown_copies(world: &World) -> usize {
     let Some(run) = world.ledger.runs(1).await.unwrap().pop() else { return 0 };
     let ana = MailboxId(format!("id of {ANA}"));
     world.ledger.queue(&run.id, &ana, QueueOf::Unknown, ItemNo(0), 9).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_copy_that_was_given_up_is_looked_up_also_after_the_mapping_led_elsewhere() {
+    let mut world = World::new().await;
+    world.server.add([to_ana(1)]);
+    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
+    world.destination.fail_look_ups(Some(Act::Forbid));
+    world.run().await;
+    world.clock.advance(Duration::from_hours(8 * 24));
+    assert_eq!(world.run().await.given_up(), 1);
+    world.destination.fail_look_ups(None);
+    let right = std::mem::replace(&mut world.mapping, format!("15550100,{CLEO}\n15550101,{BEN}\n"));
+    world.retry(ItemSelection::default()).await;
+    assert_eq!(world.held(CLEO), whatsapp_ids([1]));
+    world.mapping = right;
+    world.retry(ItemSelection::default()).await;
+    assert_eq!(world.held(ANA), whatsapp_ids([1]), "once, as before");
 }
 
 #[tokio::test]
