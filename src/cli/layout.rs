@@ -42,6 +42,11 @@ impl Width {
         Self(stated.filter(|columns| *columns > 0).or_else(terminal).map(|columns| columns.max(MIN_WIDTH)))
     }
 
+    /// How many columns there are; nothing where what is printed is whole.
+    pub(super) fn columns(self) -> Option<u16> {
+        self.0
+    }
+
     /// Whether something of so many columns fits.
     pub(super) fn fits(self, columns: u16) -> bool {
         self.0.is_none_or(|width| columns <= width)

@@ -41,7 +41,7 @@ pub(super) async fn print_report(
     let mut out = io::BufWriter::new(io::stdout());
     let result = match format {
         Format::Table => {
-            let text = table::render_with_lists(ledger, report, numbers.numbers()).await;
+            let text = table::render_with_lists(ledger, report, numbers.numbers(), width.columns()).await;
             return print(&width.wrap(&text.map_err(anyhow::Error::from)?, VALUES));
         }
         Format::Json => document::write_json(ledger, report, numbers.numbers(), &mut out).await,

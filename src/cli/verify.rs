@@ -58,8 +58,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin_needing(needed)?;
     block_on(async {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
-        let app =
-            if arguments.restore { context.app(&config).await? } else { context.app_without_tables(&config).await? };
+        // The user list says which mailboxes have another address now.
+        let app = context.app(&config).await?;
         let run = named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id);
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());

@@ -1,7 +1,7 @@
 //! A report for a terminal.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use super::Report;
 use super::lists::Numbers;
@@ -20,13 +20,18 @@ const MAX_RULES: u32 = 20;
 const MAX_REFERENCED: usize = 20;
 
 /// The report as tables, with the rules of the mapping file that named mailboxes and the participants who have no valid user, the
-/// most frequent first.
+/// most frequent first. Their addresses wrap where a table has at most so many `columns`.
 ///
 /// # Errors
 ///
 /// The ledger failed.
-pub async fn render_with_lists(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<String, LedgerError> {
-    Ok(render(report) + &mapping_rules(ledger, report).await? + &unmapped(ledger, report, numbers).await?)
+pub async fn render_with_lists(
+    ledger: &Ledger,
+    report: &Report,
+    numbers: Numbers,
+    columns: Option<u16>,
+) -> Result<String, LedgerError> {
+    Ok(render(report) + &mapping_rules(ledger, report, columns).await? + &unmapped(ledger, report, numbers).await?)
 }
 
 async fn unmapped(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<String, LedgerError> {
@@ -40,7 +45,7 @@ async fn unmapped(ledger: &Ledger, report: &Report, numbers: Numbers) -> Result<
     Ok(counts("Without a valid user, the most frequent first", &rows) + &more)
 }
 
-async fn mapping_rules(ledger: &Ledger, report: &Report) -> Result<String, LedgerError> {
+async fn mapping_rules(ledger: &Ledger, report: &Report, columns: Option<u16>) -> Result<String, LedgerError> {
     if report.mapping_rules_total == 0 {
         return Ok(String::new());
     }
@@ -48,6 +53,9 @@ async fn mapping_rules(ledger: &Ledger, report: &Report) -> Result<String, Ledge
     let more = and_more(report.mapping_rules_total, rules.len());
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_header(["Rule that named a mailbox", "Mailbox", "Deliveries"]);
+    if let Some(columns) = columns {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
+    }
     table.add_rows(rules.into_iter().map(|rule| [rule.rule, cell(&rule.mailbox), rule.deliveries.to_string()]));
     if let Some(column) = table.column_mut(2) {
         column.set_cell_alignment(CellAlignment::Right);

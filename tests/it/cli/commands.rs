@@ -77,6 +77,17 @@ fn help_lists_reasons_and_shows_examples() {
 }
 
 #[test]
+fn a_report_fits_the_terminal() {
+    let trial = Trial::imported();
+    let shown = ended(trial.command(&["report"]).env("COLUMNS", "80"));
+    assert!(shown.out.contains("no_valid_user counts items") && shown.out.contains("omar.haddad"), "{}", shown.out);
+    for line in shown.out.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    assert!(trial.prints(&["report"]).lines().any(|line| line.chars().count() > 80), "else it is whole");
+}
+
+#[test]
 fn check_reports_line_by_line() {
     let trial = Trial::new();
     let offline = trial.prints(&["check"]);

@@ -115,3 +115,42 @@ async fn every_list_says_why_a_copy_is_pending() {
     let listed: serde_json::Value = serde_json::from_slice(&listed).unwrap();
     assert_eq!((&listed[0]["cause"], &listed[0]["reason"]), (&"mailbox".into(), &serde_json::Value::Null), "{listed}");
 }
+
+/// How a remote is said to fare.
+async fn remote(site: &Site, name: &str) -> (bool, String) {
+    let status = json(&site.get("/api/status").await);
+    let remote = &status["remotes"][name];
+    (remote["ok"].as_bool().unwrap(), remote["detail"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn remotes_are_judged_by_all_that_is_pending_and_have_its_error() {
+    use std::collections::BTreeMap;
+    use whatsapp_archiver::config::Config;
+    use whatsapp_archiver::ledger::RunId;
+    use whatsapp_archiver::pipeline::{RunFinished, Undone};
+    use whatsapp_archiver::report::Report;
+    const CONFIG: &str = "[source]\nkind = \"directory\"\npath = \"export\"\n[staging]\nkind = \"local\"\npath = \"s\"\n\
+        [users]\nkind = \"list\"\npath = \"users.csv\"\n[mailbox]\nkind = \"maildir\"\npath = \"m\"\n\
+        [ledger]\nurl = \"sqlite://l.db\"\n";
+    let config = Config::from_text(CONFIG, std::path::Path::new("/etc/config.toml"), &BTreeMap::new()).unwrap();
+    let mut site = Site::open().await;
+    let note = async |site: &Site, id: RunId| {
+        let ledger = &site.seed.ledger;
+        let report = Report::of(ledger, &ledger.run(&id).await.unwrap().unwrap()).await.unwrap();
+        let undone = Undone::of(ledger, &report, 0).await.unwrap();
+        let finished = RunFinished { report, error: None, undone, remedy: None };
+        whatsapp_archiver::status::note_run(ledger, &config.source, &finished, now()).await.unwrap();
+    };
+    let full = SeedItem::new(Fate::Pending("no room".to_owned()));
+    let other = SeedItem::new(Fate::Pending("no answer".to_owned()));
+    let items = [full.clone(), full.clone(), other];
+    let run = site.seed.run(now() - Duration::minutes(20), RunStatus::Incomplete, &items).await;
+    note(&site, run).await;
+    let pending = (false, "3 deliveries are pending: no room".to_owned());
+    assert_eq!(remote(&site, "mailbox").await, pending);
+    assert_eq!(remote(&site, "directory").await, (true, String::new()));
+    let replay = site.seed.replay(now() - Duration::minutes(10), &[SeedItem::new(Fate::Imported)]).await;
+    note(&site, replay).await;
+    assert_eq!(remote(&site, "mailbox").await, pending, "a replay of one item says nothing of the others");
+}
