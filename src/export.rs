@@ -109,7 +109,10 @@ pub struct Summary {
 /// transcripts, whose files are put in their places at the end.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
-    /// A file can't be written, or is there already.
+    /// A file is there already.
+    #[error("{path} is there already, and nothing is overwritten: export into another directory, or remove it first")]
+    Taken { path: PathBuf },
+    /// A file can't be written.
     #[error("cannot write {path}: {source}")]
     File {
         /// The file.
@@ -249,5 +252,8 @@ fn create(path: &Path) -> Result<File, ExportError> {
 
 /// Names the file in an error.
 fn at(path: &Path) -> impl FnOnce(io::Error) -> ExportError + '_ {
-    move |source| ExportError::File { path: path.to_owned(), source }
+    move |source| match source.kind() {
+        io::ErrorKind::AlreadyExists => ExportError::Taken { path: path.to_owned() },
+        _ => ExportError::File { path: path.to_owned(), source },
+    }
 }

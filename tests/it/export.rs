@@ -119,7 +119,7 @@ fn nothing_is_overwritten() {
             exporter.add(&message.item, &message.resolution, &message.message)?;
             exporter.finish()
         });
-        assert!(matches!(again, Err(ExportError::File { .. })), "{}", format.name());
+        assert!(matches!(again, Err(ExportError::Taken { .. })), "{}", format.name());
         assert_eq!(files_in(folder.path()), before, "{}", format.name());
         assert_eq!(Format::from_name(format.name()), Some(format));
     }
@@ -454,6 +454,6 @@ fn no_rsmf_file_is_put_in_place_where_one_of_them_is_there_already() {
     for message in &messages {
         exporter.add(&message.item, &message.resolution, &message.message).unwrap();
     }
-    assert!(matches!(exporter.finish(), Err(ExportError::File { path, .. }) if path == before[0]));
+    assert!(matches!(exporter.finish(), Err(ExportError::Taken { path }) if path == before[0]));
     assert_eq!(files_in(folder.path()), before);
 }

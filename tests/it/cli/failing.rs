@@ -257,6 +257,13 @@ fn commands_need_only_the_secrets_that_they_use() {
     let exported =
         trial.run(&[&["export"][..], &window, &["--format", "eml", "--out", out.to_str().unwrap()]].concat());
     assert_eq!(exported.code, Some(0), "{}", exported.log);
+    let again = trial.run(&[&["export"][..], &window, &["--format", "eml", "--out", out.to_str().unwrap()]].concat());
+    assert_eq!(again.code, Some(1));
+    assert!(
+        again.log.contains("manifest.csv is there already") && again.log.contains("another directory"),
+        "{}",
+        again.log
+    );
     let url = format!("sqlite://{}", trial.path("moved.db").display());
     trial.prints(&["ledger", "copy", "--to", &url]);
 }
