@@ -101,9 +101,9 @@ fn imap(parent: &Path, folder: &Path, program: &str, items: u32) -> Vec<(String,
     fs::write(
         &configuration,
         format!(
-            "IMAPAccount peer\nHost 127.0.0.1\nPort {port}\nUser peer\nPass \"{PASSWORD}\"\nSSLType None\nAuthMechs PLAIN\n\
-             IMAPStore far\nAccount peer\nMaildirStore near\nPath {near}/\nInbox {near}/inbox\nSubFolders Maildir++\n\
-             Channel push\nFar :far:\nNear :near:\nPatterns \"WhatsApp Archiver\"\nSync Push\nCreate Far\nSyncState *\nFSync no\n"
+            "FSync no\n\nIMAPAccount peer\nHost 127.0.0.1\nPort {port}\nUser peer\nPass \"{PASSWORD}\"\nSSLType None\nAuthMechs PLAIN\n\n\
+             IMAPStore far\nAccount peer\n\nMaildirStore near\nInbox {near}\nSubFolders Maildir++\n\n\
+             Channel push\nFar :far:\nNear :near:\nPatterns \"WhatsApp Archiver\"\nSync Push\nCreate Far\nSyncState *\n"
         ),
     )
     .unwrap();
