@@ -227,7 +227,9 @@ async fn note_jump(ledger: &Ledger, run: &RunId, messages: Option<u64>) -> Resul
             let text = serde_json::to_string(&jump).map_err(|error| LedgerError::Damaged(error.to_string()))?;
             ledger.set_meta(JUMP, Some(&text)).await
         }
-        (None, Some(known)) if run.started - known.last >= JUMP_LASTS => ledger.set_meta(JUMP, None).await,
+        (None, Some(known)) if run.available > 0 && run.started - known.last >= JUMP_LASTS => {
+            ledger.set_meta(JUMP, None).await
+        }
         (None, _) => Ok(()),
     }
 }

@@ -268,6 +268,8 @@ fn report(error: &CommandError, is_logged: bool) -> Exit {
     if is_logged {
         // Where the configuration can't be read, nobody has begun to log.
         telemetry::begin(LogFormat::Json, tracing::Level::ERROR);
+    }
+    if is_logged && tracing::enabled!(tracing::Level::ERROR) {
         let words = text.strip_prefix("error: ").unwrap_or(&text);
         tracing::error!(
             event = "command_failed",

@@ -209,7 +209,7 @@ impl Daemon {
                 tracing::error!(
                     event = "ledger_unavailable",
                     seconds,
-                    "the ledger doesn't answer: nothing is begun, and what is under way stands still once its leases have run out. Does the database hang, or the network to it?"
+                    "the ledger doesn't answer: nothing is begun, and what is under way stands still once its leases have run out. Is the database hanging, or the network to it?"
                 );
             }
             self.health.set_not_ready("the ledger doesn't answer");
@@ -306,6 +306,8 @@ impl Daemon {
     async fn turn(&self) -> Result<Turn, LedgerError> {
         let now = self.app.clock.now();
         let (ledger, holder) = (&self.app.ledger, &self.app.presence.holder);
+        // First of all: one whose clock is ahead would come before the others each time, and its run would only fail.
+        ledger.compare_clocks(&*self.app.clock).await?;
         ledger.expire_gone(now).await?;
         let due = self.due(now).await?;
         if due > now {

@@ -84,6 +84,7 @@ pub use silence::{OwnerDays, ReadSpan, day_of, end_of_day};
 pub use stored_report::StoredReport;
 pub use verification::{ImportedCopy, KnownCopy};
 
+use clocks::MAX_CLOCK_DIFFERENCE;
 use database_file::DatabaseFile;
 use names::Names;
 use sql::Dialect;
@@ -185,6 +186,17 @@ pub enum LedgerError {
          commits. Nothing was written; the next attempt reads everything anew. Have the server confirm a commit only once the other one has it"
     )]
     CommitsLost,
+    /// This machine's clock isn't the database server's.
+    #[error(
+        "this machine's clock shows {ours}, the database server's shows {theirs}: leases are compared by the clock, so with \
+         more than {MAX_CLOCK_DIFFERENCE} s between them two processes could send the same copies. Correct the clock that is wrong"
+    )]
+    ClocksDiffer {
+        /// What this machine's clock shows.
+        ours: DateTime<Utc>,
+        /// What the server's shows.
+        theirs: DateTime<Utc>,
+    },
     /// It was copied into another database, which took its place.
     #[error(
         "this ledger was copied to {by}, which took its place: set ledger.url to that; whatever this one sent would be unknown there, \

@@ -33,7 +33,6 @@ mod after_run;
 mod attachments;
 mod candidate;
 mod capture;
-mod clocks;
 mod deliver;
 mod follower;
 mod handed_over;
@@ -60,7 +59,6 @@ mod undone;
 mod unrecognized;
 
 pub use after_run::ReportPolicy;
-use clocks::MAX_CLOCK_DIFFERENCE;
 pub use load::Loader;
 pub use progress::Progress;
 pub use replay::ReplayPreview;
@@ -199,17 +197,6 @@ pub enum RunError {
         staging: String,
         /// A window that the ledger doesn't know.
         window: Window,
-    },
-    /// This machine's clock isn't the database server's.
-    #[error(
-        "this machine's clock shows {ours}, the database server's shows {theirs}: leases are compared by the clock, so with \
-         more than {MAX_CLOCK_DIFFERENCE} s between them two processes could send the same copies. Correct the clock that is wrong"
-    )]
-    ClocksDiffer {
-        /// What this machine's clock shows.
-        ours: DateTime<Utc>,
-        /// What the server's shows.
-        theirs: DateTime<Utc>,
     },
     /// The present is before what was read already.
     #[error(

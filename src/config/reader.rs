@@ -234,9 +234,11 @@ impl<'a> Section<'a> {
         let unknown: Vec<(String, Entry)> = self.entries.extract_if(.., |key, _| schema.key(key).is_none()).collect();
         for (key, entry) in unknown {
             let near = schema::near(&key, schema.keys.iter().map(|key| key.name));
-            let near = near.into_iter().filter_map(|name| schema.key(name));
-            let value = |key: &Key| own_value(key, &entry.value).unwrap_or_else(|| key.example.to_owned());
-            let mut instead: Vec<String> = near.map(|key| self.worked(key, &value(key), &entry.place)).collect();
+            let near: Vec<&Key> = near.into_iter().filter_map(|name| schema.key(name)).collect();
+            let may_be_secret = sounds_secret(&key) || near.iter().any(|key| matches!(key.shape, Shape::Secret));
+            let own = |key: &Key| own_value(key, &entry.value).filter(|_| !may_be_secret);
+            let value = |key: &Key| own(key).unwrap_or_else(|| key.example.to_owned());
+            let mut instead: Vec<String> = near.iter().map(|key| self.worked(key, &value(key), &entry.place)).collect();
             if instead.is_empty() {
                 let elsewhere = SECTIONS.iter().filter(|section| section.key(&key).is_some());
                 instead = elsewhere.map(|section| format!("the same key in [{}]", section.name)).collect();
@@ -284,6 +286,12 @@ impl<'a> Section<'a> {
         let named: Vec<String> = conditions.iter().map(|it| format!("{} = \"{}\"", it.key, it.value)).collect();
         if named.is_empty() { String::new() } else { format!(": {} needs it", named.join(" with ")) }
     }
+}
+
+/// Whether an unknown key may stand for a secret, whatever known key it is most like.
+fn sounds_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    ["pass", "pw", "secret", "key", "token", "sas", "credential"].iter().any(|word| key.contains(word))
 }
 
 /// The value that stands under a mistyped key, for the right one; nothing where it may not be shown.

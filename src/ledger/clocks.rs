@@ -6,6 +6,11 @@ use chrono::{DateTime, Utc};
 
 use super::sql::{self, Dialect, millis};
 use super::{Ledger, LedgerError};
+use crate::clock::Clock;
+
+/// How far this machine's clock may be from the database server's, in seconds. Machines that are synchronised differ by
+/// far less; `mailbox.settle` and the third of a lease that is left bear with more.
+pub(super) const MAX_CLOCK_DIFFERENCE: i64 = 10;
 
 /// What leases are taken to reach ahead at least, however short ours are: other machines' may be longer.
 const MIN_REACH: Duration = Duration::from_hours(23);
@@ -31,6 +36,17 @@ impl Ledger {
         sql::instant(&row, "server_time").map(Some)
     }
 
+    /// Fails where this machine's clock is too far from the server's. Nothing is compared where the ledger lies on this machine.
+    pub async fn compare_clocks(&self, clock: &dyn Clock) -> Result<(), LedgerError> {
+        let before = clock.now();
+        match self.server_time().await? {
+            Some(theirs) if differ(before, theirs, clock.now()) => {
+                Err(LedgerError::ClocksDiffer { ours: clock.now(), theirs })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Expires leases and claims that end later than any can: their holder's clock was ahead, and where it died, they would be
     /// in force for as long. The later of our clock and the server's counts, so that nobody whose own clock is behind takes
     /// a lease that is in force.
@@ -47,5 +63,27 @@ impl Ledger {
             sql::prepared(statement).bind(millis(now)).execute(&self.pool).await?;
         }
         Ok(())
+    }
+}
+
+/// Whether a time that was told between two of ours is too far from both. How long the answer took is in nobody's way.
+fn differ(before: DateTime<Utc>, theirs: DateTime<Utc>, after: DateTime<Utc>) -> bool {
+    let allowed = chrono::TimeDelta::seconds(MAX_CLOCK_DIFFERENCE);
+    theirs < before - allowed || theirs > after + allowed
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone as _;
+
+    use super::*;
+
+    #[test]
+    fn only_what_lies_outside_of_the_question_and_its_answer_differs() {
+        let at = |second: i64| Utc.timestamp_opt(1_000_000 + second, 0).unwrap();
+        for (theirs, is_wrong) in [(-11, true), (-10, false), (15, false), (40, false), (41, true), (34_560_000, true)]
+        {
+            assert_eq!(differ(at(0), at(theirs), at(30)), is_wrong, "{theirs}");
+        }
     }
 }

@@ -80,8 +80,8 @@ pub struct OpenGroup {
     pub detail: Option<String>,
     /// How many deliveries.
     pub rows: u64,
-    /// TeleMessage's number of the first of their items.
-    pub first_item: Option<i64>,
+    /// The first of their items, as lists and the command line name it.
+    pub first_item: String,
 }
 
 /// The cause of a row of `deliveries` and `items`. A copy that was never tried is its mailbox's where the mailbox was left alone:
@@ -177,8 +177,9 @@ impl Ledger {
     pub async fn open_groups(&self, limit: u32) -> Result<Vec<OpenGroup>, LedgerError> {
         let cause = cause();
         let statement = format!(
-            "SELECT mailbox, state, reason, cause, detail, COUNT(*) AS found, MIN(item_id) AS first_item
-             FROM (SELECT deliveries.mailbox, deliveries.reason, deliveries.detail, items.item_id,
+            "SELECT mailbox, state, reason, cause, detail, COUNT(*) AS found,
+               COALESCE(CAST(MIN(item_id) AS TEXT), '#' || CAST(MIN(item_no) AS TEXT)) AS first_item
+             FROM (SELECT deliveries.mailbox, deliveries.reason, deliveries.detail, items.item_id, items.item_no,
                      CASE WHEN deliveries.state = 'failed' THEN 'failed' ELSE 'pending' END AS state,
                      CASE WHEN deliveries.state <> 'failed' THEN {cause} END AS cause
                    FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no

@@ -43,6 +43,8 @@ const COMPACT: i64 = 7;
 /// processes' locks.
 pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect, presence: Option<&Path>) -> Result<String, LedgerError> {
     let mut transaction = pool.begin_with(dialect.begin()).await?;
+    // Before the wait: another process may be bringing a large ledger into the new form.
+    dialect.lift_bounds(&mut transaction).await?;
     dialect.wait_for_turn(&mut transaction).await?;
     let meta = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
     sqlx::query(meta).execute(&mut *transaction).await?;
@@ -57,9 +59,6 @@ pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect, presence: Option<&
     };
     if found > known {
         return Err(LedgerError::Newer { found, known });
-    }
-    if found < known {
-        dialect.lift_bounds(&mut transaction).await?;
     }
     if (1..COMPACT).contains(&found) {
         refuse_use(&mut transaction, found, presence).await?;

@@ -141,7 +141,7 @@ impl Alert {
         let held: Vec<String> = held
             .iter()
             .filter(of_mailboxes)
-            .map(|(name, count)| format!("; still held of earlier runs: {count} {name} ({})", remedy_of(name)))
+            .map(|(name, count)| format!("; still held from earlier runs: {count} {name} ({})", remedy_of(name)))
             .collect();
         let text = format!("the last run left nothing undone{awaited}{by_rule}{}", held.concat());
         Some(Self::new(Event::Recovered, "", &text, finished, now))

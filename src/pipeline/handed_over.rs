@@ -1,7 +1,7 @@
 //! What lies in a mailbox already under another of its addresses.
 //!
 //! An address that moved to another mailbox was that mailbox's own, before it was renamed, or a leaver's, whose mail
-//! somebody else takes now. The two look the same. What tells them apart is the participants: a copy that was imported
+//! somebody else takes now. The two look the same. What tells them apart is the participants: a copy that was recorded
 //! under the other address counts as this mailbox's where everybody who has this mailbox now had that one then. So a
 //! message isn't doubled by a renaming, and whoever takes a leaver's address gets what they took part in themselves. Nothing
 //! is ever sent to an address other than that which was recorded for it.
@@ -49,7 +49,7 @@ impl Preparer {
             return Ok(None);
         }
         let now = who_has(&mailbox.id, resolution);
-        for (item, known) in deps.ledger.imported_under(&others, identities).await? {
+        for (item, known) in deps.ledger.copies_under(&others, identities).await? {
             let items = deps.ledger.items(&[item]).await?;
             let then = items.get(&item).and_then(|record| record.resolution.as_ref());
             if then.is_some_and(|then| now.is_subset(&who_has(&known.id, then))) {

@@ -49,8 +49,9 @@ impl Pipeline {
 
 /// No window is to be read. That is fine where a run follows another one at once, or two clocks differ by a little; else one of them is
 /// behind, and nothing new is read for as long.
-fn nothing_to_read(watermark: DateTime<Utc>, horizon: DateTime<Utc>) -> Result<(), RunError> {
-    if watermark - horizon > Duration::minutes(1) {
+fn nothing_to_read(watermark: DateTime<Utc>, horizon: DateTime<Utc>, settle: Duration) -> Result<(), RunError> {
+    // With `settle`, which may be longer than it was: what was read lies in the past by any clock that is right.
+    if watermark - (horizon + settle) > Duration::minutes(1) {
         return Err(RunError::ClockBehind { watermark, horizon });
     }
     tracing::info!(event = "nothing_to_read", watermark = %watermark, "everything up to now was read already");
@@ -107,7 +108,9 @@ impl Puller {
             self.read_window(Reading { stored, regular: true, page_size: pipeline.deps.source.page_size() }).await?;
         }
         match watermark {
-            Some(watermark) if end.is_none() => nothing_to_read(watermark, pipeline.horizon(source_time)),
+            Some(watermark) if end.is_none() => {
+                nothing_to_read(watermark, pipeline.horizon(source_time), pipeline.settings.schedule.settle)
+            }
             _ => Ok(()),
         }
     }

@@ -11,13 +11,12 @@ pub(super) fn of(kinds: Kinds, error: &RunError) -> Option<&'static str> {
         RunError::Source(error) | RunError::SourceAt { error, .. } => kinds.of_source(error),
         RunError::Staging(error) | RunError::Report(ChainError::Staging(error)) => kinds.of_staging(error),
         RunError::Ledger(error) | RunError::Report(ChainError::Ledger(error)) => return of_ledger(error),
-        RunError::ProcessGone => "look why it ended: out of memory, evicted, killed?",
+        RunError::ProcessGone => "find out why it ended: out of memory, evicted, killed?",
         RunError::Unbalanced(_) => "keep the ledger, the staging area and the log as they are, and report this",
         RunError::Task(_) => "report this, with the log",
         RunError::ForeignStaging { .. }
         | RunError::StagingGone { .. }
         | RunError::OlderLedger { .. }
-        | RunError::ClocksDiffer { .. }
         | RunError::ClockBehind { .. }
         | RunError::NotRebuildable
         | RunError::UnreadablePages { .. }

@@ -184,7 +184,8 @@ impl Pipeline {
     /// Sees to it that the clocks agree, that the staging area is this ledger's (a rebuild takes it over later), that nobody else pulls (where the
     /// request is to pull), and that no run is open whose process has gone.
     async fn get_ready(&self, leases: &Arc<Leases>, id: &RunId, request: &RunRequest) -> Result<(), RunError> {
-        self.compare_clocks().await?;
+        let compare = || self.deps.ledger.compare_clocks(&*self.deps.clock);
+        self.retrier.run("asking the ledger for its time", compare).await?;
         self.retrier.run("preparing staging", || self.deps.staging.prepare()).await?;
         if !matches!(request, RunRequest::Rebuild) {
             self.claim_staging().await?;

@@ -18,7 +18,7 @@ pub struct Undone {
     pub pending: Vec<(PendingCause, u64)>,
     /// The most frequent errors for which they are.
     pub pending_groups: Vec<CauseGroup<PendingCause>>,
-    /// The most frequent errors for which mailboxes have not taken copies for good.
+    /// The most frequent errors for which mailboxes have refused copies for good.
     pub refused_groups: Vec<CauseGroup<Reason>>,
     /// Copies of earlier runs that another process had, so that nobody sends them before the next run.
     pub copies_open: u64,
@@ -203,7 +203,7 @@ fn log_finished(finished: &RunFinished) {
         (true, 0) => "the run ended and left copies pending; later runs go on with them",
         (true, _) => "the run ended and left copies pending, and mailboxes have not taken others for good",
         (false, 0) => "the run ended",
-        (false, _) => "the run ended, and mailboxes have not taken copies for good; no later run tries them by itself",
+        (false, _) => "the run ended, and mailboxes have refused copies for good; no later run tries them by itself",
     };
     log!(finished.needs_somebody() => warn, info;
         event = "run_finished",

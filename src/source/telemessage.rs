@@ -54,6 +54,9 @@ const MAX_LOG_IN_BYTES: u64 = 1 << 20;
 /// closer together, and one that is simply wrong would pass over the rest of the window.
 const MAX_BLIND_STEP: i64 = 1_000_000_000;
 
+/// Beyond any number of a real archive: greater ones are not exact in JSON for most who write it.
+const MAX_ID: i64 = 1 << 53;
+
 /// The most pages in a row without a number that can be read: beyond it, something is wrong with the source, not with items.
 const MAX_BLIND_PAGES: u32 = 20;
 
@@ -208,7 +211,10 @@ impl TeleMessage {
                  {last_id} could pass over items"
             ))),
             // Not one item has a number that can be read: there is nothing else to hold lastId against.
-            None if last_id.saturating_sub(cursor.0.max(0)) <= MAX_BLIND_STEP => Ok(Cursor(last_id)),
+            // At a window's beginning there is no cursor either, so that any number of a real archive will do.
+            None if last_id.saturating_sub(cursor.0) <= if cursor.0 > 0 { MAX_BLIND_STEP } else { MAX_ID } => {
+                Ok(Cursor(last_id))
+            }
             None => Err(SourceError::Contract(format!(
                 "the page after cursor {cursor} has no item whose id can be read, and to go on at lastId {last_id}, far \
                  beyond it, could pass over items"

@@ -224,7 +224,9 @@ async fn never_captured(ledger: &Ledger) -> Result<Option<Warning>, LedgerError>
 pub(crate) async fn many_failed(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
     let mut found: Option<(DateTime<Utc>, String)> = None;
     for run in ledger.earlier_runs(0, MAX_RUNS_BACK).await? {
-        if run.status == RunStatus::Running || !matches!(run.kind, RunKind::Regular | RunKind::Backfill) {
+        // What a run that failed did not read says nothing of what it would have found.
+        let has_ended = matches!(run.status, RunStatus::Complete | RunStatus::Incomplete);
+        if !has_ended || !matches!(run.kind, RunKind::Regular | RunKind::Backfill) {
             continue;
         }
         let Some(detail) = Report::of(ledger, &run).await?.many_failed else { break };

@@ -148,6 +148,17 @@ async fn what_was_sent_whole_before_the_lease_ran_out_is_known() {
     assert_eq!(server.kept(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_connection_that_ends_after_the_lease() {
+    let server = ImapScript::start(Script::of_appends([OnAppend::KeepAndHangUp])).await;
+    let (destination, permit) = (destination(&server), server.permit_until("APPEND"));
+    let sending =
+        tokio::spawn(async move { destination.import(&ana(), &[message(1), large_message()], &permit).await });
+    let results = tokio::time::timeout(Duration::from_mins(1), sending).await.expect("it ends").unwrap();
+    assert!(matches!(&results[..], [Err(_), Err(ImportError::Unavailable(_))]), "{results:?}");
+    assert_eq!(server.kept(), 1);
+}
+
 #[tokio::test]
 async fn a_limit_that_is_announced_costs_nothing() {
     let capabilities = "IMAP4rev1 AUTH=XOAUTH2 SASL-IR LITERAL+ MULTIAPPEND APPENDLIMIT=1000000";

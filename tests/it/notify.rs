@@ -234,7 +234,8 @@ async fn nothing_is_recovered_while_mailboxes_have_not_taken_copies() {
     assert_eq!(desk.events()[3..], ["recovered"]);
     let text = desk.last_text();
     assert!(text.contains("left nothing undone; 1 delivery failed by a rule"), "{text}");
-    for held in ["still held of earlier runs: 1 mailbox_rejected", "still held of earlier runs: 1 mailbox_unavailable"]
+    for held in
+        ["still held from earlier runs: 1 mailbox_rejected", "still held from earlier runs: 1 mailbox_unavailable"]
     {
         assert!(text.contains(held), "{text}");
     }

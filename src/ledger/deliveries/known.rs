@@ -17,8 +17,8 @@ impl Ledger {
         Ok(known_identity(&mut connection, mailbox, &identity.into()).await?.is_some())
     }
 
-    /// Copies of a message that were imported under one of these mailboxes' ids: the item, and the mailbox as it was recorded.
-    pub async fn imported_under(
+    /// Copies of a message, sent or to be sent, under one of these mailboxes' ids: the item, and the mailbox as it was recorded.
+    pub async fn copies_under(
         &self,
         mailboxes: &[MailboxId],
         identities: &Identities,
@@ -27,7 +27,7 @@ impl Ledger {
         for chunk in mailboxes.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(
                 "SELECT item_no, mailbox_id, mailbox FROM deliveries_in_words
-                 WHERE first = 1 AND identity IN ($1, $2, $3) AND state IN ('imported', 'partially_imported')
+                 WHERE first = 1 AND identity IN ($1, $2, $3) AND state NOT IN ('failed', 'skipped_duplicate')
                    AND target_no IN (SELECT name_no FROM names WHERE name IN {})",
                 list_of_placeholders(4, chunk.len())
             );

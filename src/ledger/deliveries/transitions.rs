@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | [`insert`] | no row | `ready`, `unknown`, `sending`; rows of the item's own: `pending`, `failed` | whoever prepares the item |
 //! | [`remove`] | `pending`, `failed` | no row | whoever prepares the item again, in the transaction of the new rows |
-//! | [`Ledger::record`], a claim | `ready`, `unknown`; `sending` where it is recorded once more because the answer was lost | `sending` | whoever leases the mailbox, before it sends |
+//! | [`Ledger::record`], a claim | `ready`, `unknown` | `sending` | whoever leases the mailbox, before it sends |
 //! | [`Ledger::record`], an outcome | any open state | any but `sending` | whoever sent or looked up, while nobody else has taken the row over |
 //! | [`Ledger::adopt_deliveries`] | `sending` | `unknown` | a later run that leases the mailbox |
 //! | | `pending` | `ready` | the same |
@@ -300,7 +300,7 @@ async fn claim_copies(
                sent_as = CASE WHEN sent_as IS NULL THEN NULL ELSE (SELECT NULLIF(item_rows.identity, delivery_rows.identity)
                  FROM item_rows WHERE item_rows.item_no = delivery_rows.item_no) END
              WHERE target_no = {} AND +run_no = {}
-               AND (state IN ('ready', 'unknown') OR state = 'sending' AND holder = $1) AND item_no IN {}",
+               AND state IN ('ready', 'unknown') AND item_no IN {}",
             remote_id::full(dialect, "remote_id", "COALESCE(sent_as, identity)"),
             mailbox_no(3),
             run_no(4),

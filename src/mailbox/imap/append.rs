@@ -69,6 +69,7 @@ pub(super) async fn append(
         under_way: VecDeque::new(),
         stopped: None,
         too_full: 0,
+        is_cut: false,
         permit,
         done: Appended::default(),
     };
@@ -86,6 +87,8 @@ struct Appending<'a> {
     stopped: Option<Refusal>,
     /// Messages in a row that a full mailbox had no room for, each sent alone.
     too_full: usize,
+    /// What was not sent whole when the permit lapsed is settled; only answers are waited for.
+    is_cut: bool,
     permit: &'a SendPermit,
     done: Appended,
 }
@@ -125,7 +128,9 @@ impl Appending<'_> {
                 }
                 Ok(Received::Continuation(_)) => self.open_gate(),
                 Ok(Received::Data(_) | Received::Remark(_) | Received::Unreadable) => {}
-                Err(lost) if self.session.connection.is_barred() && self.has_whole() => self.cut_off(&lost),
+                Err(lost) if self.session.connection.is_barred() && !self.is_cut && self.has_whole() => {
+                    self.cut_off(&lost);
+                }
                 Err(lost) => {
                     self.give_up(&lost);
                     break;
@@ -247,6 +252,7 @@ impl Appending<'_> {
 
     /// Settles what can't be sent any more, because the permit lapsed. What was sent whole is waited for.
     fn cut_off(&mut self, lost: &Lost) {
+        self.is_cut = true;
         let handed_over = self.session.connection.handed_over();
         let (whole, cut) =
             std::mem::take(&mut self.under_way).into_iter().partition(|command| command.was_sent_whole(handed_over));

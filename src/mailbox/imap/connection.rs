@@ -314,9 +314,14 @@ impl Connection {
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.write_error.is_some() || self.is_barred() {
+        if self.write_error.is_some() {
             self.output.clear();
             return Poll::Ready(Ok(()));
+        }
+        if self.is_barred() {
+            // What the stream has taken counts as sent, and so it is.
+            self.output.clear();
+            return Pin::new(&mut self.stream).poll_flush(context);
         }
         while !self.output.is_empty() {
             if self.permit.as_ref().is_some_and(|permit| permit.ask().is_err()) {

@@ -35,7 +35,7 @@ pub(super) struct Cause {
     pub(super) is_pending: bool,
     pub(super) mailbox: Option<String>,
     pub(super) detail: Option<String>,
-    pub(super) first_item: Option<i64>,
+    pub(super) first_item: String,
     pub(super) meaning: &'static str,
     pub(super) remedy: &'static str,
 }

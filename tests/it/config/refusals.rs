@@ -333,6 +333,15 @@ fn what_is_unknown_is_reported_with_what_was_likely_meant() {
     assert_eq!(why.as_deref(), Some("every = \"6h\""), "what was meant, and no default");
     let (_, why) = instead(&with(MINIMAL, &[("schedule", "evry = \"aB3$xY9zQ\"")]));
     assert_eq!(why.as_deref(), Some("every = \"24h\""), "what may be a secret is not shown");
+    for key in ["user_password", "userpass", "usrname_secret", "passwrd"] {
+        let reported = Config::from_text(
+            &with(MINIMAL, &[("source", &format!("{key} = \"correct-horse\""))]),
+            Path::new(PATH),
+            &environment(),
+        );
+        let reported = reported.unwrap_err().to_string();
+        assert!(reported.contains("unknown key") && !reported.contains("correct-horse"), "{reported}");
+    }
     let (what, why) = instead(&with(MINIMAL, &[("retry", "container = \"x\"")]));
     assert_eq!((what.as_str(), why.as_deref()), ("retry.container: unknown key", Some("the same key in [staging]")));
     let (what, why) = instead(&with(MINIMAL, &[("retry", "zzz = 1")]));
