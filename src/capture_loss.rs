@@ -214,7 +214,7 @@ pub async fn look(ledger: &Ledger, run: &RunId) -> Result<(), LedgerError> {
     ledger.set_meta(COMPARISON, Some(&text)).await
 }
 
-/// Notes that the messages of a run are a jump, or that a jump is over. A run that reads nothing says nothing.
+/// Notes that the messages of a run are a jump, or that a jump is over.
 async fn note_jump(ledger: &Ledger, run: &RunId, messages: Option<u64>) -> Result<(), LedgerError> {
     let Some(run) = ledger.run(run).await? else { return Ok(()) };
     if !matches!(run.kind, RunKind::Regular | RunKind::Backfill) {
@@ -227,9 +227,7 @@ async fn note_jump(ledger: &Ledger, run: &RunId, messages: Option<u64>) -> Resul
             let text = serde_json::to_string(&jump).map_err(|error| LedgerError::Damaged(error.to_string()))?;
             ledger.set_meta(JUMP, Some(&text)).await
         }
-        (None, Some(known)) if run.available > 0 && run.started - known.last >= JUMP_LASTS => {
-            ledger.set_meta(JUMP, None).await
-        }
+        (None, Some(known)) if run.started - known.last >= JUMP_LASTS => ledger.set_meta(JUMP, None).await,
         (None, _) => Ok(()),
     }
 }
