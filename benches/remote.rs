@@ -52,8 +52,7 @@ fn main() {
         Some("memory") => memory,
         other => panic!("imap, graph or memory, not {other:?}"),
     };
-    let shared = Path::new("/dev/shm");
-    let parent = if shared.is_dir() { shared } else { Path::new("/tmp") };
+    let parent = process::memory_folder();
     let mut costs: Vec<(String, Vec<Cost>)> = Vec::new();
     for _ in 0..rounds {
         for program in &programs {
@@ -79,9 +78,8 @@ fn main() {
 }
 
 /// All into one mailbox; then `mbsync` pushes the messages that the archiver made into another one.
-fn imap(parent: &Path, folder: &Path, program: &str, items: u32) -> Vec<(String, Cost)> {
-    let server =
-        Dovecot::start(&DovecotOptions { parent: Some(Box::leak(parent.into())), ..DovecotOptions::default() });
+fn imap(parent: &'static Path, folder: &Path, program: &str, items: u32) -> Vec<(String, Cost)> {
+    let server = Dovecot::start(&DovecotOptions { parent: Some(parent), ..DovecotOptions::default() });
     write_items(folder, items, 1, 0);
     fs::write(folder.join("password"), PASSWORD).unwrap();
     let port = server.port;
@@ -111,13 +109,13 @@ fn imap(parent: &Path, folder: &Path, program: &str, items: u32) -> Vec<(String,
     vec![(program.to_owned(), ours), (format!("mbsync, messages of {program}"), peer)]
 }
 
-fn graph(_: &Path, folder: &Path, program: &str, items: u32) -> Vec<(String, Cost)> {
+fn graph(_: &'static Path, folder: &Path, program: &str, items: u32) -> Vec<(String, Cost)> {
     write_items(folder, items, 60, 0);
     vec![(program.to_owned(), through_graph(folder, program, 60, DELAY))]
 }
 
 /// Large files among small items, into a server that keeps nobody waiting.
-fn memory(_: &Path, folder: &Path, program: &str, items: u32) -> Vec<(String, Cost)> {
+fn memory(_: &'static Path, folder: &Path, program: &str, items: u32) -> Vec<(String, Cost)> {
     write_items(folder, items, 60, LARGE);
     vec![(program.to_owned(), through_graph(folder, program, 60, Duration::ZERO))]
 }
@@ -162,11 +160,7 @@ fn write_items(folder: &Path, items: u32, people: u32, large: u32) {
         serde_json::to_writer(&mut file, &item).unwrap();
         file.write_all(b"\n").unwrap();
     }
-    let people = |line: fn(u32) -> String| (0..people).map(line).collect::<String>();
-    let users = people(|person| format!("e{person}@contoso.example\n"));
-    let mapping = people(|person| format!("1555{person:07},e{person}@contoso.example\n"));
-    fs::write(folder.join("users.csv"), format!("address\n{users}")).unwrap();
-    fs::write(folder.join("mapping.csv"), format!("External User ID,Microsoft 365 User Mailbox\n{mapping}")).unwrap();
+    corpus::write_people(folder, people);
 }
 
 /// One run; all items must be imported.

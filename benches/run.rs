@@ -74,8 +74,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let number = |place: usize| arguments.get(place).and_then(|argument| argument.parse::<u32>().ok());
     let (items, rounds) = (number(0).unwrap_or(20_000), number(1).unwrap_or(5));
-    let shared = Path::new("/dev/shm");
-    let folder = tempfile::tempdir_in(if shared.is_dir() { shared } else { Path::new("/tmp") }).unwrap();
+    let folder = tempfile::tempdir_in(process::memory_folder()).unwrap();
     prepare(folder.path(), items);
     let mut programs = vec![env!("CARGO_BIN_EXE_whatsapp-archiver").to_owned()];
     programs.extend(arguments.iter().skip(2).cloned());
@@ -111,11 +110,7 @@ fn prepare(folder: &Path, items: u32) {
             file.write_all(b"\n").unwrap();
         }
     }
-    let people = |line: fn(u32) -> String| (0..PEOPLE).map(line).collect::<String>();
-    let users = people(|person| format!("e{person}@contoso.example\n"));
-    let mapping = people(|person| format!("1555{person:07},e{person}@contoso.example\n"));
-    fs::write(folder.join("users.csv"), format!("address\n{users}")).unwrap();
-    fs::write(folder.join("mapping.csv"), format!("External User ID,Microsoft 365 User Mailbox\n{mapping}")).unwrap();
+    corpus::write_people(folder, PEOPLE);
 }
 
 fn archive(folder: &Path, program: &str, items: u32) -> (Cost, u64) {

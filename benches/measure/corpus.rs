@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "no measurement uses all of it")]
 
+use std::fs;
+use std::path::Path;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use whatsapp_archiver::convert::StagedAttachment;
@@ -21,6 +24,15 @@ impl Sample {
     pub(crate) fn item(&self) -> Item {
         Item::read(&self.raw, staged_at()).unwrap()
     }
+}
+
+/// The user list and the mapping file of so many owners, in `folder`.
+pub(crate) fn write_people(folder: &Path, people: u32) {
+    let lines = |line: fn(u32) -> String| (0..people).map(line).collect::<String>();
+    let users = lines(|person| format!("e{person}@contoso.example\n"));
+    let mapping = lines(|person| format!("1555{person:07},e{person}@contoso.example\n"));
+    fs::write(folder.join("users.csv"), format!("address\n{users}")).unwrap();
+    fs::write(folder.join("mapping.csv"), format!("External User ID,Microsoft 365 User Mailbox\n{mapping}")).unwrap();
 }
 
 pub(crate) fn staged_at() -> DateTime<Utc> {

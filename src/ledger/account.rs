@@ -141,9 +141,6 @@ impl Ledger {
     /// Counts the rows of a run's account as they stand now. Imported rows, of which there may be millions, are counted where they
     /// lie: to group them SQLite would sort them in memory.
     pub async fn account(&self, run: &RunId) -> Result<AccountCounts, LedgerError> {
-        let found = |row: &AnyRow, column: &str| -> Result<u64, LedgerError> {
-            Ok(u64::try_from(sql::get::<i64>(row, column)?).unwrap_or_default())
-        };
         let of_state = |state: DeliveryState| {
             let name = state.name();
             format!("COUNT(CASE WHEN deliveries.state = '{name}' THEN 1 END) AS of_{name}, ")
@@ -157,14 +154,14 @@ impl Ledger {
         .bind(run.0.clone())
         .fetch_one(&self.pool)
         .await?;
-        let mut counts = AccountCounts { carried_over: found(&row, "carried")?, ..AccountCounts::default() };
+        let mut counts = AccountCounts { carried_over: sql::count(&row, "carried")?, ..AccountCounts::default() };
         for state in DeliveryState::ALL {
-            let rows = found(&row, &format!("of_{}", state.name()))?;
+            let rows = sql::count(&row, &format!("of_{}", state.name()))?;
             if rows > 0 {
                 counts.by_state.insert(state.name().to_owned(), rows);
             }
         }
-        if counts.by_state.values().sum::<u64>() != found(&row, "found")? {
+        if counts.by_state.values().sum::<u64>() != sql::count(&row, "found")? {
             return Err(LedgerError::Damaged(format!("rows of run {run} are in no known state")));
         }
         let rows = sql::query_of(format!(
@@ -180,9 +177,9 @@ impl Ledger {
         .await?;
         for row in &rows {
             let reason: String = sql::get(row, "reason")?;
-            let number = found(row, "found")?;
+            let number = sql::count(row, "found")?;
             if DeliveryState::from_name(&sql::get::<String>(row, "state")?)? == DeliveryState::Failed {
-                counts.failed_users_by_reason.insert(reason.clone(), found(row, "users")?);
+                counts.failed_users_by_reason.insert(reason.clone(), sql::count(row, "users")?);
                 counts.failed_by_reason.insert(reason, number);
             } else {
                 counts.partial_by_reason.insert(reason, number);
@@ -311,13 +308,10 @@ impl Ledger {
             .bind(run.0.clone())
             .fetch_one(&self.pool)
             .await?;
-        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
         let unmapped = rows
             .iter()
-            .map(|row| {
-                Ok(Unmapped { participant: sql::get(row, "participant")?, items: unsigned(sql::get(row, "items")?) })
-            })
+            .map(|row| Ok(Unmapped { participant: sql::get(row, "participant")?, items: sql::count(row, "items")? }))
             .collect::<Result<_, LedgerError>>()?;
-        Ok((unmapped, unsigned(sql::get(&total, "total")?)))
+        Ok((unmapped, sql::count(&total, "total")?))
     }
 }

@@ -273,7 +273,7 @@ impl Ledger {
         .bind(run.map(|run| run.0.clone()))
         .fetch_one(&self.pool)
         .await?;
-        Ok(u64::try_from(sql::get::<i64>(&row, "found")?).unwrap_or_default())
+        sql::count(&row, "found")
     }
 
     /// How many such messages each of the latest regular runs before this one was the first to name, newest first.
@@ -287,7 +287,7 @@ impl Ledger {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok(u64::try_from(sql::get::<i64>(row, "found")?).unwrap_or_default())).collect()
+        rows.iter().map(|row| sql::count(row, "found")).collect()
     }
 
     /// The messages that a run's items refer to and that were never captured, in the order of those items.
@@ -340,7 +340,7 @@ impl Ledger {
             days.push(GroupDay {
                 owner: sql::get(&row, "owner")?,
                 day: sql::get(&row, "day")?,
-                messages: u64::try_from(sql::get::<i64>(&row, "messages")?).unwrap_or_default(),
+                messages: sql::count(&row, "messages")?,
             });
         }
         judge(&days);

@@ -99,7 +99,7 @@ impl Ledger {
             .bind(millis(now))
             .fetch_one(&self.pool)
             .await?;
-        Ok(u64::try_from(sql::get::<i64>(&row, "helpers")?).unwrap_or_default())
+        sql::count(&row, "helpers")
     }
 
     /// Closes a run's account: from now on nobody records anything in it, neither followers nor a process of its own that stood

@@ -398,8 +398,7 @@ impl Ledger {
         .bind(run.0.clone())
         .fetch_one(&self.pool)
         .await?;
-        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
-        Ok((unsigned(sql::get(&row, "items")?), unsigned(sql::get(&row, "unaccounted")?)))
+        Ok((sql::count(&row, "items")?, sql::count(&row, "unaccounted")?))
     }
 
     /// The items of these numbers.

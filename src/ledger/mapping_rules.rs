@@ -61,7 +61,6 @@ impl Ledger {
     /// The rules that named the mailboxes of a run's deliveries, those with the most first, and how many there are in all.
     /// Empty until the run ends.
     pub async fn mapping_rules(&self, run: &RunId, limit: u32) -> Result<(Vec<MappingRule>, u64), LedgerError> {
-        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
         let rows = query_of(format!(
             "SELECT rules.name AS rule, addresses.name AS mailbox, deliveries FROM account_rules
              JOIN names AS rules ON rules.name_no = rule_no JOIN names AS addresses ON addresses.name_no = address_no
@@ -82,10 +81,10 @@ impl Ledger {
                 Ok(MappingRule {
                     rule: sql::get(row, "rule")?,
                     mailbox: sql::get(row, "mailbox")?,
-                    deliveries: unsigned(sql::get(row, "deliveries")?),
+                    deliveries: sql::count(row, "deliveries")?,
                 })
             })
             .collect::<Result<_, LedgerError>>()?;
-        Ok((rules, unsigned(sql::get(&total, "total")?)))
+        Ok((rules, sql::count(&total, "total")?))
     }
 }

@@ -165,8 +165,8 @@ impl Ledger {
                 Ok(CauseGroup {
                     cause: read(&sql::get::<String>(row, "cause")?)?,
                     detail: sql::get(row, "detail")?,
-                    deliveries: unsigned(sql::get(row, "deliveries")?),
-                    mailboxes: unsigned(sql::get(row, "mailboxes")?),
+                    deliveries: sql::count(row, "deliveries")?,
+                    mailboxes: sql::count(row, "mailboxes")?,
                     mailbox: sql::get(row, "mailbox")?,
                 })
             })
@@ -197,7 +197,7 @@ impl Ledger {
                     reason: sql::get(row, "reason")?,
                     cause: sql::get::<Option<String>>(row, "cause")?.as_deref().map(PendingCause::from_name),
                     detail: sql::get(row, "detail")?,
-                    rows: unsigned(sql::get(row, "found")?),
+                    rows: sql::count(row, "found")?,
                     first_item: sql::get(row, "first_item")?,
                 })
             })
@@ -215,7 +215,7 @@ impl Ledger {
         let mut counts: Vec<(PendingCause, u64)> = PendingCause::ALL.map(|cause| (cause, 0)).to_vec();
         for row in query.fetch_all(&self.pool).await? {
             let cause = PendingCause::from_name(&sql::get::<String>(&row, "cause")?);
-            let deliveries = unsigned(sql::get(&row, "deliveries")?);
+            let deliveries = sql::count(&row, "deliveries")?;
             counts.iter_mut().filter(|(of, _)| *of == cause).for_each(|(_, count)| *count += deliveries);
         }
         Ok(counts)
@@ -229,12 +229,8 @@ impl Ledger {
         )
         .fetch_all(&self.pool)
         .await?;
-        rows.iter().map(|row| Ok((sql::get(row, "reason")?, unsigned(sql::get(row, "held")?)))).collect()
+        rows.iter().map(|row| Ok((sql::get(row, "reason")?, sql::count(row, "held")?))).collect()
     }
-}
-
-fn unsigned(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or_default()
 }
 
 #[cfg(test)]

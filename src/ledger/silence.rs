@@ -56,7 +56,7 @@ impl Ledger {
             .map(|row| {
                 Ok(ReadSpan {
                     window: Window { from: sql::instant(row, "window_from")?, to: sql::instant(row, "window_to")? },
-                    items: u64::try_from(sql::get::<i64>(row, "available")?).unwrap_or_default(),
+                    items: sql::count(row, "available")?,
                 })
             })
             .collect()

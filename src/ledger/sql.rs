@@ -258,6 +258,11 @@ where
     Ok(sqlx::Row::try_get(row, column)?)
 }
 
+/// A column that counts, and so is never negative.
+pub(super) fn count(row: &AnyRow, column: &str) -> Result<u64, LedgerError> {
+    Ok(u64::try_from(get::<i64>(row, column)?).unwrap_or_default())
+}
+
 /// A column that holds a digest.
 pub(super) fn digest(row: &AnyRow, column: &str) -> Result<Digest, LedgerError> {
     let bytes: Vec<u8> = get(row, column)?;

@@ -31,8 +31,7 @@ impl Pipeline {
 
     async fn follow_run(&self, run: RunId) -> Result<(), RunError> {
         let (ledger, holder) = (&self.deps.ledger, &self.deps.holder);
-        let compare = || self.deps.ledger.compare_clocks(&*self.deps.clock);
-        self.retrier.run("asking the ledger for its time", compare).await?;
+        self.compare_clocks().await?;
         let sender = Sender { run, holder: holder.clone(), is_follower: true };
         let leases = Arc::new(Leases::new(self.settings.lease, self.now()));
         self.take_leases(&leases, &[sender.lease()]).await?;

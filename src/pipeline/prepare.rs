@@ -25,7 +25,7 @@ use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
 use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert_as};
 use crate::fault::{Fault, Reason};
-use crate::identity::Identity;
+use crate::identity::{Identities, Identity};
 use crate::item::{Item, ItemId};
 use crate::ledger::{
     AttachmentState, Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target,
@@ -281,18 +281,8 @@ impl Preparer {
         prepared.identity = identities.map(|identities| identities.sent_as);
         prepared.message = Some((CONVERTER_VERSION, message.manifest()));
         prepared.resolution = Some(resolution);
-        let is_doubtful = self.prior_sends.may_include(&candidate);
-        let replaced = &prepared.replaced;
-        let has_row = |target: &Target| candidate.history.rows.iter().any(|row| row.target == *target);
-        for (mailbox, by) in mailboxes {
-            let target = Target::Mailbox(mailbox.id.clone());
-            if has_row(&target) && !replaced.contains(&target) {
-                continue;
-            }
-            let may_be_there = is_doubtful || candidate.history.was_given_up(&target);
-            let state = if may_be_there { DeliveryState::Unknown } else { DeliveryState::Ready };
-            prepared.deliveries.push(rows::copy_row(mailbox, by, identities, state));
-        }
+        let copies = self.new_copies(&candidate, mailboxes, &prepared.replaced, identities);
+        prepared.deliveries.extend(copies);
         let partial = rows::partial(&candidate.attachments);
         if let Some((reason, detail)) = &partial {
             tracing::warn!(
@@ -306,6 +296,28 @@ impl Preparer {
         }
         let message = Converted::new(message, partial, room);
         Ok(Some(Ready { prepared, message: Some(message) }))
+    }
+
+    /// The rows of the copies that an item doesn't have yet, or that are made anew.
+    fn new_copies(
+        &self,
+        candidate: &Candidate<Item>,
+        mailboxes: Vec<(Mailbox, ResolvedBy)>,
+        replaced: &[Target],
+        identities: Option<Identities>,
+    ) -> Vec<NewDelivery> {
+        let is_doubtful = self.prior_sends.may_include(candidate);
+        let has_row = |target: &Target| candidate.history.rows.iter().any(|row| row.target == *target);
+        let copy = |(mailbox, by): (Mailbox, ResolvedBy)| {
+            let target = Target::Mailbox(mailbox.id.clone());
+            if has_row(&target) && !replaced.contains(&target) {
+                return None;
+            }
+            let may_be_there = is_doubtful || candidate.history.was_given_up(&target);
+            let state = if may_be_there { DeliveryState::Unknown } else { DeliveryState::Ready };
+            Some(rows::copy_row(mailbox, by, identities, state))
+        };
+        mailboxes.into_iter().filter_map(copy).collect()
     }
 
     /// An item's content, read back from staging. Room is waited for only where there is something to read; what is ready goes on

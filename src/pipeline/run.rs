@@ -184,8 +184,7 @@ impl Pipeline {
     /// Sees to it that the clocks agree, that the staging area is this ledger's (a rebuild takes it over later), that nobody else pulls (where the
     /// request is to pull), and that no run is open whose process has gone.
     async fn get_ready(&self, leases: &Arc<Leases>, id: &RunId, request: &RunRequest) -> Result<(), RunError> {
-        let compare = || self.deps.ledger.compare_clocks(&*self.deps.clock);
-        self.retrier.run("asking the ledger for its time", compare).await?;
+        self.compare_clocks().await?;
         self.retrier.run("preparing staging", || self.deps.staging.prepare()).await?;
         if !matches!(request, RunRequest::Rebuild) {
             self.claim_staging().await?;
@@ -194,6 +193,12 @@ impl Pipeline {
             self.become_puller(leases).await?;
         }
         self.finish_abandoned(leases, id).await
+    }
+
+    /// Fails where this machine's clock isn't the ledger's server's: leases are compared by it.
+    pub(super) async fn compare_clocks(&self) -> Result<(), LedgerError> {
+        let compare = || self.deps.ledger.compare_clocks(&*self.deps.clock);
+        self.retrier.run("asking the ledger for its time", compare).await
     }
 
     /// Pulls, prepares, delivers and records, all at the same time, until nothing is left to send.

@@ -5,12 +5,12 @@ use tempfile::TempDir;
 use whatsapp_archiver::convert::Manifest;
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::Identity;
-use whatsapp_archiver::item::{ItemId, ItemKey};
+use whatsapp_archiver::item::{ItemId, ItemKey, Participant};
 use whatsapp_archiver::ledger::{
     Claim, DeliveryState, Holder, ItemNo, ItemState, Ledger, LedgerError, NewDelivery, NewItem, Outcome, PageRecord,
     Prepared, RunId, RunKind, Sender, Target,
 };
-use whatsapp_archiver::resolve::{Mailbox, MailboxId, ResolvedBy};
+use whatsapp_archiver::resolve::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
 use whatsapp_archiver::source::Cursor;
 use whatsapp_archiver::staging::BlobName;
 use whatsapp_archiver::window::Window;
@@ -173,6 +173,17 @@ async fn page_of(
         now: at(0),
     };
     ledger.record_page(&record).await
+}
+
+/// A resolution in which a rule of the mapping file names a mailbox.
+fn named_by(rule: &str, mailbox: Mailbox) -> Resolution {
+    let outcome = ResolvedTo::Mailbox { mailbox, by: ResolvedBy::Csv };
+    Resolution(vec![Resolved {
+        participant: Participant::phone("15550100"),
+        outcome,
+        rule: Some(rule.to_owned()),
+        late: false,
+    }])
 }
 
 /// The outcome of an item's copy for a mailbox.

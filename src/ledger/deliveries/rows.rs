@@ -50,7 +50,7 @@ impl Ledger {
         .bind(run.0.clone())
         .fetch_one(&self.pool)
         .await?;
-        Ok(u64::try_from(sql::get::<i64>(&row, "found")?).unwrap_or_default())
+        sql::count(&row, "found")
     }
 
     /// What is open in the whole ledger.
@@ -64,11 +64,10 @@ impl Ledger {
         )
         .fetch_one(&self.pool)
         .await?;
-        let unsigned = |value: i64| u64::try_from(value).unwrap_or_default();
         Ok(OpenCounts {
-            pending: unsigned(sql::get(&row, "pending")?),
+            pending: sql::count(&row, "pending")?,
             oldest_pending: sql::optional_instant(&row, "oldest")?,
-            held: unsigned(sql::get(&held, "held")?),
+            held: sql::count(&held, "held")?,
         })
     }
 }

@@ -299,8 +299,7 @@ async fn claim_copies(
             "UPDATE delivery_rows SET state = 'sending', holder = $1, converter = $2, remote_id = {},
                sent_as = CASE WHEN sent_as IS NULL THEN NULL ELSE (SELECT NULLIF(item_rows.identity, delivery_rows.identity)
                  FROM item_rows WHERE item_rows.item_no = delivery_rows.item_no) END
-             WHERE target_no = {} AND +run_no = {}
-               AND state IN ('ready', 'unknown') AND item_no IN {}",
+             WHERE target_no = {} AND +run_no = {} AND state IN ('ready', 'unknown') AND item_no IN {}",
             remote_id::full(dialect, "remote_id", "COALESCE(sent_as, identity)"),
             mailbox_no(3),
             run_no(4),

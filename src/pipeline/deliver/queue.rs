@@ -47,14 +47,15 @@ impl Deliverer {
         }
         let ledger = &self.pipeline.deps.ledger;
         let seen = self.scheduler.reports(mailbox);
-        let queue = || ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Ready, ItemNo(0), self.batch());
+        let limit = self.batch();
+        let queue = || ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Ready, ItemNo(0), limit);
         let ready = self.pipeline.retrier.run("reading the queue", queue).await?;
         if ready.is_empty() {
             self.scheduler.none_ready(mailbox, seen);
             return Ok(Next::GoOn);
         }
         let last = ready.last().map(|delivery| delivery.no);
-        let is_all = ready.len() < self.batch() as usize;
+        let is_all = ready.len() < limit as usize;
         let taken = self.take_messages(mailbox, ready).await?;
         if is_all && last == Some(taken.last) {
             self.scheduler.none_ready(mailbox, seen);

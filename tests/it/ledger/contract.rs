@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use whatsapp_archiver::fault::Reason;
-use whatsapp_archiver::item::{ItemId, Participant};
+use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{
     AttachmentRecord, AttachmentState, DeliveryState, FailureFilter, ItemNo, ItemSelection, ItemState, Lease,
     LedgerError, ListPlace, NewDelivery, NewItem, PageRecord, Prepared, QueueOf, RunStatus, StoredWindow, Target,
 };
-use whatsapp_archiver::resolve::{Resolution, Resolved, ResolvedBy, ResolvedTo};
+use whatsapp_archiver::resolve::Resolution;
 use whatsapp_archiver::source::Cursor;
 use whatsapp_archiver::window::Window;
 
 use super::{
-    Database, at, begin, claim, copy, holder, identity, key, mailbox, new_item, outcome, page, prepared, run_id,
-    sender, window,
+    Database, at, begin, claim, copy, holder, identity, key, mailbox, named_by, new_item, outcome, page, prepared,
+    run_id, sender, window,
 };
 
 /// The contract, against databases of one kind.
@@ -200,31 +200,19 @@ pub(super) async fn hundreds_of_rows_go_in_one_call(database: Database) {
     let keys: Vec<_> = (0..1100).map(key).collect();
     assert_eq!(ledger.known(&keys).await.unwrap().len(), 333);
 
-    let all: Vec<Prepared> = numbers
-        .iter()
-        .enumerate()
-        .map(|(index, no)| {
-            let rows = [1, 2].map(|to| copy(to, index % 300, DeliveryState::Sending, Some(holder(1))));
-            let named = Resolved {
-                participant: Participant::phone("15550100"),
-                outcome: ResolvedTo::Mailbox { mailbox: mailbox(1), by: ResolvedBy::Csv },
-                rule: Some(format!("rule {}", index % 3)),
-                late: false,
-            };
-            Prepared {
-                unmapped: vec![format!("{}", index % 150)],
-                resolution: Some(Resolution(vec![named])),
-                ..prepared(*no, rows.to_vec())
-            }
-        })
-        .collect();
+    let row = |(index, no): (usize, &ItemNo)| {
+        let rows = [1, 2].map(|to| copy(to, index % 300, DeliveryState::Sending, Some(holder(1))));
+        let resolution = Some(named_by(&format!("rule {}", index % 3), mailbox(1)));
+        Prepared { unmapped: vec![format!("{}", index % 150)], resolution, ..prepared(*no, rows.to_vec()) }
+    };
+    let all: Vec<Prepared> = numbers.iter().enumerate().map(row).collect();
     let first = ledger.record_prepared(&run_id(1), at(1), &all).await.unwrap();
     assert_eq!(first.len(), 600, "33 messages came twice");
     ledger.freeze_mapping_rules(&run_id(1)).await.unwrap();
     let (rules, total) = ledger.mapping_rules(&run_id(1), 10).await.unwrap();
     assert_eq!((rules.len(), total, rules[0].deliveries, rules[0].mailbox.clone()), (3, 3, 111, mailbox(1).address));
-    assert_eq!(ledger.unmapped(&run_id(1), 10).await.unwrap().1, 150);
-    assert_eq!(ledger.unmapped(&run_id(1), 10).await.unwrap().0[0].items, 3);
+    let (unmapped, total) = ledger.unmapped(&run_id(1), 10).await.unwrap();
+    assert_eq!((total, unmapped[0].items), (150, 3));
 
     let done: Vec<_> = numbers[..300].iter().map(|no| outcome(*no, 1, DeliveryState::Imported)).collect();
     ledger.record(&sender(1), &done, &[]).await.unwrap();

@@ -159,6 +159,18 @@ async fn what_could_not_be_looked_up_is_given_up_and_looked_up_before_it_is_repl
     assert_eq!((world.held(ANA), world.destination.sent_to(ANA)), (whatsapp_ids([1]), 1));
 }
 
+/// A world in which Ana has a copy that was never found again, and so was given up.
+async fn with_a_copy_given_up() -> World {
+    let world = World::new().await;
+    world.server.add([to_ana(1)]);
+    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
+    world.destination.fail_look_ups(Some(Act::Forbid));
+    world.run().await;
+    world.clock.advance(Duration::from_hours(8 * 24));
+    assert_eq!(world.run().await.given_up(), 1);
+    world
+}
+
 /// Copies for Ana of the latest run that may be there.
 async fn unknown_copies(world: &World) -> usize {
     let Some(run) = world.ledger.runs(1).await.unwrap().pop() else { return 0 };
@@ -168,13 +180,7 @@ async fn unknown_copies(world: &World) -> usize {
 
 #[tokio::test]
 async fn a_copy_that_was_given_up_is_looked_up_also_after_the_mapping_led_elsewhere() {
-    let mut world = World::new().await;
-    world.server.add([to_ana(1)]);
-    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
-    world.destination.fail_look_ups(Some(Act::Forbid));
-    world.run().await;
-    world.clock.advance(Duration::from_hours(8 * 24));
-    assert_eq!(world.run().await.given_up(), 1);
+    let mut world = with_a_copy_given_up().await;
     world.destination.fail_look_ups(None);
     let right = std::mem::replace(&mut world.mapping, format!("15550100,{CLEO}\n15550101,{BEN}\n"));
     world.retry(ItemSelection::default()).await;
@@ -207,13 +213,7 @@ async fn a_stop_before_the_mailbox_has_settled_proves_no_absence() {
 
 #[tokio::test]
 async fn a_duplicate_of_a_copy_that_was_given_up_is_looked_up_too() {
-    let world = World::new().await;
-    world.server.add([to_ana(1)]);
-    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
-    world.destination.fail_look_ups(Some(Act::Forbid));
-    world.run().await;
-    world.clock.advance(Duration::from_hours(8 * 24));
-    assert_eq!(world.run().await.given_up(), 1);
+    let world = with_a_copy_given_up().await;
 
     // Another capture of the same message comes late.
     world.destination.fail_look_ups(None);
