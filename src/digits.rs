@@ -1,6 +1,11 @@
-//! Digits of a number in groups of three, for people.
+//! Numbers for people.
 
-/// The number with `separator` between its groups.
+/// A number and what is counted: `1 item`, `2 items`.
+pub fn counted(count: u64, one: &str, several: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { several })
+}
+
+/// The number with `separator` between its groups of three digits.
 pub fn grouped(number: u64, separator: char) -> String {
     let digits = number.to_string();
     let mut grouped = String::with_capacity(digits.len() * 2);

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 
 use super::layout::Width;
 use super::{CommandError, Context, Exit, Format, ShowNumbers};
+pub(super) use crate::digits::counted;
 use crate::ledger::Ledger;
 use crate::pipeline::RunFinished;
 use crate::report::lists::{self, Rows};
@@ -15,11 +16,6 @@ const VALUES: usize = 9;
 /// Prints text. A reader that has gone (`… | head`) ends the command quietly.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
     quietly(io::stdout().write_all(text.as_bytes()))
-}
-
-/// A number of things, in words that fit it.
-pub(super) fn counted(count: u64, one: &str, several: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { several })
 }
 
 /// A reader that has gone is no error.

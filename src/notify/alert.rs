@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::digits::counted;
 use crate::fault::Reason;
 use crate::item::text::single_line;
 use crate::ledger::{CauseGroup, PendingCause, RunId, RunStatus};
@@ -164,7 +165,7 @@ impl Alert {
 }
 
 fn deliveries(count: u64) -> String {
-    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+    counted(count, "delivery", "deliveries")
 }
 
 /// What a run left to later ones.

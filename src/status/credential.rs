@@ -3,6 +3,7 @@
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::digits::counted;
 use crate::ledger::{Ledger, LedgerError};
 
 /// The name under which the ledger keeps them.
@@ -70,8 +71,7 @@ impl Credential {
         let detail = if stage == 0 {
             format!("{} ended at {shown}: renew it; nothing that needs it works until then", self.credential)
         } else {
-            let days = (end - now).num_days();
-            let left = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
+            let left = counted((end - now).num_days().unsigned_abs(), "day", "days");
             format!("{} ends at {shown}, in {left}: renew it before", self.credential)
         };
         let since = STAGES.into_iter().max().map_or(end, |days| end - Duration::days(days));
