@@ -13,7 +13,7 @@ use std::time::Duration;
 use whatsapp_archiver::convert::{Message, convert};
 use whatsapp_archiver::export::{Exporter, Format, Options};
 use whatsapp_archiver::item::Item;
-use whatsapp_archiver::resolve::Resolution;
+use whatsapp_archiver::resolution::Resolution;
 
 #[path = "measure/corpus.rs"]
 mod corpus;

@@ -19,7 +19,7 @@ use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::Identity;
 use whatsapp_archiver::mailbox::imap::{Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
 use whatsapp_archiver::mailbox::{Destination as _, SendPermit};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId};
+use whatsapp_archiver::resolution::{Mailbox, MailboxId};
 
 #[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/it/servers/dovecot.rs"]

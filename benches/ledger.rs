@@ -17,7 +17,7 @@ use whatsapp_archiver::ledger::{
     DeliveryState, Holder, ItemNo, ItemState, Ledger, NewDelivery, NewItem, Outcome, PageRecord, Prepared, RunId,
     RunKind, Sender, Target,
 };
-use whatsapp_archiver::resolve::{Mailbox, MailboxId, ResolvedBy};
+use whatsapp_archiver::resolution::{Mailbox, MailboxId, ResolvedBy};
 use whatsapp_archiver::source::Cursor;
 use whatsapp_archiver::staging::BlobName;
 use whatsapp_archiver::window::Window;

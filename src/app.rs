@@ -9,8 +9,9 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
+use crate::bounded_file;
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, FirstWindow, LedgerUrl, MAX_CA_FILE, Retention, ScheduleConfig, SourceKind, file};
+use crate::config::{Config, FirstWindow, LedgerUrl, MAX_CA_FILE, Retention, ScheduleConfig, SourceKind};
 use crate::convert::CONVERTER_VERSION;
 use crate::fault::remedy::Kinds;
 use crate::http::{HttpClient, HttpOptions, Remote};
@@ -286,7 +287,7 @@ pub fn http_client(config: &Config) -> anyhow::Result<HttpClient> {
 
 /// The certificates of `network.ca_file`.
 fn read_ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
-    file::read_regular(path, MAX_CA_FILE).with_context(|| format!("network.ca_file: {}", path.display()))
+    bounded_file::read_regular(path, MAX_CA_FILE).with_context(|| format!("network.ca_file: {}", path.display()))
 }
 
 /// Where a program's ledger comes from.

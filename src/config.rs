@@ -13,7 +13,6 @@ mod address;
 mod agreement;
 mod document;
 mod excerpt;
-pub(crate) mod file;
 mod form;
 mod http;
 mod json_schema;
@@ -32,7 +31,6 @@ mod report;
 mod retry;
 mod schedule;
 mod schema;
-mod secret;
 mod source;
 mod staging;
 mod users;
@@ -54,13 +52,12 @@ pub use report::ReportConfig;
 pub use reqwest::Url;
 pub use retry::RetryConfig;
 pub use schedule::{FirstWindow, ScheduleConfig};
-pub use secret::{Secret, SecretError, SecretFault};
 pub use source::{SourceConfig, SourceKind, TeleMessageConfig};
 pub use staging::{AzureAuth, AzureConfig, Retention, StagingConfig, StagingKind};
 pub use users::{UsersConfig, UsersKind};
 
+use crate::bounded_file::{self, Unreadable};
 use agreement::Needs;
-use file::Unreadable;
 use reader::Reader;
 
 /// A commented configuration with every key, to start from.
@@ -246,7 +243,7 @@ fn read_file(path: &Path) -> Result<String, ConfigProblems> {
     const MAX_FILE_BYTES: u32 = 1 << 20;
     let instead = "the path of a configuration; `whatsapp-archiver init DIR` writes one to start from";
     let problem = |what: String| ConfigProblems::new(path, vec![Problem::new(Place::File, "", what).instead(instead)]);
-    let bytes = file::read(path, MAX_FILE_BYTES).map_err(|unreadable| match unreadable {
+    let bytes = bounded_file::read(path, MAX_FILE_BYTES).map_err(|unreadable| match unreadable {
         Unreadable::Io(error) => problem(format!("the configuration can't be read: {error}")),
         Unreadable::TooLarge(_) => problem("the file is larger than 1 MiB, so it is hardly a configuration".to_owned()),
     })?;

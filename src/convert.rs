@@ -14,7 +14,7 @@ use crate::digest::Digest;
 use crate::identity::{Identities, Identity, MessageId, Thread};
 use crate::item::{Chat, Direction, Item, Participant};
 use crate::output_text;
-use crate::resolve::Resolution;
+use crate::resolution::Resolution;
 use attachment::File;
 use body::Body;
 pub(crate) use mime::unstructured;

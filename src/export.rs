@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::identity::MessageId;
 use crate::item::Item;
 use crate::json_fault::JsonFault;
-use crate::resolve::Resolution;
+use crate::resolution::Resolution;
 use inventory::{Inventory, Placed};
 
 mod chats;

@@ -2,7 +2,7 @@
 //! each exactly once.
 //!
 //! An item walks down one staircase and never back up. The modules stand in the order of its steps;
-//! a module may import those above it in this list and the vocabulary, never those below.
+//! a module may import those above it in this list, never those below.
 //!
 //! ```text
 //! schedule ─▶ source ─▶ staging ─▶ resolve ─▶ convert ─▶ mailbox ─▶ ledger, report
@@ -10,52 +10,66 @@
 //! ```
 
 // The vocabulary: what every step speaks of.
+pub(crate) mod bounded_file;
 pub mod clock;
 pub mod digest;
 pub mod digits;
-pub mod identity;
-pub(crate) mod inline_content;
-pub mod item;
+pub mod failpoint;
 pub mod json_fault;
 pub mod local_paths;
-pub(crate) mod output_text;
-pub mod schedule;
 pub mod scrub;
+pub mod secret;
 pub mod send_permit;
 pub mod window;
 
+pub mod item;
+
+pub mod identity;
+pub(crate) mod inline_content;
+pub(crate) mod output_text;
+pub mod reason;
+pub mod resolution;
+pub mod schedule;
+
 // What the steps stand on.
-pub mod config;
-pub mod graph;
 pub mod http;
 pub mod sign_in;
+
+pub mod graph;
 pub mod throttle;
 
 // The steps.
-pub mod convert;
-pub mod mailbox;
-pub mod resolve;
 pub mod source;
+
+pub mod convert;
+pub mod resolve;
 pub mod staging;
+
+pub mod mailbox;
+
+// What the administrator has set.
+pub mod config;
+
+// What is remembered.
+pub mod ledger;
 
 // What a fault of a step means.
 pub mod fault;
+
 pub mod retry;
 
-// What is remembered.
+// What is counted and accounted for.
 pub mod capture_loss;
-pub mod ledger;
 pub mod metrics;
 pub mod report;
+
 pub mod silence;
+pub mod verify;
 
 // What knows the order of the steps.
-pub mod failpoint;
 pub mod pipeline;
-pub mod status;
 
-// What proves it.
-pub mod verify;
+pub mod status;
 
 // What is made of staged items besides copies in mailboxes.
 pub mod export;
@@ -63,11 +77,15 @@ pub mod offline;
 pub mod prove;
 
 // What is built from the configuration, and what runs it.
-pub mod app;
-pub mod check;
-pub mod cli;
-pub mod daemon;
 pub mod lifecycle;
 pub mod notify;
-pub mod serve;
 pub mod telemetry;
+
+pub mod app;
+
+pub mod check;
+pub mod serve;
+
+pub mod daemon;
+
+pub mod cli;

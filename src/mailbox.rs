@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
-use crate::resolve::Mailbox;
+use crate::resolution::Mailbox;
 use crate::send_permit::NotPermitted;
 use crate::sign_in::SignInError;
 

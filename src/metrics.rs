@@ -17,9 +17,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use reqwest::StatusCode;
 
-use crate::fault::Reason;
 use crate::http::{HttpError, Observer, Remote};
 use crate::ledger::{DeliveryState, Ledger, LedgerError, Outcome, PartialReason, Prepared, RowReason};
+use crate::reason::Reason;
 use crate::retry::WaitObserver;
 
 mod exposition;

@@ -16,13 +16,13 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::config::Secret;
 use crate::fault::Fault;
 use crate::fault::tried::SayTried;
 use crate::http::{HttpClient, HttpError, Remote, retry_after};
 use crate::ledger::{Ledger, LedgerError};
 use crate::pipeline::{RunError, RunFinished};
 use crate::retry::{Retrier, RetryPolicy};
+use crate::secret::Secret;
 use crate::silence;
 
 mod alert;

@@ -11,10 +11,9 @@ use crate::digest::Digest;
 use crate::inline_content;
 use crate::item::Item;
 use crate::item::read::inline_contents;
-use crate::resolve::Resolution;
-use crate::source::SourceError;
+use crate::resolution::Resolution;
 use crate::source::directory::attachment;
-use crate::source::export_file;
+use crate::source::{SourceError, export_file};
 
 /// What became of one item of the file.
 pub enum Converted {

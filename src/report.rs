@@ -9,9 +9,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::capture_loss::CaptureLoss;
-use crate::fault::Reason;
 use crate::json_fault::JsonFault;
 use crate::ledger::{AccountCounts, DeliveryState, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
+use crate::reason::Reason;
 use crate::window::Window;
 
 pub mod chain;

@@ -21,10 +21,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
-use crate::config::Secret;
 use crate::ledger::Ledger;
 use crate::metrics::{Exposition, Metrics};
 use crate::schedule::Schedule;
+use crate::secret::Secret;
 
 mod access;
 mod api;

@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::clock::SharedClock;
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 mod lane;
 mod sliding_limit;

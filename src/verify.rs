@@ -19,7 +19,8 @@ use crate::identity::{Identity, MessageId};
 use crate::item::ItemId;
 use crate::ledger::{ImportedCopy, KnownCopy, Ledger, LedgerError, RunId};
 use crate::mailbox::{Destination, ImportError, Verdict};
-use crate::resolve::{Mailbox, MailboxId, Resolver};
+use crate::resolution::{Mailbox, MailboxId};
+use crate::resolve::Resolver;
 use crate::retry::Retrier;
 
 pub mod spool;

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use whatsapp_archiver::convert::StagedAttachment;
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::item::{Item, Participant};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
+use whatsapp_archiver::resolution::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
 
 /// What the archive holds of one item.
 pub(crate) struct Sample {

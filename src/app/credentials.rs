@@ -4,8 +4,9 @@
 use chrono::{DateTime, Utc};
 
 use super::App;
-use crate::config::{AzureAuth, Config, Secret, SignInConfig, StagingKind};
+use crate::config::{AzureAuth, Config, SignInConfig, StagingKind};
 use crate::ledger::LedgerError;
+use crate::secret::Secret;
 use crate::sign_in::certificate_end;
 use crate::staging::azure::sas_end;
 use crate::status::credential::{self, Credential, Found};

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Config, LedgerUrl, NamedTables, Secret, SecretError, SignInConfig, file};
+use crate::bounded_file;
+use crate::config::{Config, LedgerUrl, NamedTables, SignInConfig};
 use crate::report::signature::{KeyError, SigningKey};
 use crate::resolve::mapping::Mapping;
 use crate::resolve::users::list::UserList;
+use crate::secret::{Secret, SecretError};
 use crate::sign_in::{SignInError, check_certificate};
 
 /// What is wrong with files, line by line.
@@ -127,15 +129,15 @@ pub fn ledger_place(url: &LedgerUrl) -> String {
 
 /// The bytes of a file, or of a pipe that an administrator names in a command.
 pub fn read_bounded(path: &Path, key: &str) -> Result<Vec<u8>, FileProblems> {
-    file::read(path, MAX_FILE).map_err(|error| unreadable(path, &error, key))
+    bounded_file::read(path, MAX_FILE).map_err(|error| unreadable(path, &error, key))
 }
 
 /// The bytes of a table that the configuration names: a regular file, so that no start waits for a pipe.
 fn read_table(path: &Path, key: &str) -> Result<Vec<u8>, FileProblems> {
-    file::read_regular(path, MAX_FILE).map_err(|error| unreadable(path, &error, key))
+    bounded_file::read_regular(path, MAX_FILE).map_err(|error| unreadable(path, &error, key))
 }
 
-fn unreadable(path: &Path, error: &file::Unreadable, key: &str) -> FileProblems {
+fn unreadable(path: &Path, error: &bounded_file::Unreadable, key: &str) -> FileProblems {
     FileProblems { text: format!("{}: error: the file {error} ({key})", path.display()), is_unreadable: true }
 }
 

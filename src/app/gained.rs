@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::fault::Reason;
 use crate::item::Identifier;
 use crate::ledger::{ItemNo, ItemRecord, ItemSelection, Ledger, LedgerError};
+use crate::reason::Reason;
 use crate::resolve::Resolver;
 use crate::resolve::mapping::Mapping;
 

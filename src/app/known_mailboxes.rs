@@ -9,8 +9,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::ledger::Ledger;
+use crate::resolution::{Mailbox, MailboxId};
 use crate::resolve::users::{Answer, DirectoryError, UserDirectory};
-use crate::resolve::{Mailbox, MailboxId};
 
 /// A user directory whose mailboxes keep their ids.
 pub(super) struct KnownMailboxes {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 use crate::clock::SharedClock;
 use crate::config::{
     AzureAuth as AzureAuthConfig, Config, GraphConfig, ImapAuth as ImapAuthConfig, ImapConfig, MailboxKind,
-    MicrosoftConfig, Secret, SignInConfig, SourceKind, StagingKind,
+    MicrosoftConfig, SignInConfig, SourceKind, StagingKind,
 };
 use crate::graph::Graph;
 use crate::http::HttpClient;
@@ -20,6 +20,7 @@ use crate::mailbox::self_test::SelfTest;
 use crate::resolve::users::UserDirectory;
 use crate::resolve::users::graph::{GraphUsers, GraphUsersSettings};
 use crate::resolve::users::list::UserList;
+use crate::secret::Secret;
 use crate::sign_in::{AzureCredential, Credential, Endpoints, ManagedIdentity, SecretSource, SignIn, SignInSettings};
 use crate::source::Source;
 use crate::source::directory::DirectorySource;

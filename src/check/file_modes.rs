@@ -9,8 +9,9 @@ use std::path::Path;
 use super::Finding;
 use crate::app::private_files;
 use crate::config::{
-    AzureAuth, Config, ImapAuth, LedgerUrl, MailboxKind, Secret, SignInConfig, SourceKind, StagingKind, UsersKind,
+    AzureAuth, Config, ImapAuth, LedgerUrl, MailboxKind, SignInConfig, SourceKind, StagingKind, UsersKind,
 };
+use crate::secret::Secret;
 
 const READABLE: u32 = 0o004;
 const WRITABLE: u32 = 0o002;

@@ -15,7 +15,7 @@ use crate::config::{AzureAuth, Config, ImapAuth, MailboxKind, StagingKind, Users
 use crate::digest::Digest;
 use crate::fault::remedy::{self, Kinds};
 use crate::mailbox::graph::self_test::{check_imap_permission, check_permissions};
-use crate::resolve::Mailbox;
+use crate::resolution::Mailbox;
 use crate::resolve::users::Answer;
 use crate::sign_in::Audience;
 use crate::staging::{BlobName, Policies, Staging, StagingError};

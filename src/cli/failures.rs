@@ -11,9 +11,9 @@ use super::{
     retry::reason_parser,
 };
 use crate::config::NeededSecrets;
-use crate::fault::Reason;
 use crate::ledger::{DeliveryState, FailureFilter, Ledger, LedgerError, RunKind, RunStatus};
 use crate::output_text::cell;
+use crate::reason::Reason;
 use crate::report::groups::Groups;
 use crate::report::lists::{self, Numbers, Rows};
 

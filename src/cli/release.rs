@@ -6,8 +6,8 @@ use clap::{ArgGroup, Args};
 use super::{CommandResult, Context, Exit, administrator, block_on, instant, item_name, output, retry::reason_parser};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;
-use crate::fault::Reason;
 use crate::ledger::{HeldSelection, ItemName};
+use crate::reason::Reason;
 
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("which").args(["item", "reason", "before"]).required(true).multiple(true)))]

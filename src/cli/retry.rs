@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     CommandError, CommandResult, Context, Exit, administrator, block_on, item_name, named_run, output, run::run_request,
 };
-use crate::fault::Reason;
 use crate::ledger::{ActionKind, ItemName, ItemSelection};
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::{Pipeline, ReplayPreview, RunRequest};
+use crate::reason::Reason;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
-use super::Secret;
 use super::document::Value;
 use super::quantity;
 use super::schema::{self, Choice, Shape};
+use crate::secret::Secret;
 
 /// What is wrong with a value. Doesn't say what the value is: whoever reports it knows whether it may be shown.
 pub(super) struct Invalid {

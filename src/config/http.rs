@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use secrecy::ExposeSecret as _;
 
-use super::Secret;
 use super::document::Value;
 use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
+use crate::secret::Secret;
 
 /// The least that a token has, in characters, where others than this machine can try to guess it.
 const MIN_TOKEN: usize = 16;

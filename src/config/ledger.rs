@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::Url;
 use super::document::Value;
 use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
-use super::{Secret, Url};
+use crate::secret::Secret;
 
 /// Where it is recorded what happened to every item.
 #[derive(Debug, Clone)]

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address;
 use super::document::Value;
 use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
-use super::{Secret, address};
 pub use crate::mailbox::graph::Method as GraphMethod;
 pub use crate::mailbox::imap::TlsMode as ImapTls;
+use crate::secret::Secret;
 
 /// Where copies go.
 #[derive(Debug, Clone)]

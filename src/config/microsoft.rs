@@ -6,7 +6,8 @@ use super::document::Value;
 use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
-use super::{Secret, Url, address};
+use super::{Url, address};
+use crate::secret::Secret;
 pub use crate::sign_in::Cloud;
 
 /// The tenant, and how the daemon signs in to it.

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file;
 use super::form::Invalid;
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
+use crate::bounded_file;
 
 /// The largest file of certificates, in bytes.
 pub(crate) const MAX_CA_FILE: u32 = 16 << 20;
@@ -32,8 +32,8 @@ pub(super) fn read(section: &mut Section<'_>) -> NetworkConfig {
 
 fn check_holds_certificates(path: &Path) -> Result<(), String> {
     const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
-    let bytes =
-        file::read_regular(path, MAX_CA_FILE).map_err(|error| format!("the file {} {error}", path.display()))?;
+    let bytes = bounded_file::read_regular(path, MAX_CA_FILE)
+        .map_err(|error| format!("the file {} {error}", path.display()))?;
     if bytes.windows(BEGIN.len()).any(|window| window == BEGIN) {
         return Ok(());
     }

@@ -2,10 +2,11 @@
 
 use secrecy::ExposeSecret as _;
 
+use super::address;
 use super::form::Invalid;
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
-use super::{Secret, address};
+use crate::secret::Secret;
 
 /// Whom the daemon calls for help.
 #[derive(Debug, Clone, Default)]

@@ -13,7 +13,8 @@ use super::form::{Invalid, Suggestion};
 use super::place::Place;
 use super::problem::{NamedTables, Problem};
 use super::schema::{self, Choice, Condition, Key, SECTIONS, SectionSchema, Shape};
-use super::{NeededSecrets, Secret, form};
+use super::{NeededSecrets, form};
+use crate::secret::Secret;
 
 /// All sections, and what is wrong with them.
 pub(super) struct Reader<'a> {

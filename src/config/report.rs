@@ -1,10 +1,10 @@
 //! `[report]`: the account of a run.
 
-use super::Secret;
 use super::document::Value;
 use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
+use crate::secret::Secret;
 
 /// The account of a run.
 #[derive(Debug, Clone)]

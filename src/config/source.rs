@@ -7,8 +7,9 @@ use super::document::Value;
 use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
-use super::{Secret, Url, address};
+use super::{Url, address};
 use crate::item::Product;
+use crate::secret::Secret;
 
 /// Where items come from, and how they are asked for.
 #[derive(Debug, Clone)]

@@ -7,7 +7,8 @@ use super::document::Value;
 use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
-use super::{Secret, Url, address};
+use super::{Url, address};
+use crate::secret::Secret;
 
 /// Where raw items lie, and for how long.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::item::{Item, Participant, Person};
 use crate::output_text;
 pub(super) use crate::output_text::{display_text, turns_direction};
-use crate::resolve::{Resolution, ResolvedTo};
+use crate::resolution::{Resolution, ResolvedTo};
 
 /// The longest display name in characters; the longest local part of an address in octets (RFC 5321, 4.5.3.1.1).
 const MAX_NAME_CHARACTERS: usize = 128;

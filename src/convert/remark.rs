@@ -5,7 +5,7 @@ use super::body::Body;
 use super::people::People;
 use super::{Message, StagedAttachment};
 use crate::item::Item;
-use crate::resolve::Resolution;
+use crate::resolution::Resolution;
 
 /// Label and value of all that an item's message says besides its text and its header's fields. Nobody's address is among
 /// them, so that the recorded resolution isn't needed.

@@ -17,7 +17,7 @@ use super::{ExportError, Options, at};
 use crate::convert::Message;
 use crate::digest::Digest;
 use crate::item::Item;
-use crate::resolve::Resolution;
+use crate::resolution::Resolution;
 use aside::Aside;
 use event::{Captured, CapturedFile};
 use roster::Roster;

@@ -6,7 +6,7 @@ use chrono::{Duration, SecondsFormat};
 
 use crate::identity::Thread;
 use crate::item::{Item, Participant};
-use crate::resolve::{Resolution, ResolvedTo};
+use crate::resolution::{Resolution, ResolvedTo};
 use crate::window::Window;
 
 /// The time that a window is measured on.
@@ -149,7 +149,7 @@ fn is_in_thread(item: &Item, sought: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resolve::{Mailbox, MailboxId, Resolved, ResolvedBy};
+    use crate::resolution::{Mailbox, MailboxId, Resolved, ResolvedBy};
 
     fn item() -> Item {
         let json = br#"{"id":1,"gatewayReceivedDate":1763712000000,"body":{"messageId":"a","messageTime":1763625600000,

@@ -8,7 +8,7 @@ use super::deliveries::{DeliveryState, OPEN};
 use super::pending::{PendingCause, cause};
 use super::sql;
 use super::{ItemNo, Ledger, LedgerError, RunId, RunKind};
-use crate::fault::Reason;
+use crate::reason::Reason;
 
 /// The rows of a run's account, counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::names::{self, Numbers};
 use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, query_of, query_of_many, rows_of_placeholders};
 use super::{ItemNo, LedgerError, encoding, items};
 use crate::convert::Manifest;
-use crate::resolve::Resolution;
+use crate::resolution::Resolution;
 
 /// Rows of one transaction.
 const BATCH: i64 = 2000;

@@ -18,9 +18,9 @@ use super::names::Numbers;
 use super::sql;
 use super::{Holder, ItemNo, LedgerError};
 use crate::convert::Manifest;
-use crate::fault::Reason;
 use crate::identity::{Identities, Identity};
-use crate::resolve::{Mailbox, MailboxId, ResolvedBy};
+use crate::reason::Reason;
+use crate::resolution::{Mailbox, MailboxId, ResolvedBy};
 
 mod known;
 mod queue;

@@ -14,7 +14,7 @@ use crate::convert::{Manifest, ManifestAttachment};
 use crate::digest::Digest;
 use crate::identity::MessageId;
 use crate::item::{Participant, ParticipantKind};
-use crate::resolve::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
+use crate::resolution::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
 
 /// The form of both. Whoever changes one writes another number, and goes on reading this one.
 const FORM: u8 = 1;

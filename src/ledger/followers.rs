@@ -11,7 +11,7 @@ use sqlx::{Any, Transaction};
 use super::deliveries::{OPEN, mailboxes_of, read_mailbox};
 use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, run_no};
 use super::{Holder, Lease, Ledger, LedgerError, RunId, RunRecord};
-use crate::resolve::{Mailbox, MailboxId};
+use crate::resolution::{Mailbox, MailboxId};
 
 /// Who sends, and on whose account.
 #[derive(Debug, Clone)]

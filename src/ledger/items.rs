@@ -13,10 +13,10 @@ use super::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_o
 use super::{Holder, ItemNo, Ledger, LedgerError, RunId, encoding};
 use crate::convert::Manifest;
 use crate::digest::Digest;
-use crate::fault::Reason;
 use crate::identity::Identity;
 use crate::item::{ItemId, ItemKey};
-use crate::resolve::Resolution;
+use crate::reason::Reason;
+use crate::resolution::Resolution;
 use crate::source::Cursor;
 use crate::staging::BlobName;
 use crate::window::Window;

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of_many, rows_of_placeholders};
 use super::{Ledger, LedgerError, RunId};
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 /// A process that works on the ledger: a UUID made at its start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

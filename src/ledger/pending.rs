@@ -3,7 +3,7 @@
 use super::deliveries::DeliveryState;
 use super::sql;
 use super::{Ledger, LedgerError, RunId};
-use crate::fault::Reason;
+use crate::reason::Reason;
 
 /// The detail of what a run had no time for.
 pub(super) const NOT_SENT: &str = "the run ended before its turn";

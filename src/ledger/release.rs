@@ -6,7 +6,7 @@ use super::actions::{self, ActionKind};
 use super::items::is_one_of;
 use super::sql::{self, millis};
 use super::{ItemNo, Ledger, LedgerError};
-use crate::fault::Reason;
+use crate::reason::Reason;
 
 /// Which held items: those that fit all that is stated.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

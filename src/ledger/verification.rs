@@ -11,7 +11,7 @@ use super::{Ledger, LedgerError, RunId, encoding, sql};
 use crate::convert::Manifest;
 use crate::identity::Identity;
 use crate::item::ItemId;
-use crate::resolve::{Mailbox, MailboxId};
+use crate::resolution::{Mailbox, MailboxId};
 
 /// A message that the ledger knows in a mailbox.
 #[derive(Debug, Clone)]

@@ -21,7 +21,7 @@ use super::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, V
 use crate::convert::{Manifest, Message};
 use crate::graph::Graph;
 use crate::identity::MessageId;
-use crate::resolve::{Mailbox, MailboxId};
+use crate::resolution::{Mailbox, MailboxId};
 use crate::throttle::Throttle;
 
 mod calls;

@@ -23,7 +23,7 @@ use super::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, V
 use crate::clock::SharedClock;
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
-use crate::resolve::Mailbox;
+use crate::resolution::Mailbox;
 
 mod abilities;
 mod append;

@@ -16,7 +16,7 @@ use super::self_test::{ByteExact, Finding, SelfTest, try_out};
 use super::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, Verdict};
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
-use crate::resolve::Mailbox;
+use crate::resolution::Mailbox;
 
 mod deliver;
 mod file_name;

@@ -10,7 +10,7 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use super::{Destination, ImportError, SendPermit, Verdict};
 use crate::convert::Message;
 use crate::identity::MessageId;
-use crate::resolve::Mailbox;
+use crate::resolution::Mailbox;
 
 pub(super) mod sample;
 

@@ -10,8 +10,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::capture_loss;
-use crate::fault::Reason;
 use crate::ledger::{Ledger, LedgerError, PendingCause, RunKind, RunRecord, RunStatus};
+use crate::reason::Reason;
 use crate::silence::Silence;
 use crate::status::credential;
 use crate::status::warning::{self, Input};

@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::digits::counted;
-use crate::fault::Reason;
 use crate::item::text::single_line;
 use crate::ledger::{CauseGroup, PendingCause, RunId, RunStatus};
 use crate::pipeline::{RunError, RunFinished};
+use crate::reason::Reason;
 use crate::report::DeliveryCounts;
 use crate::report::reason::{meaning_of, remedy_of};
 use crate::source::SourceError;

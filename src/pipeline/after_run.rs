@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Pipeline, RunError, remedy};
-use crate::config::Secret;
 use crate::ledger::LedgerError;
 use crate::report::Report;
 use crate::report::chain::Chain;
 use crate::retry::{Retrier, RetryPolicy};
+use crate::secret::Secret;
 use crate::silence;
 
 /// What is kept of a run, and for how long.

@@ -4,13 +4,13 @@ use chrono::{DateTime, Utc};
 
 use super::message_cache::Room;
 use crate::convert::StagedAttachment;
-use crate::fault::Reason;
 use crate::item::read::Malformed;
 use crate::item::{Item, ItemKey};
 use crate::ledger::{
     AttachmentRecord, AttachmentState, DeliveryRow, DeliveryState, ItemNo, ItemRecord, RowReason, Target,
 };
-use crate::resolve::Resolution;
+use crate::reason::Reason;
+use crate::resolution::Resolution;
 use crate::window::Window;
 
 /// An item to be prepared; when it was read and found importable, a `Candidate<Item>`.

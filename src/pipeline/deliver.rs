@@ -42,7 +42,7 @@ use crate::failpoint;
 use crate::fault::Fault;
 use crate::ledger::{DeliveryState, ItemNo, LedgerError, Sender};
 use crate::mailbox::{ImportError, SendPermit};
-use crate::resolve::{Mailbox, MailboxId};
+use crate::resolution::{Mailbox, MailboxId};
 use crate::retry::RetryPolicy;
 
 mod messages;

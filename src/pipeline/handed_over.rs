@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use super::RunError;
 use super::prepare::Preparer;
 use crate::identity::Identities;
-use crate::resolve::{Mailbox, MailboxId, Resolution, ResolvedBy, ResolvedTo};
+use crate::resolution::{Mailbox, MailboxId, Resolution, ResolvedBy, ResolvedTo};
 
 impl Preparer {
     /// The mailboxes of an item; where one has the message already under another of its addresses, the mailbox as it was then, so that the

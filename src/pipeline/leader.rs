@@ -12,7 +12,7 @@ use super::deliver::Deliverer;
 use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
 use crate::ledger::{LedgerError, Sender};
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 /// How often the ledger is asked how far the others are.
 pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(500);

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, RunError};
 use crate::ledger::{Lease, LedgerError};
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 /// What this process holds.
 #[derive(Debug)]

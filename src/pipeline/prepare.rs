@@ -24,14 +24,15 @@ use super::rows::{self, Screened};
 use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
 use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert_as};
-use crate::fault::{Fault, Reason};
+use crate::fault::Fault;
 use crate::identity::{Identities, Identity};
 use crate::item::{Item, ItemId};
 use crate::ledger::{
     AttachmentState, Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target,
 };
+use crate::reason::Reason;
+use crate::resolution::{Mailbox, Resolution, ResolvedBy, re_resolve};
 use crate::resolve::users::DirectoryError;
-use crate::resolve::{Mailbox, Resolution, ResolvedBy, re_resolve};
 
 /// What preparing needs beside the pipeline.
 pub(super) struct Preparer {

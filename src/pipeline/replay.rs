@@ -7,10 +7,10 @@ use super::prepare::Preparer;
 use super::rows::{self, Screened};
 use super::take_over::READ_BACK_BATCH;
 use super::{Pipeline, RunError};
-use crate::fault::Reason;
 use crate::item::Item;
 use crate::ledger::{DeliveryState, ItemNo, ItemRecord, ItemSelection, RowReason, Target};
-use crate::resolve::{Resolution, ResolvedTo, re_resolve};
+use crate::reason::Reason;
+use crate::resolution::{Resolution, ResolvedTo, re_resolve};
 
 /// What a replay would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,11 +5,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::candidate::Candidate;
-use crate::fault::Reason;
 use crate::identity::Identities;
 use crate::item::{Item, ItemId};
 use crate::ledger::{AttachmentRecord, AttachmentState, DeliveryState, NewDelivery, PartialReason, Target};
-use crate::resolve::{Mailbox, Resolution, ResolvedBy, ResolvedTo};
+use crate::reason::Reason;
+use crate::resolution::{Mailbox, Resolution, ResolvedBy, ResolvedTo};
 
 /// What becomes of an item before anybody is asked for its mailboxes.
 #[derive(Debug)]

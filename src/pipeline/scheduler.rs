@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
-use crate::resolve::{Mailbox, MailboxId};
+use crate::resolution::{Mailbox, MailboxId};
 
 /// A mailbox with fewer copies waits for more while items are being prepared: each visit of a worker costs a look at the queue, a claim and
 /// a record, however few copies there are.

@@ -3,8 +3,8 @@
 use chrono::SecondsFormat;
 
 use super::{RunError, RunFinished};
-use crate::fault::Reason;
 use crate::ledger::{CauseGroup, Ledger, LedgerError, PendingCause, RunKind};
+use crate::reason::Reason;
 use crate::report::Report;
 use crate::report::reason::{meaning_of, remedy_of};
 

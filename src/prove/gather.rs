@@ -14,7 +14,7 @@ use crate::item::{Identifier, Item};
 use crate::ledger::{AttachmentRecord, AttachmentState, CopyFacts, ItemName, ItemRecord, Ledger, RunId};
 use crate::pipeline::Loader;
 use crate::report::signature::PublicKey;
-use crate::resolve::Resolution;
+use crate::resolution::Resolution;
 use crate::staging::{BlobName, Staging};
 
 /// Larger content is not converted: its message would not fit into memory.

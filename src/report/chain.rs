@@ -19,10 +19,10 @@ use super::lists::WriteError;
 use super::signature::{KeyError, SigningKey};
 use super::verification::{self, Head};
 use crate::clock::SharedClock;
-use crate::config::{Secret, SecretError};
 use crate::digest::{Digest, Digester};
 use crate::ledger::{ChainLink, DrawnReport, Ledger, LedgerError, ReportEntry};
 use crate::retry::Retrier;
+use crate::secret::{Secret, SecretError};
 use crate::staging::{BlobName, Staging, StagingError};
 
 /// Largest report that is written, in bytes.

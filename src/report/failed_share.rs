@@ -1,8 +1,8 @@
 //! Whether a run failed more of its deliveries by rule than it should: more than the stated share, or far more than the runs
 //! before it. Such a run is complete, and everybody would take it for a good one.
 
-use crate::fault::Reason;
 use crate::ledger::{Ledger, LedgerError, RunKind, RunStatus};
+use crate::reason::Reason;
 
 use super::Report;
 

@@ -1,7 +1,7 @@
 //! What the reasons of an account mean to an administrator.
 
-use crate::fault::Reason;
 use crate::ledger::{PartialReason, PendingCause};
+use crate::reason::Reason;
 
 /// What a reason, or the cause of what is pending, means to an administrator.
 pub(crate) fn meaning_of(reason: &str) -> &'static str {

@@ -6,9 +6,9 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use super::Report;
 use super::lists::Numbers;
 use crate::capture_loss::{CaptureLoss, OwnerLoss};
-use crate::fault::Reason;
 use crate::ledger::{Ledger, LedgerError};
 use crate::output_text::cell;
+use crate::reason::Reason;
 
 /// Most participants without a valid user that are shown.
 const MAX_UNMAPPED: u32 = 20;

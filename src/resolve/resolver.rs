@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::address;
 use super::mapping::{Holder, Mapping, Validity};
 use super::users::{Answer, DirectoryError, UserDirectory};
-use super::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo, address};
 use crate::item::text::single_line;
 use crate::item::{Identifier, Item, Participant, Person, PhoneNumber};
+use crate::resolution::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
 
 /// The most characters of what the directory said that a detail repeats.
 const MAX_DETAIL: usize = 300;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Mailbox, MailboxId};
+use crate::resolution::{Mailbox, MailboxId};
 
 pub mod graph;
 pub mod list;

@@ -26,9 +26,9 @@ use super::failure::{self, json_error};
 use super::headers::STYLE;
 use super::{SharedSite, Site, session};
 use crate::clock::SharedClock;
-use crate::config::Secret;
 use crate::digest::Digest;
 use crate::ledger::ActionKind;
+use crate::secret::Secret;
 
 /// What everybody may see.
 const PUBLIC: [&str; 3] = ["/livez", "/readyz", "/sign-in"];

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::managed_identity::ManagedIdentity;
 use super::{Scope, SignInError, SignInSettings, certificate};
-use crate::config::file::read_regular;
+use crate::bounded_file::read_regular;
 use crate::digest::Digest;
 use crate::http::HttpClient;
 

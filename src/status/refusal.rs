@@ -5,10 +5,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::reached_source;
-use crate::config::{Secret, SourceConfig, SourceKind};
+use crate::config::{SourceConfig, SourceKind};
 use crate::digest::Digest;
 use crate::ledger::{Ledger, LedgerError};
 use crate::pipeline::{RunError, RunFinished};
+use crate::secret::Secret;
 use crate::source::SourceError;
 
 /// The name under which the ledger remembers it.

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::{Completion, Limits, Throttle};
 use crate::clock::Clock;
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 /// A clock that advances only when every task waits for it.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use whatsapp_archiver::convert::{StagedAttachment, convert};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::item::Item;
 use whatsapp_archiver::item::read::{inline_contents, peek_id};
-use whatsapp_archiver::resolve::Resolution;
+use whatsapp_archiver::resolution::Resolution;
 
 use super::convert_golden::{folder, names, staged_at};
 use super::convert_property::{check_html, check_lines_and_headers};

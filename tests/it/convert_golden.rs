@@ -18,7 +18,7 @@ use whatsapp_archiver::convert::{Message, StagedAttachment, convert};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::item::Item;
 use whatsapp_archiver::item::read::inline_contents;
-use whatsapp_archiver::resolve::Resolution;
+use whatsapp_archiver::resolution::Resolution;
 
 const DOMAIN: &str = "whatsapp.invalid";
 

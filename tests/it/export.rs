@@ -12,7 +12,7 @@ use whatsapp_archiver::convert::{Message, StagedAttachment, convert};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::export::{ExportError, Exporter, Format, MANIFEST, Options, Summary};
 use whatsapp_archiver::item::{Item, Participant};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
+use whatsapp_archiver::resolution::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
 
 mod rsmf_rules;
 

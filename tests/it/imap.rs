@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use whatsapp_archiver::mailbox::imap::{ImapSettings, TlsMode};
 use whatsapp_archiver::mailbox::self_test::{Finding, SelfTest as _};
 use whatsapp_archiver::mailbox::{Destination, ImportError, SendPermit, Verdict};
-use whatsapp_archiver::resolve::Mailbox;
+use whatsapp_archiver::resolution::Mailbox;
 
 use crate::mailbox_contract::{
     Harness, assert_archived, contract_tests, import_all, large_message, manifest, message, messages,

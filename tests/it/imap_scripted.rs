@@ -13,7 +13,7 @@ use whatsapp_archiver::clock::{ManualClock, SharedClock, SystemClock};
 use whatsapp_archiver::mailbox::imap::{AccessTokens, Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
 use whatsapp_archiver::mailbox::self_test::SelfTest as _;
 use whatsapp_archiver::mailbox::{Destination, ImportError, RemoteId, SendPermit};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId};
+use whatsapp_archiver::resolution::{Mailbox, MailboxId};
 
 use crate::mailbox_contract::{large_message, manifest, message, messages};
 use crate::servers::imap_script::{ImapScript, OnAppend, Script};

@@ -10,7 +10,7 @@ use whatsapp_archiver::ledger::{
     Claim, DeliveryState, Holder, ItemNo, ItemState, Ledger, LedgerError, NewDelivery, NewItem, Outcome, PageRecord,
     Prepared, RunId, RunKind, Sender, Target,
 };
-use whatsapp_archiver::resolve::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
+use whatsapp_archiver::resolution::{Mailbox, MailboxId, Resolution, Resolved, ResolvedBy, ResolvedTo};
 use whatsapp_archiver::source::Cursor;
 use whatsapp_archiver::staging::BlobName;
 use whatsapp_archiver::window::Window;

@@ -10,7 +10,7 @@ use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::{Destination, ImportError, RemoteId, SendPermit};
-use whatsapp_archiver::resolve::Mailbox;
+use whatsapp_archiver::resolution::Mailbox;
 
 mod sample;
 pub(crate) mod tests;

@@ -12,7 +12,7 @@ use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::maildir::Maildirs;
 use whatsapp_archiver::mailbox::self_test::{Finding, SelfTest as _};
 use whatsapp_archiver::mailbox::{Destination, ImportError, SendPermit, Verdict};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId};
+use whatsapp_archiver::resolution::{Mailbox, MailboxId};
 
 use crate::mailbox_contract::{
     Archived, Content, Harness, Trouble, assert_archived, contract_tests, import_all, import_one, manifest, message,

@@ -8,13 +8,13 @@ use reqwest::StatusCode;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::App;
 use whatsapp_archiver::config::Config;
-use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote};
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{DeliveryState, ItemNo, Outcome, PartialReason, RowReason, RunStatus};
 use whatsapp_archiver::metrics::{CountedPage, Exposition};
 use whatsapp_archiver::pipeline::RunRequest;
-use whatsapp_archiver::resolve::MailboxId;
+use whatsapp_archiver::reason::Reason;
+use whatsapp_archiver::resolution::MailboxId;
 use whatsapp_archiver::status::credential::{self, Credential};
 
 use crate::serve::seed::{Fate, SeedItem};

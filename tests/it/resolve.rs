@@ -10,10 +10,11 @@ use chrono::{TimeZone as _, Utc};
 use proptest::prelude::*;
 use serde_json::json;
 use whatsapp_archiver::item::Item;
+use whatsapp_archiver::resolution::{Mailbox, MailboxId, Resolution, ResolvedBy, ResolvedTo, re_resolve};
+use whatsapp_archiver::resolve::Resolver;
 use whatsapp_archiver::resolve::mapping::Mapping;
 use whatsapp_archiver::resolve::users::list::UserList;
 use whatsapp_archiver::resolve::users::{Answer, DirectoryError, UserDirectory};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId, Resolution, ResolvedBy, ResolvedTo, Resolver, re_resolve};
 
 /// What the directory does for one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

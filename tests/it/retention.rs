@@ -1,9 +1,9 @@
 //! Retention: what is due is purged, what is held outlives its window, and a purge that breaks anywhere loses nothing.
 
 use whatsapp_archiver::clock::Clock as _;
-use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::ledger::{HeldSelection, ItemSelection};
 use whatsapp_archiver::pipeline::RunRequest;
+use whatsapp_archiver::reason::Reason;
 
 use crate::archive::{ANA, Archive, PETER, Sent};
 

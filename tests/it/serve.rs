@@ -11,9 +11,9 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use whatsapp_archiver::clock::Clock as _;
-use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::http::Remote;
 use whatsapp_archiver::ledger::RunStatus;
+use whatsapp_archiver::reason::Reason;
 use whatsapp_archiver::status::Status;
 
 use seed::{Fate, SeedItem};

@@ -15,7 +15,7 @@ use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::failpoint;
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, Verdict};
-use whatsapp_archiver::resolve::Mailbox;
+use whatsapp_archiver::resolution::Mailbox;
 use whatsapp_archiver::retry::{Retrier, RetryPolicy};
 use whatsapp_archiver::verify::{Verifier, VerifyError};
 

@@ -11,7 +11,7 @@ use crate::digest::Digest;
 use crate::identity::{MessageId, Thread};
 use crate::item::text::printable;
 use crate::item::{Chat, DeletionScope, Direction, Item, Kind, Participant, Person};
-use crate::resolve::{Resolution, ResolvedTo};
+use crate::resolution::{Resolution, ResolvedTo};
 
 /// Media types of pictures that every browser shows and that hold no script.
 const PICTURES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];

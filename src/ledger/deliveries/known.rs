@@ -8,7 +8,7 @@ use super::{NewDelivery, Target, read_mailbox};
 use crate::identity::{Identities, Identity};
 use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, mailbox_no, query_of, query_of_many};
 use crate::ledger::{ItemNo, Ledger, LedgerError};
-use crate::resolve::{Mailbox, MailboxId};
+use crate::resolution::{Mailbox, MailboxId};
 
 impl Ledger {
     /// Whether a mailbox knows a message by this identity.

@@ -6,7 +6,7 @@ use super::{Delivery, DeliveryState, OPEN, QueueOf};
 use crate::identity::Identity;
 use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, mailbox_no, query_of, query_of_many, run_no};
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId};
-use crate::resolve::{Mailbox, MailboxId};
+use crate::resolution::{Mailbox, MailboxId};
 
 impl Ledger {
     /// Mailboxes with open copies, the longest queue first.

@@ -26,7 +26,6 @@ use sqlx::{Any, Transaction};
 
 use super::known::{KnownIdentities, known_identities};
 use super::{Claim, DeliveryState, NewDelivery, OPEN, Outcome, PARTICIPANT, RowReason, Target, live_runs, remote_id};
-use crate::fault::Reason;
 use crate::identity::Identity;
 use crate::ledger::items::is_one_of;
 use crate::ledger::names::Numbers;
@@ -36,7 +35,8 @@ use crate::ledger::sql::{
     query_of_rows, rows_of_placeholders, rows_of_typed_placeholders, run_no,
 };
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId, Sender, followers, items};
-use crate::resolve::{MailboxId, ResolvedBy};
+use crate::reason::Reason;
+use crate::resolution::{MailboxId, ResolvedBy};
 
 impl Ledger {
     /// Records outcomes, and claims of copies that are sent as soon as this returns, in one transaction. Rows that another run

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use crate::graph::{Call, CallError, Graph, Version, read};
 use crate::http::{Remote, Reply};
 use crate::mailbox::SendPermit;
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 use crate::throttle::{Completion, Permit, Throttle};
 
 /// The longest wait for a mailbox's budget. For a longer one the copy goes back to the pipeline, which can use its memory for

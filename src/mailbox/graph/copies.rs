@@ -9,7 +9,7 @@ use super::properties::{MADE, Made, Property};
 use crate::digest::Digest;
 use crate::graph::{Call, CallError, literal};
 use crate::identity::MessageId;
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 /// The largest copy that is read, in bytes: a body is below 4 MB, and JSON escapes up to six bytes for one.
 const MAX_COPY: u64 = 32 * 1024 * 1024;

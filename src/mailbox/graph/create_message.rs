@@ -10,7 +10,7 @@ use crate::convert::Message;
 use crate::graph::{Call, CallError, read};
 use crate::http::Reply;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 impl GraphMailboxes {
     /// Creates a message in `folder`.

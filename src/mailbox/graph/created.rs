@@ -8,7 +8,7 @@ use super::calls::Calls;
 use crate::convert::Mail;
 use crate::graph::Call;
 use crate::mailbox::{ImportError, SendPermit};
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 /// The fields by which Graph shows whether a message has the right form.
 #[derive(Debug, Clone, Deserialize)]

@@ -13,7 +13,7 @@ use super::calls::Calls;
 use super::payload::to_json;
 use crate::clock::SharedClock;
 use crate::graph::{Call, CallError, literal, read};
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 /// The most messages that Exchange Online holds in a folder.
 pub(super) const MAX_MESSAGES: u64 = 1_000_000;

@@ -10,7 +10,7 @@ use crate::convert::Message;
 use crate::graph::{Call, CallError, Version, read};
 use crate::http::Reply;
 use crate::mailbox::{RemoteId, SendPermit};
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 impl GraphMailboxes {
     /// Imports the MIME form of a message into `folder`.

@@ -6,7 +6,7 @@ use super::{GraphMailboxes, PERMISSION, fault};
 use crate::graph::{Call, CallError};
 use crate::identity::MessageId;
 use crate::mailbox::ImportError;
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 /// Messages in one page: the most that Graph gives.
 const PAGE: &str = "1000";

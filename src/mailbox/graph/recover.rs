@@ -6,7 +6,7 @@ use super::{GraphMailboxes, PERMISSION, fault, payload, upload};
 use crate::convert::{MailAttachment, Message};
 use crate::graph::CallError;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 /// What Exchange may add to the length of a file that it reports, in bytes.
 const OVERHEAD: u64 = 64 * 1024;

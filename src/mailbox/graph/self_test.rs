@@ -16,7 +16,7 @@ use crate::convert::{Message, body_text};
 use crate::graph::{Call, CallError, literal};
 use crate::mailbox::self_test::{SelfTest, sample};
 use crate::mailbox::{Destination as _, ImportError, RemoteId, SendPermit};
-use crate::resolve::{Mailbox, MailboxId};
+use crate::resolution::{Mailbox, MailboxId};
 
 mod permissions;
 

@@ -13,7 +13,7 @@ use crate::convert::MailAttachment;
 use crate::graph::{Call, CallError, read};
 use crate::http::Reply;
 use crate::mailbox::{ImportError, RemoteId, SendPermit};
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 /// The permission that adding to a finished message needs, from 2027 at the latest.
 pub(super) const PERMISSION: &str = "Mail.ReadWrite (and Mail-Advanced.ReadWrite.All from 2027)";

@@ -11,7 +11,7 @@ use crate::convert::{Manifest, body_text};
 use crate::digest::Digest;
 use crate::graph::CallError;
 use crate::mailbox::{ImportError, Verdict};
-use crate::resolve::MailboxId;
+use crate::resolution::MailboxId;
 
 /// How many messages are compared at the same time: each may hold a file in memory.
 const MAX_CONCURRENT: usize = 2;

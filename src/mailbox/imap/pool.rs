@@ -19,7 +19,7 @@ use super::sign_in;
 use super::transport::Endpoint;
 use crate::clock::{Clock, SharedClock};
 use crate::mailbox::ImportError;
-use crate::resolve::{Mailbox, MailboxId};
+use crate::resolution::{Mailbox, MailboxId};
 
 /// A session that was idle for longer is asked whether it is still there.
 const PROBE_AFTER: TimeDelta = TimeDelta::seconds(10);

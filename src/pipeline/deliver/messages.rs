@@ -9,7 +9,7 @@ use crate::convert::Manifest;
 use crate::ledger::{Delivery, ItemNo, ItemRecord, LedgerError};
 use crate::pipeline::RunError;
 use crate::pipeline::message_cache::{Converted, Room};
-use crate::resolve::Mailbox;
+use crate::resolution::Mailbox;
 
 /// Items that are read back from staging at the same time for one mailbox.
 const MAX_READS: usize = 8;

@@ -1,10 +1,10 @@
 //! What became of a copy, for the log and the ledger.
 
 use super::{Deliverer, Job};
-use crate::fault::Reason;
 use crate::ledger::{Delivery, DeliveryState, ItemNo, Outcome, PartialReason, RowReason, UNREADABLE};
 use crate::mailbox::{ImportError, RemoteId};
-use crate::resolve::Mailbox;
+use crate::reason::Reason;
+use crate::resolution::Mailbox;
 
 impl Deliverer {
     pub(super) async fn imported(&self, mailbox: &Mailbox, job: &Job, remote: RemoteId, attempts: u32) {

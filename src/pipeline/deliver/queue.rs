@@ -13,7 +13,7 @@ use crate::identity::{Identity, MessageId};
 use crate::ledger::{Claim, DeliveryState, ItemNo, QueueOf};
 use crate::mailbox::ImportError;
 use crate::pipeline::RunError;
-use crate::resolve::Mailbox;
+use crate::resolution::Mailbox;
 
 /// Most copies that are claimed at a time where several processes send.
 const MAX_SHARED_BATCH: usize = 16;

@@ -9,7 +9,7 @@ use super::{Deliverer, MIN_PAUSE_TO_WAIT, Next, Visit};
 use crate::ledger::Lease;
 use crate::pipeline::RunError;
 use crate::pipeline::scheduler::Work;
-use crate::resolve::Mailbox;
+use crate::resolution::Mailbox;
 
 impl Deliverer {
     /// Leases a mailbox, works on it until nothing is left or its turn is over, and gives it back.

@@ -11,9 +11,10 @@ use std::collections::hash_map::Entry;
 use async_trait::async_trait;
 
 use super::{Answer, DirectoryError, UserDirectory};
+use crate::resolution::{Mailbox, MailboxId};
+use crate::resolve::address;
 use crate::resolve::table::{self, Column, Row};
 pub use crate::resolve::table::{MAX_BYTES, Problem as UserListProblem, Problems as UserListProblems, Severity};
-use crate::resolve::{Mailbox, MailboxId, address};
 
 /// The columns, in their usual order.
 const COLUMNS: [Column; 3] = [

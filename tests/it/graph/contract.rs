@@ -7,7 +7,7 @@ use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::Destination;
 use whatsapp_archiver::mailbox::graph::{GraphSettings, Method};
-use whatsapp_archiver::resolve::Mailbox;
+use whatsapp_archiver::resolution::Mailbox;
 
 use crate::mailbox_contract::{Archived, Content, Harness, Properties, Trouble, contract_tests};
 use crate::servers::graph::client::Connection;

@@ -8,7 +8,7 @@ use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::convert::Message;
 use whatsapp_archiver::mailbox::graph::GraphMailboxes;
 use whatsapp_archiver::mailbox::{Destination as _, ImportError, SendPermit};
-use whatsapp_archiver::resolve::Mailbox;
+use whatsapp_archiver::resolution::Mailbox;
 use whatsapp_archiver::throttle::Limits;
 
 use super::create_message::with_files;

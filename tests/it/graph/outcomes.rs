@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::convert::Message;
 use whatsapp_archiver::mailbox::{Destination as _, ImportError, SendPermit, Verdict};
-use whatsapp_archiver::resolve::Mailbox;
+use whatsapp_archiver::resolution::Mailbox;
 
 use super::create_message::with_files;
 use crate::mailbox_contract::{manifest, message};

@@ -9,7 +9,7 @@ use whatsapp_archiver::clock::SystemClock;
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::Destination;
 use whatsapp_archiver::mailbox::imap::{Imap, ImapAuth, ImapSettings, ImapTimeouts, TlsMode};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId};
+use whatsapp_archiver::resolution::{Mailbox, MailboxId};
 
 use crate::mailbox_contract::{Archived, Content, Harness, Trouble};
 #[cfg(feature = "test-cyrus")]

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{
     AttachmentRecord, AttachmentState, DeliveryState, FailureFilter, ItemNo, ItemSelection, ItemState, Lease,
     LedgerError, ListPlace, NewDelivery, NewItem, PageRecord, Prepared, QueueOf, RunStatus, StoredWindow, Target,
 };
-use whatsapp_archiver::resolve::Resolution;
+use whatsapp_archiver::reason::Reason;
+use whatsapp_archiver::resolution::Resolution;
 use whatsapp_archiver::source::Cursor;
 use whatsapp_archiver::window::Window;
 

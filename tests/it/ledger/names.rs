@@ -3,7 +3,7 @@
 use sqlx::{AnyPool, Row as _};
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::ledger::{DeliveryState, ItemNo, Ledger, LedgerError, NewDelivery, NewItem, Prepared, Target};
-use whatsapp_archiver::resolve::Resolution;
+use whatsapp_archiver::resolution::Resolution;
 
 use super::{Database, at, begin, copy, mailbox, new_item, outcome, page, page_of, prepared, run_id, sender, window};
 

@@ -17,7 +17,7 @@ async fn a_process_that_has_gone_holds_nothing() {
     // A file that nobody locks is what a process leaves that was killed.
     let gone = Holder("gone".to_owned());
     fs::write(format!("{folder}/gone"), "").unwrap();
-    let lease = |name: &str| Lease::Mailbox(whatsapp_archiver::resolve::MailboxId(name.to_owned()));
+    let lease = |name: &str| Lease::Mailbox(whatsapp_archiver::resolution::MailboxId(name.to_owned()));
     ledger.lease(&gone, &[lease("a")], at(0), at(600)).await.unwrap();
     ledger.lease(&living.holder, &[lease("b")], at(0), at(600)).await.unwrap();
     begin(&ledger, 1).await;
@@ -42,7 +42,7 @@ async fn a_lease_of_a_clock_that_was_far_ahead_holds_nobody_up() {
     let database = Database { url: Postgres::shared().new_database(), _directory: None };
     let ledger = database.open().await;
     let now = ledger.server_time().await.unwrap().unwrap();
-    let lease = |name: &str| Lease::Mailbox(whatsapp_archiver::resolve::MailboxId(name.to_owned()));
+    let lease = |name: &str| Lease::Mailbox(whatsapp_archiver::resolution::MailboxId(name.to_owned()));
     let (gone, living) = (Holder("gone".to_owned()), Holder("living".to_owned()));
     let days = chrono::Duration::days(400);
     ledger.lease(&gone, &[lease("a"), Lease::Puller], now + days, now + days).await.unwrap();
@@ -87,7 +87,7 @@ async fn whoever_starts_at_once_opens_one_new_ledger() {
 #[tokio::test]
 async fn a_replica_that_starts_again_takes_its_own_work_over() {
     let ledger = Database::postgres().open().await;
-    let lease = |name: &str| [Lease::Mailbox(whatsapp_archiver::resolve::MailboxId(name.to_owned()))];
+    let lease = |name: &str| [Lease::Mailbox(whatsapp_archiver::resolution::MailboxId(name.to_owned()))];
     let mut holders = Vec::new();
     for (replica, mailbox) in [("one", "a"), ("two", "b")] {
         let holder = ledger.join(at(0)).await.unwrap().holder;

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use whatsapp_archiver::convert::Message;
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::{ImportError, SendPermit, Verdict};
-use whatsapp_archiver::resolve::Mailbox;
+use whatsapp_archiver::resolution::Mailbox;
 
 use super::sample::one_of_each;
 use super::{Harness, Trouble, assert_archived, import_all, import_one, large_message, manifest, message, messages};

@@ -13,7 +13,7 @@ use whatsapp_archiver::clock::{Clock as _, ManualClock};
 use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, Verdict};
-use whatsapp_archiver::resolve::Mailbox;
+use whatsapp_archiver::resolution::Mailbox;
 
 use crate::oracle::{Found, Mailboxes};
 

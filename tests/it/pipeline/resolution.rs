@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::Clock as _;
-use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::ledger::{DeliveryState, ItemSelection, RunStatus};
 use whatsapp_archiver::pipeline::{ReplayPreview, RunRequest};
+use whatsapp_archiver::reason::Reason;
 
 use super::destination::Act;
 use super::world::{ANA, BEN, CLEO, World, ana, ben, counts, message, stranger, to_ana, whatsapp_ids};

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::ledger::{Holder, ItemSelection, Lease, Ledger, LedgerError, RunKind, RunStatus};
 use whatsapp_archiver::pipeline::{RunError, RunRequest};
-use whatsapp_archiver::resolve::MailboxId;
+use whatsapp_archiver::resolution::MailboxId;
 
 use super::destination::Act;
 use super::world::{ANA, BEN, World, counts, to_ana, to_ana_at, to_ben, whatsapp_ids};

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::ledger::{ItemNo, ItemSelection, QueueOf};
 use whatsapp_archiver::pipeline::RunRequest;
-use whatsapp_archiver::resolve::MailboxId;
+use whatsapp_archiver::resolution::MailboxId;
 use whatsapp_archiver::window::Window;
 
 use super::destination::{Act, Asked};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
+use whatsapp_archiver::resolution::{Mailbox, MailboxId};
 use whatsapp_archiver::resolve::users::{Answer, DirectoryError, UserDirectory};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId};
 
 #[derive(Default)]
 struct State {

@@ -11,7 +11,7 @@ use whatsapp_archiver::convert::{Manifest, Message};
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, Verdict};
 use whatsapp_archiver::pipeline::{RunError, RunRequest};
-use whatsapp_archiver::resolve::Mailbox;
+use whatsapp_archiver::resolution::Mailbox;
 use whatsapp_archiver::staging::{BlobName, StagingError};
 
 use super::balanced;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
-use whatsapp_archiver::config::Secret;
 use whatsapp_archiver::http::Reply;
+use whatsapp_archiver::secret::Secret;
 
 use super::PATHS;
 use super::site::{Site, fixed, header, json, now, text};

@@ -2,8 +2,8 @@
 
 use chrono::Duration;
 use whatsapp_archiver::clock::Clock as _;
-use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::ledger::{Presence, RunKind, RunStatus};
+use whatsapp_archiver::reason::Reason;
 
 use super::seed::{Fate, SeedItem};
 use super::site::{Site, json, now, text};

@@ -2,15 +2,15 @@
 
 use chrono::{DateTime, Duration, Utc};
 use whatsapp_archiver::digest::Digest;
-use whatsapp_archiver::fault::Reason;
 use whatsapp_archiver::identity::Identity;
 use whatsapp_archiver::item::{ItemId, ItemKey};
 use whatsapp_archiver::ledger::{
     DeliveryState, Holder, ItemState, Lease, Ledger, NewDelivery, NewItem, PageRecord, Prepared, RunId, RunKind,
     RunRecord, RunStatus, Target,
 };
+use whatsapp_archiver::reason::Reason;
 use whatsapp_archiver::report::{Report, failed_share};
-use whatsapp_archiver::resolve::{Mailbox, MailboxId, ResolvedBy};
+use whatsapp_archiver::resolution::{Mailbox, MailboxId, ResolvedBy};
 use whatsapp_archiver::source::Cursor;
 use whatsapp_archiver::staging::BlobName;
 use whatsapp_archiver::window::Window;

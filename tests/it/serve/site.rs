@@ -10,11 +10,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::{Clock as _, ManualClock, SharedClock};
-use whatsapp_archiver::config::Secret;
 use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote, Reply};
 use whatsapp_archiver::ledger::Ledger;
 use whatsapp_archiver::metrics::Metrics;
 use whatsapp_archiver::schedule::{Begin, Schedule};
+use whatsapp_archiver::secret::Secret;
 use whatsapp_archiver::serve::{Health, Served, serve};
 
 use super::seed::Seed;

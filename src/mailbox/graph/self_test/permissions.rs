@@ -4,7 +4,7 @@ use super::Finding;
 use crate::graph::{Call, Graph, Version};
 use crate::http::Remote;
 use crate::mailbox::graph::{Method, fault};
-use crate::resolve::Mailbox;
+use crate::resolution::Mailbox;
 use crate::sign_in::{Audience, SignIn, SignInError};
 
 /// Any of these lets the application look users up.

@@ -10,8 +10,9 @@ use crate::graph::{CallError, Graph, Refusal, Version, literal};
 use crate::http::Remote;
 use crate::item::text::single_line;
 use crate::json_fault::JsonFault;
+use crate::resolution::{Mailbox, MailboxId};
+use crate::resolve::address;
 use crate::resolve::users::{Answer, DirectoryError};
-use crate::resolve::{Mailbox, MailboxId, address};
 use crate::sign_in::SignInError;
 use crate::throttle::Throttle;
 

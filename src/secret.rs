@@ -10,7 +10,7 @@ use std::sync::Arc;
 use aws_lc_rs::pbkdf2;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::file::{self, Unreadable};
+use crate::bounded_file::{self, Unreadable};
 use crate::digest::Digest;
 
 /// The most that a secret may hold, in bytes: a certificate chain with its key fits.
@@ -165,7 +165,7 @@ fn shown_name(name: &str) -> String {
 }
 
 fn read_file(path: &Path) -> Result<SecretString, SecretFault> {
-    let bytes = file::read_regular(path, MAX_BYTES).map_err(|unreadable| match unreadable {
+    let bytes = bounded_file::read_regular(path, MAX_BYTES).map_err(|unreadable| match unreadable {
         Unreadable::Io(error) => SecretFault::File { path: path.to_owned(), error },
         Unreadable::TooLarge(_) => SecretFault::TooLarge,
     })?;
