@@ -1,15 +1,13 @@
-//! What is counted for Prometheus: the work of this process, and what the ledger knows.
+//! What this process counts for Prometheus, from zero when it starts.
 //!
-//! Every label has a closed list of values, so that no item, mailbox or server can make a new series. What this process
-//! counts starts at zero with it; what comes from the ledger is the connector's as a whole, and read when it is asked for.
+//! Every label has a closed list of values, so that no item, mailbox or server can make a new series.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -18,20 +16,12 @@ use prometheus_client::registry::Registry;
 use reqwest::StatusCode;
 
 use crate::http::{HttpError, Observer, Remote};
-use crate::ledger::{DeliveryState, Ledger, LedgerError, Outcome, PartialReason, Prepared, RowReason};
+use crate::ledger::{DeliveryState, Outcome, PartialReason, Prepared, RowReason};
 use crate::reason::Reason;
 use crate::retry::WaitObserver;
 
-mod exposition;
-mod open;
-mod process;
-
-pub use exposition::Exposition;
-
-use open::{FromLedger, Open};
-
-/// For how long what was read from the ledger is served again.
-const CACHE_LIFETIME: chrono::Duration = chrono::Duration::seconds(5);
+/// What the names of all metrics begin with.
+pub(crate) const PREFIX: &str = "whatsapp_archiver";
 
 /// Upper bounds of `request_seconds`: from a fast answer to the longest that is waited for.
 const REQUEST_SECONDS: [f64; 12] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
@@ -87,7 +77,7 @@ struct WatchedWaits {
     counted: Duration,
 }
 
-/// The counters of this process, and a way to what the ledger knows.
+/// The counters of this process.
 pub struct Metrics {
     registry: Registry,
     items: Family<ItemLabels, Counter>,
@@ -101,8 +91,6 @@ pub struct Metrics {
     throttled_seconds: Family<RemoteLabels, Seconds>,
     retries: Family<RemoteLabels, Counter>,
     watched: Mutex<Vec<WatchedWaits>>,
-    open: Open,
-    asked: tokio::sync::Mutex<Option<DateTime<Utc>>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -122,7 +110,7 @@ impl Metrics {
     /// increase can be seen.
     pub fn new() -> Self {
         let metrics = Self {
-            registry: Registry::with_prefix("whatsapp_archiver"),
+            registry: Registry::with_prefix(PREFIX),
             items: Family::default(),
             deliveries: Family::default(),
             staged_bytes: Counter::default(),
@@ -134,8 +122,6 @@ impl Metrics {
             throttled_seconds: Family::default(),
             retries: Family::default(),
             watched: Mutex::default(),
-            open: Open::default(),
-            asked: tokio::sync::Mutex::default(),
         };
         metrics.begin_series();
         metrics.registered()
@@ -175,7 +161,6 @@ impl Metrics {
         registry.register("throttled_seconds", "Time spent waiting for a remote, added up", throttled);
         let retries = self.retries.clone();
         registry.register("retries", "Further tries after a failure or a wish for fewer requests", retries);
-        registry.register_collector(Box::new(self.open.clone()));
         self
     }
 
@@ -259,31 +244,11 @@ impl Metrics {
         self.request_seconds.get_or_create(&RemoteLabels { remote }).observe(duration.as_secs_f64());
     }
 
-    /// All metrics. What the ledger knows is left out while it doesn't answer: no value is better than an old one.
-    pub async fn render(&self, ledger: &Ledger, now: DateTime<Utc>, form: Exposition) -> String {
-        if let Err(error) = self.read_ledger(ledger, now).await {
-            tracing::warn!(event = "metrics_incomplete", error = %error, "the ledger doesn't answer, so its metrics are left out");
-        }
+    /// Writes the counters, as OpenMetrics without its end.
+    pub(crate) fn write(&self, out: &mut String) {
         self.count_waits();
-        let mut text = String::new();
         // Writing to a string does not fail.
-        let _ = encode_registry(&mut text, &self.registry);
-        process::write(&mut text);
-        let _ = encode_eof(&mut text);
-        form.of(text)
-    }
-
-    /// Reads what the ledger knows, unless it was read just now. Whoever asks meanwhile waits for the same answer.
-    async fn read_ledger(&self, ledger: &Ledger, now: DateTime<Utc>) -> Result<(), LedgerError> {
-        let mut asked = self.asked.lock().await;
-        if asked.is_some_and(|asked| asked <= now && now - asked < CACHE_LIFETIME) {
-            return Ok(());
-        }
-        *asked = None;
-        self.open.set(None);
-        self.open.set(Some(FromLedger::read(ledger, now).await?));
-        *asked = Some(now);
-        Ok(())
+        let _ = encode_registry(out, &self.registry);
     }
 
     fn count_waits(&self) {

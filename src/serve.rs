@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::ledger::Ledger;
-use crate::metrics::{Exposition, Metrics};
+use crate::metrics::Metrics;
 use crate::schedule::Schedule;
 use crate::secret::Secret;
 
@@ -33,6 +33,7 @@ mod failure;
 mod guesses;
 mod headers;
 pub mod health;
+pub mod metrics;
 mod pages;
 mod session;
 mod written;
@@ -42,6 +43,7 @@ pub use health::Health;
 use access::Refusals;
 use connection::Deadlines;
 use guesses::Guesses;
+use metrics::{Exposition, MetricsPage};
 
 /// How long a request may take from its head to the head of its reply, its body included.
 const MAX_HANDLING: Duration = Duration::from_secs(30);
@@ -74,6 +76,7 @@ impl Served {
 /// What every handler sees.
 struct Site {
     served: Served,
+    metrics: MetricsPage,
     refusals: Refusals,
     guesses: Guesses,
 }
@@ -87,11 +90,12 @@ pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToke
 }
 
 fn router(served: Served) -> Router {
-    let site = Arc::new(Site { served, refusals: Refusals::default(), guesses: Guesses::default() });
+    let metrics = MetricsPage::of(Arc::clone(&served.metrics));
+    let site = Arc::new(Site { served, metrics, refusals: Refusals::default(), guesses: Guesses::default() });
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(show_metrics))
         .route("/", get(pages::status))
         .route("/open", get(pages::open))
         .route("/runs/{id}", get(pages::run))
@@ -133,10 +137,10 @@ fn answer(wrong: Option<String>) -> Response {
     }
 }
 
-async fn metrics(State(site): SharedSite, headers: HeaderMap) -> Response {
+async fn show_metrics(State(site): SharedSite, headers: HeaderMap) -> Response {
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let form = Exposition::accepted(accept);
-    let Served { metrics, ledger, clock, .. } = &site.served;
-    let text = metrics.render(ledger, clock.now(), form).await;
+    let Served { ledger, clock, .. } = &site.served;
+    let text = site.metrics.render(ledger, clock.now(), form).await;
     ([(CONTENT_TYPE, form.content_type())], text).into_response()
 }

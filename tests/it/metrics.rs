@@ -11,10 +11,11 @@ use whatsapp_archiver::config::Config;
 use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote};
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{DeliveryState, ItemNo, Outcome, PartialReason, RowReason, RunStatus};
-use whatsapp_archiver::metrics::{CountedPage, Exposition};
+use whatsapp_archiver::metrics::CountedPage;
 use whatsapp_archiver::pipeline::RunRequest;
 use whatsapp_archiver::reason::Reason;
 use whatsapp_archiver::resolution::MailboxId;
+use whatsapp_archiver::serve::metrics::{Exposition, MetricsPage};
 use whatsapp_archiver::status::credential::{self, Credential};
 
 use crate::serve::seed::{Fate, SeedItem};
@@ -308,7 +309,8 @@ async fn a_run_counts_what_its_report_says() {
     let finished = app.pipeline(CancellationToken::new()).run(RunRequest::Regular).await.unwrap();
     assert!(finished.error.is_none(), "{:?}", finished.error);
 
-    let scrape = Scrape::read(app.metrics.render(&app.ledger, app.clock.now(), Exposition::OpenMetrics).await);
+    let page = MetricsPage::of(Arc::clone(&app.metrics));
+    let scrape = Scrape::read(page.render(&app.ledger, app.clock.now(), Exposition::OpenMetrics).await);
     let report = finished.report;
     let counted = |outcome: &str| -> BTreeMap<String, u64> {
         let start = format!("deliveries_total{{outcome=\"{outcome}\",reason=\"");
@@ -332,7 +334,7 @@ async fn a_run_counts_what_its_report_says() {
     assert_eq!(scrape.count("pending_deliveries"), report.deliveries.pending);
 
     app.pipeline(CancellationToken::new()).run(RunRequest::Regular).await.unwrap();
-    let again = Scrape::read(app.metrics.render(&app.ledger, app.clock.now(), Exposition::OpenMetrics).await);
+    let again = Scrape::read(page.render(&app.ledger, app.clock.now(), Exposition::OpenMetrics).await);
     for series in ["imported_bytes_total", "staged_bytes_total", "items_total{outcome=\"new\"}"] {
         assert_eq!(
             again.count(series),

@@ -1,8 +1,9 @@
 //! Where the first window of all begins, and a run that doesn't get further.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use whatsapp_archiver::metrics::Exposition;
+use whatsapp_archiver::serve::metrics::{Exposition, MetricsPage};
 
 use super::bench::{ANA, Bench, at, numbered};
 use crate::servers::telemessage::{Fault, PageFault};
@@ -77,9 +78,10 @@ async fn a_run_that_makes_no_progress_is_reported_by_a_metric() {
     }
     let daemon = bench.start_on(&bench.clock).await;
     let ledger = bench.ledger().await;
+    let page = MetricsPage::of(Arc::clone(&daemon.metrics));
     let stalled = async |value: u8| {
         let wanted = format!("whatsapp_archiver_run_stalled {value}\n");
-        while !daemon.metrics.render(&ledger, bench.now(), Exposition::Text).await.contains(&wanted) {
+        while !page.render(&ledger, bench.now(), Exposition::Text).await.contains(&wanted) {
             tokio::task::yield_now().await;
         }
     };

@@ -14,7 +14,8 @@ use whatsapp_archiver::clock::{SharedClock, SystemClock};
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote};
 use whatsapp_archiver::ledger::Ledger;
-use whatsapp_archiver::metrics::{Exposition, Metrics};
+use whatsapp_archiver::metrics::Metrics;
+use whatsapp_archiver::serve::metrics::{Exposition, MetricsPage};
 use whatsapp_archiver::serve::{Health, Served, serve};
 
 use super::shown::{self, Shown};
@@ -77,7 +78,7 @@ impl Place {
     pub(super) async fn shown(&self, log: Vec<Value>) -> Shown {
         let ledger = Ledger::open_existing(self.site.ledger()).await.unwrap();
         let clock: SharedClock = Arc::new(SystemClock);
-        let scrape = Metrics::new().render(&ledger, clock.now(), Exposition::OpenMetrics).await;
+        let scrape = MetricsPage::of(Arc::default()).render(&ledger, clock.now(), Exposition::OpenMetrics).await;
         let page = self.page(ledger, clock).await;
         let posts = self.posts.lock().unwrap().clone();
         Shown { log, page: shown::words(&page), metrics: shown::wrong_metrics(&scrape), posts }

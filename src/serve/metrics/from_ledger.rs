@@ -1,7 +1,6 @@
 //! The gauges that come from the ledger, so that they hold for the connector as a whole and outlive a restart.
 
 use std::fmt::Error;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Duration, Utc};
 use prometheus_client::collector::Collector;
@@ -93,7 +92,7 @@ impl FromLedger {
         })
     }
 
-    fn encode(&self, out: &mut Gauges<'_>) -> Result<(), Error> {
+    fn encode(&self, out: &mut Encoder<'_>) -> Result<(), Error> {
         out.number("pending_deliveries", "Deliveries without an outcome", self.pending)?;
         let by_cause = self.pending_by_cause.iter().map(|(cause, count)| (cause.name(), *count));
         out.family("pending_deliveries_by_cause", "Deliveries without an outcome, by cause", "cause", by_cause)?;
@@ -147,9 +146,9 @@ fn seconds_of(run: &RunRecord) -> f64 {
 }
 
 /// Writes gauges.
-struct Gauges<'a>(DescriptorEncoder<'a>);
+struct Encoder<'a>(DescriptorEncoder<'a>);
 
-impl Gauges<'_> {
+impl Encoder<'_> {
     fn number(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
         let help = format!("{help}.");
         ConstGauge::new(counted(value)).encode(self.0.encode_descriptor(name, &help, None, MetricType::Gauge)?)
@@ -189,25 +188,18 @@ fn counted(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// What was read last; nothing while the ledger doesn't answer.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Open(Arc<Mutex<Option<FromLedger>>>);
+/// The gauges of what the ledger said; nothing while it doesn't answer. The program's own revision is there always.
+#[derive(Debug)]
+pub(super) struct Gauges(pub(super) Option<FromLedger>);
 
-impl Open {
-    pub(super) fn set(&self, read: Option<FromLedger>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = read;
-    }
-}
-
-impl Collector for Open {
+impl Collector for Gauges {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let read = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut out = Gauges(encoder);
+        let mut out = Encoder(encoder);
         let version = [("version", env!("CARGO_PKG_VERSION")), ("revision", revision())];
         let help = "The program's version and revision; always 1.";
         let mut family = out.0.encode_descriptor("build_info", help, None, MetricType::Gauge)?;
         ConstGauge::new(1_i64).encode(family.encode_family(&version)?)?;
-        read.map_or(Ok(()), |read| read.encode(&mut out))
+        self.0.as_ref().map_or(Ok(()), |known| known.encode(&mut out))
     }
 }
 
