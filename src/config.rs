@@ -31,6 +31,7 @@ mod report;
 mod retry;
 mod schedule;
 mod schema;
+mod sections;
 mod source;
 mod staging;
 mod users;
@@ -48,6 +49,7 @@ pub use network::NetworkConfig;
 pub use notify::NotifyConfig;
 pub use place::Place;
 pub use problem::{ConfigProblems, NamedTables, Problem};
+pub use reader::NeededSecrets;
 pub use report::ReportConfig;
 pub use reqwest::Url;
 pub use retry::RetryConfig;
@@ -59,6 +61,7 @@ pub use users::{UsersConfig, UsersKind};
 use crate::bounded_file::{self, Unreadable};
 use agreement::Needs;
 use reader::Reader;
+use sections::SECTIONS;
 
 /// A commented configuration with every key, to start from.
 pub const EXAMPLE: &str = include_str!("../config/example.toml");
@@ -105,29 +108,6 @@ pub struct Config {
     pub warnings: Vec<Problem>,
 }
 
-/// Which secrets a command uses: those must be readable when the configuration is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NeededSecrets {
-    /// Every one.
-    All,
-    /// The ledger's password.
-    OfLedger,
-    /// Those of these sections. The sign-in's is read where something signs in.
-    Of(&'static [&'static str]),
-    None,
-}
-
-impl NeededSecrets {
-    fn include(self, key: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::OfLedger => key.starts_with("ledger."),
-            Self::Of(sections) => key.split_once('.').is_some_and(|(section, _)| sections.contains(&section)),
-            Self::None => false,
-        }
-    }
-}
-
 impl Config {
     /// Reads the configuration file, with what the environment overrides.
     pub fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Self, ConfigProblems> {
@@ -159,7 +139,7 @@ impl Config {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
         let problems = |problems| ConfigProblems::new(path, problems);
-        let mut reader = reader::open(text, directory, environment).map_err(problems)?;
+        let mut reader = reader::open(text, directory, environment, SECTIONS).map_err(problems)?;
         reader.needed = needed;
         let config = read_sections(&mut reader, path, Digest::of(text.as_bytes()));
         match config {

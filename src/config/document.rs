@@ -1,6 +1,6 @@
 //! The file and the environment, brought together: sections, keys and values, each with the place that it comes from.
 //!
-//! Knows which sections and keys there are, not what their values mean.
+//! Knows which sections and keys there are, as they are declared, not what their values mean.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use toml::value::Datetime;
 use super::excerpt::{Excerpt, is_plain};
 use super::place::Place;
 use super::problem::Problem;
-use super::schema::{self, Key, SECTIONS, SectionSchema, Shape};
+use super::schema::{self, Key, SectionSchema, Sections, Shape};
 
 /// What the name of a variable that overrides a key begins with.
 pub(super) const PREFIX: &str = "WHATSAPP_ARCHIVER__";
@@ -87,9 +87,10 @@ pub(super) struct Found {
 pub(super) fn read(
     text: &str,
     environment: &BTreeMap<String, String>,
+    sections: Sections,
     found: &mut Found,
 ) -> Result<Document, Vec<Problem>> {
-    let lines = Lines::new(text);
+    let lines = Lines::new(text, sections);
     let (table, errors) = DeTable::parse_recoverable(text);
     let problems = errors.iter().take(MAX_SYNTAX_ERRORS).map(|error| lines.syntax_problem(error));
     if !errors.iter().all(is_duplicate) {
@@ -100,8 +101,8 @@ pub(super) fn read(
     for (name, value) in table.get_ref() {
         read_section(name, value, &lines, &mut document, &mut found.problems);
     }
-    override_from(environment, &mut document, &mut found.problems);
-    found.warnings.extend(single_underscores(environment));
+    override_from(environment, sections, &mut document, &mut found.problems);
+    found.warnings.extend(single_underscores(environment, sections));
     Ok(document)
 }
 
@@ -120,10 +121,10 @@ fn read_section(
 ) {
     let (header, excerpt) = (lines.place(name.span()), lines.header(name));
     let (name, value_span, value) = (name.get_ref(), value.span(), value.get_ref());
-    let Some(section) = schema::section(name) else {
+    let Some(section) = lines.sections.named(name) else {
         let shows_key = excerpt.is_none() && !value.is_table();
         let excerpt = if shows_key { Excerpt::of_key(&header, &shown(name), None) } else { excerpt };
-        problems.push(unknown_section(name, value, header).showing(excerpt));
+        problems.push(unknown_section(name, value, header, lines.sections).showing(excerpt));
         return;
     };
     let DeValue::Table(entries) = value else {
@@ -145,13 +146,13 @@ fn read_section(
     document.insert(section.name, Written { header, excerpt, entries });
 }
 
-fn unknown_section(name: &str, value: &DeValue<'_>, place: Place) -> Problem {
+fn unknown_section(name: &str, value: &DeValue<'_>, place: Place, sections: Sections) -> Problem {
     let problem = |what: &str, instead: String| Problem::new(place, shown(name), what).instead(instead);
     if value.is_table() || value.is_array() {
-        let near = schema::near(name, SECTIONS.iter().map(|section| section.name));
+        let near = schema::near(name, sections.iter().map(|section| section.name));
         return problem("unknown section", any_of(near.iter().map(|name| format!("[{name}]"))));
     }
-    let homes: Vec<String> = SECTIONS
+    let homes: Vec<String> = sections
         .iter()
         .filter_map(|section| {
             section.key(name).map(|key| format!("in [{}]: {} = {}", section.name, key.name, key.example))
@@ -168,17 +169,22 @@ pub(super) fn any_of(alternatives: impl IntoIterator<Item = String>) -> String {
 }
 
 /// Puts the values of variables in the place of those in the file.
-fn override_from(environment: &BTreeMap<String, String>, document: &mut Document, problems: &mut Vec<Problem>) {
+fn override_from(
+    environment: &BTreeMap<String, String>,
+    sections: Sections,
+    document: &mut Document,
+    problems: &mut Vec<Problem>,
+) {
     for (name, text) in beginning_with(environment, PREFIX) {
         let place = Place::Variable(name.clone());
-        match known_variable(name) {
+        match known_variable(name, sections) {
             Some((section, key)) => {
                 let written = document.entry(section.name).or_insert_with(Written::nowhere);
                 let shown = Some(format!("\"{text}\"")).filter(|text| key.is_public() && is_plain(text));
                 let entry = Entry { value: from_variable(text, key.shape), place, shown };
                 written.entries.insert(key.name.to_owned(), entry);
             }
-            None => problems.push(unknown_variable(name, place)),
+            None => problems.push(unknown_variable(name, place, sections)),
         }
     }
 }
@@ -193,12 +199,12 @@ fn beginning_with<'a>(
 
 /// Warns of variables that lack the second underscore, and so override nothing. Those of other origin are left alone: a
 /// cluster sets `WHATSAPP_ARCHIVER_PORT` and the like for a service of this name.
-fn single_underscores(environment: &BTreeMap<String, String>) -> Vec<Problem> {
+fn single_underscores(environment: &BTreeMap<String, String>, sections: Sections) -> Vec<Problem> {
     const ONE: &str = "WHATSAPP_ARCHIVER_";
     let meant = |name: &str| {
         let words: Vec<&str> = name.strip_prefix(ONE)?.split('_').filter(|word| !word.is_empty()).collect();
         let (section, key) = words.split_first()?;
-        let section = SECTIONS.into_iter().find(|known| known.name.eq_ignore_ascii_case(section))?;
+        let section = sections.iter().find(|known| known.name.eq_ignore_ascii_case(section))?;
         let near = schema::near(&key.join("_"), section.keys.iter().map(|key| key.name));
         let near: Vec<String> = near.iter().filter_map(|name| Some(variable(section, section.key(name)?))).collect();
         (!near.is_empty()).then(|| any_of(near))
@@ -210,10 +216,10 @@ fn single_underscores(environment: &BTreeMap<String, String>) -> Vec<Problem> {
         .collect()
 }
 
-fn variables() -> impl Iterator<Item = (String, &'static SectionSchema, &'static Key)> {
+fn variables(sections: Sections) -> impl Iterator<Item = (String, &'static SectionSchema, &'static Key)> {
     let of_section =
         |section: &'static SectionSchema| section.keys.iter().map(move |key| (variable(section, key), section, key));
-    SECTIONS.into_iter().flat_map(of_section)
+    sections.iter().flat_map(of_section)
 }
 
 /// The variable that overrides a key.
@@ -221,12 +227,12 @@ pub(super) fn variable(section: &SectionSchema, key: &Key) -> String {
     format!("{PREFIX}{}__{}", section.name.to_uppercase(), key.name.to_uppercase())
 }
 
-fn known_variable(name: &str) -> Option<(&'static SectionSchema, &'static Key)> {
-    variables().find(|(known, ..)| known == name).map(|(_, section, key)| (section, key))
+fn known_variable(name: &str, sections: Sections) -> Option<(&'static SectionSchema, &'static Key)> {
+    variables(sections).find(|(known, ..)| known == name).map(|(_, section, key)| (section, key))
 }
 
-fn unknown_variable(name: &str, place: Place) -> Problem {
-    let known: Vec<String> = variables().map(|(known, ..)| known).collect();
+fn unknown_variable(name: &str, place: Place, sections: Sections) -> Problem {
+    let known: Vec<String> = variables(sections).map(|(known, ..)| known).collect();
     let bare = |name: &str| name.strip_prefix(PREFIX).unwrap_or(name).to_owned();
     let bare_known: Vec<String> = known.iter().map(|name| bare(name)).collect();
     let near = schema::near(&bare(name), bare_known.iter().map(String::as_str));
@@ -290,12 +296,13 @@ pub(super) fn shown(name: &str) -> String {
 struct Lines<'a> {
     text: &'a str,
     starts: Vec<usize>,
+    sections: Sections,
 }
 
 impl<'a> Lines<'a> {
-    fn new(text: &'a str) -> Self {
+    fn new(text: &'a str, sections: Sections) -> Self {
         let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        Self { text, starts: std::iter::once(0).chain(after_breaks).collect() }
+        Self { text, starts: std::iter::once(0).chain(after_breaks).collect(), sections }
     }
 
     /// The line, from 1, that holds the byte at `offset`.
@@ -324,7 +331,7 @@ impl<'a> Lines<'a> {
     fn section_at(&self, offset: usize) -> Option<&'static SectionSchema> {
         let before = self.text.get(..offset)?;
         let header = before.lines().rev().find_map(|line| line.trim().strip_prefix('['))?;
-        schema::section(header.split(']').next()?.trim())
+        self.sections.named(header.split(']').next()?.trim())
     }
 
     /// Only the parser's own words: its rendering of the error would show the line as it is.

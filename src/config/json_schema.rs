@@ -3,7 +3,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::schema::{Condition, Key, SECTIONS, SectionSchema, Shape};
+use super::schema::{Condition, Key, SectionSchema, Shape};
+use super::sections::SECTIONS;
 use super::{EXAMPLE, document};
 
 /// A duration, as a regular expression.
@@ -11,8 +12,7 @@ const DURATION: &str = " *([0-9]+ *(ms|s|m|min|h|d|w) *)+";
 
 /// The schema, draft 7.
 pub fn json_schema() -> Json {
-    let sections: Map<String, Json> =
-        SECTIONS.into_iter().map(|schema| (schema.name.to_owned(), section(schema))).collect();
+    let sections: Map<String, Json> = SECTIONS.iter().map(|schema| (schema.name.to_owned(), section(schema))).collect();
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Configuration of whatsapp-archiver",

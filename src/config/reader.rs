@@ -9,15 +9,39 @@ use std::time::Duration;
 
 use super::document::{self, Document, Entry, Found, Value, Written, any_of, shown};
 use super::excerpt::{Excerpt, is_plain};
+use super::form;
 use super::form::{Invalid, Suggestion};
 use super::place::Place;
 use super::problem::{NamedTables, Problem};
-use super::schema::{self, Choice, Condition, Key, SECTIONS, SectionSchema, Shape};
-use super::{NeededSecrets, form};
+use super::schema::{self, Choice, Condition, Key, SectionSchema, Sections, Shape};
 use crate::secret::Secret;
+
+/// Which secrets a command uses: those must be readable when the configuration is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NeededSecrets {
+    /// Every one.
+    All,
+    /// The ledger's password.
+    OfLedger,
+    /// Those of these sections. The sign-in's is read where something signs in.
+    Of(&'static [&'static str]),
+    None,
+}
+
+impl NeededSecrets {
+    fn include(self, key: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::OfLedger => key.starts_with("ledger."),
+            Self::Of(sections) => key.split_once('.').is_some_and(|(section, _)| sections.contains(&section)),
+            Self::None => false,
+        }
+    }
+}
 
 /// All sections, and what is wrong with them.
 pub(super) struct Reader<'a> {
+    sections: Sections,
     pub(super) document: Document,
     /// What relative paths are relative to.
     pub(super) directory: PathBuf,
@@ -41,6 +65,7 @@ impl Reader<'_> {
         let written = self.document.remove(schema.name);
         let Written { header, excerpt, entries } = written.unwrap_or_else(Written::nowhere);
         let mut section = Section {
+            sections: self.sections,
             schema,
             header,
             excerpt,
@@ -58,6 +83,7 @@ impl Reader<'_> {
 }
 
 pub(super) struct Section<'a> {
+    sections: Sections,
     schema: &'static SectionSchema,
     header: Place,
     excerpt: Option<Excerpt>,
@@ -241,7 +267,7 @@ impl<'a> Section<'a> {
             let value = |key: &Key| own(key).unwrap_or_else(|| key.example.to_owned());
             let mut instead: Vec<String> = near.iter().map(|key| self.worked(key, &value(key), &entry.place)).collect();
             if instead.is_empty() {
-                let elsewhere = SECTIONS.iter().filter(|section| section.key(&key).is_some());
+                let elsewhere = self.sections.iter().filter(|section| section.key(&key).is_some());
                 instead = elsewhere.map(|section| format!("the same key in [{}]", section.name)).collect();
             }
             let excerpt = Excerpt::of_key(&entry.place, &shown(&key), None);
@@ -320,10 +346,11 @@ pub(super) fn open<'a>(
     text: &str,
     directory: PathBuf,
     environment: &'a BTreeMap<String, String>,
+    sections: Sections,
 ) -> Result<Reader<'a>, Vec<Problem>> {
     let mut found = Found::default();
-    let document = document::read(text, environment, &mut found)?;
+    let document = document::read(text, environment, sections, &mut found)?;
     let Found { problems, warnings } = found;
     let (needed, tables) = (NeededSecrets::All, NamedTables::default());
-    Ok(Reader { document, directory, environment, needed, problems, warnings, tables })
+    Ok(Reader { sections, document, directory, environment, needed, problems, warnings, tables })
 }
