@@ -15,6 +15,7 @@ use crate::digest::Digest;
 mod alias;
 pub(crate) mod characters;
 mod json;
+mod kind;
 mod leaves;
 pub mod participant;
 pub(crate) mod phone_number;
@@ -25,6 +26,7 @@ pub mod text;
 mod time;
 mod version_1;
 
+pub use kind::{DeletionScope, Kind};
 pub use participant::{Identifier, Participant, ParticipantKind, Person};
 pub use phone_number::PhoneNumber;
 pub use reading::OtherField;
@@ -91,38 +93,6 @@ impl Product {
             Self::Other(other) => other,
         }
     }
-}
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
-    /// Something was said: text, media, a location, a contact card.
-    Message,
-    /// A status post ("story").
-    StatusPost,
-    /// A voice or video call; [`Item::call`] has its particulars.
-    Call,
-    /// Something was deleted; [`Item::original`] has what is known of it.
-    Deletion(DeletionScope),
-    /// A message was edited, for the n-th time where that is known.
-    Edit(Option<u32>),
-    /// A reaction, or its removal; [`Item::event`] has its particulars.
-    Reaction,
-    /// Something happened to a chat; [`Item::event`] has its particulars.
-    GroupEvent,
-    /// A `messageType` (or an event type) that the contract doesn't list.
-    Unknown(String),
-}
-
-/// What a deletion took away, and from whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeletionScope {
-    /// One message, for the owner alone (`DELETE_FOR_ME-…`).
-    ForMe,
-    /// One message, for everybody in the chat (`DELETE_FOR_ALL-…`).
-    ForAll,
-    /// All messages of a chat, for the owner alone (`DELETE_ALL_MESSAGES-…`, events `DeleteChat` and `ClearChat`).
-    WholeChat,
 }
 
 /// The item's own time, and where it comes from.

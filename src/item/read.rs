@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 
 use super::alias;
 use super::json::{self, Fields};
-use super::raw::{self, Event, GroupData, InlineContent, MAX_ENTRIES, Parts, RawAttachment, listed};
+use super::kind::{Kind, Signs, is_status_post};
+use super::raw::{self, GroupData, InlineContent, MAX_ENTRIES, Parts, RawAttachment, listed};
 use super::reading::{self, Object, OtherField, Reading, unreadable};
 use super::version_1::Raws;
 use super::{
-    AttachmentDeclaration, Chat, ChatName, DeletionScope, Direction, ImpossibleTime, Item, ItemId, Kind, MessageTime,
-    Participant, Product, time,
+    AttachmentDeclaration, Chat, ChatName, Direction, ImpossibleTime, Item, ItemId, MessageTime, Participant, Product,
+    time,
 };
 use crate::digest::Digest;
 use crate::json_fault::JsonFault;
@@ -143,7 +144,7 @@ fn from_body(id: ItemId, time: MessageTime, parts: &mut Parts<'_>) -> Result<Ite
     let group_name = filled(parts.text("groupName"));
     let group_data = parts.group_data(group_id.as_deref(), group_name.as_deref());
     let message_type = listed(&message_type, &MESSAGE_TYPES);
-    let kind = kind_of(&Signs {
+    let kind = Kind::of(&Signs {
         message_id: message_id.as_deref().unwrap_or_default(),
         message_type: &message_type,
         event: event.as_ref(),
@@ -312,53 +313,6 @@ fn direction(body: &mut Object<'_>) -> Option<Direction> {
 }
 
 const MESSAGE_TYPES: [&str; 6] = ["APP_MESSAGE", "MULTIMEDIA_MESSAGE", "EVENT", "CALL_LOG", "VOICE_CALL", "VIDEO_CALL"];
-
-/// What an item's kind is derived from.
-pub(super) struct Signs<'a> {
-    pub(super) message_id: &'a str,
-    pub(super) message_type: &'a str,
-    pub(super) event: Option<&'a Event>,
-    pub(super) is_status_post: bool,
-}
-
-pub(super) fn kind_of(signs: &Signs<'_>) -> Kind {
-    let message_id = signs.message_id;
-    if message_id.starts_with("DELETE_FOR_ME-") {
-        return Kind::Deletion(DeletionScope::ForMe);
-    }
-    if message_id.starts_with("DELETE_FOR_ALL-") {
-        return Kind::Deletion(DeletionScope::ForAll);
-    }
-    if message_id.starts_with("DELETE_ALL_MESSAGES-") {
-        return Kind::Deletion(DeletionScope::WholeChat);
-    }
-    if let Some(edited) = message_id.strip_prefix("EDIT-") {
-        return Kind::Edit(edited.rsplit_once('-').and_then(|(_, number)| number.parse().ok()));
-    }
-    match signs.message_type {
-        "EVENT" => event_kind(signs.event.and_then(|event| event.kind.as_deref()).unwrap_or_default()),
-        "CALL_LOG" | "VOICE_CALL" | "VIDEO_CALL" => Kind::Call,
-        "APP_MESSAGE" | "MULTIMEDIA_MESSAGE" if signs.is_status_post => Kind::StatusPost,
-        "APP_MESSAGE" | "MULTIMEDIA_MESSAGE" => Kind::Message,
-        other => Kind::Unknown(other.to_owned()),
-    }
-}
-
-fn event_kind(event_type: &str) -> Kind {
-    match event_type {
-        "DeleteChat" | "ClearChat" => Kind::Deletion(DeletionScope::WholeChat),
-        "Reaction" => Kind::Reaction,
-        "Join" | "Leave" | "Remove" | "Create" | "Rename" | "ChangeProfileImage" => Kind::GroupEvent,
-        other => Kind::Unknown(format!("EVENT {other}").trim_end().to_owned()),
-    }
-}
-
-pub(super) fn is_status_post(subject: Option<&str>, group_id: Option<&str>, recipients: &[Participant]) -> bool {
-    const STATUS_CHAT: &str = "status@broadcast";
-    subject.is_some_and(|subject| subject.starts_with("STATUS - "))
-        || group_id == Some(STATUS_CHAT)
-        || recipients.iter().any(|recipient| recipient.value == STATUS_CHAT)
-}
 
 /// Any of `groupName`, `groupId` and `groupData` makes a group of it, whatever `groupMessage` says.
 fn chat_of(is_group: bool, group_id: Option<String>, group_name: Option<String>, data: GroupData) -> Chat {

@@ -6,8 +6,8 @@
 use chrono::{DateTime, Utc};
 
 use super::json::{self, Fields};
+use super::kind::{Kind, Signs, is_status_post};
 use super::raw::{CallInfo, Event, Location, OriginalMessageData, Quoted};
-use super::read::{Signs, is_status_post, kind_of};
 use super::reading;
 use super::time::StatedTime;
 use super::{AttachmentDeclaration, Item, Participant};
@@ -52,7 +52,7 @@ impl<'a> Raws<'a> {
         earlier.event = event.map(self::event);
         earlier.location = location.map(self::location);
         let group_id = item.chat.name().and_then(|name| name.id.as_deref());
-        earlier.kind = kind_of(&Signs {
+        earlier.kind = Kind::of(&Signs {
             message_id: if item.message_id == item.id.to_string() { "" } else { &item.message_id },
             message_type: &earlier.message_type,
             event: earlier.event.as_ref(),

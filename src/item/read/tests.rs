@@ -3,6 +3,7 @@
 use chrono::TimeZone as _;
 
 use super::*;
+use crate::item::DeletionScope;
 
 fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 22, 2, 0, 0).unwrap()
