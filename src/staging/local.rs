@@ -110,7 +110,7 @@ impl Staging for LocalStaging {
             if let Some(there) = area.open_if_there(&name)? {
                 return accept(area, &name, Placed::Taken(there), &mut bytes.as_ref());
             }
-            let draft = Draft::of(area, &bytes)?;
+            let draft = area.drafts().write(&bytes)?;
             let placed = area.place(draft.path(), &name)?;
             accept(area, &name, placed, &mut bytes.as_ref())
         })
@@ -123,7 +123,7 @@ impl Staging for LocalStaging {
         bytes: ByteStream<std::io::Error>,
         limit: u64,
     ) -> Result<StagedStream, StagingError> {
-        let draft = self.blocking(Draft::new).await?;
+        let draft = self.blocking(|area| area.drafts().begin()).await?;
         let staged = Self::fill(&draft, name, bytes, limit).await?;
         let name = name.clone();
         self.blocking(move |area| {

@@ -4,12 +4,11 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tracing::warn;
 
 use super::directories::{self, Directories};
-use super::draft::{self, Draft};
+use super::draft::Drafts;
 use super::{BlobName, StagingError, fault};
 
 /// Where drafts lie. No blob can have this name, because `~` is in none.
@@ -22,7 +21,7 @@ const MAX_ATTEMPTS: u32 = 100;
 pub(super) struct Area {
     root: PathBuf,
     directories: Directories,
-    drafts_made: AtomicU64,
+    drafts: Drafts,
 }
 
 /// What came of giving a file its name.
@@ -35,7 +34,8 @@ pub(super) enum Placed {
 
 impl Area {
     pub(super) fn new(root: PathBuf) -> Self {
-        Self { root, directories: Directories::default(), drafts_made: AtomicU64::new(0) }
+        let drafts = Drafts::new(root.join(DRAFTS));
+        Self { root, directories: Directories::default(), drafts }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -46,31 +46,29 @@ impl Area {
         self.root.join(name.as_str())
     }
 
-    /// A path for a draft that no other draft has, in whatever process.
-    pub(super) fn draft_path(&self) -> PathBuf {
-        let number = self.drafts_made.fetch_add(1, Ordering::Relaxed);
-        let unique = uuid::Uuid::now_v7().simple();
-        self.root.join(DRAFTS).join(format!("{unique}-{number}"))
+    pub(super) fn drafts(&self) -> &Drafts {
+        &self.drafts
     }
 
     /// Makes the directory, proves that it can do all that staging needs, and clears what a dead process left.
     pub(super) fn prepare(&self) -> Result<(), StagingError> {
-        let drafts = self.root.join(DRAFTS);
+        let drafts = self.drafts.directory();
         directories::make_root(&self.root).map_err(|error| fault::of("create", &self.root, &error))?;
-        self.directories.make(&self.root, &drafts).map_err(|error| fault::of("create", &drafts, &error))?;
+        self.directories.make(&self.root, drafts).map_err(|error| fault::of("create", drafts, &error))?;
         self.warn_of_open_permissions();
-        draft::sweep(&drafts)?;
-        self.try_hard_links(&drafts)
+        self.drafts.sweep()?;
+        self.try_hard_links()
     }
 
-    fn try_hard_links(&self, drafts: &Path) -> Result<(), StagingError> {
-        let probe = Draft::of(self, b"probe")?;
-        let second = self.draft_path();
+    fn try_hard_links(&self) -> Result<(), StagingError> {
+        let probe = self.drafts.write(b"probe")?;
+        let second = self.drafts.new_path();
         fs::hard_link(probe.path(), &second).map_err(|error| match error.kind() {
             ErrorKind::PermissionDenied => fault::of("link", &second, &ErrorKind::Unsupported.into()),
             _ => fault::of("link", &second, &error),
         })?;
         fs::remove_file(&second).map_err(|error| fault::of("remove", &second, &error))?;
+        let drafts = self.drafts.directory();
         directories::sync(drafts).map_err(|error| fault::of("write", drafts, &error))
     }
 
@@ -207,7 +205,7 @@ impl Area {
 
     /// A blob that is missing must not be distinguished from a disk that is missing by its absence alone.
     fn root_is_there(&self) -> Result<(), StagingError> {
-        fs::metadata(self.root.join(DRAFTS)).map(|_| ()).map_err(|error| fault::of("read", &self.root, &error))
+        fs::metadata(self.drafts.directory()).map(|_| ()).map_err(|error| fault::of("read", &self.root, &error))
     }
 
     /// Refuses a name on whose way a symbolic link lies, which could lead out of the area.

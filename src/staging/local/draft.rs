@@ -7,9 +7,77 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::area::Area;
 use super::{StagingError, fault};
+
+/// The directory in which drafts lie.
+#[derive(Debug)]
+pub(super) struct Drafts {
+    directory: PathBuf,
+    made: AtomicU64,
+}
+
+impl Drafts {
+    /// Those in this directory, which may have to be made yet.
+    pub(super) fn new(directory: PathBuf) -> Self {
+        Self { directory, made: AtomicU64::new(0) }
+    }
+
+    /// The directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A path that no other draft has, in whatever process.
+    pub(super) fn new_path(&self) -> PathBuf {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let unique = uuid::Uuid::now_v7().simple();
+        self.directory.join(format!("{unique}-{number}"))
+    }
+
+    /// An empty draft.
+    pub(super) fn begin(&self) -> Result<Draft, StagingError> {
+        loop {
+            let path = self.new_path();
+            let created = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+            let file = created.map_err(|error| fault::of("create", &path, &error))?;
+            // A file system without locks has no sweep either: see `is_abandoned`.
+            let _ = file.lock();
+            let links = file.metadata().map_err(|error| fault::of("examine", &path, &error))?.nlink();
+            // Another process may have swept the file away between its creation and its lock.
+            if links > 0 {
+                return Ok(Draft { file, path });
+            }
+        }
+    }
+
+    /// A durable draft of `bytes`.
+    pub(super) fn write(&self, bytes: &[u8]) -> Result<Draft, StagingError> {
+        let draft = self.begin()?;
+        (&draft.file).write_all(bytes).map_err(|error| fault::of("write", &draft.path, &error))?;
+        draft.sync()?;
+        Ok(draft)
+    }
+
+    /// Removes the drafts that no process is writing.
+    pub(super) fn sweep(&self) -> Result<(), StagingError> {
+        let failed = |error| fault::of("read", &self.directory, &error);
+        for entry in std::fs::read_dir(&self.directory).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+            if is_file && is_abandoned(&path) {
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        return Err(fault::of("remove", &path, &error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
 
 /// A file without a name in staging. It goes away when this is dropped.
 #[derive(Debug)]
@@ -19,30 +87,6 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// An empty draft.
-    pub(super) fn new(area: &Area) -> Result<Self, StagingError> {
-        loop {
-            let path = area.draft_path();
-            let created = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
-            let file = created.map_err(|error| fault::of("create", &path, &error))?;
-            // A file system without locks has no sweep either: see `sweep`.
-            let _ = file.lock();
-            let links = file.metadata().map_err(|error| fault::of("examine", &path, &error))?.nlink();
-            // Another process may have swept the file away between its creation and its lock.
-            if links > 0 {
-                return Ok(Self { file, path });
-            }
-        }
-    }
-
-    /// A durable draft of `bytes`.
-    pub(super) fn of(area: &Area, bytes: &[u8]) -> Result<Self, StagingError> {
-        let draft = Self::new(area)?;
-        (&draft.file).write_all(bytes).map_err(|error| fault::of("write", &draft.path, &error))?;
-        draft.sync()?;
-        Ok(draft)
-    }
-
     /// Makes what was written durable.
     pub(super) fn sync(&self) -> Result<(), StagingError> {
         self.file.sync_all().map_err(|error| fault::of("write", &self.path, &error))
@@ -70,22 +114,6 @@ impl Drop for Draft {
         // Nothing depends on it: what stays is swept by the next start.
         let _ = std::fs::remove_file(&self.path);
     }
-}
-
-/// Removes the drafts that no process is writing.
-pub(super) fn sweep(drafts: &Path) -> Result<(), StagingError> {
-    let failed = |error| fault::of("read", drafts, &error);
-    for entry in std::fs::read_dir(drafts).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
-        if is_file && is_abandoned(&path) {
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(fault::of("remove", &path, &error)),
-                _ => {}
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Where the file system has no locks nothing counts as abandoned: to leave a file is better than to take one that is
