@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use crate::http::Remote;
+use crate::ledger::LedgerError;
 use crate::mailbox::ImportError;
 use crate::reason::Reason;
 use crate::resolve::users::DirectoryError;
@@ -111,6 +112,16 @@ impl From<&ImportError> for Fault {
             ImportError::Unavailable(_) => Self::Retry { after: None },
             ImportError::Forbidden(_) | ImportError::Unexpected(_) => Self::Defer,
             ImportError::Rejected(_) => Self::Reject(Reason::MailboxRejected),
+        }
+    }
+}
+
+/// A database that failed may answer again; everything else that a ledger says is about itself, and stays so.
+impl From<&LedgerError> for Fault {
+    fn from(error: &LedgerError) -> Self {
+        match error {
+            LedgerError::Database(_) | LedgerError::CommitsLost => Self::Retry { after: None },
+            _ => Self::Fatal,
         }
     }
 }

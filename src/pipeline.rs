@@ -18,15 +18,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::fault::remedy::Kinds;
-use crate::ledger::{Holder, ItemSelection, Ledger, LedgerError};
+use crate::ledger::{Holder, ItemSelection, Ledger};
 use crate::local_paths::LocalPaths;
 use crate::mailbox::Destination;
 use crate::metrics::Metrics;
 use crate::resolve::Resolver;
 use crate::retry::{Retrier, RetryPolicy};
 use crate::schedule::Schedule;
-use crate::source::{Source, SourceError};
-use crate::staging::{Staging, StagingError};
+use crate::secret::Secret;
+use crate::source::Source;
+use crate::staging::Staging;
 use crate::window::Window;
 
 mod after_run;
@@ -34,6 +35,7 @@ mod attachments;
 mod candidate;
 mod capture;
 mod deliver;
+mod error;
 mod follower;
 mod handed_over;
 mod leader;
@@ -47,7 +49,6 @@ mod progress;
 mod pull;
 mod rebuild;
 mod recorder;
-mod remedy;
 mod replay;
 mod retention;
 mod rows;
@@ -58,12 +59,11 @@ mod take_over;
 mod undone;
 mod unrecognized;
 
-pub use after_run::ReportPolicy;
+pub use error::RunError;
 pub use load::Loader;
 pub use progress::Progress;
 pub use replay::ReplayPreview;
-pub use run::RunFinished;
-pub use undone::Undone;
+pub use undone::{RunFinished, Undone};
 
 /// What the pipeline is made of.
 #[derive(Clone)]
@@ -114,6 +114,15 @@ pub struct Settings {
     pub local_paths: LocalPaths,
 }
 
+/// What is kept of a run, and for how long.
+#[derive(Debug, Clone, Default)]
+pub struct ReportPolicy {
+    /// The key that signs reports (`report.signing_key`).
+    pub signing_key: Option<Secret>,
+    /// How long accounted windows stay in staging (`staging.retain`); without it for ever.
+    pub retain: Option<Duration>,
+}
+
 /// The digests of what a run was made with.
 #[derive(Debug, Clone, Default, serde::Serialize, serde::Deserialize)]
 pub struct Inputs {
@@ -138,114 +147,6 @@ pub enum RunRequest {
     Restore,
     /// The ledger itself, after a loss: from staging and the mailboxes.
     Rebuild,
-}
-
-/// Why a run could not go on. What was staged and recorded stays, and the next run goes on from there.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The source failed.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// The source failed at a cursor.
-    #[error("reading the window {window} stopped at cursor {cursor}: {error}; the next run goes on from there")]
-    SourceAt {
-        window: Window,
-        /// The cursor after the last page that was recorded.
-        cursor: crate::source::Cursor,
-        /// What went wrong.
-        #[source]
-        error: SourceError,
-    },
-    /// Staging failed.
-    #[error(transparent)]
-    Staging(#[from] StagingError),
-    /// The ledger failed.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The staging area belongs to another ledger.
-    #[error(
-        "{staging} belongs to another ledger ({theirs}; this one is {ours}): with this ledger, everything would be imported a second time. \
-         Set ledger.url to the ledger that was used with it, run `rebuild-ledger`, or use an empty staging area"
-    )]
-    ForeignStaging {
-        /// The staging area.
-        staging: String,
-        /// The ledger that it belongs to.
-        theirs: String,
-        /// The ledger in use.
-        ours: String,
-    },
-    /// What this ledger staged isn't there any more.
-    #[error(
-        "{staging} is empty, but this ledger has staged items there: it was emptied, isn't mounted, or is another one by mistake. Put \
-         back what was there or correct [staging]; to go on without it for good, write a file or blob named `ledger-id` with the \
-         text {ledger} there"
-    )]
-    StagingGone {
-        /// The staging area.
-        staging: String,
-        /// The id of the ledger in use.
-        ledger: String,
-    },
-    /// The ledger is older than what it staged.
-    #[error(
-        "this ledger is older than {staging}: it knows nothing of the window {window} that was staged with it. It was restored from a \
-         backup, and would import what was sent since a second time. Set ledger.url to a new ledger and run `rebuild-ledger`"
-    )]
-    OlderLedger {
-        /// The staging area.
-        staging: String,
-        /// A window that the ledger doesn't know.
-        window: Window,
-    },
-    /// The present is before what was read already.
-    #[error(
-        "there is nothing to read: everything received before {watermark} was read, and the earlier of this machine's clock and the \
-         source's allows to read up to {horizon} alone (it shows schedule.settle more). Correct the clock that is behind"
-    )]
-    ClockBehind {
-        /// The end of the last window that was read.
-        watermark: DateTime<Utc>,
-        /// Where a window would end.
-        horizon: DateTime<Utc>,
-    },
-    /// The ledger that is to be rebuilt is in use.
-    #[error(
-        "this ledger is in use: only a new one is rebuilt. Where this one is damaged, move it away (an SQLite file with those \
-         beside it, a PostgreSQL database with a new name) and start again"
-    )]
-    NotRebuildable,
-    /// A rebuild found staged pages that can't be read. The ledger can be used.
-    #[error(
-        "{pages} staged pages can't be read (the log names them); the ledger is rebuilt from all others, and the next run \
-         reads the windows of these again, as far as the source still has them"
-    )]
-    UnreadablePages {
-        /// How many.
-        pages: u64,
-    },
-    /// The program was asked to stop.
-    #[error("the run was stopped before its end; the next one goes on from there")]
-    Stopped,
-    /// The process of the run ended before the run did; the account was closed by another one.
-    #[error("its process ended before the run did")]
-    ProcessGone,
-    /// The account doesn't add up.
-    #[error("the books don't balance: {0}")]
-    Unbalanced(String),
-    /// A report could not be written.
-    #[error(transparent)]
-    Report(#[from] crate::report::chain::ChainError),
-    /// A task of the program panicked.
-    #[error("a part of the program ended unexpectedly: {0}")]
-    Task(#[from] tokio::task::JoinError),
-}
-
-impl RunError {
-    /// Whether the staging area and the ledger don't belong together, so that nothing may be written to the area.
-    pub fn is_about_ownership(&self) -> bool {
-        matches!(self, Self::ForeignStaging { .. } | Self::StagingGone { .. } | Self::OlderLedger { .. })
-    }
 }
 
 /// A pipeline, ready to run.

@@ -4,6 +4,7 @@
 //! don't, and for what has to be done in any case.
 
 use crate::config::{AzureAuth, Config, SourceKind, StagingKind};
+use crate::ledger::LedgerError;
 use crate::resolve::users::DirectoryError;
 use crate::sign_in::SignInError;
 use crate::source::SourceError;
@@ -114,6 +115,19 @@ pub fn of_directory(error: &DirectoryError) -> &'static str {
         }
         DirectoryError::Throttled { .. } => WAIT,
         DirectoryError::Unexpected(_) => REPORT,
+    }
+}
+
+/// What helps a ledger that fails; nothing where the error says it.
+pub fn of_ledger(error: &LedgerError) -> Option<&'static str> {
+    match error {
+        LedgerError::Database(_) => {
+            Some("is its disk full or mounted read-only, the database down, or its password changed?")
+        }
+        LedgerError::LeaseLost(_) => {
+            Some("did this process stand still, or the database not answer? Nothing, unless it goes on")
+        }
+        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::ledger::LedgerError;
 use crate::mailbox::ImportError;
 use crate::source::SourceError;
 use crate::staging::StagingError;
@@ -65,3 +66,5 @@ impl SayTried for ImportError {
         }
     }
 }
+
+impl SayTried for LedgerError {}

@@ -1,24 +1,13 @@
 //! What is left to do when a run has ended: the chain of reports, and a look at what is missing.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Pipeline, RunError, remedy};
+use super::{Pipeline, RunError};
 use crate::ledger::LedgerError;
 use crate::report::Report;
 use crate::report::chain::Chain;
 use crate::retry::{Retrier, RetryPolicy};
-use crate::secret::Secret;
 use crate::silence;
-
-/// What is kept of a run, and for how long.
-#[derive(Debug, Clone, Default)]
-pub struct ReportPolicy {
-    /// The key that signs reports (`report.signing_key`).
-    pub signing_key: Option<Secret>,
-    /// How long accounted windows stay in staging (`staging.retain`); without it for ever.
-    pub retain: Option<Duration>,
-}
 
 impl Pipeline {
     /// Ends what belongs to an ended run. The run has its account already: what fails here is logged and made up for by the next run.
@@ -28,7 +17,7 @@ impl Pipeline {
         }
         let foreign = error.is_some_and(RunError::is_about_ownership);
         if !foreign && let Err(error) = self.write_reports(error).await {
-            let remedy = remedy::of(self.settings.kinds, &error).unwrap_or("correct what the error names");
+            let remedy = error.remedy(self.settings.kinds).unwrap_or("correct what the error names");
             tracing::error!(event = "report_not_written", error = %error, "a report could not be written to staging; the next run writes it before its own: {remedy}");
         }
     }

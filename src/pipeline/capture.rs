@@ -5,14 +5,12 @@ use std::ops::Range;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::RunError;
 use super::candidate::{Candidate, Content, History};
-use super::pull::Puller;
 use crate::digest::Digest;
 use crate::item::read::Malformed;
 use crate::item::read::peek_id;
 use crate::item::{Item, ItemKey};
-use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, NewItem};
+use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, Ledger, LedgerError, NewItem};
 use crate::window::Window;
 
 /// An item in a page: what names it, and where it lies.
@@ -79,25 +77,16 @@ pub(super) fn records(captures: &[Capture]) -> Vec<NewItem> {
     captures.iter().map(|capture| capture.new.clone()).collect()
 }
 
-impl Puller {
-    /// The items of a page that the ledger doesn't know; of the same capture twice the first.
-    pub(super) async fn unknown(&self, body: &Bytes, items: &[Range<usize>]) -> Result<Vec<Found>, RunError> {
-        let key = |range: &Range<usize>| ItemKey(Digest::of(body.get(range.clone()).unwrap_or_default()));
-        let keys: Vec<ItemKey> = items.iter().map(key).collect();
-        let mut known = self.pipeline.deps.ledger.known(&keys).await?;
-        let found = keys.into_iter().zip(items).map(|(key, range)| Found { key, range: range.clone() });
-        Ok(found.filter(|found| known.insert(found.key)).collect())
-    }
+/// The items of a page that the ledger doesn't know; of the same capture twice the first.
+pub(super) async fn unknown(ledger: &Ledger, body: &Bytes, items: &[Range<usize>]) -> Result<Vec<Found>, LedgerError> {
+    let key = |range: &Range<usize>| ItemKey(Digest::of(body.get(range.clone()).unwrap_or_default()));
+    let keys: Vec<ItemKey> = items.iter().map(key).collect();
+    let mut known = ledger.known(&keys).await?;
+    let found = keys.into_iter().zip(items).map(|(key, range)| Found { key, range: range.clone() });
+    Ok(found.filter(|found| known.insert(found.key)).collect())
+}
 
-    /// Hands captures on to be prepared, under the numbers that the ledger gave them.
-    pub(super) async fn hand_on(&self, captures: Vec<Capture>, numbers: Vec<ItemNo>) -> Result<(), RunError> {
-        self.pipeline.progress.add_items(captures.len());
-        let candidates: Vec<Candidate> =
-            captures.into_iter().zip(numbers).map(|(capture, no)| Candidate { no, ..capture.candidate }).collect();
-        if candidates.is_empty() {
-            return Ok(());
-        }
-        // Why preparing ended is the run's error.
-        self.items.send(candidates).await.map_err(|_| RunError::Stopped)
-    }
+/// The captures as they are prepared, under the numbers that the ledger gave them.
+pub(super) fn numbered(captures: Vec<Capture>, numbers: Vec<ItemNo>) -> Vec<Candidate> {
+    captures.into_iter().zip(numbers).map(|(capture, no)| Candidate { no, ..capture.candidate }).collect()
 }

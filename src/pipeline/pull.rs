@@ -21,7 +21,7 @@ use crate::failpoint;
 use crate::fault::Fault;
 use crate::fault::tried::SayTried as _;
 use crate::item::{Item, ItemKey};
-use crate::ledger::{AttachmentRecord, AttachmentState, PageRecord, RunId, StoredWindow};
+use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, PageRecord, RunId, StoredWindow};
 use crate::metrics::CountedPage;
 use crate::schedule::{self, PLAUSIBLE_SKEW, PlannedWindow};
 use crate::source::{Cursor, Page, SourceError};
@@ -44,6 +44,13 @@ impl Pipeline {
     /// Where reading ends now.
     fn horizon(&self, source_time: Option<DateTime<Utc>>) -> DateTime<Utc> {
         self.settings.schedule.horizon(self.now(), source_time)
+    }
+
+    /// The present, by the earlier of our clock and the source's; nothing where the source doesn't answer now.
+    pub(super) async fn present_at_the_source(&self) -> Option<DateTime<Utc>> {
+        let theirs = self.deps.source.log_in().await.ok()?;
+        let ours = self.now();
+        Some(theirs.map_or(ours, |theirs| theirs.min(ours)))
     }
 }
 
@@ -218,7 +225,7 @@ impl Puller {
     async fn take_page(&self, reading: &Reading, page: Page) -> Result<(), RunError> {
         let pipeline = &self.pipeline;
         let window = reading.stored.window;
-        let unknown = self.unknown(&page.body, &page.items).await?;
+        let unknown = capture::unknown(&pipeline.deps.ledger, &page.body, &page.items).await?;
         let now = pipeline.now();
         let mut staged = None;
         let mut captures = Vec::new();
@@ -265,6 +272,17 @@ impl Puller {
             metrics.page_recorded(CountedPage { new: captures.len(), late, repeated, staged_bytes });
         }
         self.hand_on(captures, numbers).await
+    }
+
+    /// Hands captures on to be prepared.
+    pub(super) async fn hand_on(&self, captures: Vec<Capture>, numbers: Vec<ItemNo>) -> Result<(), RunError> {
+        self.pipeline.progress.add_items(captures.len());
+        let candidates = capture::numbered(captures, numbers);
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        // Why preparing ended is the run's error.
+        self.items.send(candidates).await.map_err(|_| RunError::Stopped)
     }
 
     /// Reads a page's new items and stages their attachments, several at the same time, in order.

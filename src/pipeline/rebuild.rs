@@ -201,7 +201,7 @@ impl Puller {
         // When it was staged is not on record. Now is later, so that what could be read then can be read now.
         let now = self.pipeline.now();
         let mut captures = Vec::new();
-        for found in self.unknown(place.body, items).await? {
+        for found in capture::unknown(&deps.ledger, place.body, items).await? {
             let raw = place.body.get(found.range.clone()).unwrap_or_default();
             let item = Item::read(raw, now);
             let attachments = match &item {

@@ -4,9 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Pipeline, RunError};
 use crate::failpoint;
-use crate::fault::Fault;
-use crate::fault::tried::SayTried;
-use crate::ledger::{Claim, LedgerError, Outcome, Sender};
+use crate::ledger::{Claim, Outcome, Sender};
 
 /// Most notes of one transaction.
 const MAX_NOTES: usize = 1000;
@@ -55,18 +53,6 @@ impl Recorder {
         let gone = || RunError::Stopped;
         self.0.send(note(sender)).await.map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())
-    }
-}
-
-/// What a failure of the ledger means: passing, as far as can be known here.
-impl SayTried for LedgerError {}
-
-impl From<&LedgerError> for Fault {
-    fn from(error: &LedgerError) -> Self {
-        match error {
-            LedgerError::Database(_) | LedgerError::CommitsLost => Self::Retry { after: None },
-            _ => Self::Fatal,
-        }
     }
 }
 

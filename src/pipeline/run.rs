@@ -23,8 +23,8 @@ use super::prepare::{Preparer, Replay};
 use super::prior_sends::PriorSends;
 use super::pull::Puller;
 use super::recorder::recorder;
-use super::undone::{self, Undone};
-use super::{Pipeline, RunError, RunRequest, remedy};
+use super::undone::{self, RunFinished, Undone};
+use super::{Pipeline, RunError, RunRequest};
 use crate::capture_loss;
 use crate::failpoint;
 use crate::ledger::{ItemNo, Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
@@ -37,18 +37,6 @@ const MAX_PAGES_AHEAD: usize = 2;
 /// whatever `log.level` says.
 pub(super) fn span_of(run: &RunId) -> Span {
     tracing::error_span!("run", run.id = %run)
-}
-
-/// A run that has ended.
-#[derive(Debug)]
-pub struct RunFinished {
-    pub report: Report,
-    /// Why it failed, where it did.
-    pub error: Option<RunError>,
-    /// What it left undone.
-    pub undone: Undone,
-    /// What helps against the error, where that doesn't say it.
-    pub remedy: Option<&'static str>,
 }
 
 /// What a run takes over of what earlier ones left open.
@@ -112,7 +100,7 @@ impl Pipeline {
         let run = async {
             let finished = self.run_as(id, request).await;
             if let Err(error) = &finished {
-                let remedy = remedy::of(self.settings.kinds, error).unwrap_or("correct what the error names");
+                let remedy = error.remedy(self.settings.kinds).unwrap_or("correct what the error names");
                 tracing::error!(event = "run_not_accounted", error = %error, "the account of the run could not be kept; what was staged is kept, and its work is taken over by the next one: {remedy}");
             }
             finished
@@ -369,7 +357,7 @@ async fn finish(
     let frozen = serde_json::to_string(&report).map_err(|error| LedgerError::Damaged(error.to_string()))?;
     ledger.finish_run(id, report.status, now, report.error.as_deref(), &frozen).await?;
     let undone = Undone::of(ledger, &report, copies_open).await?;
-    let remedy = error.as_ref().and_then(|error| remedy::of(settings.kinds, error));
+    let remedy = error.as_ref().and_then(|error| error.remedy(settings.kinds));
     let finished = RunFinished { report, error, undone, remedy };
     undone::log_end(ledger, &finished).await?;
     Ok(finished)

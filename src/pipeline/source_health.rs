@@ -5,8 +5,6 @@ use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-use super::Pipeline;
-
 /// What a run learnt of the source's health.
 #[derive(Debug, Default)]
 pub(super) struct SourceHealth {
@@ -45,14 +43,5 @@ impl SourceHealth {
     /// Whether the clocks were found to differ.
     pub(super) fn clocks_differ(&self) -> bool {
         self.clocks_differ.load(Ordering::Relaxed)
-    }
-}
-
-impl Pipeline {
-    /// The present, by the earlier of our clock and the source's; nothing where the source doesn't answer now.
-    pub(super) async fn present_at_the_source(&self) -> Option<DateTime<Utc>> {
-        let theirs = self.deps.source.log_in().await.ok()?;
-        let ours = self.now();
-        Some(theirs.map_or(ours, |theirs| theirs.min(ours)))
     }
 }

@@ -1,8 +1,8 @@
-//! What a run left undone, and the end of the run in the log: once for each cause, with the harm and the remedy.
+//! A run that has ended: what it left undone, and its end in the log: once for each cause, with the harm and the remedy.
 
 use chrono::SecondsFormat;
 
-use super::{RunError, RunFinished};
+use super::RunError;
 use crate::ledger::{CauseGroup, Ledger, LedgerError, PendingCause, RunKind};
 use crate::reason::Reason;
 use crate::report::Report;
@@ -10,6 +10,18 @@ use crate::report::reason::{meaning_of, remedy_of};
 
 /// Most causes of a run that have a line of their own: the others share one for each kind of cause.
 const MAX_GROUPS: u32 = 5;
+
+/// A run that has ended.
+#[derive(Debug)]
+pub struct RunFinished {
+    pub report: Report,
+    /// Why it failed, where it did.
+    pub error: Option<RunError>,
+    /// What it left undone.
+    pub undone: Undone,
+    /// What helps against the error, where that doesn't say it.
+    pub remedy: Option<&'static str>,
+}
 
 /// What a run left undone.
 #[derive(Debug, Default)]
