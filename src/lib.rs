@@ -2,7 +2,7 @@
 //! each exactly once.
 //!
 //! An item walks down one staircase and never back up. The modules stand in the order of its steps;
-//! a module may import those above it in this list, never those below.
+//! a module may import those above it in this list, never those below, and files don't import each other in a circle.
 //!
 //! ```text
 //! schedule ─▶ source ─▶ staging ─▶ resolve ─▶ convert ─▶ mailbox ─▶ ledger, report
