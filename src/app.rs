@@ -122,7 +122,6 @@ impl App {
         let files = FileWatch::of(&config);
         let (remotes, mapping) = build_remotes(&config, environment, &clock, &metrics, tables()?)?;
         let ledger = open_ledger(&config.ledger.url, wanted).await.map_err(anyhow::Error::from)?;
-        let ledger = ledger.with_leases_of(config.ledger.lease);
         let resolver = resolver(&config, mapping, &remotes, &ledger);
         let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
         Ok(Self { config, clock, remotes, ledger, presence, resolver, files, metrics })

@@ -39,7 +39,7 @@ mod users;
 pub use excerpt::Excerpt;
 pub use http::HttpConfig;
 pub use json_schema::json_schema;
-pub use ledger::{LedgerConfig, LedgerUrl};
+pub use ledger::{LedgerConfig, LedgerUrl, MAX_LEASE};
 pub use log::LogConfig;
 pub use mailbox::{GraphConfig, GraphMethod, ImapAuth, ImapConfig, ImapTls, LoginTemplate, MailboxConfig, MailboxKind};
 pub use mapping::MappingConfig;

@@ -71,11 +71,21 @@ pub struct Daemon {
     attention: Attention,
     /// Watches the run under way.
     watchdog: Option<Watchdog>,
-    /// The ledger did not answer in time when it was asked last.
-    is_ledger_silent: bool,
+    /// What came of asking the ledger last.
+    ledger: LedgerState,
     /// A run is due, and another daemon is about to pull: it can be followed soon.
     is_due_elsewhere: bool,
     stop: CancellationToken,
+}
+
+/// What came of asking the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LedgerState {
+    Answers,
+    /// It did not answer in time.
+    IsSilent,
+    /// This machine's clock isn't its server's.
+    HasOtherClock,
 }
 
 /// What is under way: a run of this daemon's own, or a part of another process's.
@@ -117,7 +127,7 @@ impl Daemon {
             just_started: true,
             attention: Attention::default(),
             watchdog: None,
-            is_ledger_silent: false,
+            ledger: LedgerState::Answers,
             is_due_elsewhere: false,
             stop,
         }
@@ -188,14 +198,18 @@ impl Daemon {
         self.shut_down(under_way).await
     }
 
-    /// Gives the ledger word of this daemon, begins what is due, and looks for what needs somebody. False where the ledger
+    /// Begins what is due, gives the ledger word of this daemon, and looks for what needs somebody. False where the ledger
     /// didn't take that word.
     async fn ask_ledger(&mut self, under_way: &mut Option<CurrentWork>, begins: bool) -> bool {
-        let took_word = self.note_alive().await;
         let is_idle = under_way.is_none();
         if is_idle && begins {
             *under_way = self.begin_if_due().await;
         }
+        // What is noted or found by a wrong clock would mislead the others.
+        if self.ledger == LedgerState::HasOtherClock {
+            return true;
+        }
+        let took_word = self.note_alive().await;
         self.look_for_warnings().await;
         // Where nothing is under way, the question what is due has said so.
         is_idle || took_word
@@ -204,7 +218,7 @@ impl Daemon {
     /// Says so when the ledger begins to be silent, and when it answers again.
     fn note_answer(&mut self, answered: bool) {
         if !answered {
-            if !self.is_ledger_silent {
+            if self.ledger != LedgerState::IsSilent {
                 let seconds = LEDGER_PATIENCE.as_secs();
                 tracing::error!(
                     event = "ledger_unavailable",
@@ -214,10 +228,13 @@ impl Daemon {
             }
             self.health.set_not_ready("the ledger doesn't answer");
             self.ledger_fails("it doesn't answer", false);
-        } else if self.is_ledger_silent && !self.watchdog.as_ref().is_some_and(Watchdog::is_stalled) {
-            self.health.set_ready();
+            self.ledger = LedgerState::IsSilent;
+        } else if self.ledger == LedgerState::IsSilent {
+            if !self.watchdog.as_ref().is_some_and(Watchdog::is_stalled) {
+                self.health.set_ready();
+            }
+            self.ledger = LedgerState::Answers;
         }
-        self.is_ledger_silent = !answered;
     }
 
     /// Notes now and then that this daemon is alive, so that `status` sees when it isn't any more. False where the ledger failed.
@@ -275,12 +292,16 @@ impl Daemon {
         let turn = match self.turn().await {
             Ok(turn) => turn,
             Err(error) => {
+                let has_other_clock = matches!(error, LedgerError::ClocksDiffer { .. });
+                self.ledger = if has_other_clock { LedgerState::HasOtherClock } else { LedgerState::Answers };
                 tracing::error!(event = "ledger_unavailable", error = %error, "the ledger doesn't say when the next run is due; it is asked again soon");
-                self.health.set_not_ready("the ledger doesn't answer");
+                let clock = "this machine's clock is not the database server's";
+                self.health.set_not_ready(if has_other_clock { clock } else { "the ledger doesn't answer" });
                 self.ledger_fails(&error.to_string(), false);
                 return None;
             }
         };
+        self.ledger = LedgerState::Answers;
         self.health.set_ready();
         self.ledger_works(false);
         self.just_started = false;

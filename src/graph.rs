@@ -206,6 +206,7 @@ impl Graph {
         match self.http.send(remote, request, call.largest_reply).await {
             Ok(reply) if reply.status.is_success() => {
                 tracing::debug!(
+                    event = "graph_answered",
                     client_request_id = %id,
                     request_id = refusal::request_id(&reply.headers).unwrap_or_default(),
                     status = reply.status.as_u16(),

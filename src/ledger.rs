@@ -226,8 +226,6 @@ impl From<sqlx::Error> for LedgerError {
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pool: AnyPool,
-    /// How long the leases are that this process takes, where it takes any.
-    lease: Duration,
     dialect: Dialect,
     id: String,
     /// Where the processes that live beside an SQLite ledger lock a file each.
@@ -285,7 +283,7 @@ impl Ledger {
         let (presence, file) = (presence::directory_beside(url), DatabaseFile::opened(url));
         let id = schema::migrate(&pool, dialect, presence.as_deref()).await?;
         compaction::finish(&pool, dialect).await?;
-        Ok(Self { pool, lease: Duration::ZERO, dialect, id, presence, file, names: Names::default() })
+        Ok(Self { pool, dialect, id, presence, file, names: Names::default() })
     }
 
     /// When the ledger was made; nothing where its id doesn't say.

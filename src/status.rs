@@ -239,7 +239,7 @@ pub async fn note_run(
     let known = remotes(ledger).await?;
     for (name, found) in findings(ledger, finished).await? {
         let (ok, detail) = (found.is_ok(), found.err());
-        let since = known.get(name).filter(|remote| remote.ok == ok).map_or(now, |remote| remote.since);
+        let since = known.get(name).filter(|remote| remote.ok == ok).map_or(now, |remote| remote.since.min(now));
         let remote = Remote { ok, since, detail };
         let text = serde_json::to_string(&remote).map_err(|error| LedgerError::Damaged(error.to_string()))?;
         ledger.set_meta(&format!("remote.{name}"), Some(&text)).await?;

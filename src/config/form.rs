@@ -120,6 +120,18 @@ pub(super) fn duration_from(shortest: Duration, named: &str) -> impl Fn(&Value) 
     }
 }
 
+/// What `read` reads, of at most `longest`.
+pub(super) fn duration_to(
+    longest: Duration,
+    named: &str,
+    read: impl Fn(&Value) -> Result<Duration, Invalid>,
+) -> impl Fn(&Value) -> Result<Duration, Invalid> {
+    move |value| {
+        let too_long = || Invalid::new(format!("too long: at most {named}"));
+        read(value).and_then(|duration| Some(duration).filter(|it| *it <= longest).ok_or_else(too_long))
+    }
+}
+
 /// A size in bytes, not nothing.
 pub(super) fn size(value: &Value) -> Result<u64, Invalid> {
     let size = match value {

@@ -15,11 +15,14 @@ use crate::secret::Secret;
 pub struct LedgerConfig {
     /// Which database it is.
     pub url: LedgerUrl,
-    /// How long a dead replica's work waits; at least ten seconds.
+    /// How long a dead replica's work waits; from ten seconds to [`MAX_LEASE`].
     pub lease: Duration,
     /// The name of this replica, which no other has at the same time. On PostgreSQL alone.
     pub replica: Option<String>,
 }
+
+/// The longest lease. One that ends later is taken for that of a clock which was ahead.
+pub const MAX_LEASE: Duration = Duration::from_hours(23);
 
 /// The databases of a ledger.
 #[derive(Debug, Clone)]
@@ -52,7 +55,8 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
 pub(super) fn read(section: &mut Section<'_>) -> Option<LedgerConfig> {
     let directory = section.directory;
     let url = section.or_default("url", |it| url(it, directory));
-    let lease = section.or_default("lease", form::duration_from(Duration::from_secs(10), "10s"));
+    let lease = form::duration_to(MAX_LEASE, "23h", form::duration_from(Duration::from_secs(10), "10s"));
+    let lease = section.or_default("lease", lease);
     let secret = section.secret("password");
     let replica = section.optional("replica", replica_name);
     if matches!(url, Some(LedgerUrl::Sqlite(_))) {

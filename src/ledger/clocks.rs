@@ -7,13 +7,12 @@ use chrono::{DateTime, Utc};
 use super::sql::{self, Dialect, millis};
 use super::{Ledger, LedgerError};
 use crate::clock::Clock;
+use crate::config::MAX_LEASE;
 
 /// How far this machine's clock may be from the database server's, in seconds. Machines that are synchronised differ by
 /// far less; `mailbox.settle` and the third of a lease that is left bear with more.
 pub(super) const MAX_CLOCK_DIFFERENCE: i64 = 10;
 
-/// What leases are taken to reach ahead at least, however short ours are: other machines' may be longer.
-const MIN_REACH: Duration = Duration::from_hours(23);
 /// How much further than any lease one must reach to be of a clock that was ahead.
 const MARGIN: Duration = Duration::from_hours(1);
 
@@ -21,12 +20,6 @@ const MARGIN: Duration = Duration::from_hours(1);
 const SERVER_TIME: &str = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)";
 
 impl Ledger {
-    /// The same ledger, used with leases of this length.
-    #[must_use]
-    pub fn with_leases_of(self, length: Duration) -> Self {
-        Self { lease: length, ..self }
-    }
-
     /// The database server's time; nothing where the ledger lies on this machine.
     pub async fn server_time(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
         if self.dialect == Dialect::Sqlite {
@@ -54,8 +47,8 @@ impl Ledger {
         if self.dialect == Dialect::Sqlite {
             return Ok(());
         }
-        let reach = self.lease.max(MIN_REACH).saturating_add(MARGIN).as_millis();
-        let latest = format!("GREATEST($1, {SERVER_TIME}) + {}", i64::try_from(reach).unwrap_or(i64::MAX / 2));
+        let reach = (MAX_LEASE + MARGIN).as_millis();
+        let latest = format!("GREATEST($1, {SERVER_TIME}) + {reach}");
         for statement in [
             format!("UPDATE leases SET until = $1 WHERE until > {latest}"),
             format!("UPDATE item_rows SET claim_until = $1 WHERE state <> 'prepared' AND claim_until > {latest}"),

@@ -52,7 +52,8 @@ impl Ledger {
         let is_alive = match self.life_of(&Holder(heartbeat.holder.clone())) {
             Life::Present => true,
             Life::Gone => false,
-            Life::Unknown => now - heartbeat.seen <= MAX_SILENCE,
+            // One that was seen in the future was seen by a clock that was ahead, who knows when.
+            Life::Unknown => (now - heartbeat.seen).abs() <= MAX_SILENCE,
         };
         Ok(Some(DaemonSeen { last_seen: heartbeat.seen, running: is_alive && !heartbeat.stopped }))
     }

@@ -14,6 +14,13 @@ fn logged(folder: &Path, events: &mut BTreeSet<String>) {
         }
         let text = fs::read_to_string(&path).unwrap();
         let lines: String = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for macro_name in ["trace!(", "debug!(", "info!(", "warn!(", "error!("] {
+            for (place, _) in lines.match_indices(macro_name) {
+                let logged = lines[place + macro_name.len()..].trim_start();
+                let shown: String = logged.chars().take(80).collect();
+                assert!(logged.starts_with("event = "), "{}: a line without an event: {shown}", path.display());
+            }
+        }
         for (place, _) in lines.match_indices("event = ") {
             if ["let ", "mut ", "."].iter().any(|word| lines[..place].ends_with(word)) {
                 continue;

@@ -108,7 +108,7 @@ async fn attach(
     if matches!(&result, Err(CallError::Refused(_) | CallError::Unexpected(_) | CallError::NotSent(_))) {
         // A courtesy: an abandoned session ends by itself.
         if let Err(error) = calls.call(mailbox, &Call::cancel(url)).await {
-            tracing::debug!(mailbox = %mailbox, error = %error, "an upload session could not be ended");
+            tracing::debug!(event = "upload_not_ended", mailbox = %mailbox, error = %error, "an upload session could not be ended");
         }
     }
     result

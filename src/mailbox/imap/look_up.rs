@@ -81,7 +81,7 @@ pub(super) async fn open(
         return Err(refusal.of_command(DOING));
     }
     let name = String::from_utf8_lossy(name_of(folder)).into_owned();
-    tracing::debug!(folder = name, error = %refusal, "a folder can't be opened");
+    tracing::debug!(event = "folder_not_searched", folder = name, error = %refusal, "a folder can't be opened");
     Ok(None)
 }
 

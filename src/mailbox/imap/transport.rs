@@ -79,7 +79,7 @@ impl Endpoint {
     fn bound_delivery(&self, stream: &TcpStream) {
         let millis = u32::try_from(self.patience.as_millis()).unwrap_or(u32::MAX);
         if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(stream, millis) {
-            tracing::debug!(error = %error, "the system's own time-out of an IMAP connection can't be set");
+            tracing::debug!(event = "time_out_not_set", error = %error, "the system's own time-out of an IMAP connection can't be set");
         }
     }
 

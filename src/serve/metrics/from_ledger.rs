@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use crate::capture_loss;
 use crate::ledger::{Ledger, LedgerError, PendingCause, RunKind, RunRecord, RunStatus};
 use crate::reason::Reason;
+use crate::schedule::PLAUSIBLE_SKEW;
 use crate::silence::Silence;
 use crate::status::credential;
 use crate::status::warning::{self, Input};
@@ -73,8 +74,8 @@ impl FromLedger {
             oldest_pending: open.oldest_pending,
             held: open.held,
             held_by_reason: ledger.held_by_reason().await?,
-            last_success: success.and_then(|run| run.finished),
-            last_run: ended.as_ref().map(|run| (run.status, run.finished)),
+            last_success: success.and_then(|run| end_by(now, &run)),
+            last_run: ended.as_ref().map(|run| (run.status, end_by(now, run))),
             watermark: ledger.watermark().await?,
             run_seconds: ended.as_ref().map_or(0.0, seconds_of),
             remotes: REMOTES.into_iter().filter_map(used).collect(),
@@ -105,9 +106,9 @@ impl FromLedger {
         };
         let by_reason = Reason::ALL.into_iter().map(held_for);
         out.family("held_items_by_reason", "Items that are held and can be replayed, by reason", "reason", by_reason)?;
-        let help = "When the last regular run read its window to the end (0: never)";
+        let help = "When the last regular run read its window to the end (0: never, or by a clock that was ahead)";
         out.time("last_success_timestamp_seconds", help, self.last_success)?;
-        let help = "When the last regular run ended, whatever came of it (0: never)";
+        let help = "When the last regular run ended, whatever came of it (0: never, or by a clock that was ahead)";
         out.time("last_run_timestamp_seconds", help, self.last_run.and_then(|(_, finished)| finished))?;
         let ended = self.last_run.map(|(status, _)| status);
         let statuses = ENDS.into_iter().map(|status| (status.name(), u64::from(ended == Some(status))));
@@ -138,6 +139,12 @@ impl FromLedger {
         out.family("credential_expiry_timestamp_seconds", help, "credential", ends)?;
         out.seconds("run_seconds", "Duration of the last regular run", self.run_seconds)
     }
+}
+
+/// When a run ended; nothing where that lies in the future. It was told by a clock that was ahead, and an alert on its age would
+/// wait for it.
+fn end_by(now: DateTime<Utc>, run: &RunRecord) -> Option<DateTime<Utc>> {
+    run.finished.filter(|finished| *finished <= now + PLAUSIBLE_SKEW)
 }
 
 fn seconds_of(run: &RunRecord) -> f64 {

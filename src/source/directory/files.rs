@@ -117,7 +117,7 @@ impl ItemFile {
     pub(super) fn open(&self) -> Result<Option<File>, SourceError> {
         match open_regular(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                warn!(path = %self.shown(), "the file has gone, so it is not read");
+                warn!(event = "source_file_passed_over", entry = %self.shown(), "the file has gone, so it is not read");
                 Ok(None)
             }
             opened => opened.map(Some).map_err(|error| self.fault(&error)),

@@ -44,7 +44,7 @@ pub(super) fn read(file: &ItemFile, offset: u64, limit: usize) -> Result<Read, S
                 return Ok(page(body, items, Some(at)));
             }
             let length = read as u64 + skip_line(&mut lines).map_err(failed)?;
-            error!(path = %file.shown(), offset = at, length, "a line is too long to be read; it counts as malformed");
+            error!(event = "source_line_too_long", entry = %file.shown(), offset = at, length, "a line is too long to be read; it counts as malformed");
             body.truncate(KEPT);
             // As it is found again when what was staged is read.
             items.extend(items_of_line(&body, 0));

@@ -73,9 +73,10 @@ impl Area {
     }
 
     fn warn_of_open_permissions(&self) {
-        let mode = fs::metadata(&self.root).map_or(0, |metadata| metadata.permissions().mode() & 0o077);
-        if mode != 0 {
-            warn!(path = %self.root.display(), "other users have rights on staging.path: chmod 0700 it");
+        let mode = fs::metadata(&self.root).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+        if mode & 0o077 != 0 {
+            let (path, found) = (self.root.display(), format!("{mode:04o}"));
+            warn!(event = "permissions_open", path = %path, key = "staging.path", found, "other users have rights on it: chmod 0700 it");
         }
     }
 

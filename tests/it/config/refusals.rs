@@ -290,6 +290,7 @@ fn values_out_of_bounds_are_reported() {
         ("mailbox", "per_mailbox = 0", "between 1 and"),
         ("mailbox", "concurrency = 1.5", "a whole number is expected here, not a fraction"),
         ("ledger", "lease = \"9s\"", "at least 10s"),
+        ("ledger", "lease = \"24h\"", "at most 23h"),
         ("ledger", "url = \"mysql://x\"", "sqlite:// or postgres://"),
         ("ledger", "url = \"sqlite::memory:\"", "in memory"),
         ("ledger", "url = \"sqlite://\"", "missing"),

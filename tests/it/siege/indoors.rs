@@ -23,8 +23,8 @@ use super::site::{Patience, Site, Staged, hours_ago};
 const PATIENCE: Patience = Patience {
     retry: "attempts = 6\ninitial = \"500ms\"\nmax = \"30s\"",
     settle: Settle { dovecot: "30s", graph: "2m" },
-    // Renewed every 16 hours, by a sleeper that nobody waits for.
-    lease: "48h",
+    // Renewed every seven hours, by a sleeper that nobody waits for.
+    lease: "23h",
 };
 
 /// A server that is silent for so long is given up. This alone is real time.
