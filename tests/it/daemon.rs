@@ -1,7 +1,7 @@
 //! The daemon: in process, where weeks pass at once, and as the program that operations run.
 
 mod begin;
-mod bench;
+pub(crate) mod bench;
 mod beside;
 mod clock;
 mod clocks;
@@ -9,7 +9,7 @@ mod dead;
 mod earlier_identity;
 mod hung_database;
 mod ledger_trouble;
-mod process;
+pub(crate) mod process;
 mod refusal;
 mod reload;
 mod sharing;

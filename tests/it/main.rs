@@ -28,6 +28,7 @@ mod export_transcript;
 mod graph;
 mod graph_users;
 mod hooked_staging;
+mod hostile;
 mod http;
 mod imap;
 mod imap_scripted;

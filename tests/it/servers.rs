@@ -9,5 +9,7 @@ pub(crate) mod graph;
 pub(crate) mod imap_client;
 pub(crate) mod imap_proxy;
 pub(crate) mod imap_script;
+pub(crate) mod plain_http;
 pub(crate) mod postgres;
 pub(crate) mod telemessage;
+pub(crate) mod tls;

@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,103 +14,34 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use super::{Ended, Trial, ended};
+use crate::servers::plain_http::{Answer, Asked, http_server, https_server, server};
 
 const PASSWORD: &str = "p4ss+W0rd/7&Qz";
 const CLIENT_SECRET: &str = "cl13nt~S3cret+/x.Q";
 const TOKEN: &str = "eyJ0eXAiOiJKV1QifQ.eyJhdWQiOiJodHRwczovL2dyYXBoIn0.c2lnbmF0dXJlLW9mLXRoaXMtdG9rZW4";
 const SIGNATURE: &str = "aBc/dEf+gHiJkLmNoPqRsTuV=";
 
-/// A request as the server sees it.
-struct Asked {
-    path: String,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
-impl Asked {
-    fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
-    }
-
-    /// All that was sent, the credentials in several forms, on one line.
-    fn repeated(&self) -> String {
-        let credential = self.header("authorization").split(' ').next_back().unwrap_or_default().to_owned();
-        let decoded = STANDARD.decode(&credential).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let encoded = utf8_percent_encode(&credential, NON_ALPHANUMERIC).to_string();
-        let words = [credential.clone(), decoded.unwrap_or_default(), STANDARD.encode(&credential), encoded];
-        let fields: Vec<(String, String)> = match reqwest::Url::parse(&format!("form:/?{}", self.body)) {
-            Ok(url) => url.query_pairs().into_owned().collect(),
-            Err(_) => Vec::new(),
-        };
-        let fields: Vec<String> = fields.into_iter().map(|(_, value)| value).collect();
-        let (words, fields) = (words.join(" "), fields.join(" "));
-        let text = format!("{words} {} {fields} {} {}", self.path, self.body, STANDARD.encode(&self.body));
-        text.chars().filter(|character| !character.is_control()).collect()
-    }
-}
-
-/// An answer: status, headers, body.
-type Answer = (u16, Vec<(&'static str, String)>, String);
-
-/// A server that answers each request so, at its address, for as long as the test runs.
-fn http_server(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> String {
-    let answer = Arc::new(answer);
-    server(move |stream| {
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        let mut stream = stream;
-        while let Some(asked) = read_request(&mut reader) {
-            let (status, headers, body) = answer(&asked);
-            let mut reply = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n", body.len());
-            for (name, value) in &headers {
-                reply = reply + name + ": " + value + "\r\n";
-            }
-            reply = reply + "\r\n" + &body;
-            if stream.write_all(reply.as_bytes()).is_err() {
-                return;
-            }
-        }
-    })
-}
-
-fn server(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let serve = Arc::new(serve);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let serve = Arc::clone(&serve);
-            std::thread::spawn(move || serve(stream));
-        }
-    });
-    address
-}
-
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        match line.trim_end() {
-            "" => break,
-            line => lines.push(line.to_owned()),
-        }
-    }
-    let path = lines.first()?.split(' ').nth(1)?.to_owned();
-    let field = |line: &String| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
-    let headers: Vec<(String, String)> = lines.iter().skip(1).filter_map(field).collect();
-    let mut asked = Asked { path, headers, body: String::new() };
-    let mut body = vec![0; asked.header("content-length").parse().unwrap_or(0)];
-    reader.read_exact(&mut body).ok()?;
-    asked.body = String::from_utf8_lossy(&body).into_owned();
-    Some(asked)
-}
-
-/// Runs everything that reaches the remote of a configuration with these sections in place of the sample's.
+/// Everything that reaches the remote of a configuration with these sections in place of the sample's keeps the secrets.
 fn assert_nothing_is_repeated(sections: &[(&str, String)], secrets: &[&str]) {
+    let (trial, shown) = everything_shown(sections);
+    assert!(shown.contains("***"), "what the remote said was shown, scrubbed:\n{shown}");
+    for secret in secrets {
+        assert_hidden(&trial, &shown, secret);
+    }
+}
+
+fn assert_hidden(trial: &Trial, shown: &str, secret: &str) {
+    assert_clean("an output, a log or a page", secret, shown.as_bytes());
+    assert_files_are_clean(secret, &trial.path("local-data"));
+}
+
+/// Runs all that, the daemon and its pages too: the trial, and everything that was printed, logged or shown.
+fn everything_shown(sections: &[(&str, String)]) -> (Trial, String) {
     let trial = Trial::new();
-    for (name, text) in [("password", PASSWORD), ("client-secret", CLIENT_SECRET), ("sas", &signature_query())] {
+    let certificate = super::failing::application_key();
+    let sas = signature_query();
+    let files = [("password", PASSWORD), ("client-secret", CLIENT_SECRET), ("sas", &sas), ("app.pem", &certificate)];
+    for (name, text) in files {
         fs::write(trial.path("config").join(name), text).unwrap();
     }
     trial.edit("config/local.toml", |text| {
@@ -138,11 +71,55 @@ fn assert_nothing_is_repeated(sections: &[(&str, String)], secrets: &[&str]) {
             shown = shown + &out + &log;
         }
     }
-    assert!(shown.contains("***"), "what the remote said was shown, scrubbed:\n{shown}");
-    for secret in secrets {
-        assert_clean("an output or log", secret, shown.as_bytes());
-        assert_files_are_clean(secret, &trial.path("local-data"));
+    shown += &pages(&trial);
+    (trial, shown)
+}
+
+/// What a daemon shows on its pages of the runs so far, and logs. One that can't start shows nothing.
+fn pages(trial: &Trial) -> String {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut daemon = std::process::Command::new(env!("CARGO_BIN_EXE_whatsapp-archiver"))
+        .arg("--config")
+        .arg(trial.path("config/local.toml"))
+        .arg("run")
+        .env("WHATSAPP_ARCHIVER__HTTP__LISTEN", address.to_string())
+        .envs([("RUST_LOG", "trace"), ("RUST_BACKTRACE", "1")])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = daemon.stderr.take().unwrap();
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        log.read_to_string(&mut text).map(|_| text).unwrap()
+    });
+    while TcpStream::connect(address).is_err() && daemon.try_wait().unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(20));
     }
+    let mut shown = String::new();
+    if let Some(runs) = get(address, "/api/runs") {
+        shown += &runs;
+        let of_runs = runs.split("\"run\":\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let of_runs: Vec<String> = of_runs.flat_map(|id| [format!("/runs/{id}"), format!("/api/runs/{id}")]).collect();
+        assert!(!of_runs.is_empty(), "{runs}");
+        for path in ["/", "/open", "/metrics", "/api/status"].map(str::to_owned).iter().chain(&of_runs) {
+            shown += &get(address, path).unwrap();
+        }
+        let id = daemon.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    }
+    daemon.wait().unwrap();
+    shown + &reading.join().unwrap()
+}
+
+/// A page, head and body; nothing where nobody listens.
+fn get(address: SocketAddr, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200"), "{path}: {reply}");
+    Some(reply)
 }
 
 fn signature_query() -> String {
@@ -258,6 +235,45 @@ fn the_sign_in_may_repeat_the_client_secret() {
     }
 }
 
+#[test]
+fn the_sign_in_may_repeat_what_a_certificate_signed() {
+    let sent = Arc::<Mutex<Vec<String>>>::default();
+    let heard = Arc::clone(&sent);
+    let address = http_server(move |asked| {
+        let assertion = asked.body.split('&').find_map(|field| field.strip_prefix("client_assertion="));
+        heard.lock().unwrap().extend(assertion.map(str::to_owned));
+        (401, Vec::new(), json!({"error": "invalid_client", "error_description": asked.repeated()}).to_string())
+    });
+    let (name, section) = microsoft(&address);
+    let by_secret = "client_secret = { file = \"client-secret\" }";
+    let section = section.replace(by_secret, "sign_in = \"certificate\"\ncertificate = { file = \"app.pem\" }");
+    let (trial, shown) = everything_shown(&[(name, section), ("users", "kind = \"graph\"".to_owned())]);
+    let sent = sent.lock().unwrap().clone();
+    assert!(!sent.is_empty() && shown.contains("***"), "{shown}");
+    for assertion in sent {
+        // Its signature, which nothing else has.
+        assert_hidden(&trial, &shown, assertion.rsplit('.').next().unwrap());
+    }
+}
+
+#[test]
+fn a_webhook_may_repeat_its_address() {
+    for status in [400, 404] {
+        let address = http_server(move |asked| (status, vec![("x-said", asked.repeated())], asked.repeated()));
+        let url = format!("http://{address}/services/T0SECRETPLACE/B0SECRETPLACE?key={CLIENT_SECRET}");
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), url).unwrap();
+        let hook = format!("webhook = {{ file = \"{}\" }}", file.path().display());
+        // A source that fails makes each run notify.
+        let source = ("source", "kind = \"directory\"\npath = \"none-there\"".to_owned());
+        let (trial, shown) = everything_shown(&[source, ("notify", hook)]);
+        assert!(shown.contains("notify_failed"), "{shown}");
+        for secret in ["T0SECRETPLACE", "B0SECRETPLACE", CLIENT_SECRET] {
+            assert_hidden(&trial, &shown, secret);
+        }
+    }
+}
+
 fn azure_refusal(asked: &Asked, status: u16) -> Answer {
     let said = asked.repeated().replace('&', "&amp;").replace('<', "&lt;");
     let body = format!(
@@ -273,12 +289,20 @@ fn azure_refusal(asked: &Asked, status: u16) -> Answer {
 
 #[test]
 fn azure_may_repeat_the_signature_or_the_token() {
+    let tokens = graph_server(|asked| graph_refusal(asked, 403));
     for status in [400, 403, 409, 503] {
         let address = http_server(move |asked| azure_refusal(asked, status));
         let section = format!(
             "kind = \"azure\"\nendpoint = \"http://{address}/account\"\nauth = \"sas\"\nsas = {{ file = \"sas\" }}"
         );
         assert_nothing_is_repeated(&[("staging", section)], &[SIGNATURE]);
+
+        let (address, ca) = https_server(move |asked| azure_refusal(asked, status));
+        let ca_file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(ca_file.path(), ca).unwrap();
+        let trusted = ("network", format!("ca_file = \"{}\"", ca_file.path().display()));
+        let section = ("staging", format!("kind = \"azure\"\nendpoint = \"https://{address}/account\""));
+        assert_nothing_is_repeated(&[section, trusted, microsoft(&tokens)], &[TOKEN, CLIENT_SECRET]);
     }
 }
 

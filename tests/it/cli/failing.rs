@@ -323,7 +323,7 @@ fn a_key_that_can_not_be_used_is_found_by_the_check() {
 const SIGNING_KEY: &str = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIDQzpLV6otyqu7v0GtvO6UbNwy7agAIb6KBxcQIjrecS\n-----END PRIVATE KEY-----\n";
 
 /// A certificate with its private key.
-fn application_key() -> String {
+pub(super) fn application_key() -> String {
     let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
     let certificate = rcgen::CertificateParams::new(vec![]).unwrap().self_signed(&key).unwrap();
     certificate.pem() + &key.serialize_pem()

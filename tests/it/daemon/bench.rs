@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::{self, App};
-use whatsapp_archiver::clock::{Clock as _, SharedClock};
+use whatsapp_archiver::clock::{Clock as _, SharedClock, SystemClock};
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::daemon::Daemon;
 use whatsapp_archiver::ledger::{Ledger, RunRecord};
@@ -99,6 +99,13 @@ impl Files {
         );
     }
 
+    /// Changes what the configuration says.
+    pub(crate) fn change_config(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.config()).unwrap();
+        assert!(text.contains(from), "{from} is in {text}");
+        self.write("config.toml", &text.replacen(from, to, 1));
+    }
+
     pub(crate) fn config(&self) -> PathBuf {
         self.path("config.toml")
     }
@@ -124,6 +131,14 @@ pub(crate) const LOCAL_STAGING: &str = "[staging]\nkind = \"local\"\npath = \"st
 /// An item whose number can be read from the mail that is made of it.
 pub(crate) fn numbered(number: i64, received: DateTime<Utc>) -> ArchivedItem {
     ArchivedItem::message(number, received).text(&format!("This is item-{number:06}."))
+}
+
+/// An archive with items received in the hour before now.
+pub(crate) fn archive_of(items: i64) -> TeleMessageServer {
+    let server = TeleMessageServer::start(Arc::new(SystemClock));
+    let begin = SystemClock.now() - chrono::Duration::hours(1);
+    server.add((1..=items).map(|number| numbered(number, begin + chrono::Duration::milliseconds(500 * number))));
+    server
 }
 
 fn number_in(mail: &Path) -> i64 {

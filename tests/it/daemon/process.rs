@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -74,6 +75,20 @@ impl Process {
         std::fs::read_to_string(format!("/proc/{}/{name}", self.child.id())).unwrap()
     }
 
+    /// Watches how much memory the process takes until it ends, in KiB.
+    pub(crate) fn watch_memory(&self) -> JoinHandle<u64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        std::thread::spawn(move || {
+            let mut most = 0;
+            // A process that has ended has no memory, and then no file.
+            while let Some(peak) = std::fs::read_to_string(&path).ok().as_deref().and_then(peak_in) {
+                most = peak;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            most
+        })
+    }
+
     /// Sends a signal, by its name.
     pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
@@ -124,6 +139,10 @@ impl Ended {
     pub(crate) fn events(&self, event: &str) -> Vec<&Value> {
         self.log.iter().filter(|line| line["event"] == event).collect()
     }
+}
+
+fn peak_in(status: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 fn command(files: &Files, arguments: &[&str]) -> Command {

@@ -1,11 +1,10 @@
 //! The daemon against real Azurite, and ended in the middle of a run: orderly, and as by a power cut.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use whatsapp_archiver::clock::{Clock as _, SystemClock};
 
-use super::bench::{ANA, Files, LOCAL_STAGING, numbered};
+use super::bench::{ANA, Files, LOCAL_STAGING, archive_of, numbered};
 use super::process::{self, Process};
 use crate::servers::azurite::{self, Azurite};
 use crate::servers::telemessage::{PageFault, TeleMessageServer};
@@ -16,15 +15,6 @@ fn azure_staging() -> String {
     format!(
         "[staging]\nkind = \"azure\"\nendpoint = \"{endpoint}\"\ncontainer = \"c{container}\"\nauth = \"sas\"\nsas = {{ file = \"sas\" }}"
     )
-}
-
-/// An archive with items received in the minutes before now.
-fn archive_of(items: i64) -> TeleMessageServer {
-    let server = TeleMessageServer::start(Arc::new(SystemClock));
-    let now = SystemClock.now();
-    let begin = now - chrono::Duration::hours(1);
-    server.add((1..=items).map(|number| numbered(number, begin + chrono::Duration::milliseconds(500 * number))));
-    server
 }
 
 fn files_for(server: &TeleMessageServer, every: &str, staging: &str) -> Files {

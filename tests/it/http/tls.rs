@@ -1,31 +1,20 @@
 //! Whom the client trusts.
 
-use std::sync::Arc;
-
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use reqwest::{StatusCode, Url};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
-use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 use whatsapp_archiver::http::{HttpClient, HttpError, HttpOptions, Remote};
+
+use crate::servers::tls;
 
 /// A server on this machine whose certificate, for `name`, is by a CA that nobody knows; and the CA's certificate (PEM).
 async fn server(name: &str) -> (Url, String) {
-    let mut ca = CertificateParams::default();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new([name.to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
-    let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key.into()).unwrap();
+    let (config, ca) = tls::certified(name);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("https://localhost:{}/", listener.local_addr().unwrap().port())).unwrap();
-    tokio::spawn(answer_each(listener, TlsAcceptor::from(Arc::new(config))));
-    (url, ca.pem())
+    tokio::spawn(answer_each(listener, TlsAcceptor::from(config)));
+    (url, ca)
 }
 
 async fn answer_each(listener: TcpListener, acceptor: TlsAcceptor) {

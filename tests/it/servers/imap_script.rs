@@ -47,8 +47,11 @@ pub(crate) struct Script {
     pub(crate) appends: VecDeque<OnAppend>,
     /// How it answers everything after the sign-in, instead of doing it.
     pub(crate) refuses_all: Option<&'static str>,
-    /// The name of the command at which it begins to talk, line by line, without ever answering.
+    /// The name of the command at which it begins to talk, line by line, without ever answering; "" is the greeting, which
+    /// never ends its line.
     pub(crate) drips_at: Option<&'static str>,
+    /// How many more times it does.
+    pub(crate) drips: usize,
     /// How it answers commands of this name, data included, instead of doing them.
     pub(crate) answers: Vec<(&'static str, String)>,
 }
@@ -62,6 +65,7 @@ impl Default for Script {
             appends: VecDeque::new(),
             refuses_all: None,
             drips_at: None,
+            drips: usize::MAX,
             answers: Vec::new(),
         }
     }
@@ -159,6 +163,9 @@ struct Dialogue {
 impl Dialogue {
     /// `None` ends the connection.
     async fn run(mut self) -> Option<()> {
+        if self.drips_at("") {
+            self.drip("* OK").await?;
+        }
         let greeting = self.script.lock().unwrap().greeting;
         self.say(greeting).await?;
         loop {
@@ -175,12 +182,8 @@ impl Dialogue {
 
     async fn answer(&mut self, tag: &str, command: &str) -> Option<()> {
         let name = command.split(' ').next()?.to_owned();
-        if self.script.lock().unwrap().drips_at == Some(name.as_str()) {
-            let mut pace = tokio::time::interval(std::time::Duration::from_millis(5));
-            loop {
-                pace.tick().await;
-                self.say("* OK still at it").await?;
-            }
+        if self.drips_at(&name) {
+            self.drip("* OK still at it\r\n").await?;
         }
         let refused = self.script.lock().unwrap().refuses_all;
         if let Some(refusal) = refused.filter(|_| self.is_signed_in) {
@@ -210,6 +213,22 @@ impl Dialogue {
             _ => {}
         }
         self.end(tag, "OK done").await
+    }
+
+    fn drips_at(&self, place: &str) -> bool {
+        let mut script = self.script.lock().unwrap();
+        let drips = script.drips_at == Some(place) && script.drips > 0;
+        script.drips -= usize::from(drips);
+        drips
+    }
+
+    /// Talks until nobody listens any more.
+    async fn drip(&mut self, words: &str) -> Option<()> {
+        let mut pace = tokio::time::interval(std::time::Duration::from_millis(5));
+        loop {
+            pace.tick().await;
+            self.stream.get_mut().write_all(words.as_bytes()).await.ok()?;
+        }
     }
 
     async fn sign_in(&mut self, tag: &str, command: &str) -> Option<()> {

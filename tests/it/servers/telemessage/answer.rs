@@ -73,6 +73,7 @@ pub(super) async fn attachment(
         None | Some(MediaFault::Answer(_)) => (headers, bytes).into_response(),
         Some(MediaFault::BreakOff) => fault::half(headers, &bytes, Then::BreakOff),
         Some(MediaFault::Stall) => fault::half(headers, &bytes, Then::Stall),
+        Some(MediaFault::Drip) => fault::half(headers, &bytes, Then::Drip),
         Some(MediaFault::WrongBytes) => (headers, bytes.iter().map(|byte| !byte).collect::<Bytes>()).into_response(),
         Some(MediaFault::LengthOff(more)) => fault::with_length_off(headers, bytes, more),
     }

@@ -70,6 +70,8 @@ pub(crate) enum MediaFault {
     BreakOff,
     /// Silence halfway through the bytes, for as long as the client waits.
     Stall,
+    /// Half of the bytes, then now and then a byte, for as long as the client waits.
+    Drip,
     /// Other bytes of the same length.
     WrongBytes,
     /// A `Content-Length` that is this much more than the bytes.
@@ -169,21 +171,27 @@ pub(super) fn drop_the_connection() -> ! {
 pub(super) enum Then {
     BreakOff,
     Stall,
+    Drip,
 }
 
 /// The first half of `body`, announced whole.
 pub(super) fn half(mut headers: HeaderMap, body: &Bytes, then: Then) -> Response {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     let first = body.slice(..body.len() / 2);
-    let rest = async move {
+    let rest = stream::repeat(Bytes::from_static(b"x")).then(move |drop| async move {
         // One more turn for the connection, in which it sends the first half.
         tokio::task::yield_now().await;
         match then {
             Then::BreakOff => Err(std::io::Error::other("broken off on command")),
             Then::Stall => std::future::pending().await,
+            Then::Drip => {
+                let pause = std::time::Duration::from_millis(20);
+                tokio::time::interval_at(tokio::time::Instant::now() + pause, pause).tick().await;
+                Ok(drop)
+            }
         }
-    };
-    let pieces = stream::iter([Ok(first)]).chain(stream::once(rest));
+    });
+    let pieces = stream::iter([Ok(first)]).chain(rest);
     (headers, Body::from_stream(pieces)).into_response()
 }
 

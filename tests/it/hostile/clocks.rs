@@ -1,0 +1,107 @@
+//! The machine's clock is wrong by 400 days: nothing is passed over, nothing later is hidden, and others are left alone.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use whatsapp_archiver::clock::{Clock as _, SystemClock};
+
+use super::time::Time;
+use super::{files_for, get, http_section};
+use crate::daemon::bench::{ANA, archive_of, numbered};
+use crate::daemon::process::{self, Process};
+use crate::servers::postgres::Postgres;
+use crate::servers::telemessage::Fault;
+
+fn instant(value: &Value) -> DateTime<Utc> {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_clock_that_was_far_ahead_hides_nothing_later() {
+    let server = archive_of(3);
+    let (address, http) = http_section();
+    let files = files_for(&server, "24h", &http);
+    let mut ahead = Time::days_ahead(400).start(&files, &["run"]);
+    ahead.wait_for("clocks_differ");
+    assert_eq!(ahead.wait_for("run_finished")["run.status"], "complete");
+    assert_eq!(files.archived(ANA), [1, 2, 3]);
+    ahead.end_by("KILL");
+
+    let now = SystemClock.now();
+    let status = process::command_json(&files, &["status", "--json"]);
+    assert_eq!((&status["state"], &status["daemon"]["running"]), (&"stopped".into(), &false.into()), "{status}");
+    assert!(instant(&status["watermark"]) <= now, "{status}");
+
+    // The first run by the right time fails.
+    server.set_outage(Some(Fault::Status(503)));
+    let mut right = Process::start(&files, &["run"]);
+    let failed = right.wait_for("run_finished");
+    assert_eq!(failed["run.status"], "failed");
+    let status = process::command_json(&files, &["status", "--json"]);
+    assert_eq!((&status["state"], &status["last_run"]["run"]), (&"failed".into(), &failed["run.id"]), "{status}");
+    assert!(instant(&status["next_run"]) < now + chrono::Duration::hours(1), "{status}");
+    let report = process::command_json(&files, &["report", "--format", "json"]);
+    assert_eq!(report["run"], failed["run.id"]);
+    let metrics = get(address, "/metrics").1;
+    let gauge = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("whatsapp_archiver_{name} ")));
+        line.unwrap().parse::<i64>().unwrap()
+    };
+    for name in ["last_success_timestamp_seconds", "last_run_timestamp_seconds", "watermark_timestamp_seconds"] {
+        let told = DateTime::from_timestamp_secs(gauge(name)).unwrap();
+        assert!(told <= SystemClock.now(), "{name}: {told}");
+    }
+    right.end_by("TERM");
+
+    server.set_outage(None);
+    server.add([numbered(4, now - chrono::Duration::minutes(1))]);
+    process::command_output(&files, &["run", "--once"]);
+    assert_eq!(files.archived(ANA), [1, 2, 3, 4]);
+    let status = process::command_json(&files, &["status", "--json"]);
+    for remote in ["source", "staging", "directory", "mailbox"] {
+        assert!(instant(&status["remotes"][remote]["since"]) <= SystemClock.now(), "{status}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_far_behind_fails_the_run_in_plain_words() {
+    let server = archive_of(3);
+    let files = files_for(&server, "24h", "");
+    process::command_output(&files, &["run", "--once"]);
+    server.add([numbered(4, SystemClock.now())]);
+    let watermark = || process::command_json(&files, &["status", "--json"])["watermark"].clone();
+    let before = watermark();
+
+    let behind = Time::days_ahead(-400).start(&files, &["run", "--once"]).end();
+    assert_eq!(behind.status.code(), Some(1));
+    let finished = behind.events("run_finished")[0];
+    let error = finished["error"].as_str().unwrap();
+    assert!(finished["run.status"] == "failed" && error.contains("clock"), "{finished}");
+    assert!(behind.log.iter().all(|line| !line.to_string().contains("Some(")), "{:#?}", behind.log);
+    assert_eq!(watermark(), before);
+
+    process::command_output(&files, &["run", "--once"]);
+    assert_eq!(files.archived(ANA), [1, 2, 3, 4]);
+}
+
+#[test]
+fn beside_others_a_wrong_clock_begins_nothing_and_misleads_nobody() {
+    let server = archive_of(1);
+    let files = files_for(&server, "2s", "");
+    files.change_config("sqlite://ledger.db", &Postgres::shared().new_database());
+    let mut right = Process::start(&files, &["run"]);
+    assert_eq!(right.wait_for("run_finished")["run.status"], "complete");
+    let mut ahead = Time::days_ahead(400).start(&files, &["run"]);
+    let told = ahead.wait_for("ledger_unavailable");
+    assert!(told["error"].as_str().unwrap().contains("this machine's clock shows"), "{told}");
+    for number in 2..=3 {
+        server.add([numbered(number, SystemClock.now())]);
+        right.wait_for_line("run with an item", |line| line["deliveries.imported"] == 1);
+    }
+    let (right, ahead) = (right.end_by("TERM"), ahead.end_by("KILL"));
+    assert!(right.events("run_finished").iter().all(|line| line["run.status"] == "complete"));
+    assert!(ahead.events("run_started").is_empty() && ahead.events("help_started").is_empty());
+    assert_eq!(files.archived(ANA), [1, 2, 3]);
+    let status = process::command_json(&files, &["status", "--json"]);
+    assert_eq!(status["daemon"]["running"], false, "{status}");
+    assert!(instant(&status["daemon"]["last_seen"]) <= SystemClock.now(), "{status}");
+}
