@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::item::Participant;
 use crate::item::phone_number::{mask_accounts_in, mask_numbers_in};
-use crate::ledger::{GroupDay, Ledger, LedgerError, RunId, RunKind, day_of, end_of_day};
+use crate::ledger::{GroupDay, Ledger, LedgerError, RunId, RunKind};
+use crate::window::{day_of, end_of_day};
 
 /// How many days of shared groups are compared.
 const COMPARED_DAYS: i64 = 30;

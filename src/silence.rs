@@ -6,8 +6,9 @@
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 
 use crate::item::Participant;
-use crate::ledger::{Ledger, LedgerError, OwnerDays, ReadSpan, day_of, end_of_day};
+use crate::ledger::{Ledger, LedgerError, OwnerDays, ReadSpan};
 use crate::report::Report;
+use crate::window::{day_of, end_of_day};
 
 /// Windows that together span so much count as one day.
 const FULL_DAY: Duration = Duration::hours(20);

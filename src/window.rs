@@ -1,9 +1,12 @@
-//! A half-open window of receiving time, `[from, to)`.
+//! Half-open windows of receiving time, `[from, to)`, and days.
 
 use std::fmt;
 
 use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
+
+/// A day in milliseconds.
+const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// A half-open span of TeleMessage's receiving time (`gatewayReceivedDate`), to the millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -47,4 +50,14 @@ impl fmt::Display for Window {
             self.to.to_rfc3339_opts(SecondsFormat::AutoSi, true)
         )
     }
+}
+
+/// The day of an instant, since 1970 in UTC.
+pub fn day_of(instant: DateTime<Utc>) -> i64 {
+    instant.timestamp_millis().div_euclid(DAY)
+}
+
+/// When a day since 1970 ended; nothing where no clock says so.
+pub fn end_of_day(day: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(day.checked_add(1)?.checked_mul(DAY)?)
 }

@@ -4,7 +4,6 @@ use chrono::{DateTime, Duration, Utc};
 use futures_util::TryStreamExt as _;
 use sqlx::{Any, Transaction};
 
-use super::silence::day_of;
 use super::sql::{
     self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, query_of_rows, rows_of_placeholders,
     rows_of_typed_placeholders,
@@ -13,6 +12,7 @@ use super::{ItemNo, Ledger, LedgerError, RunId};
 use crate::digest::Digest;
 use crate::identity::original_of;
 use crate::item::{Chat, Item, Kind};
+use crate::window::day_of;
 
 /// How a captured item refers to an earlier message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use crate::config::MAX_LEASE;
 
 /// How far this machine's clock may be from the database server's, in seconds. Machines that are synchronised differ by
 /// far less; `mailbox.settle` and the third of a lease that is left bear with more.
-pub(super) const MAX_CLOCK_DIFFERENCE: i64 = 10;
+const MAX_CLOCK_DIFFERENCE: i64 = 10;
 
 /// How much further than any lease one must reach to be of a clock that was ahead.
 const MARGIN: Duration = Duration::from_hours(1);
@@ -34,7 +34,7 @@ impl Ledger {
         let before = clock.now();
         match self.server_time().await? {
             Some(theirs) if differ(before, theirs, clock.now()) => {
-                Err(LedgerError::ClocksDiffer { ours: clock.now(), theirs })
+                Err(LedgerError::ClocksDiffer { ours: clock.now(), theirs, most: MAX_CLOCK_DIFFERENCE })
             }
             _ => Ok(()),
         }

@@ -9,7 +9,7 @@ use sqlx::{Any, AnyPool, Transaction};
 use super::deliveries::remote_id;
 use super::names::{self, Numbers};
 use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, query_of, query_of_many, rows_of_placeholders};
-use super::{ItemNo, LedgerError, encoding, items};
+use super::{ItemNo, LedgerError, encoding, messages};
 use crate::convert::Manifest;
 use crate::resolution::Resolution;
 
@@ -233,7 +233,7 @@ async fn move_messages(
     let messages = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     for chunk in messages.chunks(MAX_STATEMENT_ROWS) {
         let chunk: Vec<_> = chunk.iter().map(|(no, converter, manifest)| (*no, converter.as_str(), manifest)).collect();
-        items::insert_messages(transaction, dialect, &chunk).await?;
+        messages::insert(transaction, dialect, &chunk).await?;
     }
     forget(transaction, "old_messages", last, rows.len() as u64).await?;
     Ok(rows.len() as u64)

@@ -16,13 +16,8 @@ use sqlx::query::Query;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, rows_of_placeholders};
+use super::superseded::{SUPERSEDED, UNFINISHED, meta};
 use super::{Ledger, LedgerError, presence, schema};
-
-/// What the target remembers until it is finished: the source's id.
-pub(super) const UNFINISHED: &str = "unfinished_copy_of";
-
-/// What the source remembers from then on: where it was copied to.
-pub(super) const SUPERSEDED: &str = "superseded_by";
 
 /// Why a ledger was not copied.
 #[derive(Debug, thiserror::Error)]
@@ -125,17 +120,6 @@ impl Ledger {
         target.set_meta(UNFINISHED, None).await?;
         target.names.forget();
         Ok(counts)
-    }
-
-    /// Fails where this ledger must not be worked on: it was copied elsewhere, or is itself a copy that isn't finished.
-    pub(super) async fn refuse_left(&self) -> Result<(), LedgerError> {
-        if let Some(by) = self.get_meta(SUPERSEDED).await? {
-            return Err(LedgerError::Superseded { by });
-        }
-        match self.get_meta(UNFINISHED).await? {
-            Some(_) => Err(LedgerError::UnfinishedCopy),
-            None => Ok(()),
-        }
     }
 
     /// Keeps everybody else from writing until the transaction ends. (On SQLite, it does so by itself.)
@@ -273,17 +257,4 @@ async fn compare(source: &mut Transaction<'_, Any>, target: &Ledger) -> Result<V
 async fn count(connection: &mut sqlx::AnyConnection, table: &str) -> Result<i64, LedgerError> {
     let row = query_of(format!("SELECT COUNT(*) AS found FROM {table}")).fetch_one(connection).await?;
     sql::get(&row, "found")
-}
-
-async fn meta(transaction: &mut Transaction<'_, Any>, name: &str) -> Result<Option<String>, LedgerError> {
-    let row = sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name.to_owned());
-    row.fetch_optional(&mut **transaction).await?.map(|row| sql::get(&row, "value")).transpose()
-}
-
-/// Fails where the ledger was copied elsewhere while this process had it open.
-pub(super) async fn refuse_superseded(transaction: &mut Transaction<'_, Any>) -> Result<(), LedgerError> {
-    match meta(transaction, SUPERSEDED).await? {
-        Some(by) => Err(LedgerError::Superseded { by }),
-        None => Ok(()),
-    }
 }

@@ -6,8 +6,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
-use super::LedgerError;
-use super::presence::file_path;
+use super::{LedgerError, address};
 
 /// The file that was opened.
 #[derive(Debug, Clone)]
@@ -20,7 +19,7 @@ pub(super) struct DatabaseFile {
 impl DatabaseFile {
     /// The file that the URL of an open ledger names; `None` for a ledger that isn't a file of its own.
     pub(super) fn opened(url: &str) -> Option<Self> {
-        let path = file_path(url)?;
+        let path = address::file_of(url)?;
         let metadata = std::fs::metadata(&path).ok()?;
         Some(Self { path, device: metadata.dev(), inode: metadata.ino() })
     }

@@ -1,15 +1,15 @@
 //! Whether there is a ledger at a place. Nothing here makes or changes anything.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sqlx::{AnyPool, Row as _};
 
 use super::sql::{Dialect, query_of};
-use super::{LedgerError, redacted};
+use super::{LedgerError, address};
 
 /// Fails where the file of an SQLite ledger is missing or empty, before anything connects to it.
 pub(super) fn require_file(url: &str) -> Result<(), LedgerError> {
-    let Some(path) = sqlite_file(url) else { return Ok(()) };
+    let Some(path) = address::file_of(url) else { return Ok(()) };
     refuse_only_its_log(&path)?;
     let detail = match std::fs::metadata(&path) {
         Ok(metadata) if metadata.is_file() && metadata.len() == 0 => ", only an empty file",
@@ -17,7 +17,7 @@ pub(super) fn require_file(url: &str) -> Result<(), LedgerError> {
         // What else is wrong with it, SQLite says.
         _ => return Ok(()),
     };
-    Err(LedgerError::Missing { place: redacted(url), detail })
+    Err(LedgerError::Missing { place: address::redacted(url), detail })
 }
 
 /// Fails where a database file is missing and its write-ahead log isn't: whoever makes a new file throws the log away.
@@ -39,10 +39,4 @@ pub(super) async fn has_tables(pool: &AnyPool, dialect: Dialect) -> Result<bool,
     let row = query_of(dialect.count_of_meta().to_owned()).fetch_one(pool).await?;
     let tables: i64 = row.try_get("tables")?;
     Ok(tables > 0)
-}
-
-fn sqlite_file(url: &str) -> Option<PathBuf> {
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    (path != ":memory:").then(|| PathBuf::from(path))
 }

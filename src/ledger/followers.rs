@@ -10,7 +10,7 @@ use sqlx::{Any, Transaction};
 
 use super::deliveries::{OPEN, mailboxes_of, read_mailbox};
 use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of, run_no};
-use super::{Holder, Lease, Ledger, LedgerError, RunId, RunRecord};
+use super::{Holder, Lease, Ledger, LedgerError, RunId, RunRecord, leases};
 use crate::resolution::{Mailbox, MailboxId};
 
 /// Who sends, and on whose account.
@@ -48,7 +48,7 @@ impl Sender {
         .bind(self.lease().resource())
         .bind(self.holder.0.clone())
         .bind(self.run.0.clone())
-        .bind(closed(&self.run))
+        .bind(leases::closed(&self.run))
         .execute(&mut **transaction)
         .await?;
         match touched.rows_affected() {
@@ -68,7 +68,7 @@ pub(super) async fn refuse_closed(
     let running = format!("SELECT 1 FROM runs WHERE run_id = $1 AND status = 'running'{}", dialect.share_lock());
     let is_running = sql::prepared(running).bind(run.0.clone()).fetch_optional(&mut **transaction).await?.is_some();
     // A statement of its own: it sees what was committed while this one waited for the lock.
-    let mark = sqlx::query("SELECT 1 FROM leases WHERE resource = $1").bind(closed(run));
+    let mark = sqlx::query("SELECT 1 FROM leases WHERE resource = $1").bind(leases::closed(run));
     let is_closed = mark.fetch_optional(&mut **transaction).await?.is_some();
     if is_closed || !is_running {
         return Err(LedgerError::LeaseLost(format!("run {run}, whose account is closed")));
@@ -115,7 +115,7 @@ impl Ledger {
             return Err(LedgerError::LeaseLost(format!("run {run}")));
         }
         sqlx::query("INSERT INTO leases (resource, holder, until) VALUES ($1, '', 0) ON CONFLICT DO NOTHING")
-            .bind(closed(run))
+            .bind(leases::closed(run))
             .execute(&mut *transaction)
             .await?;
         sqlx::query("DELETE FROM leases WHERE resource LIKE $1")
@@ -195,11 +195,6 @@ pub(super) async fn dismiss_silent(
         .execute(&mut **transaction)
         .await?;
     Ok(())
-}
-
-/// The mark of a closed account. It goes when the run's end is recorded, which says the same.
-pub(super) fn closed(run: &RunId) -> String {
-    format!("closed:{run}")
 }
 
 fn followers_of(run: &RunId) -> String {

@@ -25,8 +25,6 @@ mod recording;
 mod spans;
 mod unresolved;
 
-pub(super) use recording::insert_messages;
-
 /// How far an item has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ItemState {

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 
 use super::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, millis, query_of_many, rows_of_placeholders};
-use super::{Ledger, LedgerError, RunId};
+use super::{Ledger, LedgerError, RunId, superseded};
 use crate::resolution::MailboxId;
 
 /// A process that works on the ledger: a UUID made at its start.
@@ -92,7 +92,7 @@ impl Ledger {
             }
         }
         // After the leases are written: a copy that is under way has them wait for its end.
-        super::copy::refuse_superseded(&mut transaction).await?;
+        superseded::refuse(&mut transaction).await?;
         transaction.commit().await?;
         Ok(leases.iter().map(|lease| ours.contains(&lease.resource())).collect())
     }
@@ -155,4 +155,9 @@ impl Ledger {
             .await?;
         row.map(|row| Ok((Holder(sql::get(&row, "holder")?), sql::instant(&row, "until")?))).transpose()
     }
+}
+
+/// The mark of a closed account. It goes when the run's end is recorded, which says the same.
+pub(super) fn closed(run: &RunId) -> String {
+    format!("closed:{run}")
 }

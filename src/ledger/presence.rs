@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 use super::sql::millis;
-use super::{Holder, Ledger, LedgerError};
+use super::{Holder, Ledger, LedgerError, address};
 
 /// A process's presence at the ledger, which ends with it. Its file stays: the next process clears it away, and with it
 /// the leases that could not be given back.
@@ -154,14 +154,7 @@ fn gone_processes(directory: &Path) -> std::io::Result<Vec<Gone>> {
 
 /// The directory of locks beside an SQLite ledger; nothing for a ledger in memory or on a server.
 pub(super) fn directory_beside(url: &str) -> Option<PathBuf> {
-    let mut path = file_path(url)?.into_os_string();
+    let mut path = address::file_of(url)?.into_os_string();
     path.push("-processes");
     Some(path.into())
-}
-
-/// The file of an SQLite ledger; nothing for a ledger in memory or on a server.
-pub(super) fn file_path(url: &str) -> Option<PathBuf> {
-    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:"))?;
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(path))
 }

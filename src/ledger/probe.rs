@@ -8,7 +8,7 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 
 use super::sql::Dialect;
-use super::{LedgerError, presence, redacted, words};
+use super::{LedgerError, address, words};
 use crate::clock::{Clock as _, SystemClock};
 
 /// How long a database may take to accept a connection.
@@ -31,14 +31,14 @@ pub(super) async fn connect_once(url: &str, options: &AnyConnectOptions, dialect
         loop {
             match connect().await {
                 // Of two processes that make a file at once, SQLite lets one only set its journal, and the other doesn't wait.
-                Err(error) if is_busy(&error) => SystemClock.sleep(BUSY_PAUSE).await,
+                Err(error) if words::is_busy(&error) => SystemClock.sleep(BUSY_PAUSE).await,
                 result => break result,
             }
         }
     };
     let Ok(result) = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await else {
         let detail = format!("the database doesn't answer within {} s", CONNECT_TIMEOUT.as_secs());
-        return Err(LedgerError::Open { url: redacted(url), detail });
+        return Err(LedgerError::Open { url: address::redacted(url), detail });
     };
     result.map_err(|error| refusal(url, &error))
 }
@@ -68,29 +68,16 @@ pub async fn check_pages(path: &Path) -> Result<(), LedgerError> {
     Err(LedgerError::Damaged(format!("{}: {findings}", path.display())))
 }
 
-/// Whether SQLite says that the file is damaged, or no database at all (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
-pub(super) fn is_damage(error: &sqlx::Error) -> bool {
-    matches!(sqlite_code(error), Some(11 | 26))
-}
-
-/// Whether SQLite says that another process has the file locked (`SQLITE_BUSY`).
-fn is_busy(error: &sqlx::Error) -> bool {
-    sqlite_code(error) == Some(5)
-}
-
-/// SQLite's primary code. PostgreSQL's have five characters; the upper bits of SQLite's say more than is asked here.
-fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
-    Some(code.parse::<u32>().ok().filter(|_| code.len() < 5)? & 0xff)
-}
-
 fn refusal(url: &str, error: &sqlx::Error) -> LedgerError {
-    if is_damage(error) {
-        return LedgerError::Damaged(format!("{} ({})", redacted(url), words::of(error)));
+    if words::is_damage(error) {
+        return LedgerError::Damaged(format!("{} ({})", address::redacted(url), words::of(error)));
     }
     // SQLite says only that it can't.
-    let cause = presence::file_path(url).and_then(|path| cause_of(&path)).map(|cause| format!(" ({cause})"));
-    LedgerError::Open { url: redacted(url), detail: format!("{}{}", words::of(error), cause.unwrap_or_default()) }
+    let cause = address::file_of(url).and_then(|path| cause_of(&path)).map(|cause| format!(" ({cause})"));
+    LedgerError::Open {
+        url: address::redacted(url),
+        detail: format!("{}{}", words::of(error), cause.unwrap_or_default()),
+    }
 }
 
 /// Why a file can't be opened, where the system says so.

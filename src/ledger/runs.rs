@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Transaction};
 
 use super::sql::{self, millis};
-use super::{Holder, Ledger, LedgerError, RunId};
+use super::{Holder, Ledger, LedgerError, RunId, leases, superseded};
 use crate::source::Cursor;
 use crate::window::Window;
 
@@ -188,7 +188,7 @@ impl Ledger {
         .bind(inputs.to_owned())
         .execute(&mut *transaction)
         .await?;
-        super::copy::refuse_superseded(&mut transaction).await?;
+        superseded::refuse(&mut transaction).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -228,7 +228,7 @@ impl Ledger {
             return Err(LedgerError::LeaseLost(format!("run {id}")));
         }
         sqlx::query("DELETE FROM leases WHERE resource = $1")
-            .bind(super::followers::closed(id))
+            .bind(leases::closed(id))
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::items::ITEMS_OF_PAGES;
-use super::sql::{self, MAX_INDEXED, millis};
+use super::sql::{self, MAX_INDEXED};
 use super::{Ledger, LedgerError, RunId};
-use crate::window::Window;
+use crate::window::{Window, day_of};
 
 /// What one regular run read and brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,21 +25,8 @@ pub struct OwnerDays {
     pub days: Vec<i64>,
 }
 
-/// A day in milliseconds.
-const DAY: i64 = 24 * 60 * 60 * 1000;
-
 /// How long the days of owners are remembered.
 const RETENTION: Duration = Duration::days(60);
-
-/// The day of an instant, since 1970 in UTC.
-pub fn day_of(instant: DateTime<Utc>) -> i64 {
-    millis(instant).div_euclid(DAY)
-}
-
-/// When a day since 1970 ended; nothing where no clock says so.
-pub fn end_of_day(day: i64) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_millis(day.checked_add(1)?.checked_mul(DAY)?)
-}
 
 impl Ledger {
     /// What the latest regular runs that read to their end brought, newest first.

@@ -1,4 +1,5 @@
-//! What a database server says, without the password that it was sent: a server that asks for it in clear may repeat it.
+//! What a database says: in words, without the password that it was sent (a server that asks for it in clear may repeat it), and by
+//! its codes.
 
 use std::sync::{LazyLock, PoisonError, RwLock};
 
@@ -19,4 +20,20 @@ pub(super) fn hide_password(url: &str) {
 pub(super) fn of(error: &sqlx::Error) -> String {
     let words = error.to_string();
     SENT.read().unwrap_or_else(PoisonError::into_inner).scrub(&words).into_owned()
+}
+
+/// Whether SQLite says that the file is damaged, or no database at all (`SQLITE_CORRUPT`, `SQLITE_NOTADB`).
+pub(super) fn is_damage(error: &sqlx::Error) -> bool {
+    matches!(sqlite_code(error), Some(11 | 26))
+}
+
+/// Whether SQLite says that another process has the file locked (`SQLITE_BUSY`).
+pub(super) fn is_busy(error: &sqlx::Error) -> bool {
+    sqlite_code(error) == Some(5)
+}
+
+/// SQLite's primary code. PostgreSQL's have five characters; the upper bits of SQLite's say more than is asked here.
+fn sqlite_code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code)?;
+    Some(code.parse::<u32>().ok().filter(|_| code.len() < 5)? & 0xff)
 }

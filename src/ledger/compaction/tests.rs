@@ -38,7 +38,7 @@ async fn a_move_that_was_broken_off_goes_on_where_it_was() {
     whole.close().await;
     for (batch, steps) in [(7, 1), (7, 6), (7, 11), (7, 14), (7, 25), (1000, 1), (1000, 2), (1000, 3)] {
         let url = url(folder.path());
-        let pool = super::super::connect(&url).await.unwrap();
+        let pool = super::super::open::connect(&url).await.unwrap();
         super::super::schema::migrate(&pool, Dialect::Sqlite, None).await.unwrap();
         for _ in 0..steps {
             assert!(step(&pool, Dialect::Sqlite, batch).await.unwrap().is_some(), "{batch} {steps}");
@@ -65,7 +65,7 @@ async fn a_row_that_cant_be_moved_stops_it_and_stays() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         let url = url(folder.path());
-        let pool = super::super::connect(&url).await.unwrap();
+        let pool = super::super::open::connect(&url).await.unwrap();
         assert!(sqlx::query(damage).execute(&pool).await.unwrap().rows_affected() > 0, "{damage}");
         pool.close().await;
         for _ in 0..2 {

@@ -34,7 +34,7 @@ use crate::ledger::sql::{
     self, Dialect, MAX_STATEMENT_ROWS, list_of_placeholders, mailbox_no, millis, query_of, query_of_many,
     query_of_rows, rows_of_placeholders, rows_of_typed_placeholders, run_no,
 };
-use crate::ledger::{ItemNo, Ledger, LedgerError, RunId, Sender, followers, items};
+use crate::ledger::{ItemNo, Ledger, LedgerError, RunId, Sender, followers, messages};
 use crate::reason::Reason;
 use crate::resolution::{MailboxId, ResolvedBy};
 
@@ -292,7 +292,7 @@ async fn claim_copies(
 ) -> Result<(), LedgerError> {
     for chunk in claim.messages.chunks(MAX_STATEMENT_ROWS) {
         let messages: Vec<_> = chunk.iter().map(|(no, manifest)| (*no, claim.converter, manifest)).collect();
-        items::insert_messages(transaction, dialect, &messages).await?;
+        messages::insert(transaction, dialect, &messages).await?;
     }
     for chunk in claim.items.chunks(MAX_STATEMENT_ROWS) {
         let statement = format!(

@@ -7,13 +7,13 @@ use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
 
 use super::{ItemState, PageRecord, Prepared};
-use crate::convert::Manifest;
 use crate::ledger::names::Numbers;
 use crate::ledger::sql::{
     self, Dialect, MAX_INDEXED, millis, query_of_rows, rows_of_placeholders, rows_of_typed_placeholders,
 };
 use crate::ledger::{
-    ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, encoding, followers, retention, runs,
+    ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, encoding, followers, messages,
+    retention, runs,
 };
 
 impl Ledger {
@@ -70,11 +70,11 @@ impl Ledger {
         for chunk in sql::pieces(prepared) {
             update_items(&mut transaction, self.dialect, chunk, &numbers).await?;
         }
-        let messages: Vec<_> = prepared
+        let converted: Vec<_> = prepared
             .iter()
             .filter_map(|item| item.message.as_ref().map(|(converter, manifest)| (item.no, *converter, manifest)))
             .collect();
-        insert_messages(&mut transaction, self.dialect, &messages).await?;
+        messages::insert(&mut transaction, self.dialect, &converted).await?;
         for item in prepared.iter().filter(|item| !item.replaced.is_empty()) {
             deliveries::remove(&mut transaction, item.no, &item.replaced, &numbers).await?;
         }
@@ -197,27 +197,6 @@ async fn update_items(
             .bind(item.attachments.as_ref().map(sql::to_json).transpose()?);
     }
     query.execute(&mut **transaction).await?;
-    Ok(())
-}
-
-/// Records what conversions made.
-pub(in crate::ledger) async fn insert_messages(
-    transaction: &mut Transaction<'_, Any>,
-    dialect: Dialect,
-    messages: &[(ItemNo, &str, &Manifest)],
-) -> Result<(), LedgerError> {
-    for piece in sql::pieces(messages) {
-        let statement = format!(
-            "INSERT INTO messages (item_no, converter, manifest) VALUES {}
-             ON CONFLICT (item_no, converter) DO UPDATE SET manifest = excluded.manifest",
-            rows_of_placeholders(piece.len(), 3)
-        );
-        let mut query = query_of_rows(dialect, statement);
-        for (no, converter, manifest) in piece {
-            query = query.bind(no.0).bind((*converter).to_owned()).bind(encoding::of_manifest(manifest)?);
-        }
-        query.execute(&mut **transaction).await?;
-    }
     Ok(())
 }
 

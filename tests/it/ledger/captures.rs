@@ -1,7 +1,8 @@
 //! What was captured, and what captured items refer to.
 
 use whatsapp_archiver::item::Item;
-use whatsapp_archiver::ledger::{Capture, GroupDay, Ledger, Prepared, day_of};
+use whatsapp_archiver::ledger::{Capture, GroupDay, Ledger, Prepared};
+use whatsapp_archiver::window::day_of;
 
 use super::{Database, at, begin, new_item, page, prepared, run_id};
 

@@ -1,0 +1,38 @@
+//! Whether another ledger has taken this one's place, or this one is a copy that isn't finished.
+
+use sqlx::{Any, Transaction};
+
+use super::{Ledger, LedgerError, sql};
+
+/// What the target remembers until it is finished: the source's id.
+pub(super) const UNFINISHED: &str = "unfinished_copy_of";
+
+/// What the source remembers from then on: where it was copied to.
+pub(super) const SUPERSEDED: &str = "superseded_by";
+
+impl Ledger {
+    /// Fails where this ledger must not be worked on: it was copied elsewhere, or is itself a copy that isn't finished.
+    pub(super) async fn refuse_left(&self) -> Result<(), LedgerError> {
+        if let Some(by) = self.get_meta(SUPERSEDED).await? {
+            return Err(LedgerError::Superseded { by });
+        }
+        match self.get_meta(UNFINISHED).await? {
+            Some(_) => Err(LedgerError::UnfinishedCopy),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Fails where the ledger was copied elsewhere while this process had it open.
+pub(super) async fn refuse(transaction: &mut Transaction<'_, Any>) -> Result<(), LedgerError> {
+    match meta(transaction, SUPERSEDED).await? {
+        Some(by) => Err(LedgerError::Superseded { by }),
+        None => Ok(()),
+    }
+}
+
+/// A value that is remembered, as a transaction sees it.
+pub(super) async fn meta(transaction: &mut Transaction<'_, Any>, name: &str) -> Result<Option<String>, LedgerError> {
+    let row = sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name.to_owned());
+    row.fetch_optional(&mut **transaction).await?.map(|row| sql::get(&row, "value")).transpose()
+}
