@@ -1,16 +1,10 @@
 //! The command line: what it takes, and which file does it.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::app::{App, BuildError, LedgerUse, files};
-use crate::clock::SystemClock;
-use crate::config::{Config, NeededSecrets};
-use crate::ledger::{Ledger, RunId, RunRecord};
 use crate::telemetry::{self, LogFormat};
 
 mod administrator;
@@ -19,10 +13,12 @@ mod check;
 mod completions;
 mod config_schema;
 mod consent_url;
+mod context;
 mod convert;
 mod examples;
 mod export;
 mod failures;
+mod format;
 mod health;
 mod init;
 mod instant;
@@ -43,6 +39,8 @@ mod run;
 mod status;
 mod verify;
 mod verify_report;
+
+use context::{CommandError, Context, Exit};
 
 /// The configuration's place where nothing else is said.
 const DEFAULT_CONFIG: &str = "/etc/whatsapp-archiver/config.toml";
@@ -127,88 +125,6 @@ enum Command {
     Man(man::Arguments),
 }
 
-/// Shown phone numbers.
-#[derive(Debug, Clone, Copy, Args)]
-struct ShowNumbers {
-    /// Show phone numbers in full
-    #[arg(long)]
-    show_numbers: bool,
-}
-
-impl ShowNumbers {
-    fn numbers(self) -> crate::report::lists::Numbers {
-        use crate::report::lists::Numbers;
-        if self.show_numbers { Numbers::Shown } else { Numbers::Masked }
-    }
-}
-
-/// How a list or a report is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For a terminal
-    Table,
-    /// JSON
-    Json,
-    /// CSV, of what is not imported
-    Csv,
-}
-
-/// How a command ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Exit {
-    /// Done.
-    Done,
-    /// The run failed, left something pending, or a mailbox refused something.
-    Failed,
-    /// The command's words are wrong.
-    Usage,
-    /// The configuration or the mapping is wrong or missing (`EX_CONFIG` of sysexits.h).
-    Configuration,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Done => 0,
-            Exit::Failed => 1,
-            Exit::Usage => 2,
-            Exit::Configuration => 78,
-        })
-    }
-}
-
-/// What a command is given.
-struct Context {
-    config_path: PathBuf,
-    log_format: LogFormat,
-    environment: BTreeMap<String, String>,
-}
-
-/// Why a command could not do its work.
-#[derive(Debug, thiserror::Error)]
-enum CommandError {
-    /// Already reported in full, line by line.
-    #[error("{0}")]
-    Configuration(String),
-    /// The command's words don't fit together.
-    #[error("{0}")]
-    Usage(String),
-    /// Anything else.
-    #[error(transparent)]
-    Other(#[from] anyhow::Error),
-}
-
-impl From<BuildError> for CommandError {
-    fn from(error: BuildError) -> Self {
-        match error {
-            BuildError::Files(problems) => Self::Configuration(problems.to_string()),
-            BuildError::Other(error) => Self::Other(error),
-        }
-    }
-}
-
-type CommandResult = Result<Exit, CommandError>;
-
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -244,9 +160,9 @@ pub fn main() -> ExitCode {
         Command::Ledger(command) => ledger::run(&context, &command),
         Command::Health => health::run(&context),
         Command::Init(arguments) => init::run(&arguments),
-        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments, Arguments::command()),
         Command::ConfigSchema => config_schema::run(),
-        Command::Man(arguments) => man::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments, Arguments::command()),
     };
     result.unwrap_or_else(|error| report(&error, is_logged)).into()
 }
@@ -294,83 +210,4 @@ fn with_causes(error: &anyhow::Error) -> String {
         message = cause;
     }
     text
-}
-
-impl Context {
-    /// Reads the configuration; of its secrets, those that the command uses must be readable.
-    fn config(&self, needed: NeededSecrets) -> Result<Arc<Config>, CommandError> {
-        let config = load(&self.config_path, &self.environment, needed).map_err(CommandError::Configuration)?;
-        Ok(Arc::new(config))
-    }
-
-    /// Reads the configuration and begins to log as it says.
-    fn begin(&self) -> Result<Arc<Config>, CommandError> {
-        self.begin_needing(NeededSecrets::All)
-    }
-
-    /// The same, for a command that uses few secrets or none.
-    fn begin_needing(&self, needed: NeededSecrets) -> Result<Arc<Config>, CommandError> {
-        let config = self.config(needed)?;
-        telemetry::begin(self.log_format, config.log.level);
-        for warning in &config.warnings {
-            tracing::warn!(event = "configuration_warning", "{}", warning.in_file(&config.path));
-        }
-        Ok(config)
-    }
-
-    /// Builds the program, on the ledger that is there.
-    async fn app(&self, config: &Arc<Config>) -> Result<App, CommandError> {
-        self.app_on(config, LedgerUse::Existing).await
-    }
-
-    /// Builds the program, on the ledger that the command may use.
-    async fn app_on(&self, config: &Arc<Config>, wanted: LedgerUse) -> Result<App, CommandError> {
-        Ok(App::build_on(Arc::clone(config), &self.environment, Arc::new(SystemClock), wanted).await?)
-    }
-
-    /// The same for a command that resolves nobody: mapping and user list aren't looked at.
-    async fn app_without_tables(&self, config: &Arc<Config>) -> Result<App, CommandError> {
-        Ok(App::build_without_tables(Arc::clone(config), &self.environment, Arc::new(SystemClock)).await?)
-    }
-
-    /// Reads the configuration again, for a daemon that reloads it.
-    fn loader(&self) -> crate::daemon::Loader {
-        let (path, environment) = (self.config_path.clone(), self.environment.clone());
-        Box::new(move || load(&path, &environment, NeededSecrets::All))
-    }
-
-    /// Opens the ledger alone, for commands that only read it.
-    async fn ledger(&self, config: &Config) -> Result<Ledger, CommandError> {
-        Ok(crate::app::open_ledger(&config.ledger.url, LedgerUse::Existing).await.map_err(anyhow::Error::from)?)
-    }
-}
-
-/// Reads the configuration. Where it is wrong, the tables that it names are looked through too, so that everything is reported at once.
-fn load(path: &Path, environment: &BTreeMap<String, String>, needed: NeededSecrets) -> Result<Config, String> {
-    Config::load_needing(path, environment, needed).map_err(|problems| match files::read_tables(problems.tables()) {
-        Ok(_) => problems.to_string(),
-        Err(tables) => format!("{problems}\n{tables}"),
-    })
-}
-
-/// The run that was named, where one was; it must be there.
-async fn named_run(ledger: &Ledger, id: Option<&str>) -> Result<Option<RunRecord>, CommandError> {
-    let Some(id) = id else { return Ok(None) };
-    match ledger.run(&RunId(id.to_owned())).await.map_err(anyhow::Error::from)? {
-        Some(run) => Ok(Some(run)),
-        None => Err(CommandError::Usage(format!("there is no run {id}; `report --list` names them"))),
-    }
-}
-
-/// Runs a command's asynchronous part.
-fn block_on(task: impl Future<Output = CommandResult>) -> CommandResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("whatsapp-archiver")
-        .build()
-        .map_err(anyhow::Error::from)?;
-    let result = runtime.block_on(task);
-    // A connection that hangs must not keep a finished command from ending.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
-    result
 }

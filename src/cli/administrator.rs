@@ -1,6 +1,6 @@
 //! Who types a command, for the record of what is done by hand.
 
-use super::{CommandError, Context};
+use super::context::{CommandError, Context};
 use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::{ActionKind, Ledger};
 

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, administrator, block_on, instant, output, run::run_request};
+use super::context::{CommandError, CommandResult, Context, block_on};
+use super::{administrator, instant, output, run::run_request};
 use crate::app::LedgerUse;
 use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::ActionKind;

@@ -2,8 +2,9 @@
 
 use clap::Args;
 
+use super::context::{CommandResult, Context, Exit, block_on};
 use super::layout::Width;
-use super::{CommandResult, Context, Exit, administrator, block_on, output};
+use super::{administrator, output};
 use crate::app::{LedgerUse, files};
 use crate::check::{self, Finding};
 use crate::clock::{Clock as _, SystemClock};

@@ -1,9 +1,10 @@
 //! `completions`: what a shell needs to complete the command line.
 
-use clap::{Args, CommandFactory as _};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{CommandResult, Exit, output};
+use super::context::{CommandResult, Exit};
+use super::output;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -11,8 +12,7 @@ pub(super) struct Arguments {
     shell: Shell,
 }
 
-pub(super) fn run(arguments: &Arguments) -> CommandResult {
-    let mut command = super::Arguments::command();
+pub(super) fn run(arguments: &Arguments, mut command: Command) -> CommandResult {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut command, name, &mut script);

@@ -1,6 +1,7 @@
 //! `config-schema`: the configuration as a JSON schema, for editors and linters.
 
-use super::{CommandResult, Exit, output};
+use super::context::{CommandResult, Exit};
+use super::output;
 use crate::config;
 
 pub(super) fn run() -> CommandResult {

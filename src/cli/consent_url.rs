@@ -1,6 +1,7 @@
 //! `consent-url`: the link by which an administrator grants the application its permissions.
 
-use super::{CommandError, CommandResult, Context, Exit, output};
+use super::context::{CommandError, CommandResult, Context, Exit};
+use super::output;
 use crate::app::remotes;
 use crate::config::NeededSecrets;
 

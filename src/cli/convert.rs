@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{CommandResult, Context, Exit, output};
+use super::context::{CommandResult, Context, Exit};
+use super::output;
 use crate::app::files::read_bounded;
 use crate::clock::{Clock as _, SystemClock};
 use crate::offline::{self, Converted};

@@ -9,8 +9,9 @@ use chrono_tz::Tz;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::context::{CommandError, CommandResult, Context, Exit, block_on};
 use super::instant::Moment;
-use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, instant, output};
+use super::{administrator, instant, output};
 use crate::app::{self, App};
 use crate::config::NeededSecrets;
 use crate::convert::convert_as;

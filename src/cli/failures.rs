@@ -4,10 +4,12 @@ use std::io;
 
 use clap::Args;
 
+use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run};
+use super::format::{Format, ShowNumbers};
 use super::{
-    CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, instant,
+    instant,
     layout::{Wide, Width},
-    named_run, output,
+    output,
     retry::reason_parser,
 };
 use crate::config::NeededSecrets;

@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{CommandError, CommandResult, Context, Exit, block_on, output};
+use super::context::{CommandError, CommandResult, Context, Exit, block_on};
+use super::output;
 use crate::config::NeededSecrets;
 use crate::http::{HttpClient, HttpOptions, Remote};
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::{CommandResult, Exit, output};
+use super::context::{CommandResult, Exit};
+use super::output;
 use crate::config::{EXAMPLE, EXAMPLE_MAPPING};
 
 #[derive(Debug, Args)]

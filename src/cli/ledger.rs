@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, output};
+use super::context::{CommandError, CommandResult, Context, Exit, block_on};
+use super::{administrator, output};
 use crate::app;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{LedgerUrl, NeededSecrets};

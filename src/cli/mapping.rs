@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::{CommandError, CommandResult, Context, Exit, output};
+use super::context::{CommandError, CommandResult, Context, Exit};
+use super::output;
 use crate::app::files::read_bounded;
 use crate::resolve::mapping::Mapping;
 

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write as _};
 
+use super::context::{CommandError, Context, Exit};
+use super::format::{Format, ShowNumbers};
 use super::layout::Width;
-use super::{CommandError, Context, Exit, Format, ShowNumbers};
 pub(super) use crate::digits::counted;
 use crate::ledger::Ledger;
 use crate::pipeline::RunFinished;

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, Exit, administrator, block_on, item_name, output};
+use super::context::{CommandError, CommandResult, Context, Exit, block_on};
+use super::{administrator, item_name, output};
 use crate::app::files::{self, read_bounded};
 use crate::config::NeededSecrets;
 use crate::identity::MessageId;

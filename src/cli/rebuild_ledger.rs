@@ -2,7 +2,8 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandResult, Context, administrator, block_on, output, run::run_request};
+use super::context::{CommandResult, Context, block_on};
+use super::{administrator, output, run::run_request};
 use crate::app::LedgerUse;
 use crate::ledger::ActionKind;
 use crate::lifecycle::{Signals, stop_on_signal};

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use clap::{ArgGroup, Args};
 
-use super::{CommandResult, Context, Exit, administrator, block_on, instant, item_name, output, retry::reason_parser};
+use super::context::{CommandResult, Context, Exit, block_on};
+use super::{administrator, instant, item_name, output, retry::reason_parser};
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;
 use crate::ledger::{HeldSelection, ItemName};

@@ -2,8 +2,10 @@
 
 use clap::{Args, ValueEnum};
 
+use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run};
+use super::format::{Format, ShowNumbers};
 use super::layout::Wide;
-use super::{CommandError, CommandResult, Context, Exit, Format, ShowNumbers, block_on, named_run, output};
+use super::output;
 use crate::config::NeededSecrets;
 use crate::ledger::{Ledger, RunRecord};
 use crate::report::{Report, html};

@@ -4,9 +4,8 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    CommandError, CommandResult, Context, Exit, administrator, block_on, item_name, named_run, output, run::run_request,
-};
+use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run};
+use super::{administrator, item_name, output, run::run_request};
 use crate::ledger::{ActionKind, ItemName, ItemSelection};
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::{Pipeline, ReplayPreview, RunRequest};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, CommandResult, Context, block_on, output, progress_bar};
+use super::context::{CommandError, CommandResult, Context, Exit, block_on};
+use super::{output, progress_bar};
 use crate::app::{App, LedgerUse, files, gained};
 use crate::config::{MailboxConfig, MailboxKind};
 use crate::daemon::Daemon;
@@ -39,7 +40,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             let daemon = Daemon::new(app, context.loader(), context.environment.clone(), stop);
             daemon.listen().await?;
             daemon.run(signals.into_requests()).await?;
-            return Ok(super::Exit::Done);
+            return Ok(Exit::Done);
         }
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
@@ -89,7 +90,7 @@ pub(super) async fn run_request(
     app: &App,
     request: RunRequest,
     stop: CancellationToken,
-) -> Result<RunFinished, super::CommandError> {
+) -> Result<RunFinished, CommandError> {
     let pipeline = app.pipeline(stop);
     let done = CancellationToken::new();
     let bar = tokio::spawn(progress_bar::show(pipeline.progress(), Arc::clone(&app.clock), done.clone()));
@@ -100,7 +101,7 @@ pub(super) async fn run_request(
     finished
 }
 
-async fn run_and_note(app: &App, pipeline: &Pipeline, request: RunRequest) -> Result<RunFinished, super::CommandError> {
+async fn run_and_note(app: &App, pipeline: &Pipeline, request: RunRequest) -> Result<RunFinished, CommandError> {
     if app.record_inputs().await.map_err(anyhow::Error::from)? {
         gained::report(&app.ledger, &app.resolver).await;
     }

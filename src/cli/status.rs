@@ -2,8 +2,9 @@
 
 use clap::Args;
 
+use super::context::{CommandResult, Context, Exit, block_on};
 use super::layout::Wide;
-use super::{CommandResult, Context, Exit, block_on, output};
+use super::output;
 use crate::app;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{CommandError, CommandResult, Exit, output};
+use super::context::{CommandError, CommandResult, Exit};
+use super::output;
 use crate::app::files::read_bounded;
 use crate::report::signature::PublicKey;
 use crate::report::verification::{Checked, verify};

@@ -2,8 +2,10 @@
 
 use serde_json::json;
 
+use crate::cli::context::CommandError;
+use crate::cli::format::Format;
 use crate::cli::layout::Width;
-use crate::cli::{CommandError, Format, instant, output};
+use crate::cli::{instant, output};
 use crate::ledger::Ledger;
 use crate::report::Report;
 use crate::report::lists::csv_line;

@@ -4,8 +4,9 @@ use std::io::{self, Write as _};
 
 use futures_util::StreamExt as _;
 
-use super::super::{CommandError, Context, Exit, output};
 use crate::app;
+use crate::cli::context::{CommandError, Context, Exit};
+use crate::cli::output;
 use crate::config::Config;
 use crate::digest::Digester;
 use crate::ledger::StoredReport;

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use askama::Template;
 
-use super::cells;
+use super::lists::cells;
 use crate::cli::instant;
 use crate::ledger::RunId;
 use crate::verify::{Discrepancy, Verified, Verifier, VerifyError};
