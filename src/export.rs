@@ -7,81 +7,31 @@
 //! message (and, for RSMF and transcripts, the texts and people of one chat and day at a time).
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::io;
-use std::path::{Path, PathBuf};
-
-use chrono_tz::Tz;
+use std::fs;
+use std::path::Path;
 
 use crate::convert::Message;
 use crate::digest::Digest;
 use crate::identity::MessageId;
 use crate::item::Item;
-use crate::json_fault::JsonFault;
 use crate::resolution::Resolution;
+use error::at;
 use inventory::{Inventory, Placed};
 
 mod chats;
 mod eml;
+mod error;
 mod inventory;
 mod mbox;
+mod options;
 mod output;
 mod selection;
 
+pub use error::ExportError;
 pub use inventory::{MANIFEST, Row};
+pub use options::{Format, Options};
 pub use output::ExportedFile;
 pub use selection::{By, Selection};
-
-/// The form of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One RFC 5322 file for each message, in a folder for each day.
-    Eml,
-    /// One mbox file of the `mboxrd` kind.
-    Mbox,
-    /// Relativity Short Message Format 2.0: one file for each chat and day.
-    Rsmf,
-    /// One page for each chat and day, to read and to print, with the attachments beside them.
-    Html,
-}
-
-impl Format {
-    /// All formats.
-    pub const ALL: [Self; 4] = [Self::Eml, Self::Mbox, Self::Rsmf, Self::Html];
-
-    /// The format's name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Eml => "eml",
-            Self::Mbox => "mbox",
-            Self::Rsmf => "rsmf",
-            Self::Html => "html",
-        }
-    }
-
-    /// The format of a name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.name() == name)
-    }
-}
-
-/// How an export is written.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// The form.
-    pub format: Format,
-    /// In which days begin, and times are shown.
-    pub time_zone: Tz,
-    /// The largest RSMF file, in bytes. A chat and day that has more is split.
-    pub max_file_size: Option<u64>,
-}
-
-impl Options {
-    /// This form, with days and times in UTC.
-    pub fn new(format: Format) -> Self {
-        Self { format, time_zone: Tz::UTC, max_file_size: None }
-    }
-}
 
 /// What an export wrote, once it has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,54 +53,6 @@ pub struct Summary {
     pub duplicates: u64,
     /// Files written, without `manifest.csv`.
     pub files: u64,
-}
-
-/// Why an export failed. What was written so far is left for the administrator to look at and remove, but of RSMF and
-/// transcripts, whose files are put in their places at the end.
-#[derive(Debug, thiserror::Error)]
-pub enum ExportError {
-    /// A file is there already.
-    #[error("{path} is there already, and nothing is overwritten: export into another directory, or remove it first")]
-    Taken { path: PathBuf },
-    /// A file can't be written.
-    #[error("cannot write {path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// Another export by chat and day is writing into the same folder.
-    #[error("another export is under way into {folder}: wait for it, or export into another directory")]
-    UnderWay { folder: PathBuf },
-    /// The archive inside an RSMF file can't be written.
-    #[error("cannot write the archive of {path}: {source}")]
-    Archive {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: zip::result::ZipError,
-    },
-    /// A page can't be written.
-    #[error("cannot write the page {path}: {source}")]
-    Page {
-        /// The page.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: askama::Error,
-    },
-    /// What was put aside for an RSMF file can't be written or read back.
-    #[error("cannot put aside or read back {path}: {source}")]
-    PutAside {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: JsonFault,
-    },
 }
 
 /// Writes messages into a folder, as they come.
@@ -242,18 +144,5 @@ fn row_of(item: &Item, message: &Message) -> Row {
         sent: Some(item.time.at),
         owner: item.owner.as_ref().map(|owner| owner.value.clone()),
         problem: (!missing.is_empty()).then(|| format!("attachments that are missing: {}", missing.join("; "))),
-    }
-}
-
-/// A new file; one that is there already is an error.
-fn create(path: &Path) -> Result<File, ExportError> {
-    OpenOptions::new().write(true).create_new(true).open(path).map_err(at(path))
-}
-
-/// Names the file in an error.
-fn at(path: &Path) -> impl FnOnce(io::Error) -> ExportError + '_ {
-    move |source| match source.kind() {
-        io::ErrorKind::AlreadyExists => ExportError::Taken { path: path.to_owned() },
-        _ => ExportError::File { path: path.to_owned(), source },
     }
 }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::file_name::Names;
+use super::mail::MailAttachment;
 use super::media_type::{self, MediaType};
 use super::people::display_text;
-use super::{MailAttachment, MissingAttachment, StagedAttachment};
 use crate::digest::Digest;
 use crate::identity::MessageId;
 use crate::item::{AttachmentDeclaration, Item, Kind};
@@ -16,6 +16,47 @@ const MAX_INLINE_COUNT: usize = 10;
 
 /// The most of an unknown item's JSON that the body shows, in bytes.
 pub(super) const MAX_ITEM_BYTES: usize = 16 * 1024;
+
+/// An attachment of an item, as it was staged.
+#[derive(Debug, Clone)]
+pub enum StagedAttachment {
+    /// The right bytes.
+    Present {
+        bytes: Bytes,
+        /// Their digest.
+        digest: Digest,
+    },
+    /// The source doesn't have it (any more).
+    Missing {
+        /// Why, for the reader.
+        detail: String,
+    },
+    /// The bytes came, but are not those that were declared; they stay in staging.
+    Corrupt {
+        /// What is wrong, for the reader.
+        detail: String,
+    },
+}
+
+impl StagedAttachment {
+    /// Whether the bytes are there and right.
+    pub fn is_present(&self) -> bool {
+        matches!(self, Self::Present { .. })
+    }
+}
+
+/// An attachment that is not in the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MissingAttachment {
+    /// Its place among the item's attachments, from 0.
+    pub index: usize,
+    /// Its declared name, made safe.
+    pub name: String,
+    /// Whether its bytes came but were wrong, rather than not at all.
+    pub corrupt: bool,
+    /// Why, for the reader.
+    pub detail: String,
+}
 
 /// An attachment as the message has it, or hasn't.
 pub(super) struct File<'a> {

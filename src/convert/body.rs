@@ -9,7 +9,7 @@ use askama::Template;
 
 use self::markup::{Barred, FirstLines, Isolated, Lines, Value, direction};
 use super::attachment::{Content, File};
-use super::people::{People, display_text};
+use super::people::{People, display_text, sender_of};
 use super::said::{Opening, Said};
 use super::section::{Fact, Look, Passage, PeopleList, Section, bytes, utc};
 use super::{details, kind, other, picture};
@@ -68,7 +68,7 @@ impl Body {
     pub(super) fn of(item: &Item, people: &People<'_>, files: &[File<'_>], subject: &str) -> Self {
         let mut lists = Vec::new();
         let Said { passages, opening } = Said::of(item, people);
-        let sender = super::sender_of(item);
+        let sender = sender_of(item);
         Self {
             from: sender.map_or_else(|| "an unknown sender".to_owned(), |sender| people.label(sender)),
             to: addressee(item, people),

@@ -5,8 +5,9 @@
 //! archive it came from, and the item's number. Product and direction are in the body too. The receiving time is in the body
 //! alone, and the converter version is recorded with each copy.
 
+use super::attachment::MissingAttachment;
+use super::kind;
 use super::people::{display_text, number_or_value};
-use super::{MissingAttachment, kind};
 use crate::item::{Direction, ImpossibleTime, Item, Product};
 
 const MAX_VALUE_CHARACTERS: usize = 500;

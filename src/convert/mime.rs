@@ -20,8 +20,9 @@ use mail_builder::headers::raw::Raw;
 use mail_builder::headers::text::Text;
 use mail_builder::mime::{BodyPart, MimePart};
 
+use super::mail::{Address, Mail, MailAttachment};
 use super::media_type::RFC822;
-use super::{Address, Mail, MailAttachment};
+use crate::identity::MessageId;
 
 /// The MIME form of a mail. The same mail gives the same bytes.
 pub(super) fn write(mail: &Mail) -> Bytes {
@@ -35,7 +36,7 @@ pub(super) fn write(mail: &Mail) -> Bytes {
         builder = builder.in_reply_to(original.as_str());
     }
     if !mail.references.is_empty() {
-        builder = builder.references(IdHeader::new_list(mail.references.iter().map(super::MessageId::as_str)));
+        builder = builder.references(IdHeader::new_list(mail.references.iter().map(MessageId::as_str)));
     }
     builder = builder.header("Thread-Topic", unstructured(mail.thread_topic.as_str()));
     for (name, value) in &mail.extra_headers {

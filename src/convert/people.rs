@@ -7,9 +7,9 @@ use std::borrow::Cow;
 
 use email_address::{EmailAddress, Options};
 
-use super::Address;
+use super::mail::Address;
 use crate::digest::Digest;
-use crate::item::{Item, Participant, Person};
+use crate::item::{Direction, Item, Participant, Person};
 use crate::output_text;
 pub(super) use crate::output_text::{display_text, turns_direction};
 use crate::resolution::{Resolution, ResolvedTo};
@@ -154,6 +154,14 @@ impl<'a> Sources<'a> {
         let separator = if readable.is_empty() { "" } else { "-" };
         format!("{readable}{separator}{digest}@{domain}")
     }
+}
+
+/// Who an item is from: its sender; where it names none, the owner who sent it, or who did what an event says.
+pub(crate) fn sender_of(item: &Item) -> Option<&Participant> {
+    let owner = item.owner.as_ref().filter(|_| item.direction == Some(Direction::Out));
+    let actor = item.event.as_ref().and_then(|event| event.actor.as_ref());
+    let has_value = |participant: &&Participant| !participant.value.trim().is_empty();
+    item.sender.as_ref().or(owner).or(actor.filter(has_value))
 }
 
 /// A given name as it is shown, else the number or value.

@@ -26,8 +26,8 @@ pub(crate) fn remarks(item: &Item, message: &Message) -> Vec<(String, String)> {
 /// The item's attachments as they were staged.
 fn staged(item: &Item, message: &Message) -> Vec<StagedAttachment> {
     let mut files = message.mail.attachments.iter();
-    let attachments = files.len() + message.missing.len() - usize::from(attached_item(item).is_some());
-    let mut missing = message.missing.iter().peekable();
+    let attachments = files.len() + message.missing().len() - usize::from(attached_item(item).is_some());
+    let mut missing = message.missing().iter().peekable();
     let one = |index| match missing.next_if(|missing| missing.index == index) {
         Some(missing) if missing.corrupt => Some(StagedAttachment::Corrupt { detail: missing.detail.clone() }),
         Some(missing) => Some(StagedAttachment::Missing { detail: missing.detail.clone() }),

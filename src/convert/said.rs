@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::kind;
-use super::people::{People, display_text};
+use super::people::{People, display_text, sender_of};
 use super::section::{Look, Passage};
 use crate::item::raw::OriginalMessageData;
 use crate::item::text::printable;
@@ -43,7 +43,7 @@ impl Said {
         };
         let main = passages.iter().enumerate().skip(before).find(|(_, passage)| is_main(passage));
         let opening = main.zip(verb).map(|((passage, _), verb)| {
-            let who = super::sender_of(item);
+            let who = sender_of(item);
             let who = who.map_or_else(|| "An unknown sender".to_owned(), |sender| people.name(sender));
             Opening { words: format!("{who} {verb}:"), passage }
         });

@@ -2,7 +2,7 @@
 
 use super::kind;
 use super::other;
-use super::people::{People, display_text};
+use super::people::{People, display_text, sender_of};
 use crate::item::{Chat, Item, Kind, Participant};
 use crate::output_text::name;
 
@@ -16,7 +16,7 @@ pub(super) fn of(item: &Item, people: &People<'_>) -> String {
         return own;
     }
     let what = format!("{}{}", prefix(item), what(item));
-    let from = super::sender_of(item).map_or_else(|| "an unknown sender".to_owned(), |sender| people.name(sender));
+    let from = sender_of(item).map_or_else(|| "an unknown sender".to_owned(), |sender| people.name(sender));
     let subject = match to(item, people) {
         Some(to) => format!("{what} from {from} to {to}"),
         None => format!("{what} from {from}"),

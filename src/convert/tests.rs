@@ -1,8 +1,11 @@
 //! What a message says of items that the golden ones don't show.
 
+use bytes::Bytes;
+use chrono::DateTime;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::digest::Digest;
 
 fn item_of(mut body: Value) -> Item {
     body["messageTime"] = 1_763_700_000_000_i64.into();

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
 
+use super::error::{ExportError, at};
+use super::options::Options;
 use super::output::{ExportedFile, Output};
-use super::{ExportError, Options, at};
 use crate::convert::Message;
 use crate::digest::Digest;
 use crate::item::Item;

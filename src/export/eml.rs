@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
 
+use super::error::{ExportError, at};
 use super::output::{ExportedFile, Output};
-use super::{ExportError, at};
 use crate::convert::Message;
 
 #[derive(Debug)]

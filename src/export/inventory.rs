@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::error::{ExportError, at};
 use super::output::{ExportedFile, Output};
-use super::{ExportError, at};
 use crate::digest::Digest;
 use crate::output_text::cell;
 use crate::report::lists::harmless;

@@ -5,8 +5,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use super::error::{ExportError, at};
 use super::output::{ExportedFile, Output};
-use super::{ExportError, at};
 use crate::convert::Message;
 
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! A file of an export, digested while it is written.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{ExportError, at, create};
+use super::error::{ExportError, at};
 use crate::digest::{Digest, Digester};
 
 /// A file that was written.
@@ -57,4 +57,9 @@ impl Write for Output {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// A new file; one that is there already is an error.
+pub(super) fn create(path: &Path) -> Result<File, ExportError> {
+    OpenOptions::new().write(true).create_new(true).open(path).map_err(at(path))
 }

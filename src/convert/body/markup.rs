@@ -8,8 +8,6 @@ use std::fmt::{self, Write as _};
 
 use askama::filters::HtmlSafe;
 
-use super::Body;
-
 /// Text of any number of lines in HTML: escaped, each line end a `<br>`, blanks beside blanks and at the begin of a line kept.
 /// The markup has line ends of its own where a line of it grows long, so that the message needs no encoding for its length.
 pub(super) struct Lines<'a>(pub(super) &'a str);
@@ -104,12 +102,12 @@ impl<T: AsRef<str>> fmt::Display for Isolated<T> {
 
 impl<T: AsRef<str>> HtmlSafe for Isolated<T> {}
 
-/// The first lines of the plain text: who said what, and an empty line.
-pub(super) struct FirstLines<'a>(pub(super) &'a Body);
+/// The first lines of the plain text: who said what (the archive's words, and the text), and an empty line.
+pub(super) struct FirstLines<'a>(pub(super) Option<(&'a str, &'a str)>);
 
 impl fmt::Display for FirstLines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((words, text)) = self.0.opening() else { return Ok(()) };
+        let Some((words, text)) = self.0 else { return Ok(()) };
         f.write_str(words)?;
         let mut lines = text.split(is_line_end);
         if let Some(first) = lines.next().filter(|first| !first.is_empty()) {

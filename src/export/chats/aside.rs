@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::export::{ExportError, at};
+use crate::export::error::{ExportError, at};
 
 /// The folder, and the lock file beside it.
 #[derive(Debug)]

@@ -21,8 +21,8 @@ use super::event::Captured;
 use super::manifest::{Manifest, Participant};
 use crate::convert::unstructured;
 use crate::digest::Digest;
-use crate::export::output::Output;
-use crate::export::{ExportError, at, create};
+use crate::export::error::{ExportError, at};
+use crate::export::output::{Output, create};
 use crate::identity::Identity;
 
 /// Writes `rsmf.zip`: the manifest, and the attachments under the names it gives them.
