@@ -210,7 +210,9 @@ impl Daemon {
             return true;
         }
         let took_word = self.note_alive().await;
-        self.look_for_warnings().await;
+        let is_busy = matches!(*self.phase.borrow(), Phase::Running | Phase::Following);
+        let schedule = self.schedule.borrow().clone();
+        self.attention.look(&self.app, &schedule, is_busy, &self.stop).await;
         // Where nothing is under way, the question what is due has said so.
         is_idle || took_word
     }
@@ -227,7 +229,7 @@ impl Daemon {
                 );
             }
             self.health.set_not_ready("the ledger doesn't answer");
-            self.ledger_fails("it doesn't answer", false);
+            self.attention.ledger_fails(&self.app, "it doesn't answer", false, &self.stop);
             self.ledger = LedgerState::IsSilent;
         } else if self.ledger == LedgerState::IsSilent {
             if !self.watchdog.as_ref().is_some_and(Watchdog::is_stalled) {
@@ -297,13 +299,13 @@ impl Daemon {
                 tracing::error!(event = "ledger_unavailable", error = %error, "the ledger doesn't say when the next run is due; it is asked again soon");
                 let clock = "this machine's clock is not the database server's";
                 self.health.set_not_ready(if has_other_clock { clock } else { "the ledger doesn't answer" });
-                self.ledger_fails(&error.to_string(), false);
+                self.attention.ledger_fails(&self.app, &error.to_string(), false, &self.stop);
                 return None;
             }
         };
         self.ledger = LedgerState::Answers;
         self.health.set_ready();
-        self.ledger_works(false);
+        self.attention.ledger_works(&self.app, false, &self.stop);
         self.just_started = false;
         self.is_due_elsewhere = matches!(turn, Turn::Wait(due) if due <= self.app.clock.now());
         let phase = match turn {
@@ -365,7 +367,7 @@ impl Daemon {
             Ok(finished) => {
                 let now = self.app.clock.now();
                 self.attention.soon();
-                self.ledger_works(true);
+                self.attention.ledger_works(&self.app, true, &self.stop);
                 let noted = in_time(status::note_run(&self.app.ledger, &self.app.config.source, &finished, now)).await;
                 self.notify(finished);
                 if let Some(Err(error)) = &noted {
@@ -375,7 +377,7 @@ impl Daemon {
             }
             // The run has logged why.
             Err(error) => {
-                self.ledger_fails(&error.to_string(), true);
+                self.attention.ledger_fails(&self.app, &error.to_string(), true, &self.stop);
                 false
             }
         };

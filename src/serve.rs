@@ -17,14 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use crate::clock::SharedClock;
-use crate::ledger::Ledger;
-use crate::metrics::Metrics;
-use crate::schedule::Schedule;
-use crate::secret::Secret;
 
 mod access;
 mod api;
@@ -36,52 +29,22 @@ pub mod health;
 pub mod metrics;
 mod pages;
 mod session;
+mod site;
 mod written;
 
 pub use health::Health;
+pub use site::Served;
 
-use access::Refusals;
 use connection::Deadlines;
-use guesses::Guesses;
+use guesses::{Guesses, Refusals};
 use metrics::{Exposition, MetricsPage};
+use site::{SharedSite, Site};
 
 /// How long a request may take from its head to the head of its reply, its body included.
 const MAX_HANDLING: Duration = Duration::from_secs(30);
 
 /// The largest body of a request, in bytes: a sign-in form.
 const MAX_BODY: usize = 16 * 1024;
-
-/// What the endpoints serve.
-pub struct Served {
-    /// What remembers.
-    pub ledger: Ledger,
-    /// When the next run is due; the one in force.
-    pub schedule: watch::Receiver<Schedule>,
-    pub clock: SharedClock,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
-    /// The daemon's own state.
-    pub health: Arc<Health>,
-    /// What a reader must show to see more than the health; nothing where everybody on this machine may.
-    pub token: Option<Secret>,
-}
-
-impl Served {
-    /// The schedule in force.
-    fn schedule(&self) -> Schedule {
-        self.schedule.borrow().clone()
-    }
-}
-
-/// What every handler sees.
-struct Site {
-    served: Served,
-    metrics: MetricsPage,
-    refusals: Refusals,
-    guesses: Guesses,
-}
-
-type SharedSite = State<Arc<Site>>;
 
 /// Serves until `stop` is cancelled, then ends what is under way, within some seconds.
 pub async fn serve(listener: TcpListener, served: Served, stop: CancellationToken) -> io::Result<()> {

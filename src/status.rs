@@ -260,7 +260,7 @@ async fn findings(
         Some(error @ (RunError::Source(_) | RunError::SourceAt { .. })) => {
             found.extend([("staging", Ok(())), ("source", Err(error.to_string()))]);
         }
-        _ if reached_source(finished) => found.extend([("staging", Ok(())), ("source", Ok(()))]),
+        _ if finished.has_reached_source() => found.extend([("staging", Ok(())), ("source", Ok(()))]),
         // It has read all of staging.
         None if finished.report.kind == RunKind::Rebuild.name() => found.push(("staging", Ok(()))),
         _ => {}
@@ -288,13 +288,6 @@ fn fared<'a>(waiting: impl Iterator<Item = &'a CauseGroup<PendingCause>>, what: 
         (_, None) => Err(format!("{deliveries} deliveries {what}")),
         (_, Some(error)) => Err(format!("{deliveries} deliveries {what}: {error}")),
     }
-}
-
-/// Whether a run got past the log-in at the source.
-fn reached_source(finished: &RunFinished) -> bool {
-    let report = &finished.report;
-    let pulls = [RunKind::Regular, RunKind::Backfill].into_iter().any(|kind| kind.name() == report.kind);
-    pulls && (report.window.is_some() || finished.error.is_none())
 }
 
 /// How each remote fared that was used.

@@ -3,10 +3,11 @@
 
 use chrono::{DateTime, Duration, Utc};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
-use super::Daemon;
-use crate::lifecycle::Phase;
+use crate::app::App;
 use crate::notify::{LedgerAlert, Notice, PostedWarnings};
+use crate::schedule::Schedule;
 use crate::status::Status;
 
 /// Between two looks.
@@ -47,57 +48,54 @@ impl Attention {
     pub(super) fn soon(&mut self) {
         self.next = None;
     }
-}
 
-impl Daemon {
-    /// Looks around where that is due.
-    pub(super) async fn look_for_warnings(&mut self) {
-        let now = self.app.clock.now();
-        if self.attention.posting.as_ref().is_some_and(|posting| !posting.is_finished()) {
+    /// Looks around where that is due. While a run is under way, none is overdue.
+    pub(super) async fn look(&mut self, app: &App, schedule: &Schedule, is_busy: bool, stop: &CancellationToken) {
+        let now = app.clock.now();
+        if self.posting.as_ref().is_some_and(|posting| !posting.is_finished()) {
             return;
         }
-        if let Some(posting) = self.attention.posting.take()
+        if let Some(posting) = self.posting.take()
             && let Ok((posted, is_done)) = posting.await
         {
-            self.attention.posted = posted;
+            self.posted = posted;
             if !is_done {
-                self.attention.next = Some(now + AFTER_FAILURE);
+                self.next = Some(now + AFTER_FAILURE);
             }
         }
         // A next look that lies too far ahead was set by a clock that was ahead.
-        if self.attention.next.is_some_and(|next| now < next && next - now <= AFTER_FAILURE) {
+        if self.next.is_some_and(|next| now < next && next - now <= AFTER_FAILURE) {
             return;
         }
-        self.attention.next = Some(now + EVERY);
+        self.next = Some(now + EVERY);
         // A ledger that fails here fails for the next run too, and is logged there.
-        let _ = self.app.note_credentials().await;
-        let schedule = self.schedule.borrow().clone();
-        let Ok(mut status) = Status::of(&self.app.ledger, &schedule, now).await else { return };
-        if matches!(*self.phase.borrow(), Phase::Running | Phase::Following) {
+        let _ = app.note_credentials().await;
+        let Ok(mut status) = Status::of(&app.ledger, schedule, now).await else { return };
+        if is_busy {
             // It has begun, and the ledger may not know yet.
             status.overdue_since = None;
         }
         let notices = Notice::all(&status, now);
         self.log_overdue(&status, &notices);
-        let Some(notifier) = self.app.notifier() else { return };
+        let Some(notifier) = app.notifier() else { return };
         // Of several daemons that look at the same time, one posts.
-        let holder = &self.app.presence.holder;
-        if self.app.ledger.is_another_daemon_seen_last(holder, now).await.unwrap_or(false) {
-            self.attention.next = Some(now + AFTER_ANOTHER);
+        let holder = &app.presence.holder;
+        if app.ledger.is_another_daemon_seen_last(holder, now).await.unwrap_or(false) {
+            self.next = Some(now + AFTER_ANOTHER);
             return;
         }
-        let (mut posted, stop) = (std::mem::take(&mut self.attention.posted), self.stop.clone());
-        self.attention.posting = Some(tokio::spawn(async move {
+        let (mut posted, stop) = (std::mem::take(&mut self.posted), stop.clone());
+        self.posting = Some(tokio::spawn(async move {
             let is_done = notifier.warn(&notices, &mut posted, &stop).await;
             (posted, is_done)
         }));
     }
 
     /// The ledger fails: posted once, where that lasts. The log has each time.
-    pub(super) fn ledger_fails(&mut self, error: &str, is_of_account: bool) {
-        let now = self.app.clock.now();
+    pub(super) fn ledger_fails(&mut self, app: &App, error: &str, is_of_account: bool, stop: &CancellationToken) {
+        let now = app.clock.now();
         let fresh = LedgerTrouble { since: now, is_of_account, is_posted: false };
-        let trouble = self.attention.ledger_trouble.get_or_insert(fresh);
+        let trouble = self.ledger_trouble.get_or_insert(fresh);
         trouble.is_of_account |= is_of_account;
         // A clock that was set back would hide it for as long as it was set back.
         trouble.since = trouble.since.min(now);
@@ -105,36 +103,35 @@ impl Daemon {
             return;
         }
         trouble.is_posted = true;
-        let alert = LedgerAlert::firing(error, trouble.since);
-        self.post(alert);
+        post(app, LedgerAlert::firing(error, trouble.since), stop);
     }
 
     /// The ledger answers again, or has kept the account of a run.
-    pub(super) fn ledger_works(&mut self, has_kept_account: bool) {
+    pub(super) fn ledger_works(&mut self, app: &App, has_kept_account: bool, stop: &CancellationToken) {
         let ends = |trouble: &mut LedgerTrouble| has_kept_account || !trouble.is_of_account;
-        if let Some(trouble) = self.attention.ledger_trouble.take_if(ends)
+        if let Some(trouble) = self.ledger_trouble.take_if(ends)
             && trouble.is_posted
         {
-            self.post(LedgerAlert::resolved(trouble.since));
-        }
-    }
-
-    /// Posts beside the daemon's own work.
-    fn post(&self, alert: LedgerAlert) {
-        if let Some(notifier) = self.app.notifier() {
-            let stop = self.stop.clone();
-            tokio::spawn(async move { notifier.ledger_fails(&alert, &stop).await });
+            post(app, LedgerAlert::resolved(trouble.since), stop);
         }
     }
 
     /// Logs a run that is overdue, once.
     fn log_overdue(&mut self, status: &Status, notices: &[Notice]) {
         let overdue = status.overdue_since.filter(|_| notices.iter().any(Notice::is_overdue_run));
-        if overdue != self.attention.logged_overdue
+        if overdue != self.logged_overdue
             && let Some(since) = overdue
         {
             tracing::warn!(event = "run_overdue", since = %since.to_rfc3339(), "a run was due and has not begun; the lines before this one name the cause");
         }
-        self.attention.logged_overdue = overdue;
+        self.logged_overdue = overdue;
+    }
+}
+
+/// Posts beside the daemon's own work.
+fn post(app: &App, alert: LedgerAlert, stop: &CancellationToken) {
+    if let Some(notifier) = app.notifier() {
+        let stop = stop.clone();
+        tokio::spawn(async move { notifier.ledger_fails(&alert, &stop).await });
     }
 }

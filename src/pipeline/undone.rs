@@ -62,6 +62,13 @@ impl Undone {
 }
 
 impl RunFinished {
+    /// Whether it got past the log-in at the source.
+    pub fn has_reached_source(&self) -> bool {
+        let report = &self.report;
+        let pulls = [RunKind::Regular, RunKind::Backfill].into_iter().any(|kind| kind.name() == report.kind);
+        pulls && (report.window.is_some() || self.error.is_none())
+    }
+
     /// Whether later runs go on with something other than waiting for attachments.
     pub fn leaves_work(&self) -> bool {
         self.report.deliveries.pending > self.undone.awaited() || self.undone.copies_open > 0

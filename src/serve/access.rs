@@ -7,7 +7,7 @@
 //! and a proxy beside the archiver opens no page to its own readers.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -17,15 +17,14 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
-use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::connection::Peer;
 use super::failure::{self, json_error};
 use super::headers::STYLE;
-use super::{SharedSite, Site, session};
-use crate::clock::SharedClock;
+use super::session;
+use super::site::{SharedSite, Site};
 use crate::digest::Digest;
 use crate::ledger::ActionKind;
 use crate::secret::Secret;
@@ -241,31 +240,6 @@ fn came_through_a_proxy(headers: &HeaderMap) -> bool {
 fn elsewhere(path: &str, words: &'static str) -> Response {
     let status = StatusCode::MISDIRECTED_REQUEST;
     if failure::is_for_programs(path) { json_error(status, words) } else { failure::page(status, words) }
-}
-
-/// Wrong tokens, so that the log mentions them without being filled by them.
-#[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<RefusalCount>);
-
-#[derive(Debug, Default)]
-struct RefusalCount {
-    at: Option<DateTime<Utc>>,
-    unlogged: u64,
-}
-
-impl Refusals {
-    /// How many there were since they were last logged, where it is time to log them again.
-    fn count(&self, clock: &SharedClock) -> Option<u64> {
-        const PAUSE: chrono::Duration = chrono::Duration::seconds(10);
-        let now = clock.now();
-        let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        count.unlogged += 1;
-        if count.at.is_some_and(|at| at <= now && now - at < PAUSE) {
-            return None;
-        }
-        count.at = Some(now);
-        Some(std::mem::take(&mut count.unlogged))
-    }
 }
 
 impl Site {

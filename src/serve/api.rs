@@ -8,8 +8,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, ForProgram};
-use super::{SharedSite, Site, written};
-use crate::ledger::{LedgerError, RunId, RunRecord};
+use super::site::SharedSite;
+use super::written;
 use crate::report::Report;
 use crate::report::document;
 use crate::report::lists::{self, Numbers, Rows};
@@ -68,26 +68,4 @@ pub(super) async fn failures(State(site): SharedSite, Path(id): Path<String>) ->
     });
     let headers = [(CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (CONTENT_DISPOSITION, disposition)];
     Ok((headers, body).into_response())
-}
-
-impl Site {
-    pub(super) async fn status(&self) -> Result<Status, LedgerError> {
-        let served = &self.served;
-        Status::of(&served.ledger, &served.schedule(), served.clock.now()).await
-    }
-
-    /// Reports without their lists, newest first.
-    pub(super) async fn reports(&self, skip: u32, limit: u32) -> Result<Vec<Report>, LedgerError> {
-        let ledger = &self.served.ledger;
-        let mut reports = Vec::new();
-        for run in ledger.earlier_runs(skip, limit).await? {
-            reports.push(Report::of(ledger, &run).await?);
-        }
-        Ok(reports)
-    }
-
-    pub(super) async fn run(&self, id: String) -> Result<RunRecord, Failure> {
-        let run = self.served.ledger.run(&RunId(id)).await?;
-        run.ok_or(Failure::NotFound("there is no such run"))
-    }
 }

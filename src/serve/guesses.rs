@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::connection::peer_key;
+use crate::clock::SharedClock;
 
 /// Wrong tokens of one peer in a minute.
 const MAX_TRIES_PER_PEER: u32 = 30;
@@ -92,6 +93,31 @@ impl Guesses {
         if state.trusted.len() < MAX_PEERS {
             state.trusted.insert(peer, now);
         }
+    }
+}
+
+/// Wrong tokens, so that the log mentions them without being filled by them.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<RefusalCount>);
+
+#[derive(Debug, Default)]
+struct RefusalCount {
+    at: Option<DateTime<Utc>>,
+    unlogged: u64,
+}
+
+impl Refusals {
+    /// How many there were since they were last logged, where it is time to log them again.
+    pub(super) fn count(&self, clock: &SharedClock) -> Option<u64> {
+        const PAUSE: chrono::Duration = chrono::Duration::seconds(10);
+        let now = clock.now();
+        let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        count.unlogged += 1;
+        if count.at.is_some_and(|at| at <= now && now - at < PAUSE) {
+            return None;
+        }
+        count.at = Some(now);
+        Some(std::mem::take(&mut count.unlogged))
     }
 }
 

@@ -3,25 +3,27 @@
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::failure::{Failure, ForPerson};
 use super::headers::STYLE;
-use super::{SharedSite, Site};
+use super::site::{SharedSite, Site};
 use crate::ledger::{Failure as Row, Ledger, LedgerError, ListPlace, RunStatus, Unmapped};
 use crate::report::Report;
 use crate::report::lists;
 use crate::report::reason::meaning_of;
 use crate::status::{State as Doing, Status};
 
+mod frame;
 mod open;
 mod plot;
 mod wording;
 
 pub(super) use open::open;
 
+use frame::{Frame, html};
 use open::Cause;
 use plot::Plot;
 
@@ -81,15 +83,6 @@ struct RunPage {
     account: Account,
     rows: Rows,
     unmapped: Vec<Unmapped>,
-}
-
-/// What stands around every page.
-struct Frame {
-    now: DateTime<Utc>,
-    /// After so many seconds the page is read again.
-    refresh: Option<u32>,
-    /// There is a session to end.
-    signed_in: bool,
 }
 
 /// How far the run under way is.
@@ -212,11 +205,6 @@ pub(super) async fn run(State(site): SharedSite, Path(id): Path<String>) -> Resu
         signed_in: site.served.token.is_some(),
     };
     html(&RunPage { style: STYLE, frame, account: Account::of(report), rows, unmapped })
-}
-
-fn html(page: &impl Template) -> Result<Response, ForPerson> {
-    let page = page.render().map_err(|error| Failure::Broken(error.to_string()))?;
-    Ok(Html(page).into_response())
 }
 
 fn connections(status: &Status) -> Vec<Connection> {

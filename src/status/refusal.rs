@@ -4,7 +4,6 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::reached_source;
 use crate::config::{SourceConfig, SourceKind};
 use crate::digest::Digest;
 use crate::ledger::{Ledger, LedgerError};
@@ -58,7 +57,7 @@ pub(super) async fn note(
         return ledger.set_meta(REFUSED, Some(&text)).await;
     }
     let Some(refusal) = RefusedCredential::load(ledger).await? else { return Ok(()) };
-    if reached_source(finished) || !refusal.is_of(source).await {
+    if finished.has_reached_source() || !refusal.is_of(source).await {
         ledger.set_meta(REFUSED, None).await?;
     }
     Ok(())

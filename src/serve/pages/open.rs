@@ -4,13 +4,14 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::{Frame, html, wording};
+use super::frame::{Frame, html};
+use super::wording;
 use crate::ledger::{DeliveryState, OpenGroup, PendingCause, RunKind, RunStatus};
 use crate::report::groups;
 use crate::report::reason::{meaning_of, remedy_of};
-use crate::serve::SharedSite;
 use crate::serve::failure::ForPerson;
 use crate::serve::headers::STYLE;
+use crate::serve::site::SharedSite;
 
 /// Causes on the page.
 const MAX_CAUSES: u32 = 200;
