@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::bounded_file;
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, FirstWindow, LedgerUrl, MAX_CA_FILE, Retention, ScheduleConfig, SourceKind};
+use crate::config::{Config, FirstWindow, LedgerUrl, Retention, ScheduleConfig, SourceKind};
 use crate::convert::CONVERTER_VERSION;
 use crate::fault::remedy::Kinds;
 use crate::http::{HttpClient, HttpOptions, Remote};
@@ -280,13 +277,8 @@ pub fn schedule(config: &ScheduleConfig) -> Schedule {
 }
 
 pub fn http_client(config: &Config) -> anyhow::Result<HttpClient> {
-    let extra_roots_pem = config.network.ca_file.as_deref().map(read_ca_file).transpose()?;
+    let extra_roots_pem = config.network.ca_file.as_deref().map(files::read_ca_file).transpose()?;
     Ok(HttpClient::build(&HttpOptions { extra_roots_pem, ..HttpOptions::within(config.ledger.lease) })?)
-}
-
-/// The certificates of `network.ca_file`.
-fn read_ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
-    bounded_file::read_regular(path, MAX_CA_FILE).with_context(|| format!("network.ca_file: {}", path.display()))
 }
 
 /// Where a program's ledger comes from.

@@ -12,6 +12,7 @@ use crate::digest::Digest;
 mod address;
 mod agreement;
 mod document;
+mod example;
 mod excerpt;
 mod form;
 mod http;
@@ -36,6 +37,7 @@ mod source;
 mod staging;
 mod users;
 
+pub use example::{EXAMPLE, EXAMPLE_MAPPING};
 pub use excerpt::Excerpt;
 pub use http::HttpConfig;
 pub use json_schema::json_schema;
@@ -62,12 +64,6 @@ use crate::bounded_file::{self, Unreadable};
 use agreement::Needs;
 use reader::Reader;
 use sections::SECTIONS;
-
-/// A commented configuration with every key, to start from.
-pub const EXAMPLE: &str = include_str!("../config/example.toml");
-
-/// The beginning of a mapping file: the one that [`EXAMPLE`] names, without any number yet.
-pub const EXAMPLE_MAPPING: &str = "External User ID,Microsoft 365 User Mailbox\n";
 
 /// A configuration that is checked and ready to use.
 #[derive(Debug, Clone)]

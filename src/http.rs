@@ -22,57 +22,15 @@ use crate::scrub::Scrubber;
 mod error;
 mod pace;
 mod proxy;
+mod remote;
 mod retry_after;
 mod sent;
 mod transport_security;
 
 pub use error::HttpError;
+pub use remote::Remote;
 pub use retry_after::{date, retry_after};
 pub use transport_security::{InsecureUrl, is_loopback, require_https_or_loopback};
-
-/// The remotes, as metrics, logs and the status page name them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Remote {
-    /// TeleMessage.
-    Source,
-    /// Azure Blob Storage.
-    Staging,
-    /// Who is a valid user.
-    Directory,
-    /// The mailboxes.
-    Mailbox,
-    /// The token endpoint.
-    SignIn,
-    /// The webhook of `[notify]`.
-    Notify,
-    /// The daemon itself, asked for its health.
-    Health,
-}
-
-impl Remote {
-    /// All remotes.
-    pub const ALL: [Self; 7] =
-        [Self::Source, Self::Staging, Self::Directory, Self::Mailbox, Self::SignIn, Self::Notify, Self::Health];
-
-    /// The remote's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Source => "source",
-            Self::Staging => "staging",
-            Self::Directory => "directory",
-            Self::Mailbox => "mailbox",
-            Self::SignIn => "sign_in",
-            Self::Notify => "notify",
-            Self::Health => "health",
-        }
-    }
-}
-
-impl fmt::Display for Remote {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// Called after every request, with its remote, its status or error, and how long it took (to the end of the body, or to the
 /// head of a streamed reply).

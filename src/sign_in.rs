@@ -11,8 +11,6 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::HeaderValue;
-use secrecy::{ExposeSecret as _, SecretString};
 use tracing::Instrument as _;
 
 use crate::clock::SharedClock;
@@ -26,74 +24,18 @@ mod credential;
 mod managed_identity;
 mod refusal;
 mod reply;
+mod token;
 
 pub use azure::AzureCredential;
 pub use certificate::{certificate_end, check_certificate};
 pub use cloud::{Audience, Cloud, Endpoints, InvalidEndpoint, Scope};
-pub use credential::{Credential, SecretSource};
+pub use credential::{Credential, SecretSource, SignInSettings};
 pub use managed_identity::ManagedIdentity;
 pub use refusal::SignInError;
+pub use token::AccessToken;
 
 /// How long a refusal is cached while the credential stays the same.
 const REFUSAL_CACHE: TimeDelta = TimeDelta::seconds(30);
-
-/// Who signs in, and how.
-#[derive(Debug, Clone)]
-pub struct SignInSettings {
-    /// Where to.
-    pub endpoints: Endpoints,
-    /// The directory (tenant): an id or a domain.
-    pub tenant_id: String,
-    /// The application (client) id.
-    pub client_id: String,
-    /// What proves that it is the application.
-    pub credential: Credential,
-}
-
-pub struct AccessToken {
-    value: SecretString,
-    obtained: DateTime<Utc>,
-    expires: DateTime<Utc>,
-    refresh: DateTime<Utc>,
-}
-
-impl AccessToken {
-    /// The token itself.
-    pub fn secret(&self) -> &SecretString {
-        &self.value
-    }
-
-    /// When it ends.
-    pub fn expires(&self) -> DateTime<Utc> {
-        self.expires
-    }
-
-    /// The value of an `Authorization` header, marked as sensitive.
-    pub fn authorization(&self) -> Result<HeaderValue, SignInError> {
-        let mut value = HeaderValue::try_from(format!("Bearer {}", self.value.expose_secret())).map_err(|_| {
-            SignInError::Unexpected("the access token has characters that no header can carry".to_owned())
-        })?;
-        value.set_sensitive(true);
-        Ok(value)
-    }
-
-    /// The application permissions that the token carries (its `roles` claim, read without checking the signature: for
-    /// people to look at). Roles given by RBAC for Applications are not among them.
-    pub fn roles(&self) -> Vec<String> {
-        reply::roles(self.value.expose_secret()).unwrap_or_default()
-    }
-
-    fn is_good(&self, now: DateTime<Utc>) -> bool {
-        // A clock that was set back makes the token look younger than it is.
-        now < self.expires && now >= self.obtained - TimeDelta::minutes(5)
-    }
-}
-
-impl std::fmt::Debug for AccessToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AccessToken").field("expires", &self.expires).finish_non_exhaustive()
-    }
-}
 
 /// How long throttling is cached where no pause is named, and the longest for a named one.
 const THROTTLING_CACHE: TimeDelta = TimeDelta::seconds(30);

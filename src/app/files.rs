@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use crate::bounded_file;
-use crate::config::{Config, LedgerUrl, NamedTables, SignInConfig};
+use crate::config::{Config, LedgerUrl, MAX_CA_FILE, NamedTables, SignInConfig};
 use crate::report::signature::{KeyError, SigningKey};
 use crate::resolve::mapping::Mapping;
 use crate::resolve::users::list::UserList;
@@ -130,6 +132,11 @@ pub fn ledger_place(url: &LedgerUrl) -> String {
 /// The bytes of a file, or of a pipe that an administrator names in a command.
 pub fn read_bounded(path: &Path, key: &str) -> Result<Vec<u8>, FileProblems> {
     bounded_file::read(path, MAX_FILE).map_err(|error| unreadable(path, &error, key))
+}
+
+/// The certificates of `network.ca_file`.
+pub(super) fn read_ca_file(path: &Path) -> anyhow::Result<Vec<u8>> {
+    bounded_file::read_regular(path, MAX_CA_FILE).with_context(|| format!("network.ca_file: {}", path.display()))
 }
 
 /// The bytes of a table that the configuration names: a regular file, so that no start waits for a pipe.

@@ -235,7 +235,7 @@ fn imap_settings(config: &Config, imap: &ImapConfig, sign_in: Option<&Arc<SignIn
             ImapAuth::XOAuth2(Arc::new(MicrosoftTokens::new(Arc::clone(sign_in))))
         }
     };
-    let extra_roots_pem = config.network.ca_file.as_deref().map(super::read_ca_file).transpose()?;
+    let extra_roots_pem = config.network.ca_file.as_deref().map(super::files::read_ca_file).transpose()?;
     Ok(ImapSettings {
         host: imap.host.clone(),
         port: imap.port,

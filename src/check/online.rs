@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::{Finding, RETENTION};
+use super::finding::{Finding, RETENTION};
 use crate::app::{App, files};
 use crate::config::{AzureAuth, Config, ImapAuth, MailboxKind, StagingKind, UsersKind};
 use crate::digest::Digest;

@@ -3,9 +3,10 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::document;
+use super::example::EXAMPLE;
 use super::schema::{Condition, Key, SectionSchema, Shape};
 use super::sections::SECTIONS;
-use super::{EXAMPLE, document};
 
 /// A duration, as a regular expression.
 const DURATION: &str = " *([0-9]+ *(ms|s|m|min|h|d|w) *)+";

@@ -5,7 +5,7 @@ use std::error::Error;
 
 use reqwest::{StatusCode, Url};
 
-use super::Remote;
+use super::remote::Remote;
 
 /// Why a request has no usable reply.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use reqwest::Url;
 
-use super::Remote;
+use super::remote::Remote;
 
 /// The URL would carry a credential in clear text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

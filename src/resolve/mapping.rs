@@ -4,8 +4,6 @@
 //! external user may also be named by a LID or a user name, and two further columns say when a line holds. A file is taken
 //! whole or not at all: all its problems are reported at once. Whether the addresses are users is not asked here.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 
 use crate::digest::Digest;
@@ -13,12 +11,13 @@ use crate::item::Identifier;
 
 mod draft;
 mod key;
+mod names;
 mod number;
 mod plan;
 mod validity;
 
-use draft::Draft;
-use key::Key;
+use draft::{Draft, Entries, Entry};
+use names::Names;
 pub use validity::Validity;
 
 use super::table::{self, Column};
@@ -39,23 +38,11 @@ const COLUMNS: [Column; 4] = [
 /// Identifiers and addresses, in little memory: 32 bytes for each line, and the addresses themselves.
 #[derive(Debug)]
 pub struct Mapping {
-    /// Sorted by identifier and by when they begin to hold. No two of one identifier hold at the same time.
     entries: Vec<Entry>,
-    /// All addresses, one behind the other.
     addresses: String,
     names: Names,
-    /// How many identifiers there are.
     identifiers: usize,
     sha256: Digest,
-}
-
-/// An identifier, the place of its address, and when that holds.
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    key: Key,
-    start: u32,
-    length: u16,
-    validity: Validity,
 }
 
 /// Who held an identifier, and when.
@@ -64,49 +51,6 @@ pub struct Holder<'a> {
     pub address: &'a str,
     /// When it is the holder's.
     pub validity: Validity,
-}
-
-/// The identifiers that aren't numbers, by their keys.
-#[derive(Debug, Default)]
-struct Names {
-    places: HashMap<String, u32>,
-}
-
-impl Names {
-    fn key_of(&self, identifier: &Identifier) -> Option<Key> {
-        match identifier {
-            Identifier::Number(number) => Key::of(number),
-            Identifier::Name(name) => self.places.get(name).copied().map(Key::named),
-        }
-    }
-
-    /// The key of a name, which is new or not.
-    fn add(&mut self, name: String) -> Option<Key> {
-        let next = u32::try_from(self.places.len()).ok()?;
-        Some(Key::named(*self.places.entry(name).or_insert(next)))
-    }
-
-    /// What is shown of each key: numbers masked.
-    fn shown(&self) -> Shown<'_> {
-        let mut names: Vec<(&str, u32)> = self.places.iter().map(|(name, place)| (name.as_str(), *place)).collect();
-        names.sort_unstable_by_key(|(_, place)| *place);
-        Shown(names.into_iter().map(|(name, _)| name).collect())
-    }
-}
-
-/// The names in the order of their keys.
-struct Shown<'a>(Vec<&'a str>);
-
-impl Shown<'_> {
-    fn of(&self, key: Key) -> String {
-        match key.place() {
-            Some(place) => {
-                let name = self.0.get(place).copied().unwrap_or_default();
-                Identifier::Name(name.to_owned()).masked()
-            }
-            None => key.masked(),
-        }
-    }
 }
 
 impl Mapping {
@@ -121,7 +65,8 @@ impl Mapping {
         if draft.is_empty() && !problems.has_errors() {
             problems.warning(1, 1, "no number is mapped".to_owned());
         }
-        problems.without_errors(draft.finish(Digest::of(bytes)))
+        let Entries { entries, addresses, names, identifiers } = draft.finish();
+        problems.without_errors(Self { entries, addresses, names, identifiers, sha256: Digest::of(bytes) })
     }
 
     /// Who held an identifier at an instant.

@@ -12,7 +12,8 @@ mod header;
 mod place;
 mod problem;
 
-use header::Header;
+pub(super) use header::Column;
+use header::{Header, unquoted};
 use place::Places;
 pub use problem::{Problem, Problems, Severity};
 
@@ -27,17 +28,6 @@ const MAX_UNCLOSED: usize = 16;
 
 /// So many errors are shown of lines whose columns are a guess.
 const MAX_GUESSED: usize = 4;
-
-/// A column that a table has.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Column {
-    /// Its name in the header, compared without regard to case.
-    pub(super) name: &'static str,
-    /// Whether a table without it is wrong.
-    pub(super) required: bool,
-    /// Whether text looks like a value of this column, and so like anything but a header.
-    pub(super) looks_like_value: fn(&str) -> bool,
-}
 
 /// One line of a table, with the fields of the columns that were asked for.
 pub(super) struct Row<'a> {
@@ -176,13 +166,4 @@ fn unclosed_quotation(record: &StringRecord, line: &str, header: &Header) -> Opt
     let broken = record.iter().position(|field| field.contains(['\n', '\r']))?;
     // The mark itself stands before the field's first character.
     Some(place::column(line, header.separator(), broken).saturating_sub(1).max(1))
-}
-
-/// A field without blanks around it, nor the quotation marks that stand behind such blanks.
-fn unquoted(field: &str) -> &str {
-    let field = field.trim();
-    match field.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        Some(inner) => inner.trim(),
-        None => field,
-    }
 }

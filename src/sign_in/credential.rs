@@ -9,7 +9,7 @@ use reqwest::{RequestBuilder, Url};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::managed_identity::ManagedIdentity;
-use super::{Scope, SignInError, SignInSettings, certificate};
+use super::{Endpoints, Scope, SignInError, certificate};
 use crate::bounded_file::read_regular;
 use crate::digest::Digest;
 use crate::http::HttpClient;
@@ -44,6 +44,19 @@ impl fmt::Debug for Credential {
             Self::ManagedIdentity(_) => "ManagedIdentity",
         })
     }
+}
+
+/// Who signs in, and how.
+#[derive(Debug, Clone)]
+pub struct SignInSettings {
+    /// Where to.
+    pub endpoints: Endpoints,
+    /// The directory (tenant): an id or a domain.
+    pub tenant_id: String,
+    /// The application (client) id.
+    pub client_id: String,
+    /// What proves that it is the application.
+    pub credential: Credential,
 }
 
 /// A proof, ready to be sent.

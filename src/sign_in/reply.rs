@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::{RequestBuilder, StatusCode};
 use serde::Deserialize;
 
+use super::SignInError;
 use super::refusal::{code_in, passes, remedy};
-use super::{AccessToken, SignInError};
+use super::token::AccessToken;
 use crate::clock::Clock;
 use crate::http::{HttpClient, HttpError, Remote, Reply, retry_after};
 
@@ -133,18 +132,6 @@ fn detail(status: StatusCode, said: &Refused) -> String {
     if line.is_empty() { format!("status {}", status.as_u16()) } else { line.to_owned() }
 }
 
-/// The `roles` claim of a JWT.
-pub(super) fn roles(token: &str) -> Option<Vec<String>> {
-    #[derive(Deserialize)]
-    struct Claims {
-        #[serde(default)]
-        roles: Vec<String>,
-    }
-    let payload = token.split('.').nth(1)?;
-    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
-    Some(claims.roles)
-}
-
 #[cfg(test)]
 mod tests {
     use reqwest::header::HeaderMap;
@@ -200,13 +187,5 @@ mod tests {
         assert!(matches!(refused(&reply(400, transient), asked()), SignInError::Unavailable(_)));
         assert!(matches!(refused(&reply(503, "<html>"), asked()), SignInError::Unavailable(_)));
         assert!(matches!(refused(&reply(429, ""), asked()), SignInError::Throttled { after: None, .. }));
-    }
-
-    #[test]
-    fn roles_are_read_from_the_middle_part() {
-        let payload = URL_SAFE_NO_PAD.encode(r#"{"roles":["Mail.ReadWrite"]}"#);
-        assert_eq!(roles(&format!("h.{payload}.s")), Some(vec!["Mail.ReadWrite".to_owned()]));
-        assert_eq!(roles("opaque"), None);
-        assert_eq!(roles(&format!("h.{}.s", URL_SAFE_NO_PAD.encode("{}"))), Some(vec![]));
     }
 }

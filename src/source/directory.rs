@@ -24,6 +24,7 @@ use tokio_util::io::ReaderStream;
 use tracing::warn;
 
 use self::files::Folder;
+use self::lines::Read;
 use self::position::Position;
 use super::export_file::split_lines;
 use super::page::{PageError, split_export};
@@ -130,14 +131,6 @@ fn read_page(folder: &Folder, refused: &Mutex<Vec<String>>, cursor: Cursor, limi
     };
     let end = folder.file(next.file).is_none() && refused.is_empty();
     Ok(Page { body: read.body, items: read.items, next: next.cursor()?, end })
-}
-
-/// What was read of a file for one page.
-struct Read {
-    body: Bytes,
-    items: Vec<Range<usize>>,
-    /// Where the next page of this file begins; `None` where the file ends.
-    next_offset: Option<u64>,
 }
 
 fn empty_page(cursor: Cursor) -> Page {

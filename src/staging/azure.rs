@@ -26,7 +26,6 @@ use self::blocks::{BLOCK, Blocks};
 use self::fault::Faults;
 use self::sas::SasPolicy;
 use self::transport::Sender;
-use self::upload::Placed;
 use super::{BlobName, ByteStream, Policies, StagedStream, Staging, StagingError};
 use crate::clock::SharedClock;
 use crate::digest::{Digest, Digester};
@@ -44,6 +43,21 @@ pub use sas::{SasSource, sas_end};
 const PARALLEL_DOWNLOADS: NonZero<usize> = NonZero::<usize>::MIN.saturating_add(1);
 /// The size of the pieces of a download: each is a request of its own, so that none takes long.
 const DOWNLOAD_PIECE: NonZero<usize> = NonZero::<usize>::MIN.saturating_add(BLOCK - 1);
+
+/// What came of creating a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Placed {
+    /// It is there now.
+    New,
+    /// The name was taken; what is there was left as it is.
+    Taken,
+}
+
+impl Placed {
+    fn is_new(self) -> bool {
+        self == Self::New
+    }
+}
 
 /// Where the container is.
 #[derive(Debug, Clone)]

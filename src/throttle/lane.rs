@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::Notify;
 
+use super::limits::{Completion, Limits};
 use super::sliding_limit::SlidingLimit;
-use super::{Completion, Limits};
 use crate::clock::SharedClock;
 
 const TEN_MINUTES_MS: i64 = 600_000;

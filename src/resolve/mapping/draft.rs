@@ -1,10 +1,10 @@
 //! A mapping while it is being read, and what its lines say of each other.
 
 use super::key::Key;
+use super::names::Names;
 use super::number;
+use super::plan;
 use super::validity::{self, Validity};
-use super::{Entry, Mapping, Names, plan};
-use crate::digest::Digest;
 use crate::item::{Identifier, PhoneNumber};
 use crate::resolve::address;
 use crate::resolve::table::{Problems as MappingProblems, Row};
@@ -14,6 +14,26 @@ const NUMBER: usize = 0;
 const MAILBOX: usize = 1;
 const VALID_FROM: usize = 2;
 const VALID_UNTIL: usize = 3;
+
+/// An identifier, the place of its address, and when that holds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry {
+    pub(super) key: Key,
+    pub(super) start: u32,
+    pub(super) length: u16,
+    pub(super) validity: Validity,
+}
+
+/// What was read of a mapping.
+pub(super) struct Entries {
+    /// Sorted by identifier and by when they begin to hold. No two of one identifier hold at the same time.
+    pub(super) entries: Vec<Entry>,
+    /// All addresses, one behind the other.
+    pub(super) addresses: String,
+    pub(super) names: Names,
+    /// How many identifiers there are.
+    pub(super) identifiers: usize,
+}
 
 /// A mapping while it is being read.
 #[derive(Default)]
@@ -114,14 +134,14 @@ impl Draft {
         }
     }
 
-    pub(super) fn finish(self, sha256: Digest) -> Mapping {
+    pub(super) fn finish(self) -> Entries {
         let mut entries: Vec<Entry> = self.lines.iter().map(|line| line.entry).collect();
         entries.dedup_by_key(|entry| (entry.key, entry.validity));
         let identifiers = entries.chunk_by(|one, other| one.key == other.key).count();
         let mut addresses = self.addresses;
         addresses.shrink_to_fit();
         entries.shrink_to_fit();
-        Mapping { entries, addresses, names: self.names, identifiers, sha256 }
+        Entries { entries, addresses, names: self.names, identifiers }
     }
 
     fn checked_identifier(

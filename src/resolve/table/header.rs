@@ -4,13 +4,23 @@ use csv::{ReaderBuilder, StringRecord};
 
 use super::place::{self, line_breaks, line_length};
 use super::problem::Problems;
-use super::{Column, unquoted};
 use crate::item::characters::is_invisible;
 use crate::item::phone_number::mask_numbers_in;
 use crate::item::text::single_line;
 
 /// The separators, the likeliest first.
 const SEPARATORS: [char; 3] = [',', ';', '\t'];
+
+/// A column that a table has.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::resolve) struct Column {
+    /// Its name in the header, compared without regard to case.
+    pub(in crate::resolve) name: &'static str,
+    /// Whether a table without it is wrong.
+    pub(in crate::resolve) required: bool,
+    /// Whether text looks like a value of this column, and so like anything but a header.
+    pub(in crate::resolve) looks_like_value: fn(&str) -> bool,
+}
 
 /// What the header says.
 pub(super) struct Header {
@@ -205,4 +215,13 @@ fn is_named(field: &str, column: &Column) -> bool {
     let visible: String = field.chars().filter(|character| !is_invisible(*character)).collect();
     let words: Vec<&str> = unquoted(&visible).split_whitespace().collect();
     words.join(" ").eq_ignore_ascii_case(column.name)
+}
+
+/// A field without blanks around it, nor the quotation marks that stand behind such blanks.
+pub(super) fn unquoted(field: &str) -> &str {
+    let field = field.trim();
+    match field.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) => inner.trim(),
+        None => field,
+    }
 }

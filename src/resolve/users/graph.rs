@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -18,23 +17,9 @@ use crate::throttle::Throttle;
 mod cache;
 mod lookup;
 
+pub use cache::GraphUsersSettings;
 use cache::{Cache, Entry};
 use lookup::LookUp;
-
-/// How long answers are kept.
-#[derive(Debug, Clone, Copy)]
-pub struct GraphUsersSettings {
-    /// A valid user (`users.cache`).
-    pub cache: Duration,
-    /// Not a valid user (`users.negative_cache`).
-    pub negative_cache: Duration,
-}
-
-impl Default for GraphUsersSettings {
-    fn default() -> Self {
-        Self { cache: Duration::from_hours(12), negative_cache: Duration::from_mins(15) }
-    }
-}
 
 /// The users of a Microsoft 365 tenant.
 #[derive(Debug)]

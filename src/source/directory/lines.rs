@@ -9,8 +9,8 @@ use std::ops::Range;
 use bytes::Bytes;
 use tracing::error;
 
+use super::SourceError;
 use super::files::ItemFile;
-use super::{Read, SourceError};
 use crate::source::export_file::items_of_line;
 
 /// A page takes no further line when it has so many bytes.
@@ -22,6 +22,14 @@ const KEPT: usize = 64 << 10;
 const READ_BUFFER: usize = 1 << 18;
 
 type Lines = BufReader<std::fs::File>;
+
+/// What was read of a file for one page.
+pub(super) struct Read {
+    pub(super) body: Bytes,
+    pub(super) items: Vec<Range<usize>>,
+    /// Where the next page of this file begins; `None` where the file ends.
+    pub(super) next_offset: Option<u64>,
+}
 
 /// Reads at most `limit` lines of `file` from `offset` on.
 pub(super) fn read(file: &ItemFile, offset: u64, limit: usize) -> Result<Read, SourceError> {

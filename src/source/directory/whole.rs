@@ -4,7 +4,8 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 
 use super::files::ItemFile;
-use super::{Cursor, Read, SourceError, lines};
+use super::lines::{self, Read};
+use super::{Cursor, SourceError};
 use crate::source::export_file::{begins_with_lines, split_document};
 
 /// The largest document that is read as one page, in bytes; twice that where one item is asked for.

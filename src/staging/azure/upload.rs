@@ -9,22 +9,7 @@ use azure_storage_blob::models::{
 use bytes::Bytes;
 
 use super::blocks::Blocks;
-use super::{AzureStaging, BlobName, StagingError, fault};
-
-/// What came of creating a blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Placed {
-    /// It is there now.
-    New,
-    /// The name was taken; what is there was left as it is.
-    Taken,
-}
-
-impl Placed {
-    pub(super) fn is_new(self) -> bool {
-        self == Self::New
-    }
-}
+use super::{AzureStaging, BlobName, Placed, StagingError, fault};
 
 impl AzureStaging {
     /// Creates a blob of one block with one request.

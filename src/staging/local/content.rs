@@ -4,10 +4,13 @@ use std::io::{ErrorKind, Read};
 
 use super::{BlobName, StagingError};
 
+/// The size of the pieces that are compared, in bytes.
+const PIECE: usize = 1 << 18;
+
 /// A success where both sides have the same bytes, else a [`StagingError::Conflict`].
 pub(super) fn same_content(name: &BlobName, there: &mut impl Read, ours: &mut impl Read) -> Result<(), StagingError> {
-    let mut there_piece = vec![0; super::READ_BUFFER];
-    let mut our_piece = vec![0; super::READ_BUFFER];
+    let mut there_piece = vec![0; PIECE];
+    let mut our_piece = vec![0; PIECE];
     let read_failed = |error| StagingError::Unavailable(format!("can't compare {name} with what is staged: {error}"));
     loop {
         let there_length = read_full(there, &mut there_piece).map_err(read_failed)?;
@@ -50,7 +53,7 @@ mod tests {
 
     #[test]
     fn only_the_same_bytes_are_the_same() {
-        let full = vec![7; super::super::READ_BUFFER];
+        let full = vec![7; PIECE];
         let longer = [&full[..], b"x"].concat();
         assert!(same(b"", b"") && same(b"ab", b"ab") && same(&full, &full) && same(&longer, &longer));
         assert!(!same(b"", b"a") && !same(b"ab", b"a") && !same(b"ab", b"ac"));

@@ -2,16 +2,31 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
-use super::GraphUsersSettings;
 use crate::clock::SharedClock;
 use crate::resolve::users::{Answer, DirectoryError};
 
 /// The most answers that are kept: a tenant of any size fits, whatever addresses the items name.
 const MAX_ANSWERS: usize = 200_000;
+
+/// How long answers are kept.
+#[derive(Debug, Clone, Copy)]
+pub struct GraphUsersSettings {
+    /// A valid user (`users.cache`).
+    pub cache: Duration,
+    /// Not a valid user (`users.negative_cache`).
+    pub negative_cache: Duration,
+}
+
+impl Default for GraphUsersSettings {
+    fn default() -> Self {
+        Self { cache: Duration::from_hours(12), negative_cache: Duration::from_mins(15) }
+    }
+}
 
 type Landed = Option<Result<Answer, DirectoryError>>;
 

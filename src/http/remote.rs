@@ -1,0 +1,47 @@
+//! What requests go to.
+
+use std::fmt;
+
+/// The remotes, as metrics, logs and the status page name them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Remote {
+    /// TeleMessage.
+    Source,
+    /// Azure Blob Storage.
+    Staging,
+    /// Who is a valid user.
+    Directory,
+    /// The mailboxes.
+    Mailbox,
+    /// The token endpoint.
+    SignIn,
+    /// The webhook of `[notify]`.
+    Notify,
+    /// The daemon itself, asked for its health.
+    Health,
+}
+
+impl Remote {
+    /// All remotes.
+    pub const ALL: [Self; 7] =
+        [Self::Source, Self::Staging, Self::Directory, Self::Mailbox, Self::SignIn, Self::Notify, Self::Health];
+
+    /// The remote's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Staging => "staging",
+            Self::Directory => "directory",
+            Self::Mailbox => "mailbox",
+            Self::SignIn => "sign_in",
+            Self::Notify => "notify",
+            Self::Health => "health",
+        }
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
