@@ -16,7 +16,7 @@ mod number;
 mod plan;
 mod validity;
 
-use draft::{Draft, Entries, Entry};
+use draft::{Draft, Drafted, Entry};
 use names::Names;
 pub use validity::Validity;
 
@@ -65,7 +65,7 @@ impl Mapping {
         if draft.is_empty() && !problems.has_errors() {
             problems.warning(1, 1, "no number is mapped".to_owned());
         }
-        let Entries { entries, addresses, names, identifiers } = draft.finish();
+        let Drafted { entries, addresses, names, identifiers } = draft.finish();
         problems.without_errors(Self { entries, addresses, names, identifiers, sha256: Digest::of(bytes) })
     }
 

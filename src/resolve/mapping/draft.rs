@@ -25,7 +25,7 @@ pub(super) struct Entry {
 }
 
 /// What was read of a mapping.
-pub(super) struct Entries {
+pub(super) struct Drafted {
     /// Sorted by identifier and by when they begin to hold. No two of one identifier hold at the same time.
     pub(super) entries: Vec<Entry>,
     /// All addresses, one behind the other.
@@ -134,14 +134,14 @@ impl Draft {
         }
     }
 
-    pub(super) fn finish(self) -> Entries {
+    pub(super) fn finish(self) -> Drafted {
         let mut entries: Vec<Entry> = self.lines.iter().map(|line| line.entry).collect();
         entries.dedup_by_key(|entry| (entry.key, entry.validity));
         let identifiers = entries.chunk_by(|one, other| one.key == other.key).count();
         let mut addresses = self.addresses;
         addresses.shrink_to_fit();
         entries.shrink_to_fit();
-        Entries { entries, addresses, names: self.names, identifiers }
+        Drafted { entries, addresses, names: self.names, identifiers }
     }
 
     fn checked_identifier(
