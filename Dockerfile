@@ -41,9 +41,7 @@ COPY --from=build /out/etc/whatsapp-archiver /etc/whatsapp-archiver
 COPY --from=build --chown=65532:65532 /out/var/lib/whatsapp-archiver /var/lib/whatsapp-archiver
 COPY LICENSE-MIT LICENSE-APACHE /usr/share/doc/whatsapp-archiver/
 
-# Two heaps instead of up to eight per processor, and blocks of a megabyte outside of them: the allocator holds on to less memory, and to
-# as much on any machine.
-ENV WHATSAPP_ARCHIVER_CONFIG=/etc/whatsapp-archiver/config.toml MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=1048576
+ENV WHATSAPP_ARCHIVER_CONFIG=/etc/whatsapp-archiver/config.toml
 VOLUME ["/var/lib/whatsapp-archiver"]
 EXPOSE 8080
 USER 65532:65532

@@ -1,5 +1,5 @@
 # Sourced by the tests' scripts: finds the tools, and installs what the tests need where it is missing. With TEST_SERVERS=no, for
-# scripts that need no server, it installs nothing.
+# scripts that need no server, it installs no more than the build needs.
 # shellcheck shell=bash
 
 step() {
@@ -48,6 +48,7 @@ command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or late
 for tool in cc python3; do
     command -v "$tool" >/dev/null || fail "$tool is missing: a C compiler and Python 3.11 are needed"
 done
+command -v make >/dev/null || install_packages make
 
 if [ "${TEST_SERVERS:-yes}" = no ]; then
     return

@@ -8,26 +8,30 @@ use crate::digest::{Digest, Digester};
 pub(crate) fn digest(html: &str) -> Digest {
     let mut words = Words::default();
     let mut rest = html;
-    loop {
-        rest = words.take_plain(rest);
-        let Some(character) = rest.chars().next() else { break };
-        rest = match character {
-            '<' if begins_tag(rest) => after_tag(rest),
-            '&' => {
-                let (decoded, after) = entity(rest);
-                words.take(decoded);
-                after
-            }
-            _ => {
-                words.take(character);
-                after(rest, character.len_utf8())
-            }
+    while let Some((text, markup)) = before_markup(rest) {
+        words.take(text);
+        rest = if markup.starts_with('&') {
+            let (decoded, after) = entity(markup);
+            words.take(decoded.encode_utf8(&mut [0; 4]));
+            after
+        } else if begins_tag(markup) {
+            after_tag(markup)
+        } else {
+            words.take("<");
+            after(markup, 1)
         };
     }
+    words.take(rest);
     words.finish()
 }
 
-/// What counts, digested piece by piece: a digester that is given single characters takes longer than all the rest.
+/// The text before the first `<` or `&`, and what follows from there on.
+fn before_markup(html: &str) -> Option<(&str, &str)> {
+    let at = html.bytes().position(|byte| matches!(byte, b'<' | b'&'))?;
+    html.split_at_checked(at)
+}
+
+/// What counts, digested piece by piece: a digester that is given single words takes longer than all the rest.
 #[derive(Default)]
 struct Words {
     piece: String,
@@ -37,23 +41,10 @@ struct Words {
 impl Words {
     const PIECE: usize = 8 * 1024;
 
-    fn take(&mut self, character: char) {
-        if !character.is_whitespace() && character != '\u{feff}' {
-            self.push(character.encode_utf8(&mut [0; 4]));
+    fn take(&mut self, text: &str) {
+        for word in text.split(|character: char| character.is_whitespace() || character == '\u{feff}') {
+            self.piece.push_str(word);
         }
-    }
-
-    /// Takes the visible ASCII characters that `text` begins with and that are no markup; what follows.
-    fn take_plain<'a>(&mut self, text: &'a str) -> &'a str {
-        let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'<' | b'&');
-        let end = text.bytes().position(|byte| !is_plain(byte)).unwrap_or(text.len());
-        let (plain, rest) = text.split_at_checked(end).unwrap_or((text, ""));
-        self.push(plain);
-        rest
-    }
-
-    fn push(&mut self, text: &str) {
-        self.piece.push_str(text);
         if self.piece.len() >= Self::PIECE {
             self.digester.update(self.piece.as_bytes());
             self.piece.clear();

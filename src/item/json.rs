@@ -16,9 +16,9 @@ const MAX_INDENTED_DEPTH: usize = 20;
 /// The JSON text with what a strict parser would refuse inside strings replaced: invalid UTF-8, lone surrogates, bare
 /// control characters.
 pub(super) fn cleaned(raw: &[u8]) -> Result<Cow<'_, str>, serde_json::Error> {
-    let text = match String::from_utf8_lossy(raw) {
-        Cow::Borrowed(text) => replace_surrogate_escapes(text),
-        Cow::Owned(text) => Cow::Owned(replace_surrogate_escapes(&text).into_owned()),
+    let text = match std::str::from_utf8(raw) {
+        Ok(text) => replace_surrogate_escapes(text),
+        Err(_) => Cow::Owned(replace_surrogate_escapes(&String::from_utf8_lossy(raw)).into_owned()),
     };
     let Err(error) = serde_json::from_str::<&RawValue>(&text) else { return Ok(text) };
     let mended = repair_json(&text).into_owned();

@@ -255,10 +255,13 @@ pub fn peek_product(raw: &[u8]) -> Option<Product> {
     peek(raw, "sourceType", reading::text).map(|source_type| Product::from_source_type(&source_type))
 }
 
-fn peek<T>(raw: &[u8], name: &str, reader: impl FnOnce(&str) -> Option<T>) -> Option<T> {
-    let text = json::cleaned(raw).ok()?;
-    let found = Fields::read(reading::only(text.trim()))?.take(name)?;
-    reader(found).filter(|_| !json::is_hollow(found))
+fn peek<T>(raw: &[u8], name: &str, reader: impl Fn(&str) -> Option<T>) -> Option<T> {
+    let read = |text: &str| {
+        let found = Fields::read(reading::only(text.trim()))?.take(name)?;
+        reader(found).filter(|_| !json::is_hollow(found))
+    };
+    // Most items need no cleaning.
+    std::str::from_utf8(raw).ok().and_then(read).or_else(|| read(&json::cleaned(raw).ok()?))
 }
 
 /// The base64 text of each attachment's inline content, in order.

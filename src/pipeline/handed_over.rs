@@ -48,6 +48,7 @@ impl Preparer {
         if others.is_empty() {
             return Ok(None);
         }
+        self.recorded().await?;
         let now = who_has(&mailbox.id, resolution);
         for (item, known) in deps.ledger.copies_under(&others, identities).await? {
             let items = deps.ledger.items(&[item]).await?;

@@ -178,11 +178,15 @@ impl MessageCache {
         false
     }
 
+    /// Whether there is little room for more messages.
+    pub(super) fn is_full(&self) -> bool {
+        self.budget.available_permits() < self.size as usize / 4
+    }
+
     /// Returns when the cache has room for more messages. One that is full and in use is waited for; of one that nobody takes
     /// from, those that came first give way.
     pub(super) async fn wait_for_room(&self, clock: &dyn Clock, stop: &CancellationToken) {
-        let is_full = || self.budget.available_permits() < self.size as usize / 4;
-        while is_full() && !stop.is_cancelled() {
+        while self.is_full() && !stop.is_cancelled() {
             let changed = self.changed.notified();
             let (taken, count) = {
                 let messages = self.messages();

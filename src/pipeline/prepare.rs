@@ -6,13 +6,17 @@
 //! 4. Each is converted once, for all its mailboxes.
 //! 5. Resolution, manifest and rows are recorded in one transaction: copies are `ready`.
 //! 6. Their mailboxes are scheduled, and the message is kept for them while there is room.
+//!
+//! While a batch that was pulled is recorded, the next one is converted.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use futures_util::{StreamExt as _, TryStreamExt as _};
-use tokio::sync::mpsc;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinHandle;
 
 use super::attachments::{Absence, AttachmentAt, Fetched};
 use super::candidate::{Candidate, Content};
@@ -21,7 +25,7 @@ use super::leases::Leases;
 use super::message_cache::{Converted, MessageCache, Room};
 use super::prior_sends::PriorSends;
 use super::rows::{self, Screened};
-use super::scheduler::Scheduler;
+use super::scheduler::{Lingering, Scheduler};
 use super::{Pipeline, RunError};
 use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert_as};
 use crate::fault::Fault;
@@ -47,6 +51,8 @@ pub(super) struct Preparer {
     pub(super) prior_sends: PriorSends,
     /// Which failed copies are sent again.
     pub(super) replay: Replay,
+    /// The batch that is being recorded while the next one is converted.
+    pub(super) recording: Mutex<Option<JoinHandle<Result<(), RunError>>>>,
 }
 
 /// Which copies that failed in an earlier run are sent again.
@@ -63,6 +69,15 @@ pub(super) enum Replay {
 /// Items are prepared in batches of so many: one question to the directory and one transaction each.
 const BATCH: usize = 250;
 
+/// Candidates in batches.
+fn batches(candidates: Vec<Candidate>) -> impl Iterator<Item = Vec<Candidate>> {
+    let mut candidates = candidates.into_iter();
+    std::iter::from_fn(move || {
+        let batch: Vec<Candidate> = candidates.by_ref().take(BATCH).collect();
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
 /// What becomes of an item, and its message where it has copies.
 struct Ready {
     prepared: Prepared,
@@ -76,26 +91,59 @@ impl From<Prepared> for Ready {
 }
 
 impl Preparer {
-    /// Prepares items until there are no more.
-    pub(super) async fn prepare_all(&self, mut items: mpsc::Receiver<Vec<Candidate>>) -> Result<(), RunError> {
+    /// Prepares pulled items until there are no more.
+    pub(super) async fn prepare_all(self: &Arc<Self>, items: mpsc::Receiver<Vec<Candidate>>) -> Result<(), RunError> {
+        let prepared = self.prepare_pulled(items).await;
+        self.recorded().await.and(prepared)
+    }
+
+    async fn prepare_pulled(self: &Arc<Self>, mut items: mpsc::Receiver<Vec<Candidate>>) -> Result<(), RunError> {
         while let Some(candidates) = items.recv().await {
-            self.prepare(candidates).await?;
+            let lingering = self.scheduler.lingering();
+            let mut next = Some(candidates);
+            while let Some(candidates) = next {
+                for batch in batches(candidates) {
+                    let ready = self.prepare_batch(batch, &lingering).await?;
+                    self.recorded().await?;
+                    let recorder = Arc::clone(self);
+                    let recording = self.pipeline.spawn(async move { recorder.record(ready).await });
+                    *self.recording.lock().await = Some(recording);
+                }
+                next = items.try_recv().ok();
+            }
         }
         Ok(())
     }
 
-    /// Prepares candidates, batch by batch.
+    /// Returns when the batches before this one are recorded.
+    pub(super) async fn recorded(&self) -> Result<(), RunError> {
+        let recording = self.recording.lock().await.take();
+        match recording {
+            Some(recording) => recording.await?,
+            None => Ok(()),
+        }
+    }
+
+    /// Prepares candidates, and returns when they are recorded.
     pub(super) async fn prepare(&self, candidates: Vec<Candidate>) -> Result<(), RunError> {
-        let mut candidates = candidates.into_iter().peekable();
-        while candidates.peek().is_some() {
-            let batch: Vec<Candidate> = candidates.by_ref().take(BATCH).collect();
-            self.prepare_batch(batch).await?;
+        let lingering = self.scheduler.lingering();
+        for batch in batches(candidates) {
+            let ready = self.prepare_batch(batch, &lingering).await?;
+            self.record(ready).await?;
         }
         Ok(())
     }
 
-    async fn prepare_batch(&self, mut batch: Vec<Candidate>) -> Result<(), RunError> {
-        self.cache.wait_for_room(&*self.pipeline.deps.clock, &self.pipeline.stop).await;
+    /// What becomes of a batch, to be recorded.
+    async fn prepare_batch(
+        &self,
+        mut batch: Vec<Candidate>,
+        lingering: &Lingering<'_>,
+    ) -> Result<Vec<Ready>, RunError> {
+        if self.cache.is_full() {
+            self.scheduler.hurry();
+            self.cache.wait_for_room(&*self.pipeline.deps.clock, &self.pipeline.stop).await;
+        }
         self.followers.poll_if_due().await?;
         self.ask_for_awaited(&mut batch).await?;
         let mut ready: Vec<Ready> = Vec::with_capacity(batch.len());
@@ -120,13 +168,13 @@ impl Preparer {
         }
         let items: Vec<&Item> = importable.iter().map(|(candidate, _)| &candidate.item).collect();
         let resolutions = self.resolve(&items).await?;
-        let _preparing = self.scheduler.preparing();
+        lingering.begin_batch();
         for ((candidate, capture), resolution) in importable.into_iter().zip(resolutions) {
             if let Some(imported) = self.import(candidate, capture, resolution, &mut ready).await? {
                 ready.push(imported);
             }
         }
-        self.record(ready).await
+        Ok(ready)
     }
 
     /// Asks again for attachments that an earlier run awaited, several at the same time; after `attachment_wait` they are
@@ -140,6 +188,10 @@ impl Preparer {
                 awaiting.push(candidate);
             }
         }
+        if awaiting.is_empty() {
+            return Ok(());
+        }
+        self.scheduler.hurry();
         let (wait, now) = (settings.attachment_wait, self.pipeline.now());
         let is_due = awaiting.iter().any(|candidate| rows::waited_enough(candidate.staged_at, wait, now));
         // What counts as missing is left out for good. So the source must be up, and the clock that measures the wait be right.
@@ -193,7 +245,7 @@ impl Preparer {
         let mut attempt = 1;
         loop {
             let resolving = pipeline.stop.run_until_cancelled(pipeline.deps.resolver.resolve(items));
-            let answers = resolving.await.ok_or(RunError::Stopped)?;
+            let answers = self.hurrying(resolving).await.ok_or(RunError::Stopped)?;
             let errors = answers.iter().filter_map(|(_, error)| error.as_ref());
             let passing: Vec<_> =
                 errors.filter_map(|error| asks_for_a_pause(error).map(|after| (after, error))).collect();
@@ -211,8 +263,19 @@ impl Preparer {
         }
     }
 
+    /// Waits; unless that is over at once, no mailbox waits for more copies meanwhile.
+    async fn hurrying<T>(&self, waited_for: impl Future<Output = T>) -> T {
+        let mut waited_for = pin!(waited_for);
+        if let Some(result) = waited_for.as_mut().now_or_never() {
+            return result;
+        }
+        self.scheduler.hurry();
+        waited_for.await
+    }
+
     /// Whether one of the mailboxes has a copy under an identity of version 1.
     async fn is_known(&self, mailboxes: &[(Mailbox, ResolvedBy)], identity: Identity) -> Result<bool, RunError> {
+        self.recorded().await?;
         for (mailbox, _) in mailboxes {
             if self.pipeline.deps.ledger.knows(&mailbox.id, identity).await? {
                 return Ok(true);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, SubsecRound as _, Utc};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
@@ -222,8 +222,9 @@ impl Pipeline {
             scheduler: Arc::clone(&deliverer.scheduler),
             prior_sends,
             replay: Replay::of(&request),
+            recording: Mutex::default(),
         };
-        let preparing = self.spawn(preparer.prepare_for(request.clone(), queue));
+        let preparing = self.spawn(Arc::new(preparer).prepare_for(request.clone(), queue));
         let puller = Puller {
             pipeline: self.clone(),
             run: id.clone(),

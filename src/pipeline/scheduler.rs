@@ -105,9 +105,9 @@ struct Queue {
     /// The mailboxes that have work and no worker.
     waiting: BTreeMap<QueuePosition, Mailbox>,
     turns: u64,
-    /// Items are being prepared.
-    preparing: bool,
-    /// Batches of items that were prepared since no mailbox waited for a worker.
+    /// Mailboxes with few copies wait for more.
+    lingering: bool,
+    /// Batches of items that were begun since no mailbox waited for a worker.
     batches: u32,
 }
 
@@ -115,7 +115,7 @@ impl Queue {
     /// Whether a worker may begin on the mailbox with the most copies.
     fn is_due(&self) -> bool {
         let Some((position, _)) = self.waiting.last_key_value() else { return false };
-        position.copies >= MIN_VISIT || !self.preparing || self.batches >= MAX_WAIT_BATCHES
+        position.copies >= MIN_VISIT || !self.lingering || self.batches > MAX_WAIT_BATCHES
     }
 }
 
@@ -231,15 +231,14 @@ impl Scheduler {
         self.add_all(mailbox);
     }
 
-    /// A batch of items is prepared until this is dropped.
-    pub(super) fn preparing(&self) -> Preparing<'_> {
-        self.queue().preparing = true;
-        Preparing(self)
+    /// Items are prepared one batch after the other, until this is dropped.
+    pub(super) fn lingering(&self) -> Lingering<'_> {
+        Lingering(self)
     }
 
-    /// Preparing waits for what workers have in memory: no mailbox waits for more copies now.
+    /// Preparing waits for something: no mailbox waits for more copies until the next batch begins.
     pub(super) fn hurry(&self) {
-        self.queue().preparing = false;
+        self.queue().lingering = false;
         self.changed.notify_waiters();
     }
 
@@ -326,16 +325,23 @@ impl Scheduler {
     }
 }
 
-/// While it is there, mailboxes with few copies wait for more.
-pub(super) struct Preparing<'a>(&'a Scheduler);
+/// While it is there, mailboxes with few copies wait for more, unless preparing waits too.
+pub(super) struct Lingering<'a>(&'a Scheduler);
 
-impl Drop for Preparing<'_> {
-    fn drop(&mut self) {
+impl Lingering<'_> {
+    /// A batch of items is prepared now.
+    pub(super) fn begin_batch(&self) {
         let mut queue = self.0.queue();
-        queue.preparing = false;
+        queue.lingering = true;
         queue.batches = queue.batches.saturating_add(1);
         drop(queue);
         self.0.changed.notify_waiters();
+    }
+}
+
+impl Drop for Lingering<'_> {
+    fn drop(&mut self) {
+        self.0.hurry();
     }
 }
 
@@ -370,20 +376,23 @@ mod tests {
         let scheduler = Scheduler::default();
         let [few, many] = ["few", "many"].map(mailbox);
         scheduler.add_ready(&few, 1);
-        let preparing = scheduler.preparing();
+        let lingering = scheduler.lingering();
+        lingering.begin_batch();
         assert!(scheduler.claim().is_none() && !scheduler.has_waiting());
         scheduler.add_ready(&many, MIN_VISIT);
         assert_eq!(scheduler.claim().unwrap().id, many.id);
         assert!(scheduler.claim().is_none(), "the other one has still few");
-        drop(preparing);
-        assert!(scheduler.has_waiting(), "nothing is being prepared");
-        for _ in 1..MAX_WAIT_BATCHES {
-            drop(scheduler.preparing());
+        scheduler.hurry();
+        assert!(scheduler.has_waiting(), "preparing waits");
+        for _ in 0..MAX_WAIT_BATCHES {
+            lingering.begin_batch();
         }
-        let _preparing = scheduler.preparing();
         assert_eq!(scheduler.claim().unwrap().id, few.id);
+        scheduler.add_ready(&few, 1);
         scheduler.end(&few);
         assert!(scheduler.claim().is_none(), "it waits anew");
+        drop(lingering);
+        assert!(scheduler.has_waiting(), "nothing is being prepared");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Taking over what earlier runs left open.
 
+use std::sync::Arc;
+
 use tokio::sync::mpsc;
 
 use super::candidate::Candidate;
@@ -23,7 +25,7 @@ impl Replay {
 impl Preparer {
     /// Prepares what a request is about: what is left open, and then what is selected from staging, or comes from the source.
     pub(super) async fn prepare_for(
-        self,
+        self: Arc<Self>,
         request: RunRequest,
         pulled: mpsc::Receiver<Vec<Candidate>>,
     ) -> Result<(), RunError> {

@@ -78,8 +78,6 @@ async fn soak(messages: i64, seed: u64, marks: &[u64]) -> Vec<Measured> {
     site.environment = vec![
         ("WHATSAPP_ARCHIVER__LOG__LEVEL", "info"),
         ("WHATSAPP_ARCHIVER__SOURCE__PAGE_SIZE", "500"),
-        // As the image and the unit have it: with a heap for each thread, chance decides how many of them grow.
-        ("MALLOC_ARENA_MAX", "2"),
     ];
     site.source.fail_by_chance(seed, ONE_IN);
     let mut measured: Vec<Measured> = Vec::new();
