@@ -95,6 +95,9 @@ use sql::Dialect;
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pool: AnyPool,
+    /// Where transactions that write are begun. On SQLite one connection of its own: each commit empties what the others have in memory of
+    /// the file, but not its own.
+    writer: AnyPool,
     dialect: Dialect,
     id: String,
     /// Where the processes that live beside an SQLite ledger lock a file each.
@@ -123,6 +126,7 @@ impl Ledger {
 
     /// Closes all connections. What was written is durable already.
     pub async fn close(&self) {
+        self.writer.close().await;
         self.pool.close().await;
     }
 
@@ -132,7 +136,7 @@ impl Ledger {
         if let Some(file) = &self.file {
             file.check()?;
         }
-        Ok(self.pool.begin_with(self.dialect.begin()).await?)
+        Ok(self.writer.begin_with(self.dialect.begin()).await?)
     }
 
     /// A value that the program remembers under a name.

@@ -59,7 +59,11 @@ impl Ledger {
         let (presence, file) = (presence::directory_beside(url), DatabaseFile::opened(url));
         let id = schema::migrate(&pool, dialect, presence.as_deref()).await?;
         compaction::finish(&pool, dialect).await?;
-        Ok(Self { pool, dialect, id, presence, file, names: Names::default() })
+        let writer = match dialect {
+            Dialect::Sqlite if !address::is_in_memory(url) => pool_of(url, 1, &["PRAGMA cache_size = -8192"]).await?,
+            Dialect::Sqlite | Dialect::Postgres => pool.clone(),
+        };
+        Ok(Self { pool, writer, dialect, id, presence, file, names: Names::default() })
     }
 }
 
@@ -67,23 +71,25 @@ impl Ledger {
 pub(super) async fn connect(url: &str) -> Result<AnyPool, LedgerError> {
     sqlx::any::install_default_drivers();
     words::hide_password(url);
-    let open_error = |error: sqlx::Error| LedgerError::Open { url: address::redacted(url), detail: words::of(&error) };
-    let dialect = Dialect::of(url);
-    let options =
-        AnyConnectOptions::from_str(&dialect.connect_url(url)).map_err(open_error)?.disable_statement_logging();
     if !address::is_in_memory(url) {
-        probe::connect_once(url, &options, dialect).await?;
+        probe::connect_once(url, &options_of(url)?, Dialect::of(url)).await?;
     }
+    pool_of(url, Dialect::of(url).connections(), &[]).await
+}
+
+/// So many connections at the most, each with these settings beside those of all.
+async fn pool_of(url: &str, connections: u32, settings: &'static [&'static str]) -> Result<AnyPool, LedgerError> {
+    let dialect = Dialect::of(url);
     AnyPoolOptions::new()
         // What lies in memory is its one connection's own.
-        .max_connections(if address::is_in_memory(url) { 1 } else { dialect.connections() })
+        .max_connections(if address::is_in_memory(url) { 1 } else { connections })
         .min_connections(u32::from(address::is_in_memory(url)))
         .acquire_timeout(Duration::from_secs(30))
         // A file's connection is there as long as the process. To ask each time costs a wait for its thread.
         .test_before_acquire(dialect == Dialect::Postgres)
         .after_connect(move |connection, _| {
             Box::pin(async move {
-                for statement in dialect.session() {
+                for statement in dialect.session().iter().chain(settings) {
                     connection.execute(*statement).await?;
                 }
                 Ok(())
@@ -91,7 +97,16 @@ pub(super) async fn connect(url: &str) -> Result<AnyPool, LedgerError> {
         })
         // A transaction that could be neither committed nor rolled back (the disk is full) would be in the way of the next.
         .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-        .connect_with(options)
+        .connect_with(options_of(url)?)
         .await
-        .map_err(open_error)
+        .map_err(|error| cannot_open(url, &error))
+}
+
+fn options_of(url: &str) -> Result<AnyConnectOptions, LedgerError> {
+    let options = AnyConnectOptions::from_str(&Dialect::of(url).connect_url(url));
+    Ok(options.map_err(|error| cannot_open(url, &error))?.disable_statement_logging())
+}
+
+fn cannot_open(url: &str, error: &sqlx::Error) -> LedgerError {
+    LedgerError::Open { url: address::redacted(url), detail: words::of(error) }
 }

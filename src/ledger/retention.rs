@@ -69,7 +69,7 @@ impl Ledger {
     /// outcome yet; then nothing is changed.
     pub async fn begin_purge(&self, window: Window) -> Result<bool, LedgerError> {
         let (from, to) = (millis(window.from), millis(window.to));
-        let mut transaction = self.pool.begin_with(self.dialect.begin_snapshot()).await?;
+        let mut transaction = self.writer.begin_with(self.dialect.begin_snapshot()).await?;
         let open = sqlx::query(UNACCOUNTED).bind(from).bind(to).fetch_one(&mut *transaction).await?;
         if open.try_get::<i64, _>("open")? != 0 {
             return Ok(false);

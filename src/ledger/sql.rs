@@ -49,7 +49,7 @@ impl Dialect {
                 "PRAGMA synchronous = FULL",
                 "PRAGMA foreign_keys = ON",
                 "PRAGMA temp_store = MEMORY",
-                "PRAGMA cache_size = -4096",
+                "PRAGMA cache_size = -2048",
                 "PRAGMA wal_autocheckpoint = 4000",
             ],
             Self::Postgres => &[

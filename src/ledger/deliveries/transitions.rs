@@ -43,7 +43,8 @@ impl Ledger {
     /// has taken over meanwhile are that run's, and stay. Fails where a claimed copy isn't this run's to send any more, and
     /// where the sender is a follower whose right was taken away.
     pub async fn record(&self, sender: &Sender, outcomes: &[Outcome], claims: &[Claim]) -> Result<(), LedgerError> {
-        let mailboxes = self.numbers_of(outcomes.iter().map(|outcome| &outcome.mailbox.0)).await?;
+        let settled = outcomes.iter().map(|outcome| &outcome.mailbox.0);
+        let mailboxes = self.numbers_of(settled.chain(claims.iter().map(|claim| &claim.mailbox.0))).await?;
         let mut transaction = self.begin().await?;
         self.confirm(&mut transaction, &mailboxes).await?;
         sender.check(&mut transaction, self.dialect).await?;
@@ -58,9 +59,7 @@ impl Ledger {
                 .execute(&mut *transaction)
                 .await?;
         }
-        for claim in claims {
-            claim_copies(&mut transaction, self.dialect, sender, claim).await?;
-        }
+        claim_copies(&mut transaction, self.dialect, sender, claims, &mailboxes).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -288,35 +287,47 @@ async fn claim_copies(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
     sender: &Sender,
-    claim: &Claim,
+    claims: &[Claim],
+    mailboxes: &Numbers,
 ) -> Result<(), LedgerError> {
-    for chunk in claim.messages.chunks(MAX_STATEMENT_ROWS) {
-        let messages: Vec<_> = chunk.iter().map(|(no, manifest)| (*no, claim.converter, manifest)).collect();
-        messages::insert(transaction, dialect, &messages).await?;
+    const TYPES: [&str; 3] = ["BIGINT", "BIGINT", "TEXT"];
+    let converted: Vec<_> = claims
+        .iter()
+        .flat_map(|claim| claim.messages.iter().map(|(no, manifest)| (*no, claim.converter, manifest)))
+        .collect();
+    messages::insert(transaction, dialect, &converted).await?;
+    let mut copies = Vec::new();
+    for claim in claims {
+        let mailbox = mailboxes.of(&claim.mailbox.0)?;
+        copies.extend(claim.items.iter().map(|item| (item.0, mailbox, claim.converter)));
     }
-    for chunk in claim.items.chunks(MAX_STATEMENT_ROWS) {
+    for chunk in copies.chunks(MAX_STATEMENT_ROWS) {
+        let rows = sql::padded(chunk.len());
+        let values = rows * TYPES.len();
         let statement = format!(
-            "UPDATE delivery_rows SET state = 'sending', holder = $1, converter = $2, remote_id = {},
+            "WITH claimed (item_no, target_no, converter) AS (VALUES {})
+             UPDATE delivery_rows SET state = 'sending', converter = claimed.converter, remote_id = {},
                sent_as = CASE WHEN sent_as IS NULL THEN NULL ELSE (SELECT NULLIF(item_rows.identity, delivery_rows.identity)
-                 FROM item_rows WHERE item_rows.item_no = delivery_rows.item_no) END
-             WHERE target_no = {} AND +run_no = {} AND state IN ('ready', 'unknown') AND item_no IN {}",
-            remote_id::full(dialect, "remote_id", "COALESCE(sent_as, identity)"),
-            mailbox_no(3),
-            run_no(4),
-            list_of_placeholders(5, sql::padded(chunk.len()))
+                 FROM item_rows WHERE item_rows.item_no = delivery_rows.item_no) END, holder = ${}
+             FROM claimed WHERE delivery_rows.item_no = claimed.item_no AND delivery_rows.target_no = claimed.target_no
+               AND +delivery_rows.run_no = {} AND delivery_rows.state IN ('ready', 'unknown')",
+            rows_of_typed_placeholders(rows, &TYPES),
+            remote_id::full(dialect, "delivery_rows.remote_id", "COALESCE(delivery_rows.sent_as, delivery_rows.identity)"),
+            values + 1,
+            run_no(values + 2)
         );
-        let mut query = query_of_rows(dialect, statement)
-            .bind(sender.holder.0.clone())
-            .bind(claim.converter)
-            .bind(claim.mailbox.0.clone())
-            .bind(sender.run.0.clone());
-        let last = chunk.last().into_iter().cycle();
-        for item in chunk.iter().chain(last).take(sql::padded(chunk.len())) {
-            query = query.bind(item.0);
+        let mut query = query_of_rows(dialect, statement);
+        for (item, mailbox, converter) in chunk {
+            query = query.bind(*item).bind(*mailbox).bind(*converter);
         }
+        for _ in chunk.len()..rows {
+            query = query.bind(None::<i64>).bind(None::<i64>).bind(None::<String>);
+        }
+        let query = query.bind(sender.holder.0.clone()).bind(sender.run.0.clone());
         let changed = query.execute(&mut **transaction).await?.rows_affected();
         if changed != chunk.len() as u64 {
-            return Err(LedgerError::LeaseLost(format!("mailbox {}", claim.mailbox)));
+            let claimed: Vec<&str> = claims.iter().map(|claim| claim.mailbox.0.as_str()).collect();
+            return Err(LedgerError::LeaseLost(format!("mailbox {}", claimed.join(" or "))));
         }
     }
     Ok(())

@@ -75,10 +75,7 @@ async fn soak(messages: i64, seed: u64, marks: &[u64]) -> Vec<Measured> {
     let mut census = census(messages, "s", seed);
     (census.employees, census.largest_file) = (20, 3_000);
     let mut site = Site::new(&census, Town::Maildirs, Staged::Locally);
-    site.environment = vec![
-        ("WHATSAPP_ARCHIVER__LOG__LEVEL", "info"),
-        ("WHATSAPP_ARCHIVER__SOURCE__PAGE_SIZE", "500"),
-    ];
+    site.environment = vec![("WHATSAPP_ARCHIVER__LOG__LEVEL", "info"), ("WHATSAPP_ARCHIVER__SOURCE__PAGE_SIZE", "500")];
     site.source.fail_by_chance(seed, ONE_IN);
     let mut measured: Vec<Measured> = Vec::new();
     let mut items = 0;
