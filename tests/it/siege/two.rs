@@ -4,6 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 
+use chrono::Utc;
 use whatsapp_archiver::failpoint;
 use whatsapp_archiver::ledger::Ledger;
 
