@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 
-use chrono::Utc;
+use whatsapp_archiver::clock::{Clock as _, SystemClock};
 use whatsapp_archiver::failpoint;
 use whatsapp_archiver::ledger::Ledger;
 
@@ -90,6 +90,10 @@ async fn killed_on_one_server(seed: u64, kills: usize) {
     let what = format!("PostgreSQL, seed {seed}: {story:#?}");
     // Here nobody knows that a process is dead before its leases run out.
     site.run_until_done(10, &what);
+    let ledger = Ledger::open(site.ledger()).await.unwrap();
+    while ledger.run_under_way(SystemClock.now()).await.unwrap().is_some() {
+        site.run_until_done(1, &what);
+    }
     site.run_until_done(1, &what);
     site.judge(&what).await;
 }
