@@ -5,6 +5,7 @@
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
+use crate::item::characters::is_ignorable;
 use crate::item::text::single_line;
 pub(crate) use crate::item::text::turns_direction;
 
@@ -54,11 +55,9 @@ fn cut(text: &str, characters: usize) -> String {
 
 /// Whether a character leaves a mark: no space, no control, none that Unicode says to ignore, no blank letter.
 fn is_visible(character: char) -> bool {
-    let is_ignored = matches!(character,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
-        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}');
+    // Those that Unicode says to ignore once it has them.
+    let is_reserved = matches!(character, '\u{fff0}'..='\u{fff8}');
+    let is_ignored = is_reserved || is_ignorable(character);
     !character.is_whitespace() && !character.is_control() && !is_ignored && character != char::REPLACEMENT_CHARACTER
 }
 

@@ -80,16 +80,21 @@ pub(crate) fn ascii_digit(character: char) -> Option<char> {
     char::from_digit(u32::from(character) - u32::from(*zero), 10)
 }
 
-/// Whether a character shows nothing by itself and takes no room: formats (general category Cf), variation selectors and
-/// fillers.
-pub(crate) fn is_invisible(character: char) -> bool {
+/// Whether a character shows nothing wherever it stands: what Unicode says to ignore, variation selectors and fillers.
+pub(crate) fn is_ignorable(character: char) -> bool {
     matches!(character,
-        '\u{ad}' | '\u{34f}' | '\u{600}'..='\u{605}' | '\u{61c}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}'
-        | '\u{8e2}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{110bd}' | '\u{110cd}'
-        | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-        | '\u{e0000}'..='\u{e0fff}')
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Whether a character is none of a number's: one that shows nothing, or a format (general category Cf) of some script.
+pub(crate) fn is_invisible(character: char) -> bool {
+    is_ignorable(character)
+        || matches!(character,
+            '\u{600}'..='\u{605}' | '\u{6dd}' | '\u{70f}' | '\u{890}' | '\u{891}' | '\u{8e2}' | '\u{110bd}' | '\u{110cd}'
+            | '\u{13430}'..='\u{1343f}')
 }
 
 /// Whether a character may stand between the digits of a phone number without changing it: blanks, dashes, brackets,
