@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use encoding_rs::{UTF_16BE, UTF_16LE};
+
 /// The text of a file, without its byte-order mark, or what is wrong with the file as a whole. What is not valid in its
 /// encoding becomes U+FFFD, which no field that matters may have.
 pub(super) fn decode(bytes: &[u8], max_bytes: usize) -> Result<Cow<'_, str>, String> {
@@ -13,24 +15,13 @@ pub(super) fn decode(bytes: &[u8], max_bytes: usize) -> Result<Cow<'_, str>, Str
     }
     match bytes {
         [0xef, 0xbb, 0xbf, text @ ..] => Ok(String::from_utf8_lossy(text)),
-        [0xff, 0xfe, text @ ..] => Ok(Cow::Owned(utf16(text, u16::from_le_bytes))),
-        [0xfe, 0xff, text @ ..] => Ok(Cow::Owned(utf16(text, u16::from_be_bytes))),
+        [0xff, 0xfe, text @ ..] => Ok(UTF_16LE.decode_without_bom_handling(text).0),
+        [0xfe, 0xff, text @ ..] => Ok(UTF_16BE.decode_without_bom_handling(text).0),
         text if text.iter().take(1_024).any(|byte| *byte == 0) => {
             Err("the file has NUL bytes: save it as \"CSV UTF-8\"".to_owned())
         }
         text => Ok(String::from_utf8_lossy(text)),
     }
-}
-
-fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
-    let (units, rest) = bytes.as_chunks::<2>();
-    let mut text: String = char::decode_utf16(units.iter().map(|bytes| unit(*bytes)))
-        .map(|character| character.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect();
-    if !rest.is_empty() {
-        text.push(char::REPLACEMENT_CHARACTER);
-    }
-    text
 }
 
 #[cfg(test)]
