@@ -20,6 +20,8 @@ use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 
 use crate::http::{HttpError, Reply, retry_after};
 use crate::item::ItemId;
+use crate::item::phone_number::mask_numbers_in;
+use crate::item::text::single_line;
 use crate::scrub::Scrubber;
 use crate::source::page::{Envelope, split_page};
 use crate::source::{Cursor, SourceError};
@@ -166,32 +168,8 @@ fn is_credential_code(code: i64) -> bool {
 /// A description as it may stand in a log: short, on one line, without numbers that could be a phone's.
 fn quotable(description: &str) -> String {
     const MAX_LENGTH: usize = 160;
-    let line = description.trim().chars().take(MAX_LENGTH);
-    let mut quotable = String::new();
-    let mut number = String::new();
-    for character in line.map(|character| if character.is_control() { ' ' } else { character }) {
-        let separates = !number.is_empty() && matches!(character, ' ' | '-' | '.' | '/' | '(' | ')');
-        if character.is_numeric() || separates {
-            number.push(character);
-        } else {
-            push_number(&mut quotable, &std::mem::take(&mut number));
-            quotable.push(character);
-        }
-    }
-    push_number(&mut quotable, &number);
-    quotable
-}
-
-/// Appends digits and what separates them; masked, but for a separator at the end, where they are as many as a phone
-/// number has.
-fn push_number(text: &mut String, number: &str) {
-    const MIN_PHONE_NUMBER: usize = 7;
-    if number.chars().filter(|character| character.is_numeric()).count() < MIN_PHONE_NUMBER {
-        text.push_str(number);
-        return;
-    }
-    text.push_str("•••");
-    text.extend(number.chars().next_back().filter(|last| !last.is_numeric()));
+    let short: String = description.trim().chars().take(MAX_LENGTH).collect();
+    mask_numbers_in(&single_line(&short))
 }
 
 #[cfg(test)]
@@ -255,9 +233,9 @@ mod tests {
 
     #[test]
     fn what_the_source_says_is_quoted_safely() {
-        assert_eq!(quotable(" User 15550100\nis\tlocked, code 300 "), "User ••• is locked, code 300");
-        assert_eq!(quotable("+4915550100123"), "+•••");
-        assert_eq!(quotable("call +49 (155) 501-00123 now, 12 times"), "call +••• now, 12 times");
+        assert_eq!(quotable(" User 15550100\nis\tlocked, code 300 "), "User ••••• is locked, code 300");
+        assert_eq!(quotable("+4915550100123"), "+•••••");
+        assert_eq!(quotable("call +49 (155) 501-00123 now, 12 times"), "call +••••• now, 12 times");
         assert_eq!(quotable(&"x".repeat(1000)).len(), 160);
         let envelope = Envelope { result_description: Some("Locked".to_owned()), ..coded(309) };
         let error = verdicts(RequestKind::LogIn).of_envelope(&envelope, &HeaderMap::new()).unwrap();
