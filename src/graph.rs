@@ -68,6 +68,12 @@ impl Call {
         Self { body: Some(("application/json", json)), ..Self::new(Method::POST, url) }
     }
 
+    /// The same call of another URL.
+    #[must_use]
+    pub fn at(self, url: Url) -> Self {
+        Self { url, ..self }
+    }
+
     pub fn post_text(url: Url, text: Bytes) -> Self {
         Self { body: Some(("text/plain", text)), ..Self::new(Method::POST, url) }
     }

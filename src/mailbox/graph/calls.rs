@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::graph::{Call, CallError, Graph, Version, read};
@@ -19,6 +20,14 @@ const MAX_BUDGET_WAIT: Duration = Duration::from_secs(5);
 const MAX_COMPLETION_WAIT: Duration = Duration::from_mins(6);
 /// How often a call that completes a message is attempted when it is throttled.
 const MAX_COMPLETION_ATTEMPTS: u32 = 6;
+
+/// A page of a list.
+#[derive(Deserialize)]
+struct Page<T> {
+    value: Vec<T>,
+    #[serde(rename = "@odata.nextLink")]
+    next: Option<String>,
+}
 
 /// Graph, within the budgets.
 #[derive(Debug)]
@@ -103,6 +112,23 @@ impl Calls {
             }
             tries += 1;
         }
+    }
+
+    /// Reads a list whole, page by page; one of more than `max_pages` is an error.
+    pub(super) async fn list<T: DeserializeOwned>(
+        &self,
+        mailbox: &MailboxId,
+        mut call: Call,
+        max_pages: usize,
+    ) -> Result<Vec<T>, CallError> {
+        let mut all = Vec::new();
+        for _ in 0..max_pages {
+            let page: Page<T> = self.json(mailbox, &call).await?;
+            all.extend(page.value);
+            let Some(next) = page.next else { return Ok(all) };
+            call = call.at(self.graph.link(&next)?);
+        }
+        Err(CallError::Unexpected(format!("more than {max_pages} pages of one list")))
     }
 
     /// Makes a call and reads the JSON of its reply.

@@ -50,13 +50,6 @@ pub(super) struct FileOfCopy {
     pub(super) size: u64,
 }
 
-#[derive(Deserialize)]
-struct Page<T> {
-    value: Vec<T>,
-    #[serde(rename = "@odata.nextLink")]
-    next: Option<String>,
-}
-
 impl Copy {
     /// An extended property, where it was asked for.
     pub(super) fn property(&self, id: &str) -> Option<&Property> {
@@ -92,14 +85,14 @@ impl Calls {
         let expand = format!("singleValueExtendedProperties($filter=id eq {})", literal(MADE));
         let query = [("$filter", filter.as_str()), ("$select", &select), ("$expand", &expand)];
         let url = self.url(mailbox, &["messages"], &query)?;
-        self.list(mailbox, Call::get(url).with_largest_reply(MAX_COPY)).await
+        self.list(mailbox, Call::get(url).with_largest_reply(MAX_COPY), MAX_PAGES).await
     }
 
     /// The files of a message.
     pub(super) async fn files(&self, mailbox: &MailboxId, message: &str) -> Result<Vec<FileOfCopy>, CallError> {
         let query = [("$select", "id,name,size"), ("$top", "100")];
         let url = self.url(mailbox, &["messages", message, "attachments"], &query)?;
-        self.list(mailbox, Call::get(url)).await
+        self.list(mailbox, Call::get(url), MAX_PAGES).await
     }
 
     /// The digest of a file's bytes; `None` where it has more than `largest`.
@@ -127,20 +120,5 @@ impl Calls {
             Err(CallError::TooLarge(_)) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    async fn list<T: serde::de::DeserializeOwned>(
-        &self,
-        mailbox: &MailboxId,
-        mut call: Call,
-    ) -> Result<Vec<T>, CallError> {
-        let mut all = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let page: Page<T> = self.json(mailbox, &call).await?;
-            all.extend(page.value);
-            let Some(next) = page.next else { return Ok(all) };
-            call = Call::get(self.graph().link(&next)?).with_largest_reply(MAX_COPY);
-        }
-        Err(CallError::Unexpected(format!("more than {MAX_PAGES} pages of one list")))
     }
 }

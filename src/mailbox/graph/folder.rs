@@ -60,13 +60,6 @@ struct Folder {
 /// What is asked of a folder.
 const FIELDS: &str = "id,displayName,totalItemCount";
 
-#[derive(Deserialize)]
-struct Page {
-    value: Vec<Folder>,
-    #[serde(rename = "@odata.nextLink")]
-    next: Option<String>,
-}
-
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct NewFolder<'a> {
@@ -159,17 +152,10 @@ impl Folders {
         mailbox: &MailboxId,
         query: &[(&str, &str)],
     ) -> Result<Option<Folder>, CallError> {
-        let mut url = calls.url(mailbox, &["mailFolders"], query)?;
+        let url = calls.url(mailbox, &["mailFolders"], query)?;
         let wanted = self.name.to_lowercase();
-        for _ in 0..MAX_PAGES {
-            let page: Page = calls.json(mailbox, &Call::get(url)).await?;
-            if let Some(folder) = page.value.into_iter().find(|folder| folder.display_name.to_lowercase() == wanted) {
-                return Ok(Some(folder));
-            }
-            let Some(next) = page.next else { return Ok(None) };
-            url = calls.graph().link(&next)?;
-        }
-        Err(CallError::Unexpected(format!("more than {MAX_PAGES} pages of folders")))
+        let folders: Vec<Folder> = calls.list(mailbox, Call::get(url), MAX_PAGES).await?;
+        Ok(folders.into_iter().find(|folder| folder.display_name.to_lowercase() == wanted))
     }
 
     fn cell(&self, mailbox: &MailboxId) -> Arc<FolderCell> {

@@ -19,13 +19,6 @@ struct Entry {
     internet_message_id: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Page {
-    value: Vec<Entry>,
-    #[serde(rename = "@odata.nextLink")]
-    next: Option<String>,
-}
-
 impl GraphMailboxes {
     /// The Message-IDs of ours in the archive folder, as often as they are there; none where there is no such folder.
     pub(super) async fn list(&self, mailbox: &MailboxId) -> Result<Vec<MessageId>, ImportError> {
@@ -35,15 +28,9 @@ impl GraphMailboxes {
     async fn entries(&self, mailbox: &MailboxId) -> Result<Vec<MessageId>, CallError> {
         let Some(folder) = self.folders.find(&self.calls, mailbox).await? else { return Ok(Vec::new()) };
         let query = [("$select", "internetMessageId"), ("$top", PAGE)];
-        let mut url = self.calls.url(mailbox, &["mailFolders", &folder, "messages"], &query)?;
-        let mut found = Vec::new();
-        for _ in 0..MAX_PAGES {
-            let page: Page = self.calls.json(mailbox, &Call::get(url)).await?;
-            let ids = page.value.iter().filter_map(|entry| entry.internet_message_id.as_deref());
-            found.extend(ids.filter_map(MessageId::parse));
-            let Some(next) = page.next else { return Ok(found) };
-            url = self.calls.graph().link(&next)?;
-        }
-        Err(CallError::Unexpected(format!("more than {MAX_PAGES} pages of messages")))
+        let url = self.calls.url(mailbox, &["mailFolders", &folder, "messages"], &query)?;
+        let entries: Vec<Entry> = self.calls.list(mailbox, Call::get(url), MAX_PAGES).await?;
+        let ids = entries.into_iter().filter_map(|entry| entry.internet_message_id);
+        Ok(ids.filter_map(|id| MessageId::parse(&id)).collect())
     }
 }
