@@ -51,7 +51,6 @@ mod runs;
 mod schema;
 mod silence;
 mod sql;
-mod stored_report;
 mod superseded;
 mod verification;
 mod words;
@@ -84,7 +83,6 @@ pub use reports::{ChainLink, DrawnReport, ReportEntry};
 pub use retention::HeldCopy;
 pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
 pub use silence::{OwnerDays, ReadSpan};
-pub use stored_report::StoredReport;
 pub use verification::{ImportedCopy, KnownCopy};
 
 use database_file::DatabaseFile;

@@ -67,8 +67,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let run = find_run(&ledger, arguments.run.as_deref()).await?;
         if arguments.format == ReportFormat::Json && !arguments.numbers.show_numbers {
             let stored = ledger.stored_report(&run.id).await.map_err(anyhow::Error::from)?;
-            if let Some(stored) = stored {
-                return staged::print(context, &config, &stored).await;
+            if let Some((entry, drawn)) = stored {
+                return staged::print(context, &config, &entry, &drawn).await;
             }
         }
         let report = Report::of(&ledger, &run).await.map_err(anyhow::Error::from)?;

@@ -29,7 +29,7 @@ pub struct DrawnReport {
     pub signature: Option<Vec<u8>>,
 }
 
-/// A report whose turn it is to be written.
+/// A report that has its place in the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportEntry {
     /// Its place in the chain, from 1.
@@ -39,12 +39,12 @@ pub struct ReportEntry {
     pub previous_run: Option<RunId>,
     /// The digest of the report before it.
     pub previous_sha256: Option<Digest>,
-    /// What was drawn up by an earlier try to write it.
+    /// Its bytes in short, once they were drawn up.
     pub drawn: Option<DrawnReport>,
 }
 
 impl ReportEntry {
-    pub(super) fn read(row: &AnyRow) -> Result<Self, LedgerError> {
+    fn read(row: &AnyRow) -> Result<Self, LedgerError> {
         let signature: Option<String> = sql::get(row, "signature")?;
         let signature = signature.map(hex::decode).transpose();
         let signature =
@@ -120,6 +120,17 @@ impl Ledger {
             .fetch_optional(&self.pool)
             .await?;
         row.map(|row| sql::get(&row, "run_id").map(RunId)).transpose()
+    }
+
+    /// The report of a run and its bytes in short, where it lies in staging.
+    pub async fn stored_report(&self, run: &RunId) -> Result<Option<(ReportEntry, DrawnReport)>, LedgerError> {
+        let row = sqlx::query("SELECT * FROM reports WHERE run_id = $1 AND stored IS NOT NULL")
+            .bind(run.0.clone())
+            .fetch_optional(&self.pool)
+            .await?;
+        let mut entry = row.as_ref().map(ReportEntry::read).transpose()?;
+        let drawn = entry.as_mut().and_then(|entry| entry.drawn.take());
+        Ok(entry.zip(drawn))
     }
 
     async fn begun_report(&self) -> Result<Option<ReportEntry>, LedgerError> {

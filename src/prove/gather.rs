@@ -232,11 +232,11 @@ impl Prover<'_> {
         pages: BTreeSet<String>,
     ) -> Result<(), ProofError> {
         let path = format!("reports/{run}.json");
-        let Some(stored) = self.ledger.stored_report(&run).await? else {
+        let Some((entry, drawn)) = self.ledger.stored_report(&run).await? else {
             directions.without_report.push(run.0);
             return Ok(());
         };
-        let (staging, sequence) = (self.staging.as_ref(), stored.sequence);
+        let (staging, sequence) = (self.staging.as_ref(), entry.sequence);
         let beside = BlobName::report_beside(&run.0, sequence);
         let is_beside = archive.add_blob(&path, staging, &beside).await?.is_some();
         if !is_beside && archive.add_blob(&path, staging, &BlobName::report(&run.0)).await?.is_none() {
@@ -250,15 +250,14 @@ impl Prover<'_> {
             BlobName::report_signature(&run.0)
         };
         let is_signed = archive.add_blob(&signature, self.staging.as_ref(), &name).await?.is_some();
-        let is_ours = |key: &PublicKey| {
-            stored.signature.as_deref().is_some_and(|signature| key.verifies(stored.sha256, signature))
-        };
+        let is_ours =
+            |key: &PublicKey| drawn.signature.as_deref().is_some_and(|signature| key.verifies(drawn.sha256, signature));
         directions.has_key |= is_signed && self.key.as_ref().is_some_and(is_ours);
         directions.reports.push(ReportFacts {
             path,
-            sequence: stored.sequence,
-            previous_run: stored.previous_run.map(|run| run.0),
-            sha256: stored.sha256.to_string(),
+            sequence: entry.sequence,
+            previous_run: entry.previous_run.map(|run| run.0),
+            sha256: drawn.sha256.to_string(),
             page_sha256s: pages.into_iter().collect(),
             is_signed,
         });

@@ -7,7 +7,9 @@ use super::Report;
 use super::lists::{MAX_MAPPING_RULES, MAX_UNMAPPED, Numbers, WriteError, not_imported};
 use super::reason::meaning_of;
 use crate::digits;
-use crate::ledger::{DeliveryState, Failure, Ledger, ListPlace, MappingRule, RunStatus, StoredReport, Unmapped};
+use crate::ledger::{
+    DeliveryState, DrawnReport, Failure, Ledger, ListPlace, MappingRule, ReportEntry, RunStatus, Unmapped,
+};
 use crate::output_text::cell;
 
 /// Most rows that the page lists; the CSV has all.
@@ -89,12 +91,12 @@ pub async fn render(ledger: &Ledger, report: &Report, numbers: Numbers) -> Resul
 }
 
 impl InChain {
-    fn of(stored: StoredReport) -> Self {
+    fn of((entry, drawn): (ReportEntry, DrawnReport)) -> Self {
         Self {
-            sequence: stored.sequence,
-            sha256: stored.sha256.to_string(),
-            signature: stored.signature.map(hex::encode),
-            previous: stored.previous_run.zip(stored.previous_sha256).map(|(run, sha256)| (run.0, sha256.to_string())),
+            sequence: entry.sequence,
+            sha256: drawn.sha256.to_string(),
+            signature: drawn.signature.map(hex::encode),
+            previous: entry.previous_run.zip(entry.previous_sha256).map(|(run, sha256)| (run.0, sha256.to_string())),
         }
     }
 }

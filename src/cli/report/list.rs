@@ -61,7 +61,7 @@ fn short_cells(report: &Report) -> [String; 4] {
     let shown: Vec<String> = shown.map(|(count, what)| format!("{count} {what}")).collect();
     [
         report.run.to_string(),
-        format!("{}\n{}", report.status.name(), report.kind),
+        format!("{}\n{}", report.status.name(), report.kind.name()),
         report.started.format("%Y-%m-%d\n%H:%M UTC").to_string(),
         shown.join("\n"),
     ]
@@ -72,7 +72,7 @@ fn cells(report: &Report) -> [String; COLUMNS.len()] {
     let deliveries = &report.deliveries;
     [
         report.run.to_string(),
-        report.kind.clone(),
+        report.kind.name().to_owned(),
         report.status.name().to_owned(),
         instant::shown(report.started),
         window(|window| window.from).unwrap_or_default(),

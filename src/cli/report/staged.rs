@@ -9,13 +9,18 @@ use crate::cli::context::{CommandError, Context, Exit};
 use crate::cli::output;
 use crate::config::Config;
 use crate::digest::Digester;
-use crate::ledger::StoredReport;
+use crate::ledger::{DrawnReport, ReportEntry};
 use crate::staging::{BlobName, StagingError};
 
 /// Prints a report from staging. What isn't what was recorded is printed all the same, and is an error.
-pub(super) async fn print(context: &Context, config: &Config, stored: &StoredReport) -> Result<Exit, CommandError> {
+pub(super) async fn print(
+    context: &Context,
+    config: &Config,
+    entry: &ReportEntry,
+    drawn: &DrawnReport,
+) -> Result<Exit, CommandError> {
     let staging = app::staging_alone(config, &context.environment)?;
-    let beside = BlobName::report_beside(&stored.run.0, stored.sequence);
+    let beside = BlobName::report_beside(&entry.run.0, entry.sequence);
     let unreadable = |error| {
         anyhow::Error::from(error)
             .context("the report is in staging, and can't be read there; the other formats need only the ledger")
@@ -23,7 +28,7 @@ pub(super) async fn print(context: &Context, config: &Config, stored: &StoredRep
     let (name, mut pieces) = match staging.open(&beside).await {
         Ok(pieces) => (beside, pieces),
         Err(StagingError::NotFound { .. }) => {
-            let name = BlobName::report(&stored.run.0);
+            let name = BlobName::report(&entry.run.0);
             let pieces = staging.open(&name).await.map_err(unreadable)?;
             (name, pieces)
         }
@@ -42,8 +47,8 @@ pub(super) async fn print(context: &Context, config: &Config, stored: &StoredRep
     }
     output::quietly(out.flush())?;
     let found = digester.finish();
-    if found != stored.sha256 {
-        let recorded = stored.sha256;
+    let recorded = drawn.sha256;
+    if found != recorded {
         return Err(anyhow::anyhow!(
             "{name} in staging is not what was written: its SHA-256 is {found}, recorded is {recorded}"
         )
