@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::item::Participant;
 use crate::item::phone_number::{mask_accounts_in, mask_numbers_in};
-use crate::ledger::{GroupDay, Ledger, LedgerError, RunId, RunKind};
+use crate::ledger::{GroupDay, Ledger, LedgerError, RunId};
 use crate::window::{day_of, end_of_day};
 
 /// How many days of shared groups are compared.
@@ -218,7 +218,7 @@ pub async fn look(ledger: &Ledger, run: &RunId) -> Result<(), LedgerError> {
 /// Notes that the messages of a run are a jump, or that a jump is over.
 async fn note_jump(ledger: &Ledger, run: &RunId, messages: Option<u64>) -> Result<(), LedgerError> {
     let Some(run) = ledger.run(run).await? else { return Ok(()) };
-    if !matches!(run.kind, RunKind::Regular | RunKind::Backfill) {
+    if !run.kind.reads_source() {
         return Ok(());
     }
     let known = last_jump(ledger).await?;
@@ -300,6 +300,7 @@ impl CaptureLoss {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::RunKind;
 
     fn day(owner: Option<i64>, day: i64, messages: u64) -> GroupDay {
         GroupDay { owner, day, messages }

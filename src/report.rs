@@ -33,8 +33,8 @@ pub struct Report {
     pub connector: String,
     /// The program's version.
     pub version: String,
-    /// What the run was for: `regular`, `backfill`, `retry` or `rebuild`.
-    pub kind: String,
+    /// What the run was for.
+    pub kind: RunKind,
     /// How it stands.
     pub status: RunStatus,
     /// What it read.
@@ -131,7 +131,7 @@ impl Report {
             run: run.id.clone(),
             connector: "whatsapp-archiver".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            kind: run.kind.name().to_owned(),
+            kind: run.kind,
             status: run.status,
             window: run.window,
             started: run.started,
@@ -157,9 +157,8 @@ impl Report {
 
     /// Whether the run read a window to its end and the source had nothing new in it.
     pub fn had_no_new_items(&self) -> bool {
-        let reads = [RunKind::Regular, RunKind::Backfill].iter().any(|kind| kind.name() == self.kind);
-        let read = matches!(self.status, RunStatus::Complete | RunStatus::Incomplete) && self.window.is_some();
-        reads && read && self.items.available_from_source == 0
+        let has_read = self.kind.reads_source() && self.status.reached_end() && self.window.is_some();
+        has_read && self.items.available_from_source == 0
     }
 
     /// Deliveries that were given up in the run: their mailbox could not be used for `retry.give_up`.
@@ -223,7 +222,7 @@ mod tests {
             run: RunId("run".to_owned()),
             connector: "whatsapp-archiver".to_owned(),
             version: "1".to_owned(),
-            kind: kind.name().to_owned(),
+            kind,
             status,
             window: Some(Window { from: instant, to: instant + chrono::Duration::days(1) }),
             started: instant,

@@ -107,7 +107,7 @@ impl LastFailure {
     /// The last regular run, or the last one of any kind, where it failed; else a run whose process has gone: nobody has closed
     /// its account yet.
     async fn of(ledger: &Ledger, last: Option<&RunRecord>, now: DateTime<Utc>) -> Result<Option<Self>, LedgerError> {
-        let regular = ledger.latest_run(&[RunKind::Regular], &ENDS).await?;
+        let regular = ledger.latest_run(&[RunKind::Regular], &RunStatus::ENDED).await?;
         let failed = |run: &&RunRecord| run.status == RunStatus::Failed;
         let of = |run: &RunRecord, error: &str, stopped| {
             Some(Self { run: run.id.0.clone(), kind: run.kind, error: error.to_owned(), stopped })
@@ -176,7 +176,7 @@ impl Status {
     /// The state according to the ledger.
     pub async fn of(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<Self, LedgerError> {
         let running = ledger.run_under_way(now).await?;
-        let last = ledger.latest_run(&RunKind::ALL, &ENDS).await?;
+        let last = ledger.latest_run(&RunKind::ALL, &RunStatus::ENDED).await?;
         let failure = LastFailure::of(ledger, last.as_ref(), now).await?;
         let open = ledger.open_counts().await?;
         let daemon = DaemonState::of(ledger, now).await?;
@@ -221,10 +221,8 @@ impl Status {
     }
 }
 
-/// How a run can have ended.
-const ENDS: [RunStatus; 3] = [RunStatus::Complete, RunStatus::Incomplete, RunStatus::Failed];
-
-const REMOTES: [&str; 4] = ["source", "staging", "directory", "mailbox"];
+/// The remotes whose health the ledger keeps.
+pub(crate) const REMOTES: [&str; 4] = ["source", "staging", "directory", "mailbox"];
 
 /// Causes of what is pending that are looked through for the errors of remotes.
 const MAX_GROUPS: u32 = 100;
@@ -262,7 +260,7 @@ async fn findings(
         }
         _ if finished.has_reached_source() => found.extend([("staging", Ok(())), ("source", Ok(()))]),
         // It has read all of staging.
-        None if finished.report.kind == RunKind::Rebuild.name() => found.push(("staging", Ok(()))),
+        None if finished.report.kind == RunKind::Rebuild => found.push(("staging", Ok(()))),
         _ => {}
     }
     if finished.error.is_none() && finished.report.deliveries.available_for_import > 0 {

@@ -54,7 +54,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 /// Nothing in the list is good news only where something was read.
 async fn nothing_open(ledger: &Ledger, is_narrowed: bool) -> Result<String, CommandError> {
     let read_to = ledger.watermark().await.map_err(anyhow::Error::from)?;
-    let ended = ledger.latest_run(&RunKind::ALL, &[RunStatus::Complete, RunStatus::Incomplete]).await;
+    let ended = ledger.latest_run(&RunKind::ALL, &RunStatus::REACHED_END).await;
     let has_ended = ended.map_err(anyhow::Error::from)?.is_some();
     Ok(match read_to {
         _ if is_narrowed && has_ended => "Nothing is open that fits.\n".to_owned(),

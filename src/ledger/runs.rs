@@ -37,6 +37,11 @@ impl RunKind {
         }
     }
 
+    /// Whether such a run reads the source.
+    pub fn reads_source(self) -> bool {
+        matches!(self, Self::Regular | Self::Backfill)
+    }
+
     fn from_name(name: &str) -> Result<Self, LedgerError> {
         Self::ALL
             .into_iter()
@@ -60,6 +65,17 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    /// Those of a run that has ended.
+    pub const ENDED: [Self; 3] = [Self::Complete, Self::Incomplete, Self::Failed];
+
+    /// Those of a run that got to its end, whatever it left pending.
+    pub const REACHED_END: [Self; 2] = [Self::Complete, Self::Incomplete];
+
+    /// Whether the run got to its end, whatever it left pending.
+    pub fn reached_end(self) -> bool {
+        Self::REACHED_END.contains(&self)
+    }
+
     /// The status's name.
     pub fn name(self) -> &'static str {
         match self {

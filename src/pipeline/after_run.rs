@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Pipeline, RunError};
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, RunKind};
 use crate::report::Report;
 use crate::report::chain::Chain;
 use crate::retry::{Retrier, RetryPolicy};
@@ -25,7 +25,7 @@ impl Pipeline {
     async fn look_for_silence(&self, report: &Report) -> Result<(), LedgerError> {
         let ledger = &self.deps.ledger;
         ledger.note_owners(&report.run, self.now()).await?;
-        if report.kind == crate::ledger::RunKind::Regular.name() {
+        if report.kind == RunKind::Regular {
             silence::warn(ledger, report, self.settings.schedule.every, self.now()).await?;
         }
         Ok(())

@@ -9,6 +9,9 @@ use crate::source::{Cursor, SourceError};
 use crate::staging::StagingError;
 use crate::window::Window;
 
+/// The beginning of the error of a run whose books don't balance.
+const UNBALANCED: &str = "the books don't balance";
+
 /// Why a run could not go on. What was staged and recorded stays, and the next run goes on from there.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -100,7 +103,7 @@ pub enum RunError {
     #[error("its process ended before the run did")]
     ProcessGone,
     /// The account doesn't add up.
-    #[error("the books don't balance: {0}")]
+    #[error("{UNBALANCED}: {0}")]
     Unbalanced(String),
     /// A report could not be written.
     #[error(transparent)]
@@ -114,6 +117,16 @@ impl RunError {
     /// Whether the staging area and the ledger don't belong together, so that nothing may be written to the area.
     pub fn is_about_ownership(&self) -> bool {
         matches!(self, Self::ForeignStaging { .. } | Self::StagingGone { .. } | Self::OlderLedger { .. })
+    }
+
+    /// Whether the ledger's words for a run's error say that the program was asked to stop.
+    pub fn is_stop(words: &str) -> bool {
+        words == Self::Stopped.to_string()
+    }
+
+    /// Whether the ledger's words for a run's error say that its account doesn't add up.
+    pub fn is_imbalance(words: &str) -> bool {
+        words.contains(UNBALANCED)
     }
 
     /// What somebody can do about it; nothing where the error says it, or where nothing has to be done.

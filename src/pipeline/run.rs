@@ -83,7 +83,7 @@ impl Pipeline {
     async fn inputs(&self, kind: RunKind) -> String {
         let mut inputs = serde_json::to_value(&self.settings.inputs).unwrap_or_default();
         let Some(members) = inputs.as_object_mut() else { return String::new() };
-        if matches!(kind, RunKind::Regular | RunKind::Backfill) {
+        if kind.reads_source() {
             let passed_over = self.deps.source.passed_over().await;
             if !passed_over.is_empty() {
                 members.insert("source_passed_over".to_owned(), passed_over.into());

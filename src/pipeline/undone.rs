@@ -64,9 +64,7 @@ impl Undone {
 impl RunFinished {
     /// Whether it got past the log-in at the source.
     pub fn has_reached_source(&self) -> bool {
-        let report = &self.report;
-        let pulls = [RunKind::Regular, RunKind::Backfill].into_iter().any(|kind| kind.name() == report.kind);
-        pulls && (report.window.is_some() || self.error.is_none())
+        self.report.kind.reads_source() && (self.report.window.is_some() || self.error.is_none())
     }
 
     /// Whether later runs go on with something other than waiting for attachments.
@@ -181,7 +179,7 @@ async fn harm(ledger: &Ledger, report: &Report) -> Result<String, LedgerError> {
         1 => "1 delivery is pending; ".to_owned(),
         many => format!("{many} deliveries are pending; "),
     };
-    if report.kind != RunKind::Regular.name() {
+    if report.kind != RunKind::Regular {
         return Ok(pending);
     }
     let unread = match ledger.watermark().await? {

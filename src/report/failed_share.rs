@@ -1,7 +1,7 @@
 //! Whether a run failed more of its deliveries by rule than it should: more than the stated share, or far more than the runs
 //! before it. Such a run is complete, and everybody would take it for a good one.
 
-use crate::ledger::{Ledger, LedgerError, RunKind, RunStatus};
+use crate::ledger::{Ledger, LedgerError};
 use crate::reason::Reason;
 
 use super::Report;
@@ -29,8 +29,8 @@ pub async fn warning(ledger: &Ledger, report: &Report, max_percent: u8) -> Resul
     }
     let mut before = Vec::new();
     for run in ledger.runs(LOOKED_THROUGH).await? {
-        let has_ended = matches!(run.status, RunStatus::Complete | RunStatus::Incomplete);
-        if before.len() < COMPARED && has_ended && run.id != report.run && run.started <= report.started {
+        if before.len() < COMPARED && run.status.reached_end() && run.id != report.run && run.started <= report.started
+        {
             let earlier = Report::of(ledger, &run).await?;
             if is_compared(&earlier) && earlier.deliveries.available_for_import >= MIN_DELIVERIES {
                 before.push(earlier);
@@ -42,7 +42,7 @@ pub async fn warning(ledger: &Ledger, report: &Report, max_percent: u8) -> Resul
 
 /// Replays meet the same failures again.
 fn is_compared(report: &Report) -> bool {
-    [RunKind::Regular, RunKind::Backfill].iter().any(|kind| kind.name() == report.kind)
+    report.kind.reads_source()
 }
 
 fn failed(report: &Report) -> u64 {
@@ -85,6 +85,7 @@ fn judge(report: &Report, before: &[Report], max_percent: u8) -> Option<String> 
 mod tests {
     use super::super::tests::report;
     use super::*;
+    use crate::ledger::{RunKind, RunStatus};
 
     fn run(failed: u64, all: u64) -> Report {
         let mut report = report(RunKind::Regular, RunStatus::Complete, all);

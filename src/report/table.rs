@@ -74,7 +74,7 @@ fn and_more(total: u64, shown: usize) -> String {
 pub fn render(report: &Report) -> String {
     let mut out = String::new();
     let window = report.window.map_or_else(|| "nothing was read".to_owned(), |window| window.to_string());
-    out.push_str(&format!("Run      {} ({})\n", report.run, report.kind));
+    out.push_str(&format!("Run      {} ({})\n", report.run, report.kind.name()));
     out.push_str(&format!("Status   {}\n", report.status.name()));
     out.push_str(&format!("Window   {window}\n"));
     if let Some(error) = &report.error {

@@ -55,7 +55,7 @@ fn scheduled(
     refused_until: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> DateTime<Utc> {
-    let last = runs.iter().find(|run| matches!(run.status, RunStatus::Complete | RunStatus::Incomplete));
+    let last = runs.iter().find(|run| run.status.reached_end());
     let first = || runs.iter().map(|run| run.started).min().or(ledger.made()).unwrap_or(now).min(now);
     let due = last.map_or_else(first, |run| schedule.due_after(run.started));
     refused_until.map_or(due, |until| due.max(until))
@@ -74,5 +74,5 @@ async fn refused_until(
 
 /// Whether a run ended because the program was asked to stop.
 pub(super) fn was_stopped(run: &RunRecord) -> bool {
-    run.status == RunStatus::Failed && run.error.as_ref().is_some_and(|error| *error == RunError::Stopped.to_string())
+    run.status == RunStatus::Failed && run.error.as_deref().is_some_and(RunError::is_stop)
 }

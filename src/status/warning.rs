@@ -8,13 +8,11 @@ use super::credential::{self, Ending};
 use crate::capture_loss;
 use crate::digest::Digest;
 use crate::item::Participant;
-use crate::ledger::{Ledger, LedgerError, RunKind, RunStatus};
+use crate::ledger::{Ledger, LedgerError, RunStatus};
+use crate::pipeline::RunError;
 use crate::report::Report;
 use crate::schedule::Schedule;
 use crate::silence::Silence;
-
-/// The beginning of a run's error where its books don't balance.
-pub const IMBALANCE: &str = "the books don't balance";
 
 /// Owners that a warning names.
 const MAX_NAMED: usize = 10;
@@ -225,8 +223,7 @@ pub(crate) async fn many_failed(ledger: &Ledger) -> Result<Option<Warning>, Ledg
     let mut found: Option<(DateTime<Utc>, String)> = None;
     for run in ledger.earlier_runs(0, MAX_RUNS_BACK).await? {
         // What a run that failed did not read says nothing of what it would have found.
-        let has_ended = matches!(run.status, RunStatus::Complete | RunStatus::Incomplete);
-        if !has_ended || !matches!(run.kind, RunKind::Regular | RunKind::Backfill) {
+        if !run.status.reached_end() || !run.kind.reads_source() {
             continue;
         }
         let Some(detail) = Report::of(ledger, &run).await?.many_failed else { break };
@@ -243,7 +240,7 @@ pub(crate) async fn imbalance(ledger: &Ledger) -> Result<Option<Warning>, Ledger
         if run.status == RunStatus::Running {
             continue;
         }
-        let Some(error) = run.error.filter(|error| error.contains(IMBALANCE)) else { break };
+        let Some(error) = run.error.filter(|error| RunError::is_imbalance(error)) else { break };
         let newest = found.map_or(error, |(_, newest)| newest);
         found = Some((run.finished.unwrap_or(run.started), newest));
     }

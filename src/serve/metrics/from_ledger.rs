@@ -13,19 +13,13 @@ use crate::ledger::{Ledger, LedgerError, PendingCause, RunKind, RunRecord, RunSt
 use crate::reason::Reason;
 use crate::schedule::PLAUSIBLE_SKEW;
 use crate::silence::Silence;
-use crate::status::credential;
 use crate::status::warning::{self, Input};
-
-/// The remotes whose health the ledger keeps.
-const REMOTES: [&str; 4] = ["source", "staging", "directory", "mailbox"];
+use crate::status::{self, REMOTES, credential};
 
 const MANY_FAILED: &str =
     "Whether far more deliveries than usual failed by a rule in the last run that read the source (1: yes)";
 const JUMP: &str =
     "Whether a run of the last day named far more messages that were never captured than those before (1: yes)";
-
-/// How a run can have ended.
-const ENDS: [RunStatus; 3] = [RunStatus::Complete, RunStatus::Incomplete, RunStatus::Failed];
 
 /// What the ledger knows. A time that has not come yet is 0, so that an alert on its age sees a connector which never
 /// got there.
@@ -54,11 +48,10 @@ pub(super) struct FromLedger {
 
 impl FromLedger {
     pub(super) async fn read(ledger: &Ledger, now: DateTime<Utc>) -> Result<Self, LedgerError> {
-        use RunStatus::{Complete, Incomplete};
         let open = ledger.open_counts().await?;
-        let success = ledger.latest_run(&[RunKind::Regular], &[Complete, Incomplete]).await?;
-        let ended = ledger.latest_run(&[RunKind::Regular], &ENDS).await?;
-        let known = crate::status::remotes(ledger).await?;
+        let success = ledger.latest_run(&[RunKind::Regular], &RunStatus::REACHED_END).await?;
+        let ended = ledger.latest_run(&[RunKind::Regular], &RunStatus::ENDED).await?;
+        let known = status::remotes(ledger).await?;
         let used = |name: &'static str| known.get(name).map(|remote| (name, remote.ok));
         let mut inputs = Vec::new();
         for input in Input::ALL {
@@ -111,7 +104,7 @@ impl FromLedger {
         let help = "When the last regular run ended, whatever came of it (0: never, or by a clock that was ahead)";
         out.time("last_run_timestamp_seconds", help, self.last_run.and_then(|(_, finished)| finished))?;
         let ended = self.last_run.map(|(status, _)| status);
-        let statuses = ENDS.into_iter().map(|status| (status.name(), u64::from(ended == Some(status))));
+        let statuses = RunStatus::ENDED.into_iter().map(|status| (status.name(), u64::from(ended == Some(status))));
         out.family("last_run_status", "How the last regular run ended: 1 for its status", "status", statuses)?;
         let help = "Everything received before it is recorded (0: nothing yet)";
         out.time("watermark_timestamp_seconds", help, self.watermark)?;

@@ -69,7 +69,7 @@ pub(in crate::serve) async fn open(State(site): SharedSite) -> Result<Response, 
         frame,
         held: counts.held,
         pending: counts.pending,
-        has_read: ledger.latest_run(&RunKind::ALL, &[RunStatus::Complete, RunStatus::Incomplete]).await?.is_some(),
+        has_read: ledger.latest_run(&RunKind::ALL, &RunStatus::REACHED_END).await?.is_some(),
         causes: groups.into_iter().map(Cause::of).collect(),
         more,
     })

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::wording;
-use crate::ledger::RunKind;
 use crate::report::{DeliveryCounts, Report};
 
 /// Days that are shown, the present one among them.
@@ -87,8 +86,7 @@ fn counts(reports: &[Report], day: NaiveDate) -> [u64; PARTS.len()] {
         let DeliveryCounts { imported, partially_imported, skipped_duplicate, failed, pending, .. } = report.deliveries;
         let counts = [imported, partially_imported, skipped_duplicate, failed, 0];
         sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-        let reads = [RunKind::Regular, RunKind::Backfill].iter().any(|kind| report.kind == kind.name());
-        if reads && last.is_none_or(|(started, _)| started < report.started) {
+        if report.kind.reads_source() && last.is_none_or(|(started, _)| started < report.started) {
             last = Some((report.started, pending));
         }
     }
