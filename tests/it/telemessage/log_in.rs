@@ -74,7 +74,7 @@ async fn what_the_source_says_is_shown_without_numbers() {
     let bench = Bench::new();
     bench.server.fail_page(Fault::Code(301));
     let shown = shown(&bench.page_error().await);
-    assert!(shown.contains("result code 301 (Failed for •••)"), "{shown}");
+    assert!(shown.contains("result code 301 (Failed for •••••)"), "{shown}");
     assert!(!shown.contains("15550100"), "{shown}");
 }
 
