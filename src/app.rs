@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, FirstWindow, LedgerUrl, Retention, ScheduleConfig, SourceKind};
+use crate::config::{Config, LedgerUrl, Retention, SourceKind};
 use crate::convert::CONVERTER_VERSION;
 use crate::fault::remedy::Kinds;
 use crate::http::{HttpClient, HttpOptions, Remote};
@@ -21,7 +21,6 @@ use crate::resolve::Resolver;
 use crate::resolve::mapping::Mapping;
 use crate::resolve::users::list::UserList;
 use crate::retry::RetryPolicy;
-use crate::schedule::{Begin, Schedule};
 use crate::staging::Staging;
 
 pub mod credentials;
@@ -229,7 +228,7 @@ pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
         give_up: retry.give_up,
         max_failed_percent: config.report.max_failed_percent,
         lease: config.ledger.lease,
-        schedule: schedule(&config.schedule),
+        schedule: config.schedule.clone(),
         kinds: Kinds::of(config),
         inputs: Inputs {
             config_sha256: Some(config.sha256.to_string()),
@@ -259,21 +258,6 @@ pub fn report_policy(config: &Config) -> ReportPolicy {
         Retention::For(retain) => Some(retain),
     };
     ReportPolicy { signing_key: config.report.signing_key.clone(), retain }
-}
-
-/// The schedule that the configuration states.
-pub fn schedule(config: &ScheduleConfig) -> Schedule {
-    let span = |duration| chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX);
-    Schedule {
-        every: span(config.every),
-        at: config.at,
-        overlap: span(config.overlap),
-        settle: span(config.settle),
-        begin: match config.first {
-            FirstWindow::Lookback(lookback) => Begin::Lookback(span(lookback)),
-            FirstWindow::From(instant) => Begin::At(instant),
-        },
-    }
 }
 
 pub fn http_client(config: &Config) -> anyhow::Result<HttpClient> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::digest::Digest;
+use crate::schedule::Schedule;
 
 mod address;
 mod agreement;
@@ -55,7 +56,6 @@ pub use reader::NeededSecrets;
 pub use report::ReportConfig;
 pub use reqwest::Url;
 pub use retry::RetryConfig;
-pub use schedule::{FirstWindow, ScheduleConfig};
 pub use source::{SourceConfig, SourceKind, TeleMessageConfig};
 pub use staging::{AzureAuth, AzureConfig, Retention, StagingConfig, StagingKind};
 pub use users::{UsersConfig, UsersKind};
@@ -75,7 +75,7 @@ pub struct Config {
     /// Where items come from.
     pub source: SourceConfig,
     /// When runs start.
-    pub schedule: ScheduleConfig,
+    pub schedule: Schedule,
     /// Where raw items lie.
     pub staging: StagingConfig,
     /// How participants are mapped to addresses.

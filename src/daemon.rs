@@ -114,7 +114,7 @@ impl Daemon {
     /// A daemon of these parts.
     pub fn new(app: App, loader: Loader, environment: BTreeMap<String, String>, stop: CancellationToken) -> Self {
         let health = Arc::new(Health::new(Arc::clone(&app.clock)));
-        let schedule = watch::Sender::new(crate::app::schedule(&app.config.schedule));
+        let schedule = watch::Sender::new(app.config.schedule.clone());
         let phase = watch::Sender::new(Phase::Starting);
         Self {
             app,

@@ -18,7 +18,7 @@ use crate::mailbox::imap::{Imap, ImapAuth, ImapSettings, ImapTimeouts, Microsoft
 use crate::mailbox::maildir::Maildirs;
 use crate::mailbox::self_test::SelfTest;
 use crate::resolve::users::UserDirectory;
-use crate::resolve::users::graph::{GraphUsers, GraphUsersSettings};
+use crate::resolve::users::graph::GraphUsers;
 use crate::resolve::users::list::UserList;
 use crate::secret::Secret;
 use crate::sign_in::{AzureCredential, Credential, Endpoints, ManagedIdentity, SecretSource, SignIn, SignInSettings};
@@ -64,7 +64,7 @@ impl Remotes {
             (config.microsoft.as_ref()).map(|microsoft| sign_in(microsoft, environment, http, clock)).transpose()?;
         let graph = sign_in.as_ref().map(|sign_in| Graph::new(http.clone(), Arc::clone(sign_in), Arc::clone(clock)));
         let limits = match &config.mailbox.kind {
-            MailboxKind::Graph(settings) => limits(settings),
+            MailboxKind::Graph(graph) => graph.limits,
             _ => Limits::default(),
         };
         let throttle = Arc::new(Throttle::new(limits, Arc::clone(clock)));
@@ -72,9 +72,8 @@ impl Remotes {
         let users: Arc<dyn UserDirectory> = match (user_list, &graph) {
             (Some(list), _) => Arc::new(list),
             (None, Some(graph)) => {
-                let settings =
-                    GraphUsersSettings { cache: config.users.cache, negative_cache: config.users.negative_cache };
-                Arc::new(GraphUsers::new(graph.clone(), Some(Arc::clone(&throttle)), settings, Arc::clone(clock)))
+                let throttle = Some(Arc::clone(&throttle));
+                Arc::new(GraphUsers::new(graph.clone(), throttle, config.users.caching, Arc::clone(clock)))
             }
             (None, None) => return Err(anyhow!("users.kind = \"graph\" needs the section [microsoft]")),
         };
@@ -160,15 +159,6 @@ pub fn endpoints(config: &MicrosoftConfig) -> anyhow::Result<Endpoints> {
     let login = own(&config.login_url, config.cloud.login());
     let graph = own(&config.graph_url, config.cloud.graph());
     Ok(Endpoints::new(config.cloud, login.as_deref(), graph.as_deref())?)
-}
-
-fn limits(config: &GraphConfig) -> Limits {
-    Limits {
-        per_mailbox: config.per_mailbox,
-        requests_per_10m: config.requests_per_10m,
-        upload_per_5m: config.upload_per_5m,
-        concurrency: config.concurrency,
-    }
 }
 
 fn destination_settings(config: &Config, graph: &GraphConfig) -> GraphSettings {

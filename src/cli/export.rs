@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -72,7 +71,7 @@ const MAX_CONTENT: u64 = 512 * 1024 * 1024;
 const MIN_FILE_SIZE: u64 = 1024 * 1024;
 
 /// The longest overlap that windows may have been read with, whatever the configuration says now.
-const MAX_OVERLAP: Duration = Duration::from_hours(31 * 24);
+const MAX_OVERLAP: chrono::Duration = chrono::Duration::days(31);
 
 fn parse_format(name: &str) -> Result<Format, String> {
     let names: Vec<&str> = Format::ALL.into_iter().map(Format::name).collect();
@@ -161,8 +160,7 @@ struct Export<'a> {
 /// may lie under a later one; a source without windows is read whole at any time, so that they may lie under any later one.
 fn staged_in(app: &App, received: Window) -> Window {
     let overlap = app.config.schedule.overlap.max(MAX_OVERLAP);
-    let to = chrono::Duration::from_std(overlap).ok().and_then(|overlap| received.to.checked_add_signed(overlap));
-    let to = to.filter(|_| app.remotes.source.has_windows());
+    let to = received.to.checked_add_signed(overlap).filter(|_| app.remotes.source.has_windows());
     Window { from: received.from, to: to.unwrap_or(DateTime::<Utc>::MAX_UTC) }
 }
 

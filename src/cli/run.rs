@@ -68,8 +68,8 @@ async fn notify(app: &App, finished: &RunFinished, stop: &CancellationToken) -> 
     app.note_credentials().await.map_err(anyhow::Error::from)?;
     let Some(notifier) = app.notifier() else { return Ok(()) };
     notifier.run_ended(finished, stop).await;
-    let (schedule, now) = (crate::app::schedule(&app.config.schedule), app.clock.now());
-    let status = Status::of(&app.ledger, &schedule, now).await.map_err(anyhow::Error::from)?;
+    let now = app.clock.now();
+    let status = Status::of(&app.ledger, &app.config.schedule, now).await.map_err(anyhow::Error::from)?;
     notifier.warn(&Notice::all(&status, now), &mut PostedWarnings::default(), stop).await;
     Ok(())
 }

@@ -5,7 +5,6 @@ use clap::Args;
 use super::context::{CommandResult, Context, Exit, block_on};
 use super::layout::Wide;
 use super::output;
-use crate::app;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::NeededSecrets;
 use crate::item::text::harmless_json;
@@ -27,8 +26,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin_needing(NeededSecrets::OfLedger)?;
     block_on(async {
         let ledger = context.ledger(&config).await?;
-        let schedule = app::schedule(&config.schedule);
-        let status = Status::of(&ledger, &schedule, SystemClock.now()).await.map_err(anyhow::Error::from)?;
+        let status = Status::of(&ledger, &config.schedule, SystemClock.now()).await.map_err(anyhow::Error::from)?;
         let text = if arguments.json {
             format!("{}\n", harmless_json(serde_json::to_string(&status).map_err(anyhow::Error::from)?))
         } else {

@@ -11,6 +11,7 @@ use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 pub use crate::mailbox::graph::Method as GraphMethod;
 pub use crate::mailbox::imap::TlsMode as ImapTls;
 use crate::secret::Secret;
+use crate::throttle::Limits;
 
 /// Where copies go.
 #[derive(Debug, Clone)]
@@ -46,16 +47,10 @@ pub struct GraphConfig {
     pub method: GraphMethod,
     /// The message class of every copy; `None` leaves the ordinary one.
     pub message_class: Option<String>,
-    /// How many requests a mailbox gets at the same time.
-    pub per_mailbox: usize,
-    /// How many requests are sent at the same time, to all mailboxes together.
-    pub concurrency: usize,
+    /// How much it is sent.
+    pub limits: Limits,
     /// How long after an attempt of unknown outcome an "absent" is believed.
     pub settle: Duration,
-    /// How many requests a mailbox gets in ten minutes.
-    pub requests_per_10m: u64,
-    /// How many bytes a mailbox gets in five minutes.
-    pub upload_per_5m: u64,
 }
 
 /// How an IMAP server is used.
@@ -202,11 +197,13 @@ fn read_graph(section: &mut Section<'_>) -> Option<GraphConfig> {
     Some(GraphConfig {
         method: method?,
         message_class: message_class?,
-        per_mailbox: per_mailbox?,
-        concurrency: concurrency?,
+        limits: Limits {
+            per_mailbox: per_mailbox?,
+            requests_per_10m: requests_per_10m?,
+            upload_per_5m: upload_per_5m?,
+            concurrency: concurrency?,
+        },
         settle: settle?,
-        requests_per_10m: requests_per_10m?,
-        upload_per_5m: upload_per_5m?,
     })
 }
 

@@ -2,37 +2,14 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveTime, Utc};
+use chrono::NaiveTime;
 
 use super::form::{self, Invalid};
 use super::reader::Section;
 use super::schema::{Key, SectionSchema, Shape};
+use crate::schedule::{Begin, Schedule};
 
 const DAY: Duration = Duration::from_hours(24);
-
-/// When runs start, and which time they read.
-#[derive(Debug, Clone)]
-pub struct ScheduleConfig {
-    /// From one run to the next; at least a second.
-    pub every: Duration,
-    /// The time of day in UTC that runs keep to. Then `every` divides a day or is a whole number of days. `None`: `every` after the last start.
-    pub at: Option<NaiveTime>,
-    /// How much of the time before a window is read again.
-    pub overlap: Duration,
-    /// How far a window stays behind the present.
-    pub settle: Duration,
-    /// Where the first window of all begins.
-    pub first: FirstWindow,
-}
-
-/// Where the first window of all begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FirstWindow {
-    /// So long before the first run; longer than `settle`.
-    Lookback(Duration),
-    /// At an instant.
-    From(DateTime<Utc>),
-}
 
 pub(super) const SCHEMA: SectionSchema = SectionSchema {
     name: "schedule",
@@ -46,7 +23,7 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
     ],
 };
 
-pub(super) fn read(section: &mut Section<'_>) -> Option<ScheduleConfig> {
+pub(super) fn read(section: &mut Section<'_>) -> Option<Schedule> {
     let every = section.or_default("every", form::duration_from(Duration::from_secs(1), "1s"));
     let at = section.optional("at", form::time_of_day);
     let overlap = section.duration("overlap");
@@ -65,8 +42,12 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<ScheduleConfig> {
         section
             .wrong(key, Invalid::new("settle must be shorter than first_lookback, or the first window holds no time"));
     }
-    let first = start_from.map(FirstWindow::From).or(lookback.map(FirstWindow::Lookback));
-    Some(ScheduleConfig { every: every?, at, overlap: overlap?, settle: settle?, first: first? })
+    let begin = start_from.map(Begin::At).or(lookback.map(|lookback| Begin::Lookback(span(lookback))));
+    Some(Schedule { every: span(every?), at, overlap: span(overlap?), settle: span(settle?), begin: begin? })
+}
+
+fn span(duration: Duration) -> chrono::Duration {
+    chrono::Duration::from_std(duration).unwrap_or(chrono::Duration::MAX)
 }
 
 fn check_keeps_to_time_of_day(section: &mut Section<'_>, every: Duration, at: Option<NaiveTime>) {

@@ -1,20 +1,18 @@
 //! `[users]`: who is a valid user.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::reader::Section;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
+use crate::resolve::users::graph::GraphUsersSettings;
 
 /// Who is a valid user, and for how long an answer is believed.
 #[derive(Debug, Clone)]
 pub struct UsersConfig {
     /// Where users are looked up.
     pub kind: UsersKind,
-    /// How long "a valid user" is believed.
-    pub cache: Duration,
-    /// How long "not a valid user" is believed.
-    pub negative_cache: Duration,
+    /// How long answers are kept.
+    pub caching: GraphUsersSettings,
 }
 
 /// The kinds of user directories.
@@ -57,5 +55,6 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<UsersConfig> {
     };
     let cache = section.duration("cache");
     let negative_cache = section.duration("negative_cache");
-    Some(UsersConfig { kind: kind?, cache: cache?, negative_cache: negative_cache? })
+    let caching = GraphUsersSettings { cache: cache?, negative_cache: negative_cache? };
+    Some(UsersConfig { kind: kind?, caching })
 }

@@ -104,7 +104,7 @@ impl Daemon {
         let files = FileWatch::of(&config);
         match self.app.rebuilt(&config, &self.environment) {
             Ok((remotes, resolver)) => {
-                self.schedule.send_replace(crate::app::schedule(&config.schedule));
+                self.schedule.send_replace(config.schedule.clone());
                 self.app.files = files;
                 self.app.config = config;
                 self.app.remotes = remotes;

@@ -315,7 +315,7 @@ async fn the_page_of_a_report_stands_alone_and_is_harmless() {
 #[tokio::test]
 async fn a_source_that_falls_silent_is_noticed() {
     let archive = Archive::new(None, "forever").await;
-    let schedule = whatsapp_archiver::app::schedule(&archive.app.config.schedule);
+    let schedule = archive.app.config.schedule.clone();
     let warnings = async || {
         let now = archive.clock.now();
         let status = whatsapp_archiver::status::Status::of(&archive.app.ledger, &schedule, now).await.unwrap();

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use whatsapp_archiver::config::{
-    AzureAuth, Config, EXAMPLE, FirstWindow, ImapAuth, ImapTls, LedgerUrl, MailboxKind, Place, Retention, SignInConfig,
-    SourceKind, StagingKind, UsersKind,
+    AzureAuth, Config, EXAMPLE, ImapAuth, ImapTls, LedgerUrl, MailboxKind, Place, Retention, SignInConfig, SourceKind,
+    StagingKind, UsersKind,
 };
 use whatsapp_archiver::item::Product;
+use whatsapp_archiver::schedule::Begin;
 
 mod hostile;
 mod refusals;
@@ -154,7 +155,7 @@ fn the_least_is_enough_and_the_example_shows_what_then_counts() {
     assert_eq!(least.schedule.at, None, "without a time of day, runs follow the last start");
     assert_eq!(example.schedule.at, Some("02:00:00".parse().unwrap()));
     assert_eq!((example.schedule.every, example.schedule.overlap), (least.schedule.every, least.schedule.overlap));
-    assert_eq!((example.schedule.settle, example.schedule.first), (least.schedule.settle, least.schedule.first));
+    assert_eq!((example.schedule.settle, example.schedule.begin), (least.schedule.settle, least.schedule.begin));
     assert_eq!(least.mapping.custom, None);
     assert_eq!(example.mapping.custom.as_deref(), Some(Path::new("/etc/whatsapp-archiver/mapping.csv")));
     assert!(least.mapping.automatic && example.mapping.automatic);
@@ -176,19 +177,19 @@ fn the_values_that_count_without_a_key_are_the_documented_ones() {
     assert_eq!((config.source.page_size, config.source.downloads), (500, 4));
     assert_eq!(config.source.max_attachment_size, 2_147_483_648);
     assert_eq!(config.source.attachment_wait, Duration::from_hours(24));
-    assert_eq!(config.schedule.every, Duration::from_hours(24));
-    assert_eq!(config.schedule.overlap, Duration::from_hours(24));
-    assert_eq!(config.schedule.settle, Duration::from_mins(5));
-    assert_eq!(config.schedule.first, FirstWindow::Lookback(Duration::from_hours(24)));
+    assert_eq!(config.schedule.every, chrono::Duration::hours(24));
+    assert_eq!(config.schedule.overlap, chrono::Duration::hours(24));
+    assert_eq!(config.schedule.settle, chrono::Duration::minutes(5));
+    assert_eq!(config.schedule.begin, Begin::Lookback(chrono::Duration::hours(24)));
     assert_eq!(config.staging.retain, Retention::For(Duration::from_hours(30 * 24)));
-    assert_eq!(config.users.cache, Duration::from_hours(12));
-    assert_eq!(config.users.negative_cache, Duration::from_mins(15));
+    assert_eq!(config.users.caching.cache, Duration::from_hours(12));
+    assert_eq!(config.users.caching.negative_cache, Duration::from_mins(15));
     assert_eq!(config.mailbox.folder, "WhatsApp Archiver");
     assert_eq!(config.mailbox.max_item_size, 10_485_760);
     assert_eq!(config.mailbox.placeholder_address_domain, "whatsapp.invalid");
     let MailboxKind::Graph(graph) = &config.mailbox.kind else { panic!("{:?}", config.mailbox.kind) };
-    assert_eq!((graph.per_mailbox, graph.concurrency, graph.requests_per_10m), (4, 64, 10_000));
-    assert_eq!((graph.settle, graph.upload_per_5m), (Duration::from_mins(2), 150_000_000));
+    assert_eq!((graph.limits.per_mailbox, graph.limits.concurrency, graph.limits.requests_per_10m), (4, 64, 10_000));
+    assert_eq!((graph.settle, graph.limits.upload_per_5m), (Duration::from_mins(2), 150_000_000));
     assert_eq!(graph.message_class.as_deref(), Some("IPM.ExternalData.WhatsAppArchiver"));
     let microsoft = config.microsoft.unwrap();
     assert_eq!(microsoft.login_url.as_str(), "https://login.microsoftonline.com/");
@@ -353,9 +354,9 @@ fn the_environment_overrides_any_key() {
     assert_eq!(telemessage.password.read().unwrap().expose_secret(), "imap");
     assert_eq!((config.source.page_size, config.source.max_attachment_size), (50, 1 << 30));
     assert_eq!(config.source.products, [Product::CloudArchiver]);
-    assert_eq!(config.schedule.every, Duration::from_hours(12));
+    assert_eq!(config.schedule.every, chrono::Duration::hours(12));
     assert_eq!(config.schedule.at, Some("03:30:00".parse().unwrap()));
-    assert_eq!(config.schedule.first, FirstWindow::From("2026-11-01T00:00:00Z".parse().unwrap()));
+    assert_eq!(config.schedule.begin, Begin::At("2026-11-01T00:00:00Z".parse().unwrap()));
     assert_eq!(config.mailbox.max_item_size, 1000);
     assert_eq!(config.http.unwrap().listen.port(), 0);
 

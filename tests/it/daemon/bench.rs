@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use whatsapp_archiver::app::{self, App};
+use whatsapp_archiver::app::App;
 use whatsapp_archiver::clock::{Clock as _, SharedClock, SystemClock};
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::daemon::Daemon;
@@ -258,7 +258,7 @@ impl Bench {
 
     /// The connectors page, by the clock of the daemon's machine.
     pub(crate) async fn status(&self) -> Status {
-        let schedule: Schedule = app::schedule(&self.load().schedule);
+        let schedule: Schedule = self.load().schedule.clone();
         Status::of(&self.ledger().await, &schedule, self.clock.now()).await.unwrap()
     }
 

@@ -57,7 +57,7 @@ async fn a_first_failure_after_incomplete_runs_waits_a_quarter_of_an_hour() {
     use whatsapp_archiver::status::next_run;
     let bench = Bench::new(at(10, 2, 0), DAILY);
     let ledger = bench.ledger().await;
-    let schedule = whatsapp_archiver::app::schedule(&bench.load().schedule);
+    let schedule = bench.load().schedule.clone();
     let run = async |number: i64, status, error: Option<&str>| {
         let id = RunId(format!("0000000{number}"));
         let started = at(10, 2, 0) + chrono::Duration::minutes(number);
@@ -84,7 +84,7 @@ async fn while_a_run_is_under_way_the_next_one_is_the_one_after_it() {
     bench.start().await.stop().await;
     assert_eq!(bench.status().await.state, State::Failed);
     let ledger = bench.ledger().await;
-    let schedule = whatsapp_archiver::app::schedule(&bench.load().schedule);
+    let schedule = bench.load().schedule.clone();
     let (running, holder) = (RunId("2".to_owned()), Holder::new());
     ledger.lease(&holder, &[Lease::Run(running.clone())], at(10, 2, 20), at(10, 9, 0)).await.unwrap();
     ledger.begin_run(&running, RunKind::Regular, &holder, "{}", at(10, 2, 20)).await.unwrap();

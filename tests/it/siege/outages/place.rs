@@ -87,7 +87,7 @@ impl Place {
     /// The status page.
     async fn page(&self, ledger: Ledger, clock: SharedClock) -> String {
         let config = Config::load(&self.site.directory.path().join("config.toml"), &BTreeMap::new()).unwrap();
-        let schedule = whatsapp_archiver::app::schedule(&config.schedule);
+        let schedule = config.schedule.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
