@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use crate::daemon::bench::{Files, LOCAL_STAGING};
+use crate::servers::graph::{CLIENT_ID, CLIENT_SECRET, TENANT};
 use crate::servers::telemessage::TeleMessageServer;
 
 mod clocks;
@@ -14,6 +15,7 @@ mod door;
 mod drips;
 mod floods;
 mod lost;
+mod pauses;
 mod time;
 
 const TOKEN: &str = "a-token-of-the-pages";
@@ -21,9 +23,18 @@ const TOKEN: &str = "a-token-of-the-pages";
 /// The files of a program that reads from this server, with these further sections.
 fn files_for(server: &TeleMessageServer, every: &str, sections: &str) -> Files {
     let files = Files::new();
+    files.write("client-secret", CLIENT_SECRET);
     let schedule = format!("every = \"{every}\"\nsettle = \"0s\"");
     files.write_config(&server.base_url(), &schedule, &format!("{LOCAL_STAGING}\n{sections}"));
     files
+}
+
+/// The section of a tenant at this address.
+fn microsoft_section(origin: &str) -> String {
+    format!(
+        "[microsoft]\ntenant_id = \"{TENANT}\"\nclient_id = \"{CLIENT_ID}\"\nclient_secret = {{ file = \"client-secret\" }}\n\
+         login_url = \"{origin}\"\ngraph_url = \"{origin}\"\n"
+    )
 }
 
 /// A place to listen at, and the section that says so.

@@ -45,6 +45,7 @@ mod metrics;
 mod notify;
 mod oracle;
 mod pipeline;
+mod preload;
 mod rebuild;
 mod resolve;
 mod retention;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use whatsapp_archiver::clock::{Clock as _, SystemClock};
 
-use super::files_for;
+use super::{files_for, microsoft_section};
 use crate::daemon::bench::{ANA, Files, archive_of, numbered};
 use crate::daemon::process::{self, Ended, Process};
 use crate::servers::plain_http;
@@ -102,7 +102,7 @@ fn a_stop_in_the_middle_of_20_000_slow_look_ups_takes_seconds() {
         server.add([ArchivedItem::message(number, received()).between(&ana, &ana, &people(9_990, name))]);
     }
     let (graph, asked) = slow_graph();
-    let files = files_for(&server, "24h", &microsoft(&graph));
+    let files = files_for(&server, "24h", &microsoft_section(&format!("http://{graph}")));
     files.change_config("kind = \"list\"\n                path = \"users.csv\"", "kind = \"graph\"");
     files.change_config("automatic = false", "automatic = true");
     let mut daemon = Process::start(&files, &["run"]);
@@ -115,12 +115,6 @@ fn a_stop_in_the_middle_of_20_000_slow_look_ups_takes_seconds() {
     let ended = daemon.end_by("TERM");
     assert!(ended.status.success());
     assert!(ended.after < Duration::from_secs(10), "{:?}", ended.after);
+    assert!(ended.events("stopped_at_once").is_empty(), "the run ended by itself");
     assert!(asked.load(Ordering::SeqCst) < 900, "it was in the middle");
-}
-
-fn microsoft(address: &str) -> String {
-    format!(
-        "[microsoft]\ntenant_id = \"0a1b2c3d-0001-4000-8000-00000000ca11\"\nclient_id = \"0a1b2c3d-0002-4000-8000-00000000a99a\"\n\
-         client_secret = {{ file = \"password\" }}\nlogin_url = \"http://{address}\"\ngraph_url = \"http://{address}\"\n"
-    )
 }

@@ -1,11 +1,11 @@
 //! Time for the real program: a library (`time.c`) that is preloaded makes its clocks run faster, or shows it a wrong time.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use crate::daemon::bench::Files;
 use crate::daemon::process::Process;
+use crate::preload;
 
 /// How the program's time differs from the true one.
 #[derive(Debug, Clone, Copy)]
@@ -34,12 +34,4 @@ impl Time {
     }
 }
 
-static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/hostile/time.c");
-    // Of this process's own, because another one may be writing its own.
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("time-{}.so", std::process::id()));
-    let compiled =
-        Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).args([&library, &source]).status().unwrap();
-    assert!(compiled.success(), "the C compiler makes {}", library.display());
-    library
-});
+static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| preload::library("hostile/time.c"));

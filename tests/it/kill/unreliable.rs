@@ -2,30 +2,16 @@
 //! loaded before the C library makes it fail, so that the ledger's SQLite meets it too.
 
 use std::path::PathBuf;
-use std::process::{Command, Output};
-use std::sync::OnceLock;
-
-use tempfile::TempDir;
+use std::process::Output;
+use std::sync::LazyLock;
 
 use super::{Trial, reported};
+use crate::preload;
 
-/// The library, built once for this process, among the build's own files.
+/// The library, built once for this process.
 pub(super) fn library() -> &'static PathBuf {
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let targets = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let directory = TempDir::new_in(&targets).unwrap();
-        let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/kill/unreliable_disk.c");
-        let fresh = directory.path().join("unreliable_disk.so");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&fresh).arg(&source).arg("-ldl");
-        let built = compiler.output().expect("these tests need a C compiler");
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        // Another process may be using the one that is there.
-        let library = targets.join("unreliable_disk.so");
-        std::fs::rename(&fresh, &library).unwrap();
-        library
-    })
+    static LIBRARY: LazyLock<PathBuf> = LazyLock::new(|| preload::library("kill/unreliable_disk.c"));
+    &LIBRARY
 }
 
 /// A fault: the operation, its error number, and the part of the path that it is for.
