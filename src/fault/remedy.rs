@@ -125,7 +125,7 @@ pub fn of_ledger(error: &LedgerError) -> Option<&'static str> {
             Some("is its disk full or mounted read-only, the database down, or its password changed?")
         }
         LedgerError::LeaseLost(_) => {
-            Some("did this process stand still, or the database not answer? Nothing, unless it goes on")
+            Some("did this process stand still, the database not answer, or the clock jump? Nothing, unless it goes on")
         }
         _ => None,
     }

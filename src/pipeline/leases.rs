@@ -118,7 +118,8 @@ impl Pipeline {
         tokio::join!(keep, work)
     }
 
-    /// Renews the leases until `done`. Fails where one was lost: then nothing more may be sent.
+    /// Renews the leases until `done`. Fails where one was lost, or where the clock has become another than the ledger's
+    /// server's: then nothing more may be sent.
     async fn keep_leases(&self, leases: &Leases, done: CancellationToken) -> Result<(), LedgerError> {
         let third = (leases.length / 3).to_std().unwrap_or(std::time::Duration::from_secs(1));
         loop {
@@ -129,6 +130,7 @@ impl Pipeline {
             let _renewal = leases.renewal.lock().await;
             let until = self.now() + leases.length;
             let expected = leases.owned().len() as u64;
+            self.compare_clocks().await?;
             let renew = || self.deps.ledger.renew_leases(&self.deps.holder, expected, until);
             self.retrier.run("renewing the leases", renew).await?;
             *leases.until.lock().unwrap_or_else(PoisonError::into_inner) = until;

@@ -192,7 +192,9 @@ impl Puller {
         let mut pauses = pipeline.settings.retry.pauses();
         let (mut attempt, began) = (1, pipeline.now());
         loop {
-            let error = match pipeline.deps.source.page(asked, cursor, reading.page_size).await {
+            let page = pipeline.deps.source.page(asked, cursor, reading.page_size);
+            let page = pipeline.stop.run_until_cancelled(page).await.ok_or(RunError::Stopped)?;
+            let error = match page {
                 Ok(page) => {
                     // A page that could be read at a smaller size says nothing of those after it.
                     reading.page_size = (reading.page_size * 2).min(pipeline.deps.source.page_size());
@@ -226,7 +228,8 @@ impl Puller {
         let pipeline = &self.pipeline;
         let window = reading.stored.window;
         let unknown = capture::unknown(&pipeline.deps.ledger, &page.body, &page.items).await?;
-        let now = pipeline.now();
+        // The window had passed when it was planned: a clock that was set back since makes no time in it impossible.
+        let now = pipeline.now().max(window.to);
         let mut staged = None;
         let mut captures = Vec::new();
         if !unknown.is_empty() {

@@ -199,7 +199,7 @@ impl Puller {
     ) -> Result<(), RunError> {
         let (deps, retrier) = (&self.pipeline.deps, &self.pipeline.retrier);
         // When it was staged is not on record. Now is later, so that what could be read then can be read now.
-        let now = self.pipeline.now();
+        let now = self.pipeline.now().max(place.window.to);
         let mut captures = Vec::new();
         for found in capture::unknown(&deps.ledger, place.body, items).await? {
             let raw = place.body.get(found.range.clone()).unwrap_or_default();

@@ -9,7 +9,7 @@ use super::{files_for, get, http_section};
 use crate::daemon::bench::{ANA, archive_of, numbered};
 use crate::daemon::process::{self, Process};
 use crate::servers::postgres::Postgres;
-use crate::servers::telemessage::Fault;
+use crate::servers::telemessage::{Fault, PageFault};
 
 fn instant(value: &Value) -> DateTime<Utc> {
     value.as_str().unwrap().parse().unwrap()
@@ -104,4 +104,52 @@ fn beside_others_a_wrong_clock_begins_nothing_and_misleads_nobody() {
     let status = process::command_json(&files, &["status", "--json"]);
     assert_eq!(status["daemon"]["running"], false, "{status}");
     assert!(instant(&status["daemon"]["last_seen"]) <= SystemClock.now(), "{status}");
+}
+
+/// Its leases would never end, or count for nothing, by the others' clocks.
+#[test]
+fn a_clock_that_jumps_in_the_middle_of_a_run_beside_others_ends_the_run() {
+    for days in [400, -400] {
+        let server = archive_of(120);
+        // The log-in and a page as they should be; then silence, for longer than until the leases are renewed.
+        for fault in [PageFault::Wrapped, PageFault::Wrapped, PageFault::Stall] {
+            server.fail_page(fault);
+        }
+        let files = files_for(&server, "24h", "");
+        files.change_config("sqlite://ledger.db", &Postgres::shared().new_database());
+        files.change_config("[ledger]", "[ledger]\nlease = \"10s\"");
+        let mut jumps = Time::days_ahead(days).start_until(&files, "jump", &["run", "--once"]);
+        jumps.wait_for("page_staged");
+        files.write("jump", "");
+        let ended = jumps.end();
+        assert_eq!(ended.status.code(), Some(1));
+        let finished = ended.log.iter().rfind(|line| line["run.status"] == "failed").unwrap();
+        let error = finished["error"].as_str().unwrap();
+        // Whichever notices first: its leases have run out by a clock that is ahead.
+        let has_run_out = days > 0 && error.contains("the lease of") && finished.to_string().contains("the clock jump");
+        assert!(error.contains("this machine's clock shows") || has_run_out, "{days}: {finished}");
+        assert_eq!(server.page_requests().len(), 3, "{days}: nothing more is asked for");
+
+        process::command_output(&files, &["run", "--once"]);
+        assert_eq!(files.archived(ANA), (1..=120).collect::<Vec<i64>>(), "{days}");
+    }
+}
+
+/// What was received a minute ago is no message of the future.
+#[test]
+fn a_clock_that_is_set_back_in_the_middle_of_a_run_makes_no_item_malformed() {
+    let server = archive_of(120);
+    let pause = Fault::RetryAfter(503, "2".to_owned());
+    for fault in [PageFault::Wrapped, PageFault::Wrapped, PageFault::Answer(pause)] {
+        server.fail_page(fault);
+    }
+    let files = files_for(&server, "24h", "");
+    files.change_config("attempts = 1", "attempts = 2");
+    let mut set_back = Time::days_ahead(-400).start_until(&files, "jump", &["run", "--once"]);
+    set_back.wait_for("page_staged");
+    files.write("jump", "");
+    let ended = set_back.end();
+    assert!(ended.events("item_failed").is_empty(), "{:#?}", ended.log);
+    process::command_output(&files, &["run", "--once"]);
+    assert_eq!(files.archived(ANA), (1..=120).collect::<Vec<i64>>());
 }

@@ -37,6 +37,7 @@ fn one_attachment_that_is_to_be_asked_for_in_an_hour_holds_up_its_own_item_alone
         server.fail_attachment(1, 0, MediaFault::Answer(telemessage::Fault::RetryAfter(429, "3600".to_owned())));
     }
     let files = files_for(&server, "24h", "");
+    files.change_config("attempts = 1", "attempts = 6");
     assert_eq!(finished(&run(&files)).0, "incomplete");
     assert_eq!(files.archived(ANA), (2..=20).collect::<Vec<i64>>());
     server.heal();
@@ -63,6 +64,7 @@ fn assert_only_ana_waits(fault: impl FnOnce(String) -> Fault) {
     let (graph, ana) = tenant();
     let server = archive_of(ITEMS as i64);
     let files = files_for(&server, "24h", &microsoft_section(graph.origin()));
+    files.change_config("attempts = 1", "attempts = 6");
     files.write_mapping(&[("15550100", ANA), ("15550101", BEN)]);
     files.change_config("kind = \"list\"\n                path = \"users.csv\"", "kind = \"graph\"");
     files.change_config(

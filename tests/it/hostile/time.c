@@ -1,6 +1,6 @@
-/* Preloaded into the program by a test: its clocks run ahead by TEST_CLOCK_AHEAD seconds (the wall clock alone) and
-   TEST_CLOCK_SPEED times as fast, and whoever waits for a time waits accordingly less. What isn't asked of these two
-   functions keeps its own time. */
+/* Preloaded into the program by a test: its clocks run TEST_CLOCK_SPEED times as fast, and whoever waits for a time waits
+   accordingly less. The wall clock is ahead by TEST_CLOCK_AHEAD seconds; with TEST_CLOCK_JUMP, a path, only once there is
+   something. What isn't asked of these two functions keeps its own time. */
 
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #define SECOND 1000000000LL
 
 static long long speed = 1, ahead, wall_start, steady_start;
+static const char *jump;
 
 static long long read_clock(clockid_t clock) {
     struct timespec now;
@@ -24,6 +25,7 @@ __attribute__((constructor)) static void begin(void) {
     speed = text ? atoll(text) : 1;
     text = getenv("TEST_CLOCK_AHEAD");
     ahead = text ? atoll(text) * SECOND : 0;
+    jump = getenv("TEST_CLOCK_JUMP");
     wall_start = read_clock(CLOCK_REALTIME);
     steady_start = read_clock(CLOCK_MONOTONIC);
 }
@@ -31,7 +33,7 @@ __attribute__((constructor)) static void begin(void) {
 int clock_gettime(clockid_t clock, struct timespec *result) {
     long long now = read_clock(clock);
     if (clock == CLOCK_REALTIME)
-        now = wall_start + (now - wall_start) * speed + ahead;
+        now = wall_start + (now - wall_start) * speed + (jump && access(jump, F_OK) ? 0 : ahead);
     if (clock == CLOCK_MONOTONIC)
         now = steady_start + (now - steady_start) * speed;
     result->tv_sec = now / SECOND;

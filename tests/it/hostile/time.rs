@@ -27,10 +27,19 @@ impl Time {
 
     /// Starts the program with it.
     pub(super) fn start(self, files: &Files, arguments: &[&str]) -> Process {
+        self.start_with(files, arguments, &[])
+    }
+
+    /// Starts the program, whose wall clock is right until there is a file of this name.
+    pub(super) fn start_until(self, files: &Files, jump: &str, arguments: &[&str]) -> Process {
+        self.start_with(files, arguments, &[("TEST_CLOCK_JUMP", files.path(jump).to_str().unwrap())])
+    }
+
+    fn start_with(self, files: &Files, arguments: &[&str], further: &[(&str, &str)]) -> Process {
         let (speed, ahead) = (self.speed.to_string(), (self.days_ahead * 24 * 60 * 60).to_string());
         let environment =
             [("LD_PRELOAD", LIBRARY.to_str().unwrap()), ("TEST_CLOCK_SPEED", &speed), ("TEST_CLOCK_AHEAD", &ahead)];
-        Process::with_environment(files, arguments, &environment)
+        Process::with_environment(files, arguments, &[&environment, further].concat())
     }
 }
 
