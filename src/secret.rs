@@ -16,6 +16,9 @@ use crate::digest::Digest;
 /// The most that a secret may hold, in bytes: a certificate chain with its key fits.
 const MAX_BYTES: u32 = 64 * 1024;
 
+/// Reads a secret at each use, so that a rotated one is noticed. The error says what to do, without the secret.
+pub type SecretSource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+
 /// Where a secret is to be found, with the key of the configuration that names it.
 #[derive(Clone)]
 pub struct Secret {
@@ -80,6 +83,12 @@ impl Secret {
             return Err(self.error(SecretFault::Empty));
         }
         Ok(value)
+    }
+
+    /// The secret for those who read it at each use.
+    pub fn source(&self) -> SecretSource {
+        let secret = self.clone();
+        Arc::new(move || secret.read().map_err(|error| error.to_string()))
     }
 
     /// A stand-in for the value as it is now, by which a change is noticed, also after a restart. It is slow on

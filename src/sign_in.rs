@@ -29,7 +29,7 @@ mod token;
 pub use azure::AzureCredential;
 pub use certificate::{certificate_end, check_certificate};
 pub use cloud::{Audience, Cloud, Endpoints, InvalidEndpoint, Scope};
-pub use credential::{Credential, SecretSource, SignInSettings};
+pub use credential::{Credential, SignInSettings};
 pub use managed_identity::ManagedIdentity;
 pub use refusal::SignInError;
 pub use token::AccessToken;

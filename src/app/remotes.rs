@@ -20,8 +20,7 @@ use crate::mailbox::self_test::SelfTest;
 use crate::resolve::users::UserDirectory;
 use crate::resolve::users::graph::GraphUsers;
 use crate::resolve::users::list::UserList;
-use crate::secret::Secret;
-use crate::sign_in::{AzureCredential, Credential, Endpoints, ManagedIdentity, SecretSource, SignIn, SignInSettings};
+use crate::sign_in::{AzureCredential, Credential, Endpoints, ManagedIdentity, SignIn, SignInSettings};
 use crate::source::Source;
 use crate::source::directory::DirectorySource;
 use crate::source::telemessage::{TeleMessage, TeleMessageSettings};
@@ -117,12 +116,6 @@ fn both<D: Destination + SelfTest + 'static>(destination: D) -> (Arc<dyn Destina
     (Arc::<D>::clone(&destination), destination)
 }
 
-/// A secret that is read at each use, because it may change while the program runs.
-fn read_each_time(secret: &Secret) -> SecretSource {
-    let secret = secret.clone();
-    Arc::new(move || secret.read().map_err(|error| error.to_string()))
-}
-
 fn sign_in(
     config: &MicrosoftConfig,
     environment: &BTreeMap<String, String>,
@@ -130,8 +123,8 @@ fn sign_in(
     clock: &SharedClock,
 ) -> anyhow::Result<Arc<SignIn>> {
     let credential = match &config.sign_in {
-        SignInConfig::ClientSecret { secret, .. } => Credential::ClientSecret(read_each_time(secret)),
-        SignInConfig::Certificate { certificate, .. } => Credential::Certificate(read_each_time(certificate)),
+        SignInConfig::ClientSecret { secret, .. } => Credential::ClientSecret(secret.source()),
+        SignInConfig::Certificate { certificate, .. } => Credential::Certificate(certificate.source()),
         SignInConfig::WorkloadIdentity { token_file, .. } => {
             Credential::WorkloadIdentity { token_file: token_file.clone() }
         }
@@ -182,7 +175,7 @@ fn source(config: &Config, http: &HttpClient, clock: &SharedClock) -> anyhow::Re
                 messages_path: account.messages_path.clone(),
                 attachment_path: account.attachment_path.clone(),
                 username: account.username.clone(),
-                password: read_each_time(&account.password),
+                password: account.password.source(),
                 source_types: source.products.iter().map(|product| product.source_type().to_owned()).collect(),
                 page_size: source.page_size,
             };
@@ -201,7 +194,7 @@ fn staging(
         StagingKind::Local { path } => Arc::new(LocalStaging::new(path.join(&config.staging.prefix))),
         StagingKind::Azure(azure) => {
             let auth = match &azure.auth {
-                AzureAuthConfig::Sas(secret) => AzureAuth::Sas(read_each_time(secret)),
+                AzureAuthConfig::Sas(secret) => AzureAuth::Sas(secret.source()),
                 AzureAuthConfig::Entra => {
                     let sign_in = sign_in.context("staging.auth = \"entra\" needs the section [microsoft]")?;
                     AzureAuth::Entra(Arc::new(AzureCredential::new(Arc::clone(sign_in))))
@@ -219,7 +212,7 @@ fn staging(
 
 fn imap_settings(config: &Config, imap: &ImapConfig, sign_in: Option<&Arc<SignIn>>) -> anyhow::Result<ImapSettings> {
     let auth = match &imap.auth {
-        ImapAuthConfig::Password(secret) => ImapAuth::Password(read_each_time(secret)),
+        ImapAuthConfig::Password(secret) => ImapAuth::Password(secret.source()),
         ImapAuthConfig::XOAuth2 => {
             let sign_in = sign_in.context("mailbox.auth = \"xoauth2\" needs the section [microsoft]")?;
             ImapAuth::XOAuth2(Arc::new(MicrosoftTokens::new(Arc::clone(sign_in))))

@@ -46,7 +46,7 @@ mod transport;
 mod verify;
 
 pub use microsoft::MicrosoftTokens;
-pub use settings::{AccessTokens, ImapAuth, ImapSettings, ImapTimeouts, PasswordSource, SettingsError, TlsMode};
+pub use settings::{AccessTokens, ImapAuth, ImapSettings, ImapTimeouts, SettingsError, TlsMode};
 
 use pool::Pool;
 use transport::Endpoint;

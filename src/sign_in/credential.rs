@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use reqwest::{RequestBuilder, Url};
@@ -13,9 +12,7 @@ use super::{Endpoints, Scope, SignInError, certificate};
 use crate::bounded_file::read_regular;
 use crate::digest::Digest;
 use crate::http::HttpClient;
-
-/// Reads a secret at each use, so that a rotated one is noticed. The error says what to do, without the secret.
-pub type SecretSource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+use crate::secret::SecretSource;
 
 /// A federated token is at most this large, in bytes.
 const MAX_FEDERATED_TOKEN: u32 = 64 * 1024;

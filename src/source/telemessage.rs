@@ -11,7 +11,6 @@
 //! is read anew for each request, since its file may change. No body is logged, and no error quotes one.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
@@ -29,6 +28,7 @@ use crate::clock::SharedClock;
 use crate::http::{self, HttpClient, InsecureUrl, Remote, Reply, require_https_or_loopback};
 use crate::item::ItemId;
 use crate::item::read::peek_id;
+use crate::secret::SecretSource;
 use crate::window::Window;
 use verdict::{RequestKind, Verdicts};
 
@@ -60,9 +60,6 @@ const MAX_ID: i64 = 1 << 53;
 /// The most pages in a row without a number that can be read: beyond it, something is wrong with the source, not with items.
 const MAX_BLIND_PAGES: u32 = 20;
 
-/// Reads the password, at each use; an error says what is wrong without showing it.
-pub type PasswordProvider = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
-
 /// The account, and where it is.
 #[derive(Clone)]
 pub struct TeleMessageSettings {
@@ -74,7 +71,7 @@ pub struct TeleMessageSettings {
     pub attachment_path: String,
     /// The user name.
     pub username: String,
-    pub password: PasswordProvider,
+    pub password: SecretSource,
     /// The products to pull, as `sourceType` names them.
     pub source_types: Vec<String>,
     /// The most items that a page should have.
@@ -307,6 +304,8 @@ fn below(base: &Url, path: &str) -> Url {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::clock::SystemClock;
     use crate::http::HttpOptions;

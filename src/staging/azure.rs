@@ -30,6 +30,7 @@ use super::{BlobName, ByteStream, Policies, StagedStream, Staging, StagingError}
 use crate::clock::SharedClock;
 use crate::digest::{Digest, Digester};
 use crate::http::{HttpClient, require_https_or_loopback};
+use crate::secret::SecretSource;
 
 mod blocks;
 mod fault;
@@ -37,7 +38,7 @@ mod sas;
 mod transport;
 mod upload;
 
-pub use sas::{SasSource, sas_end};
+pub use sas::sas_end;
 
 /// How many blocks of a download are under way at a time.
 const PARALLEL_DOWNLOADS: NonZero<usize> = NonZero::<usize>::MIN.saturating_add(1);
@@ -75,7 +76,7 @@ pub struct AzureSettings {
 #[derive(Clone)]
 pub enum AzureAuth {
     /// A shared access signature.
-    Sas(SasSource),
+    Sas(SecretSource),
     /// A token of Microsoft Entra ID. Needs an endpoint with https.
     Entra(Arc<dyn azure_core::credentials::TokenCredential>),
 }

@@ -11,8 +11,9 @@ use futures_util::future::join_all;
 use secrecy::ExposeSecret as _;
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::digest::Digest;
+use whatsapp_archiver::secret::SecretSource;
 use whatsapp_archiver::sign_in::{
-    Audience, AzureCredential, Cloud, Credential, Endpoints, ManagedIdentity, Scope, SecretSource, SignIn, SignInError,
+    Audience, AzureCredential, Cloud, Credential, Endpoints, ManagedIdentity, Scope, SignIn, SignInError,
     SignInSettings,
 };
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+use crate::secret::SecretSource;
+
 use crate::http::request_timeout;
 use crate::mailbox::ImportError;
 
@@ -30,16 +32,13 @@ pub trait AccessTokens: Send + Sync {
     fn invalidate(&self, refused: &SecretString);
 }
 
-/// Gives a password as it is now; it may change while the program runs. The error is a sentence for the administrator.
-pub type PasswordSource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
-
 /// How to prove who signs in.
 #[derive(Clone)]
 pub enum ImapAuth {
     /// An access token, through XOAUTH2.
     XOAuth2(Arc<dyn AccessTokens>),
     /// A password, through PLAIN (RFC 4616) or LOGIN.
-    Password(PasswordSource),
+    Password(SecretSource),
 }
 
 impl std::fmt::Debug for ImapAuth {

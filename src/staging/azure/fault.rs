@@ -10,11 +10,12 @@ use azure_core::http::{RawResponse, StatusCode};
 use azure_storage_blob::StorageError;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 
-use super::sas::{self, SasSource};
+use super::sas;
 use super::{BlobName, StagingError};
 use crate::clock::SharedClock;
 use crate::http::{HttpError, retry_after};
 use crate::item::text::single_line;
+use crate::secret::SecretSource;
 use crate::sign_in::SignInError;
 
 /// The most characters of the service's own words that are shown.
@@ -45,7 +46,7 @@ fn code_of(error: &Error) -> Option<&str> {
 #[derive(Clone)]
 pub(super) struct Faults {
     container: String,
-    sas: Option<SasSource>,
+    sas: Option<SecretSource>,
     clock: SharedClock,
 }
 
@@ -56,7 +57,7 @@ impl fmt::Debug for Faults {
 }
 
 impl Faults {
-    pub(super) fn new(container: &str, sas: Option<SasSource>, clock: SharedClock) -> Self {
+    pub(super) fn new(container: &str, sas: Option<SecretSource>, clock: SharedClock) -> Self {
         Self { container: container.to_owned(), sas, clock }
     }
 

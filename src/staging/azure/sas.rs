@@ -12,17 +12,15 @@ use azure_core::http::{Context, Request};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// Reads the shared access signature as it is now, with or without its leading `?`. The error says what to do, without
-/// the secret.
-pub type SasSource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+use crate::secret::SecretSource;
 
 /// Adds the signature to each request.
 pub(super) struct SasPolicy {
-    source: SasSource,
+    source: SecretSource,
 }
 
 impl SasPolicy {
-    pub(super) fn shared(source: SasSource) -> Arc<dyn Policy> {
+    pub(super) fn shared(source: SecretSource) -> Arc<dyn Policy> {
         Arc::new(Self { source })
     }
 }
@@ -81,7 +79,7 @@ pub fn sas_end(secret: &SecretString) -> Option<DateTime<Utc>> {
 }
 
 /// `text` without the signature, however it may have got there.
-pub(super) fn redacted(text: &str, source: &SasSource) -> String {
+pub(super) fn redacted(text: &str, source: &SecretSource) -> String {
     let Ok(secret) = (source)() else { return text.to_owned() };
     let signature = secret.expose_secret().split(['&', '?']).find_map(|pair| pair.trim().strip_prefix("sig="));
     let Some(signature) = signature.filter(|signature| !signature.is_empty()) else { return text.to_owned() };
@@ -132,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_signature_is_taken_out_of_any_text() {
-        let source: SasSource = Arc::new(|| Ok(SecretString::from("?sv=1&sig=a%2Fb%3D&se=2")));
+        let source: SecretSource = Arc::new(|| Ok(SecretString::from("?sv=1&sig=a%2Fb%3D&se=2")));
         assert_eq!(
             redacted("at /c?sig=a%2Fb%3D: 'a/b=' is wrong", &source),
             "at /c?sig=[redacted]: '[redacted]' is wrong"

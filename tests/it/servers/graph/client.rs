@@ -9,7 +9,8 @@ use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::mailbox::graph::{GraphMailboxes, GraphSettings};
 use whatsapp_archiver::resolution::{Mailbox, MailboxId};
 use whatsapp_archiver::resolve::users::graph::{GraphUsers, GraphUsersSettings};
-use whatsapp_archiver::sign_in::{Cloud, Credential, Endpoints, SecretSource, SignIn, SignInSettings};
+use whatsapp_archiver::secret::SecretSource;
+use whatsapp_archiver::sign_in::{Cloud, Credential, Endpoints, SignIn, SignInSettings};
 use whatsapp_archiver::throttle::{Limits, Throttle};
 
 use super::{CLIENT_ID, CLIENT_SECRET, GraphServer, TENANT};
