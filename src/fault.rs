@@ -1,4 +1,4 @@
-//! What a step's error means: the one table that classifies them.
+//! What an error of a step or of the ledger means: the one table that classifies them.
 //!
 //! | Verdict | The pipeline |
 //! |---|---|
