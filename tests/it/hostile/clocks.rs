@@ -5,7 +5,7 @@ use serde_json::Value;
 use whatsapp_archiver::clock::{Clock as _, SystemClock};
 
 use super::time::Time;
-use super::{files_for, get, http_section};
+use super::{files_for, get, http_section, until};
 use crate::daemon::bench::{ANA, archive_of, numbered};
 use crate::daemon::process::{self, Process};
 use crate::servers::postgres::Postgres;
@@ -24,6 +24,8 @@ fn a_clock_that_was_far_ahead_hides_nothing_later() {
     ahead.wait_for("clocks_differ");
     assert_eq!(ahead.wait_for("run_finished")["run.status"], "complete");
     assert_eq!(files.archived(ANA), [1, 2, 3]);
+    let remotes = || process::command_json(&files, &["status", "--json"])["remotes"].clone();
+    until("what it found of the remotes is noted", || remotes()["mailbox"].is_object());
     ahead.end_by("KILL");
 
     let now = SystemClock.now();

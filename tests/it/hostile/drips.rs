@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use whatsapp_archiver::clock::{Clock as _, SystemClock};
 
 use super::time::Time;
-use super::{files_for, get, http_section};
+use super::{files_for, get, http_section, until};
 use crate::daemon::bench::{ANA, Files, archive_of, numbered};
 use crate::daemon::process::{self, Ended, Process};
 use crate::servers::imap_script::{ImapScript, Script};
@@ -93,14 +93,6 @@ async fn a_sign_in_that_drips_holds_up_one_mailbox_alone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_append_that_drips_holds_up_one_mailbox_alone() {
     assert_holds_up_one_mailbox("APPEND").await;
-}
-
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "{what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// The source answers with half a page each time, for longer than a run may stand still.
