@@ -10,15 +10,15 @@ pub enum Kind {
     Message,
     /// A status post ("story").
     StatusPost,
-    /// A voice or video call; [`Item::call`] has its particulars.
+    /// A voice or video call; [`Item::call`](super::Item::call) has its particulars.
     Call,
-    /// Something was deleted; [`Item::original`] has what is known of it.
+    /// Something was deleted; [`Item::original`](super::Item::original) has what is known of it.
     Deletion(DeletionScope),
     /// A message was edited, for the n-th time where that is known.
     Edit(Option<u32>),
-    /// A reaction, or its removal; [`Item::event`] has its particulars.
+    /// A reaction, or its removal; [`Item::event`](super::Item::event) has its particulars.
     Reaction,
-    /// Something happened to a chat; [`Item::event`] has its particulars.
+    /// Something happened to a chat; [`Item::event`](super::Item::event) has its particulars.
     GroupEvent,
     /// A `messageType` (or an event type) that the contract doesn't list.
     Unknown(String),
