@@ -93,8 +93,7 @@ use sql::Dialect;
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pool: AnyPool,
-    /// Where transactions that write are begun. On SQLite one connection of its own: each commit empties what the others have in memory of
-    /// the file, but not its own.
+    /// Where everything is written. On SQLite a single connection: a commit invalidates the page cache of every connection but its own.
     writer: AnyPool,
     dialect: Dialect,
     id: String,
@@ -153,10 +152,10 @@ impl Ledger {
                 )
                 .bind(name.to_owned())
                 .bind(value.to_owned())
-                .execute(&self.pool)
+                .execute(&self.writer)
                 .await?
             }
-            None => sqlx::query("DELETE FROM meta WHERE name = $1").bind(name.to_owned()).execute(&self.pool).await?,
+            None => sqlx::query("DELETE FROM meta WHERE name = $1").bind(name.to_owned()).execute(&self.writer).await?,
         };
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use tikv_jemallocator::Jemalloc;
 
-/// The system's allocator keeps twice the memory after large files, and takes a tenth more processor time.
+/// The system's allocator keeps far more memory after large files, and takes a tenth more processor time.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

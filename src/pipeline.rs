@@ -32,6 +32,7 @@ use crate::window::Window;
 
 mod after_run;
 mod attachments;
+mod awaited;
 mod candidate;
 mod capture;
 mod deliver;

@@ -44,10 +44,10 @@ impl Words {
     fn take(&mut self, text: &str) {
         for word in text.split(|character: char| character.is_whitespace() || character == '\u{feff}') {
             self.piece.push_str(word);
-        }
-        if self.piece.len() >= Self::PIECE {
-            self.digester.update(self.piece.as_bytes());
-            self.piece.clear();
+            if self.piece.len() >= Self::PIECE {
+                self.digester.update(self.piece.as_bytes());
+                self.piece.clear();
+            }
         }
     }
 

@@ -84,7 +84,9 @@ async fn pool_of(url: &str, connections: u32, settings: &'static [&'static str])
         // What lies in memory is its one connection's own.
         .max_connections(if address::is_in_memory(url) { 1 } else { connections })
         .min_connections(u32::from(address::is_in_memory(url)))
-        .acquire_timeout(Duration::from_secs(30))
+        // Longer than SQLite waits for another process, so that whoever waits for a connection learns why it was busy.
+        .acquire_timeout(Duration::from_mins(1))
+        .acquire_slow_threshold(Duration::from_secs(30))
         // A file's connection is there as long as the process. To ask each time costs a wait for its thread.
         .test_before_acquire(dialect == Dialect::Postgres)
         .after_connect(move |connection, _| {

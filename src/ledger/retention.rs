@@ -130,7 +130,7 @@ impl Ledger {
         .bind(millis(window.from))
         .bind(millis(window.to))
         .bind(millis(now))
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -182,7 +182,7 @@ impl Ledger {
 
     /// Records that an item has no held copy any more.
     pub async fn forget_held_copy(&self, item: ItemNo) -> Result<(), LedgerError> {
-        sqlx::query("DELETE FROM held_copies WHERE item_no = $1").bind(item.0).execute(&self.pool).await?;
+        sqlx::query("DELETE FROM held_copies WHERE item_no = $1").bind(item.0).execute(&self.writer).await?;
         Ok(())
     }
 }

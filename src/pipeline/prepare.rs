@@ -13,12 +13,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use futures_util::FutureExt as _;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
-use super::attachments::{Absence, AttachmentAt, Fetched};
 use super::candidate::{Candidate, Content};
 use super::leader::Followers;
 use super::leases::Leases;
@@ -31,9 +29,7 @@ use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert_as};
 use crate::fault::Fault;
 use crate::identity::{Identities, Identity};
 use crate::item::{Item, ItemId};
-use crate::ledger::{
-    AttachmentState, Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target,
-};
+use crate::ledger::{Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target};
 use crate::reason::Reason;
 use crate::resolution::{Mailbox, Resolution, ResolvedBy, re_resolve};
 use crate::resolve::users::DirectoryError;
@@ -142,6 +138,7 @@ impl Preparer {
     ) -> Result<Vec<Ready>, RunError> {
         if self.cache.is_full() {
             self.scheduler.hurry();
+            self.recorded().await?;
             self.cache.wait_for_room(&*self.pipeline.deps.clock, &self.pipeline.stop).await;
         }
         self.followers.poll_if_due().await?;
@@ -177,65 +174,6 @@ impl Preparer {
         Ok(ready)
     }
 
-    /// Asks again for attachments that an earlier run awaited, several at the same time; after `attachment_wait` they are
-    /// missing. Where nothing is to be waited for, those of this run are asked for again at once.
-    async fn ask_for_awaited(&self, batch: &mut [Candidate]) -> Result<(), RunError> {
-        let settings = &self.pipeline.settings;
-        let mut awaiting = Vec::new();
-        for candidate in batch {
-            let is_asked = candidate.record.is_some() || settings.attachment_wait.is_zero();
-            if is_asked && candidate.awaited().is_some() {
-                awaiting.push(candidate);
-            }
-        }
-        if awaiting.is_empty() {
-            return Ok(());
-        }
-        self.scheduler.hurry();
-        let (wait, now) = (settings.attachment_wait, self.pipeline.now());
-        let is_due = awaiting.iter().any(|candidate| rows::waited_enough(candidate.staged_at, wait, now));
-        // What counts as missing is left out for good. So the source must be up, and the clock that measures the wait be right.
-        let certain = if is_due { self.pipeline.present_at_the_source().await } else { None };
-        let mut asking = Vec::with_capacity(awaiting.len());
-        for candidate in awaiting {
-            asking.push(self.ask_for_attachments(candidate, certain));
-        }
-        futures_util::stream::iter(asking).buffer_unordered(settings.downloads.max(1)).try_collect().await
-    }
-
-    /// Asks again for an item's awaited attachments. `certain` is the present, where it is certain.
-    async fn ask_for_attachments(
-        &self,
-        candidate: &mut Candidate,
-        certain: Option<DateTime<Utc>>,
-    ) -> Result<(), RunError> {
-        let pipeline = &self.pipeline;
-        let Ok(item) = &candidate.item else { return Ok(()) };
-        let wait = pipeline.settings.attachment_wait;
-        let waited = certain.is_some_and(|now| rows::waited_enough(candidate.staged_at, wait, now));
-        for (index, declared) in item.attachments.iter().enumerate() {
-            let Some(record) = candidate.attachments.get_mut(index) else { continue };
-            if !matches!(record.state, AttachmentState::Awaited { .. }) {
-                continue;
-            }
-            let at = AttachmentAt { item: item.id, key: candidate.key, index, window: candidate.window };
-            let Fetched { record: answer, absence, .. } = match pipeline.ask_again(at, declared).await {
-                // It stays awaited; why the run stops is reported elsewhere.
-                Err(RunError::Stopped) => return Ok(()),
-                answer => answer?,
-            };
-            *record = answer;
-            if let AttachmentState::Awaited { detail } = &record.state
-                && waited
-                && absence != Some(Absence::Unforeseen)
-            {
-                record.state = AttachmentState::Missing { detail: detail.clone() };
-            }
-            candidate.history.attachments_changed = true;
-        }
-        Ok(())
-    }
-
     /// Asks the directory, again where it gives no answer for a passing reason. An item may name thousands of addresses, so a
     /// run that is stopped doesn't wait for the answers; and whoever asks for a long pause is left unanswered, so that nobody
     /// else waits for them.
@@ -251,7 +189,9 @@ impl Preparer {
                 errors.filter_map(|error| asks_for_a_pause(error).map(|after| (after, error))).collect();
             if let Some((after, error)) = passing.iter().find(|(after, _)| *after <= longest)
                 && let Some(pause) = pauses.next()
-                && pipeline.retrier.pause("asking the user directory", attempt, pause.max(*after), *error).await
+                && self
+                    .hurrying(pipeline.retrier.pause("asking the user directory", attempt, pause.max(*after), *error))
+                    .await
             {
                 attempt += 1;
                 continue;
@@ -263,7 +203,7 @@ impl Preparer {
         }
     }
 
-    /// Waits; unless that is over at once, no mailbox waits for more copies meanwhile.
+    /// Awaits a future; unless it is ready at once, no mailbox waits for more copies meanwhile.
     async fn hurrying<T>(&self, waited_for: impl Future<Output = T>) -> T {
         let mut waited_for = pin!(waited_for);
         if let Some(result) = waited_for.as_mut().now_or_never() {
@@ -395,13 +335,14 @@ impl Preparer {
         let room = match self.cache.try_room(size) {
             Some(room) => room,
             None if candidate.attachments.iter().any(super::load::is_staged) => {
+                self.recorded().await?;
                 self.record(std::mem::take(ready)).await?;
                 self.scheduler.hurry();
                 self.cache.room(size).await
             }
             None => Room::none(),
         };
-        self.pipeline.read_content(candidate, room).await
+        self.hurrying(self.pipeline.read_content(candidate, room)).await
     }
 
     /// The targets of failed copies that this run makes anew, for these mailboxes or for others. A copy that was given up may lie in its

@@ -325,7 +325,7 @@ impl Scheduler {
     }
 }
 
-/// While it is there, mailboxes with few copies wait for more, unless preparing waits too.
+/// While this exists, mailboxes with few copies wait for more, unless preparing itself waits.
 pub(super) struct Lingering<'a>(&'a Scheduler);
 
 impl Lingering<'_> {

@@ -18,6 +18,7 @@ use whatsapp_archiver::window::Window;
 use crate::servers::postgres::Postgres;
 
 mod captures;
+mod claims;
 mod compaction;
 mod contract;
 mod damage;

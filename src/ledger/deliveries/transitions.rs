@@ -19,7 +19,7 @@
 //! Statements about named rows compare `+run_no` rather than `run_no`: SQLite would take the index of the run, and look
 //! through all of the run's rows each time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
@@ -181,7 +181,7 @@ impl Ledger {
         ))
         .bind(NOT_SENT)
         .bind(run.0.clone())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -197,7 +197,7 @@ impl Ledger {
         .bind(lasting(why))
         .bind(mailbox.0.clone())
         .bind(run.0.clone())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(())
     }
@@ -216,7 +216,7 @@ impl Ledger {
         .bind(run.0.clone())
         .bind(millis(before))
         .bind(Reason::MailboxUnavailable.name())
-        .execute(&self.pool)
+        .execute(&self.writer)
         .await?;
         Ok(result.rows_affected())
     }
@@ -291,10 +291,13 @@ async fn claim_copies(
     mailboxes: &Numbers,
 ) -> Result<(), LedgerError> {
     const TYPES: [&str; 3] = ["BIGINT", "BIGINT", "TEXT"];
-    let converted: Vec<_> = claims
-        .iter()
-        .flat_map(|claim| claim.messages.iter().map(|(no, manifest)| (*no, claim.converter, manifest)))
-        .collect();
+    // A message that was read back for several mailboxes is in the claim of each.
+    let mut converted = BTreeMap::new();
+    for claim in claims {
+        converted.extend(claim.messages.iter().map(|(no, manifest)| ((*no, claim.converter), manifest)));
+    }
+    let converted: Vec<_> =
+        converted.into_iter().map(|((no, converter), manifest)| (no, converter, manifest)).collect();
     messages::insert(transaction, dialect, &converted).await?;
     let mut copies = Vec::new();
     for claim in claims {
@@ -326,11 +329,18 @@ async fn claim_copies(
         let query = query.bind(sender.holder.0.clone()).bind(sender.run.0.clone());
         let changed = query.execute(&mut **transaction).await?.rows_affected();
         if changed != chunk.len() as u64 {
-            let claimed: Vec<&str> = claims.iter().map(|claim| claim.mailbox.0.as_str()).collect();
-            return Err(LedgerError::LeaseLost(format!("mailbox {}", claimed.join(" or "))));
+            return Err(lost(claims));
         }
     }
     Ok(())
+}
+
+/// One of these mailboxes is another process's by now.
+fn lost(claims: &[Claim]) -> LedgerError {
+    LedgerError::LeaseLost(match claims {
+        [claim] => format!("mailbox {}", claim.mailbox),
+        _ => format!("one of {} mailboxes", claims.len()),
+    })
 }
 
 async fn settle_chunk(

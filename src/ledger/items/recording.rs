@@ -1,7 +1,7 @@
 //! Recording what was staged, and what was found out about it: a page, or a batch of items, in one transaction.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
@@ -211,7 +211,7 @@ async fn count_unmapped(
     run_no: i64,
     prepared: &[Prepared],
 ) -> Result<(), LedgerError> {
-    let mut counts: HashMap<&str, i64> = HashMap::new();
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
     for participant in prepared.iter().flat_map(|item| &item.unmapped) {
         *counts.entry(beginning(participant)).or_default() += 1;
     }

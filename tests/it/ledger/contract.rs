@@ -59,7 +59,11 @@ macro_rules! ledger_contract {
             }
             #[tokio::test]
             async fn items_are_claimed_by_one_process_at_a_time() {
-                crate::ledger::contract::items_are_claimed_by_one_process_at_a_time($database).await;
+                crate::ledger::claims::items_are_claimed_by_one_process_at_a_time($database).await;
+            }
+            #[tokio::test]
+            async fn one_message_is_claimed_for_two_mailboxes_at_once() {
+                crate::ledger::claims::one_message_is_claimed_for_two_mailboxes_at_once($database).await;
             }
             #[tokio::test]
             async fn what_a_run_was_sending_is_unknown_to_the_next() {
@@ -298,25 +302,6 @@ pub(super) async fn many_at_once_leave_one_first_copy(database: Database) {
         let waiting = ledger.queue(&run_id(1), &mailbox(to).id, QueueOf::Duplicates, ItemNo(0), 99).await.unwrap();
         assert_eq!(waiting.len(), 7);
     }
-}
-
-pub(super) async fn items_are_claimed_by_one_process_at_a_time(database: Database) {
-    let ledger = database.open().await;
-    begin(&ledger, 1).await;
-    let items: Vec<NewItem> = (0..30).map(new_item).collect();
-    page(&ledger, 1, &items, at(60)).await;
-    let claim = |by: usize, now: i64, limit| {
-        let ledger = ledger.clone();
-        async move { ledger.claim_items(&holder(by), &run_id(by), at(now), at(now + 60), limit).await.unwrap().len() }
-    };
-    assert_eq!(claim(2, 59, 99).await, 0, "their own process is at them");
-    let (one, other) = tokio::join!(claim(2, 60, 20), claim(3, 60, 20));
-    assert_eq!(one.max(other), 20);
-    assert_eq!(one + other + claim(4, 60, 99).await, 30);
-    ledger.renew_leases(&holder(2), 0, at(500)).await.unwrap();
-    ledger.release_leases(&holder(3)).await.unwrap();
-    ledger.release_leases(&holder(4)).await.unwrap();
-    assert_eq!(claim(5, 130, 99).await, 30 - one, "claims are renewed and given back with the leases");
 }
 
 pub(super) async fn what_a_run_was_sending_is_unknown_to_the_next(database: Database) {

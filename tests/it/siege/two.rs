@@ -92,9 +92,9 @@ async fn killed_on_one_server(seed: u64, kills: usize) {
     site.run_until_done(10, &what);
     let ledger = Ledger::open(site.ledger()).await.unwrap();
     while ledger.run_under_way(SystemClock.now()).await.unwrap().is_some() {
-        site.run_until_done(1, &what);
+        site.run();
     }
-    site.run_until_done(1, &what);
+    site.run_until_done(3, &what);
     site.judge(&what).await;
 }
 
