@@ -260,7 +260,7 @@ pub fn report_policy(config: &Config) -> ReportPolicy {
     ReportPolicy { signing_key: config.report.signing_key.clone(), retain }
 }
 
-pub fn http_client(config: &Config) -> anyhow::Result<HttpClient> {
+fn http_client(config: &Config) -> anyhow::Result<HttpClient> {
     let extra_roots_pem = config.network.ca_file.as_deref().map(files::read_ca_file).transpose()?;
     Ok(HttpClient::build(&HttpOptions { extra_roots_pem, ..HttpOptions::within(config.ledger.lease) })?)
 }

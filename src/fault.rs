@@ -1,6 +1,6 @@
 //! What an error of a step or of the ledger means: the one table that classifies them.
 //!
-//! | Verdict | The pipeline |
+//! | Decision | The pipeline |
 //! |---|---|
 //! | [`Retry`](Fault::Retry) | tries again within the run, as `[retry]` says; then the run fails (source, staging) or the delivery stays pending (directory, mailbox) |
 //! | [`LookUp`](Fault::LookUp) | looks the copy up before anything is sent again |

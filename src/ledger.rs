@@ -25,6 +25,7 @@ mod clocks;
 mod compaction;
 mod copy;
 mod daemon;
+mod database_error;
 mod database_file;
 mod deliveries;
 mod encoding;
@@ -53,7 +54,6 @@ mod silence;
 mod sql;
 mod superseded;
 mod verification;
-mod words;
 
 pub use account::{AccountCounts, Failure, FailureFilter, ListPlace, Unmapped};
 pub use actions::{ActionKind, AdminAction};
@@ -130,10 +130,15 @@ impl Ledger {
     /// A transaction that writes. On SQLite it takes the write lock at once: one that first reads and then writes
     /// would fail where another writer came between.
     async fn begin(&self) -> Result<Transaction<'static, Any>, LedgerError> {
+        Ok(self.writer()?.begin_with(self.dialect.begin()).await?)
+    }
+
+    /// Where to write. Fails where the file that was opened isn't there any more: what is written to it would be lost.
+    fn writer(&self) -> Result<&AnyPool, LedgerError> {
         if let Some(file) = &self.file {
             file.check()?;
         }
-        Ok(self.writer.begin_with(self.dialect.begin()).await?)
+        Ok(&self.writer)
     }
 
     /// A value that the program remembers under a name.
@@ -152,10 +157,10 @@ impl Ledger {
                 )
                 .bind(name.to_owned())
                 .bind(value.to_owned())
-                .execute(&self.writer)
+                .execute(self.writer()?)
                 .await?
             }
-            None => sqlx::query("DELETE FROM meta WHERE name = $1").bind(name.to_owned()).execute(&self.writer).await?,
+            None => sqlx::query("DELETE FROM meta WHERE name = $1").bind(name.to_owned()).execute(self.writer()?).await?,
         };
         Ok(())
     }

@@ -32,7 +32,7 @@ use crate::window::Window;
 
 mod after_run;
 mod attachments;
-mod awaited;
+mod awaited_attachments;
 mod candidate;
 mod capture;
 mod deliver;
@@ -78,7 +78,6 @@ pub struct Deps {
     pub resolver: Arc<Resolver>,
     /// Where copies go.
     pub destination: Arc<dyn Destination>,
-    /// What remembers.
     pub ledger: Ledger,
     /// This process.
     pub holder: Holder,
@@ -115,7 +114,7 @@ pub struct Settings {
     pub local_paths: LocalPaths,
 }
 
-/// What is kept of a run, and for how long.
+/// How reports are signed, and how long staging is kept.
 #[derive(Debug, Clone, Default)]
 pub struct ReportPolicy {
     /// The key that signs reports (`report.signing_key`).

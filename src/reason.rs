@@ -54,7 +54,7 @@ impl Reason {
     }
 
     /// Whether a rule of the archive keeps the item out, so that a run with such items is a success.
-    pub fn is_by_rule(self) -> bool {
+    fn is_by_rule(self) -> bool {
         matches!(self, Self::NoValidUser | Self::SizeExceeded | Self::Encrypted | Self::Malformed)
     }
 }

@@ -23,7 +23,7 @@ const REGULAR_DAYS: usize = 8;
 /// See [`REGULAR_DAYS`].
 const OWNER_DAYS: i64 = 14;
 /// A regular owner without items for so many days is silent: longer than a weekend with a holiday.
-pub const SILENT_DAYS: i64 = 5;
+const SILENT_DAYS: i64 = 5;
 /// After so many days a silent owner is taken to have left.
 const FORGOTTEN_DAYS: i64 = 30;
 /// Runs whose windows are looked at.

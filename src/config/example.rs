@@ -1,4 +1,4 @@
-//! What an administrator starts from.
+//! The files that `init` writes.
 
 /// A commented configuration with every key, to start from.
 pub const EXAMPLE: &str = include_str!("../../config/example.toml");

@@ -1,4 +1,4 @@
-//! A message, field by field.
+//! The fields of a message, before they are written: as MIME ([`mime`](super::mime)), or as the properties that Graph takes.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};

@@ -1,4 +1,4 @@
-//! A converted item, and what is recorded of it.
+//! An item's message: its fields, its MIME form, and the manifest that the ledger records of it.
 
 use std::sync::OnceLock;
 

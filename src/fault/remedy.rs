@@ -124,9 +124,9 @@ pub fn of_ledger(error: &LedgerError) -> Option<&'static str> {
         LedgerError::Database(_) => {
             Some("is its disk full or mounted read-only, the database down, or its password changed?")
         }
-        LedgerError::LeaseLost(_) => {
-            Some("did this process stand still, the database not answer, or the clock jump? Nothing, unless it goes on")
-        }
+        LedgerError::LeaseLost(_) => Some(
+            "did this process stand still, the database not answer, or the clock jump? Nothing needs to be done unless it happens again",
+        ),
         _ => None,
     }
 }

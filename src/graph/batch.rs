@@ -14,7 +14,7 @@ use crate::http::Remote;
 use crate::scrub::Scrubber;
 
 /// The most requests in one batch.
-pub const MAX_BATCH: usize = 20;
+const MAX_BATCH: usize = 20;
 
 /// Batches that are under way at the same time.
 const MAX_CONCURRENT_BATCHES: usize = 8;

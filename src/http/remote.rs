@@ -1,4 +1,4 @@
-//! What requests go to.
+//! The remotes, by the names that metrics, logs and the status page give them.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ pub enum Remote {
     Source,
     /// Azure Blob Storage.
     Staging,
-    /// Who is a valid user.
+    /// The user directory.
     Directory,
     /// The mailboxes.
     Mailbox,

@@ -259,7 +259,7 @@ impl Ledger {
             "DELETE FROM open_references WHERE EXISTS
                (SELECT 1 FROM captures WHERE captures.message = open_references.message)",
         )
-        .execute(&self.writer)
+        .execute(self.writer()?)
         .await?;
         Ok(())
     }

@@ -53,7 +53,7 @@ impl Ledger {
             format!("UPDATE leases SET until = $1 WHERE until > {latest}"),
             format!("UPDATE item_rows SET claim_until = $1 WHERE state <> 'prepared' AND claim_until > {latest}"),
         ] {
-            sql::prepared(statement).bind(millis(now)).execute(&self.writer).await?;
+            sql::prepared(statement).bind(millis(now)).execute(self.writer()?).await?;
         }
         Ok(())
     }

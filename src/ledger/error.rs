@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 
-use super::words;
+use super::database_error;
 
 /// What went wrong with the ledger.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ pub enum LedgerError {
         detail: String,
     },
     /// The database failed.
-    #[error("the ledger failed: {}", words::of(.0))]
+    #[error("the ledger failed: {}", database_error::in_words(.0))]
     Database(sqlx::Error),
     /// What it holds isn't what was written.
     #[error("the ledger is damaged: {0}; restore it, or rebuild it with `rebuild-ledger`")]
@@ -121,6 +121,10 @@ pub enum LedgerError {
 
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> Self {
-        if words::is_damage(&error) { Self::Damaged(words::of(&error)) } else { Self::Database(error) }
+        if database_error::is_damage(&error) {
+            Self::Damaged(database_error::in_words(&error))
+        } else {
+            Self::Database(error)
+        }
     }
 }

@@ -137,7 +137,7 @@ impl Ledger {
         sqlx::query("DELETE FROM leases WHERE holder = $1 AND resource = $2")
             .bind(holder.0.clone())
             .bind(lease.resource())
-            .execute(&self.writer)
+            .execute(self.writer()?)
             .await?;
         Ok(())
     }

@@ -9,7 +9,10 @@ use sqlx::{AnyPool, ConnectOptions as _, Connection as _, Executor as _};
 use super::database_file::DatabaseFile;
 use super::names::Names;
 use super::sql::Dialect;
-use super::{Ledger, LedgerError, address, compaction, existing, presence, probe, schema, words};
+use super::{Ledger, LedgerError, address, compaction, database_error, existing, presence, probe, schema};
+
+/// How long a caller waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Ledger {
     /// Opens the ledger at `url` (`sqlite://…` or `postgres://…`), creating an SQLite file that is missing, and brings
@@ -70,7 +73,7 @@ impl Ledger {
 /// Connects to a ledger's database; a missing SQLite file is created.
 pub(super) async fn connect(url: &str) -> Result<AnyPool, LedgerError> {
     sqlx::any::install_default_drivers();
-    words::hide_password(url);
+    database_error::hide_password(url);
     if !address::is_in_memory(url) {
         probe::connect_once(url, &options_of(url)?, Dialect::of(url)).await?;
     }
@@ -84,9 +87,9 @@ async fn pool_of(url: &str, connections: u32, settings: &'static [&'static str])
         // What lies in memory is its one connection's own.
         .max_connections(if address::is_in_memory(url) { 1 } else { connections })
         .min_connections(u32::from(address::is_in_memory(url)))
-        // Longer than SQLite waits for another process, so that whoever waits for a connection learns why it was busy.
-        .acquire_timeout(Duration::from_mins(1))
-        .acquire_slow_threshold(Duration::from_secs(30))
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        // Who waits for longer is told an error; a line of the library's own says less.
+        .acquire_slow_threshold(ACQUIRE_TIMEOUT)
         // A file's connection is there as long as the process. To ask each time costs a wait for its thread.
         .test_before_acquire(dialect == Dialect::Postgres)
         .after_connect(move |connection, _| {
@@ -110,5 +113,5 @@ fn options_of(url: &str) -> Result<AnyConnectOptions, LedgerError> {
 }
 
 fn cannot_open(url: &str, error: &sqlx::Error) -> LedgerError {
-    LedgerError::Open { url: address::redacted(url), detail: words::of(error) }
+    LedgerError::Open { url: address::redacted(url), detail: database_error::in_words(error) }
 }

@@ -8,7 +8,7 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::{AnyConnection, Connection as _, Executor as _, Row as _};
 
 use super::sql::Dialect;
-use super::{LedgerError, address, words};
+use super::{LedgerError, address, database_error};
 use crate::clock::{Clock as _, SystemClock};
 
 /// How long a database may take to accept a connection.
@@ -31,7 +31,7 @@ pub(super) async fn connect_once(url: &str, options: &AnyConnectOptions, dialect
         loop {
             match connect().await {
                 // Of two processes that make a file at once, SQLite lets one only set its journal, and the other doesn't wait.
-                Err(error) if words::is_busy(&error) => SystemClock.sleep(BUSY_PAUSE).await,
+                Err(error) if database_error::is_busy(&error) => SystemClock.sleep(BUSY_PAUSE).await,
                 result => break result,
             }
         }
@@ -69,14 +69,14 @@ pub async fn check_pages(path: &Path) -> Result<(), LedgerError> {
 }
 
 fn refusal(url: &str, error: &sqlx::Error) -> LedgerError {
-    if words::is_damage(error) {
-        return LedgerError::Damaged(format!("{} ({})", address::redacted(url), words::of(error)));
+    if database_error::is_damage(error) {
+        return LedgerError::Damaged(format!("{} ({})", address::redacted(url), database_error::in_words(error)));
     }
     // SQLite says only that it can't.
     let cause = address::file_of(url).and_then(|path| cause_of(&path)).map(|cause| format!(" ({cause})"));
     LedgerError::Open {
         url: address::redacted(url),
-        detail: format!("{}{}", words::of(error), cause.unwrap_or_default()),
+        detail: format!("{}{}", database_error::in_words(error), cause.unwrap_or_default()),
     }
 }
 

@@ -146,7 +146,7 @@ impl Ledger {
             .bind(drawn.sha256.to_string())
             .bind(drawn.signature.as_ref().map(hex::encode))
             .bind(sequence)
-            .execute(&self.writer)
+            .execute(self.writer()?)
             .await?;
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Ledger {
                 .bind(millis(now))
                 .bind(sequence)
                 .bind(sha256.to_string())
-                .execute(&self.writer)
+                .execute(self.writer()?)
                 .await?;
         if stored.rows_affected() == 0 {
             return Err(LedgerError::LeaseLost(format!("report {sequence}")));

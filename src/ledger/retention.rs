@@ -69,7 +69,7 @@ impl Ledger {
     /// outcome yet; then nothing is changed.
     pub async fn begin_purge(&self, window: Window) -> Result<bool, LedgerError> {
         let (from, to) = (millis(window.from), millis(window.to));
-        let mut transaction = self.writer.begin_with(self.dialect.begin_snapshot()).await?;
+        let mut transaction = self.writer()?.begin_with(self.dialect.begin_snapshot()).await?;
         let open = sqlx::query(UNACCOUNTED).bind(from).bind(to).fetch_one(&mut *transaction).await?;
         if open.try_get::<i64, _>("open")? != 0 {
             return Ok(false);
@@ -130,7 +130,7 @@ impl Ledger {
         .bind(millis(window.from))
         .bind(millis(window.to))
         .bind(millis(now))
-        .execute(&self.writer)
+        .execute(self.writer()?)
         .await?;
         Ok(())
     }
@@ -182,7 +182,7 @@ impl Ledger {
 
     /// Records that an item has no held copy any more.
     pub async fn forget_held_copy(&self, item: ItemNo) -> Result<(), LedgerError> {
-        sqlx::query("DELETE FROM held_copies WHERE item_no = $1").bind(item.0).execute(&self.writer).await?;
+        sqlx::query("DELETE FROM held_copies WHERE item_no = $1").bind(item.0).execute(self.writer()?).await?;
         Ok(())
     }
 }

@@ -215,7 +215,7 @@ impl Ledger {
             .bind(millis(window.from))
             .bind(millis(window.to))
             .bind(id.0.clone())
-            .execute(&self.writer)
+            .execute(self.writer()?)
             .await?;
         Ok(())
     }
@@ -379,7 +379,7 @@ impl Ledger {
         .bind(millis(window.read_from))
         .bind(window.cursor.0)
         .bind(run.0.clone())
-        .execute(&self.writer)
+        .execute(self.writer()?)
         .await?;
         Ok(())
     }

@@ -4,10 +4,10 @@ use sqlx::{Any, Transaction};
 
 use super::{Ledger, LedgerError, sql};
 
-/// What the target remembers until it is finished: the source's id.
+/// In `meta` of a ledger that is a copy and isn't finished: the id of the ledger it is copied from.
 pub(super) const UNFINISHED: &str = "unfinished_copy_of";
 
-/// What the source remembers from then on: where it was copied to.
+/// In `meta` of a ledger that was copied elsewhere: the address of the copy, which took its place.
 pub(super) const SUPERSEDED: &str = "superseded_by";
 
 impl Ledger {
@@ -23,7 +23,7 @@ impl Ledger {
     }
 }
 
-/// Fails where the ledger was copied elsewhere while this process had it open.
+/// Fails where the ledger was copied elsewhere, also while this process had it open.
 pub(super) async fn refuse(transaction: &mut Transaction<'_, Any>) -> Result<(), LedgerError> {
     match meta(transaction, SUPERSEDED).await? {
         Some(by) => Err(LedgerError::Superseded { by }),

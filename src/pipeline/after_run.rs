@@ -24,7 +24,9 @@ impl Pipeline {
 
     async fn look_for_silence(&self, report: &Report) -> Result<(), LedgerError> {
         let ledger = &self.deps.ledger;
-        ledger.note_owners(&report.run, self.now()).await?;
+        // What is old is forgotten for good: by a time that has certainly passed.
+        let present = ledger.watermark().await?.map_or(self.now(), |read| read.min(self.now()));
+        ledger.note_owners(&report.run, present).await?;
         if report.kind == RunKind::Regular {
             silence::warn(ledger, report, self.settings.schedule.every, self.now()).await?;
         }

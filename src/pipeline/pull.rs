@@ -71,6 +71,8 @@ struct Reading {
     /// A regular window's cursor is durable, and its end moves the watermark.
     regular: bool,
     page_size: usize,
+    /// When this run began on it.
+    began: DateTime<Utc>,
 }
 
 impl Puller {
@@ -98,8 +100,13 @@ impl Puller {
             begin = Some(open.window.from);
             end = Some(open.window.to);
             ledger.set_run_window(&self.run, open.window).await?;
-            self.read_window(Reading { stored: open, regular: true, page_size: pipeline.deps.source.page_size() })
-                .await?;
+            self.read_window(Reading {
+                stored: open,
+                regular: true,
+                page_size: pipeline.deps.source.page_size(),
+                began: pipeline.now(),
+            })
+            .await?;
         }
         let watermark = ledger.watermark().await?;
         for planned in self.plan(watermark, source_time).await? {
@@ -112,7 +119,13 @@ impl Puller {
             let put = || pipeline.deps.staging.put(&mark, Bytes::new());
             pipeline.retrier.run("marking a window", put).await?;
             ledger.begin_window(&self.run, &stored).await?;
-            self.read_window(Reading { stored, regular: true, page_size: pipeline.deps.source.page_size() }).await?;
+            self.read_window(Reading {
+                stored,
+                regular: true,
+                page_size: pipeline.deps.source.page_size(),
+                began: pipeline.now(),
+            })
+            .await?;
         }
         match watermark {
             Some(watermark) if end.is_none() => {
@@ -149,7 +162,13 @@ impl Puller {
         for planned in schedule::steps(whole) {
             let stored =
                 StoredWindow { window: planned.window, read_from: planned.read_from, cursor: Cursor::default() };
-            self.read_window(Reading { stored, regular: false, page_size: pipeline.deps.source.page_size() }).await?;
+            self.read_window(Reading {
+                stored,
+                regular: false,
+                page_size: pipeline.deps.source.page_size(),
+                began: pipeline.now(),
+            })
+            .await?;
         }
         Ok(())
     }
@@ -228,8 +247,8 @@ impl Puller {
         let pipeline = &self.pipeline;
         let window = reading.stored.window;
         let unknown = capture::unknown(&pipeline.deps.ledger, &page.body, &page.items).await?;
-        // The window had passed when it was planned: a clock that was set back since makes no time in it impossible.
-        let now = pipeline.now().max(window.to);
+        // A clock that was set back meanwhile makes no time impossible that had passed before.
+        let now = pipeline.now().max(reading.began);
         let mut staged = None;
         let mut captures = Vec::new();
         if !unknown.is_empty() {

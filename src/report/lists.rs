@@ -85,7 +85,7 @@ pub(super) fn partial_json(row: &Failure) -> Value {
 }
 
 /// A row of the failures list with its state and the cause of what is pending, for `failures --format json`.
-pub fn open_json(row: &Failure, numbers: Numbers) -> Value {
+fn open_json(row: &Failure, numbers: Numbers) -> Value {
     let mut value = failure_json(row, numbers);
     if let Some(object) = value.as_object_mut() {
         object.insert("state".to_owned(), json!(row.state.name()));
@@ -144,7 +144,7 @@ pub async fn write_open_json(
 }
 
 /// The columns of the lists as CSV. The reason of what is pending is its cause.
-pub const CSV_HEADER: [&str; 7] = ["item", "message_id", "source_user", "mailbox", "state", "reason", "detail"];
+const CSV_HEADER: [&str; 7] = ["item", "message_id", "source_user", "mailbox", "state", "reason", "detail"];
 
 /// Writes rows as CSV. Fields that a spreadsheet would take for a formula are preceded by an apostrophe.
 pub async fn write_csv(mut rows: Rows<'_>, numbers: Numbers, out: &mut (dyn Write + Send)) -> Result<(), WriteError> {

@@ -1,7 +1,8 @@
 //! Tokens shown within a minute, so that nobody finds one by trying: bounded for each peer, and for all of them.
 //!
 //! A try is counted before it is compared, and given back where it was right, so that tries side by side count too. A
-//! peer that has lately shown the right token doesn't suffer from the wrong ones of others.
+//! peer that has lately shown the right token doesn't suffer from the wrong ones of others. Those that were refused are counted here
+//! too, so that the log mentions them without being filled by them.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What every handler sees.
+//! The state that all handlers share: what the daemon hands in ([`Served`]), and what the server keeps beside it ([`Site`]).
 
 use std::sync::Arc;
 
@@ -17,14 +17,12 @@ use crate::schedule::Schedule;
 use crate::secret::Secret;
 use crate::status::Status;
 
-/// What the endpoints serve.
+/// What the daemon hands to the HTTP server.
 pub struct Served {
-    /// What remembers.
     pub ledger: Ledger,
-    /// When the next run is due; the one in force.
+    /// The schedule in force: tells when the next run is due.
     pub schedule: watch::Receiver<Schedule>,
     pub clock: SharedClock,
-    /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The daemon's own state.
     pub health: Arc<Health>,
@@ -39,7 +37,7 @@ impl Served {
     }
 }
 
-/// What every handler sees.
+/// The state that all handlers share.
 pub(super) struct Site {
     pub(super) served: Served,
     pub(super) metrics: MetricsPage,

@@ -19,7 +19,7 @@ mod mask;
 
 /// The most items that a page of a source may hold: as many as the largest `source.page_size`. Bounds the memory, and the
 /// log, that a page of `0,0,0,…` could claim.
-pub const MAX_PAGE_ITEMS: usize = 10_000;
+const MAX_PAGE_ITEMS: usize = 10_000;
 
 /// The most items that an exported file may hold.
 const MAX_EXPORT_ITEMS: usize = 1 << 19;

@@ -42,10 +42,10 @@ pub const MESSAGES_PATH: &str = "/basicsecured/api/rest/archive/getmessages";
 pub const ATTACHMENT_PATH: &str = "/basicsecured/api/rest/archive/attachment";
 
 /// The largest page, decoded, in bytes.
-pub const MAX_PAGE_BYTES: u64 = 32 << 20;
+const MAX_PAGE_BYTES: u64 = 32 << 20;
 
 /// The largest page of one item, decoded, in bytes.
-pub const MAX_SINGLE_ITEM_BYTES: u64 = 64 << 20;
+const MAX_SINGLE_ITEM_BYTES: u64 = 64 << 20;
 
 /// The largest answer to a log-in, which holds no items, in bytes.
 const MAX_LOG_IN_BYTES: u64 = 1 << 20;

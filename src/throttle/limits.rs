@@ -1,4 +1,4 @@
-//! What a server takes, and how it says so.
+//! What [`Throttle`](super::Throttle) is told: the limits of an application, and how each request ended.
 
 use std::time::Duration;
 

@@ -181,7 +181,7 @@ impl Ledger {
         ))
         .bind(NOT_SENT)
         .bind(run.0.clone())
-        .execute(&self.writer)
+        .execute(self.writer()?)
         .await?;
         Ok(())
     }
@@ -197,7 +197,7 @@ impl Ledger {
         .bind(lasting(why))
         .bind(mailbox.0.clone())
         .bind(run.0.clone())
-        .execute(&self.writer)
+        .execute(self.writer()?)
         .await?;
         Ok(())
     }
@@ -216,7 +216,7 @@ impl Ledger {
         .bind(run.0.clone())
         .bind(millis(before))
         .bind(Reason::MailboxUnavailable.name())
-        .execute(&self.writer)
+        .execute(self.writer()?)
         .await?;
         Ok(result.rows_affected())
     }

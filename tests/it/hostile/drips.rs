@@ -26,6 +26,7 @@ fn an_attachment_that_drips_holds_up_its_own_item_alone() {
         server.fail_attachment(1, 0, MediaFault::Drip);
     }
     let files = files_for(&server, "24h", "");
+    files.change_config("[ledger]", "[ledger]\nlease = \"1h\"");
     let ended = Time::faster(FASTER).start(&files, &["run", "--once"]).end();
     assert_eq!(files.archived(ANA), (2..=20).collect::<Vec<i64>>());
     let told = ended.events("attachment_unavailable");

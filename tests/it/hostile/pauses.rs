@@ -38,6 +38,7 @@ fn one_attachment_that_is_to_be_asked_for_in_an_hour_holds_up_its_own_item_alone
     }
     let files = files_for(&server, "24h", "");
     files.change_config("attempts = 1", "attempts = 6");
+    files.change_config("[ledger]", "[ledger]\nlease = \"1h\"");
     assert_eq!(finished(&run(&files)).0, "incomplete");
     assert_eq!(files.archived(ANA), (2..=20).collect::<Vec<i64>>());
     server.heal();

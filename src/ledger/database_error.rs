@@ -1,5 +1,5 @@
-//! What a database says: in words, without the password that it was sent (a server that asks for it in clear may repeat it), and by
-//! its codes.
+//! What a database's error means, by its code, and what it says, without the password that it was sent: a server that asks for it in
+//! clear may repeat it.
 
 use std::sync::{LazyLock, PoisonError, RwLock};
 
@@ -17,7 +17,7 @@ pub(super) fn hide_password(url: &str) {
 }
 
 /// An error in words.
-pub(super) fn of(error: &sqlx::Error) -> String {
+pub(super) fn in_words(error: &sqlx::Error) -> String {
     let words = error.to_string();
     SENT.read().unwrap_or_else(PoisonError::into_inner).scrub(&words).into_owned()
 }

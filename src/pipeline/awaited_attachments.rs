@@ -1,4 +1,4 @@
-//! Attachments that an earlier run awaited.
+//! Attachments that an earlier run awaited: asked for once more while their items are prepared, and missing after `attachment_wait`.
 
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _};
