@@ -159,6 +159,19 @@ async fn what_could_not_be_looked_up_is_given_up_and_looked_up_before_it_is_repl
     assert_eq!((world.held(ANA), world.destination.sent_to(ANA)), (whatsapp_ids([1]), 1));
 }
 
+#[tokio::test]
+async fn a_clock_that_is_ahead_gives_nothing_up() {
+    let world = World::new().await;
+    world.server.add([to_ana(1)]);
+    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
+    world.destination.fail_look_ups(Some(Act::Forbid));
+    assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 1]);
+    world.server.hold_time();
+    world.clock.advance(Duration::from_hours(400 * 24));
+    let report = world.run().await;
+    assert_eq!((counts(&report), report.given_up()), ([0, 0, 0, 0, 1], 0));
+}
+
 /// A world in which Ana has a copy that was never found again, and so was given up.
 async fn with_a_copy_given_up() -> World {
     let world = World::new().await;
