@@ -144,11 +144,7 @@ async fn a_mailbox_of_which_nothing_is_heard_is_given_time_and_then_left_alone()
 
 #[tokio::test]
 async fn what_could_not_be_looked_up_is_given_up_and_looked_up_before_it_is_replayed() {
-    let world = World::new().await;
-    world.server.add([to_ana(1)]);
-    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
-    world.destination.fail_look_ups(Some(Act::Forbid));
-    assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 1]);
+    let world = with_an_unknown_copy().await;
     world.clock.advance(Duration::from_hours(8 * 24));
     let report = world.run().await;
     assert_eq!(counts(&report), [0, 0, 0, 1, 0]);
@@ -161,24 +157,26 @@ async fn what_could_not_be_looked_up_is_given_up_and_looked_up_before_it_is_repl
 
 #[tokio::test]
 async fn a_clock_that_is_ahead_gives_nothing_up() {
-    let world = World::new().await;
-    world.server.add([to_ana(1)]);
-    world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
-    world.destination.fail_look_ups(Some(Act::Forbid));
-    assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 1]);
+    let world = with_an_unknown_copy().await;
     world.server.hold_time();
     world.clock.advance(Duration::from_hours(400 * 24));
     let report = world.run().await;
     assert_eq!((counts(&report), report.given_up()), ([0, 0, 0, 0, 1], 0));
 }
 
-/// A world in which Ana has a copy that was never found again, and so was given up.
-async fn with_a_copy_given_up() -> World {
+/// A world in which Ana was sent a copy whose answer was lost, and can't be looked up.
+async fn with_an_unknown_copy() -> World {
     let world = World::new().await;
     world.server.add([to_ana(1)]);
     world.destination.next(ANA, Act::TakeAndLoseTheAnswer);
     world.destination.fail_look_ups(Some(Act::Forbid));
-    world.run().await;
+    assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 1]);
+    world
+}
+
+/// A world in which Ana has a copy that was never found again, and so was given up.
+async fn with_a_copy_given_up() -> World {
+    let world = with_an_unknown_copy().await;
     world.clock.advance(Duration::from_hours(8 * 24));
     assert_eq!(world.run().await.given_up(), 1);
     world
