@@ -50,7 +50,7 @@ pub(super) fn cases() -> Vec<Case> {
             "LedgerError::LeaseLost",
             "a process that another took for dead",
             "run_finished",
-            &["was lost to another process", "Nothing, unless it goes on"],
+            &["was lost to another process", "Nothing needs to be done unless it happens again"],
             || Box::pin(another_process_took_over()),
         ),
     ]
