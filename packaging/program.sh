@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the program of a release, target/dist/whatsapp-archiver: with link-time optimisation, the list of its dependencies (by
-# cargo-auditable), the revision that it is built from, and none of this machine's paths, so that the same commit gives the same
-# program wherever its folder is. Image and packages are made of it. RUSTFLAGS and CFLAGS of the caller count too, and change it.
+# cargo-auditable), the revision that it is built from, and none of this machine's paths. What the compiler puts where still depends on the
+# folder's path (SECURITY.md). Image and packages are made of it. RUSTFLAGS and CFLAGS of the caller count too, and change it.
 #
 #     packaging/program.sh
 #     REVISION=0123abc packaging/program.sh     where there is no git repository
