@@ -63,7 +63,10 @@ impl Ledger {
         let id = schema::migrate(&pool, dialect, presence.as_deref()).await?;
         compaction::finish(&pool, dialect).await?;
         let writer = match dialect {
-            Dialect::Sqlite if !address::is_in_memory(url) => pool_of(url, 1, &["PRAGMA cache_size = -8192"]).await?,
+            // Opened when something is first written: most commands only read.
+            Dialect::Sqlite if !address::is_in_memory(url) => {
+                pool_options(url, 1, &["PRAGMA cache_size = -8192"]).connect_lazy_with(options_of(url)?)
+            }
             Dialect::Sqlite | Dialect::Postgres => pool.clone(),
         };
         Ok(Self { pool, writer, dialect, id, presence, file, names: Names::default() })
@@ -77,11 +80,12 @@ pub(super) async fn connect(url: &str) -> Result<AnyPool, LedgerError> {
     if !address::is_in_memory(url) {
         probe::connect_once(url, &options_of(url)?, Dialect::of(url)).await?;
     }
-    pool_of(url, Dialect::of(url).connections(), &[]).await
+    let pool = pool_options(url, Dialect::of(url).connections(), &[]).connect_with(options_of(url)?);
+    pool.await.map_err(|error| cannot_open(url, &error))
 }
 
 /// So many connections at the most, each with these settings beside those of all.
-async fn pool_of(url: &str, connections: u32, settings: &'static [&'static str]) -> Result<AnyPool, LedgerError> {
+fn pool_options(url: &str, connections: u32, settings: &'static [&'static str]) -> AnyPoolOptions {
     let dialect = Dialect::of(url);
     AnyPoolOptions::new()
         // What lies in memory is its one connection's own.
@@ -102,9 +106,6 @@ async fn pool_of(url: &str, connections: u32, settings: &'static [&'static str])
         })
         // A transaction that could be neither committed nor rolled back (the disk is full) would be in the way of the next.
         .after_release(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-        .connect_with(options_of(url)?)
-        .await
-        .map_err(|error| cannot_open(url, &error))
 }
 
 fn options_of(url: &str) -> Result<AnyConnectOptions, LedgerError> {

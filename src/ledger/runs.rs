@@ -340,6 +340,12 @@ impl Ledger {
         self.get_meta_instant(WATERMARK).await
     }
 
+    /// Up to when time has certainly passed, where anything was read: the watermark moves by the earlier of our clock and the source's. What
+    /// is done for good because it is old enough goes by this, so that a clock that runs ahead makes nothing old.
+    pub async fn certainly_passed(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        Ok(self.watermark().await?.map(|read| read.min(now)))
+    }
+
     pub(super) async fn get_meta_instant(&self, name: &str) -> Result<Option<DateTime<Utc>>, LedgerError> {
         let Some(text) = self.get_meta(name).await? else { return Ok(None) };
         let instant = DateTime::parse_from_rfc3339(&text);

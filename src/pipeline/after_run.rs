@@ -24,11 +24,11 @@ impl Pipeline {
 
     async fn look_for_silence(&self, report: &Report) -> Result<(), LedgerError> {
         let ledger = &self.deps.ledger;
-        // What is old is forgotten for good: by a time that has certainly passed.
-        let present = ledger.watermark().await?.map_or(self.now(), |read| read.min(self.now()));
-        ledger.note_owners(&report.run, present).await?;
+        let now = self.now();
+        let passed = ledger.certainly_passed(now).await?.unwrap_or(now);
+        ledger.note_owners(&report.run, passed).await?;
         if report.kind == RunKind::Regular {
-            silence::warn(ledger, report, self.settings.schedule.every, self.now()).await?;
+            silence::warn(ledger, report, self.settings.schedule.every, now).await?;
         }
         Ok(())
     }

@@ -76,14 +76,13 @@ impl Pipeline {
         present.checked_sub_signed(retain)
     }
 
-    /// The cutoff of a purge, which is for good: a clock of ours that runs ahead makes nothing old. Time has certainly passed
-    /// up to the watermark alone, because that moves by the earlier of our clock and the source's.
+    /// The cutoff of a purge, which is for good.
     async fn certain_cutoff(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
         if self.source_health.clocks_differ() {
             return Ok(None);
         }
-        let read = self.deps.ledger.watermark().await?;
-        Ok(read.and_then(|read| self.cutoff_at(read.min(self.now()))))
+        let passed = self.deps.ledger.certainly_passed(self.now()).await?;
+        Ok(passed.and_then(|passed| self.cutoff_at(passed)))
     }
 
     async fn purge_windows(&self, leases: &Leases, cutoff: DateTime<Utc>) -> Result<(), PurgeError> {

@@ -294,12 +294,11 @@ impl Pipeline {
     }
 }
 
-/// Gives up what was pending for too long. That is for good, so time counts up to the watermark alone, which moves by the earlier of our clock
-/// and the source's: a clock that runs ahead gives nothing up.
+/// Gives up what was pending for too long.
 async fn give_up(ledger: &Ledger, settings: &super::Settings, id: &RunId, now: DateTime<Utc>) -> Result<(), RunError> {
     let give_up = chrono::Duration::from_std(settings.give_up).unwrap_or(chrono::Duration::MAX);
-    let Some(read) = ledger.watermark().await? else { return Ok(()) };
-    let Some(before) = read.min(now).checked_sub_signed(give_up) else { return Ok(()) };
+    let passed = ledger.certainly_passed(now).await?;
+    let Some(before) = passed.and_then(|passed| passed.checked_sub_signed(give_up)) else { return Ok(()) };
     let failed = ledger.give_up(id, before).await?;
     if failed > 0 {
         tracing::error!(
