@@ -94,18 +94,14 @@ impl Preparer {
     }
 
     async fn prepare_pulled(self: &Arc<Self>, mut items: mpsc::Receiver<Vec<Candidate>>) -> Result<(), RunError> {
-        while let Some(candidates) = items.recv().await {
-            let lingering = self.scheduler.lingering();
-            let mut next = Some(candidates);
-            while let Some(candidates) = next {
-                for batch in batches(candidates) {
-                    let ready = self.prepare_batch(batch, &lingering).await?;
-                    self.recorded().await?;
-                    let recorder = Arc::clone(self);
-                    let recording = self.pipeline.spawn(async move { recorder.record(ready).await });
-                    *self.recording.lock().await = Some(recording);
-                }
-                next = items.try_recv().ok();
+        let lingering = self.scheduler.lingering();
+        while let Some(candidates) = self.hurrying(items.recv()).await {
+            for batch in batches(candidates) {
+                let ready = self.prepare_batch(batch, &lingering).await?;
+                self.recorded().await?;
+                let recorder = Arc::clone(self);
+                let recording = self.pipeline.spawn(async move { recorder.record(ready).await });
+                *self.recording.lock().await = Some(recording);
             }
         }
         Ok(())

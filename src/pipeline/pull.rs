@@ -100,13 +100,7 @@ impl Puller {
             begin = Some(open.window.from);
             end = Some(open.window.to);
             ledger.set_run_window(&self.run, open.window).await?;
-            self.read_window(Reading {
-                stored: open,
-                regular: true,
-                page_size: pipeline.deps.source.page_size(),
-                began: pipeline.now(),
-            })
-            .await?;
+            self.read_window(open, true).await?;
         }
         let watermark = ledger.watermark().await?;
         for planned in self.plan(watermark, source_time).await? {
@@ -119,13 +113,7 @@ impl Puller {
             let put = || pipeline.deps.staging.put(&mark, Bytes::new());
             pipeline.retrier.run("marking a window", put).await?;
             ledger.begin_window(&self.run, &stored).await?;
-            self.read_window(Reading {
-                stored,
-                regular: true,
-                page_size: pipeline.deps.source.page_size(),
-                began: pipeline.now(),
-            })
-            .await?;
+            self.read_window(stored, true).await?;
         }
         match watermark {
             Some(watermark) if end.is_none() => {
@@ -162,19 +150,16 @@ impl Puller {
         for planned in schedule::steps(whole) {
             let stored =
                 StoredWindow { window: planned.window, read_from: planned.read_from, cursor: Cursor::default() };
-            self.read_window(Reading {
-                stored,
-                regular: false,
-                page_size: pipeline.deps.source.page_size(),
-                began: pipeline.now(),
-            })
-            .await?;
+            self.read_window(stored, false).await?;
         }
         Ok(())
     }
 
-    async fn read_window(&self, mut reading: Reading) -> Result<(), RunError> {
+    /// Reads a window from its cursor to its end; a regular one moves the watermark then.
+    async fn read_window(&self, stored: StoredWindow, regular: bool) -> Result<(), RunError> {
         let pipeline = &self.pipeline;
+        let (page_size, began) = (pipeline.deps.source.page_size(), pipeline.now());
+        let mut reading = Reading { stored, regular, page_size, began };
         tracing::info!(
             event = "window_started",
             window.from = %shown(reading.stored.window.from),
