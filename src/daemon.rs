@@ -211,8 +211,7 @@ impl Daemon {
         }
         let took_word = self.note_alive().await;
         let is_busy = matches!(*self.phase.borrow(), Phase::Running | Phase::Following);
-        let schedule = self.schedule.borrow().clone();
-        self.attention.look(&self.app, &schedule, is_busy, &self.stop).await;
+        self.attention.look(&self.app, is_busy, &self.stop).await;
         // Where nothing is under way, the question what is due has said so.
         is_idle || took_word
     }
@@ -294,11 +293,15 @@ impl Daemon {
         let turn = match self.turn().await {
             Ok(turn) => turn,
             Err(error) => {
-                let has_other_clock = matches!(error, LedgerError::ClocksDiffer { .. });
-                self.ledger = if has_other_clock { LedgerState::HasOtherClock } else { LedgerState::Answers };
+                let (state, why) = match error {
+                    LedgerError::ClocksDiffer { .. } => {
+                        (LedgerState::HasOtherClock, "this machine's clock is not the database server's")
+                    }
+                    _ => (LedgerState::Answers, "the ledger doesn't answer"),
+                };
+                self.ledger = state;
                 tracing::error!(event = "ledger_unavailable", error = %error, "the ledger doesn't say when the next run is due; it is asked again soon");
-                let clock = "this machine's clock is not the database server's";
-                self.health.set_not_ready(if has_other_clock { clock } else { "the ledger doesn't answer" });
+                self.health.set_not_ready(why);
                 self.attention.ledger_fails(&self.app, &error.to_string(), false, &self.stop);
                 return None;
             }
@@ -353,11 +356,10 @@ impl Daemon {
     /// When the next run is due.
     async fn due(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
         let (ledger, config) = (&self.app.ledger, &self.app.config);
-        let schedule = self.schedule.borrow().clone();
         match RefusedCredential::load(ledger).await? {
             Some(refusal) if !refusal.is_of(&config.source).await => Ok(now),
-            _ if self.just_started => status::scheduled_run(ledger, &schedule, now).await,
-            _ => status::next_run(ledger, &schedule, now).await,
+            _ if self.just_started => status::scheduled_run(ledger, &config.schedule, now).await,
+            _ => status::next_run(ledger, &config.schedule, now).await,
         }
     }
 

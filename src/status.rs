@@ -18,6 +18,7 @@ mod text;
 pub mod warning;
 
 pub use credential::Credential;
+pub(crate) use due::end_by;
 pub use due::{next_run, scheduled_run};
 pub use refusal::RefusedCredential;
 pub use warning::{Input, Warning, WarningKind};

@@ -262,10 +262,10 @@ impl<'a> Section<'a> {
         for (key, entry) in unknown {
             let near = schema::near(&key, schema.keys.iter().map(|key| key.name));
             let near: Vec<&Key> = near.into_iter().filter_map(|name| schema.key(name)).collect();
-            let may_be_secret = sounds_secret(&key) || near.iter().any(|key| matches!(key.shape, Shape::Secret));
-            let own = |key: &Key| own_value(key, &entry.value).filter(|_| !may_be_secret);
-            let value = |key: &Key| own(key).unwrap_or_else(|| key.example.to_owned());
-            let mut instead: Vec<String> = near.iter().map(|key| self.worked(key, &value(key), &entry.place)).collect();
+            let may_be_secret = sounds_secret(&key) || near.iter().any(|key| !key.is_public());
+            let own = if may_be_secret { None } else { own_value(&entry.value) };
+            let worked = |key: &&Key| self.worked(key, own.as_deref().unwrap_or(key.example), &entry.place);
+            let mut instead: Vec<String> = near.iter().map(worked).collect();
             if instead.is_empty() {
                 let elsewhere = self.sections.iter().filter(|section| section.key(&key).is_some());
                 instead = elsewhere.map(|section| format!("the same key in [{}]", section.name)).collect();
@@ -321,15 +321,15 @@ fn sounds_secret(key: &str) -> bool {
     ["pass", "pw", "secret", "key", "token", "sas", "credential"].iter().any(|word| key.contains(word))
 }
 
-/// The value that stands under a mistyped key, for the right one; nothing where it may not be shown.
-fn own_value(key: &Key, value: &Value) -> Option<String> {
+/// The value that stands under a mistyped key, for the right one; nothing where it can't be written out as it came.
+fn own_value(value: &Value) -> Option<String> {
     let written = match value {
         Value::Text(text) => format!("\"{text}\""),
         Value::Integer(number) => number.to_string(),
         Value::Boolean(value) => value.to_string(),
         _ => return None,
     };
-    (!matches!(key.shape, Shape::Secret) && is_plain(&written) && !written.contains('\\')).then_some(written)
+    (is_plain(&written) && !written.contains('\\')).then_some(written)
 }
 
 /// The worked value of a secret's key with the other of the two origins.

@@ -7,7 +7,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::notify::{LedgerAlert, Notice, PostedWarnings};
-use crate::schedule::Schedule;
 use crate::status::Status;
 
 /// Between two looks.
@@ -50,7 +49,7 @@ impl Attention {
     }
 
     /// Looks around where that is due. While a run is under way, none is overdue.
-    pub(super) async fn look(&mut self, app: &App, schedule: &Schedule, is_busy: bool, stop: &CancellationToken) {
+    pub(super) async fn look(&mut self, app: &App, is_busy: bool, stop: &CancellationToken) {
         let now = app.clock.now();
         if self.posting.as_ref().is_some_and(|posting| !posting.is_finished()) {
             return;
@@ -70,7 +69,7 @@ impl Attention {
         self.next = Some(now + EVERY);
         // A ledger that fails here fails for the next run too, and is logged there.
         let _ = app.note_credentials().await;
-        let Ok(mut status) = Status::of(&app.ledger, schedule, now).await else { return };
+        let Ok(mut status) = Status::of(&app.ledger, &app.config.schedule, now).await else { return };
         if is_busy {
             // It has begun, and the ledger may not know yet.
             status.overdue_since = None;

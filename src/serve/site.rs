@@ -30,13 +30,6 @@ pub struct Served {
     pub token: Option<Secret>,
 }
 
-impl Served {
-    /// The schedule in force.
-    pub(super) fn schedule(&self) -> Schedule {
-        self.schedule.borrow().clone()
-    }
-}
-
 /// The state that all handlers share.
 pub(super) struct Site {
     pub(super) served: Served,
@@ -50,7 +43,8 @@ pub(super) type SharedSite = State<Arc<Site>>;
 impl Site {
     pub(super) async fn status(&self) -> Result<Status, LedgerError> {
         let served = &self.served;
-        Status::of(&served.ledger, &served.schedule(), served.clock.now()).await
+        let schedule = served.schedule.borrow().clone();
+        Status::of(&served.ledger, &schedule, served.clock.now()).await
     }
 
     /// Reports without their lists, newest first.

@@ -25,14 +25,19 @@ pub async fn next_run(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) 
         RunStatus::Failed => ended().take_while(|run| run.status == RunStatus::Failed && !was_stopped(run)).count(),
         _ => ended().take_while(|run| run.status != RunStatus::Complete).count(),
     };
-    // An end in the future was recorded by a clock that was ahead.
-    let ended = last.finished.filter(|finished| *finished <= now + PLAUSIBLE_SKEW).unwrap_or(last.started);
+    let ended = end_by(now, last).unwrap_or(last.started);
     let again = ended + pause_after_failure(u32::try_from(in_a_row).unwrap_or(u32::MAX));
     Ok(match last.status {
         // By the schedule it is overdue; it waits its pause all the same.
         RunStatus::Failed => refused_until.map_or(again, |until| again.max(until)),
         _ => again.min(scheduled),
     })
+}
+
+/// When a run ended; nothing where that lies in the future: it was told by a clock that was ahead, and whoever goes by its age would wait for
+/// it.
+pub(crate) fn end_by(now: DateTime<Utc>, run: &RunRecord) -> Option<DateTime<Utc>> {
+    run.finished.filter(|finished| *finished <= now + PLAUSIBLE_SKEW)
 }
 
 /// When the next run is due by the schedule alone, whatever pause a failed one would wait.

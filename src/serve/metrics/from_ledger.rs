@@ -11,7 +11,6 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use crate::capture_loss;
 use crate::ledger::{Ledger, LedgerError, PendingCause, RunKind, RunRecord, RunStatus};
 use crate::reason::Reason;
-use crate::schedule::PLAUSIBLE_SKEW;
 use crate::silence::Silence;
 use crate::status::warning::{self, Input};
 use crate::status::{self, REMOTES, credential};
@@ -67,8 +66,8 @@ impl FromLedger {
             oldest_pending: open.oldest_pending,
             held: open.held,
             held_by_reason: ledger.held_by_reason().await?,
-            last_success: success.and_then(|run| end_by(now, &run)),
-            last_run: ended.as_ref().map(|run| (run.status, end_by(now, run))),
+            last_success: success.and_then(|run| status::end_by(now, &run)),
+            last_run: ended.as_ref().map(|run| (run.status, status::end_by(now, run))),
             watermark: ledger.watermark().await?,
             run_seconds: ended.as_ref().map_or(0.0, seconds_of),
             remotes: REMOTES.into_iter().filter_map(used).collect(),
@@ -132,12 +131,6 @@ impl FromLedger {
         out.family("credential_expiry_timestamp_seconds", help, "credential", ends)?;
         out.seconds("run_seconds", "Duration of the last regular run", self.run_seconds)
     }
-}
-
-/// When a run ended; nothing where that lies in the future. It was told by a clock that was ahead, and an alert on its age would
-/// wait for it.
-fn end_by(now: DateTime<Utc>, run: &RunRecord) -> Option<DateTime<Utc>> {
-    run.finished.filter(|finished| *finished <= now + PLAUSIBLE_SKEW)
 }
 
 fn seconds_of(run: &RunRecord) -> f64 {
