@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -93,7 +93,12 @@ fn pages(trial: &Trial) -> String {
         let mut text = String::new();
         log.read_to_string(&mut text).map(|_| text).unwrap()
     });
+    let begun = Instant::now();
     while TcpStream::connect(address).is_err() && daemon.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_mins(1) {
+            daemon.kill().unwrap();
+            panic!("nobody listens");
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
     let mut shown = String::new();
@@ -115,6 +120,7 @@ fn pages(trial: &Trial) -> String {
 /// A page, head and body; nothing where nobody listens.
 fn get(address: SocketAddr, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
     let mut reply = String::new();
     stream.read_to_string(&mut reply).unwrap();

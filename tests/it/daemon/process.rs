@@ -141,7 +141,8 @@ impl Ended {
     }
 }
 
-fn peak_in(status: &str) -> Option<u64> {
+/// The most memory that a process ever had, in KiB, by its `/proc/…/status`.
+pub(crate) fn peak_in(status: &str) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix(" kB")?.parse().ok()
 }
 

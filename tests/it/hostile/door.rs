@@ -121,8 +121,8 @@ fn ends_while_dripping(stream: &mut TcpStream, drop: &[u8]) -> bool {
 
 #[test]
 fn a_head_or_a_body_that_drips_and_a_connection_that_idles_are_ended() {
-    // Seconds pass in a moment.
-    let house = House::open(Time::faster(100));
+    // Ten seconds pass in one.
+    let house = House::open(Time::faster(10));
     let asked_once = || {
         let mut stream = house.connect_from(2);
         ask(&mut stream, "/livez", TOKEN);
@@ -143,7 +143,7 @@ fn a_head_or_a_body_that_drips_and_a_connection_that_idles_are_ended() {
 #[test]
 fn probes_are_answered_beside_256_connections_that_are_held() {
     let house = House::open(Time::faster(1));
-    let mut held: Vec<TcpStream> = (0..256).map(|n| house.connect_from((2 + n % 4) as u8)).collect();
+    let mut held: Vec<TcpStream> = (0..256).map(|n| house.connect_from((1 + n % 4) as u8)).collect();
     for stream in &mut held {
         stream.write_all(b"GET /livez HTTP/1.1\r\nHost: 127").unwrap();
     }
@@ -151,6 +151,8 @@ fn probes_are_answered_beside_256_connections_that_are_held() {
     for _ in 0..3 {
         assert!(house.is_open());
     }
+    // The probes' own address had as many as it may: the oldest of them gave way.
+    assert!(matches!(held[0].read(&mut [0]), Ok(0) | Err(_)));
     assert!(begun.elapsed() < Duration::from_secs(8), "not only once they are ended: {:?}", begun.elapsed());
     drop(held);
     assert!(house.daemon.end_by("TERM").status.success());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use whatsapp_archiver::clock::{Clock as _, SystemClock};
 
-use super::{files_for, microsoft_section};
+use super::{files_for, microsoft_section, until};
 use crate::daemon::bench::{ANA, Files, archive_of, numbered};
 use crate::daemon::process::{self, Ended, Process};
 use crate::servers::plain_http;
@@ -107,11 +107,7 @@ fn a_stop_in_the_middle_of_20_000_slow_look_ups_takes_seconds() {
     files.change_config("automatic = false", "automatic = true");
     let mut daemon = Process::start(&files, &["run"]);
     daemon.wait_for("page_staged");
-    let begun = std::time::Instant::now();
-    while asked.load(Ordering::SeqCst) < 8 {
-        assert!(begun.elapsed() < Duration::from_mins(1), "people are looked up");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("people are looked up", || asked.load(Ordering::SeqCst) >= 8);
     let ended = daemon.end_by("TERM");
     assert!(ended.status.success());
     assert!(ended.after < Duration::from_secs(10), "{:?}", ended.after);

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::mailboxes::Town;
 use super::site::{Site, Staged, census};
+use crate::daemon::process::peak_in;
 
 /// One answer in so many fails: two in a hundred.
 const ONE_IN: u32 = 50;
@@ -49,8 +50,7 @@ impl Daemon {
     /// The most memory that it ever had, in KiB.
     fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells the peak");
-        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+        peak_in(&status).expect("Linux tells the peak")
     }
 
     fn end(mut self) {
