@@ -1,7 +1,7 @@
 //! The one clock. Everything that asks the time or waits is handed a [`Clock`], so that tests run weeks in milliseconds.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -10,8 +10,14 @@ use tokio::sync::Notify;
 /// Tells the time and waits.
 #[async_trait]
 pub trait Clock: Send + Sync + std::fmt::Debug {
-    /// The wall-clock time in UTC.
+    /// The wall-clock time in UTC. It may be set, forward and back.
     fn now(&self) -> DateTime<Utc>;
+
+    /// The time that has passed since the clock was made. Nobody can set it; it stands still while the machine is suspended.
+    fn elapsed(&self) -> Duration;
+
+    /// When the wall clock was last found to have been set, as [`Clock::elapsed`] told it.
+    fn last_step(&self) -> Option<Duration>;
 
     /// Returns when `pause` has passed.
     async fn sleep(&self, pause: Duration);
@@ -32,20 +38,56 @@ pub trait Clock: Send + Sync + std::fmt::Debug {
 /// A clock shared by all parts of the program.
 pub type SharedClock = Arc<dyn Clock>;
 
-/// The machine's own clock.
+/// The machine's own clock. All values of it are the same clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
+
+/// When it was first asked.
+static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+static STEPS: Mutex<Steps> = Mutex::new(Steps { offset: None, last: None });
 
 #[async_trait]
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the machine's clock")]
     fn now(&self) -> DateTime<Utc> {
-        Utc::now()
+        let mut steps = STEPS.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Utc::now();
+        steps.note(now, self.elapsed());
+        now
+    }
+
+    fn elapsed(&self) -> Duration {
+        BEGUN.elapsed()
+    }
+
+    fn last_step(&self) -> Option<Duration> {
+        self.now();
+        STEPS.lock().unwrap_or_else(PoisonError::into_inner).last
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the one place that sleeps")]
     async fn sleep(&self, pause: Duration) {
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Notices that the wall clock is set, by its distance from a clock that nobody can set. A machine that was suspended looks the same.
+#[derive(Debug)]
+struct Steps {
+    /// How far the wall clock is from the other, in milliseconds.
+    offset: Option<i64>,
+    last: Option<Duration>,
+}
+
+impl Steps {
+    /// A clock that is brought right slowly, and a thread that is interrupted between two readings, are off by less, in milliseconds.
+    const MIN_STEP: u64 = 2_000;
+
+    fn note(&mut self, now: DateTime<Utc>, elapsed: Duration) {
+        let offset = now.timestamp_millis() - i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+        if self.offset.replace(offset).is_some_and(|before| before.abs_diff(offset) >= Self::MIN_STEP) {
+            self.last = Some(elapsed);
+        }
     }
 }
 
@@ -62,6 +104,8 @@ pub struct ManualClock {
 #[derive(Debug)]
 struct ManualState {
     now: DateTime<Utc>,
+    elapsed: Duration,
+    last_step: Option<Duration>,
     /// When each of those who sleep wakes.
     wakes: Vec<DateTime<Utc>>,
 }
@@ -80,18 +124,21 @@ impl ManualClock {
     /// A clock at `start` that is moved by those who sleep for `longest` at most. Whoever sleeps longer waits for the
     /// clock, so that a pause of minutes passes at once, and one of hours is there to be looked at.
     pub fn moved_by_sleeps_of(longest: Duration, start: DateTime<Utc>) -> Self {
-        let state = ManualState { now: start, wakes: Vec::new() };
+        let state = ManualState { now: start, elapsed: Duration::ZERO, last_step: None, wakes: Vec::new() };
         Self { state: Mutex::new(state), changed: Notify::new(), patience: longest }
     }
 
-    /// Moves the clock by `step`.
-    pub fn advance(&self, step: Duration) {
-        self.change(|state| state.now += step);
+    /// Lets `time` pass.
+    pub fn advance(&self, time: Duration) {
+        self.change(|state| state.pass(time));
     }
 
-    /// Sets the clock, forward or back.
+    /// Sets the clock, forward or back: no time passes.
     pub fn set(&self, instant: DateTime<Utc>) {
-        self.change(|state| state.now = instant);
+        self.change(|state| {
+            state.now = instant;
+            state.last_step = Some(state.elapsed);
+        });
     }
 
     fn state(&self) -> MutexGuard<'_, ManualState> {
@@ -101,6 +148,13 @@ impl ManualClock {
     fn change(&self, change: impl FnOnce(&mut ManualState)) {
         change(&mut self.state());
         self.changed.notify_waiters();
+    }
+}
+
+impl ManualState {
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.elapsed += time;
     }
 }
 
@@ -133,10 +187,18 @@ impl Clock for ManualClock {
         self.state().now
     }
 
+    fn elapsed(&self) -> Duration {
+        self.state().elapsed
+    }
+
+    fn last_step(&self) -> Option<Duration> {
+        self.state().last_step
+    }
+
     async fn sleep(&self, pause: Duration) {
         let wake = self.now() + pause;
         if pause <= self.patience {
-            self.change(|state| state.now = state.now.max(wake));
+            self.change(|state| state.pass((wake - state.now).to_std().unwrap_or_default()));
             tokio::task::yield_now().await;
             return;
         }
@@ -156,6 +218,28 @@ impl Clock for ManualClock {
             && !left.is_zero()
         {
             self.sleep(left).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_is_told_from_a_clock_that_is_brought_right_slowly() {
+        let at = |second: i64| DateTime::UNIX_EPOCH + chrono::Duration::seconds(second);
+        let mut steps = Steps { offset: None, last: None };
+        for (now, elapsed, last) in [
+            (100, 0, None),
+            (111, 10, None),
+            (122, 20, None),
+            (3700, 30, Some(30)),
+            (3710, 40, Some(30)),
+            (60, 50, Some(50)),
+        ] {
+            steps.note(at(now), Duration::from_secs(elapsed));
+            assert_eq!(steps.last, last.map(Duration::from_secs), "{now} after {elapsed}");
         }
     }
 }

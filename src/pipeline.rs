@@ -55,6 +55,7 @@ mod retention;
 mod rows;
 mod run;
 mod scheduler;
+mod settling;
 mod source_health;
 mod take_over;
 mod undone;

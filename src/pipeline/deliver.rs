@@ -227,7 +227,7 @@ impl Deliverer {
     /// Sends a batch that is claimed, and does with each copy what its outcome calls for.
     async fn send(&self, visit: &mut Visit<'_>, jobs: Vec<Job>) -> Result<Next, RunError> {
         let mailbox = visit.mailbox;
-        if !self.leases.in_force(self.pipeline.now()) {
+        if !self.leases.in_force(&*self.pipeline.deps.clock) {
             return Err(LedgerError::LeaseLost(format!("mailbox {}", mailbox.address)).into());
         }
         let destination = &self.pipeline.deps.destination;
@@ -286,7 +286,7 @@ impl Deliverer {
     /// In force as long as the leases are.
     fn permit(&self) -> SendPermit {
         let (leases, clock) = (Arc::clone(&self.leases), Arc::clone(&self.pipeline.deps.clock));
-        SendPermit::new(move || leases.in_force(clock.now())).until(self.pipeline.stop.clone())
+        SendPermit::new(move || leases.in_force(&*clock)).until(self.pipeline.stop.clone())
     }
 
     /// Waits after a failure that passes, for the pause that the mailbox asked for. False after too many in a row.

@@ -33,7 +33,7 @@ impl Pipeline {
         let (ledger, holder) = (&self.deps.ledger, &self.deps.holder);
         self.compare_clocks().await?;
         let sender = Sender { run, holder: holder.clone(), is_follower: true };
-        let leases = Arc::new(Leases::new(self.settings.lease, self.now()));
+        let leases = Arc::new(Leases::new(self.settings.lease, &*self.deps.clock));
         self.take_leases(&leases, &[sender.lease()]).await?;
         tracing::info!(
             event = "help_started",

@@ -2,11 +2,13 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Pipeline, RunError};
+use crate::clock::Clock;
 use crate::ledger::{Lease, LedgerError};
 use crate::resolution::MailboxId;
 
@@ -14,25 +16,39 @@ use crate::resolution::MailboxId;
 #[derive(Debug)]
 pub(super) struct Leases {
     owned: Mutex<HashSet<Lease>>,
-    until: Mutex<DateTime<Utc>>,
+    end: Mutex<End>,
     length: Duration,
     /// Leases aren't counted while some are given back.
     renewal: tokio::sync::Mutex<()>,
 }
 
+/// When leases end, by both clocks: the wall clock, by which others judge, can be set back; the other stands still while the machine is
+/// suspended.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    at: DateTime<Utc>,
+    elapsed: Duration,
+}
+
+impl End {
+    /// The end of leases that are taken or renewed now.
+    fn of(clock: &dyn Clock, length: Duration) -> Self {
+        Self { at: clock.now() + length, elapsed: clock.elapsed() + length }
+    }
+}
+
 impl Leases {
-    pub(super) fn new(length: std::time::Duration, now: DateTime<Utc>) -> Self {
-        let length = Duration::from_std(length).unwrap_or(Duration::seconds(60));
+    pub(super) fn new(length: Duration, clock: &dyn Clock) -> Self {
         Self {
             owned: Mutex::default(),
-            until: Mutex::new(now + length),
+            end: Mutex::new(End::of(clock, length)),
             length,
             renewal: tokio::sync::Mutex::default(),
         }
     }
 
-    fn until(&self) -> DateTime<Utc> {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    fn end(&self) -> End {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn owned(&self) -> std::sync::MutexGuard<'_, HashSet<Lease>> {
@@ -46,12 +62,13 @@ impl Leases {
     /// Until when claims that are made now are in force: all that a process has ends at the same time, so that whoever finds one
     /// of its leases run out finds all of them so.
     pub(super) fn claim_until(&self) -> DateTime<Utc> {
-        self.until()
+        self.end().at
     }
 
     /// Whether the leases are certainly in force: asked immediately before sending.
-    pub(super) fn in_force(&self, now: DateTime<Utc>) -> bool {
-        now < self.until()
+    pub(super) fn in_force(&self, clock: &dyn Clock) -> bool {
+        let end = self.end();
+        clock.now() < end.at && clock.elapsed() < end.elapsed
     }
 }
 
@@ -62,7 +79,7 @@ impl Pipeline {
         if !missing.is_empty() {
             // A renewal in between would leave these behind.
             let _renewal = leases.renewal.lock().await;
-            let lease = || self.deps.ledger.lease(&self.deps.holder, &missing, self.now(), leases.until());
+            let lease = || self.deps.ledger.lease(&self.deps.holder, &missing, self.now(), leases.claim_until());
             let ours = self.retrier.run("taking leases", lease).await?;
             let taken = missing.into_iter().zip(ours).filter_map(|(lease, ours)| ours.then_some(lease));
             leases.owned().extend(taken);
@@ -81,7 +98,7 @@ impl Pipeline {
 
     /// Waits until this process is the one that pulls.
     pub(super) async fn become_puller(&self, leases: &Leases) -> Result<(), RunError> {
-        const POLL_INTERVAL: std::time::Duration = std::time::Duration::from_secs(2);
+        const POLL_INTERVAL: Duration = Duration::from_secs(2);
         let mut is_logged = false;
         while !self.take_leases(leases, &[Lease::Puller]).await?.into_iter().all(|ours| ours) {
             if !is_logged {
@@ -121,19 +138,42 @@ impl Pipeline {
     /// Renews the leases until `done`. Fails where one was lost, or where the clock has become another than the ledger's
     /// server's: then nothing more may be sent.
     async fn keep_leases(&self, leases: &Leases, done: CancellationToken) -> Result<(), LedgerError> {
-        let third = (leases.length / 3).to_std().unwrap_or(std::time::Duration::from_secs(1));
+        let third = leases.length / 3;
         loop {
             tokio::select! {
                 () = done.cancelled() => return Ok(()),
                 () = self.deps.clock.sleep(third) => {}
             }
             let _renewal = leases.renewal.lock().await;
-            let until = self.now() + leases.length;
+            let end = End::of(&*self.deps.clock, leases.length);
             let expected = leases.owned().len() as u64;
             self.compare_clocks().await?;
-            let renew = || self.deps.ledger.renew_leases(&self.deps.holder, expected, until);
+            let renew = || self.deps.ledger.renew_leases(&self.deps.holder, expected, end.at);
             self.retrier.run("renewing the leases", renew).await?;
-            *leases.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+            *leases.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+
+    #[test]
+    fn leases_end_by_whichever_clock_says_so_first() {
+        let start = DateTime::UNIX_EPOCH;
+        let (length, nearly) = (Duration::from_mins(1), Duration::from_secs(59));
+        let clock = ManualClock::standing(start);
+        let leases = Leases::new(length, &clock);
+        clock.set(start - chrono::Duration::hours(1));
+        clock.advance(nearly);
+        assert!(leases.in_force(&clock), "by neither clock a minute has passed");
+        clock.advance(length - nearly);
+        assert!(!leases.in_force(&clock), "the wall clock was set back, and the minute is over");
+
+        let leases = Leases::new(length, &clock);
+        clock.set(clock.now() + length);
+        assert!(!leases.in_force(&clock), "others judge by the wall clock");
     }
 }

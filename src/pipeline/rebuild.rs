@@ -295,13 +295,14 @@ impl Pipeline {
             return Ok(());
         }
         // An "absent" counts only when what the lost ledger's process sent last has settled.
-        let settle = chrono::Duration::from_std(self.deps.destination.settle()).unwrap_or_default();
-        let settled = self.now() + settle;
+        let noted = self.settled_at();
         self.take_over_staging().await?;
         failpoint::pass(failpoint::STAGING_TAKEN_OVER);
-        tokio::select! {
-            () = self.stop.cancelled() => return Ok(()),
-            () = self.deps.clock.sleep_until(settled) => {}
+        while let Some(settled) = self.unsettled_until(noted) {
+            tokio::select! {
+                () = self.stop.cancelled() => return Ok(()),
+                () = self.deps.clock.sleep_until(settled) => {}
+            }
         }
         deliverer.deliver_all(filled).await
     }

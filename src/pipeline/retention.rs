@@ -154,7 +154,7 @@ impl Pipeline {
 
     /// Nothing is removed any more once the run is asked to stop or its leases are in doubt.
     fn may_go_on(&self, leases: &Leases) -> Result<(), PurgeError> {
-        let go_on = !self.stop.is_cancelled() && leases.in_force(self.now());
+        let go_on = !self.stop.is_cancelled() && leases.in_force(&*self.deps.clock);
         if go_on { Ok(()) } else { Err(PurgeError::Stopped) }
     }
 

@@ -116,7 +116,7 @@ impl Pipeline {
         }
         let inputs = self.inputs(kind).await;
         let started = self.now();
-        let leases = Arc::new(Leases::new(self.settings.lease, started));
+        let leases = Arc::new(Leases::new(self.settings.lease, &*self.deps.clock));
         // Before the run is there to be taken for an abandoned one.
         self.take_leases(&leases, &[Lease::Run(id.clone())]).await?;
         ledger.begin_run(&id, kind, &self.deps.holder, &inputs, started).await?;

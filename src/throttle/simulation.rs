@@ -51,6 +51,14 @@ impl Clock for SimulatedClock {
         self.0.lock().unwrap().now
     }
 
+    fn elapsed(&self) -> Duration {
+        self.0.lock().unwrap().now.signed_duration_since(DateTime::UNIX_EPOCH).to_std().unwrap()
+    }
+
+    fn last_step(&self) -> Option<Duration> {
+        None
+    }
+
     async fn sleep(&self, pause: Duration) {
         let (sender, receiver) = oneshot::channel();
         {

@@ -55,7 +55,7 @@ impl Deliverer {
         tracing::warn!(event = "outcome_unknown", mailbox = %mailbox.address, item.no = job.no.0, error = %error, "a copy is looked up before it is sent again");
         let outcome = Outcome {
             detail: Some(self.in_words(error)),
-            settle_at: Some(self.settled_at()),
+            settle_at: Some(self.pipeline.settled_at()),
             ..outcome(job.no, mailbox, DeliveryState::Unknown, 1)
         };
         self.recorder.record(outcome).await;

@@ -96,8 +96,8 @@ impl Deliverer {
         loop {
             let ledger = &pipeline.deps.ledger;
             let unknown = ledger.queue(&self.sender.run, &mailbox.id, QueueOf::Unknown, after, self.batch()).await?;
-            let Some(settled) = unknown.iter().map(|delivery| delivery.settle_at).max() else { return Ok(Next::GoOn) };
-            self.wait_until_settled(visit, settled).await;
+            let Some(noted) = unknown.iter().map(|delivery| delivery.settle_at).max() else { return Ok(Next::GoOn) };
+            self.wait_until_settled(visit, noted.unwrap_or_default()).await;
             if pipeline.stop.is_cancelled() {
                 // An "absent" would be believed too early.
                 return Ok(Next::GoOn);
@@ -140,17 +140,13 @@ impl Deliverer {
         }
     }
 
-    /// When a copy that was just sent, or may have been, has settled.
-    pub(super) fn settled_at(&self) -> DateTime<Utc> {
-        let settle = chrono::Duration::from_std(self.pipeline.deps.destination.settle()).unwrap_or_default();
-        self.pipeline.now() + settle
-    }
-
-    /// An "absent" is believed from `settled` on. A time further away than the destination ever needs was noted by a wrong clock.
-    async fn wait_until_settled(&self, visit: &mut Visit<'_>, settled: Option<DateTime<Utc>>) {
-        let settled = settled.map(|settled| settled.min(self.settled_at()));
-        if let Some(settled) = settled.filter(|settled| *settled > self.pipeline.now()) {
-            self.wait(visit, self.pipeline.deps.clock.sleep_until(settled)).await;
+    /// Waits until what settles at `noted` has settled, or the program stops.
+    async fn wait_until_settled(&self, visit: &mut Visit<'_>, noted: DateTime<Utc>) {
+        let pipeline = &self.pipeline;
+        while !pipeline.stop.is_cancelled()
+            && let Some(settled) = pipeline.unsettled_until(noted)
+        {
+            self.wait(visit, pipeline.deps.clock.sleep_until(settled)).await;
         }
     }
 

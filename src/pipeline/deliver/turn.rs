@@ -41,7 +41,7 @@ impl Deliverer {
         }
         if !self.sender.is_follower && self.is_shared.load(Ordering::Relaxed) {
             let (ledger, now, mailboxes) = (&self.pipeline.deps.ledger, self.pipeline.now(), [mailbox.id.clone()]);
-            let take_over = || ledger.take_over(&self.sender, &mailboxes, now, self.settled_at());
+            let take_over = || ledger.take_over(&self.sender, &mailboxes, now, self.pipeline.settled_at());
             if self.pipeline.retrier.run("taking copies over", take_over).await? > 0 {
                 self.scheduler.add_look_ups(mailbox);
             }
@@ -92,7 +92,7 @@ impl Deliverer {
     async fn adopt(&self, mailbox: &Mailbox) -> Result<Next, RunError> {
         let (ledger, run, mailboxes) = (&self.pipeline.deps.ledger, &self.sender.run, [mailbox.id.clone()]);
         let items = self.adopt.as_deref();
-        let adopt = || ledger.adopt_deliveries(run, &mailboxes, items, self.pipeline.now(), self.settled_at());
+        let adopt = || ledger.adopt_deliveries(run, &mailboxes, items, self.pipeline.now(), self.pipeline.settled_at());
         self.pipeline.retrier.run("taking copies over", adopt).await?;
         self.scheduler.add_all(mailbox);
         Ok(Next::GoOn)

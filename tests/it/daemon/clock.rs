@@ -1,8 +1,8 @@
 //! Time that passes only when a test says so, and clocks that show it wrongly.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -100,18 +100,25 @@ pub(crate) struct MachineClock {
     time: Arc<TrueTime>,
     machine: u64,
     ahead_by_seconds: AtomicI64,
+    last_step: Mutex<Option<Duration>>,
 }
 
 impl MachineClock {
     /// The right clock of one more machine.
     pub(crate) fn right(time: &Arc<TrueTime>) -> Arc<Self> {
         let machine = time.next.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { time: Arc::clone(time), machine, ahead_by_seconds: AtomicI64::new(0) })
+        Arc::new(Self {
+            time: Arc::clone(time),
+            machine,
+            ahead_by_seconds: AtomicI64::new(0),
+            last_step: Mutex::default(),
+        })
     }
 
     /// Sets it ahead of the true time, or behind it.
     pub(crate) fn set_ahead(&self, by: chrono::Duration) {
         self.ahead_by_seconds.store(by.num_seconds(), Ordering::Relaxed);
+        *self.last_step.lock().unwrap() = Some(self.elapsed());
     }
 }
 
@@ -119,6 +126,14 @@ impl MachineClock {
 impl Clock for MachineClock {
     fn now(&self) -> DateTime<Utc> {
         self.time.now() + chrono::Duration::seconds(self.ahead_by_seconds.load(Ordering::Relaxed))
+    }
+
+    fn elapsed(&self) -> Duration {
+        (self.time.now() - DateTime::UNIX_EPOCH).to_std().unwrap()
+    }
+
+    fn last_step(&self) -> Option<Duration> {
+        *self.last_step.lock().unwrap()
     }
 
     async fn sleep(&self, pause: Duration) {

@@ -223,6 +223,31 @@ async fn a_stop_before_the_mailbox_has_settled_proves_no_absence() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_ahead_proves_no_absence() {
+    let world = World::new().await;
+    world.destination.settle_after(Duration::from_mins(20));
+    world.server.add([to_ana(1)]);
+    world.destination.next(ANA, Act::LoseTheRequest);
+    let (report, sent_early) = tokio::join!(world.run(), async {
+        while unknown_copies(&world).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        world.clock.set(world.clock.now() + chrono::Duration::hours(1));
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        let calls = world.destination.calls().len();
+        world.clock.advance(Duration::from_mins(20));
+        calls
+    });
+    assert_eq!((counts(&report), world.held(ANA)), ([1, 0, 0, 0, 0], whatsapp_ids([1])));
+    assert_eq!(
+        sent_early, 1,
+        "after the clock was set it is neither looked up nor sent before twenty minutes have really passed"
+    );
+}
+
+#[tokio::test]
 async fn a_duplicate_of_a_copy_that_was_given_up_is_looked_up_too() {
     let world = with_a_copy_given_up().await;
 

@@ -1,0 +1,28 @@
+//! When an "absent" is believed of a copy whose outcome is unknown: only when the mailbox has settled, because what was sent last may
+//! arrive later.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::Pipeline;
+
+impl Pipeline {
+    /// When a copy that was just sent, or may have been, has settled.
+    pub(super) fn settled_at(&self) -> DateTime<Utc> {
+        self.now() + self.deps.destination.settle()
+    }
+
+    /// Until when to wait for a copy that was noted to settle at `noted`; nothing where it has settled.
+    ///
+    /// `noted` may have been told by a clock that was wrong. A time further away than the destination ever needs isn't waited for, and after
+    /// the clock was set the whole time is waited for once more.
+    pub(super) fn unsettled_until(&self, noted: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let (clock, settle) = (&self.deps.clock, self.deps.destination.settle());
+        let now = self.now();
+        let since_step = clock.last_step().map(|step| clock.elapsed().saturating_sub(step));
+        let again = since_step.map_or(Duration::ZERO, |passed| settle.saturating_sub(passed));
+        let settled = noted.min(now + settle).max(now + again);
+        (settled > now).then_some(settled)
+    }
+}
