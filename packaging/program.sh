@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Builds the program of a release, target/dist/whatsapp-archiver: with link-time optimisation, the list of its dependencies (by
-# cargo-auditable), the revision that it is built from, and none of this machine's paths. What the compiler puts where still depends on the
-# folder's path (SECURITY.md). Image and packages are made of it. RUSTFLAGS and CFLAGS of the caller count too, and change it.
+# cargo-auditable), the revision that it is built from, and nothing of this machine: two builds of a commit are the same, byte for byte (SECURITY.md). Image and packages are made of it. RUSTFLAGS and CFLAGS of the caller count too, and change it.
 #
 #     packaging/program.sh
 #     REVISION=0123abc packaging/program.sh     where there is no git repository
@@ -11,17 +10,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 
-# Divided by 0x1f as cargo reads them, and quoted as the crate cc does: paths may hold spaces.
-if [ -n "${CARGO_ENCODED_RUSTFLAGS:-}" ]; then
-    IFS=$'\x1f' read -ra flags <<<"$CARGO_ENCODED_RUSTFLAGS"
-else
-    read -ra flags <<<"${RUSTFLAGS:-}"
-fi
-flags+=("--remap-path-prefix=$PWD=/src" "--remap-path-prefix=$cargo_home=/cargo" "--remap-path-prefix=$target=/src/target")
-CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && printf '%s' "${flags[*]}")
+# Divided by 0x1f, and quoted as the crate cc does: paths may hold spaces.
+remaps=("--remap-path-prefix=$PWD=/src" "--remap-path-prefix=$cargo_home=/cargo" "--remap-path-prefix=$target=/src/target")
+REMAP_FLAGS=$(IFS=$'\x1f' && printf '%s' "${remaps[*]}")
+RUSTC_WRAPPER=$PWD/packaging/rustc.sh
 CFLAGS="${CFLAGS:-} $(printf '%q ' "-ffile-prefix-map=$PWD=/src" "-ffile-prefix-map=$cargo_home=/cargo" "-ffile-prefix-map=$target=/src/target")"
 WHATSAPP_ARCHIVER_REVISION=${REVISION:-$(git rev-parse HEAD 2>/dev/null || echo unknown)}
-export CARGO_ENCODED_RUSTFLAGS CFLAGS CC_SHELL_ESCAPED_FLAGS=1 WHATSAPP_ARCHIVER_REVISION
+export REMAP_FLAGS RUSTC_WRAPPER CFLAGS CC_SHELL_ESCAPED_FLAGS=1 WHATSAPP_ARCHIVER_REVISION
 
 build=(auditable build)
 if ! command -v cargo-auditable >/dev/null; then
