@@ -1,6 +1,7 @@
 //! SHA-256 digests: of pages, items, attachments and messages.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use sha2::{Digest as _, Sha256};
@@ -103,6 +104,13 @@ impl<'de> serde::Deserialize<'de> for Digest {
 #[derive(Clone, Debug, Default)]
 pub struct Digester(Sha256);
 
+/// Digests what is written, and counts its bytes.
+#[derive(Debug, Default)]
+pub struct DigestingWriter {
+    digester: Digester,
+    length: u64,
+}
+
 impl Digester {
     /// Takes the next piece.
     pub fn update(&mut self, bytes: &[u8]) {
@@ -112,6 +120,25 @@ impl Digester {
     /// The digest of all pieces.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
+    }
+}
+
+impl DigestingWriter {
+    /// The digest of all that was written, and its length in bytes.
+    pub fn finish(self) -> (Digest, u64) {
+        (self.digester.finish(), self.length)
+    }
+}
+
+impl io::Write for DigestingWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.digester.update(bytes);
+        self.length += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -61,13 +61,15 @@ pub fn convert_file(
 }
 
 fn read_attachments(item: &Item, raw: &[u8], folder: &Path) -> Vec<StagedAttachment> {
-    let mut inline = inline_contents(raw).unwrap_or_default();
+    let decoded = |index: usize, base64: &str| {
+        let declared = item.attachments.get(index).filter(|declared| declared.inline)?;
+        Some(inline_content::decode(base64, declared.digest))
+    };
+    let mut inline = inline_contents(raw, decoded).unwrap_or_default();
     let mut attachments = Vec::with_capacity(item.attachments.len());
     for (index, declared) in item.attachments.iter().enumerate() {
-        let content = inline.get_mut(index).and_then(Option::take);
-        let read = match content.filter(|_| declared.inline) {
-            Some(content) => inline_content::decode(&content, declared.digest)
-                .map_err(|why| StagedAttachment::Corrupt { detail: why.to_owned() }),
+        let read = match inline.get_mut(index).and_then(Option::take).flatten() {
+            Some(decoded) => decoded.map_err(|why| StagedAttachment::Corrupt { detail: why.to_owned() }),
             None => read_file(item, index, folder).map_err(|detail| StagedAttachment::Missing { detail }),
         };
         attachments.push(match read {

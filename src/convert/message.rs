@@ -1,5 +1,6 @@
 //! An item's message: its fields, its MIME form, and the manifest that the ledger records of it.
 
+use std::io;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::attachment::MissingAttachment;
 use super::mail::Mail;
 use super::{body_text, mime};
-use crate::digest::Digest;
+use crate::digest::{Digest, DigestingWriter};
 use crate::identity::{Identities, MessageId};
 
 /// A converted item: converted once, shared by all its mailboxes.
@@ -21,12 +22,16 @@ pub struct Message {
     pub identities: Option<Identities>,
     missing: Vec<MissingAttachment>,
     mime: OnceLock<Bytes>,
+    digested: OnceLock<(Digest, u64)>,
 }
+
+/// The MIME form of a message with so many bytes of files is kept only where somebody needs it whole.
+const LARGE: usize = 1024 * 1024;
 
 impl Message {
     /// A message of these fields, with nothing missing.
     pub fn new(mail: Mail) -> Self {
-        Self { mail, identities: None, missing: Vec::new(), mime: OnceLock::new() }
+        Self { mail, identities: None, missing: Vec::new(), mime: OnceLock::new(), digested: OnceLock::new() }
     }
 
     /// The message of an item, without the attachments that are `missing`.
@@ -39,13 +44,7 @@ impl Message {
         let identities = self.identities?;
         let other = identities.other()?;
         let mail = Mail { message_id: other.message_id(), ..self.mail.clone() };
-        let missing = self.missing.clone();
-        Some(Self {
-            mail,
-            identities: Some(Identities { sent_as: other, ..identities }),
-            missing,
-            mime: OnceLock::new(),
-        })
+        Some(Self::of_item(mail, Identities { sent_as: other, ..identities }, self.missing.clone()))
     }
 
     /// The MIME form, lines ended by CRLF. Made when it is first asked for; the same message gives the same bytes.
@@ -53,9 +52,34 @@ impl Message {
         self.mime.get_or_init(|| mime::write(&self.mail))
     }
 
+    /// Writes the MIME form. A large one is not held whole.
+    ///
+    /// # Errors
+    /// Those of `output`.
+    pub fn write_mime(&self, mut output: impl io::Write) -> io::Result<()> {
+        if self.mime.get().is_none() && self.is_large() {
+            return mime::write_to(&self.mail, output);
+        }
+        output.write_all(self.mime())
+    }
+
+    fn is_large(&self) -> bool {
+        self.mail.attachments.iter().map(|file| file.bytes.len()).sum::<usize>() > LARGE
+    }
+
+    /// The SHA-256 of the MIME form, and its length in bytes.
+    fn digested(&self) -> (Digest, u64) {
+        *self.digested.get_or_init(|| {
+            let mut digesting = DigestingWriter::default();
+            // It takes whatever it is given.
+            self.write_mime(&mut digesting).unwrap_or_default();
+            digesting.finish()
+        })
+    }
+
     /// The length of the MIME form, in bytes.
     pub fn size(&self) -> u64 {
-        self.mime().len() as u64
+        if self.is_large() { self.digested().1 } else { self.mime().len() as u64 }
     }
 
     /// Whether an attachment of the item is not in the message.
@@ -71,13 +95,14 @@ impl Message {
     /// What is recorded with each copy.
     pub fn manifest(&self) -> Manifest {
         let attachments = self.mail.attachments.iter();
+        let (mime, size) = self.digested();
         Manifest {
             message_id: self.mail.message_id.clone(),
             date: self.mail.date,
             subject: Digest::of(self.mail.subject.as_bytes()),
             text: Some(body_text::digest(&self.mail.html)),
-            mime: Digest::of(self.mime()),
-            size: self.size(),
+            mime,
+            size,
             attachments: attachments
                 .map(|file| ManifestAttachment {
                     name: file.name.clone(),

@@ -6,10 +6,12 @@
 //! text. It does not repair hostile values: the fields of a [`Mail`] are clean when it is made.
 
 use std::borrow::Cow;
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
+use mail_builder::IoWriter;
 use mail_builder::MessageBuilder;
 use mail_builder::headers::HeaderType;
 use mail_builder::headers::address::Address as MailboxHeader;
@@ -26,6 +28,20 @@ use crate::identity::MessageId;
 
 /// The MIME form of a mail. The same mail gives the same bytes.
 pub(super) fn write(mail: &Mail) -> Bytes {
+    let mut output = Vec::new();
+    builder(mail).serialize(&mut output);
+    Bytes::from(output)
+}
+
+/// Writes the MIME form piece by piece, so that it is nowhere whole.
+pub(super) fn write_to(mail: &Mail, output: impl io::Write) -> io::Result<()> {
+    const PIECE: usize = 64 * 1024;
+    let mut output = IoWriter::with_capacity(PIECE, output);
+    builder(mail).serialize(&mut output);
+    output.finish().map(|_| ())
+}
+
+fn builder(mail: &Mail) -> MessageBuilder<'_> {
     let mut builder = MessageBuilder::new()
         .from(mailbox(&mail.from))
         .to(recipients(&mail.to))
@@ -42,9 +58,7 @@ pub(super) fn write(mail: &Mail) -> Bytes {
     for (name, value) in &mail.extra_headers {
         builder = builder.header(*name, unstructured(value.as_str()));
     }
-    let mut output = Vec::new();
-    builder.body(body(mail)).serialize(&mut output);
-    Bytes::from(output)
+    builder.body(body(mail))
 }
 
 fn mailbox(address: &Address) -> MailboxHeader<'_> {

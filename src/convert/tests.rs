@@ -221,6 +221,19 @@ fn a_kilobyte_of_text_makes_a_small_mail() {
 }
 
 #[test]
+fn a_large_message_is_the_same_in_pieces_and_whole() {
+    static LARGE: [u8; 3 << 20] = [0xf5; 3 << 20];
+    let attached = json!([{"name": "a.bin", "content": "9fX1"}, {"name": "b.bin", "content": "9fX1"}]);
+    let (_, message) = message_of(json!({"text": "x", "attachment": attached}), &[&LARGE, b"small"]);
+    let (size, manifest) = (message.size(), message.manifest());
+    let mut pieces = Vec::new();
+    message.write_mime(&mut pieces).unwrap();
+    let whole = message.mime();
+    assert!(pieces == whole[..] && size == whole.len() as u64);
+    assert_eq!((manifest.mime, manifest.size), (Digest::of(whole), size));
+}
+
+#[test]
 fn missed_is_one_word_and_a_poll_a_poll() {
     let call = said(&json!({"messageType": "CALL_LOG", "callInfo": {"callStatus": "2", "callType": "VOICE"}}));
     assert_eq!(call.mail.subject, "WhatsApp missed voice call from Ben to Ana");

@@ -1,7 +1,6 @@
 //! One `.eml` file for each message: `<day>/<time>-<id>.eml`, the same bytes as in a mailbox.
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
@@ -30,7 +29,7 @@ impl Folder {
         // The whole id, so that no two messages share a name; it is hexadecimal.
         let id = mail.message_id.local_part();
         let mut output = Output::create(&self.path, format!("{day}/{}-{id}.eml", sent.format("%H%M%S")))?;
-        output.write_all(message.mime()).map_err(at(&folder))?;
+        message.write_mime(&mut output).map_err(at(&folder))?;
         output.finish()
     }
 }

@@ -80,6 +80,12 @@ pub(super) fn string(json: &str) -> Option<String> {
     json.starts_with('"').then(|| serde_json::from_str(json).ok()).flatten()
 }
 
+/// The same, not copied where nothing in it is escaped.
+pub(super) fn string_within(json: &str) -> Option<Cow<'_, str>> {
+    let borrowed = json.starts_with('"').then(|| serde_json::from_str(json).ok()).flatten();
+    borrowed.map(Cow::Borrowed).or_else(|| string(json).map(Cow::Owned))
+}
+
 /// Whether there is nothing in a value: null, blank text, or lists and objects of nothing else.
 pub(super) fn is_hollow(json: &str) -> bool {
     // Most values are plain text or numbers: their first bytes say that they hold something.

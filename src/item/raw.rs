@@ -373,12 +373,15 @@ fn attachment(mut object: Object<'_>, sent: Option<i64>, others: &mut Vec<OtherF
     read
 }
 
-/// The base64 text of each of `attachment`, in order.
-pub(super) fn inline_contents(body: &str) -> Vec<Option<String>> {
+/// What `of` makes of the base64 text of each of `attachment`, in order. It is given the place of each.
+pub(super) fn inline_contents<T>(body: &str, of: impl Fn(usize, &str) -> T) -> Vec<Option<T>> {
     let attachments = Fields::read(body).and_then(|mut fields| fields.take("attachment"));
     let Some(attachments) = attachments.filter(|raw| !json::is_hollow(raw)) else { return Vec::new() };
-    let content = |raw| Fields::read(raw)?.take("content").filter(|raw| *raw != "null").and_then(reading::text);
-    reading::list(attachments).into_iter().map(content).collect()
+    let content = |(index, raw)| {
+        let raw = Fields::read(raw)?.take("content").filter(|raw| *raw != "null")?;
+        reading::text_within(raw).map(|base64| of(index, &base64))
+    };
+    reading::list(attachments).into_iter().enumerate().map(content).collect()
 }
 
 /// The text within an object, as another interface of WhatsApp gives it, and what else the object holds.

@@ -264,14 +264,18 @@ fn peek<T>(raw: &[u8], name: &str, reader: impl Fn(&str) -> Option<T>) -> Option
     std::str::from_utf8(raw).ok().and_then(read).or_else(|| read(&json::cleaned(raw).ok()?))
 }
 
-/// The base64 text of each attachment's inline content, in order.
-pub fn inline_contents(raw: &[u8]) -> Result<Vec<Option<String>>, Malformed> {
+/// What `of` makes of the base64 text of each attachment's inline content, in order. It is given the place of each; the texts, which can
+/// have many megabytes, are not copied.
+pub fn inline_contents<T>(raw: &[u8], of: impl Fn(usize, &str) -> T) -> Result<Vec<Option<T>>, Malformed> {
     let text = cleaned(raw)?;
-    let body = expected(&text, "an item, which is an object")?.take("body").unwrap_or_default();
-    Ok(match unpacked(&text, body) {
-        Some(unpacked) => inline_contents(unpacked.as_bytes())?,
-        None => raw::inline_contents(reading::only(body)),
-    })
+    let body = body_of(&text)?;
+    let Some(unpacked) = unpacked(&text, body) else { return Ok(raw::inline_contents(reading::only(body), of)) };
+    let text = cleaned(unpacked.as_bytes())?;
+    Ok(raw::inline_contents(reading::only(body_of(&text)?), of))
+}
+
+fn body_of(item: &str) -> Result<&str, Malformed> {
+    Ok(expected(item, "an item, which is an object")?.take("body").unwrap_or_default())
 }
 
 fn cleaned(raw: &[u8]) -> Result<Cow<'_, str>, Malformed> {

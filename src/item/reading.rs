@@ -202,6 +202,12 @@ pub(super) fn text(raw: &str) -> Option<String> {
     scalar(only(raw))
 }
 
+/// The same, not copied where it need not be.
+pub(super) fn text_within(raw: &str) -> Option<Cow<'_, str>> {
+    let raw = only(raw);
+    if raw.starts_with('"') { json::string_within(raw) } else { scalar(raw).map(Cow::Owned) }
+}
+
 /// Text; a number or a flag as it is written.
 pub(super) fn scalar(raw: &str) -> Option<String> {
     match raw.bytes().next()? {

@@ -293,7 +293,8 @@ fn judge(declared: &AttachmentDeclaration, announced: Option<u64>, size: u64, di
 
 /// Reads a stream into memory, up to `limit` bytes.
 async fn read_body(mut stream: AttachmentStream, limit: u64) -> Result<Body, SourceError> {
-    let mut read = BytesMut::new();
+    let announced = stream.length.unwrap_or_default().min(limit);
+    let mut read = BytesMut::with_capacity(usize::try_from(announced).unwrap_or_default());
     while let Some(piece) = stream.bytes.next().await {
         read.extend_from_slice(&piece?);
         if read.len() as u64 > limit {

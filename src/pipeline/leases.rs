@@ -163,13 +163,13 @@ mod tests {
     #[test]
     fn leases_end_by_whichever_clock_says_so_first() {
         let start = DateTime::UNIX_EPOCH;
-        let (length, nearly) = (Duration::from_mins(1), Duration::from_secs(59));
+        let length = Duration::from_mins(1);
         let clock = ManualClock::standing(start);
         let leases = Leases::new(length, &clock);
         clock.set(start - chrono::Duration::hours(1));
-        clock.advance(nearly);
+        clock.advance(Duration::from_secs(59));
         assert!(leases.in_force(&clock), "by neither clock a minute has passed");
-        clock.advance(length - nearly);
+        clock.advance(Duration::from_secs(1));
         assert!(!leases.in_force(&clock), "the wall clock was set back, and the minute is over");
 
         let leases = Leases::new(length, &clock);

@@ -59,12 +59,17 @@ impl Loader {
         raw: &[u8],
         attachments: &[AttachmentRecord],
     ) -> Result<Vec<StagedAttachment>, StagingError> {
-        let has_inline = attachments.iter().any(|attachment| attachment.state == AttachmentState::Inline);
-        let mut inline = if has_inline { inline_contents(raw).unwrap_or_default() } else { Vec::new() };
+        let is_inline = |attachment: &&AttachmentRecord| attachment.state == AttachmentState::Inline;
+        let decoded = |index, base64: &str| {
+            let attachment = attachments.get(index).filter(is_inline)?;
+            inline_content::decode(base64, attachment.digest).ok()
+        };
+        let has_inline = attachments.iter().any(|attachment| is_inline(&attachment));
+        let mut inline = if has_inline { inline_contents(raw, decoded).unwrap_or_default() } else { Vec::new() };
         let mut read = Vec::with_capacity(attachments.len());
         for (index, attachment) in attachments.iter().enumerate() {
-            let base64 = inline.get_mut(index).and_then(Option::take);
-            read.push(self.attachment(record, index, attachment, base64).await?);
+            let inline = inline.get_mut(index).and_then(Option::take).flatten();
+            read.push(self.attachment(record, index, attachment, inline).await?);
         }
         Ok(read)
     }
@@ -74,15 +79,10 @@ impl Loader {
         record: &ItemRecord,
         index: usize,
         attachment: &AttachmentRecord,
-        base64: Option<String>,
+        inline: Option<Vec<u8>>,
     ) -> Result<StagedAttachment, StagingError> {
         let (bytes, name) = match &attachment.state {
-            AttachmentState::Inline => {
-                let bytes = base64
-                    .and_then(|base64| inline_content::decode(&base64, attachment.digest).ok())
-                    .unwrap_or_default();
-                (Bytes::from(bytes), self.name(&record.page)?)
-            }
+            AttachmentState::Inline => (Bytes::from(inline.unwrap_or_default()), self.name(&record.page)?),
             AttachmentState::Staged { blob } => {
                 let name = self.name(blob)?;
                 let bytes = match self.staging.get(&name, attachment.size).await {
@@ -232,11 +232,12 @@ pub(super) fn inline_attachments(item: &Item, raw: &[u8]) -> Vec<Option<super::a
     if !item.attachments.iter().any(|declared| declared.inline) {
         return item.attachments.iter().map(|_| None).collect();
     }
-    let mut contents = inline_contents(raw).unwrap_or_default();
+    let read = |index, base64: &str| item.attachments.get(index).map(|declared| inline_record(declared, Some(base64)));
+    let mut contents = inline_contents(raw, read).unwrap_or_default();
     let mut each = Vec::with_capacity(item.attachments.len());
     for (index, declared) in item.attachments.iter().enumerate() {
-        let base64 = contents.get_mut(index).and_then(Option::take);
-        each.push(declared.inline.then(|| inline_record(declared, base64.as_deref())));
+        let content = contents.get_mut(index).and_then(Option::take).flatten();
+        each.push(declared.inline.then(|| content.unwrap_or_else(|| inline_record(declared, None))));
     }
     each
 }

@@ -117,7 +117,7 @@ fn text_starts(json: &[u8]) -> Vec<usize> {
 
 /// Whether the bytes were an item.
 fn check(raw: &[u8], round: u64) -> bool {
-    let _ = (peek_id(raw), inline_contents(raw));
+    let _ = (peek_id(raw), inline_contents(raw, |_, base64| base64.len()));
     let Ok(item) = Item::read(raw, staged_at()) else { return false };
     let attachment = |(index, declared): (usize, &_)| {
         let _: &whatsapp_archiver::item::AttachmentDeclaration = declared;

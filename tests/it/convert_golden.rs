@@ -64,7 +64,7 @@ fn message(name: &str) -> (Item, Vec<StagedAttachment>, Message) {
     let staged = std::fs::read(folder().join(format!("{name}.staged.json")));
     let staged: Staged = staged.map(|json| serde_json::from_slice(&json).unwrap()).unwrap_or_default();
     let file = |index: usize| std::fs::read(folder().join(format!("{name}.files/{index}"))).unwrap();
-    let inline = inline_contents(&raw).unwrap();
+    let inline = inline_contents(&raw, |_, base64| base64.to_owned()).unwrap();
     let attachments: Vec<StagedAttachment> = inline
         .into_iter()
         .enumerate()

@@ -254,7 +254,10 @@ fn a_body_may_come_as_text() {
     let packed = format!(r#"{{"id":7,"body":{},"extra":1}}"#, serde_json::Value::from(body));
     let item = read(&packed).unwrap();
     assert_eq!((item.text.as_str(), item.attachments.len()), ("a\"b\u{fffd}", 1));
-    assert_eq!(inline_contents(packed.as_bytes()).unwrap(), [Some("aGk=".to_owned())]);
+    assert_eq!(
+        inline_contents(packed.as_bytes(), |index, base64| (index, base64.to_owned())).unwrap(),
+        [Some((0, "aGk=".to_owned()))]
+    );
     assert!(!String::from_utf8_lossy(item.whole.as_ref().unwrap()).contains("aGk="));
     assert!(matches!(read(r#"{"id":7,"body":"{"}"#), Err(Malformed::NotARawMessage(_))));
 }

@@ -20,7 +20,7 @@ impl Abilities {
     }
 
     /// Whether a literal of `length` bytes may be sent without asking first (RFC 7888).
-    pub(super) fn takes_unasked(&self, length: usize) -> bool {
+    pub(super) fn takes_unasked(&self, length: u64) -> bool {
         self.0.contains("LITERAL+") || (length <= 4096 && self.0.contains("LITERAL-"))
     }
 

@@ -177,16 +177,16 @@ impl Appending<'_> {
         let mut line = format!("{} APPEND {}", tag.inner(), self.folder);
         let mut pieces = VecDeque::new();
         for message in self.messages.get(group.clone()).unwrap_or_default() {
-            let mime = message.mime();
-            let unasked = self.abilities.takes_unasked(mime.len()) && mime.len() <= LARGE;
+            let size = message.size();
+            let unasked = self.abilities.takes_unasked(size) && size <= LARGE;
             let date = message.mail.date.format("%d-%b-%Y %H:%M:%S +0000");
             let mode = if unasked { "+" } else { "" };
-            line = format!("{line} (\\Seen) \"{date}\" {{{}{mode}}}\r\n", mime.len());
+            line = format!("{line} (\\Seen) \"{date}\" {{{size}{mode}}}\r\n");
             pieces.push_back(Piece::Line(Bytes::from(std::mem::take(&mut line))));
             if !unasked {
                 pieces.push_back(Piece::Gate);
             }
-            pieces.push_back(Piece::Message(mime.clone()));
+            pieces.push_back(Piece::Message(message.mime().clone()));
         }
         pieces.push_back(Piece::Line(Bytes::from_static(b"\r\n")));
         Command { tag, group, pieces, message_at: None, ends_at: None }

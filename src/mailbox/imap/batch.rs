@@ -5,13 +5,13 @@ use std::ops::Range;
 /// The most messages in one MULTIAPPEND. More gain nothing, and on Maildir they lose.
 const MAX_MESSAGES: usize = 50;
 /// The most bytes in one MULTIAPPEND, unless a single message is larger.
-const MAX_BYTES: usize = 4 * 1024 * 1024;
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
 /// A message over this many bytes goes alone, and only after the server agreed to its length: one that is too large is
 /// then refused before it is sent, and takes no other with it.
-pub(super) const LARGE: usize = 1024 * 1024;
+pub(super) const LARGE: u64 = 1024 * 1024;
 
 /// Cuts messages of these sizes, in order, into one APPEND each; with `multi_append`, into as few as the bounds allow.
-pub(super) fn groups(sizes: &[usize], multi_append: bool) -> Vec<Range<usize>> {
+pub(super) fn groups(sizes: &[u64], multi_append: bool) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = Vec::new();
     let mut bytes = 0;
     for (place, &size) in sizes.iter().enumerate() {

@@ -50,7 +50,7 @@ struct Delivery<'a> {
 
 impl<'a> Delivery<'a> {
     fn new(abilities: &Abilities, messages: &'a [Arc<Message>], permit: &'a SendPermit) -> Self {
-        let sizes: Vec<usize> = messages.iter().map(|message| message.mime().len()).collect();
+        let sizes: Vec<u64> = messages.iter().map(|message| message.size()).collect();
         let mut delivery = Self {
             permit,
             messages,
@@ -63,9 +63,9 @@ impl<'a> Delivery<'a> {
     }
 
     /// Rejects what the server said beforehand that it doesn't take.
-    fn reject_too_large(&mut self, abilities: &Abilities, sizes: &[usize]) {
+    fn reject_too_large(&mut self, abilities: &Abilities, sizes: &[u64]) {
         let Some(limit) = abilities.append_limit() else { return };
-        let is_too_large = |place: &usize| sizes.get(*place).is_some_and(|size| *size as u64 > limit);
+        let is_too_large = |place: &usize| sizes.get(*place).is_some_and(|size| *size > limit);
         if !(0..sizes.len()).any(|place| is_too_large(&place)) {
             return;
         }

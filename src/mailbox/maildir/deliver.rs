@@ -4,7 +4,7 @@
 //! after it leaves the outcome unknown. A file that is there already is left as it is.
 
 use std::fs::{self, File, FileTimes, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,24 +70,24 @@ enum Written {
 impl Batch<'_> {
     /// Writes a message into `tmp`.
     fn write(&self, message: &Message) -> Result<Written, ImportError> {
-        let bytes: &[u8] = message.mime();
-        let unique = unique_part(&message.mail, bytes.len());
-        if self.is_there(&unique, bytes.len())? {
+        let size = message.size();
+        let unique = unique_part(&message.mail, size);
+        if self.is_there(&unique, size)? {
             return Ok(Written::InCur { unique });
         }
         let path = self.folder.join("tmp").join(temporary_name(&unique));
         let received = SystemTime::UNIX_EPOCH
             + Duration::from_millis(u64::try_from(message.mail.date.timestamp_millis()).unwrap_or_default());
-        let attempt = || write_file(&path, bytes, received);
+        let attempt = || write_file(&path, message, received);
         let (path, file) =
             self.remaking(attempt).map_err(|error| import_error(&error, "the message can't be written"))?;
         Ok(Written::InTmp { unique, path, file })
     }
 
     /// Whether the message is in `cur` under the name that it is delivered with.
-    fn is_there(&self, unique: &str, size: usize) -> Result<bool, ImportError> {
+    fn is_there(&self, unique: &str, size: u64) -> Result<bool, ImportError> {
         match fs::symlink_metadata(self.folder.join("cur").join(seen(unique))) {
-            Ok(metadata) if metadata.is_file() && metadata.len() == size as u64 => Ok(true),
+            Ok(metadata) if metadata.is_file() && metadata.len() == size => Ok(true),
             Ok(_) => Err(ImportError::Unexpected(format!("{unique} is there, but is not {size} bytes long"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(error) => Err(import_error(&error, "the folder can't be read")),
@@ -171,11 +171,11 @@ fn is_certain(error: &io::Error) -> bool {
     matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | StorageFull | QuotaExceeded | NotADirectory)
 }
 
-/// Creates a file with this content and this time of modification, which mail programs show as the time of receipt.
-fn write_file(path: &Path, bytes: &[u8], modified: SystemTime) -> io::Result<(TemporaryFile, File)> {
+/// Creates the file of a message with this time of modification, which mail programs show as the time of receipt.
+fn write_file(path: &Path, message: &Message, modified: SystemTime) -> io::Result<(TemporaryFile, File)> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     let path = TemporaryFile(path.to_owned());
-    file.write_all(bytes)?;
+    message.write_mime(&mut file)?;
     file.set_times(FileTimes::new().set_modified(modified))?;
     Ok((path, file))
 }

@@ -12,7 +12,7 @@ use crate::identity::MessageId;
 const HOST: &str = "whatsapp-archiver";
 
 /// The unique part of the file name of a message of `size` bytes.
-pub(super) fn unique_part(mail: &Mail, size: usize) -> String {
+pub(super) fn unique_part(mail: &Mail, size: u64) -> String {
     let seconds = mail.date.timestamp().max(0);
     format!("{seconds}.{}.{HOST},S={size}", mail.message_id.local_part())
 }
