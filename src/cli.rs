@@ -103,7 +103,7 @@ enum Command {
     /// Work with mapping files
     #[command(subcommand)]
     Mapping(mapping::Command),
-    /// Print the link by which an administrator grants the application its permissions
+    /// Print the link with which an administrator grants the application its permissions
     ConsentUrl,
     /// Rebuild a lost ledger from staging and the mailboxes
     RebuildLedger,
@@ -114,10 +114,10 @@ enum Command {
     Health,
     /// Write a commented configuration to start from
     Init(init::Arguments),
-    /// Print a script with which a shell completes the command line
+    /// Print a completion script for a shell
     #[command(after_help = examples::COMPLETIONS)]
     Completions(completions::Arguments),
-    /// Print the JSON schema of the configuration, with which editors complete it and linters check it
+    /// Print the configuration's JSON schema, for completion in editors and for linters
     #[command(after_help = examples::CONFIG_SCHEMA)]
     ConfigSchema,
     /// Print the manual page, or write the pages of all commands

@@ -149,7 +149,7 @@ impl Daemon {
         let stop = self.stop.clone();
         tokio::spawn(async move {
             if let Err(error) = serve(listener, served, stop).await {
-                tracing::error!(event = "http_failed", error = %error, "the HTTP endpoints ended; the daemon goes on");
+                tracing::error!(event = "http_failed", error = %error, "the HTTP endpoints stopped; the daemon continues without them");
             }
         });
         Ok(())
@@ -224,7 +224,7 @@ impl Daemon {
                 tracing::error!(
                     event = "ledger_unavailable",
                     seconds,
-                    "the ledger doesn't answer: nothing is begun, and what is under way stands still once its leases have run out. Is the database hanging, or the network to it?"
+                    "the ledger doesn't answer: nothing new is started, and work under way stops once its leases have run out. Is the database, or the network to it, hanging?"
                 );
             }
             self.health.set_not_ready("the ledger doesn't answer");
@@ -262,7 +262,7 @@ impl Daemon {
                 tracing::warn!(
                     event = "run_stalled",
                     seconds,
-                    "the run under way makes no progress; the lines before this one say what it waits for"
+                    "the run under way is making no progress; the preceding lines say what it is waiting for"
                 );
                 self.app.metrics.set_stalled(true);
                 self.health.set_not_ready("the run under way makes no progress");
@@ -300,7 +300,7 @@ impl Daemon {
                     _ => (LedgerState::Answers, "the ledger doesn't answer"),
                 };
                 self.ledger = state;
-                tracing::error!(event = "ledger_unavailable", error = %error, "the ledger doesn't say when the next run is due; it is asked again soon");
+                tracing::error!(event = "ledger_unavailable", error = %error, "the ledger could not say when the next run is due; it is asked again soon");
                 self.health.set_not_ready(why);
                 self.attention.ledger_fails(&self.app, &error.to_string(), false, &self.stop);
                 return None;
@@ -373,7 +373,7 @@ impl Daemon {
                 let noted = in_time(status::note_run(&self.app.ledger, &self.app.config.source, &finished, now)).await;
                 self.notify(finished);
                 if let Some(Err(error)) = &noted {
-                    tracing::error!(event = "ledger_unavailable", error = %error, "what the run found out of the remotes could not be kept");
+                    tracing::error!(event = "ledger_unavailable", error = %error, "what the run found out about the remotes could not be recorded");
                 }
                 noted.is_some_and(|noted| noted.is_ok())
             }
@@ -401,7 +401,7 @@ impl Daemon {
     async fn shut_down(mut self, mut under_way: Option<CurrentWork>) -> anyhow::Result<()> {
         self.health.set_not_ready("it is stopping");
         service_manager::stopping();
-        tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
+        tracing::info!(event = "stopping", "stopping: finishing what is under way, starting nothing new");
         if under_way.is_some() {
             tokio::select! {
                 ended = ended(&mut under_way) => match ended {
@@ -430,7 +430,7 @@ async fn in_time<T>(work: impl Future<Output = T>) -> Option<T> {
 /// Logs how following ended. False where the ledger failed.
 fn note_follow(followed: &Result<(), RunError>) -> bool {
     if let Err(error) = followed {
-        tracing::error!(event = "help_failed", error = %error, "this process could not go on sending for another one's run, which goes on without it");
+        tracing::error!(event = "help_failed", error = %error, "this process can no longer send for another process's run, which continues without it");
     }
     followed.is_ok()
 }

@@ -1,7 +1,7 @@
 //! whatsapp-archiver: moves an organisation's WhatsApp items from TeleMessage into its mailboxes,
 //! each exactly once.
 //!
-//! An item walks down one staircase and never back up. The modules stand in the order of its steps;
+//! An item passes through the steps in one direction. The modules stand in the order of those steps:
 //! a module may import those above it in this list, never those below, and files don't import each other in a circle.
 //!
 //! ```text

@@ -80,7 +80,7 @@ impl Signals {
 pub fn stop_on_signal(mut signals: Signals, stop: CancellationToken) {
     tokio::spawn(async move {
         while signals.next().await == SignalRequest::Reload {}
-        tracing::info!(event = "stopping", "stopping: what is under way ends, nothing new begins");
+        tracing::info!(event = "stopping", "stopping: finishing what is under way, starting nothing new");
         stop.cancel();
         while signals.next().await == SignalRequest::Reload {}
         stop_at_once();

@@ -121,7 +121,7 @@ impl Notifier {
             None => Ok(()),
         };
         for error in [last, given_up].into_iter().filter_map(Result::err) {
-            tracing::warn!(event = "notify_forgotten", error = %error, "the ledger could not keep that the webhook was notified; it may be notified twice");
+            tracing::warn!(event = "notify_forgotten", error = %error, "the ledger could not record that the webhook was notified; it may be notified twice");
         }
     }
 
@@ -188,7 +188,7 @@ impl Notifier {
         }
         let kept = self.keep(&known).await;
         if let Err(error) = &kept {
-            tracing::warn!(event = "notify_forgotten", error = %error, "the ledger could not keep that the webhook was notified; it may be notified twice");
+            tracing::warn!(event = "notify_forgotten", error = %error, "the ledger could not record that the webhook was notified; it may be notified twice");
             posted.0 = Some(known);
         }
         all_posted && kept.is_ok()

@@ -27,7 +27,7 @@ pub enum ProofError {
     #[error(transparent)]
     Staging(#[from] StagingError),
     /// The file is there already.
-    #[error("{path} is there already, and nothing is overwritten: name another --out, or remove it first")]
+    #[error("{path} already exists, and nothing is overwritten: name another --out, or remove it first")]
     Taken { path: PathBuf },
     /// The file can't be written.
     #[error("cannot write {path}: {source}")]

@@ -160,7 +160,7 @@ impl SecretFault {
     pub fn remedy(&self) -> &'static str {
         match self {
             Self::VariableMissing { .. } => "set the variable, or name a file: { file = \"/run/secrets/…\" }",
-            Self::File { .. } => "create the file, readable for the daemon, or name a variable: { env = \"…\" }",
+            Self::File { .. } => "create the file, readable by the daemon, or name a variable: { env = \"…\" }",
             Self::Empty => "put the secret there",
             Self::TooLarge | Self::NotText => "put the secret there, as text and nothing else",
         }

@@ -1,5 +1,5 @@
-//! The question whether something may still be sent: asked immediately before each request that makes something, because
-//! the lease that allows it can run out while a batch is under way.
+//! Whether something may still be sent: checked immediately before each request that creates something, because the lease
+//! that allows it can run out while a batch is under way.
 
 use std::fmt;
 use std::sync::Arc;

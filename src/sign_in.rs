@@ -139,7 +139,7 @@ impl SignIn {
         let (inner, slot, scope) = (Arc::clone(&self.0), Arc::clone(slot), scope.clone());
         let renewal = async move {
             if let Err(error) = inner.renew(&slot, &scope, &mut failure).await {
-                tracing::warn!(event = "sign_in_failed", error = %error, "no new access token; the old one is still good");
+                tracing::warn!(event = "sign_in_failed", error = %error, "no new access token was obtained; the old one is still valid");
             }
         };
         tokio::spawn(renewal.in_current_span());

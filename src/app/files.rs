@@ -30,7 +30,7 @@ impl FileProblems {
     /// What to do about them.
     pub fn remedy(&self) -> &'static str {
         if self.is_unreadable {
-            "put the file there, readable for the user of the daemon, or name the one that is meant"
+            "put the file there, readable by the daemon's user, or correct the path"
         } else {
             "correct the lines named above"
         }

@@ -271,7 +271,7 @@ async fn users(app: &App, mailbox: Option<&str>) -> (Finding, Option<Mailbox>) {
         }
         Some(Ok(Answer::NotValid { .. })) => Finding::ok(WHAT, format!("{} answers", directory.name())),
         Some(Err(error)) => Finding::wrong(WHAT, error.to_string(), remedy::of_directory(&error)),
-        None => Finding::wrong(WHAT, "it gave no answer".to_owned(), "try again; report it where it stays so"),
+        None => Finding::wrong(WHAT, "it gave no answer".to_owned(), "try again; report it if it persists"),
     };
     (finding, None)
 }
@@ -286,7 +286,7 @@ fn mailboxes(kind: &MailboxKind) -> Finding {
         Err(error) => Finding::wrong(
             WHAT,
             format!("{} can't be written to: {error}", path.display()),
-            "check mailbox.path, and that the user of the daemon may make files there",
+            "check mailbox.path, and that the daemon's user can create files there",
         ),
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let now = SystemClock.now();
     if window.to > now {
         return Err(CommandError::Usage(format!(
-            "--to {} lies in the future: what is captured until then can't be read yet; the latest that can be named is now, {}",
+            "--to {} is in the future: what will be captured by then can't be read yet; the latest possible time is now, {}",
             instant::shown(window.to),
             instant::shown(now)
         )));

@@ -19,7 +19,7 @@ Examples:
 
 pub(super) const BACKFILL: &str = "\
 Examples:
-  All that was received in October, UTC:
+  Everything received in October, UTC:
     whatsapp-archiver backfill --from 2026-10-01 --to 2026-11-01
   Two hours:
     whatsapp-archiver backfill --from 2026-10-01T08:00:00Z --to 2026-10-01T10:00:00Z";
@@ -41,7 +41,7 @@ Examples:
 
 pub(super) const FAILURES: &str = "\
 Examples:
-  All that is open:
+  Everything that is open:
     whatsapp-archiver failures
   Numbers without a mailbox, in full:
     whatsapp-archiver failures --reason no_valid_user --show-numbers";

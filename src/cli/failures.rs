@@ -57,12 +57,12 @@ async fn nothing_open(ledger: &Ledger, is_narrowed: bool) -> Result<String, Comm
     let ended = ledger.latest_run(&RunKind::ALL, &RunStatus::REACHED_END).await;
     let has_ended = ended.map_err(anyhow::Error::from)?.is_some();
     Ok(match read_to {
-        _ if is_narrowed && has_ended => "Nothing is open that fits.\n".to_owned(),
-        None if has_ended => "Nothing is open: all that was read is accounted for.\n".to_owned(),
+        _ if is_narrowed && has_ended => "Nothing is open that matches.\n".to_owned(),
+        None if has_ended => "Nothing is open: everything that was read is accounted for.\n".to_owned(),
         None => "This ledger has read nothing yet: nothing can be open. `status` says when the first run is due.\n"
             .to_owned(),
         Some(read_to) => {
-            format!("Nothing is open: all that was received before {} is accounted for.\n", instant::shown(read_to))
+            format!("Nothing is open: everything received before {} is accounted for.\n", instant::shown(read_to))
         }
     })
 }

@@ -36,7 +36,7 @@ fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut file = match std::fs::File::create_new(path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             anyhow::bail!(
-                "{shown} is there already, and nothing is overwritten: name another directory, or remove it first"
+                "{shown} already exists, and nothing is overwritten: name another directory, or remove it first"
             )
         }
         file => file.with_context(|| format!("{shown} can't be written"))?,

@@ -60,11 +60,7 @@ pub(super) fn window(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Window, S
     if from < to {
         return Ok(Window { from, to });
     }
-    Err(format!(
-        "--from {} does not lie before --to {}; --to is the first instant after the window",
-        shown(from),
-        shown(to)
-    ))
+    Err(format!("--from {} is not before --to {}; --to is the first instant after the window", shown(from), shown(to)))
 }
 
 /// An instant as it is written on the command line, to the second.

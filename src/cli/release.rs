@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let selection = HeldSelection { items, reason: arguments.reason, before: arguments.before };
         let held = ledger.held(&selection).await.map_err(anyhow::Error::from)?;
         if held.is_empty() {
-            output::print("Nothing that is held fits; nothing was released.\n")?;
+            output::print("No held items match; nothing was released.\n")?;
             return Ok(Exit::Done);
         }
         let summary: Vec<String> = held.iter().map(|(reason, items)| format!("{items} {reason}")).collect();

@@ -49,7 +49,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             return Ok(Exit::Done);
         }
         if selects_nothing(&pipeline, &selection).await? {
-            output::print("Nothing fits that could be replayed; no run was started.\n")?;
+            output::print("Nothing that matches can be replayed; no run was started.\n")?;
             return Ok(Exit::Done);
         }
         administrator::acts(context, &app.ledger, ActionKind::Retry, &summary(arguments)).await?;

@@ -28,7 +28,7 @@ pub(super) fn settles_too_early(
     let least = request_timeout(ledger?.lease);
     let what = format!(
         "too short: an attempt can last {} s (two thirds of ledger.lease, 45 s at most), and a copy that arrives \
-         after it was believed to be absent would be doubled",
+         after it was believed to be absent would be duplicated",
         least.as_secs_f32().ceil()
     );
     let is_too_short = settle < least && !is_trial;

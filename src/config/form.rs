@@ -139,7 +139,11 @@ pub(super) fn size(value: &Value) -> Result<u64, Invalid> {
         Value::Integer(number) => u64::try_from(*number).map_err(|_| Invalid::new("a size can't be negative"))?,
         _ => return Err(Invalid::form("a size in quotes", value)),
     };
-    if size == 0 { Err(Invalid::new("a size of nothing would let nothing pass")) } else { Ok(size) }
+    if size == 0 {
+        Err(Invalid::new("must be larger than zero: a limit of zero would let nothing through"))
+    } else {
+        Ok(size)
+    }
 }
 
 /// A time of day: `02:00`.

@@ -169,7 +169,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<MailboxConfig> {
         None => None,
     };
     if matches!(kind, Some(MailboxKind::Maildir { .. })) && section.has("settle") {
-        let what = "this key is for kind = \"graph\" and kind = \"imap\": a Maildir is never in doubt";
+        let what = "this key is for kind = \"graph\" and kind = \"imap\": with Maildirs, no outcome is ever unknown";
         section.wrong("settle", Invalid::with(what, "nothing"));
     }
     let folder = section.or_default("folder", folder);
@@ -275,6 +275,6 @@ fn message_class(value: &Value) -> Result<Option<String>, Invalid> {
 }
 
 fn login(value: &Value) -> Result<LoginTemplate, Invalid> {
-    let what = "must hold {mailbox}, or all mailboxes would be one";
+    let what = "must hold {mailbox}, or every mailbox would have the same login";
     LoginTemplate::new(&form::text(value)?).ok_or_else(|| Invalid::new(what))
 }

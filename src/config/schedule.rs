@@ -40,7 +40,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<Schedule> {
     } else if start_from.is_none() && holds_no_time {
         let key = if section.has("first_lookback") { "first_lookback" } else { "settle" };
         section
-            .wrong(key, Invalid::new("settle must be shorter than first_lookback, or the first window holds no time"));
+            .wrong(key, Invalid::new("settle must be shorter than first_lookback, or the first window would be empty"));
     }
     let begin = start_from.map(Begin::At).or(lookback.map(|lookback| Begin::Lookback(span(lookback))));
     Some(Schedule { every: span(every?), at, overlap: span(overlap?), settle: span(settle?), begin: begin? })

@@ -121,7 +121,7 @@ impl Attention {
         if overdue != self.logged_overdue
             && let Some(since) = overdue
         {
-            tracing::warn!(event = "run_overdue", since = %since.to_rfc3339(), "a run was due and has not begun; the lines before this one name the cause");
+            tracing::warn!(event = "run_overdue", since = %since.to_rfc3339(), "a run was due but has not started; the preceding lines name the cause");
         }
         self.logged_overdue = overdue;
     }

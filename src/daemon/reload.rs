@@ -42,7 +42,7 @@ impl Daemon {
                 tokio::spawn(async move { gained::report(&ledger, &resolver).await });
             }
             Err(error) => {
-                tracing::error!(event = "ledger_unavailable", error = %error, "the ledger could not keep that the configuration or the mapping changed; the reports' inputs show it");
+                tracing::error!(event = "ledger_unavailable", error = %error, "the ledger could not record that the configuration or the mapping changed; the reports' inputs show it");
             }
         }
     }
@@ -52,7 +52,7 @@ impl Daemon {
         self.attention.soon();
         let noted = warning::note_reload(&self.app.ledger, input, result, self.app.clock.now()).await;
         if let Err(error) = noted {
-            tracing::error!(event = "ledger_unavailable", error = %error, "the ledger could not keep how a reload went; `status` doesn't show it");
+            tracing::error!(event = "ledger_unavailable", error = %error, "the outcome of a reload could not be recorded in the ledger; `status` doesn't show it");
         }
     }
 

@@ -10,7 +10,7 @@ use crate::json_fault::JsonFault;
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
     /// A file is there already.
-    #[error("{path} is there already, and nothing is overwritten: export into another directory, or remove it first")]
+    #[error("{path} already exists, and nothing is overwritten: export into another directory, or remove it first")]
     Taken { path: PathBuf },
     /// A file can't be written.
     #[error("cannot write {path}: {source}")]

@@ -11,7 +11,7 @@ use crate::source::SourceError;
 use crate::staging::StagingError;
 
 const WAIT: &str = "wait, and try again: it asks for fewer requests";
-const REPORT: &str = "try again; report it where it stays so";
+const REPORT: &str = "try again; report it if it persists";
 
 /// Which kinds of source and staging are in use, as far as it makes a difference to what helps.
 #[derive(Debug, Clone, Copy)]
@@ -58,24 +58,24 @@ impl Kinds {
     /// What helps a source that fails.
     pub fn of_source(self, error: &SourceError) -> &'static str {
         if matches!(self.source, SourceIs::Folder) {
-            return "check source.path, and that the user of the daemon may read what is there";
+            return "check source.path, and that the daemon's user can read what is there";
         }
         match error {
             SourceError::Refused { .. } => {
-                "put the account's user name and password where source.username and source.password point"
+                "correct source.username, and put the account's current password where source.password points"
             }
             SourceError::Unavailable(_) | SourceError::SessionEnded => {
                 "check source.base_url, and DNS, proxy and firewall between this machine and it"
             }
             SourceError::Throttled { .. } => WAIT,
             SourceError::PageUnreadable { .. } => {
-                "open a ticket with TeleMessage with this cursor and window; nothing is passed over before it can be read"
+                "open a ticket with TeleMessage, stating this cursor and window; nothing is skipped in the meantime"
             }
             SourceError::AttachmentNotFound(_) | SourceError::AttachmentGone(_) => {
-                "nothing: it is asked for again until source.attachment_wait, then its item is imported without it"
+                "nothing: it is requested again until source.attachment_wait has passed; then its item is imported without it"
             }
             SourceError::Contract(_) | SourceError::Unexpected(_) => {
-                "check source.base_url: does TeleMessage answer there? Report it to TeleMessage where it stays so"
+                "check source.base_url: does TeleMessage answer there? Report it to TeleMessage if it persists"
             }
         }
     }
@@ -84,17 +84,17 @@ impl Kinds {
     pub fn of_staging(self, error: &StagingError) -> &'static str {
         match (self.staging, error) {
             (_, StagingError::Conflict { .. } | StagingError::Damaged { .. } | StagingError::NotFound { .. }) => {
-                "look into the staging area's own audit log: something there was removed or changed"
+                "look in the staging area's own audit log: something there was removed or changed"
             }
             (StagingIs::Local, _) => {
-                "check staging.path: is it mounted, is there room, and may the user of the daemon write there?"
+                "check staging.path: is it mounted, is there space, and can the daemon's user write to it?"
             }
             (_, StagingError::Unavailable(_) | StagingError::StreamBroken { .. }) => {
                 "check staging.endpoint, and DNS, proxy and firewall between this machine and it"
             }
             (_, StagingError::Throttled { .. }) => WAIT,
             (StagingIs::AzureBySas, StagingError::Refused(_)) => {
-                "check staging.container, and renew what staging.sas points at: it must allow to create, read, write, list and delete"
+                "check staging.container, and renew what staging.sas points at: it must grant create, read, write, list and delete"
             }
             (StagingIs::AzureByEntra, StagingError::Refused(_)) => {
                 "check staging.container, and give the application the role Storage Blob Data Contributor on it"

@@ -23,14 +23,14 @@ pub(super) async fn finish(pool: &AnyPool, dialect: Dialect) -> Result<(), Ledge
         if moved == 0 && rows > 0 {
             tracing::info!(
                 event = "ledger_migrating",
-                "the ledger is brought into a smaller form; it is in use when that is done"
+                "converting the ledger to a smaller form; nothing else happens until that is done"
             );
         }
         moved += rows;
     }
     if moved > 0 {
         let seconds = begun.elapsed().as_secs();
-        tracing::info!(event = "ledger_migrated", rows = moved, seconds, "the ledger is in its new form");
+        tracing::info!(event = "ledger_migrated", rows = moved, seconds, "the ledger has been converted");
     }
     Ok(())
 }

@@ -26,13 +26,13 @@ pub enum CopyError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The source is in use.
-    #[error("the ledger is in use: {0}; stop the daemon and what else works on it, then try again")]
+    #[error("the ledger is in use: {0}; stop the daemon and anything else that uses it, then try again")]
     InUse(String),
     /// The target holds something.
     #[error("the target is not empty ({0}); a ledger is only copied into a new database")]
     NotEmpty(String),
     /// The target is the source.
-    #[error("the target is this very ledger")]
+    #[error("the target is this ledger itself")]
     Same,
     /// The two don't hold the same number of rows.
     #[error("table {table} has {source_rows} rows here and {target_rows} in the copy; the copy is not used")]

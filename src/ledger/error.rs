@@ -21,9 +21,9 @@ pub enum LedgerError {
     },
     /// There is none, and the caller may not make one.
     #[error(
-        "there is no ledger at {place}{detail}. Nothing was made or changed. Where this is the right place and nothing has run \
-         yet, `run` makes one; otherwise check ledger.url and whether its disk is mounted; a lost ledger is restored, or \
-         rebuilt with `rebuild-ledger`"
+        "there is no ledger at {place}{detail}. Nothing was created or changed. If this is the right place and nothing has run \
+         yet, `run` creates one; otherwise check ledger.url and whether its disk is mounted. If the ledger is lost, restore it, or \
+         rebuild it with `rebuild-ledger`"
     )]
     Missing {
         /// Where it was looked for, without a password.
@@ -34,7 +34,7 @@ pub enum LedgerError {
     /// The database file is gone, and its write-ahead log is still there.
     #[error(
         "the ledger {place} is missing, but its write-ahead log {place}-wal is there: a new ledger would overwrite what may \
-         still save the old one. Put the database file back; only where it is lost for good, move the log away, and use \
+         still save the old one. Put the database file back; only if it is lost for good, move the log away, and run \
          `rebuild-ledger`"
     )]
     OnlyItsLog {
@@ -83,8 +83,8 @@ pub enum LedgerError {
     Damaged(String),
     /// It lost what was committed to it while the program had it open.
     #[error(
-        "the ledger doesn't hold any more what was committed to it: a database server that stands in for another one lacks its last \
-         commits. Nothing was written; the next attempt reads everything anew. Have the server confirm a commit only once the other one has it"
+        "the ledger no longer holds what was committed to it: a standby server that took over lacks the last commits. Nothing was \
+         written; the next attempt reads everything again. Have the primary confirm a commit only once the standby has it"
     )]
     CommitsLost,
     /// This machine's clock isn't the database server's.
@@ -102,8 +102,8 @@ pub enum LedgerError {
     },
     /// It was copied into another database, which took its place.
     #[error(
-        "this ledger was copied to {by}, which took its place: set ledger.url to that; whatever this one sent would be unknown there, \
-         and sent again"
+        "this ledger was copied to {by}, which took its place: set ledger.url to that address. Whatever was sent from this one would be \
+         unknown there, and would be sent again"
     )]
     Superseded {
         /// The other's address.

@@ -93,13 +93,13 @@ impl Alert {
             } else {
                 (Event::RunFailed, "a run failed")
             };
-            let remedy = finished.remedy.map(|remedy| format!(". What helps: {remedy}")).unwrap_or_default();
+            let remedy = finished.remedy.map(|remedy| format!(". What to do: {remedy}")).unwrap_or_default();
             return Some(Self::new(event, place(error), &format!("{text}: {words}{remedy}"), finished, now));
         }
         if !finished.leaves_work() {
             return None;
         }
-        let text = format!("a run left {}, and later runs go on with them{}", left(finished), causes(finished));
+        let text = format!("a run left {}, and later runs will continue with them{}", left(finished), causes(finished));
         Some(Self::new(Event::RunIncomplete, &place_of_pending(finished), &text, finished, now))
     }
 

@@ -102,7 +102,7 @@ impl Notice {
                 warning: Event::RunOverdue.name(),
                 subject: String::new(),
                 since,
-                detail: format!("a run was due at {} and did not come; {daemon}", since.format("%Y-%m-%dT%H:%M:%SZ")),
+                detail: format!("a run was due at {} but did not start; {daemon}", since.format("%Y-%m-%dT%H:%M:%SZ")),
                 occurrence: since.to_rfc3339(),
             }
         });

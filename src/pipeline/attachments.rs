@@ -338,7 +338,7 @@ fn awaited_despite(at: AttachmentAt, error: &SourceError) -> Fetched {
         item.id = at.item.0,
         attachment = at.index + 1,
         error = %error,
-        "the source doesn't give an attachment; its item waits for it, and later runs ask again"
+        "the source did not deliver an attachment; its item waits for it, and later runs ask again"
     );
     let absence = match error {
         SourceError::Unavailable(_) => Absence::Unavailable,

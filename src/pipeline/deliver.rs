@@ -16,7 +16,7 @@
 //! |---|---|
 //! | `Retry` | is ready again; the mailbox, and no other, waits. After `retry.attempts` in a row the rest is left pending |
 //! | `LookUp` | is `unknown`: looked up when the destination has settled, sent again only where it is absent, and left pending when that happened too often |
-//! | `Hold` | is left pending; after a few in a row the rest is too |
+//! | `Defer`, `Fatal` | is left pending; after a few in a row the rest is too |
 //! | `Reject` | has failed |
 //!
 //! A mailbox that waits takes up nothing: no memory, and none of the destination's slots. When everything else is done,

@@ -19,7 +19,7 @@ pub enum RunError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// The source failed at a cursor.
-    #[error("reading the window {window} stopped at cursor {cursor}: {error}; the next run goes on from there")]
+    #[error("reading the window {window} stopped at cursor {cursor}: {error}; the next run continues from there")]
     SourceAt {
         window: Window,
         /// The cursor after the last page that was recorded.
@@ -49,8 +49,8 @@ pub enum RunError {
     },
     /// What this ledger staged isn't there any more.
     #[error(
-        "{staging} is empty, but this ledger has staged items there: it was emptied, isn't mounted, or is another one by mistake. Put \
-         back what was there or correct [staging]; to go on without it for good, write a file or blob named `ledger-id` with the \
+        "{staging} is empty, but this ledger has staged items there: it was emptied, isn't mounted, or is the wrong one. Put \
+         back what was there or correct [staging]; to continue without it permanently, write a file or blob named `ledger-id` with the \
          text {ledger} there"
     )]
     StagingGone {
@@ -73,7 +73,7 @@ pub enum RunError {
     /// The present is before what was read already.
     #[error(
         "there is nothing to read: everything received before {watermark} was read, and the earlier of this machine's clock and the \
-         source's allows to read up to {horizon} alone (it shows schedule.settle more). Correct the clock that is behind"
+         source's permits reading only up to {horizon} (schedule.settle before the time that it shows). Correct the clock that is behind"
     )]
     ClockBehind {
         /// The end of the last window that was read.
@@ -83,8 +83,8 @@ pub enum RunError {
     },
     /// The ledger that is to be rebuilt is in use.
     #[error(
-        "this ledger is in use: only a new one is rebuilt. Where this one is damaged, move it away (an SQLite file with those \
-         beside it, a PostgreSQL database with a new name) and start again"
+        "this ledger is in use: only a new one can be rebuilt. If this one is damaged, move it away (an SQLite file together with \
+         those beside it; rename a PostgreSQL database) and start again"
     )]
     NotRebuildable,
     /// A rebuild found staged pages that can't be read. The ledger can be used.

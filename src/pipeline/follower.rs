@@ -35,15 +35,12 @@ impl Pipeline {
         let sender = Sender { run, holder: holder.clone(), is_follower: true };
         let leases = Arc::new(Leases::new(self.settings.lease, &*self.deps.clock));
         self.take_leases(&leases, &[sender.lease()]).await?;
-        tracing::info!(
-            event = "help_started",
-            "another process's run is under way; this one sends a part of its copies"
-        );
+        tracing::info!(event = "help_started", "another process's run is under way; this one sends some of its copies");
         let pipeline = self.for_one_run();
         let (kept, sent) = pipeline.with_leases(&leases, pipeline.send_for(&sender, &leases)).await;
         let result = kept.map_err(RunError::from).and(sent);
         ledger.release_leases(holder).await?;
-        tracing::info!(event = "help_ended", "this process no longer sends for the other one's run");
+        tracing::info!(event = "help_ended", "this process no longer sends for the other process's run");
         match result {
             // The run ended first. What was being sent then is looked up by the next one.
             Err(RunError::Ledger(LedgerError::LeaseLost(_)) | RunError::Stopped) => Ok(()),

@@ -223,7 +223,7 @@ fn unless_held(no: ItemNo, error: StagingError) -> Result<(), RunError> {
     if Fault::from(&error) != Fault::Defer {
         return Err(error.into());
     }
-    tracing::error!(event = "item_unreadable", item.no = no.0, error = %error, "a staged item can't be read back; it stays pending until staging has it again: look into the staging area's own audit log");
+    tracing::error!(event = "item_unreadable", item.no = no.0, error = %error, "a staged item can't be read back; it stays pending until staging has it again: look in the staging area's own audit log");
     Ok(())
 }
 

@@ -193,7 +193,7 @@ impl Preparer {
                 continue;
             }
             if let Some((after, error)) = passing.iter().find(|(after, _)| *after > longest) {
-                tracing::warn!(event = "throttled", remote = "directory", pause_seconds = after.as_secs(), error = %error, "the user directory asks for a pause that is too long to wait for; whoever it doesn't answer for has no copy yet, and later runs ask again");
+                tracing::warn!(event = "throttled", remote = "directory", pause_seconds = after.as_secs(), error = %error, "the user directory asks for a pause that is too long to wait out; participants without an answer get no copy yet, and later runs ask again");
             }
             return Ok(answers.into_iter().map(|(resolution, _)| resolution).collect());
         }
@@ -291,7 +291,7 @@ impl Preparer {
                 item.no = candidate.no.0,
                 reason = reason.name(),
                 error = detail,
-                "an item is imported without an attachment, which its copies say; where TeleMessage delivers it later, that is imported too"
+                "an item is imported without one of its attachments, and its copies say so; if TeleMessage delivers a complete version later, that is imported too"
             );
         }
         let message = Converted::new(message, partial, room);

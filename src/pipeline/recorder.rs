@@ -6,7 +6,7 @@ use super::{Pipeline, RunError};
 use crate::failpoint;
 use crate::ledger::{Claim, Outcome, Sender};
 
-/// Most notes of one transaction.
+/// The most notes that one transaction writes.
 const MAX_NOTES: usize = 1000;
 
 enum Note {

@@ -60,7 +60,7 @@ impl Pipeline {
             Ok(()) | Err(PurgeError::Stopped) => Ok(()),
             Err(PurgeError::Ledger(error)) => Err(error.into()),
             Err(PurgeError::Staging(error)) => {
-                tracing::warn!(event = "purge_failed", error = %error, "staging could not be purged; a later run goes on with it");
+                tracing::warn!(event = "purge_failed", error = %error, "staging could not be purged; a later run will continue");
                 Ok(())
             }
         }

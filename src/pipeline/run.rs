@@ -281,7 +281,7 @@ impl Pipeline {
             if !self.take_leases(leases, &[Lease::Run(run.id.clone())]).await?.contains(&true) {
                 continue;
             }
-            tracing::warn!(event = "run_abandoned", run.id = %run.id, "the process of a run has gone; its account is closed, and its work is taken over");
+            tracing::warn!(event = "run_abandoned", run.id = %run.id, "a run's process ended before the run did; its account is closed, and its work is taken over");
             let finished =
                 finish(ledger, &self.settings, (&run.id, TakesOver::Nothing), self.now(), Some(RunError::ProcessGone));
             match finished.instrument(span_of(&run.id)).await {
@@ -380,7 +380,7 @@ async fn left_open(
         tracing::warn!(
             event = "copies_left_open",
             copies,
-            "copies of earlier runs stay open, because another process had their mailboxes, or staging didn't give their items back; the next run takes them over"
+            "copies of earlier runs stay open, because another process had their mailboxes, or staging did not return their items; the next run takes them over"
         );
     }
     Ok(copies)

@@ -8,7 +8,7 @@ use crate::reason::Reason;
 use crate::report::Report;
 use crate::report::reason::{meaning_of, remedy_of};
 
-/// Most causes of a run that have a line of their own: the others share one for each kind of cause.
+/// The most causes of a run that get a line each; the others share one line for each kind of cause.
 const MAX_GROUPS: u32 = 5;
 
 /// A run that has ended.
@@ -194,7 +194,7 @@ async fn harm(ledger: &Ledger, report: &Report) -> Result<String, LedgerError> {
 fn log_failed(report: &Report, error: &RunError, harm: &str, remedy: Option<&str>) {
     let seconds = seconds_of(report);
     let remedy = remedy.map(|remedy| format!("{remedy}; ")).unwrap_or_default();
-    let message = format!("{harm}{remedy}what was staged is kept, and the next run goes on from there");
+    let message = format!("{harm}{remedy}what was staged is kept, and the next run continues from there");
     // Whoever stops the program knows it.
     let is_stopped = matches!(error, RunError::Stopped);
     let end = if is_stopped { "was stopped" } else { "failed" };
@@ -217,7 +217,7 @@ fn log_finished(finished: &RunFinished) {
     let (counts, seconds) = (&report.deliveries, seconds_of(report));
     let of = |cause| undone.of_cause(cause);
     let message = match (finished.leaves_work(), report.refused()) {
-        (true, 0) => "the run ended and left copies pending; later runs go on with them",
+        (true, 0) => "the run ended and left copies pending; later runs will continue with them",
         (true, _) => "the run ended and left copies pending, and mailboxes have not taken others for good",
         (false, 0) => "the run ended",
         (false, _) => "the run ended, and mailboxes have refused copies for good; no later run tries them by itself",

@@ -88,8 +88,8 @@ impl Chain {
                     event = "report_chain_forked",
                     run.id = %run,
                     report.sequence = sequence,
-                    "staging has another report of this run, written by a ledger that this one is an older backup of: the chain \
-                     forks here. This report is put beside it, and the chain goes on from this one"
+                    "staging already has a different report of this run: this ledger was restored from a backup that is older than \
+                     that report, so the chain forks here. The new report is stored beside it, and the chain continues from the new one"
                 );
                 let drawn = self.put(entry, &BlobName::report_beside(&run.0, sequence), retrier).await?;
                 (drawn, BlobName::report_signature_beside(&run.0, sequence))

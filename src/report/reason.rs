@@ -7,11 +7,11 @@ use crate::reason::Reason;
 pub(crate) fn meaning_of(reason: &str) -> &'static str {
     let failed = Reason::from_name(reason).map(|reason| match reason {
         Reason::NoValidUser => "neither the mapping nor the e-mail property names a valid user",
-        Reason::SizeExceeded => "over the largest size; it stays in staging whole",
-        Reason::Encrypted => "the content is encrypted, and the key is not here",
+        Reason::SizeExceeded => "over the size limit; it stays in staging in full",
+        Reason::Encrypted => "the content is encrypted, and the archiver doesn't have the key",
         Reason::Malformed => "the item can't be read; its bytes stay in staging",
         Reason::MailboxRejected => "the mailbox refused this message for good",
-        Reason::MailboxUnavailable => "the mailbox could not be used for too long",
+        Reason::MailboxUnavailable => "the mailbox was unusable for too long",
     });
     let partial =
         PartialReason::ALL.into_iter().find(|partial| partial.name() == reason).map(|partial| match partial {
@@ -24,7 +24,7 @@ pub(crate) fn meaning_of(reason: &str) -> &'static str {
         PendingCause::Mailbox => "the mailbox did not take the copy",
         PendingCause::OutcomeUnknown => "the copy may have arrived; it is looked up first",
         PendingCause::AttachmentAwaited => "the source doesn't have an attachment yet",
-        PendingCause::Staging => "staging doesn't give the item back as it was staged",
+        PendingCause::Staging => "staging doesn't return the item as it was staged",
         PendingCause::NotSent => "the run ended before its turn",
     });
     failed.or(partial).or(pending).unwrap_or_default()
@@ -44,7 +44,7 @@ pub(crate) fn remedy_of(reason: &str) -> &'static str {
         PendingCause::Directory => "later runs ask again; check --online tries its credential and its permission",
         PendingCause::Mailbox => "later runs try again; check --mailbox ADDRESS tries the mailbox",
         PendingCause::OutcomeUnknown => "nothing, unless it lasts: then see that the mailbox can be read",
-        PendingCause::AttachmentAwaited => "nothing: it is asked for until source.attachment_wait",
+        PendingCause::AttachmentAwaited => "nothing: it is requested until source.attachment_wait has passed",
         PendingCause::Staging => {
             "bring back what was changed or removed there; the staging area's own audit log says who did it"
         }

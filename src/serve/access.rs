@@ -191,7 +191,7 @@ enum TokenCheck {
 
 fn too_often(path: &str) -> Response {
     let status = StatusCode::TOO_MANY_REQUESTS;
-    let words = "too many wrong tokens were shown; try again in a minute";
+    let words = "too many wrong tokens were presented; try again in a minute";
     let mut response =
         if failure::is_for_programs(path) { json_error(status, words) } else { failure::page(status, words) };
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
@@ -265,7 +265,7 @@ impl Site {
 
     fn log_refusal(&self, peer: IpAddr) {
         if let Some(attempts) = self.refusals.count(&self.served.clock) {
-            tracing::warn!(event = "sign_in_refused", peer = %peer, attempts, "a wrong token was shown to the status pages");
+            tracing::warn!(event = "sign_in_refused", peer = %peer, attempts, "somebody presented a wrong token to the status pages");
         }
     }
 }

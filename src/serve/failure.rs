@@ -39,8 +39,8 @@ impl Failure {
                 (StatusCode::SERVICE_UNAVAILABLE, "the ledger does not answer; the log says why")
             }
             Self::Broken(error) => {
-                tracing::error!(event = "page_failed", error = %error, "a page can't be made");
-                (StatusCode::INTERNAL_SERVER_ERROR, "this page can't be made; the log says why")
+                tracing::error!(event = "page_failed", error = %error, "a page could not be rendered");
+                (StatusCode::INTERNAL_SERVER_ERROR, "this page could not be rendered; the log says why")
             }
         }
     }

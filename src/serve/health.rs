@@ -49,14 +49,14 @@ impl Health {
         self.state().not_ready = Some(reason.into());
     }
 
-    /// Nothing where the main loop comes round, else what is wrong.
+    /// What is wrong if the main loop is stuck; nothing otherwise.
     pub fn hangs(&self) -> Option<String> {
         let now = self.clock.now();
         let mut state = self.state();
         // A clock that was set back would hide a hanging loop for as long as it was set back.
         state.beat = state.beat.min(now);
         let silence = now - state.beat;
-        (silence > MAX_SILENCE).then(|| format!("the main loop has not come round for {} s", silence.num_seconds()))
+        (silence > MAX_SILENCE).then(|| format!("the main loop has been stuck for {} s", silence.num_seconds()))
     }
 
     /// Nothing where the daemon is ready, else why not.
@@ -88,7 +88,7 @@ mod tests {
         clock.advance(std::time::Duration::from_mins(10));
         assert_eq!(health.hangs(), None);
         clock.advance(std::time::Duration::from_secs(1));
-        assert_eq!(health.hangs().unwrap(), "the main loop has not come round for 601 s");
+        assert_eq!(health.hangs().unwrap(), "the main loop has been stuck for 601 s");
         health.beat();
         assert_eq!(health.hangs(), None);
     }

@@ -195,7 +195,7 @@ impl TeleMessage {
                     event = "cursor_corrected",
                     cursor = greatest,
                     last_id,
-                    "the source's lastId lies beyond every item of its page; reading goes on after the greatest item"
+                    "the source's lastId is beyond every item of its page; reading continues after the greatest item"
                 );
                 Ok(Cursor(greatest))
             }
@@ -204,8 +204,8 @@ impl TeleMessage {
                  not set"
             ))),
             None if page.items == 0 => Err(SourceError::Contract(format!(
-                "the page after cursor {cursor} has no items, though endOfMessages is not set; to go on at lastId \
-                 {last_id} could pass over items"
+                "the page after cursor {cursor} has no items, though endOfMessages is not set; continuing at lastId \
+                 {last_id} could skip items"
             ))),
             // Not one item has a number that can be read: there is nothing else to hold lastId against.
             // At a window's beginning there is no cursor either, so that any number of a real archive will do.
@@ -213,8 +213,8 @@ impl TeleMessage {
                 Ok(Cursor(last_id))
             }
             None => Err(SourceError::Contract(format!(
-                "the page after cursor {cursor} has no item whose id can be read, and to go on at lastId {last_id}, far \
-                 beyond it, could pass over items"
+                "the page after cursor {cursor} has no item whose id can be read, and continuing at lastId {last_id}, far \
+                 beyond it, could skip items"
             ))),
         }
     }

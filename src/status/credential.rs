@@ -72,7 +72,7 @@ impl Credential {
             format!("{} ended at {shown}: renew it; nothing that needs it works until then", self.credential)
         } else {
             let left = counted((end - now).num_days().unsigned_abs(), "day", "days");
-            format!("{} ends at {shown}, in {left}: renew it before", self.credential)
+            format!("{} ends at {shown}, in {left}: renew it before then", self.credential)
         };
         let since = STAGES.into_iter().max().map_or(end, |days| end - Duration::days(days));
         Some(Ending { since, detail, occurrence: format!("{shown} {stage}"), is_past: stage == 0 })

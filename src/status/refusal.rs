@@ -52,7 +52,7 @@ pub(super) async fn note(
         let text = serde_json::to_string(&refusal).map_err(|error| LedgerError::Damaged(error.to_string()))?;
         tracing::error!(
             event = "credential_refused",
-            "the source refuses the credential; it is not tried again before it changes or the next scheduled time comes"
+            "the source refuses the credential; it is not tried again until it changes or the next scheduled time comes"
         );
         return ledger.set_meta(REFUSED, Some(&text)).await;
     }

@@ -12,21 +12,23 @@ impl Status {
     pub fn headline(&self) -> String {
         let words = match self.state {
             State::New if self.daemon.running => "It has never run. The first run is about to start.".to_owned(),
-            State::New => "It has never run, and no daemon is alive to begin the first run. Start it.".to_owned(),
+            State::New => "It has never run, and no daemon is alive to start the first run: start one.".to_owned(),
             State::Running => "A run is under way.".to_owned(),
             State::Overdue if self.daemon.running => {
-                "A run was due and did not come, though the daemon is alive: its log says why.".to_owned()
+                "A run was due but did not start, though the daemon is alive: its log says why.".to_owned()
             }
-            State::Overdue => "A run was due and did not come, because no daemon is alive: start it, and look why it \
+            State::Overdue => {
+                "A run was due but did not start, because no daemon is alive: start it, and find out why it \
                                ended."
-                .to_owned(),
+                    .to_owned()
+            }
             State::Pending => {
                 let have = if self.pending == 1 { "delivery has" } else { "deliveries have" };
-                format!("{} {have} no outcome yet. Later runs go on with them.", grouped(self.pending))
+                format!("{} {have} no outcome yet. Later runs will continue with them.", grouped(self.pending))
             }
             State::Failed => self.failed(),
             State::Idle => self.left(),
-            State::Stopped => format!("{} No daemon is alive to begin the next run. Start it.", self.left()),
+            State::Stopped => format!("{} No daemon is alive to start the next run: start one.", self.left()),
         };
         match (self.state, self.attention()) {
             (State::New, _) | (_, None) => words,
@@ -46,13 +48,13 @@ impl Status {
             }
             _ => "The last run failed.",
         };
-        format!("{which} What was staged is kept, and the next run goes on from there.")
+        format!("{which} What was staged is kept, and the next run continues from there.")
     }
 
     /// What the last run left, where nothing is pending.
     fn left(&self) -> String {
         if self.failure.is_some() {
-            return "The last run was stopped before its end. The next one goes on from there.".to_owned();
+            return "The last run was stopped before it finished. The next one continues from there.".to_owned();
         }
         let what = if self.needs_attention() { "pending" } else { "undone" };
         format!("The last run left nothing {what}.")
@@ -61,8 +63,8 @@ impl Status {
     fn attention(&self) -> Option<String> {
         let held = match self.held {
             0 => None,
-            1 => Some("1 item is held: it is not imported, and the failures say why.".to_owned()),
-            held => Some(format!("{} items are held: they are not imported, and the failures say why.", grouped(held))),
+            1 => Some("1 item is held and not imported; the list of failures says why.".to_owned()),
+            held => Some(format!("{} items are held and not imported; the list of failures says why.", grouped(held))),
         };
         let warnings = match self.warnings.len() {
             0 => None,

@@ -1,5 +1,5 @@
-//! How many lines one kind of trouble of a run is worth: a mailbox that rejects ten thousand copies is told of as well by the
-//! first seven. Another cause of the same event has a line of its own all the same. What is left out is counted by
+//! Caps how many lines a run logs about one event: the first seven say as much of a mailbox that rejects ten thousand copies
+//! as all of them would. Each other cause of the same event still gets a line. What is left out is counted by
 //! `run_finished`, `copies_pending` and `copies_failed`, and `log.level = "debug"` leaves nothing out.
 
 use std::collections::{HashMap, HashSet};

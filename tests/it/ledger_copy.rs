@@ -60,7 +60,7 @@ fn only_a_new_database_is_copied_into() {
     let other = self::archive();
     let taken = other.path("ledger.db").display().to_string();
     assert!(archive.fail(1, &["ledger", "copy", "--to", &format!("sqlite://{taken}")]).contains("is not empty"));
-    assert!(archive.fail(1, &["ledger", "copy", "--to", "sqlite:ledger.db"]).contains("this very ledger"));
+    assert!(archive.fail(1, &["ledger", "copy", "--to", "sqlite:ledger.db"]).contains("this ledger itself"));
     assert!(archive.fail(2, &["ledger", "copy", "--to", "mysql://x"]).contains("must begin with"));
     let secret = archive.fail(2, &["ledger", "copy", "--to", "postgres://a:hunter2@db.example/x"]);
     assert!(!secret.contains("hunter2"), "{secret}");
@@ -146,7 +146,7 @@ fn a_ledger_moves_to_postgresql_and_back() {
     assert_eq!(archive.report(), reports);
     goes_on(&archive, 4);
     let again = archive.fail(1, &["ledger", "copy", "--to", &server.url]);
-    assert!(again.contains("this very ledger"), "{again}");
+    assert!(again.contains("this ledger itself"), "{again}");
     archive.run_to(0, &["ledger", "copy", "--to", "sqlite:back.db"]);
     assert!(archive.fail(1, &["run", "--once"]).contains("was copied to sqlite://"));
     archive.set_ledger("sqlite://back.db");

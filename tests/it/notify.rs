@@ -390,7 +390,7 @@ async fn silence_and_an_overdue_run_are_posted() {
     assert_eq!(desk.posted(), ["run_overdue firing run_overdue"]);
     let alert = desk.receiver.got.lock().unwrap()[0].clone();
     assert!(
-        alert["text"].as_str().unwrap().contains("was due at 2026-11-23T02:00:00Z and did not come; no daemon"),
+        alert["text"].as_str().unwrap().contains("was due at 2026-11-23T02:00:00Z but did not start; no daemon"),
         "{alert}"
     );
     desk.clock.advance(Duration::from_hours(12));

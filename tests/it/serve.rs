@@ -49,7 +49,7 @@ async fn health_has_a_reason() {
     site.clock.advance(std::time::Duration::from_mins(20));
     let hanging = site.get("/livez").await;
     assert_eq!(hanging.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(text(&hanging), "the main loop has not come round for 1200 s\n");
+    assert_eq!(text(&hanging), "the main loop has been stuck for 1200 s\n");
     site.health.beat();
     assert_eq!(site.get("/livez").await.status, StatusCode::OK);
 }

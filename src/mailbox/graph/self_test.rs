@@ -271,6 +271,6 @@ impl GraphMailboxes {
 
     fn failed(what: &str, error: &CallError) -> Finding {
         let error = fault::of_read(error, PERMISSION);
-        Finding::bad(what, error.to_string(), "Mend this and try again")
+        Finding::bad(what, error.to_string(), "Fix this and try again")
     }
 }

@@ -20,7 +20,7 @@ impl Deliverer {
         refused: String,
         attempts: u32,
     ) {
-        tracing::warn!(event = "attachment_rejected", mailbox = %mailbox.address, item.no = job.no.0, error = %refused, "a mailbox has a copy and refuses a file of it for good; the file is in staging: `export` it, should somebody need it");
+        tracing::warn!(event = "attachment_rejected", mailbox = %mailbox.address, item.no = job.no.0, error = %refused, "a mailbox has a copy but permanently refuses one of its files; the file is in staging: `export` it if somebody needs it");
         let detail = match &job.converted.partial {
             Some((_, left_out)) => format!("{refused}; {left_out}"),
             None => refused,
@@ -69,7 +69,7 @@ impl Deliverer {
     }
 
     pub(super) async fn rejected(&self, mailbox: &Mailbox, job: &Job, reason: Reason, error: &ImportError) {
-        tracing::error!(event = "delivery_failed", mailbox = %mailbox.address, item.no = job.no.0, reason = reason.name(), error = %error, "a mailbox rejects a copy for good; the item stays held: remove what the error names, then `retry --reason mailbox_rejected`");
+        tracing::error!(event = "delivery_failed", mailbox = %mailbox.address, item.no = job.no.0, reason = reason.name(), error = %error, "a mailbox permanently refuses a copy; its item is held: fix what the error names, then `retry --reason mailbox_rejected`");
         let outcome = outcome(job.no, mailbox, DeliveryState::Failed, 1);
         let outcome =
             Outcome { reason: Some(RowReason::Failed(reason)), detail: Some(self.in_words(error)), ..outcome };

@@ -219,7 +219,7 @@ fn init_writes_a_configuration_once() {
     let written = fs::read_to_string(target.join("config.toml")).unwrap();
     assert!(written.contains("[source]") && target.join("mapping.csv").exists());
     let again = ended(program().arg("init").arg(&target));
-    assert_eq!((again.code, again.log.contains("config.toml is there already")), (Some(1), true), "{}", again.log);
+    assert_eq!((again.code, again.log.contains("config.toml already exists")), (Some(1), true), "{}", again.log);
     assert_eq!(fs::read_to_string(target.join("config.toml")).unwrap(), written);
     // What it wrote is a configuration, but for the secrets that it names.
     let check = ended(program().arg("--config").arg(target.join("config.toml")).arg("check"));

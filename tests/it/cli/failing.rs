@@ -260,7 +260,7 @@ fn commands_need_only_the_secrets_that_they_use() {
     let again = trial.run(&[&["export"][..], &window, &["--format", "eml", "--out", out.to_str().unwrap()]].concat());
     assert_eq!(again.code, Some(1));
     assert!(
-        again.log.contains("manifest.csv is there already") && again.log.contains("another directory"),
+        again.log.contains("manifest.csv already exists") && again.log.contains("another directory"),
         "{}",
         again.log
     );
@@ -276,7 +276,7 @@ fn a_proof_takes_the_place_of_no_file() {
     trial.prints(&["prove", "--item", "918210", "--out", out.to_str().unwrap()]);
     let again = trial.run(&["prove", "--item", "918210", "--out", out.to_str().unwrap()]);
     assert_eq!(again.code, Some(1));
-    assert!(again.log.contains("proof.zip is there already") && again.log.contains("--out"), "{}", again.log);
+    assert!(again.log.contains("proof.zip already exists") && again.log.contains("--out"), "{}", again.log);
 }
 
 /// A report that can't be signed isn't written, and nobody would hear of it before an auditor asks.
@@ -341,7 +341,7 @@ fn the_future_can_not_be_read() {
     let trial = Trial::new();
     let refused = trial.run(&["backfill", "--from", "2026-11-01", "--to", "2999-01-01"]);
     assert_eq!((refused.code, refused.out.as_str()), (Some(2), ""), "{}", refused.log);
-    assert!(refused.log.contains("--to 2999-01-01T00:00:00Z lies in the future"), "{}", refused.log);
+    assert!(refused.log.contains("--to 2999-01-01T00:00:00Z is in the future"), "{}", refused.log);
     assert!(!trial.path("local-data").exists(), "nothing was begun");
 }
 
@@ -351,7 +351,7 @@ fn a_replay_of_nothing_starts_no_run() {
     let runs = || trial.json(&["report", "--format", "json"])["run"].clone();
     let before = runs();
     for arguments in [&["retry", "--item", "999"][..], &["retry", "--reason", "mailbox_unavailable"]] {
-        assert!(trial.prints(arguments).contains("Nothing fits that could be replayed"), "{arguments:?}");
+        assert!(trial.prints(arguments).contains("Nothing that matches can be replayed"), "{arguments:?}");
     }
     assert_eq!(runs(), before);
     let held = trial.run(&["retry", "--reason", "no_valid_user"]);

@@ -314,7 +314,7 @@ fn reports_are_written_as_tables_json_and_csv() {
     assert_eq!(outcomes(&trial.json(&["report", "--run", &run, "--format", "json"])), [118, 102, 2, 10, 4, 0]);
     let of_run = trial.json(&["failures", "--run", &run, "--format", "json", "--reason", "no_valid_user"]);
     assert_eq!(of_run.as_array().unwrap().len(), 2);
-    assert!(trial.prints(&["failures", "--reason", "size_exceeded"]).contains("Nothing is open that fits"));
+    assert!(trial.prints(&["failures", "--reason", "size_exceeded"]).contains("Nothing is open that matches"));
     assert_eq!(trial.prints(&["failures", "--format", "csv"]).lines().count(), 5);
 }
 
@@ -390,5 +390,5 @@ fn an_item_that_cannot_be_read_is_replayed_and_given_up_by_its_number() {
     let listed = trial.prints(&["release", "--item", number]);
     assert!(listed.contains("1 malformed") && listed.contains("Nothing was released"), "{listed}");
     assert!(trial.prints(&["release", "--item", number, "--yes"]).contains("1 malformed"));
-    assert!(trial.prints(&["release", "--item", number]).contains("Nothing that is held fits"));
+    assert!(trial.prints(&["release", "--item", number]).contains("No held items match"));
 }

@@ -46,7 +46,7 @@ async fn what_is_held_or_warned_of_is_said_beside_idle() {
     assert_eq!(badge, "warn");
     assert_eq!(
         lead,
-        "The last run left nothing pending. 2 items are held: they are not imported, and the failures say why."
+        "The last run left nothing pending. 2 items are held and not imported; the list of failures says why."
     );
     let jump = r#"{"since":"2026-11-22T02:00:00Z","last":"2026-11-22T02:00:00Z","messages":40}"#;
     site.seed.ledger.set_meta("captures.jump", Some(jump)).await.unwrap();
@@ -85,7 +85,7 @@ async fn a_run_that_was_stopped_left_something() {
     let stopped = whatsapp_archiver::pipeline::RunError::Stopped.to_string();
     site.seed.run_with_error(now() - Duration::hours(1), RunStatus::Failed, Some(&stopped), &[]).await;
     assert_eq!(state(&site).await.0, "idle");
-    assert!(headline(&site).await.0.starts_with("The last run was stopped before its end."));
+    assert!(headline(&site).await.0.starts_with("The last run was stopped before it finished."));
 }
 
 #[tokio::test]

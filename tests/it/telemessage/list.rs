@@ -146,7 +146,7 @@ async fn a_page_without_numbers_leads_neither_far_nor_on_for_ever() {
     for last_id in [i64::MAX, 1_000_000_003] {
         bench.server.fail_page(PageFault::Unnumbered(last_id));
         let error = bench.page(2, 2).await.unwrap_err();
-        assert!(matches!(&error, SourceError::Contract(text) if text.contains("could pass over items")), "{error}");
+        assert!(matches!(&error, SourceError::Contract(text) if text.contains("could skip items")), "{error}");
     }
     let mut pages = 0;
     let error = loop {

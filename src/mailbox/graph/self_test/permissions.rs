@@ -73,7 +73,7 @@ fn missing(permission: &str, more: &str) -> Finding {
 fn signed_out(error: SignInError) -> Finding {
     match error {
         SignInError::Refused { detail, remedy } => Finding::bad("sign in", detail, remedy),
-        other => Finding::bad("sign in", other.to_string(), "Mend this and try again"),
+        other => Finding::bad("sign in", other.to_string(), "Fix this and try again"),
     }
 }
 
@@ -93,7 +93,7 @@ async fn by_rbac(graph: &Graph, probe: Option<&Mailbox>) -> Finding {
         Err(error) if error.is("ErrorAccessDenied") => missing("Mail.ReadWrite", more),
         Err(error) => {
             let error = fault::of_read(&error, "Mail.ReadWrite").to_string();
-            Finding::bad("permission Mail.ReadWrite", error, "Mend this and try again")
+            Finding::bad("permission Mail.ReadWrite", error, "Fix this and try again")
         }
     }
 }
