@@ -6,12 +6,14 @@ use crate::app::files::{self, WrongKey};
 use crate::config::Config;
 use crate::mailbox::self_test;
 use crate::report::signature::SigningKey;
+use crate::schedule::Begin;
 use crate::status::Credential;
 
 pub mod database_file;
 pub mod file_modes;
 mod finding;
 mod online;
+pub mod tables;
 
 pub use finding::Finding;
 pub use online::{online, staging};
@@ -28,6 +30,15 @@ pub fn keys(config: &Config) -> Vec<Finding> {
         found.unwrap_or_else(|wrong| Some(wrong_key(what, &wrong)))
     };
     [or_wrong(signing, "signing key"), or_wrong(certificate, "certificate")].into_iter().flatten().collect()
+}
+
+/// Whether the schedule begins in the past.
+pub fn schedule(config: &Config, now: DateTime<Utc>) -> Option<Finding> {
+    let Begin::At(start_from) = config.schedule.begin else { return None };
+    (start_from > now).then(|| {
+        let detail = format!("schedule.start_from lies in the future ({}): no run begins", start_from.to_rfc3339());
+        Finding::wrong("schedule", detail, "name the first instant that is to be archived; it may be long past")
+    })
 }
 
 /// When the credentials end, as far as they say so.

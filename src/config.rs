@@ -166,6 +166,8 @@ fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option
     let too_early = agreement::settles_too_early(mailbox.as_ref(), microsoft.as_ref(), ledger.as_ref());
     reader.problems.extend(too_early);
     reader.problems.extend(agreement::imports_mime_elsewhere(mailbox.as_ref(), microsoft.as_ref()));
+    let folders = agreement::folders_in_each_other(source.as_ref(), staging.as_ref(), mailbox.as_ref());
+    reader.problems.extend(folders);
     let http = has_http.then(|| http::read(&mut reader.section(&http::SCHEMA))).flatten();
     let report = report::read(&mut reader.section(&report::SCHEMA));
     let notify = notify::read(&mut reader.section(&notify::SCHEMA));

@@ -26,6 +26,18 @@ pub struct Secret {
     origin: Origin,
 }
 
+/// Whether both stand in the same place under the same key. Values aren't compared: what a file holds may change at any time.
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same_place = match (&self.origin, &other.origin) {
+            (Origin::Variable { name, .. }, Origin::Variable { name: other, .. }) => name == other,
+            (Origin::File(path), Origin::File(other)) => path == other,
+            _ => false,
+        };
+        self.key == other.key && is_same_place
+    }
+}
+
 #[derive(Clone)]
 enum Origin {
     /// A variable of the environment, which can't change while the daemon runs.

@@ -5,7 +5,7 @@
 use std::io::IsTerminal as _;
 
 use tracing::Level;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer as _, fmt, registry};
@@ -41,6 +41,8 @@ pub fn begin(format: LogFormat, level: Level) {
         std::env::var("RUST_LOG").ok().filter(|levels| !levels.is_empty()).and_then(|levels| levels.parse().ok());
     let filter =
         stated.unwrap_or_else(|| Targets::new().with_default(Level::WARN).with_target("whatsapp_archiver", level));
+    // What a database server says of its own accord may repeat the password. Its errors come to us, and are scrubbed.
+    let filter = filter.with_target("sqlx::postgres::notice", LevelFilter::OFF);
     // Whoever asks for everything gets everything.
     let is_limited = !filter.would_enable("whatsapp_archiver", &Level::DEBUG);
     let layer = fmt::layer().with_writer(screen::LogLines);

@@ -168,9 +168,10 @@ impl Verifier {
         run: Option<&RunId>,
         report: &mut (dyn FnMut(Finding) -> io::Result<()> + Send),
     ) -> Result<Verified, VerifyError> {
-        let (notes, mut error) = mpsc::channel(MAX_WAITING);
+        let (notes, mut received) = mpsc::channel(MAX_WAITING);
         let read = async {
             let most = self.destination.limits().mailboxes.clamp(1, MAX_MAILBOXES);
+            // Dropped when all are read, which ends the writing.
             let notes = notes;
             let read = self.mailboxes(run).try_for_each_concurrent(most, |mailbox| {
                 let notes = notes.clone();
@@ -180,7 +181,7 @@ impl Verifier {
         };
         let write = async {
             let mut verified = Verified::default();
-            while let Some(note) = error.recv().await {
+            while let Some(note) = received.recv().await {
                 match note {
                     Note::Checked(count) => verified.checked += count,
                     Note::ToRestore(count) => verified.to_restore += count,

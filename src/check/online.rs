@@ -56,7 +56,7 @@ pub async fn online(app: &App, mailbox: Option<&str>) -> Vec<Finding> {
     }
     match &user {
         Some(user) => findings.extend(mailbox_test(app, user).await),
-        None if mailbox.is_none() => findings.push(mailboxes(&app.config.mailbox.kind)),
+        None if mailbox.is_none() => findings.push(mailboxes(app).await),
         None => {}
     }
     findings
@@ -199,7 +199,7 @@ fn said_of(policies: Policies) -> String {
 async fn ledger(app: &App) -> Finding {
     const WHAT: &str = "ledger";
     let has_ledger = app.has_own_ledger();
-    match app.pipeline(CancellationToken::new()).check_staging_owner().await {
+    match app.pipeline(CancellationToken::new()).check_ledger_fits().await {
         Ok(()) if !has_ledger => Finding::not_tried(
             WHAT,
             format!("there is none yet at {}; the first `run` makes it", files::ledger_place(&app.config.ledger.url)),
@@ -277,11 +277,19 @@ async fn users(app: &App, mailbox: Option<&str>) -> (Finding, Option<Mailbox>) {
 }
 
 /// What can be checked of the mailboxes without one to try.
-fn mailboxes(kind: &MailboxKind) -> Finding {
+async fn mailboxes(app: &App) -> Finding {
     const WHAT: &str = "mailboxes";
     const UNTRIED: &str = "no import is tried without --mailbox ADDR";
-    let MailboxKind::Maildir { path } = kind else { return Finding::not_tried(WHAT, UNTRIED.to_owned()) };
+    let MailboxKind::Maildir { path } = &app.config.mailbox.kind else {
+        return Finding::not_tried(WHAT, UNTRIED.to_owned());
+    };
     match write_probe(path) {
+        // A run of a new ledger makes the folder.
+        Ok(()) if !path.exists() && !matches!(app.ledger.has_staged_items().await, Ok(false)) => Finding::wrong(
+            WHAT,
+            format!("{} is not there, and this ledger has been used", path.display()),
+            "is its disk mounted? Otherwise put back what was there, or `verify --restore` after the next run",
+        ),
         Ok(()) => Finding::ok(WHAT, format!("{} can be written to; {UNTRIED}", path.display())),
         Err(error) => Finding::wrong(
             WHAT,

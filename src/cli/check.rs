@@ -5,7 +5,7 @@ use clap::Args;
 use super::context::{CommandResult, Context, Exit, block_on};
 use super::layout::Width;
 use super::{administrator, output};
-use crate::app::{LedgerUse, files};
+use crate::app::LedgerUse;
 use crate::check::{self, Finding};
 use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::ActionKind;
@@ -26,19 +26,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     for warning in &config.warnings {
         offline.push(Finding::warning("configuration", warning.in_file(&config.path)));
     }
-    let mapping = files::read_mapping(&config.tables());
-    let users = files::read_users(&config.tables());
-    offline.push(match &mapping {
-        Ok(Some(mapping)) => Finding::ok("mapping", output::counted(mapping.len() as u64, "number", "numbers")),
-        Ok(None) => Finding::ok("mapping", "none; participants are found by their e-mail property".to_owned()),
-        Err(problems) => Finding::wrong("mapping", problems.to_string(), problems.remedy()),
-    });
-    match &users {
-        Ok(Some(users)) => offline
-            .push(Finding::ok("users", output::counted(users.len() as u64, "user in the list", "users in the list"))),
-        Ok(None) => {}
-        Err(problems) => offline.push(Finding::wrong("users", problems.to_string(), problems.remedy())),
-    }
+    offline.extend(check::schedule(&config, SystemClock.now()));
+    offline.extend(check::tables::of(&config.tables()));
     offline.extend(check::keys(&config));
     offline.extend(check::credentials(&config, SystemClock.now()));
     offline.extend(check::file_modes::of(&config));

@@ -1,12 +1,14 @@
 //! What sections ask of each other.
 
+use std::path::Path;
+
 use super::form::Invalid;
 use super::place::Place;
 use super::problem::Problem;
 use super::reader::Section;
 use super::{
-    AzureAuth, Cloud, GraphMethod, ImapAuth, LedgerConfig, MailboxConfig, MailboxKind, MicrosoftConfig, StagingConfig,
-    StagingKind, UsersConfig, UsersKind,
+    AzureAuth, Cloud, GraphMethod, ImapAuth, LedgerConfig, MailboxConfig, MailboxKind, MicrosoftConfig, SourceConfig,
+    SourceKind, StagingConfig, StagingKind, UsersConfig, UsersKind,
 };
 use crate::http::request_timeout;
 
@@ -47,6 +49,34 @@ pub(super) fn imports_mime_elsewhere(
         Problem::new(Place::File, "mailbox.method", what)
             .instead("method = \"create-message\", or mailbox.kind = \"imap\"")
     })
+}
+
+/// The problems of folders that lie in each other: what one of them holds would be taken for the other's.
+pub(super) fn folders_in_each_other(
+    source: Option<&SourceConfig>,
+    staging: Option<&StagingConfig>,
+    mailbox: Option<&MailboxConfig>,
+) -> Vec<Problem> {
+    let mut folders: Vec<(&'static str, &Path)> = Vec::new();
+    if let Some(SourceKind::Directory { path }) = source.map(|source| &source.kind) {
+        folders.push(("source.path", path));
+    }
+    if let Some(StagingKind::Local { path }) = staging.map(|staging| &staging.kind) {
+        folders.push(("staging.path", path));
+    }
+    if let Some(MailboxKind::Maildir { path }) = mailbox.map(|mailbox| &mailbox.kind) {
+        folders.push(("mailbox.path", path));
+    }
+    let mut problems = Vec::new();
+    while let Some((key, folder)) = folders.pop() {
+        for (other_key, other) in &folders {
+            if folder.starts_with(other) || other.starts_with(folder) {
+                let what = format!("{} and {other_key}, {}, lie in each other", folder.display(), other.display());
+                problems.push(Problem::new(Place::File, key, what).instead("folders beside each other"));
+            }
+        }
+    }
+    problems
 }
 
 /// The sections that may need `[microsoft]`; those that are wrong in themselves are left out.

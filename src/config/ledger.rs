@@ -25,7 +25,7 @@ pub struct LedgerConfig {
 pub const MAX_LEASE: Duration = Duration::from_hours(23);
 
 /// The databases of a ledger.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum LedgerUrl {
     /// A file of SQLite.
     Sqlite(PathBuf),

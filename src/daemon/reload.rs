@@ -130,12 +130,12 @@ impl Daemon {
     }
 
     fn warn_of_restarts(&self, config: &Config) {
-        let ledger = format!("{:?}", config.ledger.url) != format!("{:?}", self.app.config.ledger.url);
-        let listen =
-            config.http.as_ref().map(|http| http.listen) != self.app.config.http.as_ref().map(|http| http.listen);
-        let token = |config: &Config| format!("{:?}", config.http.as_ref().map(|http| &http.token));
-        let token = token(config) != token(&self.app.config);
-        let level = config.log.level != self.app.config.log.level;
+        let now = &self.app.config;
+        let (http, http_now) = (config.http.as_ref(), now.http.as_ref());
+        let ledger = config.ledger.url != now.ledger.url;
+        let listen = http.map(|http| http.listen) != http_now.map(|http| http.listen);
+        let token = http.map(|http| &http.token) != http_now.map(|http| &http.token);
+        let level = config.log.level != now.log.level;
         for (changed, key) in
             [(ledger, "ledger.url"), (listen, "http.listen"), (token, "http.token"), (level, "log.level")]
         {

@@ -81,6 +81,17 @@ pub enum RunError {
         /// Where a window would end.
         horizon: DateTime<Utc>,
     },
+    /// The first window would begin in the future.
+    #[error(
+        "schedule.start_from lies in the future: the first window would begin at {start_from}, and nothing before it would ever be read. \
+         It is {present} now, by the earlier of this machine's clock and the source's. Correct start_from, or the clock"
+    )]
+    BeginsInTheFuture {
+        /// Where the first window is to begin.
+        start_from: DateTime<Utc>,
+        /// The present.
+        present: DateTime<Utc>,
+    },
     /// The ledger that is to be rebuilt is in use.
     #[error(
         "this ledger is in use: only a new one can be rebuilt. If this one is damaged, move it away (an SQLite file together with \
@@ -135,13 +146,14 @@ impl RunError {
             Self::Source(error) | Self::SourceAt { error, .. } => kinds.of_source(error),
             Self::Staging(error) | Self::Report(ChainError::Staging(error)) => kinds.of_staging(error),
             Self::Ledger(error) | Self::Report(ChainError::Ledger(error)) => return remedy::of_ledger(error),
-            Self::ProcessGone => "find out why it ended: out of memory, evicted, killed?",
+            Self::ProcessGone => "find out why it ended (out of memory, evicted, killed)",
             Self::Unbalanced(_) => "keep the ledger, the staging area and the log as they are, and report this",
             Self::Task(_) => "report this, with the log",
             Self::ForeignStaging { .. }
             | Self::StagingGone { .. }
             | Self::OlderLedger { .. }
             | Self::ClockBehind { .. }
+            | Self::BeginsInTheFuture { .. }
             | Self::NotRebuildable
             | Self::UnreadablePages { .. }
             | Self::Report(_)

@@ -48,13 +48,27 @@ impl Pipeline {
     ///
     /// [`RunError::ForeignStaging`], [`RunError::StagingGone`], or that staging doesn't answer.
     pub async fn check_staging_owner(&self) -> Result<(), RunError> {
-        let once = RetryPolicy { attempts: 1, ..self.settings.retry };
-        let retrier = Retrier::new(Arc::clone(&self.deps.clock), once, self.stop.clone());
-        match (Self { retrier, ..self.clone() }).owner().await? {
+        match self.asking_once().owner().await? {
             Some(owner) if owner.ledger != self.deps.ledger.id() => Err(self.foreign(owner.ledger)),
             Some(_) => Ok(()),
             None => self.refuse_emptied_staging().await,
         }
+    }
+
+    /// Fails where a run would not begin with this ledger and this staging area. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pipeline::check_staging_owner`], and [`RunError::OlderLedger`].
+    pub async fn check_ledger_fits(&self) -> Result<(), RunError> {
+        self.check_staging_owner().await?;
+        self.asking_once().refuse_older_ledger().await
+    }
+
+    fn asking_once(&self) -> Self {
+        let once = RetryPolicy { attempts: 1, ..self.settings.retry };
+        let retrier = Retrier::new(Arc::clone(&self.deps.clock), once, self.stop.clone());
+        Self { retrier, ..self.clone() }
     }
 
     /// Fails where this ledger has staged items, in an area that has no owner: the raw originals, what is kept for a replay and the

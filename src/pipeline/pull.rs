@@ -23,7 +23,7 @@ use crate::fault::tried::SayTried as _;
 use crate::item::{Item, ItemKey};
 use crate::ledger::{AttachmentRecord, AttachmentState, ItemNo, PageRecord, RunId, StoredWindow};
 use crate::metrics::CountedPage;
-use crate::schedule::{self, PLAUSIBLE_SKEW, PlannedWindow};
+use crate::schedule::{self, Begin, PLAUSIBLE_SKEW, PlannedWindow};
 use crate::source::{Cursor, Page, SourceError};
 use crate::staging::BlobName;
 use crate::window::Window;
@@ -103,6 +103,9 @@ impl Puller {
             self.read_window(open, true).await?;
         }
         let watermark = ledger.watermark().await?;
+        if watermark.is_none() {
+            self.begins_in_the_past(source_time)?;
+        }
         for planned in self.plan(watermark, source_time).await? {
             let whole = Window { from: *begin.get_or_insert(planned.window.from), to: planned.window.to };
             end = Some(planned.window.to);
@@ -119,6 +122,16 @@ impl Puller {
             Some(watermark) if end.is_none() => {
                 nothing_to_read(watermark, pipeline.horizon(source_time), pipeline.settings.schedule.settle)
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// Fails where the first window is to begin in the future: it would move the watermark past everything that is there to be read.
+    fn begins_in_the_past(&self, source_time: Option<DateTime<Utc>>) -> Result<(), RunError> {
+        let now = self.pipeline.now();
+        let present = source_time.map_or(now, |theirs| theirs.min(now));
+        match self.pipeline.settings.schedule.begin {
+            Begin::At(start_from) if start_from > present => Err(RunError::BeginsInTheFuture { start_from, present }),
             _ => Ok(()),
         }
     }

@@ -186,7 +186,7 @@ async fn harm(ledger: &Ledger, report: &Report) -> Result<String, LedgerError> {
         Some(read) => {
             format!("what was received since {} is not archived yet; ", read.to_rfc3339_opts(SecondsFormat::Secs, true))
         }
-        None => "nothing is archived yet; ".to_owned(),
+        None => "no period is archived in full yet; ".to_owned(),
     };
     Ok(unread + &pending)
 }

@@ -102,6 +102,11 @@ impl Mapping {
         Holder { address, validity: entry.validity }
     }
 
+    /// The addresses that identifiers are mapped to, each as often as it is named.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| self.holder_of(*entry).address)
+    }
+
     /// How many identifiers are mapped.
     pub fn len(&self) -> usize {
         self.identifiers

@@ -336,6 +336,9 @@ fn a_ledger_restored_from_an_older_backup_is_refused() {
     for words in [&["run", "--once"][..], &["retry"], &["backfill", "--from", "2026-11-01", "--to", "2026-11-02"]] {
         assert!(archive.fail(1, words).contains("this ledger is older than"), "{words:?}");
     }
+    let check = archive.command(&["check", "--online"]).output().unwrap();
+    let found = String::from_utf8_lossy(&check.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(!check.status.success() && found.contains("this ledger is older than"), "{found}");
     assert_eq!(archive.message_ids(BEN).len(), 2);
     archive.set_ledger("sqlite://new.db");
     archive.run_to(0, &["rebuild-ledger"]);

@@ -37,8 +37,7 @@ impl Created {
         }
         let value = self.internet_message_id.as_deref().unwrap_or_default();
         if value.trim().trim_start_matches('<').trim_end_matches('>') != message_id {
-            let value: String = value.chars().filter(|character| !character.is_control()).take(100).collect();
-            return Some(format!("its Message-ID is {value:?}"));
+            return Some("its Message-ID is another".to_owned());
         }
         wrong_time("sentDateTime", self.sent_date_time)
             .or_else(|| wrong_time("receivedDateTime", self.received_date_time))

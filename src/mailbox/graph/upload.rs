@@ -193,7 +193,8 @@ fn next_start(reply: &Reply, sent: &Range<usize>, total: usize) -> Result<Option
         // Going on from within the piece is possible; going back, or over a gap, is not.
         Ok(next) if next > sent.start && next <= sent.end => Ok(Some(next)),
         _ => Err(CallError::Unexpected(format!(
-            "an upload session that expects {range:?} after bytes {}-{}",
+            "an upload session that expects {} after bytes {}-{}",
+            if digits.is_empty() { "no place that can be read" } else { &digits },
             sent.start,
             sent.end - 1
         ))),

@@ -80,8 +80,9 @@ pub(super) async fn open(
     if !is_gone {
         return Err(refusal.of_command(DOING));
     }
-    let name = String::from_utf8_lossy(name_of(folder)).into_owned();
-    tracing::debug!(event = "folder_not_searched", folder = name, error = %refusal, "a folder can't be opened");
+    let name = String::from_utf8_lossy(name_of(folder));
+    let name = session.connection.sent().scrub(&name);
+    tracing::debug!(event = "folder_not_searched", folder = %name, error = %refusal, "a folder can't be opened");
     Ok(None)
 }
 

@@ -7,9 +7,13 @@ use crate::mailbox::ImportError;
 /// The meaning of an error; `what` says what could not be done.
 pub(super) fn import_error(error: &io::Error, what: &str) -> ImportError {
     use io::ErrorKind::{
-        FileTooLarge, InvalidFilename, InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported,
+        FileTooLarge, InvalidFilename, InvalidInput, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+        Unsupported,
     };
-    let detail = format!("{what}: {error}");
+    let detail = match error.kind() {
+        StorageFull | QuotaExceeded => format!("{what}: the disk of mailbox.path is full ({error}): free space there"),
+        _ => format!("{what}: {error}"),
+    };
     match error.kind() {
         PermissionDenied | ReadOnlyFilesystem => ImportError::Forbidden(detail),
         InvalidFilename | InvalidInput | FileTooLarge | Unsupported => ImportError::Unexpected(detail),

@@ -91,9 +91,13 @@ fn a_report_fits_the_terminal() {
 fn check_reports_line_by_line() {
     let trial = Trial::new();
     let offline = trial.prints(&["check"]);
-    let (files, none_yet): (Vec<&str>, Vec<&str>) = offline.lines().partition(|line| line.contains(" ok "));
-    assert_eq!((files.len(), none_yet.len()), (3, 1), "{offline}");
-    assert!(none_yet[0].contains("untried") && none_yet[0].contains("local-data/ledger.db"), "{offline}");
+    let (files, others): (Vec<&str>, Vec<&str>) = offline.lines().partition(|line| line.contains(" ok "));
+    assert_eq!((files.len(), others.len()), (3, 2), "{offline}");
+    assert!(
+        others[0].contains("warning") && others[0].contains("not in the user list: lukas.novak@left."),
+        "{offline}"
+    );
+    assert!(others[1].contains("untried") && others[1].contains("local-data/ledger.db"), "{offline}");
     assert!(!trial.path("local-data").exists(), "an offline check makes nothing");
     let online = trial.prints(&["check", "--online"]);
     assert!(online.lines().any(|line| line.starts_with("ledger ") && line.contains(" untried ")), "{online}");
@@ -208,6 +212,43 @@ fn an_rsmf_export_names_the_mailboxes_that_the_ledger_recorded() {
     {
         assert_eq!(addresses[number], BTreeSet::from([address.to_owned()]), "{number}");
     }
+}
+
+#[test]
+fn check_sees_what_no_run_could_do_anything_with() {
+    let trial = Trial::imported();
+    let check = |words: &[&str]| {
+        let check = trial.run(words);
+        (check.code, check.out.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let future = |text: String| text + "\n[schedule]\nstart_from = 2999-01-01T00:00:00Z\n";
+    trial.edit("config/local.toml", future);
+    let (code, found) = check(&["check"]);
+    assert!(code == Some(78) && found.contains("schedule WRONG schedule.start_from lies in the future"), "{found}");
+    trial.edit("config/local.toml", |text| text.replace("2999", "1999"));
+
+    let typo = "447700900155,typo@contoso.example\n";
+    trial.edit("config/sample/mapping.csv", |text| text + typo);
+    let (code, found) = check(&["check"]);
+    let told = "mapping warning 2 mapped addresses are not in the user list: ";
+    assert!(code == Some(0) && found.contains(told) && found.contains(", typo@contoso.example"), "{found}");
+    trial.edit("config/sample/users.csv", |text| text.lines().next().unwrap().to_owned() + "\n");
+    let (code, found) = check(&["check"]);
+    assert!(code == Some(0) && found.contains("users warning the list has no users"), "{found}");
+
+    fs::rename(trial.path("local-data/mailboxes"), trial.path("elsewhere")).unwrap();
+    let (code, found) = check(&["check", "--online"]);
+    assert!(code == Some(1) && found.contains("is not there, and this ledger has been used"), "{found}");
+}
+
+#[test]
+fn a_first_window_that_begins_in_the_future_is_refused() {
+    let trial = Trial::new();
+    trial.edit("config/local.toml", |text| text + "\n[schedule]\nstart_from = 2999-01-01T00:00:00Z\n");
+    let run = trial.run(&["run", "--once"]);
+    assert!(run.code == Some(1) && run.log.contains("schedule.start_from lies in the future"), "{}", run.log);
+    trial.edit("config/local.toml", |text| text.replace("2999", "1999"));
+    assert_eq!(trial.run(&["run", "--once"]).code, Some(0), "nothing was passed over");
 }
 
 #[test]

@@ -383,11 +383,14 @@ fn postgres_server() -> String {
         let mut password = vec![0; length];
         stream.read_exact(&mut password).unwrap();
         let password = String::from_utf8_lossy(password.strip_suffix(b"\0").unwrap()).into_owned();
-        let said = format!("SFATAL\0VFATAL\0C28P01\0Mthe password {password} is wrong\0D{password}\0\0");
-        let mut refusal = vec![b'E'];
-        refusal.extend((said.len() as u32 + 4).to_be_bytes());
-        refusal.extend(said.as_bytes());
-        let _ = stream.write_all(&refusal);
+        let notice = format!("SWARNING\0VWARNING\0C01000\0Mthe password {password} will end\0D{password}\0\0");
+        let refusal = format!("SFATAL\0VFATAL\0C28P01\0Mthe password {password} is wrong\0D{password}\0\0");
+        for (kind, said) in [(b'N', notice), (b'E', refusal)] {
+            let mut message = vec![kind];
+            message.extend((said.len() as u32 + 4).to_be_bytes());
+            message.extend(said.as_bytes());
+            let _ = stream.write_all(&message);
+        }
     })
 }
 

@@ -185,6 +185,8 @@ fn what_contradicts_itself_is_reported() {
     );
     let nowhere = [("mailbox", "kind = \"maildir\""), ("mailbox", "path = \"m/\""), ("mailbox", "settle = \"1s\"")];
     assert_only_problem(MINIMAL, &nowhere, "mailbox.settle", "this key is for");
+    let nested = [("mailbox", "kind = \"maildir\""), ("mailbox", "path = \"staging/mail/\"")];
+    assert_only_problem(LOCAL, &nested, "mailbox.path", "lie in each other");
     let plain = [("staging", "endpoint = \"http://127.0.0.1:10000/a\"")];
     assert_only_problem(MINIMAL, &plain, "staging.endpoint", "needs https");
     assert_only_problem(MINIMAL, &[("http", "listen = \"0.0.0.0:80\"")], "http.token", "not a loopback address");

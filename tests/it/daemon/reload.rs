@@ -95,6 +95,23 @@ fn mapping_and_configuration_are_read_again() {
 }
 
 #[test]
+fn what_is_read_at_the_start_alone_needs_a_restart() {
+    let server = TeleMessageServer::start(Arc::new(SystemClock));
+    let files = Files::new();
+    files.write_config(&server.base_url(), "every = \"24h\"", LOCAL_STAGING);
+    files.change_config("[retry]", "[http]\nlisten = \"127.0.0.1:0\"\ntoken = { file = \"token\" }\n[retry]");
+    for token in ["token", "other"] {
+        files.write(token, "a token of more than sixteen letters");
+    }
+    let mut daemon = Process::start(&files, &["run"]);
+    daemon.wait_for("run_finished");
+    files.change_config("file = \"token\"", "file = \"other\"");
+    daemon.signal("HUP");
+    assert_eq!(daemon.wait_for("restart_needed")["key"], "http.token");
+    assert!(daemon.end_by("TERM").status.success());
+}
+
+#[test]
 fn a_mapping_that_names_somebody_at_last_says_how_to_add_the_copies() {
     let server = TeleMessageServer::start(Arc::new(SystemClock));
     server.add([of_ben(1)]);

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use crate::graph::{CallError, Graph, Refusal, Version, literal};
 use crate::http::Remote;
-use crate::item::text::single_line;
 use crate::json_fault::JsonFault;
 use crate::resolution::{Mailbox, MailboxId};
 use crate::resolve::address;
@@ -19,8 +19,6 @@ use crate::throttle::Throttle;
 const SELECT: (&str, &str) = ("$select", "id,mail,userPrincipalName,proxyAddresses");
 /// More users than this with one address are never looked through: more than one with a mailbox is an error anyway.
 const MAX_CANDIDATES: usize = 10;
-/// How much of a user's id is logged, in characters.
-const MAX_SHOWN_ID: usize = 64;
 
 /// Refusals that certainly mean: there is no such user.
 const NO_USER: [&str; 3] = ["Request_ResourceNotFound", "ErrorInvalidUser", "ResourceNotFound"];
@@ -181,7 +179,7 @@ fn users_in(way: Way, address: &str, reply: Result<Bytes, CallError>) -> Found {
 fn another_user(address: &str, user: &User) -> DirectoryError {
     tracing::error!(
         event = "directory_contradicts",
-        user.id = %single_line(&user.id).chars().take(MAX_SHOWN_ID).collect::<String>(),
+        user.id = Uuid::try_parse(&user.id).ok().map(tracing::field::display),
         "the user directory answered with a user who doesn't have the address that was asked for; copies for that \
          address wait: check what stands between the archiver and Microsoft Graph"
     );

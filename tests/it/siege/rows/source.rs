@@ -45,7 +45,7 @@ async fn one_attachment(fault: MediaFault) -> Heard {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    const NOTHING: &str = "nothing is archived yet";
+    const NOTHING: &str = "no period is archived in full yet";
     vec![
         case(
             "SourceError::Refused",

@@ -110,7 +110,7 @@ async fn a_stream_breaks_off() -> Heard {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    const NOTHING: &str = "nothing is archived yet";
+    const NOTHING: &str = "no period is archived in full yet";
     vec![
         case(
             "StagingError::Throttled",
