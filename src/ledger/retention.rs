@@ -1,7 +1,8 @@
 //! Which windows lie in staging, which may be purged from it, and which of their items are kept as held copies.
 //!
 //! A window is `kept`, then `purging`, then `purged`. What is recorded when its purge begins (that each of its items has
-//! its outcome, and which are held) is of one instant: an item that is replayed meanwhile is among the held ones.
+//! its outcome, and which are held) is of one instant: an item that is replayed meanwhile is among the held ones. A copy that was
+//! imported is doubted either before that instant, or not at all.
 
 use chrono::{DateTime, Utc};
 use sqlx::{Any, Row as _, Transaction};
@@ -70,6 +71,9 @@ impl Ledger {
     pub async fn begin_purge(&self, window: Window) -> Result<bool, LedgerError> {
         let (from, to) = (millis(window.from), millis(window.to));
         let mut transaction = self.writer()?.begin_with(self.dialect.begin_snapshot()).await?;
+        if let Some(lock) = self.dialect.lock_out_doubts() {
+            sqlx::query(lock).execute(&mut *transaction).await?;
+        }
         let open = sqlx::query(UNACCOUNTED).bind(from).bind(to).fetch_one(&mut *transaction).await?;
         if open.try_get::<i64, _>("open")? != 0 {
             return Ok(false);
@@ -206,6 +210,23 @@ impl Dialect {
         match self {
             Self::Sqlite => "BEGIN IMMEDIATE",
             Self::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ",
+        }
+    }
+
+    /// Lets no copy be doubted before the transaction's end. As its first statement: the instant that such a transaction sees is that of
+    /// the first one after it. SQLite has one writer at a time.
+    fn lock_out_doubts(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("LOCK TABLE staged_windows IN EXCLUSIVE MODE"),
+        }
+    }
+
+    /// Lets no purge begin before the transaction's end. As its first statement, so that no two wait for each other.
+    pub(super) fn lock_out_purges(self) -> Option<&'static str> {
+        match self {
+            Self::Sqlite => None,
+            Self::Postgres => Some("LOCK TABLE staged_windows IN ROW SHARE MODE"),
         }
     }
 }

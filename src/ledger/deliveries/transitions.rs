@@ -254,6 +254,9 @@ impl Ledger {
         settle_at: DateTime<Utc>,
     ) -> Result<u64, LedgerError> {
         let mut transaction = self.begin().await?;
+        if let Some(lock) = self.dialect.lock_out_purges() {
+            sqlx::query(lock).execute(&mut *transaction).await?;
+        }
         let mut doubted = 0;
         for chunk in identities.chunks(MAX_STATEMENT_ROWS) {
             let statement = format!(

@@ -1,6 +1,8 @@
 //! What a verification may change: copies that are missing are of unknown outcome again.
 
-use whatsapp_archiver::ledger::{DeliveryState, NewItem, QueueOf};
+use sqlx::{Connection as _, PgConnection, Row as _};
+use tokio::task::JoinHandle;
+use whatsapp_archiver::ledger::{DeliveryState, Ledger, LedgerError, NewItem, QueueOf};
 
 use super::{
     Database, at, begin, copy, holder, identity, mailbox, new_item, outcome, page, prepared, run_id, sender, window,
@@ -46,4 +48,66 @@ pub(super) async fn missing_copies_are_unknown_again_unless_their_items_are_purg
     );
     ledger.finish_purge(window(), at(10)).await.unwrap();
     assert_eq!(ledger.doubt_imported(&mailbox(1).id, &missing, at(5), at(9)).await.unwrap(), 0);
+}
+
+/// A ledger on PostgreSQL whose only copy is imported, and two more sessions in its database.
+async fn with_an_imported_copy() -> (Ledger, [PgConnection; 2]) {
+    let database = Database::postgres();
+    let ledger = database.open().await;
+    begin(&ledger, 1).await;
+    let numbers = page(&ledger, 1, &[new_item(0)], at(60)).await;
+    let sending = prepared(numbers[0], vec![copy(1, 0, DeliveryState::Sending, Some(holder(1)))]);
+    ledger.record_prepared(&run_id(1), at(1), &[sending]).await.unwrap();
+    ledger.record(&sender(1), &[outcome(numbers[0], 1, DeliveryState::Imported)], &[]).await.unwrap();
+    let session = async || PgConnection::connect(&database.url).await.unwrap();
+    let sessions = [session().await, session().await];
+    (ledger, sessions)
+}
+
+fn doubt(ledger: &Ledger) -> JoinHandle<Result<u64, LedgerError>> {
+    let ledger = ledger.clone();
+    tokio::spawn(async move { ledger.doubt_imported(&mailbox(1).id, &[identity(0)], at(5), at(9)).await })
+}
+
+fn purge(ledger: &Ledger) -> JoinHandle<Result<bool, LedgerError>> {
+    let ledger = ledger.clone();
+    tokio::spawn(async move { ledger.begin_purge(window()).await })
+}
+
+/// Returns when this has ended, or so many sessions of the database wait for a lock.
+async fn until_waiting<T>(session: &mut PgConnection, sessions: i64, work: &JoinHandle<T>) {
+    let waiting = "SELECT COUNT(*) AS waiting FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while !work.is_finished()
+        && sqlx::query(waiting).fetch_one(&mut *session).await.unwrap().get::<i64, _>("waiting") < sessions
+    {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A purge has begun, and comes to the row of its window, which somebody else has; meanwhile the copy is found to be missing.
+#[tokio::test]
+async fn a_purge_that_has_begun_is_not_passed_by_a_doubt() {
+    let (ledger, [mut session, mut watch]) = with_an_imported_copy().await;
+    let mut held = session.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM staged_windows FOR UPDATE").fetch_all(&mut *held).await.unwrap();
+    let purge = purge(&ledger);
+    until_waiting(&mut watch, 1, &purge).await;
+    let doubt = doubt(&ledger);
+    until_waiting(&mut watch, 2, &doubt).await;
+    held.rollback().await.unwrap();
+    assert_eq!((purge.await.unwrap().unwrap(), doubt.await.unwrap().unwrap()), (true, 0));
+}
+
+/// A copy is being doubted, and comes to its row, which somebody else has; meanwhile a purge begins.
+#[tokio::test]
+async fn a_doubt_that_has_begun_is_not_passed_by_a_purge() {
+    let (ledger, [mut session, mut watch]) = with_an_imported_copy().await;
+    let mut held = session.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM delivery_rows FOR UPDATE").fetch_all(&mut *held).await.unwrap();
+    let doubt = doubt(&ledger);
+    until_waiting(&mut watch, 1, &doubt).await;
+    let purge = purge(&ledger);
+    until_waiting(&mut watch, 2, &purge).await;
+    held.rollback().await.unwrap();
+    assert_eq!((doubt.await.unwrap().unwrap(), purge.await.unwrap().unwrap()), (1, false));
 }
