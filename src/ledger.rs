@@ -61,8 +61,8 @@ pub use captures::{Capture, GroupDay, NeverCaptured, Reference, Relation};
 pub use copy::CopyError;
 pub use daemon::DaemonSeen;
 pub use deliveries::{
-    Claim, Delivery, DeliveryRow, DeliveryState, NewDelivery, OpenCounts, Outcome, PartialReason, QueueOf, RowReason,
-    Target,
+    Claim, Delivery, DeliveryRow, DeliveryState, NewDelivery, OpenCounts, OpenElsewhere, Outcome, PartialReason,
+    QueueOf, RowReason, Target,
 };
 pub use error::LedgerError;
 pub(crate) use existing::refuse_only_its_log;

@@ -6,7 +6,7 @@ use super::context::{CommandError, Context, Exit};
 use super::format::{Format, ShowNumbers};
 use super::layout::Width;
 pub(super) use crate::digits::counted;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, OpenElsewhere};
 use crate::pipeline::RunFinished;
 use crate::report::lists::{self, Rows};
 use crate::report::{Report, document, table};
@@ -63,6 +63,7 @@ pub(super) fn finish(result: Result<(), lists::WriteError>, mut out: impl io::Wr
 pub(super) fn report_finished(context: &Context, finished: &RunFinished) -> Result<Exit, CommandError> {
     let report = &finished.report;
     let mut text = Width::of_output().wrap(&table::render(report), VALUES);
+    text.push_str(&elsewhere(&finished.undone.elsewhere));
     let config = context.config_path.display();
     if report.deliveries.failed + report.deliveries.pending > 0 {
         text.push_str(&format!("What is not imported and why:  whatsapp-archiver --config {config} failures\n"));
@@ -72,6 +73,20 @@ pub(super) fn report_finished(context: &Context, finished: &RunFinished) -> Resu
     ));
     print(&text)?;
     Ok(exit_of(report))
+}
+
+/// What is open in the accounts of other runs than the one that is spoken of.
+pub(super) fn elsewhere(open: &[OpenElsewhere]) -> String {
+    let line = |open: &OpenElsewhere| {
+        let what = counted(open.rows, "delivery is", "deliveries are");
+        let then = if open.is_under_way {
+            "which is under way and sends what can be sent; should its process have gone, the next run takes over when its lease has run out"
+        } else {
+            "and the next run takes over what another process or staging kept from this one"
+        };
+        format!("{what} still open in the account of run {}, {then}.\n", open.run)
+    };
+    open.iter().map(line).collect()
 }
 
 /// Items that a rule keeps out are normal; anything else that isn't imported is not.

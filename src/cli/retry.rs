@@ -6,7 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run};
 use super::{administrator, item_name, output, run::run_request};
-use crate::ledger::{ActionKind, ItemName, ItemSelection};
+use crate::app::App;
+use crate::ledger::{ActionKind, ItemName, ItemSelection, OpenElsewhere};
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::{Pipeline, ReplayPreview, RunRequest};
 use crate::reason::Reason;
@@ -48,9 +49,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             output::print(&described(pipeline.preview_replay(&selection).await.map_err(anyhow::Error::from)?))?;
             return Ok(Exit::Done);
         }
-        if selects_nothing(&pipeline, &selection).await? {
-            output::print("Nothing that matches can be replayed; no run was started.\n")?;
-            return Ok(Exit::Done);
+        if let Some(elsewhere) = selects_nothing(&app, &pipeline, &selection).await? {
+            let of_others = output::elsewhere(&elsewhere);
+            output::print(&format!("{of_others}Nothing that matches can be replayed; no run was started.\n"))?;
+            return Ok(if elsewhere.is_empty() { Exit::Done } else { Exit::Failed });
         }
         administrator::acts(context, &app.ledger, ActionKind::Retry, &summary(arguments)).await?;
         let stop = CancellationToken::new();
@@ -64,16 +66,23 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     })
 }
 
-/// Whether something was named, and there is nothing of it to replay. Without a name, a replay also takes over the copies
-/// that a run left whose process has gone.
-async fn selects_nothing(pipeline: &Pipeline, selection: &ItemSelection) -> Result<bool, CommandError> {
+/// Where something was named, and there is nothing of it to replay or to take over: what is open of it in the accounts of runs that
+/// are under way.
+async fn selects_nothing(
+    app: &App,
+    pipeline: &Pipeline,
+    selection: &ItemSelection,
+) -> Result<Option<Vec<OpenElsewhere>>, CommandError> {
     let is_named = selection.items.is_some() || selection.reason.is_some() || selection.run.is_some();
     if !is_named || pipeline.preview_replay(selection).await.map_err(anyhow::Error::from)?.items > 0 {
-        return Ok(false);
+        return Ok(None);
     }
     // The ledger of another staging area knows nothing of what is staged here: that is the answer then.
     pipeline.check_staging_owner().await.map_err(anyhow::Error::from)?;
-    Ok(true)
+    let open = app.ledger.open_elsewhere(None, selection, false, app.clock.now()).await.map_err(anyhow::Error::from)?;
+    // A replay takes over the copies that a run left whose process has gone.
+    let all_are_sent = open.iter().all(|open| open.is_under_way);
+    Ok(all_are_sent.then_some(open))
 }
 
 /// What a dry run prints.

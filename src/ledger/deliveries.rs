@@ -16,7 +16,7 @@ use sqlx::any::AnyRow;
 
 use super::names::Numbers;
 use super::sql;
-use super::{Holder, ItemNo, LedgerError};
+use super::{Holder, ItemNo, LedgerError, RunId};
 use crate::convert::Manifest;
 use crate::identity::{Identities, Identity};
 use crate::reason::Reason;
@@ -332,6 +332,17 @@ pub struct Outcome {
     pub found_as: Option<Identity>,
     /// Bytes imported.
     pub bytes: u64,
+}
+
+/// Open rows in the account of another run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenElsewhere {
+    /// The run that has them.
+    pub run: RunId,
+    /// Whether that run's process is at work, as far as its lease tells.
+    pub is_under_way: bool,
+    /// How many.
+    pub rows: u64,
 }
 
 /// What is open in the whole ledger.

@@ -171,10 +171,10 @@ fn deliveries(count: u64) -> String {
 /// What a run left to later ones.
 fn left(finished: &RunFinished) -> String {
     let pending = finished.report.deliveries.pending;
-    let open = match finished.undone.copies_open {
+    let open = match finished.undone.copies_open() {
         0 => String::new(),
-        1 => "1 copy of an earlier run open, because another process had its mailbox".to_owned(),
-        open => format!("{open} copies of earlier runs open, because another process had their mailboxes"),
+        1 => "1 copy of another run open, because another process had it or its mailbox".to_owned(),
+        open => format!("{open} copies of other runs open, because other processes had them or their mailboxes"),
     };
     match (pending, open.is_empty()) {
         (_, true) => format!("{} pending", deliveries(pending)),

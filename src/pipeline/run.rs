@@ -27,7 +27,9 @@ use super::undone::{self, RunFinished, Undone};
 use super::{Pipeline, RunError, RunRequest};
 use crate::capture_loss;
 use crate::failpoint;
-use crate::ledger::{ItemNo, Lease, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus, Sender};
+use crate::ledger::{
+    ItemNo, ItemSelection, Lease, Ledger, LedgerError, OpenElsewhere, RunId, RunKind, RunRecord, RunStatus, Sender,
+};
 use crate::report::{Report, failed_share};
 
 /// Pages that wait to be prepared.
@@ -39,14 +41,16 @@ pub(super) fn span_of(run: &RunId) -> Span {
     tracing::error_span!("run", run.id = %run)
 }
 
-/// What a run takes over of what earlier ones left open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a run is to leave nothing open of, in whichever account it is, where it is to count as complete.
+#[derive(Debug, Clone)]
 enum TakesOver {
     Nothing,
-    /// Copies.
+    /// All copies.
     Copies,
-    /// Copies, and items that have none yet.
+    /// All copies, and items that have none yet. What is in the account of a run that is under way is that run's.
     Everything,
+    /// What was selected.
+    Selected(ItemSelection),
 }
 
 impl RunRequest {
@@ -59,13 +63,14 @@ impl RunRequest {
         }
     }
 
-    /// What it takes over of what earlier runs left open: all of that, where it is to count as complete.
+    /// What it takes over of what earlier runs left open.
     fn takes_over(&self) -> TakesOver {
         match self {
             Self::Regular | Self::Backfill(_) => TakesOver::Everything,
             Self::Restore => TakesOver::Copies,
-            // A replay is about what was selected, and a rebuild begins with nothing.
-            Self::Retry(_) | Self::Rebuild => TakesOver::Nothing,
+            Self::Retry(selection) => TakesOver::Selected(selection.clone()),
+            // It begins with nothing.
+            Self::Rebuild => TakesOver::Nothing,
         }
     }
 
@@ -129,7 +134,7 @@ impl Pipeline {
         let (kept, worked) = pipeline.with_leases(&leases, work).await;
         let are_lost = matches!(kept, Err(LedgerError::LeaseLost(_)));
         let failed = kept.map_err(RunError::from).and(worked).err();
-        let finish = finish(ledger, &self.settings, (&id, takes_over), self.now(), failed);
+        let finish = finish(ledger, &self.settings, (&id, &takes_over), self.now(), failed);
         // With a stop of its own again: the program's is not for a lost lease to pull.
         let finished = if are_lost { finish.await } else { self.for_one_run().with_leases(&leases, finish).await.1 };
         if let Err(error) = ledger.release_leases(&self.deps.holder).await {
@@ -283,7 +288,7 @@ impl Pipeline {
             }
             tracing::warn!(event = "run_abandoned", run.id = %run.id, "a run's process ended before the run did; its account is closed, and its work is taken over");
             let finished =
-                finish(ledger, &self.settings, (&run.id, TakesOver::Nothing), self.now(), Some(RunError::ProcessGone));
+                finish(ledger, &self.settings, (&run.id, &TakesOver::Nothing), self.now(), Some(RunError::ProcessGone));
             match finished.instrument(span_of(&run.id)).await {
                 // Its own process was quicker, or another one.
                 Ok(_) | Err(RunError::Ledger(LedgerError::LeaseLost(_))) => {}
@@ -314,7 +319,7 @@ async fn give_up(ledger: &Ledger, settings: &super::Settings, id: &RunId, now: D
 async fn finish(
     ledger: &Ledger,
     settings: &super::Settings,
-    (id, takes_over): (&RunId, TakesOver),
+    (id, takes_over): (&RunId, &TakesOver),
     now: DateTime<Utc>,
     error: Option<RunError>,
 ) -> Result<RunFinished, RunError> {
@@ -342,10 +347,10 @@ async fn finish(
     }
     let error = error.or_else(|| imbalance.map(|imbalance| RunError::Unbalanced(imbalance.clone())));
     report.error = error.as_ref().map(in_words);
-    let copies_open = if error.is_none() { left_open(ledger, id, takes_over, now).await? } else { 0 };
+    let elsewhere = if error.is_none() { left_open(ledger, id, takes_over, now).await? } else { Vec::new() };
     report.status = match &error {
         Some(_) => RunStatus::Failed,
-        None if report.deliveries.pending > 0 || copies_open > 0 => RunStatus::Incomplete,
+        None if report.deliveries.pending > 0 || !elsewhere.is_empty() => RunStatus::Incomplete,
         None => RunStatus::Complete,
     };
     report.many_failed = failed_share::warning(ledger, &report, settings.max_failed_percent).await?;
@@ -358,30 +363,31 @@ async fn finish(
     }
     let frozen = serde_json::to_string(&report).map_err(|error| LedgerError::Damaged(error.to_string()))?;
     ledger.finish_run(id, report.status, now, report.error.as_deref(), &frozen).await?;
-    let undone = Undone::of(ledger, &report, copies_open).await?;
+    let undone = Undone::of(ledger, &report, elsewhere).await?;
     let remedy = error.as_ref().and_then(|error| error.remedy(settings.kinds));
     let finished = RunFinished { report, error, undone, remedy };
     undone::log_end(ledger, &finished).await?;
     Ok(finished)
 }
 
-/// How much a run had to leave open of what it takes over, which nobody works on now.
+/// What a run had to leave open in the accounts of others.
 async fn left_open(
     ledger: &Ledger,
     run: &RunId,
-    takes_over: TakesOver,
+    takes_over: &TakesOver,
     now: DateTime<Utc>,
-) -> Result<u64, LedgerError> {
-    if takes_over == TakesOver::Nothing {
-        return Ok(0);
+) -> Result<Vec<OpenElsewhere>, LedgerError> {
+    let all = ItemSelection::default();
+    let (selection, copies_alone) = match takes_over {
+        TakesOver::Nothing => return Ok(Vec::new()),
+        TakesOver::Copies => (&all, true),
+        TakesOver::Everything => (&all, false),
+        TakesOver::Selected(selection) => (selection, false),
+    };
+    let mut open = ledger.open_elsewhere(Some(run), selection, copies_alone, now).await?;
+    if matches!(takes_over, TakesOver::Everything) {
+        open.retain(|open| !open.is_under_way);
     }
-    let copies = ledger.unclaimed_rows(run, takes_over == TakesOver::Copies, now).await?;
-    if copies > 0 {
-        tracing::warn!(
-            event = "copies_left_open",
-            copies,
-            "copies of earlier runs stay open, because another process had their mailboxes, or staging did not return their items; the next run takes them over"
-        );
-    }
-    Ok(copies)
+    open.iter().for_each(undone::log_left_open);
+    Ok(open)
 }

@@ -3,7 +3,7 @@
 use chrono::SecondsFormat;
 
 use super::RunError;
-use crate::ledger::{CauseGroup, Ledger, LedgerError, PendingCause, RunKind};
+use crate::ledger::{CauseGroup, Ledger, LedgerError, OpenElsewhere, PendingCause, RunKind};
 use crate::reason::Reason;
 use crate::report::Report;
 use crate::report::reason::{meaning_of, remedy_of};
@@ -32,13 +32,13 @@ pub struct Undone {
     pub pending_groups: Vec<CauseGroup<PendingCause>>,
     /// The most frequent errors for which mailboxes have refused copies for good.
     pub refused_groups: Vec<CauseGroup<Reason>>,
-    /// Copies of earlier runs that another process had, so that nobody sends them before the next run.
-    pub copies_open: u64,
+    /// What it was to take over, and what is open in the accounts of other runs all the same.
+    pub elsewhere: Vec<OpenElsewhere>,
 }
 
 impl Undone {
-    /// What a run left, by its report; `copies_open` are the copies of earlier runs that it had to leave.
-    pub async fn of(ledger: &Ledger, report: &Report, copies_open: u64) -> Result<Self, LedgerError> {
+    /// What a run left, by its report; `elsewhere` is what it had to leave to other runs.
+    pub async fn of(ledger: &Ledger, report: &Report, elsewhere: Vec<OpenElsewhere>) -> Result<Self, LedgerError> {
         let run = &report.run;
         let pending_groups = match report.deliveries.pending {
             0 => Vec::new(),
@@ -48,11 +48,16 @@ impl Undone {
             0 => Vec::new(),
             _ => ledger.refused_groups(run, MAX_GROUPS).await?,
         };
-        Ok(Self { pending: ledger.pending_by_cause(Some(run)).await?, pending_groups, refused_groups, copies_open })
+        Ok(Self { pending: ledger.pending_by_cause(Some(run)).await?, pending_groups, refused_groups, elsewhere })
     }
 
     fn of_cause(&self, cause: PendingCause) -> u64 {
         self.pending.iter().find(|(of, _)| *of == cause).map_or(0, |(_, count)| *count)
+    }
+
+    /// How many deliveries are open in the accounts of other runs.
+    pub fn copies_open(&self) -> u64 {
+        self.elsewhere.iter().map(|open| open.rows).sum()
     }
 
     /// Deliveries that only wait for an attachment, which needs nobody.
@@ -69,7 +74,7 @@ impl RunFinished {
 
     /// Whether later runs go on with something other than waiting for attachments.
     pub fn leaves_work(&self) -> bool {
-        self.report.deliveries.pending > self.undone.awaited() || self.undone.copies_open > 0
+        self.report.deliveries.pending > self.undone.awaited() || !self.undone.elsewhere.is_empty()
     }
 
     /// Whether there is anything that somebody should look at: it failed, left work, or mailboxes have not taken copies.
@@ -100,6 +105,19 @@ pub(super) async fn log_end(ledger: &Ledger, finished: &RunFinished) -> Result<(
         None => log_finished(finished),
     }
     Ok(())
+}
+
+/// Logs what stays open in the account of another run.
+pub(super) fn log_left_open(open: &OpenElsewhere) {
+    let OpenElsewhere { run, is_under_way, rows } = open;
+    let why = if *is_under_way {
+        "are those of another run, which is under way and sends them; should its process have gone, the next run takes them over when its \
+         lease has run out"
+    } else {
+        "of an earlier run stay open, because another process had their mailboxes, or staging did not return their items; the next run \
+         takes them over"
+    };
+    tracing::warn!(event = "copies_left_open", copies = rows, open.run = %run, "copies that this run is about {why}");
 }
 
 /// Deliveries of a cause that have a line.

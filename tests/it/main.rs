@@ -49,6 +49,7 @@ mod preload;
 mod rebuild;
 mod resolve;
 mod retention;
+mod retry;
 mod serve;
 mod servers;
 mod siege;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::{Clock as _, ManualClock, SharedClock};
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
-use whatsapp_archiver::ledger::{Ledger, RunStatus};
+use whatsapp_archiver::ledger::{Ledger, OpenElsewhere, RunId, RunStatus};
 use whatsapp_archiver::notify::{Notice, Notifier, PostedWarnings};
 use whatsapp_archiver::pipeline::{RunError, RunFinished, Undone};
 use whatsapp_archiver::reason::Reason;
@@ -85,7 +85,9 @@ impl Desk {
         let id = self.seed.run_with_error(self.clock.now(), status, words.as_deref(), items).await;
         let run = self.seed.ledger.run(&id).await.unwrap().unwrap();
         let report = Report::of(&self.seed.ledger, &run).await.unwrap();
-        let undone = Undone::of(&self.seed.ledger, &report, open).await.unwrap();
+        let elsewhere = OpenElsewhere { run: RunId("earlier".to_owned()), is_under_way: false, rows: open };
+        let elsewhere = if open > 0 { vec![elsewhere] } else { Vec::new() };
+        let undone = Undone::of(&self.seed.ledger, &report, elsewhere).await.unwrap();
         self.notifier.run_ended(&RunFinished { report, error, undone, remedy: None }, &self.stop).await;
     }
 
@@ -247,7 +249,7 @@ async fn copies_that_another_process_had_are_left_and_nothing_is_recovered() {
     desk.fail(unavailable()).await;
     desk.run_leaving(3, RunStatus::Incomplete, None, &[]).await;
     assert_eq!(desk.events(), ["run_failed", "run_incomplete"]);
-    assert!(desk.last_text().contains("a run left 3 copies of earlier runs open"), "{}", desk.last_text());
+    assert!(desk.last_text().contains("a run left 3 copies of other runs open"), "{}", desk.last_text());
     desk.succeed().await;
     assert_eq!(desk.events()[2..], ["recovered"]);
 }

@@ -1,10 +1,12 @@
 //! The rows of items, whoever they are for: read and counted.
 
 use chrono::{DateTime, Utc};
+use sqlx::any::AnyRow;
 
-use super::{DeliveryRow, DeliveryState, OPEN, OpenCounts, RowReason, Target, live_runs};
-use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, query_of, query_of_many, run_no};
-use crate::ledger::{ItemNo, Ledger, LedgerError, RunId};
+use super::{DeliveryRow, DeliveryState, OPEN, OpenCounts, OpenElsewhere, RowReason, Target, live_runs};
+use crate::ledger::items::is_one_of;
+use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, query_of, query_of_many};
+use crate::ledger::{ItemNo, ItemSelection, Ledger, LedgerError, RunId};
 
 impl Ledger {
     /// The rows of items.
@@ -33,24 +35,38 @@ impl Ledger {
         Ok(found)
     }
 
-    /// How many open rows (of copies alone, or of items that have none yet too) are in the account of no run that is under way,
-    /// and not in that of `run`: nobody works on them now.
-    pub async fn unclaimed_rows(
+    /// The open rows of a selection (its copies alone, or those of items that have none yet too) in the accounts of other runs than
+    /// `run`, by the run that has them, the most first. A reason is of rows that failed: it selects no open ones.
+    pub async fn open_elsewhere(
         &self,
-        run: &RunId,
+        run: Option<&RunId>,
+        selection: &ItemSelection,
         copies_alone: bool,
         now: DateTime<Utc>,
-    ) -> Result<u64, LedgerError> {
-        let row = query_of(format!(
-            "SELECT COUNT(*) AS found FROM delivery_rows WHERE {OPEN} AND {} AND +run_no <> {} AND run_no NOT IN {}",
+    ) -> Result<Vec<OpenElsewhere>, LedgerError> {
+        if selection.reason.is_some() {
+            return Ok(Vec::new());
+        }
+        let rows = query_of(format!(
+            "SELECT runs.run_id, COUNT(*) AS found,
+               CAST(MAX(CASE WHEN runs.run_no IN {} THEN 1 ELSE 0 END) AS BIGINT) AS under_way
+             FROM delivery_rows JOIN runs ON runs.run_no = delivery_rows.run_no
+             WHERE delivery_rows.{OPEN} AND {} AND {} AND runs.run_id <> $1
+               AND (CAST($2 AS TEXT) IS NULL OR runs.run_id = $2)
+             GROUP BY runs.run_id ORDER BY found DESC, runs.run_id",
+            live_runs(now),
             if copies_alone { "target_no > 0" } else { "1 = 1" },
-            run_no(1),
-            live_runs(now)
+            is_one_of(selection.items.as_deref()),
         ))
-        .bind(run.0.clone())
-        .fetch_one(&self.pool)
+        .bind(run.map(|run| run.0.clone()).unwrap_or_default())
+        .bind(selection.run.as_ref().map(|run| run.0.clone()))
+        .fetch_all(&self.pool)
         .await?;
-        sql::count(&row, "found")
+        let read = |row: &AnyRow| {
+            let is_under_way = sql::get::<i64>(row, "under_way")? == 1;
+            Ok(OpenElsewhere { run: RunId(sql::get(row, "run_id")?), is_under_way, rows: sql::count(row, "found")? })
+        };
+        rows.iter().map(read).collect()
     }
 
     /// What is open in the whole ledger.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::Clock as _;
-use whatsapp_archiver::ledger::{Holder, ItemSelection, Lease, Ledger, LedgerError, RunKind, RunStatus};
+use whatsapp_archiver::ledger::{
+    Holder, ItemNo, ItemSelection, Lease, Ledger, LedgerError, OpenElsewhere, RunKind, RunStatus,
+};
 use whatsapp_archiver::pipeline::{RunError, RunRequest};
 use whatsapp_archiver::resolution::MailboxId;
 
@@ -65,15 +67,50 @@ async fn a_replay_beside_a_run_doubles_nothing_and_does_not_take_it_for_abandone
         });
         retry
     });
-    for finished in [regular.unwrap(), retry.unwrap()] {
+    let (regular, retry) = (regular.unwrap(), retry.unwrap());
+    for finished in [&regular, &retry] {
         world.audit(&finished.report).await;
         assert!(finished.error.is_none(), "{:?}", finished.error);
-        assert_eq!(finished.report.status, RunStatus::Complete);
         assert_eq!(finished.report.deliveries.imported, 12);
     }
+    // Whichever ends first: the replay is about all that is open, the regular run about what nobody has.
+    assert_eq!(regular.report.status, RunStatus::Complete);
+    let has_left = |open: &OpenElsewhere| open.run == regular.report.run && open.is_under_way;
+    assert!(retry.undone.elsewhere.iter().all(has_left), "{:?}", retry.undone);
+    let is_complete = retry.undone.elsewhere.is_empty();
+    assert_eq!(retry.report.status, if is_complete { RunStatus::Complete } else { RunStatus::Incomplete });
     assert_eq!(world.held(BEN), whatsapp_ids((1..=12).map(|id| 2 * id + 1)));
     let anas = (1..=12).map(|id| 2 * id).chain((1..=12).map(|id| 100 + id));
     assert_eq!(world.held(ANA), whatsapp_ids(anas));
+}
+
+/// Items 1 and 2 are pending for Ana, whose mailbox another process has; nobody has Ben's.
+#[tokio::test]
+async fn a_replay_is_complete_only_where_what_it_is_about_is_not_open_in_any_account() {
+    let world = World::new().await;
+    world.server.add([to_ana(1), to_ana(2), to_ben(3)]);
+    for mailbox in [ANA, BEN] {
+        world.destination.always(mailbox, Some(Act::Forbid));
+    }
+    let first = world.run().await;
+    assert_eq!(counts(&first), [0, 0, 0, 0, 3]);
+    for mailbox in [ANA, BEN] {
+        world.destination.always(mailbox, None);
+    }
+    let (other, now) = (Holder::new(), world.clock.now());
+    world.ledger.lease(&other, &[mailbox(ANA)], now, now + chrono::Duration::hours(1)).await.unwrap();
+
+    let of_one = |id| ItemSelection { items: Some(vec![id]), ..ItemSelection::default() };
+    let bens = world.run_request(RunRequest::Retry(of_one(ItemNo(3)))).await;
+    assert_eq!((bens.report.status, world.held(BEN)), (RunStatus::Complete, whatsapp_ids([3])));
+    for (selection, rows) in [(of_one(ItemNo(1)), 1), (ItemSelection::default(), 2)] {
+        let retry = world.run_request(RunRequest::Retry(selection)).await;
+        let expected = OpenElsewhere { run: first.run.clone(), is_under_way: false, rows };
+        assert_eq!((retry.report.status, retry.undone.elsewhere), (RunStatus::Incomplete, vec![expected]));
+    }
+    world.ledger.release_leases(&other).await.unwrap();
+    let retry = world.run_request(RunRequest::Retry(ItemSelection::default())).await;
+    assert_eq!((retry.report.status, world.held(ANA)), (RunStatus::Complete, whatsapp_ids([1, 2])));
 }
 
 #[tokio::test]

@@ -138,7 +138,7 @@ async fn remotes_are_judged_by_all_that_is_pending_and_have_its_error() {
     let note = async |site: &Site, id: RunId| {
         let ledger = &site.seed.ledger;
         let report = Report::of(ledger, &ledger.run(&id).await.unwrap().unwrap()).await.unwrap();
-        let undone = Undone::of(ledger, &report, 0).await.unwrap();
+        let undone = Undone::of(ledger, &report, Vec::new()).await.unwrap();
         let finished = RunFinished { report, error: None, undone, remedy: None };
         whatsapp_archiver::status::note_run(ledger, &config.source, &finished, now()).await.unwrap();
     };
