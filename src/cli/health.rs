@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use anyhow::Context as _;
+
 use super::context::{CommandError, CommandResult, Context, Exit, block_on};
 use super::output;
 use crate::config::NeededSecrets;
@@ -21,7 +23,8 @@ pub(super) fn run(context: &Context) -> CommandResult {
         const MAX_REPLY: u64 = 64 * 1024;
         let client = HttpClient::build(&HttpOptions::default()).map_err(anyhow::Error::from)?;
         let url = reqwest::Url::parse(&format!("http://{address}/readyz")).map_err(anyhow::Error::from)?;
-        let reply = client.send(Remote::Health, client.get(url), MAX_REPLY).await.map_err(anyhow::Error::from)?;
+        let reply = client.send(Remote::Health, client.get(url), MAX_REPLY).await;
+        let reply = reply.with_context(|| format!("no answer at {address} (http.listen): does the daemon run?"))?;
         output::print(&String::from_utf8_lossy(&reply.body))?;
         Ok(if reply.status.is_success() { Exit::Done } else { Exit::Failed })
     })

@@ -94,6 +94,7 @@ pub(super) fn resolved_rows(item: &Item, resolution: &Resolution) -> ResolvedRow
     if nobody {
         let detail = match owner {
             Some(ResolvedTo::NoValidUser { detail }) => format!("no participant is a valid user; the owner: {detail}"),
+            _ if resolution.0.is_empty() => "the item names no participant".to_owned(),
             _ => "no participant is a valid user".to_owned(),
         };
         own.push(own_row(Target::Item, DeliveryState::Failed, Some(Reason::NoValidUser), detail));
