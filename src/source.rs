@@ -36,6 +36,8 @@ pub struct Page {
     pub items: Vec<Range<usize>>,
     /// The cursor after this page.
     pub next: Cursor,
+    /// How many different items lie between the cursor that it was asked for with and `next`: what reading has got further by.
+    pub passed: usize,
     /// Whether the window ends with this page.
     pub end: bool,
 }

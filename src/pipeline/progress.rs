@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// So many items that were known already are a step: what is read anew each time is read quickly, or something is wrong.
+const KNOWN_ITEMS_A_STEP: u64 = 1000;
+
 /// Counters that only grow within a run.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -9,13 +12,15 @@ pub struct Progress {
     prepared: AtomicU64,
     deliveries: AtomicU64,
     finished: AtomicU64,
+    /// Items that were known already.
+    known: AtomicU64,
     /// Anything that shows that the run goes on.
     steps: AtomicU64,
 }
 
 impl Progress {
     pub(super) fn reset(&self) {
-        for counter in [&self.items, &self.prepared, &self.deliveries, &self.finished, &self.steps] {
+        for counter in [&self.items, &self.prepared, &self.deliveries, &self.finished, &self.known, &self.steps] {
             counter.store(0, Ordering::Relaxed);
         }
     }
@@ -28,6 +33,16 @@ impl Progress {
     /// How often the run went on. Any other number than before is progress.
     pub(crate) fn steps(&self) -> u64 {
         self.steps.load(Ordering::Relaxed)
+    }
+
+    /// Reading passed so many items, none of which is new. Pages of nothing new may go on for days without bringing the run any
+    /// further, so that by themselves they are no step.
+    pub(super) fn add_known(&self, count: usize) {
+        let count = count as u64;
+        let before = self.known.fetch_add(count, Ordering::Relaxed);
+        if before / KNOWN_ITEMS_A_STEP != before.saturating_add(count) / KNOWN_ITEMS_A_STEP {
+            self.add_step();
+        }
     }
 
     pub(super) fn add_items(&self, count: usize) {

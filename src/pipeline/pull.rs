@@ -291,6 +291,10 @@ impl Puller {
             let staged_bytes = if staged.is_some() { bytes } else { 0 };
             metrics.page_recorded(CountedPage { new: captures.len(), late, repeated, staged_bytes });
         }
+        if captures.is_empty() {
+            pipeline.progress.add_known(page.passed);
+            return Ok(());
+        }
         self.hand_on(captures, numbers).await
     }
 

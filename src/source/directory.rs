@@ -130,11 +130,12 @@ fn read_page(folder: &Folder, refused: &Mutex<Vec<String>>, cursor: Cursor, limi
         None => Position { file: position.file + 1, offset: 0 },
     };
     let end = folder.file(next.file).is_none() && refused.is_empty();
-    Ok(Page { body: read.body, items: read.items, next: next.cursor()?, end })
+    let passed = read.items.len();
+    Ok(Page { body: read.body, items: read.items, next: next.cursor()?, passed, end })
 }
 
 fn empty_page(cursor: Cursor) -> Page {
-    Page { body: Bytes::new(), items: Vec::new(), next: cursor, end: true }
+    Page { body: Bytes::new(), items: Vec::new(), next: cursor, passed: 0, end: true }
 }
 
 #[async_trait]

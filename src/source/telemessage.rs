@@ -99,7 +99,7 @@ pub struct TeleMessage {
     settings: TeleMessageSettings,
     messages_url: Url,
     attachment_url: Url,
-    /// Pages in a row of which no item had a number that can be read.
+    /// Pages in a row that passed no number that can be read.
     blind_pages: AtomicU32,
 }
 
@@ -187,10 +187,11 @@ impl TeleMessage {
                 )));
             }
         };
-        match page.greatest {
-            _ if page.end => Ok(Cursor(last_id)),
-            Some(greatest) if greatest >= last_id => Ok(Cursor(last_id)),
-            Some(greatest) if greatest > cursor.0 => {
+        if page.end {
+            return Ok(Cursor(last_id));
+        }
+        match page.greatest() {
+            Some(greatest) if greatest > cursor.0 && greatest < last_id => {
                 tracing::warn!(
                     event = "cursor_corrected",
                     cursor = greatest,
@@ -199,34 +200,40 @@ impl TeleMessage {
                 );
                 Ok(Cursor(greatest))
             }
-            Some(greatest) => Err(SourceError::Contract(format!(
+            Some(_) if page.passed(cursor, Cursor(last_id)) > 0 => Ok(Cursor(last_id)),
+            Some(greatest) if greatest <= cursor.0 => Err(SourceError::Contract(format!(
                 "the page after cursor {cursor} has no item past it, the greatest is {greatest}, though endOfMessages is \
                  not set"
+            ))),
+            // From there the same items would come again, one number further each time.
+            Some(_) if !page.has_unnumbered => Err(SourceError::Contract(format!(
+                "the page after cursor {cursor} has no item up to its lastId {last_id}, though endOfMessages is not set"
             ))),
             None if page.items == 0 => Err(SourceError::Contract(format!(
                 "the page after cursor {cursor} has no items, though endOfMessages is not set; continuing at lastId \
                  {last_id} could skip items"
             ))),
-            // Not one item has a number that can be read: there is nothing else to hold lastId against.
+            // Not one number up to there can be read: there is nothing else to hold lastId against.
             // At a window's beginning there is no cursor either, so that any number of a real archive will do.
-            None if last_id.saturating_sub(cursor.0) <= if cursor.0 > 0 { MAX_BLIND_STEP } else { MAX_ID } => {
+            _ if last_id.saturating_sub(cursor.0) <= if cursor.0 > 0 { MAX_BLIND_STEP } else { MAX_ID } => {
                 Ok(Cursor(last_id))
             }
-            None => Err(SourceError::Contract(format!(
+            _ => Err(SourceError::Contract(format!(
                 "the page after cursor {cursor} has no item whose id can be read, and continuing at lastId {last_id}, far \
                  beyond it, could skip items"
             ))),
         }
     }
 
-    /// Fails after too many pages in a row whose items have no numbers.
-    fn note_numbers(&self, cursor: Cursor, page: &Extent) -> Result<(), SourceError> {
-        if page.greatest.is_some() || page.end {
+    /// Fails after too many pages in a row that pass no number that can be read.
+    fn note_numbers(&self, cursor: Cursor, passed: usize, end: bool) -> Result<(), SourceError> {
+        if passed > 0 || end {
             self.blind_pages.store(0, Ordering::Relaxed);
         } else if self.blind_pages.fetch_add(1, Ordering::Relaxed) >= MAX_BLIND_PAGES {
             self.blind_pages.store(0, Ordering::Relaxed);
             return Err(SourceError::Contract(format!(
-                "more than {MAX_BLIND_PAGES} pages in a row, up to cursor {cursor}, have no item whose id can be read"
+                "more than {MAX_BLIND_PAGES} pages in a row, up to cursor {cursor}, have no item up to their lastId whose id \
+                 can be read"
             )));
         }
         Ok(())
@@ -236,15 +243,30 @@ impl TeleMessage {
 /// What the cursor after a page is held against.
 struct Extent {
     items: usize,
-    /// The greatest number of an item that can be read.
-    greatest: Option<i64>,
+    /// The numbers of its items, ascending, each once.
+    ids: Vec<i64>,
+    /// Some items have no number that can be read.
+    has_unnumbered: bool,
     end: bool,
 }
 
 impl Extent {
     fn of(body: &[u8], items: &[Range<usize>], end: bool) -> Self {
-        let ids = items.iter().filter_map(|range| peek_id(body.get(range.clone())?));
-        Self { items: items.len(), greatest: ids.map(|id| id.0).max(), end }
+        let read = items.iter().map(|range| peek_id(body.get(range.clone())?));
+        let mut ids: Vec<i64> = read.flatten().map(|id| id.0).collect();
+        let has_unnumbered = ids.len() < items.len();
+        ids.sort_unstable();
+        ids.dedup();
+        Self { items: items.len(), ids, has_unnumbered, end }
+    }
+
+    fn greatest(&self) -> Option<i64> {
+        self.ids.last().copied()
+    }
+
+    /// How many numbers lie past the cursor, up to another.
+    fn passed(&self, cursor: Cursor, next: Cursor) -> usize {
+        self.ids.iter().filter(|id| **id > cursor.0 && **id <= next.0).count()
     }
 }
 
@@ -272,8 +294,9 @@ impl Source for TeleMessage {
         let end = envelope.end_of_messages.unwrap_or_default();
         let extent = Extent::of(&reply.body, &items, end);
         let next = Self::next_cursor(cursor, &envelope, &extent)?;
-        self.note_numbers(cursor, &extent)?;
-        Ok(Page { body: reply.body, items, next, end })
+        let passed = extent.passed(cursor, next);
+        self.note_numbers(cursor, passed, end)?;
+        Ok(Page { body: reply.body, items, next, passed, end })
     }
 
     async fn attachment(&self, item: ItemId, index: usize) -> Result<AttachmentStream, SourceError> {
@@ -352,7 +375,7 @@ mod tests {
     #[test]
     fn the_cursor_advances_or_the_window_ends() {
         let next = |cursor, last_id, end| {
-            let page = Extent { items: 1, greatest: Some(9), end };
+            let page = Extent { items: 1, ids: vec![9], has_unnumbered: false, end };
             TeleMessage::next_cursor(Cursor(cursor), &Envelope { last_id, ..Envelope::default() }, &page)
         };
         assert_eq!(next(5, Some(9), false).unwrap(), Cursor(9));
@@ -361,7 +384,8 @@ mod tests {
         assert_eq!(next(5, None, true).unwrap(), Cursor(5));
         assert_eq!(next(5, Some(5), true).unwrap(), Cursor(5));
         assert_eq!(next(5, Some(0), true).unwrap(), Cursor(5));
-        for broken in [None, Some(5), Some(4), Some(i64::MIN)] {
+        // The one item of the page would come again, and again.
+        for broken in [None, Some(5), Some(4), Some(i64::MIN), Some(6), Some(8)] {
             assert!(matches!(next(5, broken, false), Err(SourceError::Contract(_))), "{broken:?}");
         }
     }

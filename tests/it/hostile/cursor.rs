@@ -54,6 +54,21 @@ fn pages_of_nothing_that_never_end_are_left() {
     assert_ends_soon(0, |page| PageFault::LastId(Some(page)), "no items");
 }
 
+/// It can be read, and may be known: only its number says that reading gets no further.
+const FAR_AWAY: &str = r#"{"id":9007199254740991,"body":[]}"#;
+
+#[test]
+fn one_item_that_comes_again_and_again_is_left() {
+    let page = |page| PageFault::Items(vec![FAR_AWAY.to_owned()], page);
+    assert_ends_soon(5, page, "no item up to its lastId");
+}
+
+#[test]
+fn one_item_that_comes_again_and_again_beside_one_without_a_number_is_left() {
+    let page = |page| PageFault::Items(vec![FAR_AWAY.to_owned(), r#"{"id":"none"}"#.to_owned()], page);
+    assert_ends_soon(5, page, "pages in a row");
+}
+
 #[test]
 fn pages_without_numbers_that_never_end_are_left() {
     assert_ends_soon(5, PageFault::Unnumbered, "pages in a row");

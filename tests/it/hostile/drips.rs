@@ -10,7 +10,7 @@ use super::{files_for, get, http_section, until};
 use crate::daemon::bench::{ANA, Files, archive_of, numbered};
 use crate::daemon::process::{self, Ended, Process};
 use crate::servers::imap_script::{ImapScript, Script};
-use crate::servers::telemessage::{MediaFault, PageFault};
+use crate::servers::telemessage::{Fault, MediaFault, PageFault};
 
 /// A minute passes in a second.
 const FASTER: u32 = 60;
@@ -118,5 +118,33 @@ fn a_run_that_gets_no_further_is_told_of_and_is_not_ready() {
     assert_eq!(daemon.wait_for("run_finished")["run.status"], "complete");
     until("it is ready again", || gauge(0) && get(address, "/readyz").0 == 200);
     assert_eq!(files.archived(ANA).len(), 30);
+    assert!(daemon.end_by("TERM").status.success());
+}
+
+/// The overlap is read again, one known item a minute.
+#[test]
+fn a_source_that_says_slowly_what_is_known_is_told_of() {
+    let server = archive_of(30);
+    let (address, http) = http_section();
+    let files = files_for(&server, "15m", &http);
+    files.change_config("attempts = 1", "attempts = 3");
+    files.change_config("page_size = 50", "page_size = 1");
+    files.change_config("[ledger]", "[ledger]\nlease = \"1h\"");
+    process::command_output(&files, &["run", "--once"]);
+    // The log-in, then each page.
+    (0..31).for_each(|_| {
+        server.fail_page(PageFault::Wrapped);
+        server.fail_page(Fault::RetryAfter(429, "60".to_owned()));
+    });
+    let mut daemon: Process = Time::faster(120).start(&files, &["run"]);
+    daemon.wait_for("run_started");
+    let stalled = daemon.wait_for_line("stall before the end", |line| {
+        line["event"] == "run_stalled" || line["event"] == "run_finished"
+    });
+    assert_eq!(stalled["event"], "run_stalled", "{stalled}");
+    until("it isn't ready", || get(address, "/readyz").0 == 503);
+    assert_eq!(daemon.wait_for("run_finished")["run.status"], "complete");
+    until("it is ready again", || get(address, "/readyz").0 == 200);
+    assert_eq!(files.archived(ANA), (1..=30).collect::<Vec<i64>>());
     assert!(daemon.end_by("TERM").status.success());
 }

@@ -164,6 +164,33 @@ async fn a_page_without_numbers_leads_neither_far_nor_on_for_ever() {
 }
 
 #[tokio::test]
+async fn a_page_passes_an_item_and_is_in_any_order() {
+    let bench = Bench::new();
+    let page = |ids: &[i64]| -> Vec<String> { ids.iter().map(|id| format!(r#"{{"id":{id}}}"#)).collect() };
+    let unnumbered = || vec![r#"{"id":7},{"id":"none"}"#.to_owned()];
+    // What lies past `lastId` comes again with the next page.
+    for (items, last_id, next, passed) in [
+        (page(&[7, 5, 6]), 7, 7, 3),
+        (page(&[7, 5, 6]), 6, 6, 2),
+        (page(&[7, 3, 5, 5]), 5, 5, 1),
+        (page(&[6, 5]), 9, 6, 2),
+        (unnumbered(), 6, 6, 0),
+    ] {
+        bench.server.fail_page(PageFault::Items(items.clone(), last_id));
+        let page = bench.page(4, 3).await.unwrap();
+        assert_eq!((page.next, page.passed), (Cursor(next), passed), "{items:?}, {last_id}");
+    }
+    for items in [page(&[7]), page(&[9, 7, 8]), page(&[3, 7])] {
+        bench.server.fail_page(PageFault::Items(items.clone(), 6));
+        let error = bench.page(4, 3).await.unwrap_err();
+        assert!(
+            matches!(&error, SourceError::Contract(text) if text.contains("no item up to its lastId 6")),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_holds_nothing_and_is_not_the_end_breaks_the_contract() {
     let bench = Bench::with_messages(1..=3);
     for last_id in [4, i64::MAX] {

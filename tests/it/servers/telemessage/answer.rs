@@ -171,6 +171,10 @@ fn corrupted_page(mut page: Page, fault: Option<PageFault>, gzip: bool) -> Respo
             (page.last_id, page.end) = (Some(last_id), false);
             whole(page.json())
         }
+        Some(PageFault::Items(items, last_id)) => {
+            (page.items, page.last_id, page.end) = (items, Some(last_id), false);
+            whole(page.json())
+        }
         Some(PageFault::InvalidToken) => {
             page.invalid_token = true;
             page.items.clear();

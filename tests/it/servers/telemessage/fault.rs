@@ -54,6 +54,8 @@ pub(crate) enum PageFault {
     LastId(Option<i64>),
     /// Items whose ids can't be read, this `lastId`, and not the end.
     Unnumbered(i64),
+    /// These items, this `lastId`, and not the end.
+    Items(Vec<String>, i64),
     /// `invalidToken: true`.
     InvalidToken,
     /// The page with this as its first item.
