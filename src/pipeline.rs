@@ -42,6 +42,7 @@ mod handed_over;
 mod leader;
 mod leases;
 mod load;
+mod look_ups;
 mod message_cache;
 mod ownership;
 mod prepare;

@@ -11,7 +11,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::{Mutex, mpsc};
@@ -20,19 +19,18 @@ use tokio::task::JoinHandle;
 use super::candidate::{Candidate, Content};
 use super::leader::Followers;
 use super::leases::Leases;
+use super::look_ups::{Asking, Unanswered};
 use super::message_cache::{Converted, MessageCache, Room};
 use super::prior_sends::PriorSends;
 use super::rows::{self, Screened};
 use super::scheduler::{Lingering, Scheduler};
 use super::{Pipeline, RunError};
 use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert_as};
-use crate::fault::Fault;
 use crate::identity::{Identities, Identity};
 use crate::item::{Item, ItemId};
 use crate::ledger::{Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target};
 use crate::reason::Reason;
 use crate::resolution::{Mailbox, Resolution, ResolvedBy, re_resolve};
-use crate::resolve::users::DirectoryError;
 
 /// What preparing needs beside the pipeline.
 pub(super) struct Preparer {
@@ -47,6 +45,8 @@ pub(super) struct Preparer {
     pub(super) prior_sends: PriorSends,
     /// Which failed copies are sent again.
     pub(super) replay: Replay,
+    /// For whom the directory gave no answer.
+    pub(super) unanswered: Mutex<Unanswered>,
     /// The batch that is being recorded while the next one is converted.
     pub(super) recording: Mutex<Option<JoinHandle<Result<(), RunError>>>>,
 }
@@ -97,7 +97,7 @@ impl Preparer {
         let lingering = self.scheduler.lingering();
         while let Some(candidates) = self.hurrying(items.recv()).await {
             for batch in batches(candidates) {
-                let ready = self.prepare_batch(batch, &lingering).await?;
+                let ready = self.prepare_batch(batch, Asking::WithPauses, &lingering).await?;
                 self.recorded().await?;
                 let recorder = Arc::clone(self);
                 let recording = self.pipeline.spawn(async move { recorder.record(ready).await });
@@ -117,10 +117,10 @@ impl Preparer {
     }
 
     /// Prepares candidates, and returns when they are recorded.
-    pub(super) async fn prepare(&self, candidates: Vec<Candidate>) -> Result<(), RunError> {
+    pub(super) async fn prepare(&self, candidates: Vec<Candidate>, asking: Asking) -> Result<(), RunError> {
         let lingering = self.scheduler.lingering();
         for batch in batches(candidates) {
-            let ready = self.prepare_batch(batch, &lingering).await?;
+            let ready = self.prepare_batch(batch, asking, &lingering).await?;
             self.record(ready).await?;
         }
         Ok(())
@@ -130,6 +130,7 @@ impl Preparer {
     async fn prepare_batch(
         &self,
         mut batch: Vec<Candidate>,
+        asking: Asking,
         lingering: &Lingering<'_>,
     ) -> Result<Vec<Ready>, RunError> {
         if self.cache.is_full() {
@@ -160,7 +161,7 @@ impl Preparer {
             }
         }
         let items: Vec<&Item> = importable.iter().map(|(candidate, _)| &candidate.item).collect();
-        let resolutions = self.resolve(&items).await?;
+        let resolutions = self.resolve(&items, asking).await?;
         lingering.begin_batch();
         for ((candidate, capture), resolution) in importable.into_iter().zip(resolutions) {
             if let Some(imported) = self.import(candidate, capture, resolution, &mut ready).await? {
@@ -170,37 +171,8 @@ impl Preparer {
         Ok(ready)
     }
 
-    /// Asks the directory, again where it gives no answer for a passing reason. An item may name thousands of addresses, so a
-    /// run that is stopped doesn't wait for the answers; and whoever asks for a long pause is left unanswered, so that nobody
-    /// else waits for them.
-    async fn resolve(&self, items: &[&Item]) -> Result<Vec<Resolution>, RunError> {
-        let (pipeline, longest) = (&self.pipeline, self.pipeline.longest_pause());
-        let mut pauses = pipeline.settings.retry.pauses();
-        let mut attempt = 1;
-        loop {
-            let resolving = pipeline.stop.run_until_cancelled(pipeline.deps.resolver.resolve(items));
-            let answers = self.hurrying(resolving).await.ok_or(RunError::Stopped)?;
-            let errors = answers.iter().filter_map(|(_, error)| error.as_ref());
-            let passing: Vec<_> =
-                errors.filter_map(|error| asks_for_a_pause(error).map(|after| (after, error))).collect();
-            if let Some((after, error)) = passing.iter().find(|(after, _)| *after <= longest)
-                && let Some(pause) = pauses.next()
-                && self
-                    .hurrying(pipeline.retrier.pause("asking the user directory", attempt, pause.max(*after), *error))
-                    .await
-            {
-                attempt += 1;
-                continue;
-            }
-            if let Some((after, error)) = passing.iter().find(|(after, _)| *after > longest) {
-                tracing::warn!(event = "throttled", remote = "directory", pause_seconds = after.as_secs(), error = %error, "the user directory asks for a pause that is too long to wait out; participants without an answer get no copy yet, and later runs ask again");
-            }
-            return Ok(answers.into_iter().map(|(resolution, _)| resolution).collect());
-        }
-    }
-
     /// Awaits a future; unless it is ready at once, no mailbox waits for more copies meanwhile.
-    async fn hurrying<T>(&self, waited_for: impl Future<Output = T>) -> T {
+    pub(super) async fn hurrying<T>(&self, waited_for: impl Future<Output = T>) -> T {
         let mut waited_for = pin!(waited_for);
         if let Some(result) = waited_for.as_mut().now_or_never() {
             return result;
@@ -392,14 +364,6 @@ impl Preparer {
             }
         }
         Ok(())
-    }
-}
-
-/// The pause that a passing error of the directory asks for.
-fn asks_for_a_pause(error: &DirectoryError) -> Option<Duration> {
-    match Fault::from(error) {
-        Fault::Retry { after } => Some(after.unwrap_or_default()),
-        _ => None,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing that was sent is routed again: a replay only adds the copies that are missing.
 
 use super::candidate::Candidate;
+use super::look_ups::Asking;
 use super::prepare::Preparer;
 use super::rows::{self, Screened};
 use super::take_over::READ_BACK_BATCH;
@@ -35,7 +36,7 @@ impl Preparer {
             let records = pipeline.deps.ledger.select_items(selection, after, READ_BACK_BATCH).await?;
             let Some(last) = records.last() else { break };
             after = last.no;
-            self.prepare(pipeline.read_back(records).await?).await?;
+            self.prepare(pipeline.read_back(records).await?, Asking::WithPauses).await?;
         }
         let mut after = ItemNo(0);
         while includes_unresolved(selection) && !pipeline.stop.is_cancelled() {
@@ -43,7 +44,7 @@ impl Preparer {
             let Some(last) = records.last() else { break };
             after = last.no;
             let candidates = pipeline.resolvable_by_now(records).await?;
-            self.prepare(candidates.into_iter().map(|(candidate, _)| candidate).collect()).await?;
+            self.prepare(candidates.into_iter().map(|(candidate, _)| candidate).collect(), Asking::WithPauses).await?;
         }
         Ok(())
     }

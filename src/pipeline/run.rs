@@ -227,6 +227,7 @@ impl Pipeline {
             scheduler: Arc::clone(&deliverer.scheduler),
             prior_sends,
             replay: Replay::of(&request),
+            unanswered: Mutex::default(),
             recording: Mutex::default(),
         };
         let preparing = self.spawn(Arc::new(preparer).prepare_for(request.clone(), queue));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::candidate::Candidate;
+use super::look_ups::Asking;
 use super::prepare::{Preparer, Replay};
 use super::{RunError, RunRequest};
 use crate::ledger::{ItemNo, ItemSelection};
@@ -53,14 +54,14 @@ impl Preparer {
             if records.is_empty() {
                 break;
             }
-            self.prepare(self.pipeline.read_back(records).await?).await?;
+            self.prepare(self.pipeline.read_back(records).await?, Asking::WithPauses).await?;
         }
         let mut after = ItemNo(0);
         while !self.pipeline.stop.is_cancelled() {
             let records = deps.ledger.unanswered_items(&self.run, after, READ_BACK_BATCH).await?;
             let Some(last) = records.last() else { break };
             after = last.no;
-            self.prepare(self.pipeline.read_back(records).await?).await?;
+            self.prepare(self.pipeline.read_back(records).await?, Asking::Once).await?;
         }
         Ok(())
     }

@@ -63,16 +63,28 @@ impl Resolver {
     /// The directory is asked twice at most: for the addresses of the mapping, then for the e-mail properties of those
     /// participants for whom the mapping certainly has no valid user.
     pub async fn resolve(&self, items: &[&Item]) -> Vec<(Resolution, Option<DirectoryError>)> {
+        self.resolve_but(items, &HashMap::new()).await.0
+    }
+
+    /// The same, without asking for the addresses that `left` has an error for, in lower case. Also the addresses that the directory was
+    /// asked for now and gave no answer for.
+    pub async fn resolve_but(
+        &self,
+        items: &[&Item],
+        left: &HashMap<String, DirectoryError>,
+    ) -> (Vec<(Resolution, Option<DirectoryError>)>, Vec<(String, DirectoryError)>) {
         let mapping = self.mapping();
         let candidates: Vec<Vec<Candidate<'_>>> =
             items.iter().map(|item| self.candidates(item, mapping.as_deref())).collect();
-        let mut answers = Answers::default();
+        let mut answers = Answers(left.iter().map(|(address, error)| (address.clone(), Err(error.clone()))).collect());
         let mapped = candidates.iter().flatten().filter_map(|candidate| candidate.mapped.address());
         answers.ask(&*self.directory, mapped).await;
         let fallen_back = candidates.iter().flatten().filter(|candidate| candidate.falls_back(&answers));
         let properties: Vec<&str> = fallen_back.filter_map(|candidate| candidate.property.address()).collect();
         answers.ask(&*self.directory, properties.into_iter()).await;
-        candidates.into_iter().map(|candidates| resolution(candidates, &answers)).collect()
+        let resolutions = candidates.into_iter().map(|candidates| resolution(candidates, &answers)).collect();
+        let asked = answers.0.into_iter().filter(|(address, _)| !left.contains_key(address));
+        (resolutions, asked.filter_map(|(address, answer)| Some((address, answer.err()?))).collect())
     }
 
     /// Whether a participant without a valid user may have one by now, as far as that can be known without the item: the
@@ -303,7 +315,6 @@ fn hope(error: &DirectoryError) -> (u8, Duration) {
 }
 
 /// What the directory answered, by address in lower case.
-#[derive(Default)]
 struct Answers(HashMap<String, Result<Answer, DirectoryError>>);
 
 impl Answers {

@@ -1,5 +1,6 @@
 //! Whose mailboxes: the directory that is silent, owners that are nobody, mappings that are fixed, pending for too long.
 
+use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use whatsapp_archiver::pipeline::{ReplayPreview, RunRequest};
 use whatsapp_archiver::reason::Reason;
 
 use super::destination::Act;
-use super::world::{ANA, BEN, CLEO, World, ana, ben, counts, message, stranger, to_ana, whatsapp_ids};
-use crate::servers::telemessage::who;
+use super::world::{ANA, BEN, CLEO, World, ana, ben, counts, message, stranger, to_ana, to_ben, whatsapp_ids};
+use crate::servers::telemessage::{ArchivedItem, who};
 
 #[tokio::test]
 async fn a_silent_directory_leaves_a_copy_pending_that_is_settled_later_with_the_same_bytes() {
@@ -58,6 +59,59 @@ async fn a_user_whose_look_up_asks_for_a_long_pause_holds_nobody_up() {
     assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 0, 1], "incomplete"));
     assert_eq!(world.held(ANA), whatsapp_ids([1, 2]));
     assert_eq!(world.held(BEN), [""; 0]);
+}
+
+/// Pauses that are short enough to wait for, but without end.
+#[tokio::test]
+async fn a_user_who_asks_for_pauses_without_end_is_waited_for_once() {
+    const PAGE: i64 = 20;
+    let mut world = World::new().await;
+    world.page_size = PAGE as usize;
+    world.users.throttle(ANA, Duration::from_mins(1));
+    // So that Ana is in each batch.
+    world.server.add((1..=5 * PAGE).flat_map(|id| [to_ana(2 * id), to_ben(2 * id + 1)]));
+    let before = world.clock.now();
+    assert_eq!(counts(&world.run().await), [100, 0, 0, 0, 100]);
+    let lasted = world.clock.now() - before;
+    assert!(lasted > chrono::Duration::minutes(2) && lasted < chrono::Duration::minutes(4), "{lasted}");
+
+    // Those that wait don't hold up what is new.
+    world.clock.advance(Duration::from_hours(24));
+    let now = world.clock.now() - chrono::Duration::minutes(30);
+    world.server.add([ArchivedItem::message(900, now).between(&ben(), &stranger(), &[ben()])]);
+    let before = world.clock.now();
+    assert_eq!(counts(&world.run().await), [1, 0, 0, 0, 100]);
+    let lasted = world.clock.now() - before;
+    assert!(lasted < chrono::Duration::minutes(1), "{lasted}");
+
+    world.users.answer_again();
+    let report = world.run_next_day().await;
+    assert_eq!((counts(&report), report.status.name()), ([100, 0, 0, 0, 0], "complete"));
+    assert_eq!((world.held(ANA).len(), world.held(BEN).len()), (100, 101));
+}
+
+#[tokio::test]
+async fn many_users_who_ask_for_pauses_hold_up_a_run_no_longer_than_one() {
+    const USERS: i64 = 30;
+    let mut world = World::new().await;
+    world.page_size = 1;
+    for user in 1..=USERS {
+        let address = format!("user{user}@contoso.example");
+        writeln!(world.mapping, "155502{user:02},{address}").unwrap();
+        world.users.add(&[&address]);
+        world.users.throttle(&address, Duration::from_mins(2));
+    }
+    world.server.add((1..=USERS).map(|user| {
+        let user_number = who(&format!("155502{user:02}"));
+        message(user).between(&user_number, &stranger(), &[user_number.clone(), ben()])
+    }));
+    let before = world.clock.now();
+    assert_eq!(counts(&world.run().await), [USERS as u64, 0, 0, 0, USERS as u64]);
+    let lasted = world.clock.now() - before;
+    assert!(lasted < chrono::Duration::minutes(10), "{lasted}");
+    assert_eq!(world.held(BEN), whatsapp_ids(1..=USERS));
+    world.users.answer_again();
+    assert_eq!(counts(&world.run_next_day().await), [USERS as u64, 0, 0, 0, 0]);
 }
 
 #[tokio::test]

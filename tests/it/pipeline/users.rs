@@ -53,6 +53,11 @@ impl ScriptedUsers {
         self.0.lock().unwrap().throttled.insert(address.to_owned(), pause);
     }
 
+    /// Makes it ask for no pauses any more.
+    pub(crate) fn answer_again(&self) {
+        self.0.lock().unwrap().throttled.clear();
+    }
+
     /// Makes the directory answer nobody any more; the token tells when it was asked.
     pub(crate) fn hang(&self) -> CancellationToken {
         self.0.lock().unwrap().hangs.insert(CancellationToken::new()).clone()
