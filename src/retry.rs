@@ -14,6 +14,9 @@ use crate::fault::tried::{SayTried, Tried};
 use crate::fault::{Fault, is_awaited, is_throttling, remote_of};
 use crate::http::Remote;
 
+/// The longest pause that a remote asks for and that is waited for, unless `retry.max` is longer.
+const LONGEST_PAUSE: Duration = Duration::from_mins(2);
+
 /// How often and how soon to try again: `[retry]` of the configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
@@ -26,6 +29,11 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// The longest pause that anything waits for while something else could go on.
+    pub fn longest_pause(&self) -> Duration {
+        LONGEST_PAUSE.max(self.max)
+    }
+
     /// The pauses between the tries, of which a random part of up to a half is taken off, so that many who failed together
     /// don't come back together.
     pub fn pauses(&self) -> impl Iterator<Item = Duration> + Send + use<> {
@@ -82,6 +90,8 @@ impl Retrier {
 
     /// Calls `operation` until it succeeds, fails in a way that repeating can't cure, or has been tried often enough.
     /// `what` names it in the log. Returns the last error, which then says how often and for how long it was met.
+    /// The source or staging that asks for a longer pause than [`RetryPolicy::longest_pause`] is not waited for: a run would stay open as
+    /// long, and whatever it has left would stay left.
     pub async fn run<T, E, F, Fut>(&self, what: &str, mut operation: F) -> Result<T, E>
     where
         F: FnMut() -> Fut,
@@ -98,6 +108,11 @@ impl Retrier {
                 Err(error) => error,
             };
             let Fault::Retry { after } = Fault::from(&error) else { return Err(error) };
+            if let Some(until) = self.is_too_long(after)
+                && matches!(remote_of(&error), Some(Remote::Source | Remote::Staging))
+            {
+                return Err(error.not_before(until));
+            }
             let Some(pause) = pauses.next() else {
                 // Of a single try there is nothing to say.
                 return Err(if attempt > 1 { error.after(self.tried(attempt, began)) } else { error });
@@ -107,6 +122,13 @@ impl Retrier {
             }
             attempt += 1;
         }
+    }
+
+    /// The end of a pause that a remote asks for, where that is too long to wait for.
+    pub fn is_too_long(&self, pause: Option<Duration>) -> Option<DateTime<Utc>> {
+        let pause = pause.filter(|pause| *pause > self.policy.longest_pause())?;
+        let pause = chrono::Duration::from_std(pause).ok();
+        Some(pause.and_then(|pause| self.clock.now().checked_add_signed(pause)).unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 
     /// How often and for how long something was tried.
@@ -215,5 +237,21 @@ mod tests {
             .await;
         assert!(result.is_err());
         assert_eq!((clock.now() - start).num_seconds(), 90);
+    }
+
+    #[tokio::test]
+    async fn a_pause_of_an_hour_is_not_waited_for() {
+        let (clock, retrier) = retrier(6);
+        let start = clock.now();
+        let tries = AtomicU32::new(0);
+        let result: Result<(), _> = retrier
+            .run("test", || async {
+                tries.fetch_add(1, Ordering::Relaxed);
+                Err(SourceError::Throttled { after: Some(Duration::from_hours(1)), detail: "slow down".into() })
+            })
+            .await;
+        let error = result.unwrap_err().to_string();
+        assert_eq!((clock.now(), tries.load(Ordering::Relaxed)), (start, 1));
+        assert_eq!(error, "the source asks for a pause: slow down, not before 2026-11-22T03:00:00Z");
     }
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 /// The longest pause that is honoured. A server that asks for more is asked again after it.
-const MAX_PAUSE: Duration = Duration::from_hours(24);
+pub const MAX_PAUSE: Duration = Duration::from_hours(24);
 
 /// The pause that a reply asks for, at most a day; zero where its date is past, `None` where there is none that can be read.
 pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {

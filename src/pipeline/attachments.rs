@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use super::{Pipeline, RunError};
 use crate::digest::Digest;
 use crate::fault::Fault;
+use crate::fault::tried::SayTried as _;
 use crate::inline_content;
 use crate::item::{AttachmentDeclaration, ItemId, ItemKey};
 use crate::ledger::{AttachmentRecord, AttachmentState};
@@ -209,12 +210,16 @@ impl Pipeline {
             let Fault::Retry { after } = patience.judge(&error) else { return given_up(at, error) };
             let Some(pause) = pauses.next() else { return given_up(at, error) };
             let pause = after.unwrap_or(pause).max(pause);
-            if let RunError::Source(error) = &error
-                && pause > self.longest_pause()
-            {
-                // Everything else would wait with it.
-                self.source_health.rest_until(self.after(pause));
-                return Ok(awaited_despite(at, error));
+            // Everything else would wait with it.
+            if let Some(until) = self.retrier.is_too_long(after) {
+                return match error {
+                    RunError::Source(error) => {
+                        self.source_health.rest_until(until);
+                        Ok(awaited_despite(at, &error))
+                    }
+                    RunError::Staging(error) => Err(error.not_before(until).into()),
+                    other => Err(other),
+                };
             }
             if !self.retrier.pause("fetching an attachment", attempt, pause, cause(&error)).await {
                 return Err(RunError::Stopped);

@@ -87,9 +87,6 @@ const MAX_CONSECUTIVE_UNEXPECTED: u32 = 20;
 /// How long a mailbox must be closed for to be left for so long; a shorter pause is the destination's own.
 const MIN_PAUSE_TO_WAIT: chrono::Duration = chrono::Duration::seconds(5);
 
-/// How long a run waits for its last mailboxes, unless `retry.max` is longer.
-const MAX_LAST_WAIT: Duration = Duration::from_mins(2);
-
 /// How often a copy is sent in one run whose outcome is unknown each time, though it is absent after that.
 const MAX_UNKNOWN_SENDS: u32 = 3;
 
@@ -376,7 +373,7 @@ impl Pipeline {
 
     /// The longest pause that a run makes for one mailbox, user or attachment while everything else waits for it.
     pub(super) fn longest_pause(&self) -> Duration {
-        MAX_LAST_WAIT.max(self.settings.retry.max)
+        self.settings.retry.longest_pause()
     }
 
     /// The time after a pause.

@@ -229,6 +229,9 @@ impl Puller {
                     continue;
                 }
             }
+            if let Some(until) = pipeline.retrier.is_too_long(after) {
+                return Err(failed(error.not_before(until)));
+            }
             let Some(pause) = pauses.next() else {
                 return Err(failed(error.after(pipeline.retrier.tried(attempt, began))));
             };

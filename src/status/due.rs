@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::RefusedCredential;
+use crate::fault::tried;
+use crate::http::MAX_PAUSE;
 use crate::ledger::{Ledger, LedgerError, RunRecord, RunStatus};
 use crate::pipeline::RunError;
 use crate::schedule::{PLAUSIBLE_SKEW, Schedule, pause_after_failure};
@@ -11,11 +13,11 @@ use crate::schedule::{PLAUSIBLE_SKEW, Schedule, pause_after_failure};
 const MAX_RUNS: u32 = 16;
 
 /// When the next run is due: at the schedule's time, or sooner after runs that failed or left something pending. A credential
-/// that was refused waits for the schedule's time.
+/// that was refused waits for the schedule's time, and a source or staging that asked for a long pause for its end.
 pub async fn next_run(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
     let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, MAX_RUNS).await?;
-    let refused_until = refused_until(ledger, schedule, now).await?;
-    let scheduled = scheduled(ledger, schedule, &runs, refused_until, now);
+    let waits_until = waits_until(ledger, schedule, &runs, now).await?;
+    let scheduled = scheduled(ledger, schedule, &runs, waits_until, now);
     // A run that was asked to stop is no failure, and waits for nothing.
     let ended = || runs.iter().filter(|run| run.status != RunStatus::Running);
     let Some(last) = ended().next().filter(|run| run.status != RunStatus::Complete && !was_stopped(run)) else {
@@ -29,7 +31,7 @@ pub async fn next_run(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) 
     let again = ended + pause_after_failure(u32::try_from(in_a_row).unwrap_or(u32::MAX));
     Ok(match last.status {
         // By the schedule it is overdue; it waits its pause all the same.
-        RunStatus::Failed => refused_until.map_or(again, |until| again.max(until)),
+        RunStatus::Failed => waits_until.map_or(again, |until| again.max(until)),
         _ => again.min(scheduled),
     })
 }
@@ -47,8 +49,8 @@ pub async fn scheduled_run(
     now: DateTime<Utc>,
 ) -> Result<DateTime<Utc>, LedgerError> {
     let runs = ledger.regular_runs(now + PLAUSIBLE_SKEW, MAX_RUNS).await?;
-    let refused_until = refused_until(ledger, schedule, now).await?;
-    Ok(scheduled(ledger, schedule, &runs, refused_until, now))
+    let waits_until = waits_until(ledger, schedule, &runs, now).await?;
+    Ok(scheduled(ledger, schedule, &runs, waits_until, now))
 }
 
 /// Runs of the future were recorded by a clock that was ahead, and say nothing; they are not among `runs`. Without any run
@@ -57,13 +59,30 @@ fn scheduled(
     ledger: &Ledger,
     schedule: &Schedule,
     runs: &[RunRecord],
-    refused_until: Option<DateTime<Utc>>,
+    waits_until: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> DateTime<Utc> {
     let last = runs.iter().find(|run| run.status.reached_end());
     let first = || runs.iter().map(|run| run.started).min().or(ledger.made()).unwrap_or(now).min(now);
     let due = last.map_or_else(first, |run| schedule.due_after(run.started));
-    refused_until.map_or(due, |until| due.max(until))
+    waits_until.map_or(due, |until| due.max(until))
+}
+
+/// Before when nothing is asked of a remote: because it refused the credential, or asked for a long pause.
+async fn waits_until(
+    ledger: &Ledger,
+    schedule: &Schedule,
+    runs: &[RunRecord],
+    now: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    Ok(refused_until(ledger, schedule, now).await?.max(paused_until(runs, now)))
+}
+
+/// The end of the pause for which the last regular run ended. None is longer than a day: one that is ends by a clock that was ahead.
+fn paused_until(runs: &[RunRecord], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let last = runs.iter().find(|run| run.status != RunStatus::Running)?;
+    let end = tried::pause_end(last.error.as_deref()?)?;
+    (end <= now + MAX_PAUSE + PLAUSIBLE_SKEW).then_some(end)
 }
 
 /// The first scheduled time after the credential was refused.

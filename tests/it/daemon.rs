@@ -9,6 +9,7 @@ mod dead;
 mod earlier_identity;
 mod hung_database;
 mod ledger_trouble;
+mod pauses;
 pub(crate) mod process;
 mod refusal;
 mod reload;

@@ -1,5 +1,6 @@
 //! One mailbox's trouble is its own; unexpected errors are deferred; a run that stops leaves nothing in the balance.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -177,6 +178,28 @@ async fn an_item_that_staging_lost_stops_no_other() {
     let pending = world.rows(Some(&report.run), DeliveryState::Pending).await;
     assert_eq!(pending[0].item, Some(1));
     assert_eq!(counts(&world.retry(ItemSelection::default()).await)[4], 1, "a replay goes on beside it too");
+}
+
+#[tokio::test]
+async fn a_staging_area_that_asks_for_a_long_pause_keeps_no_run_open() {
+    let mut world = World::new().await;
+    let staging = world.scripted_staging();
+    world.server.add([to_ana(1)]);
+    staging.pause.store(300, Ordering::SeqCst);
+    let before = world.clock.now();
+    let finished = world.run_request(RunRequest::Regular).await;
+    assert!(world.clock.now() - before < chrono::Duration::minutes(1), "{}", world.clock.now() - before);
+    let error = finished.error.unwrap();
+    assert!(matches!(error, RunError::Staging(_)), "{error}");
+    assert!(error.to_string().ends_with("slow down, not before 2026-11-22T02:05:00Z"), "{error}");
+
+    staging.pause.store(60, Ordering::SeqCst);
+    let before = world.clock.now();
+    assert!(world.run_request(RunRequest::Regular).await.error.is_some());
+    assert!(world.clock.now() - before >= chrono::Duration::minutes(3), "a short pause is waited for");
+    staging.pause.store(0, Ordering::SeqCst);
+    world.run().await;
+    assert_eq!(world.held(ANA), whatsapp_ids([1]));
 }
 
 /// The staged pages, in order.

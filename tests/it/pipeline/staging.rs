@@ -2,7 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use whatsapp_archiver::staging::local::LocalStaging;
@@ -23,6 +24,8 @@ pub(crate) struct Script {
     pub(crate) immutable: AtomicBool,
     /// Pages are gone when they are read.
     pub(crate) loses_pages: AtomicBool,
+    /// The pause that it asks for, in seconds, where a page is to be put.
+    pub(crate) pause: AtomicU64,
 }
 
 /// A staging area that fails on command.
@@ -45,7 +48,11 @@ impl ScriptedStaging {
 impl Hook for Script {
     async fn before(&self, touch: Touch, name: &BlobName) -> Result<(), StagingError> {
         let is_attachment = name.as_str().contains("/attachments/");
+        let pause = self.pause.load(Ordering::SeqCst);
         match touch {
+            Touch::Put if pause > 0 && name.as_str().contains("/pages/") => {
+                Err(StagingError::Throttled { after: Some(Duration::from_secs(pause)), detail: "slow down".to_owned() })
+            }
             Touch::Put if is_attachment && self.refuses_small.load(Ordering::SeqCst) => {
                 Err(StagingError::Refused("refused on command".to_owned()))
             }
