@@ -67,7 +67,7 @@ pub struct Report {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What is suspicious about the share of failed deliveries.
+    /// What is suspicious about the share of failed deliveries: of the run, or of it and those before it where it has few.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub many_failed: Option<String>,
 }

@@ -355,7 +355,9 @@ async fn finish(
         None => RunStatus::Complete,
     };
     report.many_failed = failed_share::warning(ledger, &report, settings.max_failed_percent).await?;
-    if let Some(detail) = &report.many_failed {
+    if let Some(detail) = &report.many_failed
+        && failed_share::has_failed(&report)
+    {
         tracing::warn!(
             event = "many_items_failed",
             detail,

@@ -42,7 +42,7 @@ pub enum WarningKind {
     BooksDoNotBalance,
     /// An owner's phone lacks messages that others in the same groups captured.
     CapturesMissing,
-    /// The last run that read the source failed many of its deliveries by rule.
+    /// The last run that read the source, or the last ones together, failed many deliveries by rule.
     ManyItemsFailed,
     /// A run's items refer to far more messages that were never captured than those of the runs before.
     NeverCaptured,
@@ -230,7 +230,11 @@ pub(crate) async fn many_failed(ledger: &Ledger) -> Result<Option<Warning>, Ledg
         let newest = found.map_or(detail, |(_, newest)| newest);
         found = Some((run.finished.unwrap_or(run.started), newest));
     }
-    Ok(found.map(|(since, detail)| Warning::since(WarningKind::ManyItemsFailed, since, detail)))
+    // Where it goes on for longer than is looked through, it is one occurrence all the same.
+    Ok(found.map(|(since, detail)| Warning {
+        occurrence: String::new(),
+        ..Warning::since(WarningKind::ManyItemsFailed, since, detail)
+    }))
 }
 
 /// The last run's account, where it doesn't add up.

@@ -445,6 +445,9 @@ async fn a_valid_mapping_that_lost_lines_is_posted() {
     desk.look().await;
     desk.succeed().await;
     desk.look().await;
+    assert_eq!(desk.posted().len(), 1, "one item that came through ends nothing");
+    desk.run(RunStatus::Complete, None, &vec![SeedItem::new(Fate::Imported); 20]).await;
+    desk.look().await;
     let posted = ["deliveries_given_up firing many_items_failed", "deliveries_given_up resolved many_items_failed"];
     assert_eq!(desk.posted(), posted);
 }

@@ -7,6 +7,7 @@ mod duplicates;
 mod faults;
 mod follower;
 mod items;
+mod many_failed;
 mod memory;
 mod resolution;
 mod sharing;
