@@ -26,7 +26,7 @@ impl Preparer {
         }
         self.scheduler.hurry();
         let (wait, now) = (settings.attachment_wait, self.pipeline.now());
-        let is_due = awaiting.iter().any(|candidate| rows::waited_enough(candidate.staged_at, wait, now));
+        let is_due = awaiting.iter().any(|candidate| rows::waited_enough(candidate, wait, now));
         // What counts as missing is left out for good. So the source must be up, and the clock that measures the wait be right.
         let certain = if is_due { self.pipeline.present_at_the_source().await } else { None };
         let mut asking = Vec::with_capacity(awaiting.len());
@@ -45,7 +45,7 @@ impl Preparer {
         let pipeline = &self.pipeline;
         let Ok(item) = &candidate.item else { return Ok(()) };
         let wait = pipeline.settings.attachment_wait;
-        let waited = certain.is_some_and(|now| rows::waited_enough(candidate.staged_at, wait, now));
+        let waited = certain.is_some_and(|now| rows::waited_enough(candidate, wait, now));
         for (index, declared) in item.attachments.iter().enumerate() {
             let Some(record) = candidate.attachments.get_mut(index) else { continue };
             if !matches!(record.state, AttachmentState::Awaited { .. }) {

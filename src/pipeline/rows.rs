@@ -10,6 +10,7 @@ use crate::item::{Item, ItemId};
 use crate::ledger::{AttachmentRecord, AttachmentState, DeliveryState, NewDelivery, PartialReason, Target};
 use crate::reason::Reason;
 use crate::resolution::{Mailbox, Resolution, ResolvedBy, ResolvedTo};
+use crate::schedule::PLAUSIBLE_SKEW;
 
 /// What becomes of an item before anybody is asked for its mailboxes.
 #[derive(Debug)]
@@ -58,9 +59,12 @@ fn rejection(candidate: &Candidate<()>, item: &Item, max_item_size: u64) -> Opti
     None
 }
 
-/// Whether an attachment that was awaited since `staged_at` is waited for no longer.
-pub(super) fn waited_enough(staged_at: DateTime<Utc>, wait: Duration, now: DateTime<Utc>) -> bool {
-    (now - staged_at).to_std().is_ok_and(|waited| waited >= wait)
+/// Whether an attachment that was awaited since `staged_at` is waited for no longer. An item that was staged in the future was so by a clock
+/// that was ahead, and would be awaited for as long as that was: it came after its window ended, by the earlier of two clocks.
+pub(super) fn waited_enough<I>(candidate: &Candidate<I>, wait: Duration, now: DateTime<Utc>) -> bool {
+    let is_ahead = candidate.staged_at > now + PLAUSIBLE_SKEW;
+    let since = if is_ahead { candidate.window.to } else { candidate.staged_at };
+    (now - since).to_std().is_ok_and(|waited| waited >= wait)
 }
 
 /// The rows of an item whose participants are resolved.

@@ -291,6 +291,25 @@ async fn a_wrong_clock_of_ours_makes_nothing_missing() {
     assert_eq!(counts(&world.run().await), [0, 1, 0, 0, 0]);
 }
 
+/// Its item was staged in the future, by that clock.
+#[tokio::test]
+async fn a_clock_that_was_ahead_makes_nothing_awaited_for_longer() {
+    let mut world = World::new().await;
+    world.settings.attachment_wait = Duration::from_hours(48);
+    let right = world.clock.now();
+    world.server.add([with_pdf(1)]);
+    fail_always(&world, 1, &Fault::Status(404));
+    world.server.hold_time();
+    world.clock.advance(Duration::from_hours(24 * 400));
+    assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 1]);
+    world.server.let_time_go();
+    world.clock.set(right + chrono::Duration::hours(47));
+    assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 1]);
+    world.clock.advance(Duration::from_hours(1));
+    assert_eq!(counts(&world.run().await), [0, 1, 0, 0, 0]);
+    assert_eq!(world.held(ANA), whatsapp_ids([1]));
+}
+
 #[tokio::test]
 async fn without_a_wait_an_attachment_is_missing_in_the_same_run() {
     let mut world = World::new().await;
