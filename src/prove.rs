@@ -26,6 +26,12 @@ pub enum ProofError {
     /// Staging failed.
     #[error(transparent)]
     Staging(#[from] StagingError),
+    /// Something in staging isn't what was staged.
+    #[error(
+        "{name} is damaged in staging: its SHA-256 is {found}, and it was staged with {expected}; a proof with it would fail \
+         its own checks, so none was written: look into the staging area's own audit log"
+    )]
+    Damaged { name: BlobName, found: Digest, expected: Digest },
     /// The file is there already.
     #[error("{path} already exists, and nothing is overwritten: name another --out, or remove it first")]
     Taken { path: PathBuf },
@@ -158,16 +164,18 @@ impl Archive {
         self.add(name, format!("{value:#}\n").as_bytes())
     }
 
-    /// Adds a blob, piece by piece; its digest, or nothing where it isn't in staging.
+    /// Adds a blob, piece by piece; says whether staging has it. One that isn't what it was when it was staged ends the proof:
+    /// an expert who checks it would find it wrong, and not know whether that is what happened to the message.
     pub(crate) async fn add_blob(
         &mut self,
         name: &str,
         staging: &dyn Staging,
         blob: &BlobName,
-    ) -> Result<Option<Digest>, ProofError> {
+        expected: Digest,
+    ) -> Result<bool, ProofError> {
         let mut pieces = match staging.open(blob).await {
             Ok(pieces) => pieces,
-            Err(StagingError::NotFound { .. }) => return Ok(None),
+            Err(StagingError::NotFound { .. }) => return Ok(false),
             Err(error) => return Err(error.into()),
         };
         self.begin(name)?;
@@ -178,8 +186,11 @@ impl Archive {
             self.zip.write_all(&piece).map_err(self.failed())?;
         }
         let digest = digester.finish();
+        if digest != expected {
+            return Err(ProofError::Damaged { name: blob.clone(), found: digest, expected });
+        }
         self.note(name, digest);
-        Ok(Some(digest))
+        Ok(true)
     }
 
     /// Ends the archive with the directions and the digests of all files.

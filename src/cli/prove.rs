@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use tokio_util::sync::CancellationToken;
 
 use super::context::{CommandError, CommandResult, Context, Exit, block_on};
@@ -15,9 +15,10 @@ use crate::prove::ProofError;
 use crate::prove::gather::Prover;
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["message_id", "item"]).required(true)))]
 pub(super) struct Arguments {
     /// The Message-ID of the copies, or WhatsApp's own id of the message
-    #[arg(long, value_name = "ID", required_unless_present = "item", conflicts_with = "item")]
+    #[arg(long, value_name = "ID")]
     message_id: Option<String>,
     /// TeleMessage's number of the item; or `#` and the number that `failures` shows of an item that can't be read, or the
     /// SHA-256 of the item's bytes

@@ -136,13 +136,14 @@ impl Prover<'_> {
             "it has other people's messages".clone_into(&mut facts.why_no_page);
             return Ok(());
         }
-        let added = match BlobName::parse(&record.page) {
-            Some(page) => {
-                archive.add_blob(&format!("{}/page.json", facts.folder), self.staging.as_ref(), &page).await?
+        // Without the digest in its name nothing ties a page to the report.
+        facts.has_page = match (BlobName::parse(&record.page), facts.page_sha256.parse()) {
+            (Some(page), Ok(expected)) => {
+                let place = format!("{}/page.json", facts.folder);
+                archive.add_blob(&place, self.staging.as_ref(), &page, expected).await?
             }
-            None => None,
+            _ => false,
         };
-        facts.has_page = added.is_some();
         if !facts.has_page {
             "its window is purged from staging; a copy of the item was kept".clone_into(&mut facts.why_no_page);
         }
@@ -166,12 +167,10 @@ impl Prover<'_> {
             let declared = item.and_then(|item| item.attachments.get(index)).and_then(|one| one.name.as_deref());
             let path = format!("attachments/{}-{}", index + 1, safe_name(declared.unwrap_or("attachment")));
             let place = format!("{}/{path}", facts.folder);
-            let mut added = archive.add_blob(&place, self.staging.as_ref(), &name).await?;
-            if added.is_none() {
-                let held = BlobName::held_attachment(record.key, index);
-                added = archive.add_blob(&place, self.staging.as_ref(), &held).await?;
-            }
-            if added.is_some() {
+            let held = BlobName::held_attachment(record.key, index);
+            if archive.add_blob(&place, self.staging.as_ref(), &name, *digest).await?
+                || archive.add_blob(&place, self.staging.as_ref(), &held, *digest).await?
+            {
                 facts.attachments.push(FileFacts { path, sha256: digest.to_string() });
             }
         }
@@ -238,18 +237,20 @@ impl Prover<'_> {
         };
         let (staging, sequence) = (self.staging.as_ref(), entry.sequence);
         let beside = BlobName::report_beside(&run.0, sequence);
-        let is_beside = archive.add_blob(&path, staging, &beside).await?.is_some();
-        if !is_beside && archive.add_blob(&path, staging, &BlobName::report(&run.0)).await?.is_none() {
+        let is_beside = archive.add_blob(&path, staging, &beside, drawn.sha256).await?;
+        if !is_beside && !archive.add_blob(&path, staging, &BlobName::report(&run.0), drawn.sha256).await? {
             directions.without_report.push(run.0);
             return Ok(());
         }
-        let signature = format!("{path}.sig");
         let name = if is_beside {
             BlobName::report_signature_beside(&run.0, sequence)
         } else {
             BlobName::report_signature(&run.0)
         };
-        let is_signed = archive.add_blob(&signature, self.staging.as_ref(), &name).await?.is_some();
+        let is_signed = match &drawn.signature {
+            Some(signature) => archive.add_blob(&format!("{path}.sig"), staging, &name, Digest::of(signature)).await?,
+            None => false,
+        };
         let is_ours =
             |key: &PublicKey| drawn.signature.as_deref().is_some_and(|signature| key.verifies(drawn.sha256, signature));
         directions.has_key |= is_signed && self.key.as_ref().is_some_and(is_ours);

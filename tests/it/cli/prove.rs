@@ -161,6 +161,52 @@ fn a_proof_discloses_no_other_message_unless_the_page_is_asked_for() {
 }
 
 #[test]
+fn a_proof_with_anything_that_was_altered_in_staging_is_refused_by_its_name() {
+    let trial = signed();
+    let staging = trial.path("local-data/staging");
+    let folder = prove(&trial, "whole", &["--item", "918210", "--with-page"]);
+    let facts: Value = serde_json::from_slice(&fs::read(folder.join("capture-1/capture.json")).unwrap()).unwrap();
+    let (page, length) = (facts["page"]["name"].as_str().unwrap(), facts["page"]["length"].as_u64().unwrap() as usize);
+    let offset = facts["page"]["offset"].as_u64().unwrap() as usize;
+    let attachments = facts["attachments"].as_array().unwrap().iter();
+    let blob =
+        attachments.filter_map(|attachment| attachment["blob"].as_str().or(attachment["state"]["blob"].as_str()));
+    let attachment = blob.map(str::to_owned).next().unwrap_or_else(|| panic!("{}", facts["attachments"]));
+    let reports = fs::read_dir(folder.join("reports")).unwrap().map(|entry| entry.unwrap().path());
+    let report = reports.into_iter().find(|path| path.extension().is_some_and(|it| it == "json")).unwrap();
+    let report = report.file_name().unwrap().to_str().unwrap();
+    // Outside the item's own bytes.
+    let elsewhere = if offset > 0 { 0 } else { length };
+    for (blob, at, arguments) in [
+        (page.to_owned(), elsewhere, &["--with-page"][..]),
+        (attachment, 0, &[]),
+        (format!("reports/{report}"), 0, &[]),
+        (format!("reports/{report}.sig"), 0, &[]),
+    ] {
+        let file = staging.join(&blob);
+        let whole = fs::read(&file).unwrap();
+        let mut altered = whole.clone();
+        altered[at] ^= 1;
+        fs::write(&file, &altered).unwrap();
+        let out = trial.path("altered.zip");
+        let command = ["prove", "--item", "918210", "--out", out.to_str().unwrap()];
+        let ended = trial.run(&[&command[..], arguments].concat());
+        assert_eq!(ended.code, Some(1), "{blob}: {}{}", ended.out, ended.log);
+        assert!(ended.log.contains(&blob) && ended.log.contains("damaged") && !out.exists(), "{blob}: {}", ended.log);
+        if !arguments.is_empty() {
+            // The item's own bytes are as they were, and so is all that a proof without the page has, and an export.
+            assert!(follows(&prove(&trial, "without-page", &["--item", "918210"])));
+            let out = trial.path("exported").to_str().unwrap().to_owned();
+            let window = ["export", "--from", "2009-01-01", "--to", "2100-01-01", "--format", "eml", "--out", &out];
+            let exported = trial.prints(&window);
+            assert!(!exported.starts_with("0 messages"), "{exported}");
+        }
+        fs::write(&file, &whole).unwrap();
+    }
+    prove(&trial, "whole-again", &["--item", "918210", "--with-page"]);
+}
+
+#[test]
 fn a_proof_of_nothing_is_refused_and_leaves_no_file() {
     let trial = Trial::imported();
     let out = trial.path("proof.zip");
