@@ -1,5 +1,7 @@
 //! `convert`: `RawMessage` JSON to .eml files, without any network.
 
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -9,6 +11,7 @@ use super::context::{CommandResult, Context, Exit};
 use super::output;
 use crate::app::files::read_bounded;
 use crate::clock::{Clock as _, SystemClock};
+use crate::convert::Message;
 use crate::offline::{self, Converted};
 use crate::output_text::cell;
 
@@ -16,26 +19,36 @@ use crate::output_text::cell;
 pub(super) struct Arguments {
     /// The file: one `RawMessage`, an array of them, a list response, or JSON lines
     file: PathBuf,
-    /// Where the .eml files go
+    /// The directory that the .eml files are written to; files that are there already are left as they are
     #[arg(long, value_name = "DIR", default_value = ".")]
     out: PathBuf,
 }
 
 pub(super) fn run(_context: &Context, arguments: &Arguments) -> CommandResult {
     let bytes = read_bounded(&arguments.file, "convert").map_err(|problem| anyhow::anyhow!("{problem}"))?;
-    std::fs::create_dir_all(&arguments.out).with_context(|| format!("{} can't be made", arguments.out.display()))?;
+    fs::create_dir_all(&arguments.out).with_context(|| format!("{} can't be made", arguments.out.display()))?;
     let folder = arguments.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let bytes = bytes.into();
     let converted = offline::convert_file(&bytes, folder, SystemClock.now());
-    let (mut written, mut refused) = (0_u64, 0_u64);
+    let (mut written, mut refused, mut taken) = (0_u64, 0_u64, 0_u64);
     for (index, converted) in converted.map_err(anyhow::Error::from)?.enumerate() {
         match converted {
             Converted::Message { name, message } => {
                 let path = arguments.out.join(name);
-                std::fs::write(&path, message.mime())
-                    .with_context(|| format!("{} can't be written", path.display()))?;
-                written += 1;
-                output::print(&format!("{}\n", path.display()))?;
+                match write_new(&path, &message) {
+                    Ok(()) => {
+                        written += 1;
+                        output::print(&format!("{}\n", path.display()))?;
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        taken += 1;
+                        eprintln!("{} is there already, and nothing is overwritten", path.display());
+                    }
+                    Err(error) => {
+                        let problem = format!("{} can't be written", path.display());
+                        return Err(anyhow::Error::from(error).context(problem).into());
+                    }
+                }
             }
             Converted::Refused(reason) => {
                 // An item that no rule lets through is normal.
@@ -44,10 +57,24 @@ pub(super) fn run(_context: &Context, arguments: &Arguments) -> CommandResult {
             }
         }
     }
+    if taken > 0 {
+        let files = output::counted(taken, "file is", "files are");
+        eprintln!("{files} not written: name another --out, or remove what is there first");
+        return Ok(Exit::Failed);
+    }
     match (written, refused) {
         (0, 0) => eprintln!("nothing is converted: {} holds no items", arguments.file.display()),
         (0, refused) => eprintln!("nothing is converted: none of {} can be", output::counted(refused, "item", "items")),
         _ => return Ok(Exit::Done),
     }
     Ok(Exit::Failed)
+}
+
+/// Writes a new file; one that is there already is an error. Nothing is left of one that fails.
+fn write_new(path: &Path, message: &Message) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut output = BufWriter::new(file);
+    message.write_mime(&mut output).and_then(|()| output.flush()).inspect_err(|_| {
+        let _ = fs::remove_file(path);
+    })
 }

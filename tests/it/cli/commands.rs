@@ -177,6 +177,24 @@ fn convert_writes_messages_without_any_network() {
 }
 
 #[test]
+fn convert_overwrites_nothing_and_names_every_file_that_is_there() {
+    let trial = Trial::new();
+    let (out, file) = (trial.path("eml"), trial.path("config/sample/export/20261120-phone-archiver.json"));
+    let convert = || ended(program().arg("convert").arg(&file).arg("--out").arg(&out));
+    let first = convert();
+    let names: Vec<String> = first.out.lines().map(str::to_owned).collect();
+    fs::write(&names[0], "somebody's own").unwrap();
+    fs::remove_file(&names[1]).unwrap();
+    let second = convert();
+    assert_eq!(second.code, Some(1), "{}{}", second.out, second.log);
+    assert_eq!(second.out.lines().collect::<Vec<_>>(), [names[1].as_str()], "what is missing is written");
+    assert_eq!(fs::read_to_string(&names[0]).unwrap(), "somebody's own");
+    for name in names.iter().filter(|name| **name != names[1]) {
+        assert!(second.log.contains(&format!("{name} is there already, and nothing is overwritten")), "{}", second.log);
+    }
+}
+
+#[test]
 fn a_converted_item_is_the_message_that_is_imported() {
     let trial = Trial::imported();
     let out = trial.path("eml");
