@@ -45,16 +45,22 @@ use context::{CommandError, Context, Exit};
 /// The configuration's place where nothing else is said.
 const DEFAULT_CONFIG: &str = "/etc/whatsapp-archiver/config.toml";
 
+/// Where the options that every command has stand in its help: after its own.
+const LAST: usize = 900;
+
 /// Archives an organisation's WhatsApp items from TeleMessage into its mailboxes, exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "whatsapp-archiver", version, about, max_term_width = 100, after_help = examples::PROGRAM)]
 struct Arguments {
     /// The configuration file
-    #[arg(short, long, global = true, env = "WHATSAPP_ARCHIVER_CONFIG", default_value = DEFAULT_CONFIG, value_name = "FILE")]
+    #[arg(
+        short, long, global = true, env = "WHATSAPP_ARCHIVER_CONFIG", default_value = DEFAULT_CONFIG, value_name = "FILE",
+        display_order = LAST
+    )]
     config: PathBuf,
 
     /// The format of log lines [default: json, or text when standard error is a terminal]
-    #[arg(long, global = true, value_name = "FORMAT")]
+    #[arg(long, global = true, value_name = "FORMAT", display_order = LAST)]
     log_format: Option<LogFormat>,
 
     #[command(subcommand)]

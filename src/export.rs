@@ -21,6 +21,7 @@ use inventory::{Inventory, Placed};
 mod chats;
 mod eml;
 mod error;
+mod filters;
 mod inventory;
 mod mbox;
 mod options;
@@ -28,6 +29,7 @@ mod output;
 mod selection;
 
 pub use error::ExportError;
+pub use filters::{Filters, Value};
 pub use inventory::{MANIFEST, Row};
 pub use options::{Format, Options};
 pub use output::ExportedFile;

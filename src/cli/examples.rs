@@ -64,7 +64,11 @@ Examples:
   November for a review platform:
     whatsapp-archiver export --from 2026-11-01 --to 2026-12-01 --format rsmf --out november
   One custodian's messages of a day in London, by the time they were sent:
-    whatsapp-archiver export --from 2026-11-20 --to 2026-11-21 --by sent --time-zone Europe/London --owner ana@contoso.example --format eml --out ana";
+    whatsapp-archiver export --from 2026-11-20 --to 2026-11-21 --by sent --time-zone Europe/London --owner ana@contoso.example --format eml --out ana
+  How many messages that would be, and whether anybody is called so:
+    whatsapp-archiver export --from 2026-11-20 --to 2026-11-21 --owner ana@contoso.example --dry-run
+
+A filter value that nothing in the window fits is named on standard error, and the exit status is 1.";
 
 pub(super) const PROVE: &str = "\
 Examples:

@@ -78,6 +78,21 @@ impl Ledger {
                 .await?;
         Ok(row.is_some())
     }
+
+    /// The mailboxes that any copy was ever recorded for under this address, without regard to case.
+    pub async fn mailboxes_with_address(&self, address: &str) -> Result<Vec<MailboxId>, LedgerError> {
+        let rows = sql::prepared(
+            "SELECT name AS mailbox_id FROM names WHERE name_no IN (
+               SELECT target_no FROM delivery_rows WHERE target_no > 0
+                 AND address_no IN (SELECT name_no FROM names WHERE lower(name) = $1))
+             ORDER BY name"
+                .to_owned(),
+        )
+        .bind(address.to_ascii_lowercase())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok(MailboxId(sql::get(row, "mailbox_id")?))).collect()
+    }
 }
 
 /// The mailboxes of rows, the longest queue first, each with its latest address: people change their names.
