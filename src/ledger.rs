@@ -73,7 +73,7 @@ pub use items::{
 };
 pub use leases::{Holder, Lease};
 pub use mapping_rules::MappingRule;
-pub use pending::{CauseGroup, OpenGroup, PendingCause, UNREADABLE};
+pub use pending::{CauseGroup, MAILBOX_GONE, MAILBOX_NOT_CONFIRMED, OpenGroup, PendingCause, UNREADABLE};
 pub use presence::Presence;
 pub use probe::check_pages;
 pub use proof::{CopyFacts, ItemName};

@@ -58,6 +58,8 @@ pub mod fault;
 
 pub mod retry;
 
+pub(crate) mod whereabouts;
+
 // What is counted and accounted for.
 pub mod capture_loss;
 pub mod metrics;

@@ -74,6 +74,12 @@ pub trait Destination: Send + Sync {
     /// The destination's name in logs and messages.
     fn name(&self) -> String;
 
+    /// Whether a mailbox is reached by its id, whatever its address is by now. Else it is reached by its address, which may be somebody
+    /// else's some day.
+    fn is_reached_by_id(&self) -> bool {
+        false
+    }
+
     /// How much it takes at once.
     fn limits(&self) -> DestinationLimits;
 

@@ -37,6 +37,7 @@ mod candidate;
 mod capture;
 mod deliver;
 mod error;
+mod finder;
 mod follower;
 mod handed_over;
 mod leader;

@@ -3,11 +3,13 @@
 //!
 //! Only reads, unless it is to restore: then what is missing becomes of unknown outcome, so that the next run looks it up once more
 //! and sends it. Mailboxes are read a few at a time, each in batches, so that memory is bounded by neither the ledger nor
-//! the number of findings. What can't be read is reported as such, never as intact.
+//! the number of findings. What can't be read is reported as such, never as intact; and so is a mailbox whose address may be
+//! somebody else's by now.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{TryStreamExt as _, stream};
 use tokio::sync::mpsc;
@@ -22,6 +24,7 @@ use crate::mailbox::{Destination, ImportError, Verdict};
 use crate::resolution::{Mailbox, MailboxId};
 use crate::resolve::Resolver;
 use crate::retry::Retrier;
+use crate::whereabouts::{MAX_ASKED, Search, Whereabouts};
 
 pub mod spool;
 
@@ -140,7 +143,7 @@ pub struct Verifier {
     pub ledger: Ledger,
     /// Where the copies are.
     pub destination: Arc<dyn Destination>,
-    /// What knows which mailboxes were renamed.
+    /// What knows where mailboxes are by now.
     pub resolver: Arc<Resolver>,
     /// What tries again.
     pub retrier: Retrier,
@@ -173,9 +176,9 @@ impl Verifier {
             let most = self.destination.limits().mailboxes.clamp(1, MAX_MAILBOXES);
             // Dropped when all are read, which ends the writing.
             let notes = notes;
-            let read = self.mailboxes(run).try_for_each_concurrent(most, |mailbox| {
+            let read = self.mailboxes(run).try_for_each_concurrent(most, |(mailbox, found)| {
                 let notes = notes.clone();
-                async move { self.verify_mailbox(run, &mailbox, &notes).await }
+                async move { self.verify_mailbox(run, &mailbox, found, &notes).await }
             });
             read.await
         };
@@ -199,33 +202,59 @@ impl Verifier {
         Ok(verified)
     }
 
-    /// The mailboxes, one after the other as they are asked for.
-    fn mailboxes(&self, run: Option<&RunId>) -> impl stream::TryStream<Ok = Mailbox, Error = VerifyError> {
-        stream::try_unfold(None::<MailboxId>, move |after| async move {
-            let next = self.ledger.next_mailbox(run, after.as_ref()).await?;
-            Ok(next.map(|mailbox| {
-                let after = mailbox.id.clone();
-                (self.resolver.present(mailbox), Some(after))
-            }))
+    /// The mailboxes, and where they are, some at a time as they are asked for.
+    fn mailboxes(
+        &self,
+        run: Option<&RunId>,
+    ) -> impl stream::TryStream<Ok = (Mailbox, Whereabouts), Error = VerifyError> {
+        stream::try_unfold((None::<MailboxId>, VecDeque::new()), move |(mut after, mut found)| async move {
+            if found.is_empty() {
+                let mut next = Vec::new();
+                while next.len() < MAX_ASKED
+                    && let Some(mailbox) = self.ledger.next_mailbox(run, after.as_ref()).await?
+                {
+                    after = Some(mailbox.id.clone());
+                    next.push(mailbox);
+                }
+                let whereabouts = self.search().find(&next).await;
+                found = next.into_iter().zip(whereabouts).collect();
+            }
+            Ok(found.pop_front().map(|next| (next, (after, found))))
         })
+    }
+
+    fn search(&self) -> Search<'_> {
+        Search {
+            resolver: &self.resolver,
+            destination: &*self.destination,
+            retrier: &self.retrier,
+            stop: &self.stop,
+            longest_pause: Duration::MAX,
+        }
     }
 
     async fn verify_mailbox(
         &self,
         run: Option<&RunId>,
         mailbox: &Mailbox,
+        found: Whereabouts,
         notes: &mpsc::Sender<Note>,
     ) -> Result<(), VerifyError> {
-        let error = match self.compare_mailbox(run, mailbox, notes).await {
+        let compared = match found {
+            Whereabouts::At(now) => self.compare_mailbox(run, &now, notes).await,
+            Whereabouts::Lost(why) => Err(ReadError::Lost(why)),
+        };
+        let error = match compared {
             Ok(()) => return Ok(()),
             Err(ReadError::Verify(error)) => return Err(error),
-            Err(ReadError::Mailbox(error)) => error,
+            Err(ReadError::Mailbox(error)) => error.to_string(),
+            Err(ReadError::Lost(why)) => why,
         };
         if self.stop.is_cancelled() {
             return Err(VerifyError::Stopped);
         }
         tracing::error!(event = "mailbox_not_verified", mailbox = %mailbox.address, error = %error, "a mailbox can't be read; nothing is known of its other copies");
-        let wrong = Discrepancy::Unreadable { detail: error.to_string() };
+        let wrong = Discrepancy::Unreadable { detail: error };
         send(notes, finding(wrong, None, None, mailbox)).await;
         Ok(())
     }
@@ -315,6 +344,8 @@ impl Verifier {
 enum ReadError {
     /// The mailbox's own trouble.
     Mailbox(ImportError),
+    /// It is not where it was, or nobody says that it is.
+    Lost(String),
     /// The verification's.
     Verify(VerifyError),
 }

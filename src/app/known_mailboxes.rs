@@ -65,7 +65,7 @@ impl UserDirectory for KnownMailboxes {
         self.directory.other_ids(mailbox)
     }
 
-    fn present_address(&self, former: &MailboxId) -> Option<&str> {
-        self.directory.present_address(former)
+    async fn find_again(&self, mailboxes: &[Mailbox]) -> Vec<Result<Answer, DirectoryError>> {
+        self.directory.find_again(mailboxes).await
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin_needing(needed)?;
     block_on(async {
         let signals = Signals::listen().map_err(anyhow::Error::from)?;
-        // The user list says which mailboxes have another address now.
+        // The user directory says where the mailboxes are by now.
         let app = context.app(&config).await?;
         let run = named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id);
         let stop = CancellationToken::new();

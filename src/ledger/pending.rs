@@ -11,13 +11,21 @@ pub(super) const NOT_SENT: &str = "the run ended before its turn";
 /// The detail of a copy whose item staging doesn't give back.
 pub const UNREADABLE: &str = "its staged item cannot be read back";
 
+/// How the detail of copies begins whose mailbox the user directory no longer has where it was.
+pub const MAILBOX_GONE: &str = "the mailbox is not where it was";
+
+/// How the detail of copies begins for whose mailbox the user directory gave no answer.
+pub const MAILBOX_NOT_CONFIRMED: &str = "nobody says whether the mailbox is where it was";
+
 /// Why a delivery is pending. A closed list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PendingCause {
-    /// The user directory gave no answer for a participant.
+    /// The user directory gave no answer for a participant, or for a mailbox of an earlier run.
     Directory,
     /// The mailbox did not take it.
     Mailbox,
+    /// The mailbox that it was recorded for has gone: somebody else may have its address.
+    MailboxGone,
     /// It may or may not have arrived, and is looked up first.
     OutcomeUnknown,
     /// The source doesn't have an attachment of it yet.
@@ -30,14 +38,22 @@ pub enum PendingCause {
 
 impl PendingCause {
     /// All causes.
-    pub const ALL: [Self; 6] =
-        [Self::Directory, Self::Mailbox, Self::OutcomeUnknown, Self::AttachmentAwaited, Self::Staging, Self::NotSent];
+    pub const ALL: [Self; 7] = [
+        Self::Directory,
+        Self::Mailbox,
+        Self::MailboxGone,
+        Self::OutcomeUnknown,
+        Self::AttachmentAwaited,
+        Self::Staging,
+        Self::NotSent,
+    ];
 
     /// The cause's name in logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Directory => "directory",
             Self::Mailbox => "mailbox",
+            Self::MailboxGone => "mailbox_gone",
             Self::OutcomeUnknown => "outcome_unknown",
             Self::AttachmentAwaited => "attachment_awaited",
             Self::Staging => "staging",
@@ -90,6 +106,8 @@ pub(super) fn cause() -> String {
     format!(
         "CASE
         WHEN deliveries.target_no < 0 AND deliveries.target LIKE 'participant:%' THEN 'directory'
+        WHEN deliveries.target_no > 0 AND deliveries.detail LIKE '{MAILBOX_GONE}:%' THEN 'mailbox_gone'
+        WHEN deliveries.target_no > 0 AND deliveries.detail LIKE '{MAILBOX_NOT_CONFIRMED}:%' THEN 'directory'
         WHEN deliveries.state = 'unknown' THEN 'outcome_unknown'
         WHEN items.state = 'awaiting_attachments' THEN 'attachment_awaited'
         WHEN deliveries.detail = '{UNREADABLE}' THEN 'staging'

@@ -204,6 +204,10 @@ impl Destination for GraphMailboxes {
         format!("Microsoft Graph at {origin} ({})", self.settings.method.name())
     }
 
+    fn is_reached_by_id(&self) -> bool {
+        true
+    }
+
     /// More mailboxes than requests at the same time, so that those that wait for their own limit don't keep others out; and small
     /// batches, because what was claimed has to be looked up when the process dies.
     fn limits(&self) -> DestinationLimits {

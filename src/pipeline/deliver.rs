@@ -358,7 +358,7 @@ impl Deliverer {
         self.recorder.flush().await?;
         let pipeline = &self.pipeline;
         for (mailbox, why) in left {
-            let leave = || pipeline.deps.ledger.leave_mailbox(&self.sender.run, &mailbox, &why);
+            let leave = || pipeline.deps.ledger.leave_mailbox(&self.sender.run, &mailbox, false, &why);
             pipeline.retrier.run("leaving a mailbox", leave).await?;
         }
         Ok(())

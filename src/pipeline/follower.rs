@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::deliver::Deliverer;
+use super::finder::Finder;
 use super::leader::POLL_INTERVAL;
 use super::leases::Leases;
 use super::message_cache::MessageCache;
@@ -15,6 +16,8 @@ use super::run::span_of;
 use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
 use crate::ledger::{LedgerError, RunId, Sender};
+use crate::resolution::Mailbox;
+use crate::whereabouts::Whereabouts;
 
 /// For how many looks a mailbox is left alone that had nothing more for a follower: long enough for the leader to see it free.
 const REST_POLLS: u32 = 4;
@@ -66,10 +69,25 @@ impl Pipeline {
         record.and(sent).and(supplied)
     }
 
+    /// The mailboxes with copies of earlier runs' items, which may not be where they were, and the others.
+    async fn with_earlier_items(
+        &self,
+        sender: &Sender,
+        mailboxes: Vec<Mailbox>,
+    ) -> Result<(Vec<Mailbox>, Vec<Mailbox>), RunError> {
+        if mailboxes.is_empty() || self.deps.destination.is_reached_by_id() {
+            return Ok((Vec::new(), mailboxes));
+        }
+        let of_earlier = || self.deps.ledger.mailboxes_with_earlier_items(&sender.run);
+        let of_earlier = self.retrier.run("asking for mailboxes of earlier runs", of_earlier).await?;
+        Ok(mailboxes.into_iter().partition(|mailbox| of_earlier.contains(&mailbox.id)))
+    }
+
     /// Looks for mailboxes that nobody is at, while the run is under way.
     async fn find_mailboxes(&self, sender: &Sender, scheduler: &Scheduler) -> Result<(), RunError> {
         let ledger = &self.deps.ledger;
         let mut rests: HashMap<_, u32> = HashMap::new();
+        let finder = Finder::new(self);
         while !self.stop.is_cancelled() {
             let run = || ledger.run_to_follow(self.now());
             match self.retrier.run("asking for the run to follow", run).await? {
@@ -87,8 +105,16 @@ impl Pipeline {
                 waiting.retain(|mailbox| !rests.contains_key(&mailbox.id));
                 let mut free = ledger.free_mailboxes(&sender.holder, waiting, self.now()).await?;
                 free.truncate(MAX_AHEAD);
-                for mailbox in free {
-                    scheduler.add_all(&self.deps.resolver.present(mailbox));
+                let (earlier, fresh) = self.with_earlier_items(sender, free).await?;
+                for mailbox in &fresh {
+                    scheduler.add_all(mailbox);
+                }
+                for (mailbox, found) in earlier.iter().zip(finder.find(&earlier).await) {
+                    match found {
+                        Whereabouts::At(now) => scheduler.add_all(&now),
+                        // The leader leaves open what there is for it, and says so.
+                        Whereabouts::Lost(_) => drop(rests.insert(mailbox.id.clone(), REST_POLLS)),
+                    }
                 }
             }
             tokio::select! {

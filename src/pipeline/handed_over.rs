@@ -4,7 +4,7 @@
 //! somebody else takes now. The two look the same. What tells them apart is the participants: a copy that was recorded
 //! under the other address counts as this mailbox's where everybody who has this mailbox now had that one then. So a
 //! message isn't doubled by a renaming, and whoever takes a leaver's address gets what they took part in themselves. Nothing
-//! is ever sent to an address other than that which was recorded for it.
+//! is ever sent to a mailbox that was recorded before unless the directory finds it again.
 
 use std::collections::HashSet;
 
@@ -26,7 +26,7 @@ impl Preparer {
         let mut recorded = Vec::with_capacity(mailboxes.len());
         for (mailbox, by) in mailboxes {
             let mailbox = match self.known_elsewhere(&mailbox, resolution, &identities).await? {
-                Some(known) => known,
+                Some(known) => self.at_present(&known, self.finder.find_one(&known).await),
                 None => mailbox,
             };
             if !recorded.iter().any(|(other, _): &(Mailbox, _)| other.id == mailbox.id) {

@@ -9,6 +9,7 @@
 //!
 //! While a batch that was pulled is recorded, the next one is converted.
 
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use super::candidate::{Candidate, Content};
+use super::finder::Finder;
 use super::leader::Followers;
 use super::leases::Leases;
 use super::look_ups::{Asking, Unanswered};
@@ -30,7 +32,7 @@ use crate::identity::{Identities, Identity};
 use crate::item::{Item, ItemId};
 use crate::ledger::{Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target};
 use crate::reason::Reason;
-use crate::resolution::{Mailbox, Resolution, ResolvedBy, re_resolve};
+use crate::resolution::{Mailbox, MailboxId, Resolution, ResolvedBy, re_resolve};
 
 /// What preparing needs beside the pipeline.
 pub(super) struct Preparer {
@@ -47,6 +49,8 @@ pub(super) struct Preparer {
     pub(super) replay: Replay,
     /// For whom the directory gave no answer.
     pub(super) unanswered: Mutex<Unanswered>,
+    /// Where the mailboxes are that earlier runs recorded.
+    pub(super) finder: Finder,
     /// The batch that is being recorded while the next one is converted.
     pub(super) recording: Mutex<Option<JoinHandle<Result<(), RunError>>>>,
 }
@@ -162,6 +166,9 @@ impl Preparer {
         }
         let items: Vec<&Item> = importable.iter().map(|(candidate, _)| &candidate.item).collect();
         let resolutions = self.resolve(&items, asking).await?;
+        let earlier = importable.iter().zip(&resolutions);
+        let earlier: Vec<Mailbox> = earlier.flat_map(|((item, _), fresh)| to_be_found(item, fresh)).collect();
+        self.hurrying(self.finder.find(&earlier)).await;
         lingering.begin_batch();
         for ((candidate, capture), resolution) in importable.into_iter().zip(resolutions) {
             if let Some(imported) = self.import(candidate, capture, resolution, &mut ready).await? {
@@ -222,11 +229,19 @@ impl Preparer {
         ready: &mut Vec<Ready>,
     ) -> Result<Option<Ready>, RunError> {
         let history = &candidate.history;
-        let resolution = match &history.resolution {
-            Some(previous) => re_resolve(previous, fresh, history.copies_sent()),
-            None => fresh,
+        let (resolution, present) = match &history.resolution {
+            Some(previous) => {
+                let present = self.present(&candidate, &fresh).await;
+                (re_resolve(previous, fresh, history.copies_sent()), present)
+            }
+            None => (fresh, HashMap::new()),
         };
-        let rows = rows::resolved_rows(&candidate.item, &resolution);
+        let mut rows = rows::resolved_rows(&candidate.item, &resolution);
+        for (mailbox, _) in &mut rows.mailboxes {
+            if let Some(now) = present.get(&mailbox.id) {
+                mailbox.clone_from(now);
+            }
+        }
         for own in rows.own.iter().filter(|own| own.reason == Some(Reason::NoValidUser)) {
             let detail = own.detail.as_deref().unwrap_or_default();
             log_held(&candidate, Some(candidate.item.id), Reason::NoValidUser, detail);
@@ -268,6 +283,15 @@ impl Preparer {
         }
         let message = Converted::new(message, partial, room);
         Ok(Some(Ready { prepared, message: Some(message) }))
+    }
+
+    /// The mailboxes of an item that was resolved before, at their present addresses.
+    async fn present(&self, candidate: &Candidate<Item>, fresh: &Resolution) -> HashMap<MailboxId, Mailbox> {
+        let recorded = to_be_found(candidate, fresh);
+        let found = self.finder.find(&recorded).await;
+        let found = recorded.iter().zip(found).map(|(recorded, found)| self.at_present(recorded, found));
+        let fresh = fresh.mailboxes().into_iter().map(|(mailbox, _)| mailbox.clone());
+        found.chain(fresh).map(|mailbox| (mailbox.id.clone(), mailbox)).collect()
     }
 
     /// The rows of the copies that an item doesn't have yet, or that are made anew.
@@ -365,6 +389,20 @@ impl Preparer {
         }
         Ok(())
     }
+}
+
+/// The mailboxes of an earlier resolution that stay an item's though nobody resolves to them now, and for which a row may be made:
+/// they are at their recorded addresses only where the directory finds them there.
+fn to_be_found(candidate: &Candidate<Item>, fresh: &Resolution) -> Vec<Mailbox> {
+    let history = &candidate.history;
+    let Some(previous) = history.resolution.as_ref().filter(|_| history.copies_sent()) else { return Vec::new() };
+    let fresh: HashSet<&MailboxId> = fresh.mailboxes().into_iter().map(|(mailbox, _)| &mailbox.id).collect();
+    let may_get_a_row = |mailbox: &Mailbox| {
+        let of = |row: &&DeliveryRow| matches!(&row.target, Target::Mailbox(id) if *id == mailbox.id);
+        history.rows.iter().find(of).is_none_or(|row| row.state == DeliveryState::Failed)
+    };
+    let kept = previous.mailboxes().into_iter().map(|(mailbox, _)| mailbox);
+    kept.filter(|mailbox| !fresh.contains(&mailbox.id) && may_get_a_row(mailbox)).cloned().collect()
 }
 
 /// An item's rows of its own take the place of those that an earlier run made; what is still pending is so since then.

@@ -16,6 +16,7 @@ use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::deliver::Deliverer;
+use super::finder::Finder;
 use super::leader::Followers;
 use super::leases::Leases;
 use super::message_cache::MessageCache;
@@ -228,6 +229,7 @@ impl Pipeline {
             prior_sends,
             replay: Replay::of(&request),
             unanswered: Mutex::default(),
+            finder: Finder::new(self),
             recording: Mutex::default(),
         };
         let preparing = self.spawn(Arc::new(preparer).prepare_for(request.clone(), queue));

@@ -39,6 +39,8 @@ struct Entry {
     elsewhere: bool,
     /// This run tries it no more.
     given_up: bool,
+    /// Nothing may be done at its address, and why.
+    lost: Option<String>,
     /// Its worker waits until then, because the mailbox asked for a pause or failed.
     paused_until: Option<DateTime<Utc>>,
     /// When it began to wait, as a number.
@@ -60,6 +62,7 @@ impl Entry {
             working: false,
             elsewhere: false,
             given_up: false,
+            lost: None,
             paused_until: None,
             turn: 0,
             position: None,
@@ -85,10 +88,12 @@ struct QueuePosition {
 }
 
 /// What a worker does next for its mailbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Work {
     /// Take over what earlier runs left open.
     Adopt,
+    /// Leave open what there is for it, and why; before that, take over what earlier runs left open, where this says so.
+    Keep(bool, String),
     /// Claim copies, and send them.
     Send,
     /// Look up copies of unknown outcome.
@@ -166,10 +171,7 @@ impl Scheduler {
     pub(super) fn add_ready(&self, mailbox: &Mailbox, copies: u64) {
         self.with(mailbox, |entry| {
             entry.add_ready(copies);
-            if entry.mailbox.address != mailbox.address {
-                // It was renamed since it was recorded.
-                entry.mailbox = mailbox.clone();
-            }
+            entry.mailbox.address.clone_from(&mailbox.address);
         });
     }
 
@@ -187,13 +189,22 @@ impl Scheduler {
     pub(super) fn add_all(&self, mailbox: &Mailbox) {
         self.with(mailbox, |entry| {
             entry.add_ready(0);
+            entry.mailbox.address.clone_from(&mailbox.address);
             (entry.look_ups, entry.duplicates) = (true, true);
         });
     }
 
     /// The ledger has open copies of earlier runs for the mailbox, to be taken over.
     pub(super) fn add_adoption(&self, mailbox: &Mailbox) {
-        self.with(mailbox, |entry| entry.adopt = true);
+        self.with(mailbox, |entry| {
+            entry.adopt = true;
+            entry.mailbox.address.clone_from(&mailbox.address);
+        });
+    }
+
+    /// Nothing may be done at the mailbox, and why: what there is for it, now or later, is left open.
+    pub(super) fn lose(&self, mailbox: &Mailbox, why: String) {
+        self.with(mailbox, |entry| entry.lost = Some(why));
     }
 
     /// How often ready copies were reported, to be given to [`Self::none_ready`].
@@ -263,6 +274,9 @@ impl Scheduler {
         self.with(mailbox, |entry| {
             if !entry.has_work() {
                 Work::Nothing
+            } else if let Some(why) = entry.lost.clone() {
+                (entry.ready, entry.look_ups, entry.duplicates, entry.copies) = (false, false, false, 0);
+                Work::Keep(std::mem::take(&mut entry.adopt), why)
             } else if std::mem::take(&mut entry.adopt) {
                 Work::Adopt
             } else if entry.ready {
@@ -437,6 +451,19 @@ mod tests {
         };
         let order = [(); 5].map(|()| next());
         assert_eq!(order, [Work::Adopt, Work::Send, Work::LookUps, Work::Duplicates, Work::Nothing]);
+    }
+
+    #[test]
+    fn what_there_is_for_a_lost_mailbox_is_left_whenever_it_comes() {
+        let scheduler = Scheduler::default();
+        let one = mailbox("one");
+        scheduler.lose(&one, "gone".to_owned());
+        scheduler.add_adoption(&one);
+        for adopts in [true, false] {
+            scheduler.add_all(&one);
+            let next = [(); 2].map(|()| scheduler.next(&one));
+            assert_eq!(next, [Work::Keep(adopts, "gone".to_owned()), Work::Nothing]);
+        }
     }
 
     #[test]

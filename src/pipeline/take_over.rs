@@ -9,6 +9,8 @@ use super::look_ups::Asking;
 use super::prepare::{Preparer, Replay};
 use super::{RunError, RunRequest};
 use crate::ledger::{ItemNo, ItemSelection};
+use crate::resolution::Mailbox;
+use crate::whereabouts::Whereabouts;
 
 /// Items that are read back from staging at a time.
 pub(super) const READ_BACK_BATCH: u32 = 100;
@@ -32,10 +34,10 @@ impl Preparer {
     ) -> Result<(), RunError> {
         match &request {
             RunRequest::Retry(selection) => {
-                self.take_over_copies().await?;
+                self.take_over_copies(selection.items.as_deref()).await?;
                 self.replay(selection).await
             }
-            RunRequest::Restore => self.take_over_copies().await,
+            RunRequest::Restore => self.take_over_copies(None).await,
             RunRequest::Regular | RunRequest::Backfill(_) | RunRequest::Rebuild => {
                 self.take_over().await?;
                 self.prepare_all(pulled).await
@@ -45,7 +47,7 @@ impl Preparer {
 
     /// Takes over what earlier runs left open.
     async fn take_over(&self) -> Result<(), RunError> {
-        self.take_over_copies().await?;
+        self.take_over_copies(None).await?;
         let deps = &self.pipeline.deps;
         while !self.pipeline.stop.is_cancelled() {
             let now = self.pipeline.now();
@@ -66,12 +68,23 @@ impl Preparer {
         Ok(())
     }
 
-    /// Has the open copies of earlier runs taken over, mailbox by mailbox, by the workers that lease them.
-    async fn take_over_copies(&self) -> Result<(), RunError> {
-        let deps = &self.pipeline.deps;
-        for mailbox in deps.ledger.open_mailboxes().await? {
-            self.scheduler.add_adoption(&deps.resolver.present(mailbox));
+    /// Has the open copies of earlier runs (of all items, or of these) taken over, mailbox by mailbox, by the workers that lease them.
+    async fn take_over_copies(&self, items: Option<&[ItemNo]>) -> Result<(), RunError> {
+        let open = self.pipeline.deps.ledger.open_mailboxes(items).await?;
+        for (mailbox, found) in open.iter().zip(self.finder.find(&open).await) {
+            self.scheduler.add_adoption(&self.at_present(mailbox, found));
         }
         Ok(())
+    }
+
+    /// A mailbox that was recorded before, at its present address. What there is for one that is lost is left open.
+    pub(super) fn at_present(&self, recorded: &Mailbox, found: Whereabouts) -> Mailbox {
+        match found {
+            Whereabouts::At(now) => now,
+            Whereabouts::Lost(why) => {
+                self.scheduler.lose(recorded, why);
+                recorded.clone()
+            }
+        }
     }
 }

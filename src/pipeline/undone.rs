@@ -255,6 +255,7 @@ fn log_finished(finished: &RunFinished) {
         failed.mailbox_unavailable = failed(report, Reason::MailboxUnavailable),
         pending.directory = of(PendingCause::Directory),
         pending.mailbox = of(PendingCause::Mailbox),
+        pending.mailbox_gone = of(PendingCause::MailboxGone),
         pending.outcome_unknown = of(PendingCause::OutcomeUnknown),
         pending.attachment_awaited = of(PendingCause::AttachmentAwaited),
         pending.staging = of(PendingCause::Staging),

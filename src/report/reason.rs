@@ -20,8 +20,9 @@ pub(crate) fn meaning_of(reason: &str) -> &'static str {
             PartialReason::AttachmentRejected => "the mailbox refused an attachment",
         });
     let pending = PendingCause::ALL.into_iter().find(|cause| cause.name() == reason).map(|cause| match cause {
-        PendingCause::Directory => "the user directory gave no answer for a participant",
+        PendingCause::Directory => "the user directory gave no answer for a participant, or for a mailbox",
         PendingCause::Mailbox => "the mailbox did not take the copy",
+        PendingCause::MailboxGone => "the mailbox has gone; somebody else may have its address",
         PendingCause::OutcomeUnknown => "the copy may have arrived; it is looked up first",
         PendingCause::AttachmentAwaited => "the source doesn't have an attachment yet",
         PendingCause::Staging => "staging doesn't return the item as it was staged",
@@ -43,6 +44,9 @@ pub(crate) fn remedy_of(reason: &str) -> &'static str {
     let pending = PendingCause::ALL.into_iter().find(|cause| cause.name() == reason).map(|cause| match cause {
         PendingCause::Directory => "later runs ask again; check --online tries its credential and its permission",
         PendingCause::Mailbox => "later runs try again; check --mailbox ADDRESS tries the mailbox",
+        PendingCause::MailboxGone => {
+            "bring the person's account back, or state the mailbox's former address in the user list; else nobody gets them"
+        }
         PendingCause::OutcomeUnknown => "nothing, unless it lasts: then see that the mailbox can be read",
         PendingCause::AttachmentAwaited => "nothing: it is requested until source.attachment_wait has passed",
         PendingCause::Staging => {

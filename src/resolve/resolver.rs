@@ -105,12 +105,12 @@ impl Resolver {
         self.directory.other_ids(mailbox)
     }
 
-    /// A mailbox of the ledger by the address that it has now, where the administrator states that it was renamed.
-    pub fn present(&self, mailbox: Mailbox) -> Mailbox {
-        match self.directory.present_address(&mailbox.id) {
-            Some(address) => Mailbox { address: address.to_owned(), ..mailbox },
-            None => mailbox,
-        }
+    /// Where mailboxes of the ledger are now: see [`UserDirectory::find_again`]. Too few answers are none.
+    pub async fn find_again(&self, mailboxes: &[Mailbox]) -> Vec<Result<Answer, DirectoryError>> {
+        let mut answers = self.directory.find_again(mailboxes).await;
+        let none = || Err(DirectoryError::Unexpected("fewer answers than questions".to_owned()));
+        answers.resize_with(mailboxes.len(), none);
+        answers
     }
 
     /// Whether the mapping names somebody now whom it didn't name when they were found to be no valid user.

@@ -42,10 +42,9 @@ pub trait UserDirectory: Send + Sync {
         &[]
     }
 
-    /// The address that a mailbox has now which had this id before it was renamed, as the administrator states.
-    fn present_address(&self, _former: &MailboxId) -> Option<&str> {
-        None
-    }
+    /// Where mailboxes are now that were found before, by their ids; one answer for each, in the same order. Whoever has an address
+    /// that one of them had may be somebody else. The directory is asked anew: nothing is answered from memory.
+    async fn find_again(&self, mailboxes: &[Mailbox]) -> Vec<Result<Answer, DirectoryError>>;
 }
 
 /// Why the directory gave no answer. Cloned to everyone who waits for the same look-up.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{join, join_all};
+use whatsapp_archiver::resolution::{Mailbox, MailboxId};
 use whatsapp_archiver::resolve::users::graph::{GraphUsers, GraphUsersSettings};
 use whatsapp_archiver::resolve::users::{Answer, DirectoryError, UserDirectory as _};
 use whatsapp_archiver::throttle::Limits;
@@ -311,4 +312,43 @@ async fn looking_at_an_inbox_counts_against_the_mailbox() {
     assert_eq!(throttle.closed_until(&mailbox.id), None);
     assert_valid(&ask(&users, "ana@contoso.example").await, &mailbox.id.0, "ana@contoso.example");
     assert!(throttle.closed_until(&mailbox.id).is_some());
+}
+
+fn recorded(id: &str, address: &str) -> Mailbox {
+    Mailbox { id: MailboxId(id.to_owned()), address: address.to_owned() }
+}
+
+/// Ben has left, and his address is somebody else's; Ana was renamed; Cara has lost her licence; nobody answers for Dora.
+#[tokio::test]
+async fn a_mailbox_is_found_again_by_its_id_and_never_by_its_address_alone() {
+    let connection = Connection::new();
+    let server = &connection.server;
+    let [ana, new_ben, cara, dora] = ["ana.quist", "ben", "cara", "dora"].map(|name| server.add_user(name));
+    let users = connection.users();
+    let addresses = ["ana.quist", "ben", "cara", "dora"].map(|name| format!("{name}@contoso.example"));
+    for (answer, id) in users.look_up(&addresses).await.iter().zip([&ana, &new_ben, &cara, &dora]) {
+        assert!(matches!(answer, Ok(Answer::Valid(mailbox)) if mailbox.id.0 == *id), "{answer:?}");
+    }
+    // From here on what was answered is another matter.
+    server.with(|world| world.lose_mailbox(&cara, "MailboxNotEnabledForRESTAPI"));
+    server.fail(Fault::always(format!("users/{dora}"), Act::reply(503, "serviceNotAvailable")));
+    let known = [
+        recorded(&ana, "ana.berg@contoso.example"),
+        recorded("user-of-the-old-ben", "ben@contoso.example"),
+        recorded(&cara, "cara@contoso.example"),
+        recorded(&dora, "dora@contoso.example"),
+        recorded("ben@contoso.example", "ben@contoso.example"),
+    ];
+    let found = users.find_again(&known).await;
+    assert_valid(&found[0], &ana, "ana.quist@contoso.example");
+    assert_not_valid(&found[1]);
+    assert_not_valid(&found[2]);
+    assert!(found[3].is_err(), "{:?}", found[3]);
+    assert_valid(&found[4], "ben@contoso.example", "ben@contoso.example");
+
+    // What was known of the addresses of those who were asked for is forgotten, and of nobody else.
+    server.with(|world| [&ana, &new_ben].map(|id| world.remove_user(id)));
+    assert_not_valid(&ask(&users, "ana.quist@contoso.example").await);
+    assert_valid(&ask(&users, "ben@contoso.example").await, &new_ben, "ben@contoso.example");
+    assert_eq!(server.violations(), Vec::<String>::new());
 }

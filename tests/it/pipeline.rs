@@ -9,6 +9,7 @@ mod follower;
 mod items;
 mod many_failed;
 mod memory;
+mod reassigned;
 mod resolution;
 mod sharing;
 mod staging;

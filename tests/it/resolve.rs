@@ -76,6 +76,10 @@ impl UserDirectory for Directory {
         };
         addresses.iter().map(answer).collect()
     }
+
+    async fn find_again(&self, _mailboxes: &[Mailbox]) -> Vec<Result<Answer, DirectoryError>> {
+        Vec::new()
+    }
 }
 
 fn mailbox(id: u8) -> Mailbox {
@@ -307,6 +311,10 @@ impl UserDirectory for Forgetful {
     async fn look_up(&self, _addresses: &[String]) -> Vec<Result<Answer, DirectoryError>> {
         Vec::new()
     }
+
+    async fn find_again(&self, _mailboxes: &[Mailbox]) -> Vec<Result<Answer, DirectoryError>> {
+        Vec::new()
+    }
 }
 
 #[tokio::test]
@@ -315,6 +323,8 @@ async fn a_question_without_an_answer_is_never_a_no() {
     let (resolution, error) = resolve_one(&resolver, &item(&["15550101"], &[("15550101", "a@mail.example")])).await;
     assert!(matches!(resolution.0[0].outcome, ResolvedTo::Unanswered { .. }));
     assert!(matches!(error, Some(DirectoryError::Unexpected(_))));
+    let again = resolver.find_again(&[mailbox(1), mailbox(2)]).await;
+    assert!(again.len() == 2 && again.iter().all(|answer| matches!(answer, Err(DirectoryError::Unexpected(_)))));
 }
 
 #[tokio::test]

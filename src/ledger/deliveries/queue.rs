@@ -1,18 +1,37 @@
 //! The queue of each mailbox: which copies a run sends to it.
 
+use std::collections::HashSet;
+
 use sqlx::any::AnyRow;
 
 use super::{Delivery, DeliveryState, OPEN, QueueOf};
 use crate::identity::Identity;
+use crate::ledger::items::is_one_of;
 use crate::ledger::sql::{self, MAX_STATEMENT_ROWS, list_of_placeholders, mailbox_no, query_of, query_of_many, run_no};
 use crate::ledger::{ItemNo, Ledger, LedgerError, RunId};
 use crate::resolution::{Mailbox, MailboxId};
 
 impl Ledger {
-    /// Mailboxes with open copies, the longest queue first.
-    pub async fn open_mailboxes(&self) -> Result<Vec<Mailbox>, LedgerError> {
-        let rows = query_of(mailboxes_of(OPEN)).fetch_all(&self.pool).await?;
+    /// Mailboxes with open copies (of all items, or of these), the longest queue first.
+    pub async fn open_mailboxes(&self, items: Option<&[ItemNo]>) -> Result<Vec<Mailbox>, LedgerError> {
+        let open = format!("{OPEN} AND {}", is_one_of(items));
+        let rows = query_of(mailboxes_of(&open)).fetch_all(&self.pool).await?;
         rows.iter().map(read_mailbox).collect()
+    }
+
+    /// The mailboxes with open copies in a run's account of items that an earlier run saw first.
+    pub async fn mailboxes_with_earlier_items(&self, run: &RunId) -> Result<HashSet<MailboxId>, LedgerError> {
+        let rows = query_of(format!(
+            "SELECT name FROM names WHERE name_no IN
+               (SELECT target_no FROM delivery_rows WHERE {OPEN} AND +run_no = {run} AND target_no > 0
+                  AND item_no < COALESCE((SELECT MIN(first_item) FROM pages WHERE run_no = {run}), {}))",
+            i64::MAX,
+            run = run_no(1)
+        ))
+        .bind(run.0.clone())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|row| Ok(MailboxId(sql::get(row, "name")?))).collect()
     }
 
     /// A mailbox's copies of a run without an outcome, in the order of their items, after `after`.

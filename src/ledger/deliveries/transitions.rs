@@ -11,6 +11,7 @@
 //! | [`Ledger::take_over`] | `sending` | `unknown` | the leader, once the follower that was sending is dismissed |
 //! | [`Ledger::promote`] | `ready` | `ready`, `unknown` | whoever leases the mailbox, when the first copy of the message has failed |
 //! | [`Ledger::leave_pending`] | `ready` | `pending` | whoever ends the run |
+//! | [`Ledger::leave_mailbox`] | `ready` | `pending` | whoever leases the mailbox, or ends the run |
 //! | [`Ledger::account_for_unprepared`] | no row | `pending` | whoever ends the run |
 //! | [`Ledger::give_up`] | `pending`, `unknown` | `failed` | whoever ends the run |
 //! | [`Ledger::doubt_imported`] | `imported`, `partially_imported`, `failed` after it was one of these | `unknown` | `verify --restore`, for a copy that is not in its mailbox |
@@ -186,20 +187,22 @@ impl Ledger {
         Ok(())
     }
 
-    /// Leaves what a mailbox was not sent pending, because the run left it alone for this reason.
-    pub async fn leave_mailbox(&self, run: &RunId, mailbox: &MailboxId, why: &str) -> Result<(), LedgerError> {
-        query_of(format!(
-            "UPDATE delivery_rows SET state = 'pending', detail = $1
-             WHERE target_no = {} AND +run_no = {} AND state = 'ready' AND {OPEN}",
+    /// Leaves what a mailbox was not sent pending, because the run left it alone for this reason. It is that of what may be there too
+    /// (`all`), which stays unknown, where nothing may be done at the mailbox. Returns how many copies have it.
+    pub async fn leave_mailbox(&self, run: &RunId, of: &MailboxId, all: bool, why: &str) -> Result<u64, LedgerError> {
+        let left = query_of(format!(
+            "UPDATE delivery_rows SET state = CASE state WHEN 'ready' THEN 'pending' ELSE state END, detail = $1
+             WHERE target_no = {} AND +run_no = {} AND state IN ('ready'{}) AND {OPEN}",
             mailbox_no(2),
-            run_no(3)
+            run_no(3),
+            if all { ", 'unknown'" } else { "" }
         ))
         .bind(lasting(why))
-        .bind(mailbox.0.clone())
+        .bind(of.0.clone())
         .bind(run.0.clone())
         .execute(self.writer()?)
         .await?;
-        Ok(())
+        Ok(left.rows_affected())
     }
 
     /// Fails what was pending for longer than `retry.give_up`: copies that are not sent, or could not be looked up, and

@@ -1,7 +1,7 @@
 //! Sessions: at most so many at once, kept for their mailbox while they may be of use again.
 //!
-//! Guarantees: no more than `connections` are open, idle ones included; a session serves one mailbox all its life; one
-//! that went away while nobody used it is noticed before a message is sent on it.
+//! Guarantees: no more than `connections` are open, idle ones included; a session serves one mailbox under one address all its
+//! life; one that went away while nobody used it is noticed before a message is sent on it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -19,7 +19,7 @@ use super::sign_in;
 use super::transport::Endpoint;
 use crate::clock::{Clock, SharedClock};
 use crate::mailbox::ImportError;
-use crate::resolution::{Mailbox, MailboxId};
+use crate::resolution::Mailbox;
 
 /// A session that was idle for longer is asked whether it is still there.
 const PROBE_AFTER: TimeDelta = TimeDelta::seconds(10);
@@ -39,12 +39,12 @@ pub(super) struct Pool {
 struct IdleSessions {
     /// The longest idle first.
     idle: Vec<Idle>,
-    known: HashMap<MailboxId, Known>,
+    known: HashMap<Mailbox, Known>,
     is_watched: bool,
 }
 
 struct Idle {
-    mailbox: MailboxId,
+    mailbox: Mailbox,
     session: Session,
     since: DateTime<Utc>,
 }
@@ -84,11 +84,11 @@ impl Pool {
     pub(super) async fn check_out(&self, mailbox: &Mailbox) -> Result<Checkout<'_>, ImportError> {
         let permit = self.permits.acquire().await;
         let permit = permit.map_err(|_| ImportError::Unavailable("the sessions are closed".to_owned()))?;
-        let session = match self.kept(&mailbox.id).await {
+        let session = match self.kept(mailbox).await {
             Some(session) => session,
             None => self.open(&self.settings.login_for(&mailbox.address)).await?,
         };
-        Ok(Checkout { pool: self, mailbox: mailbox.id.clone(), session, _permit: permit })
+        Ok(Checkout { pool: self, mailbox: mailbox.clone(), session, _permit: permit })
     }
 
     /// A new session. A password that is refused is remembered.
@@ -104,7 +104,7 @@ impl Pool {
     }
 
     /// The kept session of a mailbox, where it is still there.
-    async fn kept(&self, mailbox: &MailboxId) -> Option<Session> {
+    async fn kept(&self, mailbox: &Mailbox) -> Option<Session> {
         let Idle { mut session, since, .. } = self.take(mailbox)?;
         // Lets the runtime notice what came from the network, such as the end of the stream.
         tokio::task::yield_now().await;
@@ -120,7 +120,7 @@ impl Pool {
 
     /// Takes the idle session of a mailbox. Without one, those go that were idle for longest and would make one
     /// too many.
-    fn take(&self, mailbox: &MailboxId) -> Option<Idle> {
+    fn take(&self, mailbox: &Mailbox) -> Option<Idle> {
         let mut kept = lock(&self.sessions);
         if let Some(place) = kept.idle.iter().rposition(|idle| idle.mailbox == *mailbox) {
             return Some(kept.idle.remove(place));
@@ -133,7 +133,7 @@ impl Pool {
         None
     }
 
-    fn keep(&self, mailbox: MailboxId, session: Session) {
+    fn keep(&self, mailbox: Mailbox, session: Session) {
         let mut kept = lock(&self.sessions);
         kept.idle.push(Idle { mailbox, session, since: self.clock.now() });
         if !std::mem::replace(&mut kept.is_watched, true) {
@@ -170,7 +170,7 @@ fn time_delta(duration: Duration) -> TimeDelta {
 pub(super) struct Checkout<'a> {
     pub(super) session: Session,
     pool: &'a Pool,
-    mailbox: MailboxId,
+    mailbox: Mailbox,
     _permit: SemaphorePermit<'a>,
 }
 

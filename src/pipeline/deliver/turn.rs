@@ -69,6 +69,7 @@ impl Deliverer {
             let next = match self.scheduler.next(mailbox) {
                 Work::Nothing => return Ok(()),
                 Work::Adopt => self.adopt(mailbox).await?,
+                Work::Keep(adopts, why) => self.keep_from(mailbox, adopts, &why).await?,
                 Work::Send => self.send_ready(visit).await?,
                 Work::LookUps => self.look_up(visit).await?,
                 Work::Duplicates => self.compare_duplicates(mailbox).await?,
@@ -88,13 +89,38 @@ impl Deliverer {
         }
     }
 
+    /// Leaves open what there is for a mailbox at whose address nothing may be done; only what is a duplicate of a copy that is
+    /// there needs nothing of it.
+    async fn keep_from(&self, mailbox: &Mailbox, adopts: bool, why: &str) -> Result<Next, RunError> {
+        if adopts {
+            self.take_over(mailbox).await?;
+        }
+        self.compare_duplicates(mailbox).await?;
+        let keep = || self.pipeline.deps.ledger.leave_mailbox(&self.sender.run, &mailbox.id, true, why);
+        let copies = self.pipeline.retrier.run("leaving a mailbox", keep).await?;
+        if copies > 0 {
+            tracing::error!(
+                event = "mailbox_lost",
+                mailbox = %mailbox.address,
+                copies,
+                error = why,
+                "copies wait, because somebody else may have the mailbox's address: nothing is sent to it, nor looked up there"
+            );
+        }
+        Ok(Next::GoOn)
+    }
+
     /// Takes the open copies of earlier runs into this one.
     async fn adopt(&self, mailbox: &Mailbox) -> Result<Next, RunError> {
+        self.take_over(mailbox).await?;
+        self.scheduler.add_all(mailbox);
+        Ok(Next::GoOn)
+    }
+
+    async fn take_over(&self, mailbox: &Mailbox) -> Result<(), RunError> {
         let (ledger, run, mailboxes) = (&self.pipeline.deps.ledger, &self.sender.run, [mailbox.id.clone()]);
         let items = self.adopt.as_deref();
         let adopt = || ledger.adopt_deliveries(run, &mailboxes, items, self.pipeline.now(), self.pipeline.settled_at());
-        self.pipeline.retrier.run("taking copies over", adopt).await?;
-        self.scheduler.add_all(mailbox);
-        Ok(Next::GoOn)
+        Ok(self.pipeline.retrier.run("taking copies over", adopt).await?)
     }
 }

@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use super::{Answer, DirectoryError, UserDirectory};
 use crate::clock::SharedClock;
 use crate::graph::Graph;
+use crate::resolution::Mailbox;
 use crate::throttle::Throttle;
 
 mod cache;
@@ -94,5 +95,11 @@ impl UserDirectory for GraphUsers {
         }
         let no_answer = || Err(DirectoryError::Unexpected("no answer for an address".to_owned()));
         keys.iter().map(|key| answers.get(key.as_str()).cloned().unwrap_or_else(no_answer)).collect()
+    }
+
+    async fn find_again(&self, mailboxes: &[Mailbox]) -> Vec<Result<Answer, DirectoryError>> {
+        // What was answered for an address before must not send what is found now elsewhere.
+        self.cache.forget(&mailboxes.iter().map(|mailbox| &mailbox.id).collect());
+        LookUp { graph: &self.graph, throttle: self.throttle.as_deref() }.again(mailboxes).await
     }
 }

@@ -171,9 +171,21 @@ impl UserDirectory for UserList {
         self.others(mailbox).map_or(&[], |others| others.all.as_slice())
     }
 
-    fn present_address(&self, former: &MailboxId) -> Option<&str> {
-        let is_stated = self.former_ids(former).contains(former);
-        self.mailbox(&former.0).filter(|_| is_stated).map(|mailbox| mailbox.address.as_str())
+    async fn find_again(&self, mailboxes: &[Mailbox]) -> Vec<Result<Answer, DirectoryError>> {
+        let answer = |known: &Mailbox| {
+            let id = &known.id;
+            let detail = match self.mailbox(&id.0) {
+                Some(now) if now.id == *id || self.former_ids(id).contains(id) => {
+                    return Answer::Valid(Mailbox { id: id.clone(), address: now.address.clone() });
+                }
+                Some(now) => {
+                    format!("{id} is an alias of {} in {}, not stated as a former address", now.address, self.file)
+                }
+                None => format!("{id} is not in the user list {}", self.file),
+            };
+            Answer::NotValid { detail }
+        };
+        mailboxes.iter().map(|known| Ok(answer(known))).collect()
     }
 }
 
@@ -213,10 +225,26 @@ mod tests {
         let id = |name: &str| MailboxId(format!("{name}@contoso.example"));
         assert_eq!(list.former_ids(&id("ana.quist")), [id("ana.berg"), id("ana")]);
         assert_eq!(list.other_ids(&id("ana.quist")), [id("ana"), id("ana.berg")]);
-        assert_eq!(list.present_address(&id("ana.berg")), Some("ana.quist@contoso.example"));
         assert_eq!(list.mailbox("ANA.BERG@contoso.example").unwrap().id, id("ana.quist"));
         assert_eq!((list.former_ids(&id("sue")), list.other_ids(&id("sue"))), ([].as_slice(), [id("leo")].as_slice()));
-        assert_eq!((list.present_address(&id("leo")), list.present_address(&id("ana.quist"))), (None, None));
+    }
+
+    #[tokio::test]
+    async fn a_mailbox_is_found_again_under_its_own_address_or_a_former_one() {
+        let file = "address,aliases,former\nAna.Quist@contoso.example,,ana.berg@contoso.example\nsue@contoso.example,leo@contoso.example,\n";
+        let (list, _) = UserList::read(file.as_bytes(), "/etc/users.csv").unwrap();
+        let mailbox = |id: &str, address: &str| Mailbox { id: MailboxId(id.to_owned()), address: address.to_owned() };
+        let ids =
+            ["ana.quist@contoso.example", "ana.berg@contoso.example", "leo@contoso.example", "max@contoso.example"];
+        let found = list.find_again(&ids.map(|id| mailbox(id, id))).await;
+        let found: Vec<Answer> = found.into_iter().map(Result::unwrap).collect();
+        for (id, answer) in ids.iter().zip(&found[..2]) {
+            assert_eq!(*answer, Answer::Valid(mailbox(id, "Ana.Quist@contoso.example")));
+        }
+        let not_valid = |detail: &str| Answer::NotValid { detail: detail.to_owned() };
+        let alias =
+            "leo@contoso.example is an alias of sue@contoso.example in users.csv, not stated as a former address";
+        assert_eq!(found[2..], [not_valid(alias), not_valid("max@contoso.example is not in the user list users.csv")]);
     }
 
     #[test]

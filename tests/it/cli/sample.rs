@@ -148,6 +148,13 @@ fn whoever_takes_a_leavers_address_gets_nothing_that_was_the_leavers() {
     fs::remove_dir_all(trial.path("local-data/mailboxes").join(ANA)).unwrap();
     trial.prints(&["run", "--once"]);
     assert_eq!(oracle::read_maildirs(&trial.path("local-data/mailboxes"))[NORA], *own);
+    let verified = trial.run(&["verify", "--restore"]);
+    assert!(verified.code == Some(1) && verified.log.contains("mailbox_not_verified"), "{}", verified.log);
+    let after = trial.copies();
+    assert_eq!((after.get(NORA), after.get(ANA)), (Some(&own.len()), None), "the address is Nora's");
+
+    // What is Ana's comes back where she has her address again.
+    trial.edit("config/sample/users.csv", |text| text.replace(&format!("{NORA},{ANA}"), &format!("{NORA},\n{ANA},")));
     trial.run(&["verify", "--restore"]);
     let after = trial.copies();
     assert_eq!((after.get(NORA), after.get(ANA)), (Some(&own.len()), before.get(ANA)));

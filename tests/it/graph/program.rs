@@ -218,3 +218,49 @@ fn a_directory_that_describes_somebody_else_leads_no_copy_astray() {
     let only_hers = |id: &&String| !astray[6].contains(id);
     assert_eq!(found[6].iter().filter(only_hers).count(), 0, "Zoe had all that is hers, and no more");
 }
+
+/// Graph says who is a valid user, and the copies go to Maildirs, which are reached by their addresses. Susan's copies are pending when
+/// she leaves; Ana's are archived when she does. Both addresses are given to new colleagues.
+#[test]
+fn nobody_gets_the_copies_of_whoever_had_the_address_before() {
+    let trial = Trial::new("create-message");
+    let file = trial.directory.path().join("config.toml");
+    let mailboxes = trial.directory.path().join("mailboxes");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let (before, after) = config.split_once("[mailbox]").unwrap();
+    let (_, after) = after.split_once("[ledger]").unwrap();
+    let maildir = format!("[mailbox]\nkind = \"maildir\"\npath = \"{}\"\n", mailboxes.display());
+    std::fs::write(&file, format!("{before}{maildir}[ledger]{after}")).unwrap();
+    let [ana, susan] = ["ana.berg@contoso.example", "susan.okafor@contoso.example"];
+    std::fs::create_dir_all(&mailboxes).unwrap();
+    std::fs::write(mailboxes.join(susan), "not a Maildir").unwrap();
+    let first = trial.run(&RUN);
+    assert_eq!(first.status.code(), Some(1), "{}", text(&first));
+    std::fs::remove_file(mailboxes.join(susan)).unwrap();
+    std::fs::remove_dir_all(mailboxes.join(ana)).unwrap();
+
+    let newcomers = trial.server.with(|world| {
+        trial.users[..2].iter().for_each(|user| world.remove_user(user));
+        ["ana.berg", "susan.okafor"].map(|name| world.add_user(UserSpec::named(name)))
+    });
+    assert!(newcomers.iter().all(|id| !trial.users.contains(id)));
+    let second = trial.run(&RUN);
+    assert_eq!(second.status.code(), Some(1), "{}", text(&second));
+    assert!(!mailboxes.join(susan).exists(), "{}", text(&second));
+    for part in ["mailbox_lost", "mailbox_gone", &trial.users[1]] {
+        assert!(text(&second).contains(part), "{part} in {}", text(&second));
+    }
+    let failures = trial.run(&["failures"]);
+    assert!(text(&failures).contains("the mailbox is not where it was"), "{}", text(&failures));
+
+    let verified = trial.run(&["verify", "--restore", "--format", "json"]);
+    assert_eq!(verified.status.code(), Some(1), "{}", text(&verified));
+    let result: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+    let mut unreadable: Vec<&str> =
+        result["errors"].as_array().unwrap().iter().map(|entry| entry["mailbox"].as_str().unwrap()).collect();
+    unreadable.sort_unstable();
+    assert_eq!(unreadable, [ana, susan], "{result}");
+    assert!(result["missing"].as_array().unwrap().is_empty() && result["checked"].as_u64().unwrap() > 0, "{result}");
+    assert!(!mailboxes.join(ana).exists() && !mailboxes.join(susan).exists());
+    assert_eq!(trial.server.violations(), Vec::<String>::new());
+}

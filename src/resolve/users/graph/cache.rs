@@ -1,6 +1,6 @@
 //! Answers kept for a while, and who is asking at the moment.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 use crate::clock::SharedClock;
+use crate::resolution::MailboxId;
 use crate::resolve::users::{Answer, DirectoryError};
 
 /// The most answers that are kept: a tenant of any size fits, whatever addresses the items name.
@@ -92,6 +93,13 @@ impl Cache {
             Answer::NotValid { .. } => self.settings.negative_cache,
         };
         TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX)
+    }
+
+    /// Forgets what is known of these mailboxes, so that their addresses are asked for anew.
+    pub(super) fn forget(&self, ids: &HashSet<&MailboxId>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_of = |answer: &Answer| matches!(answer, Answer::Valid(mailbox) if ids.contains(&mailbox.id));
+        state.known.retain(|_, (answer, _)| !is_of(answer));
     }
 
     fn remember(&self, address: &str, answer: &Answer) {

@@ -110,6 +110,41 @@ impl LookUp<'_> {
         found
     }
 
+    /// Where users' mailboxes are now, by the users' ids. What a user list found before has its address for an id: that is whoever has it
+    /// as their own.
+    pub(super) async fn again(&self, mailboxes: &[Mailbox]) -> Vec<Result<Answer, DirectoryError>> {
+        let mut answers = Vec::with_capacity(mailboxes.len());
+        let (listed, known): (Vec<&Mailbox>, Vec<&Mailbox>) =
+            mailboxes.iter().partition(|known| is_address(&known.id.0));
+        let addresses: Vec<String> = listed.iter().map(|known| known.id.0.clone()).collect();
+        let mut of_listed = if listed.is_empty() { Vec::new() } else { self.all(&addresses).await }.into_iter();
+        let mut of_known = self.by_ids(&known).await.into_iter();
+        for known in mailboxes {
+            answers.push(if is_address(&known.id.0) {
+                of_listed.next().unwrap_or_else(no_reply).map(|answer| own_address(known, answer))
+            } else {
+                of_known.next().unwrap_or_else(no_reply)
+            });
+        }
+        answers
+    }
+
+    async fn by_ids(&self, mailboxes: &[&Mailbox]) -> Vec<Result<Answer, DirectoryError>> {
+        let url = |known: &&Mailbox| self.graph.url(Version::V1, &["users", &known.id.0], &[SELECT]);
+        let urls: Vec<Result<Url, CallError>> = mailboxes.iter().map(url).collect();
+        let usable: Vec<Url> = urls.iter().filter_map(|url| url.as_ref().ok().cloned()).collect();
+        let mut replies = self.graph.get_all(Remote::Directory, &usable).await.into_iter();
+        let mut found = Vec::with_capacity(mailboxes.len());
+        for (known, url) in mailboxes.iter().zip(urls) {
+            let reply =
+                url.and_then(|_| replies.next().unwrap_or_else(|| Err(CallError::Unexpected("no reply".to_owned()))));
+            found.push(user_with(&known.id, reply));
+        }
+        let users: Vec<&User> = found.iter().filter_map(|user| user.as_ref().ok()?.as_ref()).collect();
+        let usable = self.mailboxes(&users).await;
+        mailboxes.iter().zip(found).map(|(known, user)| whereabouts(known, user?, &usable)).collect()
+    }
+
     fn url(&self, way: Way, address: &str) -> Result<Url, CallError> {
         let filter = match way {
             Way::PrincipalName if is_plain(address) => {
@@ -152,9 +187,6 @@ enum NoMailbox {
 }
 
 fn users_in(way: Way, address: &str, reply: Result<Bytes, CallError>) -> Found {
-    let unreadable = |error: serde_json::Error| {
-        DirectoryError::Unexpected(format!("a user that can't be read: {}", JsonFault::from(error)))
-    };
     let users = match reply {
         Ok(body) if way == Way::PrincipalName && is_plain(address) => {
             vec![serde_json::from_slice(&body).map_err(unreadable)?]
@@ -173,6 +205,63 @@ fn users_in(way: Way, address: &str, reply: Result<Bytes, CallError>) -> Found {
         None => Ok(users),
         Some(other) => Err(another_user(address, other)),
     }
+}
+
+/// The user with this id, where there is one.
+fn user_with(id: &MailboxId, reply: Result<Bytes, CallError>) -> Result<Option<User>, DirectoryError> {
+    match reply {
+        Ok(body) => {
+            let user: User = serde_json::from_slice(&body).map_err(unreadable)?;
+            if user.id.eq_ignore_ascii_case(&id.0) { Ok(Some(user)) } else { Err(another_user("an id", &user)) }
+        }
+        Err(CallError::Refused(refusal)) if is_unknown_user(&refusal) => Ok(None),
+        Err(error) => Err(no_answer(&error, "User.Read.All")),
+    }
+}
+
+/// Where the mailbox of a user is now.
+fn whereabouts(
+    known: &Mailbox,
+    user: Option<User>,
+    usable: &HashMap<String, Result<(), NoMailbox>>,
+) -> Result<Answer, DirectoryError> {
+    let not_valid = |detail: String| Ok(Answer::NotValid { detail });
+    let Some(user) = user else {
+        return not_valid(format!("the directory knows no user with the id {} any more", known.id));
+    };
+    match usable.get(&user.id) {
+        Some(Ok(())) => {}
+        Some(Err(NoMailbox::Certainly(code))) => {
+            return not_valid(format!("the user {} has no mailbox that can be used any more ({code})", known.id));
+        }
+        Some(Err(NoMailbox::NoAnswer(error))) => return Err(error.clone()),
+        None => return Err(DirectoryError::Unexpected("a user whose mailbox was not looked at".to_owned())),
+    }
+    let still = user.has(&known.address).then_some(known.address.as_str());
+    let named = [user.mail.as_deref(), user.principal_name.as_deref(), still];
+    match named.into_iter().flatten().find(|address| is_address(address)) {
+        Some(address) => Ok(Answer::Valid(Mailbox { id: known.id.clone(), address: address.to_owned() })),
+        None => not_valid(format!("the user {} has no address any more", known.id)),
+    }
+}
+
+/// The answer for a mailbox that a user list found, whose id is its address: an alias is another mailbox's.
+fn own_address(known: &Mailbox, answer: Answer) -> Answer {
+    match answer {
+        Answer::Valid(now) if now.address.eq_ignore_ascii_case(&known.id.0) => {
+            Answer::Valid(Mailbox { id: known.id.clone(), address: now.address })
+        }
+        Answer::Valid(now) => Answer::NotValid { detail: format!("{} is an alias of {} now", known.id, now.address) },
+        gone @ Answer::NotValid { .. } => gone,
+    }
+}
+
+fn no_reply() -> Result<Answer, DirectoryError> {
+    Err(DirectoryError::Unexpected("no answer for a mailbox".to_owned()))
+}
+
+fn unreadable(error: serde_json::Error) -> DirectoryError {
+    DirectoryError::Unexpected(format!("a user that can't be read: {}", JsonFault::from(error)))
 }
 
 /// The directory described a user who doesn't have the address: a copy must never go into a stranger's mailbox.

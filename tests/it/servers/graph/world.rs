@@ -192,6 +192,18 @@ impl World {
         user
     }
 
+    /// A user leaves: nobody has the id or the addresses any more.
+    pub(crate) fn remove_user(&mut self, id: &str) {
+        self.users.retain(|user| user.id != id);
+    }
+
+    /// A user's mailbox can't be used any more, for a reason of this code.
+    pub(crate) fn lose_mailbox(&mut self, id: &str, code: &'static str) {
+        for user in self.users.iter_mut().filter(|user| user.id == id) {
+            user.spec.no_mailbox = Some(code);
+        }
+    }
+
     /// Adds a folder at the top of a mailbox and returns its id.
     pub(crate) fn add_folder(&mut self, user: &str, name: &str, hidden: bool) -> String {
         let id = self.new_id("folder");
