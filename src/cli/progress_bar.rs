@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
+use crate::digits::counted;
 use crate::pipeline::Progress;
 use crate::telemetry::screen;
 
@@ -52,12 +53,12 @@ fn words(progress: &Progress, elapsed: Duration) -> String {
     let (finished, copies) = (progress.finished(), progress.deliveries());
     let seconds = elapsed.as_secs().max(1);
     let rate = finished / seconds;
-    let items = progress.items();
+    let items = counted(progress.items(), "item", "items");
     if finished == 0 {
-        return format!("{items} items");
+        return items;
     }
     let left = copies.saturating_sub(finished).saturating_mul(seconds) / finished;
-    format!("{rate}/s, {} left, {items} items", span(left))
+    format!("{rate}/s, {} left, {items}", span(left))
 }
 
 /// Seconds as people read them, in five characters at most.

@@ -28,10 +28,12 @@ pub(super) fn run(arguments: &Arguments) -> CommandResult {
     }
     let wrong = checked.iter().filter(|file| !file.is_ok()).count();
     let unsigned = checked.iter().filter(|file| !file.signed).count();
+    let reports = output::counted(checked.len() as u64, "report", "reports");
     let summary = match (wrong, &key) {
-        (0, None) => format!("{} reports: the chain is whole; no signature was checked (--key)\n", checked.len()),
-        (0, Some(_)) if unsigned == 0 => format!("{} reports: the chain is whole, and all are signed\n", checked.len()),
-        _ => format!("{wrong} of {} reports are not as they were written\n", checked.len()),
+        (0, None) => format!("{reports}: the chain is whole; no signature was checked (--key)\n"),
+        (0, Some(_)) if unsigned == 0 => format!("{reports}: the chain is whole, and all are signed\n"),
+        (1, _) => format!("1 of {reports} is not as it was written\n"),
+        _ => format!("{wrong} of {reports} are not as they were written\n"),
     };
     output::print(&summary)?;
     Ok(if wrong == 0 { Exit::Done } else { Exit::Failed })

@@ -109,7 +109,10 @@ pub fn render(report: &Report) -> String {
     ));
     out.push_str(&reasons(report));
     if deliveries.carried_over > 0 {
-        out.push_str(&format!("{} of these deliveries are of earlier runs' items.\n", deliveries.carried_over));
+        out.push_str(&match deliveries.carried_over {
+            1 => "1 of these deliveries is of an item of an earlier run.\n".to_owned(),
+            more => format!("{more} of these deliveries are of items of earlier runs.\n"),
+        });
     }
     if report.unmapped_total > 0 {
         out.push_str(&match report.unmapped_total {

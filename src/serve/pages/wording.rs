@@ -18,7 +18,7 @@ pub(super) fn grouped(number: impl Borrow<u64>) -> String {
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
-        return format!("{bytes} bytes");
+        return digits::counted(bytes, "byte", "bytes");
     }
     let (mut tenths, mut unit) = (bytes.saturating_mul(10) / 1024, 0);
     while tenths >= 10_240 && unit + 1 < UNITS.len() {
