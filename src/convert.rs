@@ -15,7 +15,7 @@ pub use mail::{Address, Mail, MailAttachment};
 pub use message::{Manifest, ManifestAttachment, Message};
 pub(crate) use mime::unstructured;
 pub(crate) use people::{display_name, is_usable as is_usable_address, sender_of};
-pub(crate) use remark::remarks;
+pub(crate) use remark::{remarks, told};
 
 use attachment::File;
 use body::Body;
@@ -25,7 +25,9 @@ mod attachment;
 mod body;
 pub(crate) mod body_text;
 mod details;
+mod direction;
 mod file_name;
+mod group_event;
 mod headers;
 mod kind;
 mod mail;
@@ -44,7 +46,7 @@ mod tests;
 mod vcard;
 
 /// The version of the converter: changed with every change of its output, recorded with each copy that is sent.
-pub const CONVERTER_VERSION: &str = "2";
+pub const CONVERTER_VERSION: &str = "3";
 
 /// An item's message. `attachments` are its attachments as staged, in its own order; `resolution` is what was recorded
 /// before the first copy was sent; who has no address gets one under `placeholder_domain`.

@@ -7,8 +7,10 @@
 
 use askama::Template;
 
-use self::markup::{Barred, FirstLines, Isolated, Lines, Value, direction};
+use self::markup::{Barred, FirstLines, Isolated, Lines, Plain, Value, direction};
 use super::attachment::{Content, File};
+use super::direction::{isolated, unmarked};
+use super::group_event::{self, Naming};
 use super::people::{People, display_text, sender_of};
 use super::said::{Opening, Said};
 use super::section::{Fact, Look, Passage, PeopleList, Section, bytes, utc};
@@ -17,12 +19,15 @@ use crate::item::{Chat, ImpossibleTime, Item, Kind};
 
 mod markup;
 mod particulars;
+mod told;
 
 /// What a message says.
 pub(super) struct Body {
     from: String,
     to: Option<String>,
     heading: String,
+    /// The heading says who did it.
+    is_told: bool,
     when: String,
     said: Vec<Passage>,
     opening: Option<Opening>,
@@ -69,10 +74,12 @@ impl Body {
         let mut lists = Vec::new();
         let Said { passages, opening } = Said::of(item, people);
         let sender = sender_of(item);
+        let told = group_event::sentence(item, people, Naming::Names);
         Self {
             from: sender.map_or_else(|| "an unknown sender".to_owned(), |sender| people.label(sender)),
             to: addressee(item, people),
-            heading: kind::heading(item, files),
+            is_told: told.is_some(),
+            heading: told.unwrap_or_else(|| kind::heading(item, files)),
             when: match item.time.substituted {
                 None => utc(item.time.at),
                 Some(_) => format!("received {} (in place of the time at which it was sent)", utc(item.time.at)),
@@ -153,7 +160,8 @@ impl Body {
         });
         let files = self.files.into_iter().map(|file| (format!("File {}", file.name), file.lines.join("\n")));
         let people = self.people.into_iter().map(|list| (list.heading, list.names.join(", ")));
-        facts.chain(notices).chain(said).chain(sections).chain(files).chain(people)
+        let all = facts.chain(notices).chain(said).chain(sections).chain(files).chain(people);
+        all.map(|(label, value)| (unmarked(&label).into_owned(), unmarked(&value).into_owned()))
     }
 
     /// As plain text, lines ended by LF.
@@ -214,7 +222,7 @@ fn notices(item: &Item, files: &[File<'_>], subject: &str) -> Vec<String> {
                 format!("The item's own time is impossible ({millis} in epoch milliseconds)")
             }
             ImpossibleTime::Unreadable(shown) => {
-                format!("The item's own time can't be read: {}", display_text(shown, 500))
+                format!("The item's own time can't be read: {}", isolated(&display_text(shown, 500)))
             }
         };
         notices.push(format!("{own}; the time at which the archiver received it stands in its place."));
@@ -234,7 +242,7 @@ fn notices(item: &Item, files: &[File<'_>], subject: &str) -> Vec<String> {
     }
     let own_subject = item.subject.as_deref().map(|subject| display_text(subject, 10_000)).unwrap_or_default();
     if !own_subject.is_empty() && own_subject != subject {
-        notices.push(format!("The subject was shortened. It reads: {own_subject}"));
+        notices.push(format!("The subject was shortened. It reads: {}", isolated(&own_subject)));
     }
     notices
 }
@@ -252,11 +260,11 @@ fn file_row(file: &File<'_>) -> FileRow {
             let size = file.declared_size.map(|size| format!(", {} declared", bytes(size))).unwrap_or_default();
             lines.push(format!("{}{size}", file.content_type));
             let state = if *corrupt { "Not included, its bytes are wrong" } else { "Not included" };
-            lines.push(format!("{state}: {}", display_text(detail, 1000)));
+            lines.push(format!("{state}: {}", isolated(&display_text(detail, 1000))));
         }
     }
-    lines.extend(file.note.as_ref().map(|note| format!("Note: {note}")));
+    lines.extend(file.note.as_ref().map(|note| format!("Note: {}", isolated(note))));
     let declared = file.declared_name.map(|name| display_text(name, 500)).filter(|declared| *declared != file.name);
-    lines.extend(declared.map(|declared| format!("Named by its sender: {declared}")));
+    lines.extend(declared.map(|declared| format!("Named by its sender: {}", isolated(&declared))));
     FileRow { number: file.index + 1, name: file.name.clone(), lines, picture: shown }
 }

@@ -3,6 +3,7 @@
 //! Each part is shown wherever the item has it, whatever its kind, so that nothing the item holds is lost on a reader.
 
 use super::attachment::{Content, File, MAX_ITEM_BYTES};
+use super::direction::isolated;
 use super::kind;
 use super::other::{self, Part};
 use super::people::{People, display_text};
@@ -170,7 +171,7 @@ fn contact(file: &File<'_>) -> Option<Section> {
     }
     let charset = header_value.split_once("charset=").map(|(_, charset)| charset);
     let fields = super::vcard::fields(bytes, charset).into_iter().map(|(label, value)| Fact { label, value });
-    Section::new(format!("Contact card {}", file.name), fields.collect()).filled()
+    Section::new(format!("Contact card {}", isolated(&file.name)), fields.collect()).filled()
 }
 
 /// A section of facts and what the item holds besides of the same thing.

@@ -1,6 +1,7 @@
 //! What an item is, in a word: for the header (a stable token) and for the reader.
 
 use super::attachment::File;
+use super::direction::isolated;
 use super::other;
 use crate::item::{Chat, DeletionScope, Item, Kind};
 
@@ -46,6 +47,7 @@ pub(super) fn heading(item: &Item, files: &[File<'_>]) -> String {
         Kind::Unknown(name) if name.trim().is_empty() => "Item without a type".to_owned(),
         Kind::Unknown(name) => {
             let shown = super::people::display_text(name, 80);
+            let shown = isolated(&shown);
             format!("Item of a type that the archive doesn't know: {shown}")
         }
     }
@@ -64,7 +66,8 @@ pub(super) fn call_status(code: &str) -> String {
         number == u32::try_from(place + 1).ok().map(f64::from) || words.eq_ignore_ascii_case(word)
     };
     let known = CALL_STATUSES.iter().enumerate().find(|(place, word)| is_it(*place, word));
-    known.map_or_else(|| format!("status {}", super::people::display_text(code, 40)), |(_, word)| (*word).to_owned())
+    let shown = || format!("status {}", isolated(&super::people::display_text(code, 40)));
+    known.map_or_else(shown, |(_, word)| (*word).to_owned())
 }
 
 /// The word for a call that nobody took: missed, failed, rejected, busy or blocked.

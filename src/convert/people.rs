@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use email_address::{EmailAddress, Options};
 
+use super::direction::{isolated, name_and_number};
 use super::mail::Address;
 use crate::digest::Digest;
 use crate::item::{Direction, Item, Participant, Person};
@@ -85,7 +86,7 @@ impl<'a> People<'a> {
         self.with(participant, |known| known.name.clone())
     }
 
-    /// Display name and number, for the body.
+    /// Display name and number, for the body: each between marks where it has to be, see [`direction`](super::direction).
     pub(super) fn label(&self, participant: &Participant) -> String {
         self.with(participant, |known| known.label.clone())
     }
@@ -135,7 +136,10 @@ impl<'a> Sources<'a> {
         let value = number_or_value(participant);
         Known {
             address: address.map_or_else(|| self.placeholder(&key), str::to_owned),
-            label: own_name.as_ref().map_or_else(|| value.clone(), |name| format!("{name} ({value})")),
+            label: match &own_name {
+                Some(name) => name_and_number(name, &value),
+                None => isolated(&value).into_owned(),
+            },
             name: own_name.unwrap_or(value),
         }
     }

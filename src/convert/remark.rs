@@ -2,6 +2,7 @@
 
 use super::attachment::{self, attached_item};
 use super::body::Body;
+use super::group_event::{self, Naming};
 use super::people::People;
 use super::{Message, StagedAttachment};
 use crate::item::Item;
@@ -21,6 +22,19 @@ pub(crate) fn remarks(item: &Item, message: &Message) -> Vec<(String, String)> {
         .chain(marks)
         .chain(Body::of(item, &people, &files, subject).remarks())
         .collect()
+}
+
+/// What an item's message says, in a few lines for a page that has its time and its files already. Values stand between marks
+/// of direction, which pages understand.
+pub(crate) fn told(item: &Item, message: &Message) -> String {
+    let staged = staged(item, message);
+    let nobody = Resolution::default();
+    let people = People::of(item, &nobody, "");
+    let files = attachment::files(item, &staged, &message.mail.message_id);
+    let body = Body::of(item, &people, &files, &message.mail.subject);
+    let sentence = group_event::sentence(item, &people, Naming::InFull);
+    let said = if sentence.is_some() { group_event::said(item) } else { &[] };
+    body.told(sentence, said)
 }
 
 /// The item's attachments as they were staged.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::direction::isolated;
 use super::kind;
 use super::people::{People, display_text, sender_of};
 use super::section::{Look, Passage};
@@ -66,7 +67,7 @@ fn quoted(item: &Item, people: &People<'_>) -> Option<Passage> {
     let quoted = item.quoted.as_ref()?;
     let sender = quoted.sender.as_ref().filter(|sender| !sender.value.trim().is_empty());
     let label = match sender {
-        Some(sender) => format!("In reply to {}", people.name(sender)).into(),
+        Some(sender) => format!("In reply to {}", isolated(&people.name(sender))).into(),
         None => "In reply to".into(),
     };
     passage(label, quoted.text.as_deref(), Look::Quote)

@@ -114,7 +114,7 @@ pub(super) fn duration(millis: i64) -> String {
 
 /// A size for the reader: exact, with separators.
 pub(super) fn bytes(size: u64) -> String {
-    format!("{} bytes", grouped(size, ','))
+    format!("{} {}", grouped(size, ','), if size == 1 { "byte" } else { "bytes" })
 }
 
 #[cfg(test)]
@@ -133,8 +133,8 @@ mod tests {
         assert_eq!(duration(3_723_000), "1 h 2 min 3 s");
         assert_eq!(duration(-5), "-5 milliseconds");
         assert_eq!(
-            (bytes(0), bytes(999), bytes(1_048_576)),
-            ("0 bytes".into(), "999 bytes".into(), "1,048,576 bytes".into())
+            [bytes(0), bytes(1), bytes(999), bytes(1_048_576)],
+            ["0 bytes", "1 byte", "999 bytes", "1,048,576 bytes"]
         );
     }
 }

@@ -55,8 +55,12 @@ fn a_transcript_shows_a_chat_with_its_edits_deletions_reactions_and_files() {
         "<div class=\"text\" dir=\"auto\">two</div>",
         "Edited 09:04:00 CET by <bdi>Ben</bdi>; before: <span class=\"old\" dir=\"auto\">one</span>",
         "class=\"out deleted\"",
-        "Deleted: for everyone by Ana",
-        "👍 <bdi>Ana</bdi>",
+        "Deleted: <bdi>for everyone by Ana",
+        "<bdi>👍</bdi> <bdi>Ana</bdi>",
+        "<p class=\"faint\">Message <bdi>&#60;",
+        "<p class=\"faint\">Edit 1 <bdi>&#60;",
+        "<p class=\"faint\">Reaction <bdi>&#60;",
+        "<p class=\"faint\">Deletion <bdi>&#60;",
         "<div class=\"quote\" dir=\"auto\">one</div>",
     ] {
         assert!(page.contains(shown), "{shown} is not in {page}");
@@ -75,6 +79,39 @@ fn a_transcript_shows_a_chat_with_its_edits_deletions_reactions_and_files() {
         let path = file.strip_prefix(folder.path()).unwrap().to_str().unwrap().to_owned();
         assert!(listed.iter().any(|row| row["path"] == path && !row["sha256"].is_empty()), "{path}");
     }
+}
+
+#[test]
+fn calls_and_group_events_are_a_line_of_the_archive_s_own_words_in_which_each_name_keeps_its_number() {
+    let people = r#","participantEnrichments":{"15550100":{"firstName":"יעל"},"15550101":{"firstName":"عمر"},"15550102":{"firstName":"Susan"}}"#;
+    let call = format!(
+        r#","messageType":"VOICE_CALL","groupId":"1@g.us","groupName":"فريق","callInfo":{{"callStatus":"2","callType":"VOICE"}}{people}"#
+    );
+    let event = |kind: &str| {
+        format!(
+            r#","messageType":"EVENT","groupId":"1@g.us","groupName":"فريق","event":{{"type":"{kind}","actor":{{"value":"15550101"}},"members":[{{"value":"15550100"}},{{"value":"15550102"}}]}}{people}"#
+        )
+    };
+    let messages = [
+        said("c", "15550101", 1, &call),
+        said("d", "15550101", 2, &event("Create")),
+        said("e", "15550101", 3, &event("Remove")),
+    ];
+    let page = page(&transcripts(&messages, chrono_tz::Tz::UTC));
+    let person = |name: &str, number: &str| format!("\u{2068}{name}\u{2069} (\u{2068}+{number}\u{2069})");
+    let (omar, yael) = (person("عمر", "15550101"), person("יעל", "15550100"));
+    for shown in [
+        format!("<div class=\"text\">Voice call, missed, from {omar} to "),
+        format!("<div class=\"text\">{omar} created the group; members: {yael} and Susan (+15550102)"),
+        format!("<div class=\"text\">{omar} removed {yael} and Susan (+15550102) from the group"),
+        "<p class=\"faint\">Group <bdi>1@g.us</bdi></p>".to_owned(),
+    ] {
+        assert!(page.contains(&shown), "{shown} is not in {page}");
+    }
+    for repeated in ["Event: ", "By: ", "Members: ", "UTC to", "Event\n", "Removed from the group"] {
+        assert!(!page.contains(repeated), "{repeated} is in {page}");
+    }
+    assert_eq!(page.matches("removed").count(), 1, "an event of two members is one line: {page}");
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::fmt::{self, Write as _};
 
 use askama::filters::HtmlSafe;
 
+use crate::convert::direction::{END, ISOLATE, unmarked};
+
 /// Text of any number of lines in HTML: escaped, each line end a `<br>`, blanks beside blanks and at the begin of a line kept.
 /// The markup has line ends of its own where a line of it grows long, so that the message needs no encoding for its length.
 pub(super) struct Lines<'a>(pub(super) &'a str);
@@ -46,12 +48,15 @@ impl fmt::Display for Lines<'_> {
 
 impl HtmlSafe for Lines<'_> {}
 
-/// A value on one line in HTML: escaped, and beside letters that run from right to left each number and id isolated.
+/// A value on one line in HTML: escaped, what stands between marks isolated, and in one without marks beside letters that run from right to left each number and id isolated.
 pub(super) struct Value<T>(pub(super) T);
 
 impl<T: AsRef<str>> fmt::Display for Value<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.as_ref();
+        if text.contains(ISOLATE) {
+            return marked(f, text);
+        }
         if !text.chars().any(is_right_to_left) {
             return escape(f, text);
         }
@@ -69,6 +74,20 @@ impl<T: AsRef<str>> fmt::Display for Value<T> {
         }
         Ok(())
     }
+}
+
+/// Text with marks: an element for each pair.
+fn marked(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    for piece in text.split_inclusive([ISOLATE, END]) {
+        let (words, element) = match (piece.strip_suffix(ISOLATE), piece.strip_suffix(END)) {
+            (Some(words), _) => (words, "<bdi>"),
+            (None, Some(words)) => (words, "</bdi>"),
+            (None, None) => (piece, ""),
+        };
+        escape(f, words)?;
+        f.write_str(element)?;
+    }
+    Ok(())
 }
 
 fn escape(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
@@ -90,17 +109,30 @@ fn escape(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 
 impl<T: AsRef<str>> HtmlSafe for Value<T> {}
 
-/// A value among others on one line in HTML: as [`Value`], and where it isn't all ASCII its direction is its own.
+/// A value among others on one line in HTML: as [`Value`], and where it isn't all ASCII and has no marks its direction is its own.
 pub(super) struct Isolated<T>(pub(super) T);
 
 impl<T: AsRef<str>> fmt::Display for Isolated<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.as_ref();
-        if text.is_ascii() { write!(f, "{}", Value(text)) } else { write!(f, "<bdi>{}</bdi>", Value(text)) }
+        if text.is_ascii() || text.contains(ISOLATE) {
+            write!(f, "{}", Value(text))
+        } else {
+            write!(f, "<bdi>{}</bdi>", Value(text))
+        }
     }
 }
 
 impl<T: AsRef<str>> HtmlSafe for Isolated<T> {}
+
+/// A value in plain text: without marks.
+pub(super) struct Plain<T>(pub(super) T);
+
+impl<T: AsRef<str>> fmt::Display for Plain<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&unmarked(self.0.as_ref()))
+    }
+}
 
 /// The first lines of the plain text: who said what (the archive's words, and the text), and an empty line.
 pub(super) struct FirstLines<'a>(pub(super) Option<(&'a str, &'a str)>);
@@ -139,9 +171,10 @@ fn is_line_end(character: char) -> bool {
 }
 
 /// An attribute for the direction of a text: right to left where its first letter is. `auto` leaves the rest to the reader's
-/// program; the Word engine knows no `auto` and reads from the left. Nothing where all of it is ASCII.
+/// program; the Word engine knows no `auto` and reads from the left. Nothing where all of it is ASCII, or where values stand
+/// between marks among the archive's words, which run from left to right.
 pub(super) fn direction(text: &str) -> &'static str {
-    if text.is_ascii() {
+    if text.is_ascii() || text.contains(ISOLATE) {
         return "";
     }
     let first_letter = text.chars().take(1000).find(|character| character.is_alphabetic());
@@ -184,6 +217,15 @@ mod tests {
     fn numbers_beside_right_to_left_text_are_isolated() {
         assert_eq!(Value("דנה (+15550101), 3EB0").to_string(), "דנה (<bdi>+15550101</bdi>), <bdi>3EB0</bdi>");
         assert_eq!(Value("Dana (+15550101)").to_string(), "Dana (+15550101)");
+    }
+
+    #[test]
+    fn what_stands_between_marks_is_an_element_of_its_own() {
+        let text = format!("a < {ISOLATE}דנה <b>{END} ({ISOLATE}+15550101{END}) and b");
+        let html = "a &lt; <bdi>דנה &lt;b&gt;</bdi> (<bdi>+15550101</bdi>) and b";
+        assert_eq!((Value(&text).to_string(), Isolated(&text).to_string()), (html.to_owned(), html.to_owned()));
+        assert_eq!(Plain(&text).to_string(), "a < דנה <b> (+15550101) and b");
+        assert_eq!((direction(&text), direction("דנה")), ("", " dir=rtl"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Where an item was said, and how it came into the archive: what stands below the message itself.
 
+use crate::convert::direction::isolated;
 use crate::convert::kind;
 use crate::convert::people::{People, display_text};
 use crate::convert::section::{Fact, PeopleList, utc};
@@ -39,8 +40,8 @@ pub(super) fn chat(item: &Item) -> String {
     let kind = kind::chat(&item.chat);
     let id = chat_id(item);
     match (own_chat_name(item), id) {
-        (Some(name), Some(id)) => format!("{name} ({kind}, {id})"),
-        (Some(one), None) | (None, Some(one)) => format!("{one} ({kind})"),
+        (Some(name), Some(id)) => format!("{} ({kind}, {})", isolated(&name), isolated(&id)),
+        (Some(one), None) | (None, Some(one)) => format!("{} ({kind})", isolated(&one)),
         (None, None) => kind.to_owned(),
     }
 }
@@ -58,7 +59,7 @@ fn own_chat_name(item: &Item) -> Option<String> {
 pub(super) fn chat_name(item: &Item) -> String {
     let kind = kind::chat(&item.chat);
     let name = own_chat_name(item).or_else(|| chat_id(item));
-    name.map_or_else(|| format!("a {kind}"), |name| format!("{name}, a {kind}"))
+    name.map_or_else(|| format!("a {kind}"), |name| format!("{}, a {kind}", isolated(&name)))
 }
 
 /// How an item came into the archive, and the ids that name it.

@@ -35,6 +35,8 @@ pub(super) struct Captured {
     pub(super) owner: Option<String>,
     pub(super) act: Act,
     pub(super) body: String,
+    /// What a transcript says in place of a body that is no text of a person: what happened, in a few lines.
+    pub(super) told: Option<String>,
     pub(super) incoming: Option<bool>,
     pub(super) files: Vec<CapturedFile>,
     /// What a reviewer should see besides: name and value.
@@ -122,6 +124,7 @@ impl Captured {
             actor: people.sender(),
             others: item.participants().into_iter().map(|participant| people.person(participant)).collect(),
             owner: item.owner.as_ref().map(|owner| item.key_of(owner).into_owned()),
+            told: (!is_plain(item, &act)).then(|| convert::told(item, message)),
             body: body(item, message, &act),
             incoming: item.direction.map(|direction| direction == Direction::In),
             files: files.collect(),
@@ -229,11 +232,12 @@ fn texts(item: &Item) -> Vec<String> {
 
 /// The text; where an item has more to it than its text, the body of its message, which says all of it.
 fn body(item: &Item, message: &Message, act: &Act) -> String {
-    let is_plain = matches!(item.kind, Kind::Message | Kind::StatusPost) && item.location.is_none();
-    match act {
-        Act::Says if is_plain => printable(&item.text).into_owned(),
-        _ => message.mail.text.clone(),
-    }
+    if is_plain(item, act) { printable(&item.text).into_owned() } else { message.mail.text.clone() }
+}
+
+/// Whether there is nothing to an item but what was said.
+fn is_plain(item: &Item, act: &Act) -> bool {
+    matches!(act, Act::Says) && matches!(item.kind, Kind::Message | Kind::StatusPost) && item.location.is_none()
 }
 
 fn notes(item: &Item, message: &Message, act: &Act) -> Vec<(String, String)> {

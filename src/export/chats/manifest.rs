@@ -55,6 +55,8 @@ pub(super) struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) parent: Option<String>,
     pub(super) body: String,
+    #[serde(skip)]
+    pub(super) told: Option<String>,
     pub(super) participant: String,
     conversation: &'static str,
     pub(super) timestamp: String,
@@ -137,6 +139,11 @@ impl Manifest {
     /// What the chat is called.
     pub(super) fn title(&self) -> &str {
         self.conversations.first().map(|chat| chat.display.as_str()).unwrap_or_default()
+    }
+
+    /// The id of the group, where it is one and has one.
+    pub(super) fn group_id(&self) -> Option<&str> {
+        self.conversations.first()?.custom.first().map(|custom| custom.value.as_str())
     }
 
     /// The one person whose archive all events come from; `None` where there are several.
@@ -222,6 +229,7 @@ impl Building {
         let previous = previous.cloned().or(in_file.then_some(before));
         event.edits.push(Edit { participant: actor.to_owned(), timestamp, previous, new: new.to_owned() });
         new.clone_into(&mut event.body);
+        event.told = None;
         event.attachments.extend(files);
         if in_file {
             event.custom.extend(custom("Edit", captured));
@@ -295,6 +303,7 @@ impl Building {
             kind,
             parent: None,
             body: captured.body.clone(),
+            told: captured.told.clone(),
             participant: participant.to_owned(),
             conversation: CONVERSATION,
             timestamp: timestamp(captured),

@@ -20,6 +20,7 @@ struct Page<'a> {
     zone: String,
     people: Vec<&'a str>,
     custodian: Option<&'a str>,
+    group_id: Option<&'a str>,
     entries: Vec<Entry<'a>>,
 }
 
@@ -31,12 +32,21 @@ struct Entry<'a> {
     instant: String,
     parent: Option<&'a str>,
     quotes: Vec<&'a str>,
+    /// What a person wrote.
     text: &'a str,
+    /// What the archive says of it instead.
+    told: &'a str,
     files: Vec<File<'a>>,
     edits: Vec<Edited<'a>>,
-    marks: Vec<String>,
+    marks: Vec<Mark<'a>>,
     reactions: Vec<Reacted<'a>>,
-    message_ids: Vec<&'a str>,
+    message_ids: Vec<Mark<'a>>,
+}
+
+/// A label of the archive's, and what it is of.
+struct Mark<'a> {
+    label: String,
+    value: &'a str,
 }
 
 struct File<'a> {
@@ -54,7 +64,7 @@ struct Edited<'a> {
 
 struct Reacted<'a> {
     value: &'a str,
-    who: String,
+    who: Vec<&'a str>,
 }
 
 /// One page of the list of all.
@@ -81,9 +91,24 @@ pub(super) fn page(manifest: &Manifest, day: &str, time_zone: Tz) -> Result<Stri
         zone: time_zone.to_string(),
         people: manifest.participants.iter().map(|person| person.display.as_str()).collect(),
         custodian: manifest.custodian().map(|custodian| custodian.display.as_str()),
-        entries: manifest.events.iter().map(|event| names.entry(event)).collect(),
+        group_id: manifest.group_id(),
+        entries: shown(&manifest.events).map(|event| names.entry(event)).collect(),
     };
     page.render()
+}
+
+/// The events, without those that the one before says too: who joins or leaves is an event for each of them.
+fn shown(events: &[Event]) -> impl Iterator<Item = &Event> {
+    let id = |event: &Event| event.custom.iter().find(|note| note.name == "Message-ID").map(|note| note.value.clone());
+    let is_said = move |event: &Event, before: &Event| {
+        matches!(event.kind, "join" | "leave") && event.kind == before.kind && id(event) == id(before)
+    };
+    let before = std::iter::once(None).chain(events.iter().map(Some));
+    events
+        .iter()
+        .zip(before)
+        .filter(move |(event, before)| !before.is_some_and(|before| is_said(event, before)))
+        .map(|(event, _)| event)
 }
 
 /// The list of all pages.
@@ -127,18 +152,21 @@ impl<'a> Names<'a> {
         class.extend((event.kind == "message" && custodian == Some(event.participant.as_str())).then_some("out"));
         class.extend(event.deleted.then_some("deleted"));
         let notes = |name: &'static str| event.custom.iter().filter(move |note| note.name == name);
-        let ids = event.custom.iter().filter(|note| note.name == "Message-ID" || note.name.ends_with(": Message-ID"));
         let marks = ["Deleted", "Missing attachment", "Text before the edit, as archived"];
-        let marks = marks.into_iter().flat_map(|name| notes(name).map(move |note| format!("{name}: {}", note.value)));
+        let marks = marks
+            .into_iter()
+            .flat_map(|name| notes(name).map(move |note| Mark { label: name.to_owned(), value: &note.value }));
         Entry {
             id: &event.id,
             class: class.join(" "),
-            who: self.of(&event.participant),
+            // A sentence names them itself, and who did it.
+            who: if matches!(event.kind, "join" | "leave") { "" } else { self.of(&event.participant) },
             time: self.time(&event.timestamp),
             instant: event.timestamp.clone(),
             parent: event.parent.as_deref(),
             quotes: notes("Quoted text").map(|note| note.value.as_str()).collect(),
-            text: &event.body,
+            text: if event.told.is_some() { "" } else { &event.body },
+            told: event.told.as_deref().unwrap_or_default(),
             files: event.attachments.iter().map(file).collect(),
             edits: event
                 .edits
@@ -154,13 +182,31 @@ impl<'a> Names<'a> {
                 .reactions
                 .iter()
                 .map(|reaction| {
-                    let who: Vec<&str> = reaction.participants.iter().map(|id| self.of(id)).collect();
-                    Reacted { value: &reaction.value, who: who.join(", ") }
+                    let who = reaction.participants.iter().map(|id| self.of(id)).collect();
+                    Reacted { value: &reaction.value, who }
                 })
                 .collect(),
-            message_ids: ids.map(|note| note.value.as_str()).collect(),
+            message_ids: message_ids(event),
         }
     }
+}
+
+/// The Message-IDs of an event and of what joined it, each with what it is the id of. Edits are numbered.
+fn message_ids(event: &Event) -> Vec<Mark<'_>> {
+    let mut edits = 0;
+    let ids = event.custom.iter().filter_map(|note| {
+        let label = match note.name.strip_suffix("Message-ID")?.strip_suffix(": ") {
+            None if note.name == "Message-ID" => "Message".to_owned(),
+            Some("Edit") => {
+                edits += 1;
+                format!("Edit {edits}")
+            }
+            Some(what) => what.to_owned(),
+            None => return None,
+        };
+        Some(Mark { label, value: &note.value })
+    });
+    ids.collect()
 }
 
 fn file(file: &Attachment) -> File<'_> {

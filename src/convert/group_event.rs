@@ -1,0 +1,86 @@
+//! What happened to a group, in a sentence: who did what to whom.
+
+use super::direction::isolated;
+use super::people::{People, display_text, sender_of};
+use crate::item::{Chat, Item, Kind, Participant};
+
+/// How people are named in a sentence.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// By name, a few of them.
+    Names,
+    /// By name and number, all of them.
+    InFull,
+}
+
+/// The sentence; nothing where the item is no such event, or names nobody who did it.
+pub(super) fn sentence(item: &Item, people: &People<'_>, naming: Naming) -> Option<String> {
+    let event = item.event.as_ref().filter(|_| item.kind == Kind::GroupEvent)?;
+    let has_value = |participant: &&Participant| !participant.value.trim().is_empty();
+    let actor = event.actor.as_ref().filter(has_value).or(sender_of(item));
+    let members: Vec<&Participant> = event.members.iter().filter(has_value).collect();
+    let named = |participant: &Participant| match naming {
+        Naming::Names => isolated(&people.name(participant)).into_owned(),
+        Naming::InFull => people.label(participant),
+    };
+    let who = actor.map(named);
+    let whom = listed(&members, named, naming);
+    let is_alone =
+        members.is_empty() || members.iter().all(|member| Some(item.key_of(member)) == actor.map(|it| item.key_of(it)));
+    let group = if matches!(item.chat, Chat::Broadcast(_)) { "list" } else { "group" };
+    let length = if naming == Naming::InFull { 10_000 } else { 200 };
+    let value = |value: Option<&str>| value.map(|value| display_text(value, length)).filter(|value| !value.is_empty());
+    Some(match event.kind.as_deref()? {
+        "Create" if naming == Naming::InFull && !members.is_empty() => {
+            format!("{} created the {group}; members: {whom}", who?)
+        }
+        "Create" => format!("{} created the {group}", who?),
+        "Join" if is_alone => format!("{} joined the {group}", who?),
+        "Join" => format!("{} added {whom} to the {group}", who?),
+        "Leave" if is_alone => format!("{} left the {group}", who?),
+        "Leave" => format!("{whom} left the {group}"),
+        "Remove" if is_alone => return None,
+        "Remove" => format!("{} removed {whom} from the {group}", who?),
+        "Rename" => match (value(event.old_value.as_deref()), value(event.new_value.as_deref())) {
+            (Some(old), Some(new)) => {
+                format!("{} renamed the {group} from \"{}\" to \"{}\"", who?, isolated(&old), isolated(&new))
+            }
+            (None, Some(new)) => format!("{} renamed the {group} to \"{}\"", who?, isolated(&new)),
+            _ => format!("{} renamed the {group}", who?),
+        },
+        "ChangeProfileImage" => format!("{} changed the picture of the {group}", who?),
+        _ => return None,
+    })
+}
+
+/// The labels of the event's particulars that the sentence says in full.
+pub(super) fn said(item: &Item) -> &'static [&'static str] {
+    let by = item.event.as_ref().and_then(|event| event.actor.as_ref());
+    match item.event.as_ref().and_then(|event| event.kind.as_deref()) {
+        // Who let somebody leave isn't in it.
+        Some("Leave") if by.is_some_and(|by| item.event.as_ref().is_some_and(|event| !event.members.contains(by))) => {
+            &["Event", "Members"]
+        }
+        Some("Rename") if has_new_name(item) => &["Event", "By", "Before", "After"],
+        Some("Rename" | "ChangeProfileImage") => &["Event", "By"],
+        _ => &["Event", "By", "Members"],
+    }
+}
+
+fn has_new_name(item: &Item) -> bool {
+    let new = item.event.as_ref().and_then(|event| event.new_value.as_deref());
+    new.is_some_and(|new| !display_text(new, 1).is_empty())
+}
+
+fn listed(members: &[&Participant], name_of: impl Fn(&Participant) -> String, naming: Naming) -> String {
+    const NAMED: usize = 3;
+    let shown = if naming == Naming::InFull { members.len() } else { NAMED };
+    let mut names: Vec<String> = members.iter().take(shown).map(|member| name_of(member)).collect();
+    match members.len().saturating_sub(shown) {
+        0 => {}
+        1 => names.push("1 other".to_owned()),
+        more => names.push(format!("{more} others")),
+    }
+    let last = names.pop().unwrap_or_default();
+    if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) }
+}
