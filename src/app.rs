@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, LedgerUrl, Retention, SourceKind};
+use crate::config::{Config, LedgerUrl, SourceKind};
 use crate::convert::CONVERTER_VERSION;
 use crate::fault::remedy::Kinds;
 use crate::http::{HttpClient, HttpOptions, Remote};
@@ -253,11 +253,11 @@ pub fn local_paths(config: &Config) -> LocalPaths {
 
 /// What the configuration says of what is kept.
 pub fn report_policy(config: &Config) -> ReportPolicy {
-    let retain = match config.staging.retain {
-        Retention::Forever => None,
-        Retention::For(retain) => Some(retain),
-    };
-    ReportPolicy { signing_key: config.report.signing_key.clone(), retain }
+    ReportPolicy {
+        signing_key: config.report.signing_key.clone(),
+        retain: config.staging.retain.limit(),
+        ledger_retain: config.ledger.retain.limit(),
+    }
 }
 
 fn http_client(config: &Config) -> anyhow::Result<HttpClient> {

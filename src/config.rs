@@ -30,6 +30,7 @@ mod problem;
 pub(crate) mod quantity;
 mod reader;
 mod report;
+mod retention;
 mod retry;
 mod schedule;
 mod schema;
@@ -55,9 +56,10 @@ pub use problem::{ConfigProblems, NamedTables, Problem};
 pub use reader::NeededSecrets;
 pub use report::ReportConfig;
 pub use reqwest::Url;
+pub use retention::Retention;
 pub use retry::RetryConfig;
 pub use source::{SourceConfig, SourceKind, TeleMessageConfig};
-pub use staging::{AzureAuth, AzureConfig, Retention, StagingConfig, StagingKind};
+pub use staging::{AzureAuth, AzureConfig, StagingConfig, StagingKind};
 pub use users::{UsersConfig, UsersKind};
 
 use crate::bounded_file::{self, Unreadable};
@@ -165,6 +167,7 @@ fn read_sections(reader: &mut Reader<'_>, path: &Path, sha256: Digest) -> Option
     let ledger = ledger::read(&mut reader.section(&ledger::SCHEMA));
     let too_early = agreement::settles_too_early(mailbox.as_ref(), microsoft.as_ref(), ledger.as_ref());
     reader.problems.extend(too_early);
+    reader.problems.extend(agreement::forgets_too_early(staging.as_ref(), ledger.as_ref()));
     reader.problems.extend(agreement::imports_mime_elsewhere(mailbox.as_ref(), microsoft.as_ref()));
     let folders = agreement::folders_in_each_other(source.as_ref(), staging.as_ref(), mailbox.as_ref());
     reader.problems.extend(folders);

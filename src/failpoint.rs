@@ -18,6 +18,8 @@ pub const OUTCOMES_RECORDED: &str = "outcomes-recorded";
 pub const ACCOUNT_FROZEN: &str = "account-frozen";
 /// A rebuilt ledger has taken the staging area over, and has looked nothing up. Passed by rebuilding alone.
 pub const STAGING_TAKEN_OVER: &str = "staging-taken-over";
+/// Items of a window are shrunk, and the window isn't done. Passed only where `ledger.retain` has something to shrink.
+pub const ITEMS_SHRUNK: &str = "items-shrunk";
 
 /// All points of a regular run, for the tests that pass through each of them.
 pub const ALL: [&str; 7] =

@@ -50,6 +50,7 @@ mod reports;
 mod retention;
 mod runs;
 mod schema;
+mod shrinking;
 mod silence;
 mod sql;
 mod superseded;
@@ -82,8 +83,9 @@ pub use release::HeldSelection;
 pub use reports::{ChainLink, DrawnReport, ReportEntry};
 pub use retention::HeldCopy;
 pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
+pub use shrinking::Shrunk;
 pub use silence::{OwnerDays, ReadSpan};
-pub use verification::{ImportedCopy, KnownCopy};
+pub use verification::{Imported, ImportedCopy, KnownCopy};
 
 use database_file::DatabaseFile;
 use names::Names;

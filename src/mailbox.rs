@@ -118,13 +118,17 @@ pub trait Destination: Send + Sync {
         Ok(HashSet::new())
     }
 
-    /// How many manifests [`verify`](Self::verify) is given at a time. What fails is compared again as a whole.
+    /// How many messages [`verify`](Self::verify) and [`count`](Self::count) are given at a time. What fails is asked for again as a whole.
     fn verify_batch(&self) -> u32 {
         2000
     }
 
     /// Compares what is in the mailbox with what was sent. One verdict for each manifest, in the same order.
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError>;
+
+    /// How often each of these messages is in the whole mailbox, whatever it looks like there: for those of which nothing is known to
+    /// compare with. One number for each, in the same order.
+    async fn count(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<Vec<usize>, ImportError>;
 
     /// The Message-IDs of ours in the archive folder, as often as they are there.
     async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError>;

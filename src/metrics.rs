@@ -85,6 +85,7 @@ pub struct Metrics {
     staged_bytes: Counter,
     imported_bytes: Counter,
     purged_windows: Counter,
+    shrunk_items: Counter,
     run_stalled: Gauge,
     requests: Family<RequestLabels, Counter>,
     request_seconds: Requests,
@@ -116,6 +117,7 @@ impl Metrics {
             staged_bytes: Counter::default(),
             imported_bytes: Counter::default(),
             purged_windows: Counter::default(),
+            shrunk_items: Counter::default(),
             run_stalled: Gauge::default(),
             requests: Family::default(),
             request_seconds: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
@@ -153,6 +155,11 @@ impl Metrics {
         registry.register("staged_bytes", "Bytes put into staging", self.staged_bytes.clone());
         registry.register("imported_bytes", "Bytes imported into mailboxes", self.imported_bytes.clone());
         registry.register("purged_windows", "Windows purged from staging", self.purged_windows.clone());
+        registry.register(
+            "shrunk_items",
+            "Items whose details were removed from the ledger",
+            self.shrunk_items.clone(),
+        );
         let stalled = "1 while the run under way has made no progress for ten minutes";
         registry.register("run_stalled", stalled, self.run_stalled.clone());
         registry.register("requests", "HTTP requests, by status or kind of failure", self.requests.clone());
@@ -175,6 +182,11 @@ impl Metrics {
     /// A window was purged from staging.
     pub fn window_purged(&self) {
         self.purged_windows.inc();
+    }
+
+    /// Items were shrunk in the ledger.
+    pub fn items_shrunk(&self, items: u64) {
+        self.shrunk_items.inc_by(items);
     }
 
     /// The run under way makes no progress, or does again.

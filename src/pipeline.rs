@@ -58,6 +58,7 @@ mod rows;
 mod run;
 mod scheduler;
 mod settling;
+mod shrinking;
 mod source_health;
 mod take_over;
 mod undone;
@@ -117,13 +118,15 @@ pub struct Settings {
     pub local_paths: LocalPaths,
 }
 
-/// How reports are signed, and how long staging is kept.
+/// How reports are signed, and how long what is accounted for is kept.
 #[derive(Debug, Clone, Default)]
 pub struct ReportPolicy {
     /// The key that signs reports (`report.signing_key`).
     pub signing_key: Option<Secret>,
     /// How long accounted windows stay in staging (`staging.retain`); without it for ever.
     pub retain: Option<Duration>,
+    /// How long the ledger has the details of items that are purged from there (`ledger.retain`); without it for ever.
+    pub ledger_retain: Option<Duration>,
 }
 
 /// The digests of what a run was made with.
@@ -182,7 +185,8 @@ impl Pipeline {
         }
     }
 
-    /// The same pipeline, with what is kept of its runs: without it, reports aren't signed, and nothing is purged.
+    /// The same pipeline, with what is kept of its runs: without it, reports aren't signed, and nothing is purged or
+    /// shrunk.
     #[must_use]
     pub fn with_report_policy(self, report_policy: ReportPolicy) -> Self {
         Self { report_policy, ..self }

@@ -47,6 +47,17 @@ pub enum ProofError {
     /// The directions can't be written.
     #[error("cannot write VERIFY.md: {0}")]
     Directions(#[from] askama::Error),
+    /// Nothing is left of it but what the ledger says.
+    #[error(
+        "item {item} was purged from staging (staging.retain), so there is nothing left to prove it with; `verify` says whether its \
+         copies are in their mailboxes, and the report of run {run} names the page that it came in"
+    )]
+    Purged {
+        /// TeleMessage's number of the item, else the SHA-256 of its bytes.
+        item: String,
+        /// The run that first saw it.
+        run: String,
+    },
     /// Nobody knows of such a message.
     #[error("the ledger has no such message; `failures`, the copies' Message-ID headers and `export` have the ids")]
     Unknown,
@@ -57,6 +68,7 @@ pub enum ProofError {
 #[template(path = "verify.md", escape = "none")]
 pub(crate) struct Directions {
     pub(crate) captures: Vec<CaptureFacts>,
+    pub(crate) purged: Vec<String>,
     pub(crate) reports: Vec<ReportFacts>,
     pub(crate) without_report: Vec<String>,
     pub(crate) has_every_page: bool,

@@ -6,7 +6,7 @@
 //! the number of findings. What can't be read is reported as such, never as intact; and so is a mailbox whose address may be
 //! somebody else's by now.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,17 @@ use crate::clock::SharedClock;
 use crate::convert::Manifest;
 use crate::identity::{Identity, MessageId};
 use crate::item::ItemId;
-use crate::ledger::{ImportedCopy, KnownCopy, Ledger, LedgerError, RunId};
+use crate::ledger::{Imported, ImportedCopy, KnownCopy, Ledger, LedgerError, RunId};
 use crate::mailbox::{Destination, ImportError, Verdict};
 use crate::resolution::{Mailbox, MailboxId};
 use crate::resolve::Resolver;
 use crate::retry::Retrier;
 use crate::whereabouts::{MAX_ASKED, Search, Whereabouts};
 
+mod extra;
 pub mod spool;
+
+use extra::Extra;
 
 /// Most mailboxes that are read at the same time, whatever the destination could do: each holds a batch in memory.
 const MAX_MAILBOXES: usize = 8;
@@ -112,6 +115,8 @@ pub struct Finding {
 pub struct Verified {
     /// Copies that were compared.
     pub checked: u64,
+    /// Copies that were only looked for, because what they would be compared with is no longer kept (`ledger.retain`).
+    pub only_looked_for: u64,
     /// Findings that are damage, unreadable mailboxes among them.
     pub damage: u64,
     /// Copies that are missing.
@@ -158,6 +163,7 @@ pub struct Verifier {
 /// What a mailbox's reader reports.
 enum Note {
     Checked(u64),
+    OnlyLookedFor(u64),
     ToRestore(u64),
     Waiting(u64),
     Found(Finding),
@@ -187,6 +193,7 @@ impl Verifier {
             while let Some(note) = received.recv().await {
                 match note {
                     Note::Checked(count) => verified.checked += count,
+                    Note::OnlyLookedFor(count) => verified.only_looked_for += count,
                     Note::ToRestore(count) => verified.to_restore += count,
                     Note::Waiting(count) => verified.waiting += count,
                     Note::Found(finding) => {
@@ -302,42 +309,104 @@ impl Verifier {
         copies: Vec<KnownCopy>,
         notes: &mpsc::Sender<Note>,
     ) -> Result<(), ReadError> {
-        let waiting = copies.iter().filter(|copy| copy.is_open && copy.imported.is_none()).count();
-        let _ = notes.send(Note::Waiting(waiting as u64)).await;
-        let imported: Vec<(KnownCopy, ImportedCopy)> =
-            copies.into_iter().filter_map(|mut copy| copy.imported.take().map(|imported| (copy, imported))).collect();
-        if imported.is_empty() {
-            return Ok(());
-        }
-        let manifests: Vec<Manifest> = imported.iter().map(|(_, imported)| imported.manifest.clone()).collect();
-        let verdicts = self.retrier.run("verifying copies", || self.destination.verify(mailbox, &manifests)).await?;
-        if verdicts.len() != imported.len() {
-            let (asked, given) = (imported.len(), verdicts.len());
-            let detail = format!("{asked} copies were asked for, and {given} verdicts given");
-            return Err(ReadError::Mailbox(ImportError::Unexpected(detail)));
-        }
-        // A reader that is gone ends the whole verification.
-        let _ = notes.send(Note::Checked(verdicts.len() as u64)).await;
-        let (mut missing, mut left_over) = (Vec::new(), 0);
-        for ((copy, imported), verdict) in imported.into_iter().zip(verdicts) {
-            if let Some(wrong) = wrong(verdict, &imported) {
-                match wrong {
-                    Discrepancy::Missing if copy.is_open => left_over += 1,
-                    Discrepancy::Missing => missing.push(copy.identity),
-                    _ => {}
-                }
-                send(notes, finding(wrong, copy.item, Some(imported.manifest.message_id), mailbox)).await;
+        let (mut waiting, mut known, mut shrunk) = (0, Vec::new(), Vec::new());
+        for mut copy in copies {
+            match copy.imported.take() {
+                Some(Imported::Known(imported)) => known.push((copy, imported)),
+                Some(Imported::Shrunk(message_id)) => shrunk.push((copy, message_id)),
+                None => waiting += u64::from(copy.is_open),
             }
         }
-        let _ = notes.send(Note::ToRestore(left_over)).await;
-        if self.restores && !missing.is_empty() {
+        let _ = notes.send(Note::Waiting(waiting)).await;
+        let mut missing = Missing::default();
+        if !known.is_empty() {
+            self.compare_known(mailbox, known, &mut missing, notes).await?;
+        }
+        if !shrunk.is_empty() {
+            self.look_for(mailbox, shrunk, &mut missing, notes).await?;
+        }
+        let _ = notes.send(Note::ToRestore(missing.left_over)).await;
+        if self.restores && !missing.identities.is_empty() {
             let settle = chrono::Duration::from_std(self.destination.settle()).unwrap_or_default();
             let now = self.clock.now();
-            let doubted = self.ledger.doubt_imported(&mailbox.id, &missing, now, now + settle).await?;
+            let doubted = self.ledger.doubt_imported(&mailbox.id, &missing.identities, now, now + settle).await?;
             let _ = notes.send(Note::ToRestore(doubted)).await;
         }
         Ok(())
     }
+
+    /// Compares copies with what was sent.
+    async fn compare_known(
+        &self,
+        mailbox: &Mailbox,
+        known: Vec<(KnownCopy, ImportedCopy)>,
+        missing: &mut Missing,
+        notes: &mpsc::Sender<Note>,
+    ) -> Result<(), ReadError> {
+        let manifests: Vec<Manifest> = known.iter().map(|(_, imported)| imported.manifest.clone()).collect();
+        let verdicts = self.retrier.run("verifying copies", || self.destination.verify(mailbox, &manifests)).await?;
+        each_has_an_answer(known.len(), verdicts.len())?;
+        // A reader that is gone ends the whole verification.
+        let _ = notes.send(Note::Checked(verdicts.len() as u64)).await;
+        for ((copy, imported), verdict) in known.into_iter().zip(verdicts) {
+            if let Some(wrong) = wrong(verdict, &imported) {
+                missing.note(&copy, &wrong);
+                send(notes, finding(wrong, copy.item, Some(imported.manifest.message_id), mailbox)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for copies of which nothing is known any more to compare them with.
+    async fn look_for(
+        &self,
+        mailbox: &Mailbox,
+        shrunk: Vec<(KnownCopy, MessageId)>,
+        missing: &mut Missing,
+        notes: &mpsc::Sender<Note>,
+    ) -> Result<(), ReadError> {
+        let ids: Vec<MessageId> = shrunk.iter().map(|(_, message_id)| message_id.clone()).collect();
+        let counts = self.retrier.run("looking for copies", || self.destination.count(mailbox, &ids)).await?;
+        each_has_an_answer(shrunk.len(), counts.len())?;
+        let _ = notes.send(Note::OnlyLookedFor(counts.len() as u64)).await;
+        for ((copy, message_id), count) in shrunk.into_iter().zip(counts) {
+            let wrong = match count {
+                0 => Discrepancy::Missing,
+                1 => continue,
+                copies => Discrepancy::Doubled { copies },
+            };
+            missing.note(&copy, &wrong);
+            send(notes, finding(wrong, copy.item, Some(message_id), mailbox)).await;
+        }
+        Ok(())
+    }
+}
+
+/// Copies of a batch that are missing.
+#[derive(Default)]
+struct Missing {
+    /// Those that were imported and have their outcome.
+    identities: Vec<Identity>,
+    /// How many an earlier verification has left to the next run.
+    left_over: u64,
+}
+
+impl Missing {
+    fn note(&mut self, copy: &KnownCopy, wrong: &Discrepancy) {
+        match wrong {
+            Discrepancy::Missing if copy.is_open => self.left_over += 1,
+            Discrepancy::Missing => self.identities.push(copy.identity),
+            _ => {}
+        }
+    }
+}
+
+fn each_has_an_answer(asked: usize, given: usize) -> Result<(), ReadError> {
+    if asked == given {
+        return Ok(());
+    }
+    let detail = format!("{asked} copies were asked for, and {given} answers given");
+    Err(ReadError::Mailbox(ImportError::Unexpected(detail)))
 }
 
 /// Why a mailbox was not compared to its end.
@@ -395,45 +464,6 @@ async fn send(notes: &mpsc::Sender<Note>, finding: Finding) {
     let _ = notes.send(Note::Found(finding)).await;
 }
 
-/// What an archive folder holds, in the order of the ledger's identities, less what the ledger knows.
-struct Extra(std::iter::Peekable<std::vec::IntoIter<MessageId>>);
-
-impl Extra {
-    fn new(mut inventory: Vec<MessageId>) -> Self {
-        inventory.sort_unstable();
-        inventory.dedup();
-        Self(inventory.into_iter().peekable())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.len() == 0
-    }
-
-    /// Leaves out what the ledger knows by another Message-ID than that of its identity.
-    fn leave_out(&mut self, known: &[Identity]) {
-        if known.is_empty() {
-            return;
-        }
-        let known: HashSet<MessageId> = known.iter().map(Identity::message_id).collect();
-        let rest: Vec<MessageId> = self.0.by_ref().filter(|id| !known.contains(id)).collect();
-        self.0 = rest.into_iter().peekable();
-    }
-
-    /// What comes before a message that the ledger knows; that one is taken out.
-    fn before(&mut self, known: &MessageId) -> Vec<MessageId> {
-        let mut unknown = Vec::new();
-        while let Some(id) = self.0.next_if(|id| id < known) {
-            unknown.push(id);
-        }
-        self.0.next_if_eq(known);
-        unknown
-    }
-
-    fn rest(self) -> impl Iterator<Item = MessageId> {
-        self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
@@ -441,13 +471,9 @@ mod tests {
     use super::*;
     use crate::digest::Digest;
 
-    fn id(digit: char) -> MessageId {
-        MessageId::from_local_part(&digit.to_string().repeat(32)).unwrap()
-    }
-
     fn manifest() -> Manifest {
         Manifest {
-            message_id: id('a'),
+            message_id: MessageId::from_local_part(&"a".repeat(32)).unwrap(),
             date: DateTime::UNIX_EPOCH,
             subject: Digest::of(b"s"),
             text: None,
@@ -455,29 +481,6 @@ mod tests {
             size: 1,
             attachments: Vec::new(),
         }
-    }
-
-    #[test]
-    fn what_the_ledger_does_not_know_is_extra() {
-        let mut extra = Extra::new(vec![id('c'), id('a'), id('e'), id('a'), id('b')]);
-        assert_eq!(extra.before(&id('b')), [id('a')]);
-        assert_eq!(extra.before(&id('d')), [id('c')]);
-        assert_eq!(extra.rest().collect::<Vec<_>>(), [id('e')]);
-        assert_eq!(Extra::new(Vec::new()).rest().count(), 0);
-        let mut extra = Extra::new(vec![id('c'), id('a'), id('b')]);
-        let known = Identity([0xaa; 32].into());
-        assert_eq!(known.message_id(), id('a'));
-        extra.leave_out(&[known, Identity([0x99; 32].into())]);
-        assert_eq!(extra.before(&id('c')), [id('b')]);
-        assert_eq!(extra.rest().count(), 0);
-    }
-
-    #[test]
-    fn two_known_copies_of_one_message_id_are_both_known() {
-        let mut extra = Extra::new(vec![id('a'), id('b')]);
-        assert!(extra.before(&id('a')).is_empty());
-        assert!(extra.before(&id('a')).is_empty());
-        assert_eq!(extra.rest().collect::<Vec<_>>(), [id('b')]);
     }
 
     #[test]

@@ -82,7 +82,9 @@ Examples:
   Everything that was ever imported:
     whatsapp-archiver verify
   Send again what is missing:
-    whatsapp-archiver verify --restore";
+    whatsapp-archiver verify --restore
+
+Copies of items that are shrunk (ledger.retain) are looked for, and not compared.";
 
 pub(super) const CONVERT: &str = "\
 Examples:

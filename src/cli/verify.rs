@@ -83,8 +83,13 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             Ok(outcome) => {
                 let what =
                     run.as_ref().map_or_else(|| "all copies".to_owned(), |run| format!("the copies of run {run}"));
-                let Verified { checked, damage, missing, .. } = outcome;
-                let result = format!("{what}: {checked} checked, {damage} damaged, of which {missing} missing");
+                let Verified { checked, only_looked_for, damage, missing, .. } = outcome;
+                let looked_for = match only_looked_for {
+                    0 => String::new(),
+                    copies => format!(", {copies} only looked for (ledger.retain)"),
+                };
+                let result =
+                    format!("{what}: {checked} checked{looked_for}, {damage} damaged, of which {missing} missing");
                 administrator::acts(context, &app.ledger, ActionKind::Verify, &result).await?;
                 if arguments.restore {
                     restore(context, &app, arguments, outcome, stop).await?;

@@ -7,8 +7,8 @@ use super::place::Place;
 use super::problem::Problem;
 use super::reader::Section;
 use super::{
-    AzureAuth, Cloud, GraphMethod, ImapAuth, LedgerConfig, MailboxConfig, MailboxKind, MicrosoftConfig, SourceConfig,
-    SourceKind, StagingConfig, StagingKind, UsersConfig, UsersKind,
+    AzureAuth, Cloud, GraphMethod, ImapAuth, LedgerConfig, MailboxConfig, MailboxKind, MicrosoftConfig, Retention,
+    SourceConfig, SourceKind, StagingConfig, StagingKind, UsersConfig, UsersKind,
 };
 use crate::http::request_timeout;
 
@@ -35,6 +35,20 @@ pub(super) fn settles_too_early(
     );
     let is_too_short = settle < least && !is_trial;
     is_too_short.then(|| Problem::new(Place::File, "mailbox.settle", what).instead("settle = \"2m\""))
+}
+
+/// The problem of a ledger that forgets the details of items that are in staging still.
+pub(super) fn forgets_too_early(staging: Option<&StagingConfig>, ledger: Option<&LedgerConfig>) -> Option<Problem> {
+    let (staged, kept) = (staging?.retain, ledger?.retain);
+    let what = format!(
+        "{kept} is shorter than staging.retain ({staged}): what lies in staging can be replayed, exported and proved only with its \
+         details in the ledger"
+    );
+    let instead = match staged {
+        Retention::Forever => "retain = \"forever\", or a staging.retain that ends before it".to_owned(),
+        Retention::For(_) => format!("retain = \"{staged}\" or longer, or \"forever\""),
+    };
+    kept.is_shorter_than(staged).then(|| Problem::new(Place::File, "ledger.retain", what).instead(instead))
 }
 
 /// The problem of an `import-mime` outside the global cloud, where Graph doesn't have it.

@@ -7,6 +7,7 @@ use super::Url;
 use super::document::Value;
 use super::form::{self, Invalid};
 use super::reader::Section;
+use super::retention::Retention;
 use super::schema::{Key, SectionSchema, Shape};
 use crate::secret::Secret;
 
@@ -19,6 +20,8 @@ pub struct LedgerConfig {
     pub lease: Duration,
     /// The name of this replica, which no other has at the same time. On PostgreSQL alone.
     pub replica: Option<String>,
+    /// How long the details of items are kept that are accounted for; never shorter than what lies in staging.
+    pub retain: Retention,
 }
 
 /// The longest lease. One that ends later is taken for that of a clock which was ahead.
@@ -49,6 +52,7 @@ pub(super) const SCHEMA: SectionSchema = SectionSchema {
         Key::new("password", Shape::Secret, "{ env = \"LEDGER_PASSWORD\" }"),
         Key::new("lease", Shape::Duration, "\"60s\"").default(),
         Key::new("replica", Shape::Text, "\"archiver-0\""),
+        Key::new("retain", Shape::DurationOrForever, "\"forever\"").default(),
     ],
 };
 
@@ -59,6 +63,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<LedgerConfig> {
     let lease = section.or_default("lease", lease);
     let secret = section.secret("password");
     let replica = section.optional("replica", replica_name);
+    let retain = section.or_default("retain", Retention::read);
     if matches!(url, Some(LedgerUrl::Sqlite(_))) {
         for key in ["password", "replica"] {
             if !section.has(key) {
@@ -72,7 +77,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<LedgerConfig> {
         LedgerUrl::Postgres { url, .. } => LedgerUrl::Postgres { url, password: secret },
         sqlite @ LedgerUrl::Sqlite(_) => sqlite,
     };
-    Some(LedgerConfig { url, lease: lease?, replica })
+    Some(LedgerConfig { url, lease: lease?, replica, retain: retain? })
 }
 
 fn replica_name(value: &Value) -> Result<String, Invalid> {

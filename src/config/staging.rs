@@ -1,11 +1,11 @@
 //! `[staging]`: where raw items lie.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::document::Value;
 use super::form::{self, Invalid};
 use super::reader::Section;
+use super::retention::Retention;
 use super::schema::{Choice, Condition, Key, SectionSchema, Shape, names};
 use super::{Url, address};
 use crate::secret::Secret;
@@ -53,15 +53,6 @@ pub enum AzureAuth {
     Sas(Secret),
 }
 
-/// How long accounted windows are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retention {
-    /// Nothing is purged.
-    Forever,
-    /// So long.
-    For(Duration),
-}
-
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Azure,
@@ -107,7 +98,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Option<StagingConfig> {
         None => None,
     };
     let prefix = section.or_default("prefix", prefix);
-    let retain = section.or_default("retain", retention);
+    let retain = section.or_default("retain", Retention::read);
     Some(StagingConfig { kind: kind?, prefix: prefix?, retain: retain? })
 }
 
@@ -156,11 +147,4 @@ fn prefix(value: &Value) -> Result<String, Invalid> {
         ));
     }
     Ok(format!("{bare}/"))
-}
-
-fn retention(value: &Value) -> Result<Retention, Invalid> {
-    match value {
-        Value::Text(text) if text == "forever" => Ok(Retention::Forever),
-        _ => form::duration(value).map(Retention::For),
-    }
 }

@@ -49,36 +49,45 @@ const ALPHANUMERIC: u8 = 1 << 5;
 const KNOWN: u8 = OUTCOME | BY_EMAIL | HAS_RULE | LATE | ALPHANUMERIC;
 
 pub(super) fn of_resolution(resolution: &Resolution, numbers: &Numbers) -> Result<Vec<u8>, LedgerError> {
+    let rows = resolution.0.iter().map(|resolved| Written::of(resolved, numbers));
+    Ok(write_resolution(&rows.collect::<Result<Vec<_>, _>>()?))
+}
+
+/// A resolution without the participants that have no mailbox; nothing where nobody has one.
+pub(super) fn only_mailboxes(bytes: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
+    let mut rows = read_resolution(bytes)?;
+    rows.retain(|row| matches!(row.outcome, WrittenOutcome::Mailbox { .. }));
+    Ok((!rows.is_empty()).then(|| write_resolution(&rows)))
+}
+
+fn write_resolution(rows: &[Written<'_>]) -> Vec<u8> {
     let mut out = Writer(vec![FORM]);
-    out.number(resolution.0.len() as u64);
-    for resolved in &resolution.0 {
-        let mut head = match &resolved.outcome {
-            ResolvedTo::Mailbox { by: ResolvedBy::Csv, .. } => MAILBOX,
-            ResolvedTo::Mailbox { by: ResolvedBy::Email, .. } => MAILBOX | BY_EMAIL,
-            ResolvedTo::NoValidUser { .. } => NO_VALID_USER,
-            ResolvedTo::Unanswered { .. } => UNANSWERED,
+    out.number(rows.len() as u64);
+    for row in rows {
+        let mut head = match row.outcome {
+            WrittenOutcome::Mailbox { by: ResolvedBy::Csv, .. } => MAILBOX,
+            WrittenOutcome::Mailbox { by: ResolvedBy::Email, .. } => MAILBOX | BY_EMAIL,
+            WrittenOutcome::NoValidUser { .. } => NO_VALID_USER,
+            WrittenOutcome::Unanswered { .. } => UNANSWERED,
         };
         let flags = [
-            (resolved.rule.is_some(), HAS_RULE),
-            (resolved.late, LATE),
-            (resolved.participant.kind == ParticipantKind::Alphanumeric, ALPHANUMERIC),
+            (row.rule.is_some(), HAS_RULE),
+            (row.late, LATE),
+            (row.kind == ParticipantKind::Alphanumeric, ALPHANUMERIC),
         ];
         flags.iter().filter(|(is_set, _)| *is_set).for_each(|(_, flag)| head |= flag);
         out.0.push(head);
-        out.text(&resolved.participant.value);
-        match &resolved.outcome {
-            ResolvedTo::Mailbox { mailbox, .. } => {
-                out.name(numbers.of(&mailbox.id.0)?);
-                out.name(numbers.of(&mailbox.address)?);
-            }
-            ResolvedTo::NoValidUser { detail } => out.name(numbers.of(detail)?),
-            ResolvedTo::Unanswered { detail } => out.text(detail),
+        out.text(row.participant);
+        match row.outcome {
+            WrittenOutcome::Mailbox { id, address, .. } => [id, address].iter().for_each(|name| out.name(*name)),
+            WrittenOutcome::NoValidUser { detail } => out.name(detail),
+            WrittenOutcome::Unanswered { detail } => out.text(detail),
         }
-        if let Some(rule) = &resolved.rule {
-            out.name(numbers.of(rule)?);
+        if let Some(rule) = row.rule {
+            out.name(rule);
         }
     }
-    Ok(out.0)
+    out.0
 }
 
 /// The numbers of the texts that a resolution refers to.
@@ -135,6 +144,23 @@ enum WrittenOutcome<'a> {
     Mailbox { id: i64, address: i64, by: ResolvedBy },
     NoValidUser { detail: i64 },
     Unanswered { detail: &'a str },
+}
+
+impl<'a> Written<'a> {
+    fn of(resolved: &'a Resolved, numbers: &Numbers) -> Result<Self, LedgerError> {
+        let outcome = match &resolved.outcome {
+            ResolvedTo::Mailbox { mailbox, by } => WrittenOutcome::Mailbox {
+                id: numbers.of(&mailbox.id.0)?,
+                address: numbers.of(&mailbox.address)?,
+                by: *by,
+            },
+            ResolvedTo::NoValidUser { detail } => WrittenOutcome::NoValidUser { detail: numbers.of(detail)? },
+            ResolvedTo::Unanswered { detail } => WrittenOutcome::Unanswered { detail },
+        };
+        let rule = resolved.rule.as_deref().map(|rule| numbers.of(rule)).transpose()?;
+        let Participant { value, kind } = &resolved.participant;
+        Ok(Self { participant: value, kind: *kind, outcome, rule, late: resolved.late })
+    }
 }
 
 fn read_resolution(bytes: &[u8]) -> Result<Vec<Written<'_>>, LedgerError> {

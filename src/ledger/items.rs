@@ -251,9 +251,11 @@ pub struct Prepared {
     pub capture: Option<Capture>,
 }
 
-/// Whether an item's window is purged, and nothing of the item is held.
+/// Whether an item's window is purged, and nothing of the item is held. One that is shrunk was purged once, whatever was staged under its
+/// window since.
 pub(super) const PURGED: &str =
-    "(EXISTS (SELECT 1 FROM staged_windows WHERE staged_windows.window_from = items.window_from
+    "(EXISTS (SELECT 1 FROM item_rows AS own WHERE own.item_no = items.item_no AND own.shrunk = 1)
+     OR EXISTS (SELECT 1 FROM staged_windows WHERE staged_windows.window_from = items.window_from
        AND staged_windows.window_to = items.window_to AND staged_windows.state = 'purged')
      AND NOT EXISTS (SELECT 1 FROM held_copies WHERE held_copies.item_no = items.item_no))";
 

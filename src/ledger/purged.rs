@@ -1,7 +1,7 @@
 //! Items that staging doesn't have any more: what is left to say of them.
 
 use super::items::PURGED;
-use super::sql;
+use super::sql::{self, query_of};
 use super::{ItemNo, Ledger, LedgerError};
 use crate::window::Window;
 
@@ -17,6 +17,12 @@ pub struct PurgedItem {
 }
 
 impl Ledger {
+    /// Whether staging doesn't have an item any more.
+    pub async fn is_purged(&self, item: ItemNo) -> Result<bool, LedgerError> {
+        let statement = format!("SELECT 1 AS found FROM items_in_words AS items WHERE item_no = $1 AND {PURGED}");
+        Ok(query_of(statement).bind(item.0).fetch_optional(&self.pool).await?.is_some())
+    }
+
     /// Items staged under windows that overlap `window` and are purged, in order, after `after`.
     pub async fn purged_items(
         &self,

@@ -184,9 +184,17 @@ impl Ledger {
             .collect()
     }
 
-    /// Records that an item has no held copy any more.
+    /// Records that an item has no held copy any more. Its window is gone through once more for what can be shrunk.
     pub async fn forget_held_copy(&self, item: ItemNo) -> Result<(), LedgerError> {
-        sqlx::query("DELETE FROM held_copies WHERE item_no = $1").bind(item.0).execute(self.writer()?).await?;
+        let mut transaction = self.begin().await?;
+        for statement in [
+            "UPDATE staged_windows SET shrink_from = NULL WHERE shrink_from IS NOT NULL AND (window_from, window_to) IN
+               (SELECT window_from, window_to FROM held_copies WHERE item_no = $1)",
+            "DELETE FROM held_copies WHERE item_no = $1",
+        ] {
+            sqlx::query(statement).bind(item.0).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
         Ok(())
     }
 }
@@ -195,7 +203,7 @@ impl Ledger {
 pub(super) async fn note_staged(transaction: &mut Transaction<'_, Any>, window: Window) -> Result<(), LedgerError> {
     sqlx::query(
         "INSERT INTO staged_windows (window_from, window_to, state) VALUES ($1, $2, 'kept')
-         ON CONFLICT (window_from, window_to) DO UPDATE SET state = 'kept' WHERE staged_windows.state <> 'kept'",
+         ON CONFLICT (window_from, window_to) DO UPDATE SET state = 'kept', shrink_from = NULL WHERE staged_windows.state <> 'kept'",
     )
     .bind(millis(window.from))
     .bind(millis(window.to))

@@ -9,7 +9,7 @@ use super::deliveries::{DeliveryState, PartialReason};
 use super::sql::{mailbox_no, query_of, run_no};
 use super::{Ledger, LedgerError, RunId, encoding, sql};
 use crate::convert::Manifest;
-use crate::identity::Identity;
+use crate::identity::{Identity, MessageId};
 use crate::item::ItemId;
 use crate::resolution::{Mailbox, MailboxId};
 
@@ -21,9 +21,18 @@ pub struct KnownCopy {
     /// TeleMessage's number of the item.
     pub item: Option<ItemId>,
     /// What was imported; `None` where the copy never was, as far as is known.
-    pub imported: Option<ImportedCopy>,
+    pub imported: Option<Imported>,
     /// It has no outcome: a later run looks it up or sends it. One that was imported before and is missing is such a copy too.
     pub is_open: bool,
+}
+
+/// A copy that was imported.
+#[derive(Debug, Clone)]
+pub enum Imported {
+    /// What was imported is known.
+    Known(ImportedCopy),
+    /// It isn't any more, because the item is shrunk (`ledger.retain`): the copy is there or not. The Message-ID that it has.
+    Shrunk(MessageId),
 }
 
 /// What was imported.
@@ -47,28 +56,34 @@ impl KnownCopy {
         let imported = was_imported || matches!(state, DeliveryState::Imported | DeliveryState::PartiallyImported);
         let identity = Identity(sql::digest(row, "identity")?);
         let sent_as = sql::optional_digest(row, "sent_as")?.map_or(identity, Identity);
-        let mut imported = if imported { Some(ImportedCopy::read(row)?) } else { None };
-        if let Some(imported) = &mut imported {
-            // The manifest is of the item's message, which this mailbox may have from before the ledger's time.
-            let message_id = sent_as.message_id();
-            imported.sent &= imported.manifest.message_id == message_id;
-            imported.manifest.message_id = message_id;
-        }
+        let imported = imported.then(|| Imported::read(row, sent_as.message_id())).transpose()?;
         Ok(Self { identity, item: sql::get::<Option<i64>>(row, "item_id")?.map(ItemId), imported, is_open })
     }
 }
 
+impl Imported {
+    fn read(row: &AnyRow, message_id: MessageId) -> Result<Self, LedgerError> {
+        let Some(manifest) = sql::get::<Option<Vec<u8>>>(row, "manifest")? else {
+            if sql::get::<Option<i64>>(row, "shrunk")?.is_some() {
+                return Ok(Self::Shrunk(message_id));
+            }
+            let no: i64 = sql::get(row, "item_no")?;
+            return Err(LedgerError::Damaged(format!("the imported copy of item {no} has no manifest")));
+        };
+        let mut copy = ImportedCopy::read(row, &manifest)?;
+        // The manifest is of the item's message, which this mailbox may have from before the ledger's time.
+        copy.sent &= copy.manifest.message_id == message_id;
+        copy.manifest.message_id = message_id;
+        Ok(Self::Known(copy))
+    }
+}
+
 impl ImportedCopy {
-    fn read(row: &AnyRow) -> Result<Self, LedgerError> {
-        let manifest: Option<Vec<u8>> = sql::get(row, "manifest")?;
-        let manifest = manifest.ok_or_else(|| {
-            let no: i64 = sql::get(row, "item_no").unwrap_or_default();
-            LedgerError::Damaged(format!("the imported copy of item {no} has no manifest"))
-        })?;
+    fn read(row: &AnyRow, manifest: &[u8]) -> Result<Self, LedgerError> {
         let sent = sql::get::<Option<String>>(row, "converter")?.is_some();
         let reason: Option<String> = sql::get(row, "reason")?;
         let lacks_files = reason.is_some_and(|reason| reason == PartialReason::AttachmentRejected.name());
-        Ok(Self { manifest: encoding::manifest(&manifest)?, sent, lacks_files })
+        Ok(Self { manifest: encoding::manifest(manifest)?, sent, lacks_files })
     }
 }
 
@@ -122,7 +137,7 @@ impl Ledger {
     ) -> Result<Vec<KnownCopy>, LedgerError> {
         // A copy that was found, not sent, has no converter: any conversion of its item will do.
         let rows = query_of(format!(
-            "SELECT copies.item_no, copies.identity, copies.sent_as, copies.state, copies.reason, copies.converter, copies.remote_id, items.item_id, messages.manifest
+            "SELECT copies.item_no, copies.identity, copies.sent_as, copies.state, copies.reason, copies.converter, copies.remote_id, items.item_id, items.shrunk, messages.manifest
              FROM deliveries_in_words AS copies
              JOIN item_rows AS items ON items.item_no = copies.item_no
              LEFT JOIN messages ON messages.item_no = copies.item_no AND messages.converter =

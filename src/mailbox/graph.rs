@@ -263,6 +263,10 @@ impl Destination for GraphMailboxes {
         self.compare(&mailbox.id, sent).await
     }
 
+    async fn count(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<Vec<usize>, ImportError> {
+        self.count_copies(&mailbox.id, ids).await
+    }
+
     async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {
         self.list(&mailbox.id).await
     }

@@ -116,15 +116,8 @@ impl Destination for Imap {
     }
 
     async fn absent(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<HashSet<MessageId>, ImportError> {
-        if ids.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let mut checkout = self.pool.check_out(mailbox).await?;
-        let layout = checkout.layout().await?;
-        let mut census = census::Census::new(&layout, ids);
-        census.take(&mut checkout.session, &layout).await?;
-        checkout.check_in();
-        Ok(ids.iter().filter(|id| census.count(id) == 0).cloned().collect())
+        let counts = self.count(mailbox, ids).await?;
+        Ok(ids.iter().zip(counts).filter(|(_, count)| *count == 0).map(|(id, _)| id.clone()).collect())
     }
 
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
@@ -136,6 +129,18 @@ impl Destination for Imap {
         let verdicts = verify::verify(&mut checkout.session, &layout, sent).await?;
         checkout.check_in();
         Ok(verdicts)
+    }
+
+    async fn count(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<Vec<usize>, ImportError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut checkout = self.pool.check_out(mailbox).await?;
+        let layout = checkout.layout().await?;
+        let mut census = census::Census::new(&layout, ids);
+        census.take(&mut checkout.session, &layout).await?;
+        checkout.check_in();
+        Ok(ids.iter().map(|id| census.count(id)).collect())
     }
 
     async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {

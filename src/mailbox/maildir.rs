@@ -147,6 +147,11 @@ impl Destination for Maildirs {
         self.look(move |layout| look::verify(layout, &address, &sent)).await
     }
 
+    async fn count(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<Vec<usize>, ImportError> {
+        let (address, ids) = (mailbox.address.clone(), ids.to_vec());
+        self.look(move |layout| look::count(layout, &address, &ids)).await
+    }
+
     async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {
         let address = mailbox.address.clone();
         self.look(move |layout| look::inventory(layout, &address)).await

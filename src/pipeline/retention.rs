@@ -8,6 +8,8 @@
 //! Each step may be repeated, so that the next run goes on wherever this one ended. Only the process that pulls purges:
 //! nothing is staged under a window meanwhile.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 
@@ -51,7 +53,7 @@ struct Purged {
 impl Pipeline {
     /// Purges what is old enough. What staging refuses is left to a later run; only a failure of the ledger is the run's.
     pub(super) async fn purge(&self, leases: &Leases) -> Result<(), RunError> {
-        let Some(cutoff) = self.certain_cutoff().await? else { return Ok(()) };
+        let Some(cutoff) = self.certain_cutoff(self.report_policy.retain).await? else { return Ok(()) };
         let outcome = match self.purge_windows(leases, cutoff).await {
             Ok(()) => self.remove_obsolete_held_copies(leases).await,
             error => error,
@@ -68,21 +70,16 @@ impl Pipeline {
 
     /// Windows that ended before it are old enough; nothing where all are kept.
     pub(super) fn cutoff(&self) -> Option<DateTime<Utc>> {
-        self.cutoff_at(self.now())
+        before(self.now(), self.report_policy.retain)
     }
 
-    fn cutoff_at(&self, present: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let retain = chrono::Duration::from_std(self.report_policy.retain?).ok()?;
-        present.checked_sub_signed(retain)
-    }
-
-    /// The cutoff of a purge, which is for good.
-    async fn certain_cutoff(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    /// The cutoff of what is done for good to what was kept for `retain`; nothing where it is kept for ever, or no clock is certain.
+    pub(super) async fn certain_cutoff(&self, retain: Option<Duration>) -> Result<Option<DateTime<Utc>>, LedgerError> {
         if self.source_health.clocks_differ() {
             return Ok(None);
         }
         let passed = self.deps.ledger.certainly_passed(self.now()).await?;
-        Ok(passed.and_then(|passed| self.cutoff_at(passed)))
+        Ok(passed.and_then(|passed| before(passed, retain)))
     }
 
     async fn purge_windows(&self, leases: &Leases, cutoff: DateTime<Utc>) -> Result<(), PurgeError> {
@@ -153,9 +150,12 @@ impl Pipeline {
     }
 
     /// Nothing is removed any more once the run is asked to stop or its leases are in doubt.
+    pub(super) fn may_remove(&self, leases: &Leases) -> bool {
+        !self.stop.is_cancelled() && leases.in_force(&*self.deps.clock)
+    }
+
     fn may_go_on(&self, leases: &Leases) -> Result<(), PurgeError> {
-        let go_on = !self.stop.is_cancelled() && leases.in_force(&*self.deps.clock);
-        if go_on { Ok(()) } else { Err(PurgeError::Stopped) }
+        if self.may_remove(leases) { Ok(()) } else { Err(PurgeError::Stopped) }
     }
 
     async fn copy_held(&self, leases: &Leases, window: Window, purged: &mut Purged) -> Result<(), PurgeError> {
@@ -256,6 +256,10 @@ impl Pipeline {
             })
             .await
     }
+}
+
+fn before(present: DateTime<Utc>, retain: Option<Duration>) -> Option<DateTime<Utc>> {
+    present.checked_sub_signed(chrono::Duration::from_std(retain?).ok()?)
 }
 
 /// The blob of an attachment that lies beside its page.

@@ -165,6 +165,7 @@ impl Pipeline {
         self.move_items(leases, id, request, prior_sends, &unreadable_pages).await?;
         if is_regular {
             self.purge(leases).await?;
+            self.shrink_ledger(leases).await?;
         }
         if self.stop.is_cancelled() {
             return Err(RunError::Stopped);

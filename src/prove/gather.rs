@@ -52,8 +52,9 @@ impl Prover<'_> {
         if records.is_empty() {
             return Err(ProofError::Unknown);
         }
+        let (records, purged) = self.without_purged(records).await?;
         let mut archive = Archive::create(path)?;
-        let mut directions = Directions::default();
+        let mut directions = Directions { purged, ..Directions::default() };
         // The runs whose reports belong to it, each with the digests of the pages that it staged.
         let mut runs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut proven = Proven { captures: records.len(), copies: 0 };
@@ -79,6 +80,24 @@ impl Prover<'_> {
         Ok(proven)
     }
 
+    /// The captures that staging has, and the names of those that were purged from it. Fails where all of them were.
+    async fn without_purged(&self, records: Vec<ItemRecord>) -> Result<(Vec<ItemRecord>, Vec<String>), ProofError> {
+        let (mut staged, mut purged) = (Vec::new(), Vec::new());
+        for record in records {
+            if self.ledger.is_purged(record.no).await? {
+                purged.push(record);
+            } else {
+                staged.push(record);
+            }
+        }
+        match purged.first() {
+            Some(first) if staged.is_empty() => {
+                Err(ProofError::Purged { item: name_of(first), run: first.run.0.clone() })
+            }
+            _ => Ok((staged, purged.iter().map(name_of).collect())),
+        }
+    }
+
     async fn capture(
         &self,
         archive: &mut Archive,
@@ -95,7 +114,7 @@ impl Prover<'_> {
         let page_sha256 = record.page.strip_suffix(".json").and_then(|page| page.rsplit_once('-'));
         let page_sha256 = page_sha256.map(|(_, digest)| digest.to_owned()).unwrap_or_default();
         let mut facts = CaptureFacts {
-            item: record.id.map_or_else(|| record.key.to_string(), |id| id.to_string()),
+            item: name_of(record),
             sha256: record.key.to_string(),
             staged_at: time(record.staged_at),
             page: record.page.clone(),
@@ -264,6 +283,11 @@ impl Prover<'_> {
         });
         Ok(())
     }
+}
+
+/// TeleMessage's number of an item, else the SHA-256 of its bytes.
+fn name_of(record: &ItemRecord) -> String {
+    record.id.map_or_else(|| record.key.to_string(), |id| id.to_string())
 }
 
 fn time(instant: DateTime<Utc>) -> String {

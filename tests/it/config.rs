@@ -195,7 +195,7 @@ fn the_values_that_count_without_a_key_are_the_documented_ones() {
     assert_eq!(microsoft.login_url.as_str(), "https://login.microsoftonline.com/");
     assert_eq!(microsoft.graph_url.as_str(), "https://graph.microsoft.com/");
     assert_eq!(microsoft.client_id(), Some("0a1b2c3d-0002-4000-8000-00000000a99a"));
-    assert_eq!(config.ledger.lease, Duration::from_mins(1));
+    assert_eq!((config.ledger.lease, config.ledger.retain), (Duration::from_mins(1), Retention::Forever));
     assert_eq!((config.retry.attempts, config.retry.initial), (6, Duration::from_millis(500)));
     assert_eq!((config.retry.max, config.retry.give_up), (Duration::from_secs(30), Duration::from_hours(7 * 24)));
     assert_eq!(config.log.level, tracing::Level::INFO);

@@ -26,6 +26,7 @@ mod followers;
 mod model;
 mod names;
 mod presence;
+mod shrinking;
 mod verification;
 mod windows;
 

@@ -52,6 +52,7 @@ mod retention;
 mod retry;
 mod serve;
 mod servers;
+mod shrinking;
 mod siege;
 mod sign_in;
 mod staging_contract;

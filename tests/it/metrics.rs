@@ -21,12 +21,13 @@ use whatsapp_archiver::status::credential::{self, Credential};
 use crate::serve::seed::{Fate, SeedItem};
 use crate::serve::site::{Site, header, now, text};
 
-const DOCUMENTED: [(&str, &str, &[&str]); 37] = [
+const DOCUMENTED: [(&str, &str, &[&str]); 38] = [
     ("items", "counter", &["outcome"]),
     ("deliveries", "counter", &["outcome", "reason"]),
     ("staged_bytes", "counter", &[]),
     ("imported_bytes", "counter", &[]),
     ("purged_windows", "counter", &[]),
+    ("shrunk_items", "counter", &[]),
     ("run_stalled", "gauge", &[]),
     ("requests", "counter", &["remote", "status"]),
     ("request_seconds", "histogram", &["remote"]),

@@ -289,6 +289,10 @@ impl Destination for Failing {
         self.fail()?;
         self.inner.verify(mailbox, sent).await
     }
+    async fn count(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<Vec<usize>, ImportError> {
+        self.fail()?;
+        self.inner.count(mailbox, ids).await
+    }
     async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {
         self.inner.inventory(mailbox).await
     }

@@ -23,7 +23,8 @@ pub(super) async fn write_json(verifier: &Verifier, run: Option<&RunId>) -> Resu
         .verify(run, &mut |finding| lists.entry(finding.wrong.name()).or_default().push(&as_json(&finding)))
         .await?;
     let mut out = io::BufWriter::new(io::stdout());
-    write!(out, "{{\"checked\":{},\"waiting\":{}", outcome.checked, outcome.waiting)?;
+    let Verified { checked, only_looked_for, waiting, .. } = outcome;
+    write!(out, "{{\"checked\":{checked},\"only_looked_for\":{only_looked_for},\"waiting\":{waiting}")?;
     for name in Discrepancy::NAMES {
         write!(out, ",\"{name}\":")?;
         lists.remove(name).unwrap_or_default().write_to(&mut out)?;
@@ -90,6 +91,10 @@ pub(super) async fn write_table(verifier: &Verifier, run: Option<&RunId>) -> Res
     let checked = counted(outcome.checked, "copy", "copies");
     let verdict = if outcome.damage == 0 { "no damage" } else { "DAMAGE FOUND" };
     writeln!(out, "{checked} checked: {verdict}{}", by_kind.collect::<String>())?;
+    if outcome.only_looked_for > 0 {
+        let copies = counted(outcome.only_looked_for, "copy was", "copies were");
+        writeln!(out, "{copies} only looked for: what to compare with is no longer kept (ledger.retain)")?;
+    }
     if outcome.waiting > 0 {
         let waiting = counted(outcome.waiting, "copy waits", "copies wait");
         writeln!(out, "{waiting} to be sent by the next run")?;

@@ -268,6 +268,8 @@ impl Ledger {
                    AND (state IN ('imported', 'partially_imported')
                         OR state = 'failed' AND remote_id IS NOT NULL AND released IS NULL)
                    AND NOT EXISTS
+                     (SELECT 1 FROM item_rows WHERE item_rows.item_no = delivery_rows.item_no AND item_rows.shrunk = 1)
+                   AND NOT EXISTS
                      (SELECT 1 FROM items_in_words AS items JOIN staged_windows ON staged_windows.window_from = items.window_from
                         AND staged_windows.window_to = items.window_to AND staged_windows.state <> 'kept'
                       WHERE items.item_no = delivery_rows.item_no

@@ -80,6 +80,22 @@ fn a_resolution_is_read_as_it_was_written() {
 }
 
 #[test]
+fn only_who_has_a_mailbox_is_left_of_a_resolution() {
+    let (numbers, names) = numbered(&full());
+    let left = only_mailboxes(&of_resolution(&full(), &numbers).unwrap()).unwrap().unwrap();
+    let mut expected = full();
+    expected.0.truncate(2);
+    assert_eq!(super::resolution(&left, &names).unwrap(), expected);
+    assert_eq!(only_mailboxes(&left).unwrap(), Some(left));
+    let mut nobody = full();
+    nobody.0.drain(..2);
+    for resolution in [nobody, Resolution::default()] {
+        assert_eq!(only_mailboxes(&of_resolution(&resolution, &numbers).unwrap()).unwrap(), None);
+    }
+    assert!(only_mailboxes(&[FORM, 1]).is_err());
+}
+
+#[test]
 fn a_manifest_is_read_as_it_was_written() {
     let without = Manifest { text: None, attachments: Vec::new(), size: 0, ..full_manifest() };
     let early = Manifest { date: Utc.timestamp_opt(-1, 0).unwrap(), ..full_manifest() };

@@ -10,6 +10,7 @@ use super::{GraphMailboxes, PERMISSION, fault};
 use crate::convert::{Manifest, body_text};
 use crate::digest::Digest;
 use crate::graph::CallError;
+use crate::identity::MessageId;
 use crate::mailbox::{ImportError, Verdict};
 use crate::resolution::MailboxId;
 
@@ -22,6 +23,17 @@ impl GraphMailboxes {
         let verdicts: Vec<_> = sent.iter().map(|manifest| self.verdict(mailbox, manifest)).collect();
         stream::iter(verdicts)
             .buffered(MAX_CONCURRENT)
+            .try_collect()
+            .await
+            .map_err(|error| fault::of_read(&error, PERMISSION))
+    }
+
+    /// How often each message is there, in the same order.
+    pub(super) async fn count_copies(&self, mailbox: &MailboxId, ids: &[MessageId]) -> Result<Vec<usize>, ImportError> {
+        let found: Vec<_> = ids.iter().map(|id| self.calls.copies(mailbox, id, false)).collect();
+        stream::iter(found)
+            .buffered(MAX_CONCURRENT)
+            .map_ok(|copies| copies.len())
             .try_collect()
             .await
             .map_err(|error| fault::of_read(&error, PERMISSION))

@@ -81,10 +81,7 @@ pub(super) fn inventory(layout: &Layout, address: &str) -> io::Result<Vec<Messag
 /// One verdict for each manifest.
 pub(super) fn verify(layout: &Layout, address: &str, sent: &[Manifest]) -> io::Result<Vec<Verdict>> {
     let wanted: HashSet<&MessageId> = sent.iter().map(|manifest| &manifest.message_id).collect();
-    let mut copies = copies_of(layout, address, &wanted)?;
-    if copies.len() < wanted.len() {
-        copies = copies_of(layout, address, &wanted)?;
-    }
+    let copies = all_copies_of(layout, address, &wanted)?;
     let nowhere = Vec::new();
     let verdict = |manifest: &Manifest| match copies.get(&manifest.message_id).unwrap_or(&nowhere).as_slice() {
         [] => Ok(Verdict::Missing),
@@ -94,7 +91,22 @@ pub(super) fn verify(layout: &Layout, address: &str, sent: &[Manifest]) -> io::R
     sent.iter().map(verdict).collect()
 }
 
-/// Where the copies of messages are.
+/// How often each message is there.
+pub(super) fn count(layout: &Layout, address: &str, ids: &[MessageId]) -> io::Result<Vec<usize>> {
+    let copies = all_copies_of(layout, address, &ids.iter().collect())?;
+    Ok(ids.iter().map(|id| copies.get(id).map_or(0, Vec::len)).collect())
+}
+
+/// Where the copies of messages are. What isn't found is looked for twice.
+fn all_copies_of(
+    layout: &Layout,
+    address: &str,
+    wanted: &HashSet<&MessageId>,
+) -> io::Result<HashMap<MessageId, Vec<PathBuf>>> {
+    let copies = copies_of(layout, address, wanted)?;
+    if copies.len() < wanted.len() { copies_of(layout, address, wanted) } else { Ok(copies) }
+}
+
 fn copies_of(
     layout: &Layout,
     address: &str,

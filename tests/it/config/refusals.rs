@@ -231,6 +231,36 @@ fn what_contradicts_itself_is_reported() {
     );
 }
 
+/// What lies in staging needs its details in the ledger.
+#[test]
+fn the_ledger_forgets_nothing_that_is_in_staging() {
+    let both = |staging: &str, ledger: &str| {
+        with(MINIMAL, &[("staging", &format!("retain = \"{staging}\"")), ("ledger", &format!("retain = \"{ledger}\""))])
+    };
+    for (staging, ledger) in
+        [("30d", "30d"), ("30d", "720h"), ("1d", "400d"), ("30d", "forever"), ("forever", "forever")]
+    {
+        assert!(
+            Config::from_text(&both(staging, ledger), Path::new(PATH), &environment()).is_ok(),
+            "{staging}, {ledger}"
+        );
+    }
+    let problem = |staging: &str, ledger: &str| {
+        let reported = Config::from_text(&both(staging, ledger), Path::new(PATH), &environment()).unwrap_err();
+        let [problem] = reported.problems() else { panic!("{reported}") };
+        assert_eq!(problem.key, "ledger.retain");
+        (problem.what.clone(), problem.instead.clone().unwrap())
+    };
+    let (what, instead) = problem("30d", "29d");
+    assert!(what.starts_with("29d is shorter than staging.retain (30d)"), "{what}");
+    assert_eq!(instead, "retain = \"30d\" or longer, or \"forever\"");
+    let (what, instead) = problem("forever", "36500d");
+    assert!(what.starts_with("36500d is shorter than staging.retain (forever)"), "{what}");
+    assert!(instead.starts_with("retain = \"forever\", or"), "{instead}");
+    // The default of staging counts too.
+    assert_only_problem(MINIMAL, &[("ledger", "retain = \"29d\"")], "ledger.retain", "staging.retain (30d)");
+}
+
 #[test]
 fn values_out_of_bounds_are_reported() {
     for (section, line, says) in [
@@ -293,6 +323,7 @@ fn values_out_of_bounds_are_reported() {
         ("mailbox", "concurrency = 1.5", "a whole number is expected here, not a fraction"),
         ("ledger", "lease = \"9s\"", "at least 10s"),
         ("ledger", "lease = \"24h\"", "at most 23h"),
+        ("ledger", "retain = \"always\"", "not a duration"),
         ("ledger", "url = \"mysql://x\"", "sqlite:// or postgres://"),
         ("ledger", "url = \"sqlite::memory:\"", "in memory"),
         ("ledger", "url = \"sqlite://\"", "missing"),

@@ -93,6 +93,8 @@ pub(crate) async fn nothing_is_found_where_nothing_was_sent(harness: &dyn Harnes
     assert_eq!(destination.inventory(&mailbox).await.unwrap(), []);
     assert_eq!(destination.verify(&mailbox, &[manifest(&message(1))]).await.unwrap(), [Verdict::Missing]);
     assert_eq!(destination.verify(&mailbox, &[]).await.unwrap(), []);
+    assert_eq!(destination.count(&mailbox, &[message(1).mail.message_id.clone()]).await.unwrap(), [0]);
+    assert_eq!(destination.count(&mailbox, &[]).await.unwrap(), [0; 0]);
     assert!(harness.archived(&mailbox).await.is_empty());
 }
 
@@ -111,6 +113,8 @@ pub(crate) async fn what_arrived_is_found_wherever_it_was_moved(harness: &dyn Ha
     );
     let manifests: Vec<_> = sent.iter().map(|message| manifest(message)).collect();
     assert_eq!(destination.verify(&mailbox, &manifests).await.unwrap(), vec![Verdict::Intact; 3]);
+    let sought: Vec<MessageId> = manifests.into_iter().map(|manifest| manifest.message_id).collect();
+    assert_eq!(destination.count(&mailbox, &sought).await.unwrap(), [1; 3]);
     assert_eq!(sorted_inventory(harness, &mailbox).await, ids(&[&sent[0], &sent[2]]));
     assert_archived(harness, &mailbox, &[message(1), message(3)]).await;
 }
@@ -250,6 +254,8 @@ pub(crate) async fn verify_reports_what_became_of_each_message(harness: &dyn Har
         ),
         "{verdicts:?}"
     );
+    let sought: Vec<MessageId> = manifests.into_iter().map(|manifest| manifest.message_id).collect();
+    assert_eq!(harness.destination().count(&mailbox, &sought).await.unwrap(), [1, 2, 0, 1, 1], "altered or not");
 }
 
 pub(crate) async fn inventory_counts_each_copy_of_ours(harness: &dyn Harness) {

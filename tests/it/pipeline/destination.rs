@@ -294,6 +294,12 @@ impl Destination for ScriptedDestination {
         Ok(sent.iter().map(|_| Verdict::Intact).collect())
     }
 
+    async fn count(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<Vec<usize>, ImportError> {
+        let state = self.state();
+        let held = state.held.get(&mailbox.address).map(Vec::as_slice).unwrap_or_default();
+        Ok(ids.iter().map(|id| held.iter().filter(|(held, _)| held == id).count()).collect())
+    }
+
     async fn inventory(&self, _mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {
         Ok(Vec::new())
     }

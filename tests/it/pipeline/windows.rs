@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::item::ItemId;
-use whatsapp_archiver::ledger::{RunKind, RunStatus};
+use whatsapp_archiver::ledger::{Imported, RunKind, RunStatus};
 use whatsapp_archiver::pipeline::{RunError, RunRequest};
+use whatsapp_archiver::resolution::MailboxId;
 use whatsapp_archiver::source::telemessage::TeleMessage;
 use whatsapp_archiver::source::{AttachmentStream, Cursor, Page, Source, SourceError};
 use whatsapp_archiver::window::Window;
@@ -225,4 +226,68 @@ async fn a_clock_that_runs_ahead_purges_nothing() {
     world.server.let_time_go();
     world.run().await;
     assert_eq!(staged_windows(&world).await, 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_runs_ahead_shrinks_nothing() {
+    const DAY: Duration = Duration::from_hours(24);
+    let mut world = World::new().await;
+    world.retain = Some(30 * DAY);
+    world.ledger_retain = Some(60 * DAY);
+    world.server.add([to_ana(1)]);
+    world.run().await;
+    world.clock.advance(31 * DAY);
+    world.run().await;
+    assert_eq!(staged_windows(&world).await, 0, "it is purged");
+    let whole = async || world.ledger.shrinkable_windows(world.clock.now(), None, 100).await.unwrap().len();
+    assert_eq!(whole().await, 1);
+
+    world.server.hold_time();
+    world.clock.advance(31 * DAY);
+    world.run().await;
+    assert_eq!(whole().await, 1, "by the source's clock it is the same day");
+    world.server.let_time_go();
+    world.run().await;
+    let later = world.ledger.shrinkable_windows(start(), None, 100).await.unwrap();
+    assert!(later.is_empty(), "{later:?}");
+}
+
+/// Of Ana's copies, in the order of their identities: whether it is known what was sent.
+async fn known(world: &World) -> Vec<bool> {
+    let ana = MailboxId(format!("id of {ANA}"));
+    let copies = world.ledger.known_copies(&ana, None, None, 100).await.unwrap();
+    let mut known: Vec<bool> =
+        copies.iter().map(|copy| matches!(copy.imported.as_ref().unwrap(), Imported::Known(_))).collect();
+    known.sort_unstable();
+    known
+}
+
+#[tokio::test]
+async fn a_day_that_is_read_again_is_as_old_as_its_copies() {
+    const DAY: Duration = Duration::from_hours(24);
+    let mut world = World::new().await;
+    (world.retain, world.ledger_retain) = (Some(30 * DAY), Some(60 * DAY));
+    world.server.add([to_ana(1)]);
+    world.run().await;
+    world.clock.advance(59 * DAY);
+    world.run().await;
+    world.clock.advance(DAY);
+    world.run().await;
+    assert_eq!(known(&world).await, [true], "its window ended 60 days ago, and the run that read it began later");
+    world.clock.advance(DAY);
+    world.run().await;
+    assert_eq!(known(&world).await, [false]);
+
+    world.server.add([to_ana(2)]);
+    let day = Window { from: start() - chrono::Duration::days(1), to: start() };
+    world.run_request(RunRequest::Backfill(day)).await;
+    for days in [1_u32, 58] {
+        world.clock.advance(days * DAY);
+        world.run().await;
+        assert_eq!(known(&world).await, [false, true], "after {days} days");
+    }
+    assert!(world.ledger.purgeable_windows(start(), 9).await.unwrap().is_empty(), "the day is purged");
+    world.clock.advance(2 * DAY);
+    world.run().await;
+    assert_eq!(known(&world).await, [false, false]);
 }

@@ -60,6 +60,8 @@ pub(crate) struct World {
     pub(crate) staging: Option<Arc<ScriptedStaging>>,
     /// How long windows are kept; for ever where nothing is said.
     pub(crate) retain: Option<Duration>,
+    /// How long the ledger keeps the details of what is purged; for ever where nothing is said.
+    pub(crate) ledger_retain: Option<Duration>,
 }
 
 /// When the first run starts.
@@ -141,6 +143,7 @@ impl World {
             source: None,
             staging: None,
             retain: None,
+            ledger_retain: None,
             clock,
             directory,
         }
@@ -202,7 +205,7 @@ impl World {
 
     /// A pipeline of a process with this holder.
     pub(crate) fn pipeline(&self, holder: Holder, stop: CancellationToken) -> Pipeline {
-        let report_policy = ReportPolicy { retain: self.retain, ..ReportPolicy::default() };
+        let report_policy = ReportPolicy { retain: self.retain, ledger_retain: self.ledger_retain, signing_key: None };
         Pipeline::new(self.deps(holder), self.settings.clone(), stop).with_report_policy(report_policy)
     }
 

@@ -104,6 +104,9 @@ impl Destination for MortalDestination {
     async fn verify(&self, mailbox: &Mailbox, sent: &[Manifest]) -> Result<Vec<Verdict>, ImportError> {
         self.inner.verify(mailbox, sent).await
     }
+    async fn count(&self, mailbox: &Mailbox, ids: &[MessageId]) -> Result<Vec<usize>, ImportError> {
+        self.inner.count(mailbox, ids).await
+    }
     async fn inventory(&self, mailbox: &Mailbox) -> Result<Vec<MessageId>, ImportError> {
         self.inner.inventory(mailbox).await
     }
