@@ -187,7 +187,7 @@ impl ItemRecord {
             no: ItemNo(sql::get(row, "item_no")?),
             key: ItemKey(sql::digest(row, "item_key")?),
             id: sql::get::<Option<i64>>(row, "item_id")?.map(ItemId),
-            window: Window { from: sql::instant(row, "window_from")?, to: sql::instant(row, "window_to")? },
+            window: sql::window(row)?,
             page: sql::get(row, "page")?,
             offset: size("page_offset")?,
             length: size("page_length")?,

@@ -45,9 +45,7 @@ impl Ledger {
         )
         .fetch_optional(&self.pool)
         .await?;
-        let window =
-            |row| Ok(Window { from: sql::instant(&row, "window_from")?, to: sql::instant(&row, "window_to")? });
-        row.map(window).transpose()
+        row.as_ref().map(sql::window).transpose()
     }
 
     /// Windows that lie in staging and ended at `cutoff` or before, to be looked at for a purge: oldest first, those
@@ -61,9 +59,7 @@ impl Ledger {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        rows.iter()
-            .map(|row| Ok(Window { from: sql::instant(row, "window_from")?, to: sql::instant(row, "window_to")? }))
-            .collect()
+        rows.iter().map(sql::window).collect()
     }
 
     /// Begins the purge of a window, or goes on with it: records which of its items are held. False where an item has no

@@ -366,7 +366,7 @@ impl Ledger {
             .await?;
         let Some(row) = row else { return Ok(None) };
         Ok(Some(StoredWindow {
-            window: Window { from: sql::instant(&row, "window_from")?, to: sql::instant(&row, "window_to")? },
+            window: sql::window(&row)?,
             read_from: sql::instant(&row, "read_from")?,
             cursor: Cursor(sql::get(&row, "read_cursor")?),
         }))

@@ -62,9 +62,7 @@ impl Ledger {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        rows.iter()
-            .map(|row| Ok(Window { from: sql::instant(row, "window_from")?, to: sql::instant(row, "window_to")? }))
-            .collect()
+        rows.iter().map(sql::window).collect()
     }
 
     /// Shrinks the next items of a purged window, after `after`, as far as none of their copies was planned after `cutoff`. `None`: none are left

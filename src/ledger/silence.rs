@@ -40,12 +40,7 @@ impl Ledger {
         .fetch_all(&self.pool)
         .await?;
         rows.iter()
-            .map(|row| {
-                Ok(ReadSpan {
-                    window: Window { from: sql::instant(row, "window_from")?, to: sql::instant(row, "window_to")? },
-                    items: sql::count(row, "available")?,
-                })
-            })
+            .map(|row| Ok(ReadSpan { window: sql::window(row)?, items: sql::count(row, "available")? }))
             .collect()
     }
 

@@ -10,6 +10,7 @@ use sqlx::{Any, AssertSqlSafe};
 use super::LedgerError;
 use crate::digest::Digest;
 use crate::json_fault::JsonFault;
+use crate::window::Window;
 
 /// Which database a ledger lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -283,6 +284,11 @@ pub(super) fn millis(instant: DateTime<Utc>) -> i64 {
 /// A column that holds an instant.
 pub(super) fn instant(row: &AnyRow, column: &str) -> Result<DateTime<Utc>, LedgerError> {
     from_millis(get(row, column)?, column)
+}
+
+/// The columns `window_from` and `window_to`.
+pub(super) fn window(row: &AnyRow) -> Result<Window, LedgerError> {
+    Ok(Window { from: instant(row, "window_from")?, to: instant(row, "window_to")? })
 }
 
 /// A column that may hold an instant.

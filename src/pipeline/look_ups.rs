@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::RunError;
-use super::prepare::Preparer;
+use super::{Pipeline, RunError};
 use crate::fault::Fault;
 use crate::item::Item;
 use crate::resolution::Resolution;
@@ -48,6 +47,64 @@ struct Rest {
 }
 
 impl Unanswered {
+    /// Asks the directory for all items of a batch at once. An item may name thousands of addresses, so a run that is stopped doesn't wait
+    /// for the answers.
+    pub(super) async fn resolve(
+        &mut self,
+        pipeline: &Pipeline,
+        items: &[&Item],
+        asking: Asking,
+    ) -> Result<Vec<Resolution>, RunError> {
+        let mut pauses = pipeline.settings.retry.pauses();
+        let mut attempt = 1;
+        loop {
+            let left = self.at(pipeline.now());
+            let resolving = pipeline.deps.resolver.resolve_but(items, &left);
+            let resolved = pipeline.stop.run_until_cancelled(resolving).await;
+            let (answers, errors) = resolved.ok_or(RunError::Stopped)?;
+            let passing: Vec<Passing> = errors.into_iter().filter_map(passing).collect();
+            let waits_for = match asking {
+                Asking::WithPauses => self.worth_a_wait(pipeline, &passing),
+                Asking::Once => None,
+            };
+            if let Some(Passing { after, error, .. }) = waits_for
+                && let Some(pause) = pauses.next()
+            {
+                let pause = pause.max(*after);
+                if pipeline.retrier.pause("asking the user directory", attempt, pause, error).await {
+                    self.waited = self.waited.saturating_add(pause);
+                    attempt += 1;
+                    continue;
+                }
+            }
+            self.leave_unanswered(pipeline, passing, asking);
+            return Ok(answers.into_iter().map(|(resolution, _)| resolution).collect());
+        }
+    }
+
+    /// The address that everything waits for, where there is one: of several, the one with the longest pause.
+    fn worth_a_wait<'a>(&self, pipeline: &Pipeline, passing: &'a [Passing]) -> Option<&'a Passing> {
+        let longest = pipeline.longest_pause();
+        let pauses = pipeline.settings.retry.attempts.saturating_sub(1);
+        if self.waited >= longest.saturating_mul(pauses) {
+            return None;
+        }
+        let waited_for = passing.iter().filter(|one| one.after <= longest && !self.was_waited_for(&one.address));
+        waited_for.max_by_key(|one| one.after)
+    }
+
+    fn leave_unanswered(&mut self, pipeline: &Pipeline, passing: Vec<Passing>, asking: Asking) {
+        let (longest, usual) = (pipeline.longest_pause(), pipeline.settings.retry.max);
+        if let Some(Passing { after, error, .. }) = passing.iter().find(|one| one.after > longest) {
+            tracing::warn!(event = "throttled", remote = "directory", pause_seconds = after.as_secs(), error = %error, "the user directory asks for a pause that is too long to wait out; participants without an answer get no copy yet, and later runs ask again");
+        }
+        for Passing { address, error, after } in passing {
+            let was_waited_for = asking == Asking::WithPauses;
+            let pause = if was_waited_for { after.max(usual) } else { after };
+            self.leave(address, error, pipeline.after(pause), was_waited_for);
+        }
+    }
+
     /// The addresses that are not asked for at `now`.
     fn at(&self, now: DateTime<Utc>) -> HashMap<String, DirectoryError> {
         let resting = self.resting.iter().filter(|(_, rest)| rest.until > now);
@@ -71,65 +128,6 @@ struct Passing {
     address: String,
     error: DirectoryError,
     after: Duration,
-}
-
-impl Preparer {
-    /// Asks the directory for all items of a batch at once. An item may name thousands of addresses, so a run that is stopped doesn't wait
-    /// for the answers.
-    pub(super) async fn resolve(&self, items: &[&Item], asking: Asking) -> Result<Vec<Resolution>, RunError> {
-        let pipeline = &self.pipeline;
-        let mut known = self.unanswered.lock().await;
-        let mut pauses = pipeline.settings.retry.pauses();
-        let mut attempt = 1;
-        loop {
-            let left = known.at(pipeline.now());
-            let resolving = pipeline.deps.resolver.resolve_but(items, &left);
-            let resolving = pipeline.stop.run_until_cancelled(resolving);
-            let (answers, errors) = self.hurrying(resolving).await.ok_or(RunError::Stopped)?;
-            let passing: Vec<Passing> = errors.into_iter().filter_map(passing).collect();
-            let waits_for = match asking {
-                Asking::WithPauses => self.worth_a_wait(&known, &passing),
-                Asking::Once => None,
-            };
-            if let Some(Passing { after, error, .. }) = waits_for
-                && let Some(pause) = pauses.next()
-            {
-                let pause = pause.max(*after);
-                let wait = pipeline.retrier.pause("asking the user directory", attempt, pause, error);
-                if self.hurrying(wait).await {
-                    known.waited = known.waited.saturating_add(pause);
-                    attempt += 1;
-                    continue;
-                }
-            }
-            self.leave_unanswered(&mut known, passing, asking);
-            return Ok(answers.into_iter().map(|(resolution, _)| resolution).collect());
-        }
-    }
-
-    /// The address that everything waits for, where there is one: of several, the one with the longest pause.
-    fn worth_a_wait<'a>(&self, known: &Unanswered, passing: &'a [Passing]) -> Option<&'a Passing> {
-        let longest = self.pipeline.longest_pause();
-        let pauses = self.pipeline.settings.retry.attempts.saturating_sub(1);
-        if known.waited >= longest.saturating_mul(pauses) {
-            return None;
-        }
-        let waited_for = passing.iter().filter(|one| one.after <= longest && !known.was_waited_for(&one.address));
-        waited_for.max_by_key(|one| one.after)
-    }
-
-    fn leave_unanswered(&self, known: &mut Unanswered, passing: Vec<Passing>, asking: Asking) {
-        let pipeline = &self.pipeline;
-        let (longest, usual) = (pipeline.longest_pause(), pipeline.settings.retry.max);
-        if let Some(Passing { after, error, .. }) = passing.iter().find(|one| one.after > longest) {
-            tracing::warn!(event = "throttled", remote = "directory", pause_seconds = after.as_secs(), error = %error, "the user directory asks for a pause that is too long to wait out; participants without an answer get no copy yet, and later runs ask again");
-        }
-        for Passing { address, error, after } in passing {
-            let was_waited_for = asking == Asking::WithPauses;
-            let pause = if was_waited_for { after.max(usual) } else { after };
-            known.leave(address, error, pipeline.after(pause), was_waited_for);
-        }
-    }
 }
 
 fn passing((address, error): (String, DirectoryError)) -> Option<Passing> {

@@ -165,7 +165,9 @@ impl Preparer {
             }
         }
         let items: Vec<&Item> = importable.iter().map(|(candidate, _)| &candidate.item).collect();
-        let resolutions = self.resolve(&items, asking).await?;
+        let mut unanswered = self.unanswered.lock().await;
+        let resolutions = self.hurrying(unanswered.resolve(&self.pipeline, &items, asking)).await?;
+        drop(unanswered);
         let earlier = importable.iter().zip(&resolutions);
         let earlier: Vec<Mailbox> = earlier.flat_map(|((item, _), fresh)| to_be_found(item, fresh)).collect();
         self.hurrying(self.finder.find(&earlier)).await;
@@ -179,7 +181,7 @@ impl Preparer {
     }
 
     /// Awaits a future; unless it is ready at once, no mailbox waits for more copies meanwhile.
-    pub(super) async fn hurrying<T>(&self, waited_for: impl Future<Output = T>) -> T {
+    async fn hurrying<T>(&self, waited_for: impl Future<Output = T>) -> T {
         let mut waited_for = pin!(waited_for);
         if let Some(result) = waited_for.as_mut().now_or_never() {
             return result;

@@ -476,33 +476,3 @@ fn a_token_that_can_be_guessed_is_refused_where_others_can_try() {
     Config::from_text(&open("127.0.0.1:8080"), Path::new(PATH), &short).unwrap();
     Config::from_text(&open("0.0.0.0:8080"), Path::new(PATH), &environment()).unwrap();
 }
-
-#[test]
-fn what_is_no_regular_file_is_reported_as_what_it_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let pipe = folder.path().join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    for (path, says) in [(pipe.to_str().unwrap(), "a named pipe, not a file"), ("/dev/zero", "a device, not a file")] {
-        let (secret, certificates) = (format!("password = {{ file = \"{path}\" }}"), format!("ca_file = \"{path}\""));
-        assert_only_problem(MINIMAL, &[("source", &secret)], "source.password", says);
-        assert_only_problem(MINIMAL, &[("network", &certificates)], "network.ca_file", says);
-    }
-}
-
-#[test]
-fn a_file_that_is_no_configuration_is_one_clear_problem() {
-    let folder = tempfile::tempdir().unwrap();
-    let reported = |path: &Path| {
-        let reported = Config::load(path, &environment()).unwrap_err();
-        assert_eq!(reported.problems().len(), 1, "{reported}");
-        assert!(reported.to_string().contains("whatsapp-archiver init"), "{reported}");
-        reported.to_string()
-    };
-    assert!(reported(&folder.path().join("none.toml")).contains("can't be read: No such file"));
-    assert!(reported(folder.path()).contains("can't be read: Is a directory"));
-    let path = folder.path().join("config.toml");
-    std::fs::write(&path, "# x\n".repeat(300_000)).unwrap();
-    assert!(reported(&path).contains("larger than 1 MiB"));
-    std::fs::write(&path, b"[source]\nusername = \"\xff\"\n").unwrap();
-    assert!(reported(&path).contains("not text in UTF-8"));
-}
