@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Builds the program of a release, target/dist/whatsapp-archiver: with link-time optimisation, the list of its dependencies (by
-# cargo-auditable), the revision that it is built from, and nothing of this machine: two builds of a commit are the same, byte for byte (SECURITY.md). Image and packages are made of it. RUSTFLAGS and CFLAGS of the caller count too, and change it.
+# cargo-auditable), the revision that it is built from, and none of this machine's paths: two builds of a commit are the same, byte for
+# byte, where cargo-auditable lies in the same place (SECURITY.md). Image and packages are made of it. RUSTFLAGS and CFLAGS of the caller
+# count too, and change it.
 #
 #     packaging/program.sh
 #     REVISION=0123abc packaging/program.sh     where there is no git repository
