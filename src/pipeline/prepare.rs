@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 use super::candidate::{Candidate, Content};
+use super::deliver::Deliverer;
 use super::finder::Finder;
 use super::leader::Followers;
 use super::leases::Leases;
@@ -30,7 +31,9 @@ use super::{Pipeline, RunError};
 use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert_as};
 use crate::identity::{Identities, Identity};
 use crate::item::{Item, ItemId};
-use crate::ledger::{Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, Prepared, RowReason, RunId, Target};
+use crate::ledger::{
+    Capture, DeliveryRow, DeliveryState, ItemState, NewDelivery, PartialReason, Prepared, RowReason, RunId, Target,
+};
 use crate::reason::Reason;
 use crate::resolution::{Mailbox, MailboxId, Resolution, ResolvedBy, re_resolve};
 
@@ -91,6 +94,28 @@ impl From<Prepared> for Ready {
 }
 
 impl Preparer {
+    /// Prepares what `deliverer` sends.
+    pub(super) fn new(
+        deliverer: &Deliverer,
+        followers: Arc<Followers>,
+        prior_sends: PriorSends,
+        replay: Replay,
+    ) -> Self {
+        Self {
+            pipeline: deliverer.pipeline.clone(),
+            run: deliverer.sender.run.clone(),
+            leases: Arc::clone(&deliverer.leases),
+            followers,
+            cache: Arc::clone(&deliverer.cache),
+            scheduler: Arc::clone(&deliverer.scheduler),
+            prior_sends,
+            replay,
+            unanswered: Mutex::default(),
+            finder: Finder::new(&deliverer.pipeline),
+            recording: Mutex::default(),
+        }
+    }
+
     /// Prepares pulled items until there are no more.
     pub(super) async fn prepare_all(self: &Arc<Self>, items: mpsc::Receiver<Vec<Candidate>>) -> Result<(), RunError> {
         let prepared = self.prepare_pulled(items).await;
@@ -274,14 +299,7 @@ impl Preparer {
         prepared.deliveries.extend(copies);
         let partial = rows::partial(&candidate.attachments);
         if let Some((reason, detail)) = &partial {
-            tracing::warn!(
-                event = "attachment_left_out",
-                item.id = candidate.item.id.0,
-                item.no = candidate.no.0,
-                reason = reason.name(),
-                error = detail,
-                "an item is imported without one of its attachments, and its copies say so; if TeleMessage delivers a complete version later, that is imported too"
-            );
+            log_left_out(&candidate, *reason, detail);
         }
         let message = Converted::new(message, partial, room);
         Ok(Some(Ready { prepared, message: Some(message) }))
@@ -391,6 +409,17 @@ impl Preparer {
         }
         Ok(())
     }
+}
+
+fn log_left_out(candidate: &Candidate<Item>, reason: PartialReason, detail: &str) {
+    tracing::warn!(
+        event = "attachment_left_out",
+        item.id = candidate.item.id.0,
+        item.no = candidate.no.0,
+        reason = reason.name(),
+        error = detail,
+        "an item is imported without one of its attachments, and its copies say so; if TeleMessage delivers a complete version later, that is imported too"
+    );
 }
 
 /// The mailboxes of an earlier resolution that stay an item's though nobody resolves to them now, and for which a row may be made:

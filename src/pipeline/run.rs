@@ -9,14 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, SubsecRound as _, Utc};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, Span};
 use uuid::Uuid;
 
 use super::deliver::Deliverer;
-use super::finder::Finder;
 use super::leader::Followers;
 use super::leases::Leases;
 use super::message_cache::MessageCache;
@@ -220,19 +219,7 @@ impl Pipeline {
         let delivering = (!is_rebuild).then(|| self.spawn(deliverer.clone().deliver_all(filled.clone())));
 
         let followers = Arc::new(Followers::of(&deliverer));
-        let preparer = Preparer {
-            pipeline: self.clone(),
-            run: id.clone(),
-            leases: Arc::clone(leases),
-            followers: Arc::clone(&followers),
-            cache: Arc::clone(&cache),
-            scheduler: Arc::clone(&deliverer.scheduler),
-            prior_sends,
-            replay: Replay::of(&request),
-            unanswered: Mutex::default(),
-            finder: Finder::new(self),
-            recording: Mutex::default(),
-        };
+        let preparer = Preparer::new(&deliverer, Arc::clone(&followers), prior_sends, Replay::of(&request));
         let preparing = self.spawn(Arc::new(preparer).prepare_for(request.clone(), queue));
         let puller = Puller {
             pipeline: self.clone(),
