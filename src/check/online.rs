@@ -284,10 +284,10 @@ async fn mailboxes(app: &App) -> Finding {
         return Finding::not_tried(WHAT, UNTRIED.to_owned());
     };
     match write_probe(path) {
-        // A run of a new ledger makes the folder.
-        Ok(()) if !path.exists() && !matches!(app.ledger.has_staged_items().await, Ok(false)) => Finding::wrong(
+        // It is made with the first copy. A ledger that doesn't answer has a line of its own.
+        Ok(()) if !path.exists() && matches!(app.ledger.has_imported().await, Ok(true)) => Finding::wrong(
             WHAT,
-            format!("{} is not there, and this ledger has been used", path.display()),
+            format!("{} is not there, though this ledger has copies in it", path.display()),
             "is its disk mounted? Otherwise put back what was there, or `verify --restore` after the next run",
         ),
         Ok(()) => Finding::ok(WHAT, format!("{} can be written to; {UNTRIED}", path.display())),

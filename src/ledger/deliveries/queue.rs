@@ -98,6 +98,13 @@ impl Ledger {
         Ok(row.is_some())
     }
 
+    /// Whether any copy is in its mailbox.
+    pub async fn has_imported(&self) -> Result<bool, LedgerError> {
+        let imported = "state IN ('imported', 'partially_imported')";
+        let statement = format!("SELECT item_no FROM delivery_rows WHERE target_no > 0 AND {imported} LIMIT 1");
+        Ok(query_of(statement).fetch_optional(&self.pool).await?.is_some())
+    }
+
     /// The mailboxes that any copy was ever recorded for under this address, without regard to case.
     pub async fn mailboxes_with_address(&self, address: &str) -> Result<Vec<MailboxId>, LedgerError> {
         let rows = sql::prepared(
