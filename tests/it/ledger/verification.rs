@@ -84,30 +84,35 @@ async fn until_waiting<T>(session: &mut PgConnection, sessions: i64, work: &Join
     }
 }
 
+/// What two come to of which the first waits for rows that somebody else has, and the second begins meanwhile.
+async fn one_beside_the_other<A, B>(
+    [mut session, mut watch]: [PgConnection; 2],
+    rows: &'static str,
+    first: impl FnOnce() -> JoinHandle<Result<A, LedgerError>>,
+    second: impl FnOnce() -> JoinHandle<Result<B, LedgerError>>,
+) -> (A, B) {
+    let mut held = session.begin().await.unwrap();
+    sqlx::query(rows).fetch_all(&mut *held).await.unwrap();
+    let first = first();
+    until_waiting(&mut watch, 1, &first).await;
+    let second = second();
+    until_waiting(&mut watch, 2, &second).await;
+    held.rollback().await.unwrap();
+    (first.await.unwrap().unwrap(), second.await.unwrap().unwrap())
+}
+
 /// A purge has begun, and comes to the row of its window, which somebody else has; meanwhile the copy is found to be missing.
 #[tokio::test]
 async fn a_purge_that_has_begun_is_not_passed_by_a_doubt() {
-    let (ledger, [mut session, mut watch]) = with_an_imported_copy().await;
-    let mut held = session.begin().await.unwrap();
-    sqlx::query("SELECT 1 FROM staged_windows FOR UPDATE").fetch_all(&mut *held).await.unwrap();
-    let purge = purge(&ledger);
-    until_waiting(&mut watch, 1, &purge).await;
-    let doubt = doubt(&ledger);
-    until_waiting(&mut watch, 2, &doubt).await;
-    held.rollback().await.unwrap();
-    assert_eq!((purge.await.unwrap().unwrap(), doubt.await.unwrap().unwrap()), (true, 0));
+    let (ledger, sessions) = with_an_imported_copy().await;
+    let rows = "SELECT 1 FROM staged_windows FOR UPDATE";
+    assert_eq!(one_beside_the_other(sessions, rows, || purge(&ledger), || doubt(&ledger)).await, (true, 0));
 }
 
 /// A copy is being doubted, and comes to its row, which somebody else has; meanwhile a purge begins.
 #[tokio::test]
 async fn a_doubt_that_has_begun_is_not_passed_by_a_purge() {
-    let (ledger, [mut session, mut watch]) = with_an_imported_copy().await;
-    let mut held = session.begin().await.unwrap();
-    sqlx::query("SELECT 1 FROM delivery_rows FOR UPDATE").fetch_all(&mut *held).await.unwrap();
-    let doubt = doubt(&ledger);
-    until_waiting(&mut watch, 1, &doubt).await;
-    let purge = purge(&ledger);
-    until_waiting(&mut watch, 2, &purge).await;
-    held.rollback().await.unwrap();
-    assert_eq!((doubt.await.unwrap().unwrap(), purge.await.unwrap().unwrap()), (1, false));
+    let (ledger, sessions) = with_an_imported_copy().await;
+    let rows = "SELECT 1 FROM delivery_rows FOR UPDATE";
+    assert_eq!(one_beside_the_other(sessions, rows, || doubt(&ledger), || purge(&ledger)).await, (1, false));
 }

@@ -189,6 +189,20 @@ async fn unknown_copies(world: &World) -> usize {
     world.ledger.queue(&run.id, &ana, QueueOf::Unknown, ItemNo(0), 9).await.unwrap().len()
 }
 
+/// Returns when a copy for Ana may be there.
+async fn until_unknown(world: &World) {
+    while unknown_copies(world).await == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets the run do whatever it does without time passing.
+async fn let_it_go_on() {
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn a_copy_that_was_given_up_is_looked_up_also_after_the_mapping_led_elsewhere() {
     let mut world = with_a_copy_given_up().await;
@@ -209,12 +223,8 @@ async fn a_stop_before_the_mailbox_has_settled_proves_no_absence() {
     world.destination.next(ANA, Act::LoseTheRequest);
     let stop = CancellationToken::new();
     let (finished, ()) = tokio::join!(world.run_until(stop.clone(), RunRequest::Regular), async {
-        while unknown_copies(&world).await == 0 {
-            tokio::task::yield_now().await;
-        }
-        for _ in 0..1000 {
-            tokio::task::yield_now().await;
-        }
+        until_unknown(&world).await;
+        let_it_go_on().await;
         stop.cancel();
     });
     finished.unwrap();
@@ -228,21 +238,17 @@ async fn a_clock_that_is_set_ahead_proves_no_absence() {
     world.destination.settle_after(Duration::from_mins(20));
     world.server.add([to_ana(1)]);
     world.destination.next(ANA, Act::LoseTheRequest);
-    let (report, sent_early) = tokio::join!(world.run(), async {
-        while unknown_copies(&world).await == 0 {
-            tokio::task::yield_now().await;
-        }
+    let (report, early_calls) = tokio::join!(world.run(), async {
+        until_unknown(&world).await;
         world.clock.set(world.clock.now() + chrono::Duration::hours(1));
-        for _ in 0..1000 {
-            tokio::task::yield_now().await;
-        }
+        let_it_go_on().await;
         let calls = world.destination.calls().len();
         world.clock.advance(Duration::from_mins(20));
         calls
     });
     assert_eq!((counts(&report), world.held(ANA)), ([1, 0, 0, 0, 0], whatsapp_ids([1])));
     assert_eq!(
-        sent_early, 1,
+        early_calls, 1,
         "after the clock was set it is neither looked up nor sent before twenty minutes have really passed"
     );
 }
