@@ -42,7 +42,7 @@ pub(super) fn run(_context: &Context, arguments: &Arguments) -> CommandResult {
                     }
                     Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                         taken += 1;
-                        eprintln!("{} is there already, and nothing is overwritten", path.display());
+                        eprintln!("{} already exists, and nothing is overwritten", path.display());
                     }
                     Err(error) => {
                         let problem = format!("{} can't be written", path.display());
@@ -70,7 +70,7 @@ pub(super) fn run(_context: &Context, arguments: &Arguments) -> CommandResult {
     Ok(Exit::Failed)
 }
 
-/// Writes a new file; one that is there already is an error. Nothing is left of one that fails.
+/// Writes a new file; one that already exists is an error. Nothing is left of one that fails.
 fn write_new(path: &Path, message: &Message) -> io::Result<()> {
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
     let mut output = BufWriter::new(file);

@@ -48,7 +48,7 @@ pub(super) fn forgets_too_early(staging: Option<&StagingConfig>, ledger: Option<
         Retention::Forever => "retain = \"forever\", or a staging.retain that ends before it".to_owned(),
         Retention::For(_) => format!("retain = \"{staged}\" or longer, or \"forever\""),
     };
-    kept.is_shorter_than(staged).then(|| Problem::new(Place::File, "ledger.retain", what).instead(instead))
+    (kept < staged).then(|| Problem::new(Place::File, "ledger.retain", what).instead(instead))
 }
 
 /// The problem of an `import-mime` outside the global cloud, where Graph doesn't have it.

@@ -7,12 +7,13 @@ use super::document::Value;
 use super::form::{self, Invalid};
 
 /// For how long something is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is kept for longer is the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Retention {
-    /// For good.
-    Forever,
     /// So long.
     For(Duration),
+    /// For good.
+    Forever,
 }
 
 impl Retention {
@@ -21,15 +22,6 @@ impl Retention {
         match self {
             Self::Forever => None,
             Self::For(duration) => Some(duration),
-        }
-    }
-
-    /// Whether this ends before `other` does.
-    pub(super) fn is_shorter_than(self, other: Self) -> bool {
-        match (self, other) {
-            (Self::For(this), Self::For(other)) => this < other,
-            (Self::For(_), Self::Forever) => true,
-            (Self::Forever, _) => false,
         }
     }
 
@@ -68,9 +60,6 @@ mod tests {
     #[test]
     fn for_ever_is_the_longest() {
         let [day, week] = [1, 7].map(|days| Retention::For(Duration::from_hours(24 * days)));
-        for (shorter, longer) in [(day, week), (day, Retention::Forever)] {
-            assert!(shorter.is_shorter_than(longer) && !longer.is_shorter_than(shorter));
-        }
-        assert!(!day.is_shorter_than(day) && !Retention::Forever.is_shorter_than(Retention::Forever));
+        assert!(day < week && week < Retention::Forever);
     }
 }

@@ -11,7 +11,7 @@ use self::markup::{Barred, FirstLines, Isolated, Lines, Plain, Value, direction}
 use super::attachment::{Content, File};
 use super::direction::{isolated, unmarked};
 use super::group_event::{self, Naming};
-use super::people::{People, display_text, sender_of};
+use super::people::{People, display_text, listed, sender_of};
 use super::said::{Opening, Said};
 use super::section::{Fact, Look, Passage, PeopleList, Section, bytes, utc};
 use super::{details, kind, other, picture};
@@ -203,14 +203,7 @@ fn addressee(item: &Item, people: &People<'_>) -> Option<String> {
             count => format!("{} of {count} recipients", particulars::chat_name(item)),
         });
     }
-    let mut names: Vec<String> = item.recipients.iter().take(NAMED).map(|recipient| people.label(recipient)).collect();
-    match item.recipients.len().saturating_sub(NAMED) {
-        0 => {}
-        1 => names.push("1 other".to_owned()),
-        more => names.push(format!("{more} others")),
-    }
-    let last = names.pop()?;
-    Some(if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) })
+    (!item.recipients.is_empty()).then(|| listed(item.recipients.iter(), |recipient| people.label(recipient), NAMED))
 }
 
 fn notices(item: &Item, files: &[File<'_>], subject: &str) -> Vec<String> {

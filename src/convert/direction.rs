@@ -30,8 +30,7 @@ pub(super) fn unmarked(text: &str) -> Cow<'_, str> {
 
 /// A text that somebody wrote, each line of it between marks.
 pub(super) fn isolated_lines(text: &str) -> String {
-    let line = |line: &str| if line.is_ascii() { line.to_owned() } else { format!("{ISOLATE}{line}{END}") };
-    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+    text.split('\n').map(isolated).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -1,8 +1,11 @@
 //! What happened to a group, in a sentence: who did what to whom.
 
 use super::direction::isolated;
-use super::people::{People, display_text, sender_of};
+use super::people::{People, display_text, listed, sender_of};
 use crate::item::{Chat, Item, Kind, Participant};
+
+/// How many of those who were added, removed or left are named in a first line.
+const NAMED: usize = 3;
 
 /// How people are named in a sentence.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,7 +27,7 @@ pub(super) fn sentence(item: &Item, people: &People<'_>, naming: Naming) -> Opti
         Naming::InFull => people.label(participant),
     };
     let who = actor.map(named);
-    let whom = listed(&members, named, naming);
+    let whom = listed(members.iter().copied(), named, if naming == Naming::InFull { members.len() } else { NAMED });
     let is_alone =
         members.is_empty() || members.iter().all(|member| Some(item.key_of(member)) == actor.map(|it| item.key_of(it)));
     let group = if matches!(item.chat, Chat::Broadcast(_)) { "list" } else { "group" };
@@ -55,32 +58,22 @@ pub(super) fn sentence(item: &Item, people: &People<'_>, naming: Naming) -> Opti
 
 /// The labels of the event's particulars that the sentence says in full.
 pub(super) fn said(item: &Item) -> &'static [&'static str] {
-    let by = item.event.as_ref().and_then(|event| event.actor.as_ref());
-    match item.event.as_ref().and_then(|event| event.kind.as_deref()) {
+    let Some(event) = &item.event else { return &[] };
+    match event.kind.as_deref() {
         // Who let somebody leave isn't in it.
-        Some("Leave") if by.is_some_and(|by| item.event.as_ref().is_some_and(|event| !event.members.contains(by))) => {
+        Some("Leave") if event.actor.as_ref().is_some_and(|by| is_another(item, by, &event.members)) => {
             &["Event", "Members"]
         }
-        Some("Rename") if has_new_name(item) => &["Event", "By", "Before", "After"],
+        Some("Rename") if event.new_value.as_deref().is_some_and(|new| !display_text(new, 1).is_empty()) => {
+            &["Event", "By", "Before", "After"]
+        }
         Some("Rename" | "ChangeProfileImage") => &["Event", "By"],
         _ => &["Event", "By", "Members"],
     }
 }
 
-fn has_new_name(item: &Item) -> bool {
-    let new = item.event.as_ref().and_then(|event| event.new_value.as_deref());
-    new.is_some_and(|new| !display_text(new, 1).is_empty())
-}
-
-fn listed(members: &[&Participant], name_of: impl Fn(&Participant) -> String, naming: Naming) -> String {
-    const NAMED: usize = 3;
-    let shown = if naming == Naming::InFull { members.len() } else { NAMED };
-    let mut names: Vec<String> = members.iter().take(shown).map(|member| name_of(member)).collect();
-    match members.len().saturating_sub(shown) {
-        0 => {}
-        1 => names.push("1 other".to_owned()),
-        more => names.push(format!("{more} others")),
-    }
-    let last = names.pop().unwrap_or_default();
-    if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) }
+/// Whether somebody is none of the members, where there are any.
+fn is_another(item: &Item, by: &Participant, members: &[Participant]) -> bool {
+    let mut members = members.iter().filter(|member| !member.value.trim().is_empty()).peekable();
+    members.peek().is_some() && members.all(|member| item.key_of(member) != item.key_of(by))
 }

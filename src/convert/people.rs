@@ -10,6 +10,7 @@ use email_address::{EmailAddress, Options};
 use super::direction::{isolated, name_and_number};
 use super::mail::Address;
 use crate::digest::Digest;
+use crate::digits::counted;
 use crate::item::{Direction, Item, Participant, Person};
 use crate::output_text;
 pub(super) use crate::output_text::{display_text, turns_direction};
@@ -193,6 +194,21 @@ pub(crate) fn is_usable(address: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"(),:;<>[\\]".contains(&byte);
     let options = Options::default().without_display_text().without_domain_literal().with_required_tld();
     address.bytes().all(plain) && address.len() <= 254 && EmailAddress::parse_with_options(address, options).is_ok()
+}
+
+/// People in a sentence: `shown` of them by name, the others by their number.
+pub(super) fn listed<'a>(
+    people: impl ExactSizeIterator<Item = &'a Participant>,
+    name_of: impl Fn(&Participant) -> String,
+    shown: usize,
+) -> String {
+    let others = people.len().saturating_sub(shown);
+    let mut names: Vec<String> = people.take(shown).map(name_of).collect();
+    if others > 0 {
+        names.push(counted(others as u64, "other", "others"));
+    }
+    let last = names.pop().unwrap_or_default();
+    if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) }
 }
 
 #[cfg(test)]

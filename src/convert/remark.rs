@@ -11,30 +11,28 @@ use crate::resolution::Resolution;
 /// Label and value of all that an item's message says besides its text and its header's fields. Nobody's address is among
 /// them, so that the recorded resolution isn't needed.
 pub(crate) fn remarks(item: &Item, message: &Message) -> Vec<(String, String)> {
-    let staged = staged(item, message);
-    let nobody = Resolution::default();
-    let people = People::of(item, &nobody, "");
-    let files = attachment::files(item, &staged, &message.mail.message_id);
-    let subject = &message.mail.subject;
     let marks = [(item.forwarded, "Forwarded"), (item.view_once, "View once")];
     let marks = marks.into_iter().filter(|(is_set, _)| *is_set).map(|(_, mark)| (mark.to_owned(), "yes".to_owned()));
-    std::iter::once(("Subject".to_owned(), subject.clone()))
-        .chain(marks)
-        .chain(Body::of(item, &people, &files, subject).remarks())
-        .collect()
+    let subject = ("Subject".to_owned(), message.mail.subject.clone());
+    with_body(item, message, |body, _| std::iter::once(subject).chain(marks).chain(body.remarks()).collect())
 }
 
 /// What an item's message says, in a few lines for a page that has its time and its files already. Values stand between marks
 /// of direction, which pages understand.
 pub(crate) fn told(item: &Item, message: &Message) -> String {
-    let staged = staged(item, message);
-    let nobody = Resolution::default();
+    with_body(item, message, |body, people| {
+        let sentence = group_event::sentence(item, people, Naming::InFull);
+        let said = if sentence.is_some() { group_event::said(item) } else { &[] };
+        body.told(sentence, said)
+    })
+}
+
+/// The body as the message has it, of nobody's address.
+fn with_body<T>(item: &Item, message: &Message, of: impl FnOnce(Body, &People<'_>) -> T) -> T {
+    let (staged, nobody) = (staged(item, message), Resolution::default());
     let people = People::of(item, &nobody, "");
     let files = attachment::files(item, &staged, &message.mail.message_id);
-    let body = Body::of(item, &people, &files, &message.mail.subject);
-    let sentence = group_event::sentence(item, &people, Naming::InFull);
-    let said = if sentence.is_some() { group_event::said(item) } else { &[] };
-    body.told(sentence, said)
+    of(Body::of(item, &people, &files, &message.mail.subject), &people)
 }
 
 /// The item's attachments as they were staged.

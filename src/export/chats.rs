@@ -65,7 +65,10 @@ impl Collection {
     }
 
     pub(super) fn add(&mut self, item: &Item, resolution: &Resolution, message: &Message) -> Result<(), ExportError> {
-        let captured = Captured::of(item, resolution, message);
+        let mut captured = Captured::of(item, resolution, message);
+        if self.form == Form::Transcript {
+            captured.tell(item, message);
+        }
         for file in &message.mail.attachments {
             self.put_aside(file.digest, &file.bytes)?;
         }

@@ -82,8 +82,10 @@ pub(super) fn string(json: &str) -> Option<String> {
 
 /// The same, not copied where nothing in it is escaped.
 pub(super) fn string_within(json: &str) -> Option<Cow<'_, str>> {
-    let borrowed = json.starts_with('"').then(|| serde_json::from_str(json).ok()).flatten();
-    borrowed.map(Cow::Borrowed).or_else(|| string(json).map(Cow::Owned))
+    if json.contains('\\') {
+        return string(json).map(Cow::Owned);
+    }
+    json.starts_with('"').then(|| serde_json::from_str(json).ok()).flatten().map(Cow::Borrowed)
 }
 
 /// Whether there is nothing in a value: null, blank text, or lists and objects of nothing else.

@@ -170,6 +170,11 @@ pub struct ItemRecord {
 }
 
 impl ItemRecord {
+    /// TeleMessage's number of the item, else the SHA-256 of its bytes.
+    pub fn name(&self) -> String {
+        self.id.map_or_else(|| self.key.to_string(), |id| id.to_string())
+    }
+
     /// About how many bytes its text and its attachments have.
     pub fn content_size(&self) -> u64 {
         const MAX_TEXT: u64 = 64 * 1024;

@@ -92,9 +92,9 @@ impl Prover<'_> {
         }
         match purged.first() {
             Some(first) if staged.is_empty() => {
-                Err(ProofError::Purged { item: name_of(first), run: first.run.0.clone() })
+                Err(ProofError::Purged { item: first.name(), run: first.run.0.clone() })
             }
-            _ => Ok((staged, purged.iter().map(name_of).collect())),
+            _ => Ok((staged, purged.iter().map(ItemRecord::name).collect())),
         }
     }
 
@@ -114,7 +114,7 @@ impl Prover<'_> {
         let page_sha256 = record.page.strip_suffix(".json").and_then(|page| page.rsplit_once('-'));
         let page_sha256 = page_sha256.map(|(_, digest)| digest.to_owned()).unwrap_or_default();
         let mut facts = CaptureFacts {
-            item: name_of(record),
+            item: record.name(),
             sha256: record.key.to_string(),
             staged_at: time(record.staged_at),
             page: record.page.clone(),
@@ -283,11 +283,6 @@ impl Prover<'_> {
         });
         Ok(())
     }
-}
-
-/// TeleMessage's number of an item, else the SHA-256 of its bytes.
-fn name_of(record: &ItemRecord) -> String {
-    record.id.map_or_else(|| record.key.to_string(), |id| id.to_string())
 }
 
 fn time(instant: DateTime<Utc>) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::super::context::CommandError;
+use super::super::output;
 use super::sink::{self, Sink};
 use crate::app::{self, App, files};
 use crate::export::{Filters, Finished, MANIFEST, Row, Summary};
@@ -14,6 +15,7 @@ use crate::ledger::{ItemNo, ItemRecord, PurgedItem};
 use crate::pipeline::Loader;
 use crate::resolution::MailboxId;
 use crate::resolve::users::UserDirectory as _;
+use crate::resolve::users::list::UserList;
 use crate::staging::StagingError;
 use crate::window::Window;
 
@@ -96,10 +98,7 @@ impl<'a> Walk<'a> {
             after = last;
             for record in records {
                 match self.loader.item(&record).await {
-                    Ok((_, Ok(item))) => {
-                        let resolution = record.resolution.clone().unwrap_or_default();
-                        self.filters.learn(&item, &resolution);
-                    }
+                    Ok((_, Ok(item))) => self.filters.learn(&item, &record.resolution.unwrap_or_default()),
                     // Named when its turn comes.
                     Ok((_, Err(_))) => {}
                     Err(error) if is_of_the_item(&error) => {}
@@ -107,8 +106,10 @@ impl<'a> Walk<'a> {
                 }
             }
         }
-        for address in self.filters.unknown_addresses() {
-            let ids = self.mailboxes_of(&address).await?;
+        let unknown = self.filters.unknown_addresses();
+        let users = if unknown.is_empty() { None } else { self.users() };
+        for address in unknown {
+            let ids = self.mailboxes_of(&address, users.as_ref()).await?;
             self.filters.address_names(&address, &ids);
         }
         Ok(())
@@ -116,22 +117,22 @@ impl<'a> Walk<'a> {
 
     /// The mailboxes of an address that no item of the window was resolved to: those that the ledger knows by it from other times,
     /// else the one whose alias it is. A leaver's address that somebody else has now stays the leaver's.
-    async fn mailboxes_of(&self, address: &str) -> Result<Vec<MailboxId>, CommandError> {
+    async fn mailboxes_of(&self, address: &str, users: Option<&UserList>) -> Result<Vec<MailboxId>, CommandError> {
         let known = self.app.ledger.mailboxes_with_address(address).await.map_err(anyhow::Error::from)?;
         if !known.is_empty() {
             return Ok(known);
         }
-        let users = match files::read_users(&self.app.config.tables()) {
-            Ok(users) => users,
-            Err(problems) => {
-                eprintln!("aliases of mailboxes are not known, because the user list can't be read: {problems}");
-                None
-            }
-        };
-        let Some((users, mailbox)) = users.as_ref().and_then(|users| Some((users, users.mailbox(address)?))) else {
+        let Some((users, mailbox)) = users.and_then(|users| Some((users, users.mailbox(address)?))) else {
             return Ok(Vec::new());
         };
         Ok(std::iter::once(&mailbox.id).chain(users.former_ids(&mailbox.id)).cloned().collect())
+    }
+
+    fn users(&self) -> Option<UserList> {
+        files::read_users(&self.app.config.tables()).unwrap_or_else(|problems| {
+            eprintln!("aliases of mailboxes are not known, because the user list can't be read: {problems}");
+            None
+        })
     }
 
     async fn add(mut self, record: &ItemRecord) -> Result<Self, CommandError> {
@@ -202,7 +203,7 @@ impl<'a> Walk<'a> {
         problem: &str,
         by_rule: bool,
     ) -> Result<(), CommandError> {
-        let name = record.id.map_or_else(|| record.key.to_string(), |id| id.to_string());
+        let name = record.name();
         eprintln!("left out: item {name}: {problem}");
         self.left_out += 1;
         self.unexported += u64::from(!by_rule);
@@ -218,7 +219,7 @@ impl<'a> Walk<'a> {
 
     /// Names the items that staging doesn't have any more. Of these only the owner is known.
     async fn name_purged(&mut self) -> Result<(), CommandError> {
-        let (mut after, mut purged) = (ItemNo(0), 0);
+        let (mut after, mut purged) = (ItemNo(0), 0_u64);
         loop {
             let items = self.app.ledger.purged_items(self.staged, after, ITEMS_PER_QUERY).await;
             let items = items.map_err(anyhow::Error::from)?;
@@ -235,10 +236,8 @@ impl<'a> Walk<'a> {
             }
         }
         if purged > 0 {
-            let items = match purged {
-                1 => "1 item that may be of this time is".to_owned(),
-                more => format!("{more} items that may be of this time are"),
-            };
+            let (one, several) = ("item that may be of this time is", "items that may be of this time are");
+            let items = output::counted(purged, one, several);
             let named = if matches!(self.sink, Sink::Files(_)) {
                 format!("; {MANIFEST} names what is missing")
             } else {

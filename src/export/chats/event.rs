@@ -124,7 +124,7 @@ impl Captured {
             actor: people.sender(),
             others: item.participants().into_iter().map(|participant| people.person(participant)).collect(),
             owner: item.owner.as_ref().map(|owner| item.key_of(owner).into_owned()),
-            told: (!is_plain(item, &act)).then(|| convert::told(item, message)),
+            told: None,
             body: body(item, message, &act),
             incoming: item.direction.map(|direction| direction == Direction::In),
             files: files.collect(),
@@ -132,6 +132,11 @@ impl Captured {
             length: 0,
             act,
         }
+    }
+
+    /// Notes what the message says, for a page that shows no mail.
+    pub(super) fn tell(&mut self, item: &Item, message: &Message) {
+        self.told = (!is_plain(item, &self.act)).then(|| convert::told(item, message));
     }
 
     pub(super) fn day(&self, time_zone: Tz) -> String {

@@ -190,7 +190,7 @@ fn convert_overwrites_nothing_and_names_every_file_that_is_there() {
     assert_eq!(second.out.lines().collect::<Vec<_>>(), [names[1].as_str()], "what is missing is written");
     assert_eq!(fs::read_to_string(&names[0]).unwrap(), "somebody's own");
     for name in names.iter().filter(|name| **name != names[1]) {
-        assert!(second.log.contains(&format!("{name} is there already, and nothing is overwritten")), "{}", second.log);
+        assert!(second.log.contains(&format!("{name} already exists, and nothing is overwritten")), "{}", second.log);
     }
 }
 
@@ -256,7 +256,7 @@ fn check_sees_what_no_run_could_do_anything_with() {
 
     fs::rename(trial.path("local-data/mailboxes"), trial.path("elsewhere")).unwrap();
     let (code, found) = check(&["check", "--online"]);
-    assert!(code == Some(1) && found.contains("is not there, and this ledger has been used"), "{found}");
+    assert!(code == Some(1) && found.contains("is not there, though this ledger has copies in it"), "{found}");
 }
 
 #[test]
