@@ -260,7 +260,7 @@ impl Verifier {
         if self.stop.is_cancelled() {
             return Err(VerifyError::Stopped);
         }
-        tracing::error!(event = "mailbox_not_verified", mailbox = %mailbox.address, error = %error, "a mailbox can't be read; nothing is known of its other copies");
+        tracing::error!(event = "mailbox_not_verified", mailbox = %mailbox.address, error = %error, "a mailbox is not verified, because it can't be read or may be somebody else's by now; nothing is known of its other copies");
         let wrong = Discrepancy::Unreadable { detail: error };
         send(notes, finding(wrong, None, None, mailbox)).await;
         Ok(())

@@ -36,7 +36,7 @@ pub enum Event {
     Recovered,
     /// The source, an owner or the watermark has gone silent.
     Silence,
-    /// A mapping, user list or configuration turned bad, and the last good one is in force.
+    /// A mapping, user list or configuration became invalid, and the last good one is in force.
     ReloadRefused,
     /// A credential ends soon, or has ended.
     CredentialExpires,

@@ -24,7 +24,7 @@ const MAX_RUNS_BACK: u32 = 60;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WarningKind {
-    /// The mapping file turned bad; the last good one is in force.
+    /// The mapping file became invalid; the last good one is in force.
     MappingRefused,
     /// The same of the configuration.
     ConfigurationRefused,

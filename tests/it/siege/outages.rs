@@ -278,7 +278,7 @@ fn of_this_side() -> Vec<Outage> {
             meet: || Box::pin(disk_is_full()),
         },
         Outage {
-            title: "The mapping turned bad",
+            title: "The mapping became invalid",
             what: "Somebody saved it from a spreadsheet while the daemon ran. The last good one is in force.",
             words: [
                 &["ERROR reload_failed", "mapping.csv:2:1"],
