@@ -15,7 +15,7 @@ use crate::fault::{Fault, is_awaited, is_throttling, remote_of};
 use crate::http::Remote;
 
 /// The longest pause that a remote asks for and that is waited for, unless `retry.max` is longer.
-const LONGEST_PAUSE: Duration = Duration::from_mins(2);
+const MAX_AWAITED_PAUSE: Duration = Duration::from_mins(2);
 
 /// How often and how soon to try again: `[retry]` of the configuration.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +31,7 @@ pub struct RetryPolicy {
 impl RetryPolicy {
     /// The longest pause that anything waits for while something else could go on.
     pub fn longest_pause(&self) -> Duration {
-        LONGEST_PAUSE.max(self.max)
+        MAX_AWAITED_PAUSE.max(self.max)
     }
 
     /// The pauses between the tries, of which a random part of up to a half is taken off, so that many who failed together

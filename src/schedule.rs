@@ -48,8 +48,7 @@ pub const PLAUSIBLE_SKEW: Duration = Duration::hours(1);
 impl Schedule {
     /// Where reading ends now: `settle` before the earlier of our clock and the source's own time.
     pub fn horizon(&self, now: DateTime<Utc>, source_time: Option<DateTime<Utc>>) -> DateTime<Utc> {
-        let present = source_time.map_or(now, |theirs| theirs.min(now));
-        present - self.settle
+        earlier(now, source_time) - self.settle
     }
 
     /// The windows to read now, from the watermark to the horizon; without a watermark from where the first window begins,
@@ -122,6 +121,11 @@ pub fn pause_after_failure(failures: u32) -> Duration {
     const MAX_PAUSE_MINUTES: i64 = 4 * 60;
     let doublings = failures.saturating_sub(1).min(10);
     Duration::minutes((FIRST_PAUSE_MINUTES << doublings).min(MAX_PAUSE_MINUTES))
+}
+
+/// The present by the earlier of our clock and the source's, where that told its time.
+pub fn earlier(ours: DateTime<Utc>, theirs: Option<DateTime<Utc>>) -> DateTime<Utc> {
+    theirs.map_or(ours, |theirs| theirs.min(ours))
 }
 
 #[cfg(test)]

@@ -19,16 +19,19 @@ use crate::clock::SharedClock;
 use crate::convert::Manifest;
 use crate::identity::{Identity, MessageId};
 use crate::item::ItemId;
-use crate::ledger::{Imported, ImportedCopy, KnownCopy, Ledger, LedgerError, RunId};
+use crate::ledger::{Imported, ImportedCopy, KnownCopy, Ledger, RunId};
 use crate::mailbox::{Destination, ImportError, Verdict};
 use crate::resolution::{Mailbox, MailboxId};
 use crate::resolve::Resolver;
 use crate::retry::Retrier;
-use crate::whereabouts::{MAX_ASKED, Search, Whereabouts};
+use crate::whereabouts::{MAX_ASKED, Pauses, Search, Whereabouts};
 
+mod error;
 mod extra;
 pub mod spool;
 
+use error::ReadError;
+pub use error::VerifyError;
 use extra::Extra;
 
 /// Most mailboxes that are read at the same time, whatever the destination could do: each holds a batch in memory.
@@ -127,20 +130,6 @@ pub struct Verified {
     pub waiting: u64,
 }
 
-/// Why a verification has no result.
-#[derive(Debug, thiserror::Error)]
-pub enum VerifyError {
-    /// The ledger failed.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// A finding could not be written out.
-    #[error("writing failed: {0}")]
-    Io(#[from] io::Error),
-    /// The program was asked to stop.
-    #[error("the verification was stopped before its end; it proves nothing")]
-    Stopped,
-}
-
 /// What a verification needs.
 #[derive(Clone)]
 pub struct Verifier {
@@ -214,7 +203,9 @@ impl Verifier {
         &self,
         run: Option<&RunId>,
     ) -> impl stream::TryStream<Ok = (Mailbox, Whereabouts), Error = VerifyError> {
-        stream::try_unfold((None::<MailboxId>, VecDeque::new()), move |(mut after, mut found)| async move {
+        let pauses: Pauses = Box::new(self.retrier.policy().pauses());
+        let begin = (None::<MailboxId>, VecDeque::new(), pauses);
+        stream::try_unfold(begin, move |(mut after, mut found, mut pauses)| async move {
             if found.is_empty() {
                 let mut next = Vec::new();
                 while next.len() < MAX_ASKED
@@ -223,10 +214,10 @@ impl Verifier {
                     after = Some(mailbox.id.clone());
                     next.push(mailbox);
                 }
-                let whereabouts = self.search().find(&next).await;
+                let whereabouts = self.search().find(&next, &mut pauses).await;
                 found = next.into_iter().zip(whereabouts).collect();
             }
-            Ok(found.pop_front().map(|next| (next, (after, found))))
+            Ok(found.pop_front().map(|next| (next, (after, found, pauses))))
         })
     }
 
@@ -407,34 +398,6 @@ fn each_has_an_answer(asked: usize, given: usize) -> Result<(), ReadError> {
     }
     let detail = format!("{asked} copies were asked for, and {given} answers given");
     Err(ReadError::Mailbox(ImportError::Unexpected(detail)))
-}
-
-/// Why a mailbox was not compared to its end.
-enum ReadError {
-    /// The mailbox's own trouble.
-    Mailbox(ImportError),
-    /// It is not where it was, or nobody says that it is.
-    Lost(String),
-    /// The verification's.
-    Verify(VerifyError),
-}
-
-impl From<ImportError> for ReadError {
-    fn from(error: ImportError) -> Self {
-        Self::Mailbox(error)
-    }
-}
-
-impl From<VerifyError> for ReadError {
-    fn from(error: VerifyError) -> Self {
-        Self::Verify(error)
-    }
-}
-
-impl From<LedgerError> for ReadError {
-    fn from(error: LedgerError) -> Self {
-        Self::Verify(error.into())
-    }
 }
 
 fn wrong(verdict: Verdict, copy: &ImportedCopy) -> Option<Discrepancy> {

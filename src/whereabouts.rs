@@ -28,6 +28,9 @@ pub(crate) enum Whereabouts {
     Lost(String),
 }
 
+/// The pauses that are left.
+pub(crate) type Pauses = Box<dyn Iterator<Item = Duration> + Send>;
+
 /// What it takes to ask.
 pub(crate) struct Search<'a> {
     pub(crate) resolver: &'a Resolver,
@@ -40,13 +43,12 @@ pub(crate) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Where the mailboxes are, in their order. Where the directory gives no answer for a passing reason, it is asked again as
-    /// `[retry]` says, however many mailboxes there are.
-    pub(crate) async fn find(&self, mailboxes: &[Mailbox]) -> Vec<Whereabouts> {
+    /// Where the mailboxes are, in their order. Where the directory gives no answer for a passing reason, it is asked again after the
+    /// next of `pauses`: one who asks again and again hands in the same, so that all its waits together are those of `[retry]`.
+    pub(crate) async fn find(&self, mailboxes: &[Mailbox], pauses: &mut Pauses) -> Vec<Whereabouts> {
         if self.destination.is_reached_by_id() {
             return mailboxes.iter().cloned().map(Whereabouts::At).collect();
         }
-        let mut pauses = self.retrier.policy().pauses();
         let mut attempt = 1;
         let mut found = Vec::with_capacity(mailboxes.len());
         for batch in mailboxes.chunks(MAX_ASKED) {

@@ -208,8 +208,6 @@ impl Pipeline {
                 Try::Failed(error) => error,
             };
             let Fault::Retry { after } = patience.judge(&error) else { return given_up(at, error) };
-            let Some(pause) = pauses.next() else { return given_up(at, error) };
-            let pause = after.unwrap_or(pause).max(pause);
             // Everything else would wait with it.
             if let Some(until) = self.retrier.is_too_long(after) {
                 return match error {
@@ -221,6 +219,8 @@ impl Pipeline {
                     other => Err(other),
                 };
             }
+            let Some(pause) = pauses.next() else { return given_up(at, error) };
+            let pause = after.unwrap_or(pause).max(pause);
             if !self.retrier.pause("fetching an attachment", attempt, pause, cause(&error)).await {
                 return Err(RunError::Stopped);
             }

@@ -6,27 +6,34 @@ use tokio::sync::Mutex;
 
 use super::Pipeline;
 use crate::resolution::{Mailbox, MailboxId};
-use crate::whereabouts::{Search, Whereabouts};
+use crate::whereabouts::{Pauses, Search, Whereabouts};
 
 /// What a run knows of where mailboxes are.
 pub(super) struct Finder {
     pipeline: Pipeline,
-    found: Mutex<HashMap<MailboxId, Whereabouts>>,
+    found: Mutex<Found>,
+}
+
+struct Found {
+    by_id: HashMap<MailboxId, Whereabouts>,
+    /// The pauses that the run has left for the directory.
+    pauses: Pauses,
 }
 
 impl Finder {
     pub(super) fn new(pipeline: &Pipeline) -> Self {
-        Self { pipeline: pipeline.clone(), found: Mutex::default() }
+        let pauses = Box::new(pipeline.settings.retry.pauses());
+        Self { pipeline: pipeline.clone(), found: Mutex::new(Found { by_id: HashMap::new(), pauses }) }
     }
 
     /// Where mailboxes are, in their order.
     pub(super) async fn find(&self, mailboxes: &[Mailbox]) -> Vec<Whereabouts> {
-        let mut found = self.found.lock().await;
+        let Found { by_id: found, pauses } = &mut *self.found.lock().await;
         let mut seen = HashSet::new();
         let is_new = |mailbox: &&Mailbox| !found.contains_key(&mailbox.id) && seen.insert(mailbox.id.clone());
         let new: Vec<Mailbox> = mailboxes.iter().filter(is_new).cloned().collect();
         if !new.is_empty() {
-            let answers = self.search().find(&new).await;
+            let answers = self.search().find(&new, pauses).await;
             found.extend(new.into_iter().map(|mailbox| mailbox.id).zip(answers));
         }
         let of = |mailbox: &Mailbox| found.get(&mailbox.id).cloned();

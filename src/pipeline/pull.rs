@@ -49,8 +49,7 @@ impl Pipeline {
     /// The present, by the earlier of our clock and the source's; nothing where the source doesn't answer now.
     pub(super) async fn present_at_the_source(&self) -> Option<DateTime<Utc>> {
         let theirs = self.deps.source.log_in().await.ok()?;
-        let ours = self.now();
-        Some(theirs.map_or(ours, |theirs| theirs.min(ours)))
+        Some(schedule::earlier(self.now(), theirs))
     }
 }
 
@@ -104,7 +103,7 @@ impl Puller {
         }
         let watermark = ledger.watermark().await?;
         if watermark.is_none() {
-            self.begins_in_the_past(source_time)?;
+            self.refuse_future_begin(source_time)?;
         }
         for planned in self.plan(watermark, source_time).await? {
             let whole = Window { from: *begin.get_or_insert(planned.window.from), to: planned.window.to };
@@ -127,9 +126,8 @@ impl Puller {
     }
 
     /// Fails where the first window is to begin in the future: it would move the watermark past everything that is there to be read.
-    fn begins_in_the_past(&self, source_time: Option<DateTime<Utc>>) -> Result<(), RunError> {
-        let now = self.pipeline.now();
-        let present = source_time.map_or(now, |theirs| theirs.min(now));
+    fn refuse_future_begin(&self, source_time: Option<DateTime<Utc>>) -> Result<(), RunError> {
+        let present = schedule::earlier(self.pipeline.now(), source_time);
         match self.pipeline.settings.schedule.begin {
             Begin::At(start_from) if start_from > present => Err(RunError::BeginsInTheFuture { start_from, present }),
             _ => Ok(()),

@@ -167,39 +167,40 @@ impl Scheduler {
         result
     }
 
+    /// There is work at a mailbox, under its present address.
+    fn add(&self, mailbox: &Mailbox, change: impl FnOnce(&mut Entry)) {
+        self.with(mailbox, |entry| {
+            entry.mailbox.address.clone_from(&mailbox.address);
+            change(entry);
+        });
+    }
+
     /// The ledger has `copies` more copies for the mailbox that are ready to be sent.
     pub(super) fn add_ready(&self, mailbox: &Mailbox, copies: u64) {
-        self.with(mailbox, |entry| {
-            entry.add_ready(copies);
-            entry.mailbox.address.clone_from(&mailbox.address);
-        });
+        self.add(mailbox, |entry| entry.add_ready(copies));
     }
 
     /// The ledger has copies of unknown outcome for the mailbox.
     pub(super) fn add_look_ups(&self, mailbox: &Mailbox) {
-        self.with(mailbox, |entry| entry.look_ups = true);
+        self.add(mailbox, |entry| entry.look_ups = true);
     }
 
     /// The ledger has duplicates for the mailbox.
     pub(super) fn add_duplicates(&self, mailbox: &Mailbox) {
-        self.with(mailbox, |entry| entry.duplicates = true);
+        self.add(mailbox, |entry| entry.duplicates = true);
     }
 
     /// The ledger may have anything for the mailbox.
     pub(super) fn add_all(&self, mailbox: &Mailbox) {
-        self.with(mailbox, |entry| {
+        self.add(mailbox, |entry| {
             entry.add_ready(0);
-            entry.mailbox.address.clone_from(&mailbox.address);
             (entry.look_ups, entry.duplicates) = (true, true);
         });
     }
 
     /// The ledger has open copies of earlier runs for the mailbox, to be taken over.
     pub(super) fn add_adoption(&self, mailbox: &Mailbox) {
-        self.with(mailbox, |entry| {
-            entry.adopt = true;
-            entry.mailbox.address.clone_from(&mailbox.address);
-        });
+        self.add(mailbox, |entry| entry.adopt = true);
     }
 
     /// Nothing may be done at the mailbox, and why: what there is for it, now or later, is left open.
@@ -263,10 +264,9 @@ impl Scheduler {
         if queue.waiting.is_empty() {
             queue.batches = 0;
         }
-        if let Some(entry) = queue.by_mailbox.get_mut(&mailbox.id) {
-            (entry.working, entry.position) = (true, None);
-        }
-        Some(mailbox)
+        let entry = queue.by_mailbox.get_mut(&mailbox.id)?;
+        (entry.working, entry.position) = (true, None);
+        Some(entry.mailbox.clone())
     }
 
     /// The next work for a mailbox.

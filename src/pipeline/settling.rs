@@ -16,7 +16,7 @@ impl Pipeline {
     /// Until when to wait for a copy that was noted to settle at `noted`; nothing where it has settled.
     ///
     /// `noted` may have been told by a clock that was wrong. A time further away than the destination ever needs isn't waited for, and after
-    /// the clock was set the whole time is waited for once more.
+    /// the clock was set the whole time is waited for once more. So whoever has waited asks again, with the answer in the place of `noted`.
     pub(super) fn unsettled_until(&self, noted: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let (clock, settle) = (&self.deps.clock, self.deps.destination.settle());
         let now = self.now();

@@ -188,14 +188,15 @@ impl Ledger {
     }
 
     /// Leaves what a mailbox was not sent pending, because the run left it alone for this reason. It is that of what may be there too
-    /// (`all`), which stays unknown, where nothing may be done at the mailbox. Returns how many copies have it.
+    /// (`all`), which stays unknown, where nothing may be done at the mailbox. Returns how many copies have it now
+    /// that didn't have it before.
     pub async fn leave_mailbox(&self, run: &RunId, of: &MailboxId, all: bool, why: &str) -> Result<u64, LedgerError> {
         let left = query_of(format!(
             "UPDATE delivery_rows SET state = CASE state WHEN 'ready' THEN 'pending' ELSE state END, detail = $1
-             WHERE target_no = {} AND +run_no = {} AND state IN ('ready'{}) AND {OPEN}",
+             WHERE target_no = {} AND +run_no = {} AND (state = 'ready'{}) AND {OPEN}",
             mailbox_no(2),
             run_no(3),
-            if all { ", 'unknown'" } else { "" }
+            if all { " OR state = 'unknown' AND (detail IS NULL OR detail <> $1)" } else { "" }
         ))
         .bind(lasting(why))
         .bind(of.0.clone())

@@ -254,6 +254,21 @@ async fn a_clock_that_is_set_ahead_proves_no_absence() {
 }
 
 #[tokio::test]
+async fn what_a_clock_that_was_ahead_noted_is_waited_for_no_longer_than_ever() {
+    let world = World::new().await;
+    world.destination.settle_after(Duration::from_mins(20));
+    world.server.add([to_ana(1)]);
+    world.destination.next(ANA, Act::LoseTheRequest);
+    let (report, ()) = tokio::join!(world.run(), async {
+        until_unknown(&world).await;
+        world.clock.set(world.clock.now() - chrono::Duration::days(1));
+        let_it_go_on().await;
+        world.clock.advance(Duration::from_mins(20));
+    });
+    assert_eq!((counts(&report), world.held(ANA)), ([1, 0, 0, 0, 0], whatsapp_ids([1])));
+}
+
+#[tokio::test]
 async fn a_duplicate_of_a_copy_that_was_given_up_is_looked_up_too() {
     let world = with_a_copy_given_up().await;
 
