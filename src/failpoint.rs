@@ -1,7 +1,7 @@
 //! Named points at which tests end the process as a power cut would: no destructors, no flushing.
 //!
 //! Compiled to nothing without the feature `fail-points`. With it, `WHATSAPP_ARCHIVER_FAIL_AT=name:n` ends the process
-//! when the point `name` is passed for the n-th time.
+//! when the point `name` is passed for the n-th time; `name:n:words` panics there with these words instead.
 
 /// A page lies in staging, and the ledger doesn't know it.
 pub const PAGE_STAGED: &str = "page-staged";
@@ -26,23 +26,31 @@ pub const ALL: [&str; 7] =
     [PAGE_STAGED, PAGE_RECORDED, WINDOW_READ, INTENT_RECORDED, BATCH_IMPORTED, OUTCOMES_RECORDED, ACCOUNT_FROZEN];
 
 /// Passes a point.
+///
+/// # Panics
+///
+/// Where a test asks for it.
 #[cfg(feature = "fail-points")]
+#[allow(clippy::panic, reason = "a test asks for it")]
 pub fn pass(name: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU32, Ordering};
 
     static PASSED: AtomicU32 = AtomicU32::new(0);
-    static ORDER: OnceLock<Option<(String, u32)>> = OnceLock::new();
+    static ORDER: OnceLock<Option<(String, u32, Option<String>)>> = OnceLock::new();
     let order = ORDER.get_or_init(|| {
         let order = std::env::var("WHATSAPP_ARCHIVER_FAIL_AT").ok()?;
-        let (name, count) = order.split_once(':')?;
-        Some((name.to_owned(), count.parse().ok()?))
+        let mut parts = order.splitn(3, ':');
+        Some((parts.next()?.to_owned(), parts.next()?.parse().ok()?, parts.next().map(str::to_owned)))
     });
-    if let Some((wanted, count)) = order
+    if let Some((wanted, count, words)) = order
         && wanted == name
         && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *count
     {
-        std::process::abort();
+        match words {
+            Some(words) => panic!("{words}"),
+            None => std::process::abort(),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ pub mod digits;
 pub mod failpoint;
 pub mod json_fault;
 pub mod local_paths;
+pub mod panics;
 pub mod scrub;
 pub mod secret;
 pub mod send_permit;

@@ -19,6 +19,8 @@ mod text;
 
 use line_budget::WithinBudget;
 
+use crate::panics;
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -58,4 +60,5 @@ pub fn begin(format: LogFormat, level: Level) {
     };
     // A second start within one process (a test) keeps the first one's log.
     let _ = registry().with(layer).with(filter).try_init();
+    panics::log();
 }

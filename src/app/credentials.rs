@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use super::App;
 use crate::config::{AzureAuth, Config, SignInConfig, StagingKind};
 use crate::ledger::LedgerError;
+use crate::panics;
 use crate::secret::Secret;
 use crate::sign_in::certificate_end;
 use crate::staging::azure::sas_end;
@@ -38,7 +39,7 @@ impl App {
     pub async fn note_credentials(&self) -> Result<(), LedgerError> {
         let config = std::sync::Arc::clone(&self.config);
         // A file may lie on a share that hangs.
-        let found = tokio::task::spawn_blocking(move || of(&config)).await;
+        let found = panics::blocking(move || of(&config)).await;
         let found = found.map_err(|error| LedgerError::Damaged(error.to_string()))?;
         credential::note(&self.ledger, &found, self.clock.now()).await
     }

@@ -16,6 +16,7 @@ use super::self_test::{ByteExact, Finding, SelfTest, try_out};
 use super::{Destination, DestinationLimits, ImportError, RemoteId, SendPermit, Verdict};
 use crate::convert::{Manifest, Message};
 use crate::identity::MessageId;
+use crate::panics;
 use crate::resolution::Mailbox;
 
 mod deliver;
@@ -63,7 +64,7 @@ impl Maildirs {
         look: impl FnOnce(&Layout) -> std::io::Result<T> + Send + 'static,
     ) -> Result<T, ImportError> {
         let shared = Arc::clone(&self.0);
-        let looked = tokio::task::spawn_blocking(move || look(&shared.layout)).await;
+        let looked = panics::blocking(move || look(&shared.layout)).await;
         let looked = looked.map_err(|error| ImportError::Unexpected(format!("the mailbox was not read: {error}")))?;
         looked.map_err(|error| io_error::import_error(&error, "the mailbox can't be read"))
     }
@@ -118,7 +119,7 @@ impl Destination for Maildirs {
         }
         let (shared, address, batch) = (Arc::clone(&self.0), mailbox.address.clone(), messages.to_vec());
         let permit = permit.clone();
-        match tokio::task::spawn_blocking(move || shared.deliver(&address, &batch, &permit)).await {
+        match panics::blocking(move || shared.deliver(&address, &batch, &permit)).await {
             Ok(results) => results,
             Err(error) => {
                 let unknown = ImportError::OutcomeUnknown(format!("the delivery was broken off: {error}"));

@@ -1,9 +1,11 @@
 //! Why a run could not go on, and what somebody can do about it.
 
 use chrono::{DateTime, Utc};
+use tokio::task::JoinError;
 
 use crate::fault::remedy::{self, Kinds};
 use crate::ledger::LedgerError;
+use crate::panics::TaskEnded;
 use crate::report::chain::ChainError;
 use crate::source::{Cursor, SourceError};
 use crate::staging::StagingError;
@@ -120,8 +122,14 @@ pub enum RunError {
     #[error(transparent)]
     Report(#[from] ChainError),
     /// A task of the program panicked.
-    #[error("a part of the program ended unexpectedly: {0}")]
-    Task(#[from] tokio::task::JoinError),
+    #[error(transparent)]
+    Task(#[from] TaskEnded),
+}
+
+impl From<JoinError> for RunError {
+    fn from(error: JoinError) -> Self {
+        Self::Task(error.into())
+    }
 }
 
 impl RunError {

@@ -21,6 +21,7 @@ use super::verification::{self, Head};
 use crate::clock::SharedClock;
 use crate::digest::{Digest, Digester};
 use crate::ledger::{ChainLink, DrawnReport, Ledger, LedgerError, ReportEntry};
+use crate::panics::TaskEnded;
 use crate::retry::Retrier;
 use crate::secret::{Secret, SecretError};
 use crate::staging::{BlobName, Staging, StagingError};
@@ -188,7 +189,8 @@ impl Chain {
         }
         drop(sender);
         let cut_off = |error: &dyn std::fmt::Display| StagingError::Unavailable(format!("{name}: {error}"));
-        let (head, digest) = reading.await.map_err(|error| cut_off(&error))?.map_err(|error| cut_off(&error))?;
+        let (head, digest) =
+            reading.await.map_err(|error| cut_off(&TaskEnded::from(error)))?.map_err(|error| cut_off(&error))?;
         Ok(head.ok().map(|head| (head, digest)))
     }
 }

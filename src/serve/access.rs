@@ -27,6 +27,7 @@ use super::session;
 use super::site::{SharedSite, Site};
 use crate::digest::Digest;
 use crate::ledger::ActionKind;
+use crate::panics;
 use crate::secret::Secret;
 
 /// What everybody may see.
@@ -171,7 +172,7 @@ fn with_cookie(cookie: &str, to: &str) -> Response {
 /// Reads the configured token, which may lie in a file that changes.
 async fn read(secret: &Secret) -> Result<SecretString, Response> {
     let secret = secret.clone();
-    let error = match tokio::task::spawn_blocking(move || secret.read()).await {
+    let error = match panics::blocking(move || secret.read()).await {
         Ok(Ok(token)) => return Ok(token),
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),

@@ -31,6 +31,7 @@ use super::page::{PageError, split_export};
 use super::{AttachmentStream, Cursor, Page, Source, SourceError};
 use crate::item::read::peek_product;
 use crate::item::{ItemId, Product};
+use crate::panics;
 use crate::window::Window;
 
 pub(crate) mod attachment;
@@ -96,9 +97,7 @@ impl DirectorySource {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
 ) -> Result<T, SourceError> {
-    let span = tracing::Span::current();
-    let done = tokio::task::spawn_blocking(move || span.in_scope(work)).await;
-    done.unwrap_or_else(|ended| Err(SourceError::Unavailable(format!("the work on the disk was cut off: {ended}"))))
+    panics::blocking(work).await.unwrap_or_else(|ended| Err(SourceError::Unavailable(ended.to_string())))
 }
 
 /// The page at `cursor`. What is refused comes after the last page.

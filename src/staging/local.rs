@@ -24,6 +24,7 @@ use self::content::same_content;
 use self::draft::Draft;
 use super::{BlobName, ByteStream, StagedStream, Staging, StagingError};
 use crate::digest::Digester;
+use crate::panics;
 
 mod area;
 mod content;
@@ -53,11 +54,9 @@ impl LocalStaging {
         &self,
         work: impl FnOnce(&Area) -> Result<T, StagingError> + Send + 'static,
     ) -> Result<T, StagingError> {
-        let (area, span) = (Arc::clone(&self.area), tracing::Span::current());
-        let done = tokio::task::spawn_blocking(move || span.in_scope(|| work(&area))).await;
-        done.unwrap_or_else(|ended| {
-            Err(StagingError::Unavailable(format!("the work on the disk was cut off: {ended}")))
-        })
+        let area = Arc::clone(&self.area);
+        let done = panics::blocking(move || work(&area)).await;
+        done.unwrap_or_else(|ended| Err(StagingError::Unavailable(ended.to_string())))
     }
 
     /// Writes the stream to `draft`, at most `limit` bytes of it.

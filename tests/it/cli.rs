@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 mod commands;
 mod damaged_files;
-mod echo;
+pub(crate) mod echo;
 mod export;
 mod failing;
 mod mapping;

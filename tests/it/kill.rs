@@ -13,6 +13,7 @@ use crate::export_folder::ExportFolder;
 use crate::oracle::{self, books};
 
 mod disk;
+mod panics;
 mod power_cut;
 mod unreliable;
 

@@ -8,6 +8,7 @@ use crate::export::{Exporter, Finished, Row, Summary};
 use crate::identity::{Identities, MessageId};
 use crate::item::Item;
 use crate::ledger::ItemRecord;
+use crate::panics;
 use crate::resolution::Resolution;
 
 /// What an export is written to.
@@ -80,6 +81,6 @@ where
     T: Send + 'static,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let done = tokio::task::spawn_blocking(work).await.map_err(anyhow::Error::from)?;
+    let done = panics::blocking(work).await.map_err(anyhow::Error::from)?;
     Ok(done.map_err(anyhow::Error::from)?)
 }

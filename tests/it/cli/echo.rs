@@ -133,7 +133,7 @@ fn signature_query() -> String {
     format!("sv=2024-11-04&sp=racwdl&sr=c&se=2099-01-01T00:00:00Z&sig={encoded}")
 }
 
-fn assert_files_are_clean(secret: &str, path: &Path) {
+pub(crate) fn assert_files_are_clean(secret: &str, path: &Path) {
     if !path.is_dir() {
         if let Ok(bytes) = fs::read(path) {
             assert_clean(&path.display().to_string(), secret, &bytes);
@@ -146,7 +146,7 @@ fn assert_files_are_clean(secret: &str, path: &Path) {
 }
 
 #[track_caller]
-fn assert_clean(place: &str, secret: &str, bytes: &[u8]) {
+pub(crate) fn assert_clean(place: &str, secret: &str, bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes).to_lowercase();
     let json = serde_json::to_string(secret).unwrap();
     // Twelve characters of the Base64 of what begins with it.
