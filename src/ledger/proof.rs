@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use super::items::ItemRecord;
+use super::items::{ItemRecord, first_half};
 use super::sql::{self, query_of};
 use super::{ItemNo, Ledger, LedgerError, RunId, encoding};
 use crate::convert::Manifest;
@@ -68,9 +68,9 @@ impl Ledger {
                 query_of(statement.to_owned()).bind(no.0).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
             ItemName::Key(key) => {
-                let statement = "SELECT * FROM items_in_words WHERE item_key = $1 LIMIT $2";
-                let key = key.0.as_bytes().to_vec();
-                query_of(statement.to_owned()).bind(key).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
+                let statement = "SELECT * FROM items_in_words WHERE substr(item_key, 1, 16) = $1 AND item_key = $2";
+                let (half, whole) = (first_half(*key), key.0.as_bytes().to_vec());
+                query_of(statement.to_owned()).bind(half).bind(whole).fetch_all(&self.pool).await?
             }
             ItemName::WhatsApp(id) => {
                 let statement = "SELECT * FROM items_in_words WHERE message_id = $1 ORDER BY item_no LIMIT $2";
