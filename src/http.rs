@@ -188,8 +188,8 @@ impl HttpClient {
     async fn exchange(&self, remote: Remote, request: RequestBuilder, cap: u64) -> Result<Reply, HttpError> {
         let answered = self.begin(remote, request, Some(self.request_timeout)).await?;
         let url = answered.url.clone();
-        let StreamingReply { status, headers, body, sent, .. } = answered.streaming();
-        let body = collect(body, cap, || HttpError::BodyTooLarge { url: url.clone(), status, cap }).await?;
+        let StreamingReply { status, headers, length, body, sent } = answered.streaming();
+        let body = collect(body, length, cap, || HttpError::BodyTooLarge { url: url.clone(), status, cap }).await?;
         Ok(Reply { status, headers, body, sent })
     }
 
@@ -274,13 +274,16 @@ async fn scrubbed_body(
     Ok(sent.scrub_bytes(&whole).map_or_else(|| whole.freeze(), Bytes::from))
 }
 
-/// Collects a body of at most `cap` bytes; `too_large` makes the error of a larger one.
+/// Collects a body of at most `cap` bytes, where so many are `announced`; `too_large` makes the error of a larger one.
 async fn collect(
     mut body: BoxStream<'static, Result<Bytes, HttpError>>,
+    announced: Option<u64>,
     cap: u64,
     too_large: impl Fn() -> HttpError,
 ) -> Result<Bytes, HttpError> {
-    let mut whole = BytesMut::new();
+    // A large body that grew piece by piece would have up to twice the space that it needs.
+    let mut whole =
+        BytesMut::with_capacity(usize::try_from(announced.unwrap_or_default().min(cap)).unwrap_or_default());
     while let Some(piece) = body.try_next().await? {
         let length = whole.len().saturating_add(piece.len());
         if u64::try_from(length).unwrap_or(u64::MAX) > cap {

@@ -112,7 +112,7 @@ pub(super) fn is_hollow(json: &str) -> bool {
             "," => is_key_next = open_objects.last() == Some(&true),
             "null" => {}
             text if text.starts_with('"') => {
-                if !is_key_next && string(text).is_none_or(|text| !text.trim().is_empty()) {
+                if !is_key_next && !is_blank(text) {
                     return false;
                 }
             }
@@ -120,6 +120,15 @@ pub(super) fn is_hollow(json: &str) -> bool {
         }
     }
     true
+}
+
+/// Whether a text, in its quotation marks, is nothing but blanks. It may hold a file: only one that begins with an escape is read.
+fn is_blank(text: &str) -> bool {
+    match text.trim_matches('"').trim_start().chars().next() {
+        None => true,
+        Some('\\') => string(text).is_some_and(|text| text.trim().is_empty()),
+        Some(_) => false,
+    }
 }
 
 /// A value for a reader: text without its quotation marks, anything else as JSON on one line.
@@ -247,10 +256,23 @@ mod tests {
 
     #[test]
     fn what_holds_nothing_is_hollow() {
-        for hollow in ["null", "{}", "[]", r#"" ""#, r#"{"a":null,"b":{"c":[""]}}"#, "[null,{}]"] {
+        for hollow in
+            ["null", "{}", "[]", r#"" ""#, r#"{"a":null,"b":{"c":[""]}}"#, "[null,{}]", "\"\\n \u{a0}\\u0020\""]
+        {
             assert!(is_hollow(hollow), "{hollow}");
         }
-        for filled in ["0", "false", r#""a""#, r#"{"a":[null,0]}"#, r#"{"":"x"}"#, r#"["a",{}]"#] {
+        for filled in [
+            "0",
+            "false",
+            r#""a""#,
+            r#"{"a":[null,0]}"#,
+            r#"{"":"x"}"#,
+            r#"["a",{}]"#,
+            r#"" a""#,
+            r#""\u0061""#,
+            r#""\"""#,
+            r#""\ud800""#,
+        ] {
             assert!(!is_hollow(filled), "{filled}");
         }
     }

@@ -22,6 +22,10 @@ use crate::window::Window;
 
 pub(super) mod staged;
 
+/// Attachments of at most this size, in bytes, go through memory. Larger ones go to staging as they come, however many are
+/// fetched at the same time, and are read back when there is room for them.
+const MAX_IN_MEMORY: u64 = 1024 * 1024;
+
 /// How often wrong bytes are fetched before they count as corrupt.
 const MAX_FETCHES: u32 = 3;
 
@@ -277,8 +281,8 @@ impl Pipeline {
         let (announced, suspected) = (stream.length, stream.suspected_error.take());
         let progress = self.progress();
         stream.bytes = stream.bytes.inspect(move |_| progress.add_step()).boxed();
-        // One over either limit goes through staging, which refuses what is too large.
-        let limit = self.settings.max_item_size.min(self.settings.max_attachment_size);
+        // What is too large for a mailbox isn't needed in memory, and staging refuses what is too large for it.
+        let limit = MAX_IN_MEMORY.min(self.settings.max_item_size).min(self.settings.max_attachment_size);
         let body = read_body(stream, limit).await?;
         match suspected {
             Some(error) if !is_declared(declared, &body) => Err(error),

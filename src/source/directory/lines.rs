@@ -37,7 +37,8 @@ pub(super) fn read(file: &ItemFile, offset: u64, limit: usize) -> Result<Read, S
     let Some(open) = file.open()? else { return Ok(page(Vec::new(), Vec::new(), None)) };
     let mut lines = BufReader::with_capacity(READ_BUFFER, open);
     let mut at = line_start(&mut lines, offset).map_err(failed)?;
-    let mut body = Vec::new();
+    // As much as most pages ever need: one that grew would be there twice for a moment, while it is copied.
+    let mut body = Vec::with_capacity(2 * PAGE);
     let mut items = Vec::new();
     while items.len() < limit && body.len() < PAGE {
         let start = body.len();
