@@ -1,7 +1,7 @@
 //! What a whole run costs: a folder of texts into Maildirs, with one copy an item. Processor time, elapsed time, the most memory, and the
 //! bytes of the ledger; in turns with Python's own classes, which only make messages of the same files and put them into Maildirs.
 //!
-//! `cargo bench --bench run [-- ITEMS [ROUNDS [PROGRAM…]]]`: each PROGRAM is another build of this one, to be compared with it. In
+//! `cargo bench --bench run [-- ITEMS [PEOPLE [ROUNDS [PROGRAM…]]]]`: each PROGRAM is another build of this one, to be compared with it. In
 //! `/dev/shm` where that is there, else in the system's temporary directory. Needs `python3`.
 
 #![allow(
@@ -22,9 +22,6 @@ mod corpus;
 mod process;
 
 use process::{Cost, median};
-
-/// The people whose mailboxes the texts go to; `corpus` has no more.
-const PEOPLE: u32 = 500;
 
 /// Items of one file.
 const FILE: usize = 5000;
@@ -73,12 +70,14 @@ for name in sorted(os.listdir(sys.argv[1])):
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let number = |place: usize| arguments.get(place).and_then(|argument| argument.parse::<u32>().ok());
-    let (items, rounds) = (number(0).unwrap_or(20_000), number(1).unwrap_or(5));
+    let (items, people, rounds) = (number(0).unwrap_or(20_000), number(1).unwrap_or(50), number(2).unwrap_or(5));
     let folder = tempfile::tempdir_in(process::memory_folder()).unwrap();
-    prepare(folder.path(), items);
+    prepare(folder.path(), items, people);
     let mut programs = vec![env!("CARGO_BIN_EXE_whatsapp-archiver").to_owned()];
-    programs.extend(arguments.iter().skip(2).cloned());
-    println!("{items} texts, one copy each, {rounds} rounds in turns; median (least to most) of each item");
+    programs.extend(arguments.iter().skip(3).cloned());
+    println!(
+        "{items} texts of {people} people, one copy each, {rounds} rounds in turns; median (least to most) of each item"
+    );
     let mut costs: Vec<Vec<(Cost, u64)>> = vec![Vec::new(); programs.len() + 1];
     for _ in 0..rounds {
         for (program, costs) in programs.iter().zip(&mut costs) {
@@ -101,7 +100,7 @@ fn main() {
     }
 }
 
-fn prepare(folder: &Path, items: u32) {
+fn prepare(folder: &Path, items: u32, people: u32) {
     fs::create_dir(folder.join("items")).unwrap();
     for (number, samples) in corpus::texts(items).chunks(FILE).enumerate() {
         let mut file = fs::File::create(folder.join(format!("items/{number:06}.jsonl"))).unwrap();
@@ -110,7 +109,7 @@ fn prepare(folder: &Path, items: u32) {
             file.write_all(b"\n").unwrap();
         }
     }
-    corpus::write_people(folder, PEOPLE);
+    corpus::write_people(folder, people);
 }
 
 fn archive(folder: &Path, program: &str, items: u32) -> (Cost, u64) {

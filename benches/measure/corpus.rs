@@ -26,11 +26,15 @@ impl Sample {
     }
 }
 
-/// The user list and the mapping file of so many owners, in `folder`.
+/// The owners' numbers in the corpus.
+const OWNERS: u32 = 500;
+
+/// The user list of so many people and the mapping file of all owners, in `folder`: where the people are fewer, several numbers are one
+/// person's.
 pub(crate) fn write_people(folder: &Path, people: u32) {
-    let lines = |line: fn(u32) -> String| (0..people).map(line).collect::<String>();
-    let users = lines(|person| format!("e{person}@contoso.example\n"));
-    let mapping = lines(|person| format!("1555{person:07},e{person}@contoso.example\n"));
+    let address = |person: u32| format!("e{person}@contoso.example\n");
+    let users: String = (0..people).map(address).collect();
+    let mapping: String = (0..OWNERS).map(|owner| format!("1555{owner:07},") + &address(owner % people)).collect();
     fs::write(folder.join("users.csv"), format!("address\n{users}")).unwrap();
     fs::write(folder.join("mapping.csv"), format!("External User ID,Microsoft 365 User Mailbox\n{mapping}")).unwrap();
 }
@@ -82,7 +86,7 @@ fn sample(number: u32, text: &str, files: Vec<Bytes>) -> Sample {
             serde_json::json!({"name": format!("IMG-{index}.jpg"), "contentType": "image/jpeg", "size": file.len()})
         })
         .collect();
-    let (owner, other) = (format!("1555{:07}", number % 500), format!("1666{number:07}"));
+    let (owner, other) = (format!("1555{:07}", number % OWNERS), format!("1666{number:07}"));
     let key = |number: &str| format!(r#"{{"value":"{number}","type":"PHONE"}}"#);
     let raw = serde_json::json!({
         "id": 900_000 + number,
