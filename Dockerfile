@@ -1,9 +1,9 @@
 # syntax=docker/dockerfile:1
 
-# The base images, referenced by tag, so that rebuilds pick up updates. To reproduce an earlier build, pin their digests:
-# --build-arg BUILD_BASE=docker.io/library/rust:1.95-bookworm@sha256:…
-ARG BUILD_BASE=docker.io/library/rust:1.95-bookworm
-ARG RUN_BASE=gcr.io/distroless/cc-debian12:nonroot
+# The base images, pinned: a rebuild is made of the same ones. For newer ones, say which:
+# --build-arg RUN_BASE=gcr.io/distroless/cc-debian12:nonroot
+ARG BUILD_BASE=docker.io/library/rust:1.95-bookworm@sha256:6258907abe69656e41cd992e0b705cdcfabcbbe3db374f92ed2d47121282d4a1
+ARG RUN_BASE=gcr.io/distroless/cc-debian12:nonroot@sha256:9dac0a79194e45a7da0158a9c6da57b217585af0786db3845d1f0ec1a0dd182f
 
 # ---- build: a binary for Debian 12's C library, with link-time optimisation
 FROM ${BUILD_BASE} AS build

@@ -47,6 +47,10 @@ show() {
 expect() { grep -qF -- "$1" "$log" || fail "\"$1\" is not in the output"; }
 
 # ---- base images
+build_base=docker.io/library/rust:1.95-bookworm
+run_base=gcr.io/distroless/cc-debian12:nonroot
+# Under the tags alone: they have other bytes than what the Dockerfile names.
+own_bases=(--build-arg "BUILD_BASE=$build_base" --build-arg "RUN_BASE=$run_base")
 base_of_build() {
     local root=$work/rust container sysroot
     sysroot=$(as_caller rustc --print sysroot)
@@ -58,7 +62,7 @@ base_of_build() {
     buildah_ add --quiet "$container" "$root" / >/dev/null
     buildah_ config --env PATH=/usr/local/cargo/bin:/usr/local/rust/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin \
         --env CARGO_HOME=/usr/local/cargo "$container"
-    buildah_ commit --quiet --rm "$container" docker.io/library/rust:1.95-bookworm >/dev/null
+    buildah_ commit --quiet --rm "$container" "$build_base" >/dev/null
     rm -rf "$root"
 }
 
@@ -72,7 +76,7 @@ base_of_run() {
     container=$(buildah_ from scratch)
     buildah_ add --quiet "$container" "$root" / >/dev/null
     buildah_ config --user 65532:65532 --env SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt "$container"
-    buildah_ commit --quiet --rm "$container" gcr.io/distroless/cc-debian12:nonroot >/dev/null
+    buildah_ commit --quiet --rm "$container" "$run_base" >/dev/null
     rm -rf "$root"
 }
 
@@ -80,14 +84,14 @@ base_of_run() {
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 build() {
     buildah_ bud --format docker --layers=false --pull=never --tag whatsapp-archiver:test \
-        --build-arg "REVISION=$revision" .
+        --build-arg "REVISION=$revision" "${own_bases[@]}" .
 }
 build_with_program() {
     local out=$work/stage/out
     install -D -m 0755 "$PROGRAM" "$out/usr/local/bin/whatsapp-archiver"
     install -d "$out/etc/whatsapp-archiver" "$out/var/lib/whatsapp-archiver"
     buildah_ bud --format docker --layers=false --pull=never --tag whatsapp-archiver:test --build-context "build=$work/stage" \
-        --build-arg "REVISION=$revision" .
+        --build-arg "REVISION=$revision" "${own_bases[@]}" .
 }
 build_from_registry() {
     buildah_ bud --format docker --layers=false --tag whatsapp-archiver:test --build-arg "REVISION=$revision" .
