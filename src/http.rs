@@ -189,7 +189,9 @@ impl HttpClient {
         let answered = self.begin(remote, request, Some(self.request_timeout)).await?;
         let url = answered.url.clone();
         let StreamingReply { status, headers, length, body, sent } = answered.streaming();
-        let body = collect(body, length, cap, || HttpError::BodyTooLarge { url: url.clone(), status, cap }).await?;
+        // A refusal is cut, however long it says it is.
+        let announced = length.filter(|_| status.is_success());
+        let body = collect(body, announced, cap, || HttpError::BodyTooLarge { url: url.clone(), status, cap }).await?;
         Ok(Reply { status, headers, body, sent })
     }
 

@@ -62,7 +62,7 @@ pub use captures::{Capture, GroupDay, NeverCaptured, Reference, Relation};
 pub use copy::CopyError;
 pub use daemon::DaemonSeen;
 pub use deliveries::{
-    Claim, Delivery, DeliveryRow, DeliveryState, NewDelivery, OpenCounts, OpenElsewhere, Outcome, PartialReason,
+    Claim, Delivery, DeliveryRow, DeliveryState, Left, NewDelivery, OpenCounts, OpenElsewhere, Outcome, PartialReason,
     QueueOf, RowReason, Target,
 };
 pub use error::LedgerError;

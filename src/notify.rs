@@ -20,6 +20,7 @@ use crate::fault::Fault;
 use crate::fault::tried::SayTried;
 use crate::http::{HttpClient, HttpError, Remote, retry_after};
 use crate::ledger::{Ledger, LedgerError};
+use crate::panics;
 use crate::pipeline::{RunError, RunFinished};
 use crate::retry::{Retrier, RetryPolicy};
 use crate::secret::Secret;
@@ -231,7 +232,7 @@ impl Notifier {
 
     async fn post(&self, alert: &(impl Serialize + Sync)) -> Result<(), NotifyError> {
         let webhook = self.webhook.clone();
-        let address = tokio::task::spawn_blocking(move || webhook.read()).await;
+        let address = panics::blocking(move || webhook.read()).await;
         let address = address.map_err(|error| NotifyError::Webhook(error.to_string()))?;
         let address = address.map_err(|error| NotifyError::Webhook(error.to_string()))?;
         // The parser's words would show the address.

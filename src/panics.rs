@@ -8,14 +8,15 @@ use std::panic::PanicHookInfo;
 use std::thread;
 
 use tokio::task::JoinError;
+use tracing::Level;
 
-/// A task panicked, or was cut off because the program ended.
+/// A task panicked.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("a part of the program ended unexpectedly; the event \"panicked\" in the log says where")]
 pub struct TaskEnded;
 
 impl From<JoinError> for TaskEnded {
-    /// Drops what the error says of the panic.
+    /// Drops what the error says of the panic. Nothing here cancels a task that it waits for.
     fn from(_: JoinError) -> Self {
         Self
     }
@@ -27,7 +28,12 @@ pub(crate) fn log() {
 }
 
 fn log_panic(info: &PanicHookInfo<'_>) {
-    let place = info.location().map(ToString::to_string);
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    if !tracing::enabled!(Level::ERROR) {
+        // `RUST_LOG` may have turned everything of ours off. This is no matter of taste.
+        eprintln!("a part of the program ended unexpectedly at {place}");
+        return;
+    }
     let thread = thread::current();
     // A message that was formatted is a `String`.
     let said = info.payload().downcast_ref::<&'static str>().copied();

@@ -44,7 +44,8 @@ pub(crate) struct Search<'a> {
 
 impl Search<'_> {
     /// Where the mailboxes are, in their order. Where the directory gives no answer for a passing reason, it is asked again after the
-    /// next of `pauses`: one who asks again and again hands in the same, so that all its waits together are those of `[retry]`.
+    /// next of `pauses`: one who asks again and again hands in the same, so that while nothing is answered all its waits together are
+    /// those of `[retry]`.
     pub(crate) async fn find(&self, mailboxes: &[Mailbox], pauses: &mut Pauses) -> Vec<Whereabouts> {
         if self.destination.is_reached_by_id() {
             return mailboxes.iter().cloned().map(Whereabouts::At).collect();
@@ -66,6 +67,10 @@ impl Search<'_> {
                         *known = answer;
                     }
                 }
+            }
+            if attempt > 1 && answers.iter().all(Result::is_ok) {
+                *pauses = Box::new(self.retrier.policy().pauses());
+                attempt = 1;
             }
             found.extend(batch.iter().zip(answers).map(|(mailbox, answer)| whereabouts(mailbox, answer)));
         }

@@ -299,6 +299,28 @@ pub enum QueueOf {
     Duplicates,
 }
 
+/// Which copies of a mailbox are left open for a reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// What was certainly not sent.
+    Unsent,
+    /// That, and what may be there, which stays unknown.
+    Open,
+    /// The same, but of what may be there only what had another reason until now.
+    MoreOpen,
+}
+
+impl Left {
+    /// The condition of their rows; `$1` is the reason.
+    const fn rows(self) -> &'static str {
+        match self {
+            Self::Unsent => "state = 'ready'",
+            Self::Open => "state = 'ready' OR state = 'unknown'",
+            Self::MoreOpen => "state = 'ready' OR state = 'unknown' AND (detail IS NULL OR detail <> $1)",
+        }
+    }
+}
+
 /// Copies that a process is about to send to a mailbox.
 #[derive(Debug, Clone)]
 pub struct Claim {

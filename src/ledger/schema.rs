@@ -36,8 +36,8 @@ pub(super) const TABLES: &[&str] = &[
     "windows",
 ];
 
-/// The first version whose rows a program of an earlier one can't work with.
-const COMPACT: i64 = 7;
+/// The first version beside which a program of an earlier one can't go on: it would find neither rows nor indexes as it knows them.
+const MIN_SHARED: i64 = 10;
 
 /// Brings the schema up to date and returns the ledger's id, which is made with the first version. `presence` is the directory of the
 /// processes' locks.
@@ -60,7 +60,7 @@ pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect, presence: Option<&
     if found > known {
         return Err(LedgerError::Newer { found, known });
     }
-    if (1..COMPACT).contains(&found) {
+    if (1..MIN_SHARED).contains(&found) {
         refuse_use(&mut transaction, found, presence).await?;
     }
     let new_mark = names::new_mark().to_string();

@@ -251,7 +251,7 @@ impl Pipeline {
                 }
                 (self.put_attachment(at, &bytes).await?, size, digest, Some(bytes))
             }
-            Body::Large(head, rest) => match self.put_large(at, declared, head, rest).await {
+            Body::Large(head, rest) => match self.put_large(at, declared, head, rest).await? {
                 Ok((blob, staged)) => (blob, staged.length, staged.digest, None),
                 Err(error) => return Ok(Try::Failed(error)),
             },

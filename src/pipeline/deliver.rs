@@ -40,7 +40,7 @@ use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
 use crate::failpoint;
 use crate::fault::Fault;
-use crate::ledger::{DeliveryState, ItemNo, LedgerError, Sender};
+use crate::ledger::{DeliveryState, ItemNo, LedgerError, Left, Sender};
 use crate::mailbox::{ImportError, SendPermit};
 use crate::resolution::{Mailbox, MailboxId};
 use crate::retry::RetryPolicy;
@@ -358,7 +358,7 @@ impl Deliverer {
         self.recorder.flush().await?;
         let pipeline = &self.pipeline;
         for (mailbox, why) in left {
-            let leave = || pipeline.deps.ledger.leave_mailbox(&self.sender.run, &mailbox, false, &why);
+            let leave = || pipeline.deps.ledger.leave_mailbox(&self.sender.run, &mailbox, Left::Unsent, &why);
             pipeline.retrier.run("leaving a mailbox", leave).await?;
         }
         Ok(())

@@ -107,11 +107,15 @@ impl Pipeline {
                 free.truncate(MAX_AHEAD);
                 let (earlier, fresh) = self.with_earlier_items(sender, free).await?;
                 for mailbox in &fresh {
+                    scheduler.found_at(mailbox);
                     scheduler.add_all(mailbox);
                 }
                 for (mailbox, found) in earlier.iter().zip(finder.find(&earlier).await) {
                     match found {
-                        Whereabouts::At(now) => scheduler.add_all(&now),
+                        Whereabouts::At(now) => {
+                            scheduler.found_at(&now);
+                            scheduler.add_all(&now);
+                        }
                         // The leader leaves open what there is for it, and says so.
                         Whereabouts::Lost(_) => drop(rests.insert(mailbox.id.clone(), REST_POLLS)),
                     }

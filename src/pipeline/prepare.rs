@@ -398,6 +398,7 @@ impl Preparer {
             }
             for row in &item.deliveries {
                 let Some((mailbox, _)) = &row.mailbox else { continue };
+                self.scheduler.found_at(mailbox);
                 if !is_first(&row) {
                     self.scheduler.add_duplicates(mailbox);
                 } else if row.state == DeliveryState::Unknown {

@@ -167,32 +167,30 @@ impl Scheduler {
         result
     }
 
-    /// There is work at a mailbox, under its present address.
-    fn add(&self, mailbox: &Mailbox, change: impl FnOnce(&mut Entry)) {
-        self.with(mailbox, |entry| {
-            entry.mailbox.address.clone_from(&mailbox.address);
-            change(entry);
-        });
+    /// The mailbox is at this address now. For whoever asked the directory: a worker goes by the address that its mailbox had when the
+    /// worker began.
+    pub(super) fn found_at(&self, mailbox: &Mailbox) {
+        self.with(mailbox, |entry| entry.mailbox.address.clone_from(&mailbox.address));
     }
 
     /// The ledger has `copies` more copies for the mailbox that are ready to be sent.
     pub(super) fn add_ready(&self, mailbox: &Mailbox, copies: u64) {
-        self.add(mailbox, |entry| entry.add_ready(copies));
+        self.with(mailbox, |entry| entry.add_ready(copies));
     }
 
     /// The ledger has copies of unknown outcome for the mailbox.
     pub(super) fn add_look_ups(&self, mailbox: &Mailbox) {
-        self.add(mailbox, |entry| entry.look_ups = true);
+        self.with(mailbox, |entry| entry.look_ups = true);
     }
 
     /// The ledger has duplicates for the mailbox.
     pub(super) fn add_duplicates(&self, mailbox: &Mailbox) {
-        self.add(mailbox, |entry| entry.duplicates = true);
+        self.with(mailbox, |entry| entry.duplicates = true);
     }
 
     /// The ledger may have anything for the mailbox.
     pub(super) fn add_all(&self, mailbox: &Mailbox) {
-        self.add(mailbox, |entry| {
+        self.with(mailbox, |entry| {
             entry.add_ready(0);
             (entry.look_ups, entry.duplicates) = (true, true);
         });
@@ -200,7 +198,7 @@ impl Scheduler {
 
     /// The ledger has open copies of earlier runs for the mailbox, to be taken over.
     pub(super) fn add_adoption(&self, mailbox: &Mailbox) {
-        self.add(mailbox, |entry| entry.adopt = true);
+        self.with(mailbox, |entry| entry.adopt = true);
     }
 
     /// Nothing may be done at the mailbox, and why: what there is for it, now or later, is left open.

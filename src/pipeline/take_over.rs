@@ -72,7 +72,9 @@ impl Preparer {
     async fn take_over_copies(&self, items: Option<&[ItemNo]>) -> Result<(), RunError> {
         let open = self.pipeline.deps.ledger.open_mailboxes(items).await?;
         for (mailbox, found) in open.iter().zip(self.finder.find(&open).await) {
-            self.scheduler.add_adoption(&self.at_present(mailbox, found));
+            let mailbox = self.at_present(mailbox, found);
+            self.scheduler.found_at(&mailbox);
+            self.scheduler.add_adoption(&mailbox);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use super::{Endpoints, Scope, SignInError, certificate};
 use crate::bounded_file::read_regular;
 use crate::digest::Digest;
 use crate::http::HttpClient;
+use crate::panics;
 use crate::secret::SecretSource;
 
 /// A federated token is at most this large, in bytes.
@@ -144,7 +145,7 @@ async fn federated_token(file: &std::path::Path) -> Result<String, SignInError> 
         SignInError::Unusable(format!("the federated token {} can't be used: {detail}", file.display()))
     };
     let path = file.to_owned();
-    let bytes = tokio::task::spawn_blocking(move || read_regular(&path, MAX_FEDERATED_TOKEN)).await;
+    let bytes = panics::blocking(move || read_regular(&path, MAX_FEDERATED_TOKEN)).await;
     let bytes = bytes.map_err(|error| unusable(error.to_string()))?.map_err(|error| unusable(format!("it {error}")))?;
     let token = String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8 text".to_owned()))?;
     match token.trim() {

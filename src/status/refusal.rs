@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{SourceConfig, SourceKind};
 use crate::digest::Digest;
 use crate::ledger::{Ledger, LedgerError};
+use crate::panics;
 use crate::pipeline::{RunError, RunFinished};
 use crate::secret::Secret;
 use crate::source::SourceError;
@@ -83,5 +84,5 @@ fn credential(source: &SourceConfig) -> Option<(&str, &Secret)> {
 /// The fingerprint takes a while on purpose, so it is not made on a thread that others wait for.
 async fn fingerprint(password: &Secret) -> Option<Digest> {
     let password = password.clone();
-    tokio::task::spawn_blocking(move || password.fingerprint().ok()).await.ok().flatten()
+    panics::blocking(move || password.fingerprint().ok()).await.ok().flatten()
 }

@@ -133,6 +133,8 @@ impl Visit for About {
                 self.cause.push_str(&lasting(value));
                 self.cause.push('\n');
             }
+            // Of a panic. The same error in another place is another.
+            "place" => self.cause.push_str(value),
             _ => {}
         }
     }

@@ -38,6 +38,10 @@ impl<'a> MakeWriter<'a> for LogLines {
 
 impl Write for LogLines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // The bar's own locks may be held by whoever panicked.
+        if std::thread::panicking() {
+            return io::stderr().write(line);
+        }
         let bar = bar();
         match &*bar {
             Some(bar) => bar.suspend(|| io::stderr().write(line)),

@@ -26,7 +26,9 @@ use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
 
 use super::known::{KnownIdentities, known_identities};
-use super::{Claim, DeliveryState, NewDelivery, OPEN, Outcome, PARTICIPANT, RowReason, Target, live_runs, remote_id};
+use super::{
+    Claim, DeliveryState, Left, NewDelivery, OPEN, Outcome, PARTICIPANT, RowReason, Target, live_runs, remote_id,
+};
 use crate::identity::Identity;
 use crate::ledger::items::is_one_of;
 use crate::ledger::names::Numbers;
@@ -187,16 +189,15 @@ impl Ledger {
         Ok(())
     }
 
-    /// Leaves what a mailbox was not sent pending, because the run left it alone for this reason. It is that of what may be there too
-    /// (`all`), which stays unknown, where nothing may be done at the mailbox. Returns how many copies have it now
-    /// that didn't have it before.
-    pub async fn leave_mailbox(&self, run: &RunId, of: &MailboxId, all: bool, why: &str) -> Result<u64, LedgerError> {
+    /// Leaves what a mailbox was not sent pending, because the run left it alone for this reason. Returns how many copies have it now,
+    /// and were meant by `left`.
+    pub async fn leave_mailbox(&self, run: &RunId, of: &MailboxId, left: Left, why: &str) -> Result<u64, LedgerError> {
         let left = query_of(format!(
             "UPDATE delivery_rows SET state = CASE state WHEN 'ready' THEN 'pending' ELSE state END, detail = $1
-             WHERE target_no = {} AND +run_no = {} AND (state = 'ready'{}) AND {OPEN}",
+             WHERE target_no = {} AND +run_no = {} AND ({}) AND {OPEN}",
             mailbox_no(2),
             run_no(3),
-            if all { " OR state = 'unknown' AND (detail IS NULL OR detail <> $1)" } else { "" }
+            left.rows()
         ))
         .bind(lasting(why))
         .bind(of.0.clone())

@@ -52,32 +52,36 @@ impl Pipeline {
         }
     }
 
-    /// Stages a stream, unless its bytes lie there already. A stream can't be sent twice, so nothing is tried again here.
+    /// Stages a stream, unless its bytes lie there already. A stream can't be sent twice: the inner error is that of sending it, for which
+    /// the source has to be asked again.
     pub(super) async fn put_large(
         &self,
         at: AttachmentAt,
         declared: &AttachmentDeclaration,
         head: Bytes,
         rest: AttachmentStream,
-    ) -> Result<(BlobName, StagedStream), RunError> {
+    ) -> Result<Result<(BlobName, StagedStream), RunError>, RunError> {
         let tries = self.tries(at).await?;
         if let Some(staged) = self.declared_try(declared, rest.length, &tries).await? {
-            return Ok(staged);
+            return Ok(Ok(staged));
         }
         let name = next_name(at, &tries);
         let head = futures_util::stream::once(async move { Ok(head) });
         let bytes = head.chain(rest.bytes.map_err(io::Error::other)).boxed();
         let limit = self.settings.max_attachment_size;
-        let staged = self.deps.staging.put_stream(&name, bytes, limit).await.map_err(of_whom)?;
+        let staged = match self.deps.staging.put_stream(&name, bytes, limit).await {
+            Ok(staged) => staged,
+            Err(error) => return Ok(Err(of_whom(error))),
+        };
         // Without a declared digest, only what came shows that it was there already.
         if let Some(last) = tries.last()
             && last.length == staged.length
             && self.staged_digest(&last.name).await? == Some(staged.digest)
             && self.remove_wrong(&name).await?
         {
-            return Ok((last.name.clone(), staged));
+            return Ok(Ok((last.name.clone(), staged)));
         }
-        Ok((name, staged))
+        Ok(Ok((name, staged)))
     }
 
     /// The try that has the declared digest, where there is one.

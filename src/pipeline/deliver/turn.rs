@@ -6,7 +6,7 @@ use chrono::SecondsFormat;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Deliverer, MIN_PAUSE_TO_WAIT, Next, Visit};
-use crate::ledger::Lease;
+use crate::ledger::{Lease, Left};
 use crate::pipeline::RunError;
 use crate::pipeline::scheduler::Work;
 use crate::resolution::Mailbox;
@@ -96,7 +96,9 @@ impl Deliverer {
             self.take_over(mailbox).await?;
         }
         self.compare_duplicates(mailbox).await?;
-        let keep = || self.pipeline.deps.ledger.leave_mailbox(&self.sender.run, &mailbox.id, true, why);
+        // What was taken over has the reason from an earlier run, and is said once in each.
+        let left = if adopts { Left::Open } else { Left::MoreOpen };
+        let keep = || self.pipeline.deps.ledger.leave_mailbox(&self.sender.run, &mailbox.id, left, why);
         let copies = self.pipeline.retrier.run("leaving a mailbox", keep).await?;
         if copies > 0 {
             tracing::error!(
