@@ -73,7 +73,7 @@ pub(super) enum Replay {
 const BATCH: usize = 250;
 
 /// Candidates in batches.
-fn batches(candidates: Vec<Candidate>) -> impl Iterator<Item = Vec<Candidate>> {
+pub(super) fn batches(candidates: Vec<Candidate>) -> impl Iterator<Item = Vec<Candidate>> {
     let mut candidates = candidates.into_iter();
     std::iter::from_fn(move || {
         let batch: Vec<Candidate> = candidates.by_ref().take(BATCH).collect();
@@ -116,7 +116,7 @@ impl Preparer {
         }
     }
 
-    /// Prepares pulled items until there are no more.
+    /// Prepares pulled items, batch by batch, until there are no more.
     pub(super) async fn prepare_all(self: &Arc<Self>, items: mpsc::Receiver<Vec<Candidate>>) -> Result<(), RunError> {
         let prepared = self.prepare_pulled(items).await;
         self.recorded().await.and(prepared)
@@ -124,14 +124,12 @@ impl Preparer {
 
     async fn prepare_pulled(self: &Arc<Self>, mut items: mpsc::Receiver<Vec<Candidate>>) -> Result<(), RunError> {
         let lingering = self.scheduler.lingering();
-        while let Some(candidates) = self.hurrying(items.recv()).await {
-            for batch in batches(candidates) {
-                let ready = self.prepare_batch(batch, Asking::WithPauses, &lingering).await?;
-                self.recorded().await?;
-                let recorder = Arc::clone(self);
-                let recording = self.pipeline.spawn(async move { recorder.record(ready).await });
-                *self.recording.lock().await = Some(recording);
-            }
+        while let Some(batch) = self.hurrying(items.recv()).await {
+            let ready = self.prepare_batch(batch, Asking::WithPauses, &lingering).await?;
+            self.recorded().await?;
+            let recorder = Arc::clone(self);
+            let recording = self.pipeline.spawn(async move { recorder.record(ready).await });
+            *self.recording.lock().await = Some(recording);
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use super::capture::{self, Capture, Found};
 use super::leases::Leases;
 use super::load::inline_attachments;
 use super::message_cache::MessageCache;
-use super::{Pipeline, RunError, RunRequest};
+use super::{Pipeline, RunError, RunRequest, prepare};
 use crate::convert::StagedAttachment;
 use crate::digest::Digest;
 use crate::failpoint;
@@ -296,18 +296,19 @@ impl Puller {
             pipeline.progress.add_known(page.passed);
             return Ok(());
         }
+        // While its items wait to be prepared, its bytes need not.
+        drop(page);
         self.hand_on(captures, numbers).await
     }
 
     /// Hands captures on to be prepared.
     pub(super) async fn hand_on(&self, captures: Vec<Capture>, numbers: Vec<ItemNo>) -> Result<(), RunError> {
         self.pipeline.progress.add_items(captures.len());
-        let candidates = capture::numbered(captures, numbers);
-        if candidates.is_empty() {
-            return Ok(());
+        for batch in prepare::batches(capture::numbered(captures, numbers)) {
+            // Why preparing ended is the run's error.
+            self.items.send(batch).await.map_err(|_| RunError::Stopped)?;
         }
-        // Why preparing ended is the run's error.
-        self.items.send(candidates).await.map_err(|_| RunError::Stopped)
+        Ok(())
     }
 
     /// Reads a page's new items and stages their attachments, several at the same time, in order.

@@ -32,8 +32,8 @@ use crate::ledger::{
 };
 use crate::report::{Report, failed_share};
 
-/// Pages that wait to be prepared.
-const MAX_PAGES_AHEAD: usize = 2;
+/// Batches of pulled items that wait to be prepared: not pages, which may have thousands of items.
+const MAX_BATCHES_AHEAD: usize = 4;
 
 /// The span of a run: every line of the log within it has the run's id. Its level is the most important one, so that it is there
 /// whatever `log.level` says.
@@ -207,7 +207,7 @@ impl Pipeline {
         let sender = Sender { run: id.clone(), holder: self.deps.holder.clone(), is_follower: false };
         let cache = Arc::new(MessageCache::new(self.settings.max_item_size));
         let (recorder, notes) = recorder();
-        let (items, queue) = mpsc::channel(MAX_PAGES_AHEAD);
+        let (items, queue) = mpsc::channel(MAX_BATCHES_AHEAD);
         let filled = CancellationToken::new();
 
         let recording = self.spawn(self.clone().record_notes(sender.clone(), notes));
