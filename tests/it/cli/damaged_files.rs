@@ -133,14 +133,14 @@ fn a_part_of_the_staging_area_that_is_gone_is_named() {
     }
 }
 
-/// One bit of an item's digest flips, in the table or in its index: every page is still well formed.
+/// One bit flips in that half of an item's digest which its index has too, in the table or there: every page is still well formed.
 #[tokio::test]
 async fn a_bit_that_flipped_is_found_where_a_table_and_its_index_say_different_things() {
     let trial = Trial::imported();
     let ledger = trial.path("local-data/ledger.db");
     let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{}", ledger.display())).await.unwrap();
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.unwrap();
-    let keys: Vec<Vec<u8>> = sqlx::query_scalar("SELECT item_key FROM item_rows ORDER BY item_no LIMIT 5")
+    let keys: Vec<Vec<u8>> = sqlx::query_scalar("SELECT substr(item_key, 1, 16) FROM item_rows ORDER BY item_no LIMIT 5")
         .fetch_all(&mut connection)
         .await
         .unwrap();
