@@ -140,10 +140,11 @@ async fn a_bit_that_flipped_is_found_where_a_table_and_its_index_say_different_t
     let ledger = trial.path("local-data/ledger.db");
     let mut connection = sqlx::SqliteConnection::connect(&format!("sqlite://{}", ledger.display())).await.unwrap();
     sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.unwrap();
-    let keys: Vec<Vec<u8>> = sqlx::query_scalar("SELECT substr(item_key, 1, 16) FROM item_rows ORDER BY item_no LIMIT 5")
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
+    let keys: Vec<Vec<u8>> =
+        sqlx::query_scalar("SELECT substr(item_key, 1, 16) FROM item_rows ORDER BY item_no LIMIT 5")
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
     connection.close().await.unwrap();
     let whole = fs::read(&ledger).unwrap();
     for key in keys {
