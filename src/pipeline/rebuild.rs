@@ -295,13 +295,13 @@ impl Pipeline {
             return Ok(());
         }
         // An "absent" counts only when what the lost ledger's process sent last has settled.
-        let mut noted = self.settled_at();
+        let noted = self.settled_at();
         self.take_over_staging().await?;
         failpoint::pass(failpoint::STAGING_TAKEN_OVER);
-        while let Some(settled) = self.unsettled_until(noted) {
+        for settled in self.waits_until_settled(noted) {
             tokio::select! {
                 () = self.stop.cancelled() => return Ok(()),
-                () = self.deps.clock.sleep_until(settled) => noted = settled,
+                () = self.deps.clock.sleep_until(settled) => {}
             }
         }
         deliverer.deliver_all(filled).await

@@ -13,11 +13,20 @@ impl Pipeline {
         self.now() + self.deps.destination.settle()
     }
 
+    /// Until when to wait for a copy that was noted to settle at `noted`: one time after another, until it has settled. What was noted
+    /// counts for the first alone; after it, each is judged by the one that was waited for.
+    pub(super) fn waits_until_settled(&self, mut noted: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
+        std::iter::from_fn(move || {
+            noted = self.unsettled_until(noted)?;
+            Some(noted)
+        })
+    }
+
     /// Until when to wait for a copy that was noted to settle at `noted`; nothing where it has settled.
     ///
     /// `noted` may have been told by a clock that was wrong. A time further away than the destination ever needs isn't waited for, and after
-    /// the clock was set the whole time is waited for once more. So whoever has waited asks again, with the answer in the place of `noted`.
-    pub(super) fn unsettled_until(&self, noted: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// the clock was set the whole time is waited for once more.
+    fn unsettled_until(&self, noted: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let (clock, settle) = (&self.deps.clock, self.deps.destination.settle());
         let now = self.now();
         let since_step = clock.last_step().map(|step| clock.elapsed().saturating_sub(step));

@@ -141,13 +141,13 @@ impl Deliverer {
     }
 
     /// Waits until what settles at `noted` has settled, or the program stops.
-    async fn wait_until_settled(&self, visit: &mut Visit<'_>, mut noted: DateTime<Utc>) {
+    async fn wait_until_settled(&self, visit: &mut Visit<'_>, noted: DateTime<Utc>) {
         let pipeline = &self.pipeline;
-        while !pipeline.stop.is_cancelled()
-            && let Some(settled) = pipeline.unsettled_until(noted)
-        {
+        for settled in pipeline.waits_until_settled(noted) {
+            if pipeline.stop.is_cancelled() {
+                return;
+            }
             self.wait(visit, pipeline.deps.clock.sleep_until(settled)).await;
-            noted = settled;
         }
     }
 
