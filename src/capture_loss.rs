@@ -211,8 +211,7 @@ pub async fn look(ledger: &Ledger, run: &RunId) -> Result<(), LedgerError> {
             owner.percent()
         );
     }
-    let text = serde_json::to_string(&comparison).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-    ledger.set_meta(COMPARISON, Some(&text)).await
+    ledger.set_meta_json(COMPARISON, &comparison).await
 }
 
 /// Notes that the messages of a run are a jump, or that a jump is over.
@@ -225,8 +224,7 @@ async fn note_jump(ledger: &Ledger, run: &RunId, messages: Option<u64>) -> Resul
     match (messages, known) {
         (Some(messages), known) => {
             let jump = Jump { since: known.map_or(run.started, |known| known.since), last: run.started, messages };
-            let text = serde_json::to_string(&jump).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-            ledger.set_meta(JUMP, Some(&text)).await
+            ledger.set_meta_json(JUMP, &jump).await
         }
         (None, Some(known)) if run.started - known.last >= JUMP_LASTS => ledger.set_meta(JUMP, None).await,
         (None, _) => Ok(()),
@@ -235,8 +233,7 @@ async fn note_jump(ledger: &Ledger, run: &RunId, messages: Option<u64>) -> Resul
 
 /// The last jump, unless it is over.
 pub async fn last_jump(ledger: &Ledger) -> Result<Option<Jump>, LedgerError> {
-    // What can't be read was written by another version.
-    Ok(ledger.get_meta(JUMP).await?.and_then(|text| serde_json::from_str(&text).ok()))
+    ledger.get_meta_json(JUMP).await
 }
 
 async fn compare(ledger: &Ledger, through: i64) -> Result<Comparison, LedgerError> {
@@ -260,8 +257,7 @@ async fn compare(ledger: &Ledger, through: i64) -> Result<Comparison, LedgerErro
 
 /// The last comparison of owners who share groups, with their names as they came.
 pub async fn last_comparison(ledger: &Ledger) -> Result<Option<Comparison>, LedgerError> {
-    // What can't be read was written by another version: owners are compared anew.
-    Ok(ledger.get_meta(COMPARISON).await?.and_then(|text| serde_json::from_str(&text).ok()))
+    ledger.get_meta_json(COMPARISON).await
 }
 
 impl CaptureLoss {

@@ -29,7 +29,7 @@ mod transport_security;
 
 pub use error::HttpError;
 pub use remote::Remote;
-pub use retry_after::{MAX_PAUSE, date, retry_after};
+pub use retry_after::{MAX_PAUSE, date, not_before, retry_after};
 pub use transport_security::{InsecureUrl, is_loopback, require_https_or_loopback};
 
 /// Called after every request, with its remote, its status or error, and how long it took (to the end of the body, or to the

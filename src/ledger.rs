@@ -15,7 +15,7 @@
 use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use sqlx::{Any, AnyPool, Row as _, Transaction};
+use sqlx::{Any, AnyPool, Transaction};
 
 mod account;
 mod actions;
@@ -37,6 +37,7 @@ mod items;
 mod leases;
 mod mapping_rules;
 mod messages;
+mod meta;
 mod names;
 mod open;
 mod pending;
@@ -55,6 +56,7 @@ mod silence;
 mod sql;
 mod superseded;
 mod verification;
+mod windows;
 
 pub use account::{AccountCounts, Failure, FailureFilter, ListPlace, Unmapped};
 pub use actions::{ActionKind, AdminAction};
@@ -82,10 +84,11 @@ pub use purged::PurgedItem;
 pub use release::HeldSelection;
 pub use reports::{ChainLink, DrawnReport, ReportEntry};
 pub use retention::HeldCopy;
-pub use runs::{RunKind, RunRecord, RunStatus, StoredWindow};
+pub use runs::{FailureKind, RunFailure, RunKind, RunRecord, RunStatus};
 pub use shrinking::Shrunk;
 pub use silence::{OwnerDays, ReadSpan};
 pub use verification::{Imported, ImportedCopy, KnownCopy};
+pub use windows::StoredWindow;
 
 use database_file::DatabaseFile;
 use names::Names;
@@ -141,29 +144,5 @@ impl Ledger {
             file.check()?;
         }
         Ok(&self.writer)
-    }
-
-    /// A value that the program remembers under a name.
-    pub async fn get_meta(&self, name: &str) -> Result<Option<String>, LedgerError> {
-        let row =
-            sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name.to_owned()).fetch_optional(&self.pool);
-        Ok(row.await?.map(|row| row.try_get("value")).transpose()?)
-    }
-
-    /// Remembers a value under a name; `None` forgets it.
-    pub async fn set_meta(&self, name: &str, value: Option<&str>) -> Result<(), LedgerError> {
-        match value {
-            Some(value) => {
-                sqlx::query(
-                    "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                )
-                .bind(name.to_owned())
-                .bind(value.to_owned())
-                .execute(self.writer()?)
-                .await?
-            }
-            None => sqlx::query("DELETE FROM meta WHERE name = $1").bind(name.to_owned()).execute(self.writer()?).await?,
-        };
-        Ok(())
     }
 }

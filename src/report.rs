@@ -150,7 +150,7 @@ impl Report {
             mapping_rules_total,
             bytes: ByteCounts { downloaded: run.bytes_downloaded, imported: run.bytes_imported },
             capture_loss: CaptureLoss::of(ledger, &run.id).await?,
-            error: run.error.clone(),
+            error: run.failure.as_ref().map(|failure| failure.error.clone()),
             many_failed: None,
         })
     }

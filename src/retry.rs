@@ -232,7 +232,11 @@ mod tests {
         let start = clock.now();
         let result: Result<(), _> = retrier
             .run("test", || async {
-                Err(SourceError::Throttled { after: Some(Duration::from_secs(90)), detail: "slow down".into() })
+                Err(SourceError::Throttled {
+                    after: Some(Duration::from_secs(90)),
+                    until: None,
+                    detail: "slow down".into(),
+                })
             })
             .await;
         assert!(result.is_err());
@@ -247,7 +251,11 @@ mod tests {
         let result: Result<(), _> = retrier
             .run("test", || async {
                 tries.fetch_add(1, Ordering::Relaxed);
-                Err(SourceError::Throttled { after: Some(Duration::from_hours(1)), detail: "slow down".into() })
+                Err(SourceError::Throttled {
+                    after: Some(Duration::from_hours(1)),
+                    until: None,
+                    detail: "slow down".into(),
+                })
             })
             .await;
         let error = result.unwrap_err().to_string();

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 
 use self::page::PageError;
+use crate::http::not_before;
 use crate::item::ItemId;
 use crate::window::Window;
 
@@ -100,10 +101,12 @@ pub enum SourceError {
         detail: String,
     },
     /// The source asks for a pause.
-    #[error("the source asks for a pause: {detail}")]
+    #[error("the source asks for a pause: {detail}{}", not_before(*until))]
     Throttled {
         /// The pause it asked for.
         after: Option<Duration>,
+        /// When that ends, where it is too long to be waited for.
+        until: Option<DateTime<Utc>>,
         /// What it said.
         detail: String,
     },

@@ -17,9 +17,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 
 use crate::digest::Digest;
+use crate::http::not_before;
 use crate::item::ItemKey;
 use crate::source::Cursor;
 use crate::window::Window;
@@ -275,10 +277,12 @@ pub enum StagingError {
     #[error("staging refuses: {0}")]
     Refused(String),
     /// Staging asks for a pause.
-    #[error("staging asks for a pause: {detail}")]
+    #[error("staging asks for a pause: {detail}{}", not_before(*until))]
     Throttled {
         /// The pause it asked for.
         after: Option<Duration>,
+        /// When that ends, where it is too long to be waited for.
+        until: Option<DateTime<Utc>>,
         /// What it said.
         detail: String,
     },

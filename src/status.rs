@@ -114,7 +114,8 @@ impl LastFailure {
             Some(Self { run: run.id.0.clone(), kind: run.kind, error: error.to_owned(), stopped })
         };
         if let Some(run) = regular.as_ref().filter(failed).or(last.filter(failed)) {
-            return Ok(of(run, run.error.as_deref().unwrap_or_default(), due::was_stopped(run)));
+            let error = run.failure.as_ref().map_or("", |failure| &failure.error);
+            return Ok(of(run, error, due::was_stopped(run)));
         }
         let abandoned = ledger.abandoned_runs(None, now).await?;
         Ok(abandoned.last().and_then(|run| of(run, &RunError::ProcessGone.to_string(), false)))

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, SecondsFormat, Utc};
 use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 /// The longest pause that is honoured. A server that asks for more is asked again after it.
@@ -19,6 +19,11 @@ pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> 
         (http_date(value)? - now).to_std().unwrap_or(Duration::ZERO)
     };
     Some(pause.min(MAX_PAUSE))
+}
+
+/// What an error's words say of the end of a pause that isn't waited for.
+pub fn not_before(end: Option<DateTime<Utc>>) -> String {
+    end.map_or_else(String::new, |end| format!(", not before {}", end.to_rfc3339_opts(SecondsFormat::Secs, true)))
 }
 
 /// When the reply was made, by its server's clock; `None` where it doesn't say.

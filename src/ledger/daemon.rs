@@ -65,13 +65,11 @@ impl Ledger {
     }
 
     async fn heartbeat(&self) -> Result<Option<Heartbeat>, LedgerError> {
-        // What can't be read was written by another version, and is written anew soon.
-        Ok(self.get_meta(DAEMON).await?.and_then(|text| serde_json::from_str(&text).ok()))
+        self.get_meta_json(DAEMON).await
     }
 
     async fn write_heartbeat(&self, heartbeat: &Heartbeat) -> Result<(), LedgerError> {
-        let text = serde_json::to_string(heartbeat).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-        self.set_meta(DAEMON, Some(&text)).await
+        self.set_meta_json(DAEMON, heartbeat).await
     }
 }
 

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::runs::WATERMARK;
 use super::sql::{self, millis};
+use super::windows::WATERMARK;
 use super::{Ledger, LedgerError, RunId};
 use crate::window::Window;
 

@@ -1,4 +1,4 @@
-//! Runs, the windows they read, and the watermark.
+//! Runs: what each is for, how it stands, and how it ended.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,6 @@ use sqlx::{Any, Transaction};
 
 use super::sql::{self, millis};
 use super::{Holder, Ledger, LedgerError, RunId, leases, superseded};
-use crate::source::Cursor;
 use crate::window::Window;
 
 /// What a run is for.
@@ -94,6 +93,50 @@ impl RunStatus {
     }
 }
 
+/// What kind of failure ended a run, as far as the program goes by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The program was asked to stop.
+    Stopped,
+    /// The run's account doesn't add up.
+    Unbalanced,
+    /// Anything else.
+    Other,
+}
+
+impl FailureKind {
+    const ALL: [Self; 3] = [Self::Stopped, Self::Unbalanced, Self::Other];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Stopped => "stopped",
+            Self::Unbalanced => "unbalanced",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Why a run failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFailure {
+    pub kind: FailureKind,
+    /// What went wrong, in words.
+    pub error: String,
+    /// When a remote may be asked again that asked for a pause too long to wait for.
+    pub not_before: Option<DateTime<Utc>>,
+}
+
+impl RunFailure {
+    fn read(row: &AnyRow) -> Result<Option<Self>, LedgerError> {
+        let Some(error) = sql::get(row, "error")? else { return Ok(None) };
+        let kind: Option<String> = sql::get(row, "failure")?;
+        // Runs of before schema 11 have none.
+        let kind = FailureKind::ALL.into_iter().find(|of| kind.as_deref() == Some(of.name()));
+        let kind = kind.unwrap_or(FailureKind::Other);
+        Ok(Some(Self { kind, error, not_before: sql::optional_instant(row, "not_before")? }))
+    }
+}
+
 /// A run as the ledger knows it.
 #[derive(Debug, Clone)]
 pub struct RunRecord {
@@ -102,8 +145,6 @@ pub struct RunRecord {
     pub kind: RunKind,
     /// How it stands.
     pub status: RunStatus,
-    /// The process that runs it.
-    pub holder: Holder,
     /// What it reads, where it reads anything.
     pub window: Option<Window>,
     /// When it started.
@@ -122,8 +163,8 @@ pub struct RunRecord {
     pub bytes_downloaded: u64,
     /// Bytes imported into mailboxes.
     pub bytes_imported: u64,
-    /// Why it failed.
-    pub error: Option<String>,
+    /// Why it failed, where it did.
+    pub failure: Option<RunFailure>,
     /// Its report without the lists, as JSON, frozen at its end.
     pub report: Option<String>,
 }
@@ -142,7 +183,6 @@ impl RunRecord {
             id: RunId(sql::get(row, "run_id")?),
             kind: RunKind::from_name(&sql::get::<String>(row, "kind")?)?,
             status: RunStatus::from_name(&sql::get::<String>(row, "status")?)?,
-            holder: Holder(sql::get(row, "holder")?),
             window,
             started: sql::instant(row, "started")?,
             finished: sql::optional_instant(row, "finished")?,
@@ -152,24 +192,11 @@ impl RunRecord {
             late: count("late")?,
             bytes_downloaded: count("bytes_downloaded")?,
             bytes_imported: count("bytes_imported")?,
-            error: sql::get(row, "error")?,
+            failure: RunFailure::read(row)?,
             report: sql::get(row, "report")?,
         })
     }
 }
-
-/// A window that was begun, and how far it was read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoredWindow {
-    /// The window whose items count as its own.
-    pub window: Window,
-    /// Where reading begins: the overlap lies before the window.
-    pub read_from: DateTime<Utc>,
-    /// The cursor after the last page that was recorded.
-    pub cursor: Cursor,
-}
-
-pub(super) const WATERMARK: &str = "watermark";
 
 /// The lease of a run is in force at `$1`.
 const ALIVE: &str = "EXISTS (SELECT 1 FROM leases WHERE leases.resource = 'run:' || runs.run_id AND leases.until > $1)";
@@ -226,16 +253,19 @@ impl Ledger {
         id: &RunId,
         status: RunStatus,
         finished: DateTime<Utc>,
-        error: Option<&str>,
+        failure: Option<&RunFailure>,
         report: &str,
     ) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         let finished = sqlx::query(
-            "UPDATE runs SET status = $1, finished = $2, error = $3, report = $4 WHERE run_id = $5 AND status = 'running'",
+            "UPDATE runs SET status = $1, finished = $2, error = $3, failure = $4, not_before = $5, report = $6
+             WHERE run_id = $7 AND status = 'running'",
         )
         .bind(status.name())
         .bind(millis(finished))
-        .bind(error.map(str::to_owned))
+        .bind(failure.map(|failure| failure.error.clone()))
+        .bind(failure.map(|failure| failure.kind.name()))
+        .bind(failure.and_then(|failure| failure.not_before).map(millis))
         .bind(report.to_owned())
         .bind(id.0.clone())
         .execute(&mut *transaction)
@@ -333,82 +363,5 @@ impl Ledger {
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(RunRecord::read).collect()
-    }
-
-    /// The end of the last window that was read to its end: everything received before it has been recorded.
-    pub async fn watermark(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
-        self.get_meta_instant(WATERMARK).await
-    }
-
-    /// Up to when time has certainly passed, where anything was read: the watermark moves by the earlier of our clock and the source's. What
-    /// is done for good because it is old enough goes by this, so that a clock that runs ahead makes nothing old.
-    pub async fn certainly_passed(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, LedgerError> {
-        Ok(self.watermark().await?.map(|read| read.min(now)))
-    }
-
-    pub(super) async fn get_meta_instant(&self, name: &str) -> Result<Option<DateTime<Utc>>, LedgerError> {
-        let Some(text) = self.get_meta(name).await? else { return Ok(None) };
-        let instant = DateTime::parse_from_rfc3339(&text);
-        let instant = instant.map_err(|error| LedgerError::Damaged(format!("the {name} {text:?}: {error}")))?;
-        Ok(Some(instant.with_timezone(&Utc)))
-    }
-
-    /// Where the first regular window begins: of what was sent before it, the ledger knows nothing.
-    pub async fn first_window(&self) -> Result<Option<DateTime<Utc>>, LedgerError> {
-        let row = sqlx::query("SELECT MIN(window_from) AS first FROM windows").fetch_one(&self.pool).await?;
-        sql::optional_instant(&row, "first")
-    }
-
-    /// A regular window that was begun and not finished, for the next run to go on with.
-    pub async fn open_window(&self) -> Result<Option<StoredWindow>, LedgerError> {
-        let row = sqlx::query("SELECT * FROM windows WHERE state = 'open' ORDER BY window_from LIMIT 1")
-            .fetch_optional(&self.pool)
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(StoredWindow {
-            window: sql::window(&row)?,
-            read_from: sql::instant(&row, "read_from")?,
-            cursor: Cursor(sql::get(&row, "read_cursor")?),
-        }))
-    }
-
-    /// Records that a regular window is begun.
-    pub async fn begin_window(&self, run: &RunId, window: &StoredWindow) -> Result<(), LedgerError> {
-        sqlx::query(
-            "INSERT INTO windows (window_from, window_to, read_from, read_cursor, state, run_id)
-             VALUES ($1, $2, $3, $4, 'open', $5)
-             ON CONFLICT (window_from, window_to) DO UPDATE
-             SET state = 'open', run_id = excluded.run_id, read_from = excluded.read_from, read_cursor = excluded.read_cursor",
-        )
-        .bind(millis(window.window.from))
-        .bind(millis(window.window.to))
-        .bind(millis(window.read_from))
-        .bind(window.cursor.0)
-        .bind(run.0.clone())
-        .execute(self.writer()?)
-        .await?;
-        Ok(())
-    }
-
-    /// Records that a regular window was read to its end, and moves the watermark to it. The watermark never moves back.
-    pub async fn finish_window(&self, window: Window) -> Result<(), LedgerError> {
-        let mut transaction = self.begin().await?;
-        sqlx::query("UPDATE windows SET state = 'read' WHERE window_from = $1 AND window_to = $2")
-            .bind(millis(window.from))
-            .bind(millis(window.to))
-            .execute(&mut *transaction)
-            .await?;
-        // RFC 3339 in UTC with milliseconds: text of one length, so that the greater text is the later time.
-        let text = window.to.to_rfc3339_opts(chrono::SecondsFormat::Millis, true);
-        sqlx::query(
-            "INSERT INTO meta (name, value) VALUES ($1, $2)
-             ON CONFLICT (name) DO UPDATE SET value = excluded.value WHERE meta.value < excluded.value",
-        )
-        .bind(WATERMARK)
-        .bind(text)
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(())
     }
 }

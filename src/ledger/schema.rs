@@ -37,7 +37,7 @@ pub(super) const TABLES: &[&str] = &[
 ];
 
 /// The first version beside which a program of an earlier one can't go on: it would find neither rows nor indexes as it knows them.
-const MIN_SHARED: i64 = 10;
+const MIN_SHARED: i64 = 11;
 
 /// Brings the schema up to date and returns the ledger's id, which is made with the first version. `presence` is the directory of the
 /// processes' locks.

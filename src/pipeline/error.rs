@@ -4,15 +4,12 @@ use chrono::{DateTime, Utc};
 use tokio::task::JoinError;
 
 use crate::fault::remedy::{self, Kinds};
-use crate::ledger::LedgerError;
+use crate::ledger::{FailureKind, LedgerError, RunFailure};
 use crate::panics::TaskEnded;
 use crate::report::chain::ChainError;
 use crate::source::{Cursor, SourceError};
 use crate::staging::StagingError;
 use crate::window::Window;
-
-/// The beginning of the error of a run whose books don't balance.
-const UNBALANCED: &str = "the books don't balance";
 
 /// Why a run could not go on. What was staged and recorded stays, and the next run goes on from there.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +113,7 @@ pub enum RunError {
     #[error("its process ended before the run did")]
     ProcessGone,
     /// The account doesn't add up.
-    #[error("{UNBALANCED}: {0}")]
+    #[error("the books don't balance: {0}")]
     Unbalanced(String),
     /// A report could not be written.
     #[error(transparent)]
@@ -138,14 +135,25 @@ impl RunError {
         matches!(self, Self::ForeignStaging { .. } | Self::StagingGone { .. } | Self::OlderLedger { .. })
     }
 
-    /// Whether the ledger's words for a run's error say that the program was asked to stop.
-    pub fn is_stop(words: &str) -> bool {
-        words == Self::Stopped.to_string()
+    /// The failure as the ledger keeps it, with these words for it.
+    pub(super) fn to_failure(&self, error: String) -> RunFailure {
+        let kind = match self {
+            Self::Stopped => FailureKind::Stopped,
+            Self::Unbalanced(_) => FailureKind::Unbalanced,
+            _ => FailureKind::Other,
+        };
+        RunFailure { kind, error, not_before: self.pause_end() }
     }
 
-    /// Whether the ledger's words for a run's error say that its account doesn't add up.
-    pub fn is_imbalance(words: &str) -> bool {
-        words.contains(UNBALANCED)
+    /// When the remote may be asked again that the run could not wait for.
+    fn pause_end(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Source(SourceError::Throttled { until, .. })
+            | Self::SourceAt { error: SourceError::Throttled { until, .. }, .. }
+            | Self::Staging(StagingError::Throttled { until, .. })
+            | Self::Report(ChainError::Staging(StagingError::Throttled { until, .. })) => *until,
+            _ => None,
+        }
     }
 
     /// What somebody can do about it; nothing where the error says it, or where nothing has to be done.

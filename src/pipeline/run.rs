@@ -328,16 +328,15 @@ async fn finish(
     failpoint::pass(failpoint::ACCOUNT_FROZEN);
 
     let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;
-    let in_words = |error: &RunError| settings.local_paths.taken_out(&error.to_string());
-    let message = error.as_ref().map(in_words);
-    let run = RunRecord { finished: Some(now), error: message.clone(), ..run };
+    let run = RunRecord { finished: Some(now), ..run };
     let mut report = Report::draw_up(ledger, &run).await?;
     let imbalance = report.imbalance(ledger).await?;
     if let Some(imbalance) = &imbalance {
         tracing::error!(event = "books_do_not_balance", error = %imbalance, "the account does not balance; keep the ledger and the staging area as they are, and report this");
     }
     let error = error.or_else(|| imbalance.map(|imbalance| RunError::Unbalanced(imbalance.clone())));
-    report.error = error.as_ref().map(in_words);
+    let failure = error.as_ref().map(|error| error.to_failure(settings.local_paths.taken_out(&error.to_string())));
+    report.error = failure.as_ref().map(|failure| failure.error.clone());
     let elsewhere = if error.is_none() { left_open(ledger, id, takes_over, now).await? } else { Vec::new() };
     report.status = match &error {
         Some(_) => RunStatus::Failed,
@@ -355,7 +354,7 @@ async fn finish(
         );
     }
     let frozen = serde_json::to_string(&report).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-    ledger.finish_run(id, report.status, now, report.error.as_deref(), &frozen).await?;
+    ledger.finish_run(id, report.status, now, failure.as_ref(), &frozen).await?;
     let undone = Undone::of(ledger, &report, elsewhere).await?;
     let remedy = error.as_ref().and_then(|error| error.remedy(settings.kinds));
     let finished = RunFinished { report, error, undone, remedy };

@@ -3,10 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::RefusedCredential;
-use crate::fault::tried;
 use crate::http::MAX_PAUSE;
-use crate::ledger::{Ledger, LedgerError, RunRecord, RunStatus};
-use crate::pipeline::RunError;
+use crate::ledger::{FailureKind, Ledger, LedgerError, RunRecord, RunStatus};
 use crate::schedule::{PLAUSIBLE_SKEW, Schedule, pause_after_failure};
 
 /// Runs that are looked at to count how many have failed in a row.
@@ -81,7 +79,7 @@ async fn waits_until(
 /// The end of the pause for which the last regular run ended. None is longer than a day: one that is ends by a clock that was ahead.
 fn paused_until(runs: &[RunRecord], now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let last = runs.iter().find(|run| run.status != RunStatus::Running)?;
-    let end = tried::pause_end(last.error.as_deref()?)?;
+    let end = last.failure.as_ref()?.not_before?;
     (end <= now + MAX_PAUSE + PLAUSIBLE_SKEW).then_some(end)
 }
 
@@ -98,5 +96,5 @@ async fn refused_until(
 
 /// Whether a run ended because the program was asked to stop.
 pub(super) fn was_stopped(run: &RunRecord) -> bool {
-    run.status == RunStatus::Failed && run.error.as_deref().is_some_and(RunError::is_stop)
+    run.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Stopped)
 }

@@ -8,8 +8,7 @@ use super::credential::{self, Ending};
 use crate::capture_loss;
 use crate::digest::Digest;
 use crate::item::Participant;
-use crate::ledger::{Ledger, LedgerError, RunStatus};
-use crate::pipeline::RunError;
+use crate::ledger::{FailureKind, Ledger, LedgerError, RunStatus};
 use crate::report::Report;
 use crate::schedule::Schedule;
 use crate::silence::Silence;
@@ -244,8 +243,8 @@ pub(crate) async fn imbalance(ledger: &Ledger) -> Result<Option<Warning>, Ledger
         if run.status == RunStatus::Running {
             continue;
         }
-        let Some(error) = run.error.filter(|error| RunError::is_imbalance(error)) else { break };
-        let newest = found.map_or(error, |(_, newest)| newest);
+        let Some(failure) = run.failure.filter(|failure| failure.kind == FailureKind::Unbalanced) else { break };
+        let newest = found.map_or(failure.error, |(_, newest)| newest);
         found = Some((run.finished.unwrap_or(run.started), newest));
     }
     Ok(found.map(|(since, error)| {

@@ -2,7 +2,7 @@
 
 /// Each entry brings the schema from the version before it to the next. Never edited once released; only added to.
 pub(super) const MIGRATIONS: &[&[&str]] =
-    &[FIRST, AUDIT, PAGES, CAPTURES, RUN_NUMBERS, SENT_AS, COMPACT, RULES, SHRUNK, SHORT_KEYS];
+    &[FIRST, AUDIT, PAGES, CAPTURES, RUN_NUMBERS, SENT_AS, COMPACT, RULES, SHRUNK, SHORT_KEYS, FAILURES];
 
 /// Runs, windows, items, deliveries, leases, and the lists of reports.
 const FIRST: &[&str] = &[
@@ -346,3 +346,10 @@ const SHRUNK: &[&str] =
 /// Captures are found by the first half of their keys: 128 bits of a SHA-256 tell them apart, and each takes 16 bytes less.
 const SHORT_KEYS: &[&str] =
     &["DROP INDEX items_by_key", "CREATE UNIQUE INDEX items_by_key ON item_rows (substr(item_key, 1, 16))"];
+
+/// What kind of failure ended a run, and the pause that a remote asked for. Whoever updates the program has just stopped it.
+const FAILURES: &[&str] = &[
+    "ALTER TABLE runs ADD COLUMN failure TEXT",
+    "ALTER TABLE runs ADD COLUMN not_before BIGINT",
+    "UPDATE runs SET failure = 'stopped' WHERE error = 'the run was stopped before its end; the next one goes on from there'",
+];

@@ -122,7 +122,7 @@ impl Verdicts<'_> {
     }
 
     fn throttled(&self, headers: &HeaderMap, detail: String) -> SourceError {
-        SourceError::Throttled { after: retry_after(headers, self.now), detail }
+        SourceError::Throttled { after: retry_after(headers, self.now), until: None, detail }
     }
 
     fn redirected(headers: &HeaderMap, detail: &str) -> SourceError {

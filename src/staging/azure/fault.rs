@@ -95,7 +95,7 @@ impl Faults {
     ) -> StagingError {
         let refused = |advice: &str| StagingError::Refused(format!("{words}: {advice}"));
         match (u16::from(status), code, name) {
-            (429 | 503, ..) => StagingError::Throttled { after, detail: words },
+            (429 | 503, ..) => StagingError::Throttled { after, until: None, detail: words },
             (408 | 500.., ..) | (409, "ContainerBeingDeleted" | "AccountBeingCreated" | "PendingCopyOperation", _) => {
                 StagingError::Unavailable(words)
             }
@@ -158,7 +158,9 @@ impl Faults {
         let causes = || std::iter::successors(error.source(), |&cause| cause.source());
         if let Some(sign_in) = causes().find_map(|cause| cause.downcast_ref::<SignInError>()) {
             return match sign_in {
-                SignInError::Throttled { after, .. } => StagingError::Throttled { after: *after, detail: words },
+                SignInError::Throttled { after, .. } => {
+                    StagingError::Throttled { after: *after, until: None, detail: words }
+                }
                 SignInError::Unavailable(_) => StagingError::Unavailable(words),
                 SignInError::Refused { .. } | SignInError::Unusable(_) | SignInError::Unexpected(_) => {
                     StagingError::Refused(words)

@@ -52,27 +52,28 @@ fn a_killed_daemon_is_not_idle() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_first_failure_after_incomplete_runs_waits_a_quarter_of_an_hour() {
-    use whatsapp_archiver::ledger::{Holder, RunId, RunKind, RunStatus};
-    use whatsapp_archiver::pipeline::RunError;
+    use whatsapp_archiver::ledger::{FailureKind, Holder, RunFailure, RunId, RunKind, RunStatus};
     use whatsapp_archiver::status::next_run;
     let bench = Bench::new(at(10, 2, 0), DAILY);
     let ledger = bench.ledger().await;
     let schedule = bench.load().schedule.clone();
-    let run = async |number: i64, status, error: Option<&str>| {
+    let run = async |number: i64, status, failure: Option<&RunFailure>| {
         let id = RunId(format!("0000000{number}"));
         let started = at(10, 2, 0) + chrono::Duration::minutes(number);
         ledger.begin_run(&id, RunKind::Regular, &Holder::new(), "{}", started).await.unwrap();
-        ledger.finish_run(&id, status, started, error, "{}").await.unwrap();
+        ledger.finish_run(&id, status, started, failure, "{}").await.unwrap();
         (next_run(&ledger, &schedule, at(10, 12, 0)).await.unwrap() - started).num_minutes()
     };
+    let failure = |kind, error: &str| RunFailure { kind, error: error.to_owned(), not_before: None };
+    let away = failure(FailureKind::Other, "the source is away");
     assert_eq!(run(1, RunStatus::Incomplete, None).await, 15);
     assert_eq!(run(2, RunStatus::Incomplete, None).await, 30);
-    assert_eq!(run(3, RunStatus::Failed, Some("the source is away")).await, 15, "the first failure");
-    assert_eq!(run(4, RunStatus::Failed, Some("the source is away")).await, 30);
+    assert_eq!(run(3, RunStatus::Failed, Some(&away)).await, 15, "the first failure");
+    assert_eq!(run(4, RunStatus::Failed, Some(&away)).await, 30);
     // A run that was asked to stop is no failure: by the schedule alone, it is due the next day.
-    let stopped = RunError::Stopped.to_string();
+    let stopped = failure(FailureKind::Stopped, "it was stopped");
     assert_eq!(run(5, RunStatus::Failed, Some(&stopped)).await, 24 * 60 - 5);
-    assert_eq!(run(6, RunStatus::Failed, Some("the source is away")).await, 15);
+    assert_eq!(run(6, RunStatus::Failed, Some(&away)).await, 15);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

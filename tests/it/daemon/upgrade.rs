@@ -149,3 +149,16 @@ fn a_ledger_that_does_not_belong_to_the_staging_area_is_refused() {
     }
     assert!(!files.path("mailboxes").exists(), "nothing was sent");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_stopped_for_the_upgrade_is_no_failure() {
+    let files = of_version_1();
+    files.write_config("http://127.0.0.1:9", DAILY, LOCAL_STAGING);
+    let mut ledger = sqlx::SqliteConnection::connect(&url(&files)).await.unwrap();
+    let stopped = "UPDATE runs SET status = 'failed', error = 'the run was stopped before its end; the next one goes on from there'
+                   WHERE started = (SELECT MAX(started) FROM runs)";
+    sqlx::query(stopped).execute(&mut ledger).await.unwrap();
+    ledger.close().await.unwrap();
+    let status = tokio::task::block_in_place(|| process::command_json(&files, &["status", "--json"]));
+    assert_eq!(status["failure"]["stopped"], true, "{status}");
+}

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{
-    AttachmentRecord, AttachmentState, DeliveryState, FailureFilter, ItemNo, ItemSelection, ItemState, Lease,
-    LedgerError, ListPlace, NewDelivery, NewItem, PageRecord, Prepared, QueueOf, RunStatus, StoredWindow, Target,
+    AttachmentRecord, AttachmentState, DeliveryState, FailureFilter, FailureKind, ItemNo, ItemSelection, ItemState,
+    Lease, LedgerError, ListPlace, NewDelivery, NewItem, PageRecord, Prepared, QueueOf, RunFailure, RunStatus,
+    StoredWindow, Target,
 };
 use whatsapp_archiver::reason::Reason;
 use whatsapp_archiver::resolution::Resolution;
@@ -356,7 +357,10 @@ pub(super) async fn a_run_that_nobody_is_at_is_abandoned(database: Database) {
     assert_eq!(abandoned(59).await, []);
     ledger.renew_leases(&holder(2), 1, at(90)).await.unwrap();
     assert_eq!(abandoned(60).await, [run_id(1)]);
-    ledger.finish_run(&run_id(1), RunStatus::Failed, at(61), Some("its process ended"), "{}").await.unwrap();
+    let failure =
+        RunFailure { kind: FailureKind::Other, error: "its process ended".to_owned(), not_before: Some(at(70)) };
+    ledger.finish_run(&run_id(1), RunStatus::Failed, at(61), Some(&failure), "{}").await.unwrap();
+    assert_eq!(ledger.run(&run_id(1)).await.unwrap().unwrap().failure, Some(failure));
     assert_eq!(abandoned(60).await, []);
     assert_eq!(abandoned(90).await, [run_id(2)]);
     let runs: Vec<_> = ledger.runs(2).await.unwrap().into_iter().map(|run| run.id).collect();

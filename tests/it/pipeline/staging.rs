@@ -50,9 +50,11 @@ impl Hook for Script {
         let is_attachment = name.as_str().contains("/attachments/");
         let pause = self.pause.load(Ordering::SeqCst);
         match touch {
-            Touch::Put if pause > 0 && name.as_str().contains("/pages/") => {
-                Err(StagingError::Throttled { after: Some(Duration::from_secs(pause)), detail: "slow down".to_owned() })
-            }
+            Touch::Put if pause > 0 && name.as_str().contains("/pages/") => Err(StagingError::Throttled {
+                after: Some(Duration::from_secs(pause)),
+                until: None,
+                detail: "slow down".to_owned(),
+            }),
             Touch::Put if is_attachment && self.refuses_small.load(Ordering::SeqCst) => {
                 Err(StagingError::Refused("refused on command".to_owned()))
             }

@@ -82,8 +82,7 @@ async fn a_run_whose_process_has_gone_is_undone() {
 #[tokio::test]
 async fn a_run_that_was_stopped_left_something() {
     let (mut site, _daemon) = idle().await;
-    let stopped = whatsapp_archiver::pipeline::RunError::Stopped.to_string();
-    site.seed.run_with_error(now() - Duration::hours(1), RunStatus::Failed, Some(&stopped), &[]).await;
+    site.seed.stopped_run(now() - Duration::hours(1)).await;
     assert_eq!(state(&site).await.0, "idle");
     assert!(headline(&site).await.0.starts_with("The last run was stopped before it finished."));
 }

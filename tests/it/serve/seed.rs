@@ -5,8 +5,8 @@ use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::Identity;
 use whatsapp_archiver::item::{ItemId, ItemKey};
 use whatsapp_archiver::ledger::{
-    DeliveryState, Holder, ItemState, Lease, Ledger, NewDelivery, NewItem, PageRecord, Prepared, RunId, RunKind,
-    RunRecord, RunStatus, Target,
+    DeliveryState, FailureKind, Holder, ItemState, Lease, Ledger, NewDelivery, NewItem, PageRecord, Prepared,
+    RunFailure, RunId, RunKind, RunRecord, RunStatus, Target,
 };
 use whatsapp_archiver::reason::Reason;
 use whatsapp_archiver::report::{Report, failed_share};
@@ -85,9 +85,19 @@ impl Seed {
         error: Option<&str>,
         items: &[SeedItem],
     ) -> RunId {
+        let failure =
+            error.map(|error| RunFailure { kind: FailureKind::Other, error: error.to_owned(), not_before: None });
         let id = self.begin(started, items).await;
-        self.finish(&id, started, status, error).await;
+        self.finish(&id, started, status, failure).await;
         id
+    }
+
+    /// A run that the program was asked to stop.
+    pub(crate) async fn stopped_run(&mut self, started: DateTime<Utc>) {
+        let failure =
+            RunFailure { kind: FailureKind::Stopped, error: "the run was stopped".to_owned(), not_before: None };
+        let id = self.begin(started, &[]).await;
+        self.finish(&id, started, RunStatus::Failed, Some(failure)).await;
     }
 
     /// A replay that has ended well.
@@ -97,15 +107,15 @@ impl Seed {
         id
     }
 
-    async fn finish(&self, id: &RunId, started: DateTime<Utc>, status: RunStatus, error: Option<&str>) {
+    async fn finish(&self, id: &RunId, started: DateTime<Utc>, status: RunStatus, failure: Option<RunFailure>) {
         self.ledger.freeze_account(id).await.unwrap();
         let run = self.ledger.run(id).await.unwrap().unwrap();
         let finished = started + Duration::seconds(754);
-        let run = RunRecord { finished: Some(finished), status, error: error.map(str::to_owned), ..run };
+        let run = RunRecord { finished: Some(finished), status, failure, ..run };
         let mut report = Report::draw_up(&self.ledger, &run).await.unwrap();
         report.many_failed = failed_share::warning(&self.ledger, &report, MAX_FAILED_PERCENT).await.unwrap();
         let frozen = serde_json::to_string(&report).unwrap();
-        self.ledger.finish_run(id, status, finished, error, &frozen).await.unwrap();
+        self.ledger.finish_run(id, status, finished, run.failure.as_ref(), &frozen).await.unwrap();
         if status != RunStatus::Failed && run.kind == RunKind::Regular {
             let window = run.window.unwrap();
             self.ledger.finish_window(window).await.unwrap();

@@ -1,0 +1,51 @@
+//! What the program remembers under a name.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::Row as _;
+
+use super::{Ledger, LedgerError, sql};
+
+impl Ledger {
+    /// The value that is remembered under a name.
+    pub async fn get_meta(&self, name: &str) -> Result<Option<String>, LedgerError> {
+        let row =
+            sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name.to_owned()).fetch_optional(&self.pool);
+        Ok(row.await?.map(|row| row.try_get("value")).transpose()?)
+    }
+
+    /// Remembers a value under a name; `None` forgets it.
+    pub async fn set_meta(&self, name: &str, value: Option<&str>) -> Result<(), LedgerError> {
+        match value {
+            Some(value) => {
+                sqlx::query(
+                    "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                )
+                .bind(name.to_owned())
+                .bind(value.to_owned())
+                .execute(self.writer()?)
+                .await?
+            }
+            None => sqlx::query("DELETE FROM meta WHERE name = $1").bind(name.to_owned()).execute(self.writer()?).await?,
+        };
+        Ok(())
+    }
+
+    /// The value under a name, from JSON; nothing where it can't be read: another version of the program wrote it.
+    pub async fn get_meta_json<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, LedgerError> {
+        Ok(self.get_meta(name).await?.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Remembers a value under a name, as JSON.
+    pub async fn set_meta_json(&self, name: &str, value: &impl Serialize) -> Result<(), LedgerError> {
+        self.set_meta(name, Some(&sql::to_json(value)?)).await
+    }
+
+    pub(super) async fn get_meta_instant(&self, name: &str) -> Result<Option<DateTime<Utc>>, LedgerError> {
+        let Some(text) = self.get_meta(name).await? else { return Ok(None) };
+        let instant = DateTime::parse_from_rfc3339(&text);
+        let instant = instant.map_err(|error| LedgerError::Damaged(format!("the {name} {text:?}: {error}")))?;
+        Ok(Some(instant.with_timezone(&Utc)))
+    }
+}
