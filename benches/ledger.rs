@@ -188,11 +188,9 @@ fn prepared(no: ItemNo) -> Prepared {
         target: Target::Mailbox(mailbox.id.clone()),
         mailbox: Some((mailbox, ResolvedBy::Csv)),
         identities: Some(identity(no).into()),
-        state: DeliveryState::Sending,
+        state: DeliveryState::Ready,
         reason: None,
         detail: None,
-        holder: Some(holder()),
-        converter: Some(CONVERTER_VERSION),
         since: None,
     };
     Prepared {

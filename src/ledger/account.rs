@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::any::AnyRow;
 
-use super::deliveries::{DeliveryState, OPEN};
+use super::deliveries::{DeliveryState, OPEN, WITH_ITEMS};
 use super::pending::{PendingCause, cause};
 use super::sql;
 use super::{ItemNo, Ledger, LedgerError, RunId, RunKind};
@@ -147,7 +147,8 @@ impl Ledger {
         };
         let row = sql::query_of(format!(
             "SELECT {} COUNT(CASE WHEN items.run_no <> deliveries.run_no THEN 1 END) AS carried, COUNT(*) AS found
-             FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no WHERE deliveries.run_no = {}",
+             FROM {WITH_ITEMS}
+             WHERE deliveries.run_no = {}",
             DeliveryState::ALL.map(of_state).concat(),
             sql::run_no(1)
         ))
@@ -167,7 +168,7 @@ impl Ledger {
         let rows = sql::query_of(format!(
             "SELECT deliveries.state, deliveries.reason, COUNT(*) AS found,
                COUNT(DISTINCT COALESCE(deliveries.mailbox, items.owner)) AS users
-             FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
+             FROM {WITH_ITEMS}
              WHERE deliveries.run_no = {} AND deliveries.state IN ('failed', 'partially_imported')
                AND deliveries.reason IS NOT NULL GROUP BY deliveries.state, deliveries.reason",
             sql::run_no(1)
@@ -201,7 +202,7 @@ impl Ledger {
                CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END, items.item_no, items.item_id,
                items.message_id, items.owner, deliveries.mailbox,
                CASE WHEN deliveries.{OPEN} THEN {} ELSE deliveries.reason END, deliveries.detail
-             FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
+             FROM {WITH_ITEMS}
              WHERE deliveries.run_no = {} AND deliveries.state <> 'skipped_duplicate'
                AND (deliveries.state <> 'imported' OR EXISTS (SELECT 1 FROM runs WHERE run_id = $1 AND kind = '{}'))",
             cause(),
@@ -241,7 +242,7 @@ impl Ledger {
                  FROM (SELECT deliveries.item_no, deliveries.target, deliveries.mailbox, deliveries.reason, deliveries.detail,
                          CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END AS state,
                          CASE WHEN deliveries.{OPEN} THEN {} END AS cause
-                       FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
+                       FROM {WITH_ITEMS}
                        WHERE deliveries.state NOT IN ('imported', 'skipped_duplicate') AND deliveries.released IS NULL) AS shown
                  JOIN items_in_words AS items ON items.item_no = shown.item_no
                  WHERE CAST($1 AS TEXT) IS NULL AND shown.state IN ({names})

@@ -16,7 +16,7 @@ use sqlx::any::AnyRow;
 
 use super::names::Numbers;
 use super::sql;
-use super::{Holder, ItemNo, LedgerError, RunId};
+use super::{ItemNo, LedgerError, RunId};
 use crate::convert::Manifest;
 use crate::identity::{Identities, Identity};
 use crate::reason::Reason;
@@ -33,6 +33,10 @@ pub(super) use transitions::{insert, remove};
 
 /// A row without its outcome. The partial index of open rows has the same list: SQLite uses it for no other.
 pub(super) const OPEN: &str = "state IN ('ready', 'sending', 'unknown', 'pending')";
+
+/// All deliveries with their items, in words.
+pub(super) const WITH_ITEMS: &str =
+    "deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no";
 
 /// The numbers of the runs whose processes are at work.
 fn live_runs(now: DateTime<Utc>) -> String {
@@ -225,10 +229,6 @@ pub struct NewDelivery {
     pub reason: Option<Reason>,
     /// For the administrator.
     pub detail: Option<String>,
-    /// The process that will send it, where its state is [`DeliveryState::Sending`].
-    pub holder: Option<Holder>,
-    /// The converter's version, for a copy.
-    pub converter: Option<&'static str>,
     /// Since when it is pending, where it takes the place of a row that was; else it is made now.
     pub since: Option<DateTime<Utc>>,
 }
@@ -240,12 +240,8 @@ pub struct Delivery {
     pub no: ItemNo,
     /// The identity of the message.
     pub identity: Identity,
-    /// Whether it is the first capture of its message for this mailbox; the others wait for it.
-    pub first: bool,
     /// Where it stands.
     pub state: DeliveryState,
-    /// When it was made: from then on `retry.give_up` counts.
-    pub created: DateTime<Utc>,
     /// How often it was tried.
     pub attempts: u32,
     /// From when on an "absent" is to be believed.
@@ -257,9 +253,7 @@ impl Delivery {
         Ok(Self {
             no: ItemNo(sql::get(row, "item_no")?),
             identity: Identity(sql::digest(row, "identity")?),
-            first: sql::get::<i64>(row, "first")? == 1,
             state: DeliveryState::from_name(&sql::get::<String>(row, "state")?)?,
-            created: sql::instant(row, "created")?,
             attempts: u32::try_from(sql::get::<i64>(row, "attempts")?).unwrap_or(u32::MAX),
             settle_at: sql::optional_instant(row, "settle_at")?,
         })

@@ -1,6 +1,6 @@
 //! Why deliveries are pending and items held: counted for logs, pages and metrics.
 
-use super::deliveries::DeliveryState;
+use super::deliveries::{DeliveryState, OPEN, WITH_ITEMS};
 use super::sql;
 use super::{Ledger, LedgerError, RunId};
 use crate::reason::Reason;
@@ -117,6 +117,11 @@ pub(super) fn cause() -> String {
     )
 }
 
+/// Open deliveries with their items.
+fn open() -> String {
+    format!("{WITH_ITEMS} WHERE deliveries.{OPEN}")
+}
+
 /// What lasts of an error's words. The ids of single requests are for the log: here they would make a cause of each copy.
 pub(super) fn lasting(detail: &str) -> String {
     let mut kept = String::with_capacity(detail.len());
@@ -130,13 +135,6 @@ pub(super) fn lasting(detail: &str) -> String {
     kept + rest
 }
 
-const JOINED: &str =
-    "FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no";
-
-const OPEN: &str =
-    "FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
-    WHERE deliveries.state IN ('ready', 'sending', 'unknown', 'pending')";
-
 impl Ledger {
     /// What is pending, in a run's account or in the whole ledger, by cause and detail, the most first.
     pub async fn pending_groups(
@@ -144,14 +142,14 @@ impl Ledger {
         run: Option<&RunId>,
         limit: u32,
     ) -> Result<Vec<CauseGroup<PendingCause>>, LedgerError> {
-        self.groups(run, limit, &cause(), OPEN, |name| Ok(PendingCause::from_name(name))).await
+        self.groups(run, limit, &cause(), &open(), |name| Ok(PendingCause::from_name(name))).await
     }
 
     /// What mailboxes have not taken for good in a run's account, by reason and detail, the most first.
     pub async fn refused_groups(&self, run: &RunId, limit: u32) -> Result<Vec<CauseGroup<Reason>>, LedgerError> {
         let names: Vec<String> = Reason::of_mailboxes().map(|reason| format!("'{}'", reason.name())).collect();
         let refused =
-            format!("{JOINED} WHERE deliveries.state = 'failed' AND deliveries.reason IN ({})", names.join(", "));
+            format!("{WITH_ITEMS} WHERE deliveries.state = 'failed' AND deliveries.reason IN ({})", names.join(", "));
         let reason = |name: &str| {
             Reason::from_name(name).ok_or_else(|| LedgerError::Damaged(format!("the unknown reason {name:?}")))
         };
@@ -171,7 +169,7 @@ impl Ledger {
         let statement = format!(
             "SELECT {by} AS cause, deliveries.detail AS detail, COUNT(*) AS deliveries,
                COUNT(DISTINCT CASE WHEN deliveries.target_no > 0 THEN deliveries.target_no END) AS mailboxes, MIN(deliveries.mailbox) AS mailbox
-             {rows}{of_run} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $1"
+             FROM {rows}{of_run} GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $1"
         );
         let mut query = sql::query_of(statement).bind(i64::from(limit));
         if let Some(run) = run {
@@ -200,7 +198,7 @@ impl Ledger {
              FROM (SELECT deliveries.mailbox, deliveries.reason, deliveries.detail, items.item_id, items.item_no,
                      CASE WHEN deliveries.state = 'failed' THEN 'failed' ELSE 'pending' END AS state,
                      CASE WHEN deliveries.state <> 'failed' THEN {cause} END AS cause
-                   FROM deliveries_in_words AS deliveries JOIN items_in_words AS items ON items.item_no = deliveries.item_no
+                   FROM {WITH_ITEMS}
                    WHERE deliveries.state IN ('failed', 'ready', 'sending', 'unknown', 'pending')
                      AND deliveries.released IS NULL) AS shown
              GROUP BY mailbox, state, reason, cause, detail
@@ -225,8 +223,11 @@ impl Ledger {
     /// How many deliveries are pending for each cause: of a run's account, or of the whole ledger.
     pub async fn pending_by_cause(&self, run: Option<&RunId>) -> Result<Vec<(PendingCause, u64)>, LedgerError> {
         let of_run = run.map_or_else(String::new, |_| format!(" AND deliveries.run_no = {}", sql::run_no(1)));
-        let mut query =
-            sql::query_of(format!("SELECT {} AS cause, COUNT(*) AS deliveries {OPEN}{of_run} GROUP BY 1", cause()));
+        let mut query = sql::query_of(format!(
+            "SELECT {} AS cause, COUNT(*) AS deliveries FROM {}{of_run} GROUP BY 1",
+            cause(),
+            open()
+        ));
         if let Some(run) = run {
             query = query.bind(run.0.clone());
         }

@@ -111,17 +111,7 @@ pub(super) fn resolved_rows(item: &Item, resolution: &Resolution) -> ResolvedRow
 
 /// A row of the item's own.
 pub(super) fn own_row(target: Target, state: DeliveryState, reason: Option<Reason>, detail: String) -> NewDelivery {
-    NewDelivery {
-        target,
-        mailbox: None,
-        identities: None,
-        state,
-        reason,
-        detail: Some(detail),
-        holder: None,
-        converter: None,
-        since: None,
-    }
+    NewDelivery { target, mailbox: None, identities: None, state, reason, detail: Some(detail), since: None }
 }
 
 pub(super) fn copy_row(
@@ -137,8 +127,6 @@ pub(super) fn copy_row(
         state,
         reason: None,
         detail: None,
-        holder: None,
-        converter: None,
         since: None,
     }
 }

@@ -109,7 +109,7 @@ fn new_item(number: usize) -> NewItem {
 }
 
 /// A copy for a mailbox, of a message of this identity.
-fn copy(to: usize, of: usize, state: whatsapp_archiver::ledger::DeliveryState, by: Option<Holder>) -> NewDelivery {
+fn copy(to: usize, of: usize, state: DeliveryState) -> NewDelivery {
     NewDelivery {
         target: Target::Mailbox(mailbox(to).id),
         mailbox: Some((mailbox(to), ResolvedBy::Csv)),
@@ -117,8 +117,6 @@ fn copy(to: usize, of: usize, state: whatsapp_archiver::ledger::DeliveryState, b
         state,
         reason: None,
         detail: None,
-        holder: by,
-        converter: Some("1"),
         since: None,
     }
 }

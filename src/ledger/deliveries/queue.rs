@@ -45,7 +45,7 @@ impl Ledger {
     ) -> Result<Vec<Delivery>, LedgerError> {
         // The list of states is what lets SQLite use its index of open copies; `+run_no` keeps it from the run's.
         let rows = sql::prepared(format!(
-            "SELECT item_no, identity, first, state, created, attempts, settle_at FROM delivery_rows
+            "SELECT item_no, identity, state, attempts, settle_at FROM delivery_rows
              WHERE target_no = {} AND state = '{}' AND +run_no = {}
                AND {OPEN} AND first = {} AND item_no > $3 ORDER BY item_no LIMIT {limit}",
             mailbox_no(1),

@@ -2,7 +2,7 @@
 //!
 //! | Transition | From | To | Who |
 //! |---|---|---|---|
-//! | [`insert`] | no row | `ready`, `unknown`, `sending`; rows of the item's own: `pending`, `failed` | whoever prepares the item |
+//! | [`insert`] | no row | `ready`, `unknown`; rows of the item's own: `pending`, `failed` | whoever prepares the item |
 //! | [`remove`] | `pending`, `failed` | no row | whoever prepares the item again, in the transaction of the new rows |
 //! | [`Ledger::record`], a claim | `ready`, `unknown` | `sending` | whoever leases the mailbox, before it sends |
 //! | [`Ledger::record`], an outcome | any open state | any but `sending` | whoever sent or looked up, while nobody else has taken the row over |
@@ -437,8 +437,8 @@ async fn insert_chunk(
     // A conflict is either another capture that is the first copy, or a row of this item that is there already and stays.
     let statement = format!(
         "INSERT INTO delivery_rows (item_no, target_no, address_no, resolved_by, identity, first, state, reason,
-           detail, run_no, created, holder, converter, sent_as) VALUES {} ON CONFLICT DO NOTHING RETURNING item_no, target_no",
-        rows_of_placeholders(rows.len(), 14)
+           detail, run_no, created, sent_as) VALUES {} ON CONFLICT DO NOTHING RETURNING item_no, target_no",
+        rows_of_placeholders(rows.len(), 12)
     );
     let mut query = query_of_rows(dialect, statement);
     let mut targets = HashMap::with_capacity(rows.len());
@@ -446,8 +446,9 @@ async fn insert_chunk(
         let target_no = row.target.number(numbers)?;
         targets.insert(target_no, &row.target);
         let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();
-        // A duplicate is never on its way, and never there: it waits for the first copy.
-        let state = if first { row.state } else { waiting(row.state) };
+        // A duplicate is never there: it waits for the first copy.
+        let is_duplicate = !first && row.state == DeliveryState::Unknown;
+        let state = if is_duplicate { DeliveryState::Ready } else { row.state };
         let identity = known.get(&(*no, &row.target)).copied().or(row.identities.map(|identities| identities.key));
         // A duplicate isn't sent: its key is kept instead, so that captures of its form are known to be the message too.
         let sent_as = row.identities.map(|identities| if first { identities.sent_as } else { identities.key });
@@ -464,8 +465,6 @@ async fn insert_chunk(
             .bind(row.detail.as_deref().map(lasting))
             .bind(run_no)
             .bind(millis(row.since.unwrap_or(now)))
-            .bind(row.holder.as_ref().filter(|_| first).map(|holder| holder.0.clone()))
-            .bind(row.converter)
             .bind(sent_as.map(|identity| identity.0.as_bytes().to_vec()));
     }
     let mut inserted = Vec::with_capacity(rows.len());
@@ -474,10 +473,6 @@ async fn insert_chunk(
         inserted.extend(target.map(|target| Ok((ItemNo(sql::get(&row, "item_no")?), (*target).clone()))));
     }
     inserted.into_iter().collect()
-}
-
-fn waiting(state: DeliveryState) -> DeliveryState {
-    if matches!(state, DeliveryState::Sending | DeliveryState::Unknown) { DeliveryState::Ready } else { state }
 }
 
 /// Removes rows whose place others take.

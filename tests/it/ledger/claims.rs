@@ -28,7 +28,7 @@ pub(super) async fn one_message_is_claimed_for_two_mailboxes_at_once(database: D
     let ledger = database.open().await;
     begin(&ledger, 1).await;
     let items = page(&ledger, 1, &[new_item(1), new_item(2)], at(60)).await;
-    let copies = |of: usize| prepared(items[of], [1, 2].map(|to| copy(to, of, DeliveryState::Ready, None)).to_vec());
+    let copies = |of: usize| prepared(items[of], [1, 2].map(|to| copy(to, of, DeliveryState::Ready)).to_vec());
     ledger.record_prepared(&run_id(1), at(0), &[copies(0), copies(1)]).await.unwrap();
     let ready = async |to: usize| {
         let queue = ledger.queue(&run_id(1), &mailbox(to).id, QueueOf::Ready, ItemNo(0), 9).await.unwrap();

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{
-    AttachmentRecord, AttachmentState, DeliveryState, FailureFilter, FailureKind, ItemNo, ItemSelection, ItemState,
-    Lease, LedgerError, ListPlace, NewDelivery, NewItem, PageRecord, Prepared, QueueOf, RunFailure, RunStatus,
-    StoredWindow, Target,
+    AttachmentRecord, AttachmentState, Claim, DeliveryState, FailureFilter, FailureKind, ItemNo, ItemSelection,
+    ItemState, Lease, LedgerError, ListPlace, NewDelivery, NewItem, PageRecord, Prepared, QueueOf, RunFailure,
+    RunStatus, StoredWindow, Target,
 };
 use whatsapp_archiver::reason::Reason;
 use whatsapp_archiver::resolution::Resolution;
@@ -176,8 +176,7 @@ pub(super) async fn what_is_written_is_read_back(database: Database) {
     )
     .unwrap_or_default();
     let row = NewDelivery {
-        detail: Some("Ünïcödé ‘quotes’ and \u{1F600}".into()),
-        ..copy(1, 1, DeliveryState::Ready, None)
+        detail: Some("Ünïcödé ‘quotes’ and \u{1F600}".into()), ..copy(1, 1, DeliveryState::Ready)
     };
     let with_resolution = Prepared { resolution: Some(resolution.clone()), ..prepared(numbers[0], vec![row]) };
     ledger.record_prepared(&run_id(1), at(5), &[with_resolution]).await.unwrap();
@@ -186,13 +185,14 @@ pub(super) async fn what_is_written_is_read_back(database: Database) {
     assert_eq!((read[&numbers[0]].state, read[&numbers[1]].state), (ItemState::Prepared, ItemState::Staged));
     assert_eq!(read[&numbers[0]].attachments, attachments, "what isn't named stays");
     let queue = ledger.queue(&run_id(1), &mailbox(1).id, QueueOf::Ready, ItemNo(0), 10).await.unwrap();
-    assert_eq!((queue[0].identity, queue[0].created), (identity(1), at(5)));
+    assert_eq!(queue[0].identity, identity(1));
+    assert_eq!(ledger.rows_of(&numbers).await.unwrap()[0].created, at(5));
 
     let mut done = outcome(numbers[0], 1, DeliveryState::Unknown);
     (done.settle_at, done.detail, done.attempts, done.bytes) = (Some(at(99)), Some("lost".into()), 3, 1 << 33);
     ledger.record(&sender(1), &[done], &[]).await.unwrap();
     let queue = ledger.queue(&run_id(1), &mailbox(1).id, QueueOf::Unknown, ItemNo(0), 10).await.unwrap();
-    assert_eq!((queue[0].settle_at, queue[0].attempts, queue[0].first), (Some(at(99)), 3, true));
+    assert_eq!((queue[0].settle_at, queue[0].attempts), (Some(at(99)), 3));
     assert_eq!(ledger.run(&run_id(1)).await.unwrap().unwrap().bytes_imported, 1 << 33);
 }
 
@@ -206,7 +206,7 @@ pub(super) async fn hundreds_of_rows_go_in_one_call(database: Database) {
     assert_eq!(ledger.known(&keys).await.unwrap().len(), 333);
 
     let row = |(index, no): (usize, &ItemNo)| {
-        let rows = [1, 2].map(|to| copy(to, index % 300, DeliveryState::Sending, Some(holder(1))));
+        let rows = [1, 2].map(|to| copy(to, index % 300, DeliveryState::Ready));
         let resolution = Some(named_by(&format!("rule {}", index % 3), mailbox(1)));
         Prepared { unmapped: vec![format!("{}", index % 150)], resolution, ..prepared(*no, rows.to_vec()) }
     };
@@ -220,7 +220,8 @@ pub(super) async fn hundreds_of_rows_go_in_one_call(database: Database) {
     assert_eq!((total, unmapped[0].items), (150, 3));
 
     let done: Vec<_> = numbers[..300].iter().map(|no| outcome(*no, 1, DeliveryState::Imported)).collect();
-    ledger.record(&sender(1), &done, &[]).await.unwrap();
+    let claims: Vec<Claim> = numbers[..300].chunks(64).map(|items| claim(2, items)).collect();
+    ledger.record(&sender(1), &done, &claims).await.unwrap();
     let account = ledger.account(&run_id(1)).await.unwrap();
     assert_eq!((account.of(DeliveryState::Imported), account.total()), (300, 666));
     let identities: Vec<_> = (0..300).map(identity).collect();
@@ -292,7 +293,7 @@ pub(super) async fn many_at_once_leave_one_first_copy(database: Database) {
     for no in numbers.clone() {
         let other = database.open().await;
         tasks.spawn(async move {
-            let rows = (0..5).map(|of| copy(of, of, DeliveryState::Sending, Some(holder(1)))).collect();
+            let rows = (0..5).map(|of| copy(of, of, DeliveryState::Ready)).collect();
             other.record_prepared(&run_id(1), at(0), &[prepared(no, rows)]).await.unwrap().len()
         });
     }
@@ -312,9 +313,10 @@ pub(super) async fn what_a_run_was_sending_is_unknown_to_the_next(database: Data
     begin(&ledger, 2).await;
     let items: Vec<NewItem> = (0..4).map(new_item).collect();
     let no = page(&ledger, 1, &items, at(60)).await;
-    let row = |index: usize, state| prepared(no[index], vec![copy(1, index, state, Some(holder(1)))]);
-    let all = [row(0, Sending), row(1, Ready), row(2, Pending), row(3, Sending)];
+    let row = |index: usize, state| prepared(no[index], vec![copy(1, index, state)]);
+    let all = [row(0, Ready), row(1, Ready), row(2, Pending), row(3, Ready)];
     ledger.record_prepared(&run_id(1), at(0), &all).await.unwrap();
+    ledger.record(&sender(1), &[], &[claim(1, &[no[0], no[3]])]).await.unwrap();
     ledger.record(&sender(1), &[outcome(no[3], 1, Imported)], &[]).await.unwrap();
 
     // The same process takes over what its own run left, as any other.
@@ -380,13 +382,12 @@ pub(super) async fn an_account_is_frozen_with_its_lists(database: Database) {
         identities: None,
         reason: Some(Reason::Encrypted),
         detail: Some("it is".into()),
-        converter: None,
-        ..copy(0, 0, Failed, None)
+        ..copy(0, 0, Failed)
     };
     let all = [
         prepared(no[0], vec![own]),
-        prepared(no[1], vec![copy(1, 1, Ready, None)]),
-        prepared(no[2], vec![copy(1, 1, Ready, None)]),
+        prepared(no[1], vec![copy(1, 1, Ready)]),
+        prepared(no[2], vec![copy(1, 1, Ready)]),
     ];
     ledger.record_prepared(&run_id(1), at(0), &all).await.unwrap();
     ledger.record(&sender(1), &[outcome(no[2], 1, SkippedDuplicate)], &[]).await.unwrap();
@@ -443,7 +444,7 @@ pub(super) async fn items_without_rows_are_accounted_for(database: Database) {
     begin(&ledger, 1).await;
     begin(&ledger, 2).await;
     let no = page(&ledger, 1, &[new_item(1), new_item(2)], at(60)).await;
-    let done = prepared(no[0], vec![copy(1, 1, DeliveryState::Ready, None)]);
+    let done = prepared(no[0], vec![copy(1, 1, DeliveryState::Ready)]);
     ledger.record_prepared(&run_id(1), at(0), &[done]).await.unwrap();
     assert_eq!(ledger.unaccounted(&run_id(1)).await.unwrap(), (2, 1));
     ledger.account_for_unprepared(&run_id(1), at(7)).await.unwrap();
@@ -453,8 +454,7 @@ pub(super) async fn items_without_rows_are_accounted_for(database: Database) {
     assert_eq!((rows.len(), rows[1].created, &rows[1].target), (2, at(7), &Target::Item));
 
     // The next run prepares it, and the row gives way.
-    let late =
-        Prepared { replaced: vec![Target::Item], ..prepared(no[1], vec![copy(1, 2, DeliveryState::Ready, None)]) };
+    let late = Prepared { replaced: vec![Target::Item], ..prepared(no[1], vec![copy(1, 2, DeliveryState::Ready)]) };
     ledger.record_prepared(&run_id(2), at(9), &[late]).await.unwrap();
     let targets: Vec<_> = ledger.rows_of(&no).await.unwrap().into_iter().map(|row| row.target).collect();
     assert_eq!(targets, [Target::Mailbox(mailbox(1).id), Target::Mailbox(mailbox(1).id)]);

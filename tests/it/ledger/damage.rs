@@ -60,7 +60,7 @@ async fn damaged_values_are_reported_and_not_guessed() {
     begin(&ledger, 1).await;
     let no = page(&ledger, 1, &[new_item(1)], super::at(60)).await[0];
     let ready = whatsapp_archiver::ledger::DeliveryState::Ready;
-    ledger.record_prepared(&run_id(1), super::at(0), &[prepared(no, vec![copy(1, 1, ready, None)])]).await.unwrap();
+    ledger.record_prepared(&run_id(1), super::at(0), &[prepared(no, vec![copy(1, 1, ready)])]).await.unwrap();
     let items = async || ledger.items(&[no]).await;
     let queue = async || ledger.queue(&run_id(1), &mailbox(1).id, QueueOf::Ready, ItemNo(0), 9).await;
     let run = async || ledger.run(&run_id(1)).await;

@@ -21,7 +21,7 @@ async fn a_shared_run(database: &Database) -> (Ledger, Vec<ItemNo>) {
     let rows: Vec<_> = numbers
         .iter()
         .enumerate()
-        .map(|(index, no)| prepared(*no, vec![copy(1, index, DeliveryState::Ready, None)]))
+        .map(|(index, no)| prepared(*no, vec![copy(1, index, DeliveryState::Ready)]))
         .collect();
     ledger.record_prepared(&run_id(1), at(0), &rows).await.unwrap();
     let theirs = [follower(2).lease(), Lease::Mailbox(mailbox(1).id)];
@@ -85,7 +85,7 @@ async fn nothing_reaches_a_closed_account(database: Database) {
         assert!(is_refused(&ledger.record(&late, &[outcome(no[0], 1, DeliveryState::Imported)], &[]).await));
         assert!(is_refused(&intend(&ledger, &late, no[1]).await));
     }
-    let row = prepared(no[1], vec![copy(2, 1, DeliveryState::Ready, None)]);
+    let row = prepared(no[1], vec![copy(2, 1, DeliveryState::Ready)]);
     let late = ledger.record_prepared(&run_id(1), at(1), &[row]).await;
     assert!(matches!(late, Err(LedgerError::LeaseLost(_))), "{late:?}");
 

@@ -56,7 +56,7 @@ async fn remembered_names_that_were_lost_are_not_written(database: Database) {
     }
 
     // Copies, and their outcomes: also where names that are new are asked for beside those that are remembered.
-    let row = |to: usize| copy(to, to, DeliveryState::Ready, None);
+    let row = |to: usize| copy(to, to, DeliveryState::Ready);
     remembers.record_prepared(&run_id(1), at(0), &[prepared(kept[0], vec![row(1)])]).await.unwrap();
     execute(&pool, "DELETE FROM delivery_rows").await;
     forget().await;
@@ -145,7 +145,7 @@ async fn a_name_may_be_long(database: Database) {
                 target: Target::Participant(name.clone()),
                 mailbox: None,
                 identities: None,
-                ..copy(0, 0, DeliveryState::Pending, None)
+                ..copy(0, 0, DeliveryState::Pending)
             };
             let resolution = Some(without_user(name));
             Prepared { resolution, unmapped: vec![name.clone()], ..prepared(*no, vec![own]) }

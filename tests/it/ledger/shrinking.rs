@@ -11,8 +11,8 @@ use whatsapp_archiver::resolution::{Resolution, Resolved, ResolvedTo};
 use whatsapp_archiver::window::Window;
 
 use super::{
-    Database, at, begin, copy, holder, identity, mailbox, named_by, new_item, outcome, page_of, prepared, run_id,
-    sender, window,
+    Database, at, begin, copy, identity, mailbox, named_by, new_item, outcome, page_of, prepared, run_id, sender,
+    window,
 };
 
 /// A later window.
@@ -44,8 +44,7 @@ fn failed(reason: Reason) -> NewDelivery {
         identities: None,
         state: DeliveryState::Failed,
         reason: Some(reason),
-        converter: None,
-        ..copy(1, 1, DeliveryState::Failed, None)
+        ..copy(1, 1, DeliveryState::Failed)
     }
 }
 
@@ -62,7 +61,7 @@ async fn filled(database: &Database) -> Filled {
     let new: Vec<NewItem> =
         (0..4).map(|number| NewItem { attachments: vec![attachment.clone()], ..new_item(number) }).collect();
     let items = page_of(&ledger, 1, window(), &new, at(60)).await.unwrap();
-    let sent = |of| vec![copy(1, of, DeliveryState::Sending, Some(holder(1)))];
+    let sent = |of| vec![copy(1, of, DeliveryState::Ready)];
     let with = |no, deliveries| Prepared { resolution: Some(resolution()), ..prepared(no, deliveries) };
     let all = [
         with(items[0], sent(7)),
@@ -231,7 +230,7 @@ async fn what_is_shrunk_stays_purged_when_its_window_is_staged_anew(database: Da
 
 /// The new item is imported, its run ends, and its window is purged.
 async fn is_imported_and_purged(ledger: &Ledger, item: ItemNo) {
-    let row = copy(2, 9, DeliveryState::Sending, Some(holder(2)));
+    let row = copy(2, 9, DeliveryState::Ready);
     ledger.record_prepared(&run_id(2), at(22), &[prepared(item, vec![row])]).await.unwrap();
     ledger.record(&sender(2), &[outcome(item, 2, DeliveryState::Imported)], &[]).await.unwrap();
     ledger.finish_run(&run_id(2), RunStatus::Complete, at(23), None, "{}").await.unwrap();

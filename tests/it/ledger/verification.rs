@@ -2,11 +2,9 @@
 
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::task::JoinHandle;
-use whatsapp_archiver::ledger::{DeliveryState, Ledger, LedgerError, NewItem, QueueOf};
+use whatsapp_archiver::ledger::{DeliveryState, Ledger, LedgerError, NewItem, QueueOf, Target};
 
-use super::{
-    Database, at, begin, copy, holder, identity, mailbox, new_item, outcome, page, prepared, run_id, sender, window,
-};
+use super::{Database, at, begin, copy, identity, mailbox, new_item, outcome, page, prepared, run_id, sender, window};
 
 /// The copies of two items for two mailboxes are imported; another one waits in the first.
 pub(super) async fn missing_copies_are_unknown_again_unless_their_items_are_purged(database: Database) {
@@ -15,8 +13,8 @@ pub(super) async fn missing_copies_are_unknown_again_unless_their_items_are_purg
     let items: Vec<NewItem> = (0..3).map(new_item).collect();
     let numbers = page(&ledger, 1, &items, at(60)).await;
     let rows = |index: usize| match index {
-        2 => vec![copy(1, 2, DeliveryState::Ready, None)],
-        _ => [1, 2].map(|to| copy(to, index, DeliveryState::Sending, Some(holder(1)))).to_vec(),
+        2 => vec![copy(1, 2, DeliveryState::Ready)],
+        _ => [1, 2].map(|to| copy(to, index, DeliveryState::Ready)).to_vec(),
     };
     let all: Vec<_> = numbers.iter().enumerate().map(|(index, no)| prepared(*no, rows(index))).collect();
     ledger.record_prepared(&run_id(1), at(1), &all).await.unwrap();
@@ -34,8 +32,10 @@ pub(super) async fn missing_copies_are_unknown_again_unless_their_items_are_purg
     let queue =
         async |to: usize| ledger.queue(&run_id(1), &mailbox(to).id, QueueOf::Unknown, super::ItemNo(0), 9).await;
     let unknown = queue(1).await.unwrap();
-    let told: Vec<_> = unknown.iter().map(|copy| (copy.no, copy.settle_at, copy.created)).collect();
-    assert_eq!(told, [(numbers[0], Some(at(9)), at(5))]);
+    let told: Vec<_> = unknown.iter().map(|copy| (copy.no, copy.settle_at)).collect();
+    assert_eq!(told, [(numbers[0], Some(at(9)))]);
+    let row = &ledger.rows_of(&numbers[..1]).await.unwrap()[0];
+    assert_eq!((row.target.clone(), row.created), (Target::Mailbox(mailbox(1).id), at(5)));
     assert!(queue(2).await.unwrap().is_empty());
 
     let rest = [outcome(numbers[0], 1, DeliveryState::Imported), outcome(numbers[2], 1, DeliveryState::Imported)];
@@ -56,7 +56,7 @@ async fn with_an_imported_copy() -> (Ledger, [PgConnection; 2]) {
     let ledger = database.open().await;
     begin(&ledger, 1).await;
     let numbers = page(&ledger, 1, &[new_item(0)], at(60)).await;
-    let sending = prepared(numbers[0], vec![copy(1, 0, DeliveryState::Sending, Some(holder(1)))]);
+    let sending = prepared(numbers[0], vec![copy(1, 0, DeliveryState::Ready)]);
     ledger.record_prepared(&run_id(1), at(1), &[sending]).await.unwrap();
     ledger.record(&sender(1), &[outcome(numbers[0], 1, DeliveryState::Imported)], &[]).await.unwrap();
     let session = async || PgConnection::connect(&database.url).await.unwrap();

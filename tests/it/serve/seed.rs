@@ -189,8 +189,6 @@ fn delivery(no: i64, item: &SeedItem) -> NewDelivery {
         state,
         reason,
         detail,
-        holder: None,
-        converter: None,
         since: None,
     }
 }

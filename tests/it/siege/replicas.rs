@@ -133,6 +133,22 @@ fn drain(daemons: usize, messages: usize) -> Duration {
     took
 }
 
+/// How the one run of a ledger ended, once it has: its status, and how many copies it left pending.
+async fn ended(ledger: &str) -> (String, i64) {
+    let pool = sqlx::PgPool::connect(ledger).await.unwrap();
+    let begun = Instant::now();
+    loop {
+        let ended = "SELECT status, report FROM runs WHERE status <> 'running' ORDER BY started";
+        let ended: Vec<(String, String)> = sqlx::query_as(ended).fetch_all(&pool).await.unwrap();
+        if let Some((status, report)) = ended.first() {
+            let report: serde_json::Value = serde_json::from_str(report).unwrap();
+            return (status.clone(), report["deliveries"]["pending"].as_i64().unwrap());
+        }
+        assert!(begun.elapsed() < PATIENCE, "the run goes on");
+        SystemClock.sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Copies that may be there: they are looked up before they are sent again.
 async fn of_unknown_outcome(ledger: &str) -> usize {
     let pool = sqlx::PgPool::connect(ledger).await.unwrap();
@@ -174,6 +190,53 @@ fn replicas_share_a_run() {
         );
     }
     assert!(median(2) >= 1.9 * median(1) && median(3) >= 2.7 * median(1), "{rates:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures for minutes: tests/long.sh"]
+async fn three_healthy_daemons_leave_nothing_pending() {
+    let (trials, messages) = (number_of("TRIALS", 6), number_of("MESSAGES", 1050));
+    let (mut incomplete, mut pending) = (0, 0);
+    for trial in 1..=trials {
+        let site = site(messages, Postgres::shared().new_database());
+        let running: Vec<Daemon> = (0..3).map(|_| Daemon::start(&site)).collect();
+        let (status, left) = ended(site.ledger()).await;
+        println!("replicas: trial {trial}: {status}, {left} of {messages} pending");
+        incomplete += usize::from(status != "complete");
+        pending += left;
+        if left == 0 {
+            site.judge_mailboxes("three daemons");
+        }
+        drop(running);
+    }
+    println!(
+        "siege: 3 healthy daemons, {trials} runs of {messages} copies: {incomplete} runs were incomplete, {pending} copies were pending"
+    );
+    assert!(std::env::var_os("ARCHIVER").is_some() || (incomplete == 0 && pending == 0));
+}
+
+/// How long so many `run --once`, started together, take from the first copy to the last.
+fn drain_once(processes: usize, messages: usize) -> Duration {
+    let site = site(messages, Postgres::shared().new_database());
+    let start =
+        || Daemon(command(&site, "run").arg("--once").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let running: Vec<Daemon> = (0..processes).map(|_| start()).collect();
+    let first = until_stored(&site, 1);
+    let took = until_stored(&site, messages) - first;
+    for mut process in running {
+        assert!(process.0.wait().unwrap().success());
+    }
+    site.judge_mailboxes(&format!("{processes} times run --once"));
+    took
+}
+
+#[test]
+#[ignore = "measures for minutes: tests/long.sh"]
+fn two_single_runs_beside_each_other_share() {
+    let messages = number_of("MESSAGES", 1500);
+    let (one, two) = (drain_once(1, messages).as_secs_f64(), drain_once(2, messages).as_secs_f64());
+    println!("siege: 2 `run --once` beside each other, {messages} copies: {:.2} times as fast as one", one / two);
+    assert!(std::env::var_os("ARCHIVER").is_some() || two * 1.5 < one, "{one:.1} s alone, {two:.1} s together");
 }
 
 #[tokio::test]
