@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeZone as _, Utc};
-use whatsapp_archiver::convert::{CONVERTER_VERSION, Manifest};
+use whatsapp_archiver::convert::Manifest;
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::Identity;
 use whatsapp_archiver::item::{ItemId, ItemKey};
@@ -130,7 +130,8 @@ async fn record_page(ledger: &Ledger, items: &[NewItem], until: DateTime<Utc>) -
         repeated: 0,
         late: 0,
         bytes: 800_000,
-        claim: (&holder(), until),
+        holder: &holder(),
+        claim_until: until,
         now: at(0),
     };
     ledger.record_page(&page).await.unwrap()
@@ -198,7 +199,7 @@ fn prepared(no: ItemNo) -> Prepared {
         state: ItemState::Prepared,
         resolution: None,
         identity: Some(identity(no)),
-        message: Some((CONVERTER_VERSION, manifest)),
+        message: Some(manifest),
         attachments: None,
         deliveries: mailboxes(no).map(copy).to_vec(),
         replaced: Vec::new(),

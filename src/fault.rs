@@ -47,11 +47,6 @@ pub fn is_throttling(error: &(dyn std::error::Error + 'static)) -> bool {
         || matches!(error.downcast_ref(), Some(ImportError::Throttled { .. }))
 }
 
-/// Whether a step's error is an attachment's, which may trail.
-pub fn is_awaited(error: &(dyn std::error::Error + 'static)) -> bool {
-    matches!(error.downcast_ref(), Some(SourceError::AttachmentNotFound(_)))
-}
-
 /// The remote that a step's error is of; nothing for an error of the program's own.
 pub fn remote_of(error: &(dyn std::error::Error + 'static)) -> Option<Remote> {
     let remotes = [

@@ -22,6 +22,7 @@ mod actions;
 mod address;
 mod captures;
 mod clocks;
+mod commit;
 mod compaction;
 mod copy;
 mod daemon;

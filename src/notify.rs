@@ -19,7 +19,7 @@ use crate::clock::SharedClock;
 use crate::fault::Fault;
 use crate::fault::tried::SayTried;
 use crate::http::{HttpClient, HttpError, Remote, retry_after};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{HeldSelection, Ledger, LedgerError};
 use crate::panics;
 use crate::pipeline::{RunError, RunFinished};
 use crate::retry::{Retrier, RetryPolicy};
@@ -144,7 +144,7 @@ impl Notifier {
         if self.last_alert(TROUBLE).await?.is_none() {
             return Ok(());
         }
-        let held = self.ledger.held_by_reason().await?;
+        let held = self.ledger.held(&HeldSelection::default()).await?;
         let Some(recovery) = Alert::of_recovery(finished, &held, self.clock.now()) else { return Ok(()) };
         if !self.notify(&recovery, stop).await {
             return Ok(());

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SharedClock;
 use crate::fault::tried::{SayTried, Tried};
-use crate::fault::{Fault, is_awaited, is_throttling, remote_of};
+use crate::fault::{Fault, is_throttling, remote_of};
 use crate::http::Remote;
 
 /// The longest pause that a remote asks for and that is waited for, unless `retry.max` is longer.
@@ -145,10 +145,7 @@ impl Retrier {
         error: &(dyn std::error::Error + Sync + 'static),
     ) -> bool {
         let (remote, pause_seconds) = (remote_of(error).map(Remote::name), pause.as_secs_f64());
-        // What is merely awaited needs nobody.
-        if is_awaited(error) {
-            tracing::info!(event = "retrying", attempt, remote, pause_seconds, error = %error, "{what} failed; trying again after a pause");
-        } else if is_throttling(error) {
+        if is_throttling(error) {
             tracing::warn!(event = "throttled", attempt, remote, pause_seconds, error = %error, "{what} has to wait: the other side asks for fewer requests");
         } else {
             tracing::warn!(event = "retrying", attempt, remote, pause_seconds, error = %error, "{what} failed; trying again after a pause");

@@ -1,7 +1,7 @@
 //! Limits how much is sent to each mailbox: the published limits as budgets, and the pauses that a server asks for.
 //!
 //! Exchange Online counts per application and mailbox: requests in a window of time, bytes of upload in another, and
-//! requests at the same time. [`Throttle::admit`] waits until a request fits all of them, in the order of asking.
+//! requests at the same time. [`Throttle::admit_within`] waits until a request fits all of them, in the order of asking.
 //!
 //! - One mailbox's wait is its own: nothing that others need is held while waiting.
 //! - What was sent counts from the end of the request, and a little longer than the window, so that a server's own
@@ -72,17 +72,9 @@ impl Throttle {
         self.limits
     }
 
-    /// Waits until a request with `upload` bytes of body may go to `mailbox`. Dropping the future gives up the turn.
-    pub async fn admit(&self, mailbox: &MailboxId, upload: u64) -> Permit {
-        loop {
-            if let Ok(permit) = self.admit_within(mailbox, upload, Duration::MAX).await {
-                return permit;
-            }
-        }
-    }
-
-    /// The same, but where the wait is certain to be longer than `patience`, it is not begun, and its length is the error.
-    /// So a caller that holds memory for the request can release it meanwhile.
+    /// Waits until a request with `upload` bytes of body may go to `mailbox`. Where the wait is certain to be longer than `patience`, it
+    /// is not begun, and its length is the error: a caller that holds memory for the request can release it meanwhile. Dropping the
+    /// future gives up the turn.
     pub async fn admit_within(&self, mailbox: &MailboxId, upload: u64, patience: Duration) -> Result<Permit, Duration> {
         let lane = self.lane(mailbox);
         let epoch = self.enter(&lane, upload, patience).await?;
@@ -94,7 +86,7 @@ impl Throttle {
 
     /// Counts a request that was made for `mailbox` without asking here, such as one of a batch.
     pub fn count(&self, mailbox: &MailboxId) {
-        self.lane(mailbox).count(1, 0);
+        self.lane(mailbox).count();
     }
 
     /// Until when `mailbox` accepts no request; `None` where it accepts one now, or as soon as one of its own ends.

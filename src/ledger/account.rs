@@ -92,9 +92,16 @@ pub struct ListPlace {
 }
 
 impl Failure {
+    /// A row of what is open now, with its cause where it is pending.
+    fn open(row: &AnyRow) -> Result<Self, LedgerError> {
+        let place = ListPlace { number: sql::get(row, "item_no")?, target: sql::get(row, "target")? };
+        let cause: Option<String> = sql::get(row, "cause")?;
+        Ok(Self { cause: cause.as_deref().map(PendingCause::from_name), ..Self::read(row, place)? })
+    }
+
     /// A row of a frozen account, which keeps the cause of what is pending in place of a reason.
-    fn frozen(row: &AnyRow, number: i64) -> Result<Self, LedgerError> {
-        let read = Self::read(row, ListPlace { number, target: String::new() })?;
+    fn frozen(row: &AnyRow) -> Result<Self, LedgerError> {
+        let read = Self::read(row, ListPlace { number: sql::get(row, "row_no")?, target: String::new() })?;
         if read.state != DeliveryState::Pending {
             return Ok(read);
         }
@@ -152,7 +159,7 @@ impl Ledger {
             DeliveryState::ALL.map(of_state).concat(),
             sql::run_no(1)
         ))
-        .bind(run.0.clone())
+        .bind(&run.0)
         .fetch_one(&self.pool)
         .await?;
         let mut counts = AccountCounts { carried_over: sql::count(&row, "carried")?, ..AccountCounts::default() };
@@ -173,7 +180,7 @@ impl Ledger {
                AND deliveries.reason IS NOT NULL GROUP BY deliveries.state, deliveries.reason",
             sql::run_no(1)
         ))
-        .bind(run.0.clone())
+        .bind(&run.0)
         .fetch_all(&self.pool)
         .await?;
         for row in &rows {
@@ -192,10 +199,7 @@ impl Ledger {
     /// Freezes the lists of a run's account: what failed, is pending or partial, as it stands now; of a replay also what it imported.
     pub async fn freeze_account(&self, run: &RunId) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM account_rows WHERE run_id = $1")
-            .bind(run.0.clone())
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query("DELETE FROM account_rows WHERE run_id = $1").bind(&run.0).execute(&mut *transaction).await?;
         sql::query_of(format!(
             "INSERT INTO account_rows (run_id, row_no, state, item_no, item_id, message_id, owner, mailbox, reason, detail)
              SELECT $1, ROW_NUMBER() OVER (ORDER BY deliveries.item_no, deliveries.target),
@@ -209,7 +213,7 @@ impl Ledger {
             sql::run_no(1),
             RunKind::Retry.name()
         ))
-        .bind(run.0.clone())
+        .bind(&run.0)
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -223,76 +227,68 @@ impl Ledger {
         after: &ListPlace,
         limit: u32,
     ) -> Result<Vec<Failure>, LedgerError> {
-        let states = if filter.states.is_empty() {
-            vec![DeliveryState::Failed, DeliveryState::Pending]
-        } else {
-            filter.states.clone()
+        let states = match filter.states.as_slice() {
+            [] => &[DeliveryState::Failed, DeliveryState::Pending],
+            states => states,
         };
         let names: Vec<String> = states.iter().map(|state| format!("'{}'", state.name())).collect();
-        let names = names.join(", ");
-        let statement = match filter.run {
-            Some(_) => format!(
-                "SELECT * FROM account_rows WHERE run_id = $1 AND state IN ({names})
-                   AND (CAST($2 AS TEXT) IS NULL OR reason = $2) AND row_no > $4 AND CAST($5 AS TEXT) IS NOT NULL
-                 ORDER BY row_no LIMIT $3"
-            ),
-            None => format!(
-                "SELECT items.item_no, items.item_id, items.message_id, items.owner, shown.target, shown.mailbox, shown.state,
-                   shown.reason, shown.detail, shown.cause
-                 FROM (SELECT deliveries.item_no, deliveries.target, deliveries.mailbox, deliveries.reason, deliveries.detail,
-                         CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END AS state,
-                         CASE WHEN deliveries.{OPEN} THEN {} END AS cause
-                       FROM {WITH_ITEMS}
-                       WHERE deliveries.state NOT IN ('imported', 'skipped_duplicate') AND deliveries.released IS NULL) AS shown
-                 JOIN items_in_words AS items ON items.item_no = shown.item_no
-                 WHERE CAST($1 AS TEXT) IS NULL AND shown.state IN ({names})
-                   AND (CAST($2 AS TEXT) IS NULL OR shown.reason = $2)
-                   AND (shown.item_no > $4 OR (shown.item_no = $4 AND shown.target > $5))
-                 ORDER BY shown.item_no, shown.target LIMIT $3",
-                cause()
-            ),
-        };
-        let rows = sql::query_of(statement)
-            .bind(filter.run.as_ref().map(|run| run.0.clone()))
-            .bind(filter.reason.map(|reason| reason.name().to_owned()))
-            .bind(i64::from(limit))
-            .bind(after.number)
-            .bind(after.target.clone())
-            .fetch_all(&self.pool)
-            .await?;
-        let read = |row: &AnyRow| -> Result<Failure, LedgerError> {
-            if filter.run.is_some() {
-                return Failure::frozen(row, sql::get(row, "row_no")?);
-            }
-            let place = ListPlace { number: sql::get(row, "item_no")?, target: sql::get(row, "target")? };
-            let cause: Option<String> = sql::get(row, "cause")?;
-            Ok(Failure { cause: cause.as_deref().map(PendingCause::from_name), ..Failure::read(row, place)? })
-        };
-        rows.iter().map(read).collect()
+        let (names, reason) = (names.join(", "), filter.reason.map(Reason::name));
+        match &filter.run {
+            Some(run) => self.frozen_failures(run, &names, reason, after, limit).await,
+            None => self.open_failures(&names, reason, after, limit).await,
+        }
     }
 
-    /// Rows of a run's frozen account in a state, in order, after the row `after`; each with its number.
-    pub async fn account_rows(
+    async fn frozen_failures(
         &self,
         run: &RunId,
-        state: DeliveryState,
-        after: i64,
+        states: &str,
+        reason: Option<&str>,
+        after: &ListPlace,
         limit: u32,
-    ) -> Result<Vec<(i64, Failure)>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT * FROM account_rows WHERE run_id = $1 AND state = $2 AND row_no > $3 ORDER BY row_no LIMIT $4",
-        )
-        .bind(run.0.clone())
-        .bind(state.name())
-        .bind(after)
+    ) -> Result<Vec<Failure>, LedgerError> {
+        let rows = sql::query_of(format!(
+            "SELECT * FROM account_rows WHERE run_id = $1 AND state IN ({states})
+               AND (CAST($2 AS TEXT) IS NULL OR reason = $2) AND row_no > $4
+             ORDER BY row_no LIMIT $3"
+        ))
+        .bind(&run.0)
+        .bind(reason)
         .bind(i64::from(limit))
+        .bind(after.number)
         .fetch_all(&self.pool)
         .await?;
-        let numbered = |row: &AnyRow| {
-            let number: i64 = sql::get(row, "row_no")?;
-            Ok((number, Failure::frozen(row, number)?))
-        };
-        rows.iter().map(numbered).collect()
+        rows.iter().map(Failure::frozen).collect()
+    }
+
+    async fn open_failures(
+        &self,
+        states: &str,
+        reason: Option<&str>,
+        after: &ListPlace,
+        limit: u32,
+    ) -> Result<Vec<Failure>, LedgerError> {
+        let rows = sql::query_of(format!(
+            "SELECT items.item_no, items.item_id, items.message_id, items.owner, shown.target, shown.mailbox, shown.state,
+               shown.reason, shown.detail, shown.cause
+             FROM (SELECT deliveries.item_no, deliveries.target, deliveries.mailbox, deliveries.reason, deliveries.detail,
+                     CASE WHEN deliveries.{OPEN} THEN 'pending' ELSE deliveries.state END AS state,
+                     CASE WHEN deliveries.{OPEN} THEN {} END AS cause
+                   FROM {WITH_ITEMS}
+                   WHERE deliveries.state NOT IN ('imported', 'skipped_duplicate') AND deliveries.released IS NULL) AS shown
+             JOIN items_in_words AS items ON items.item_no = shown.item_no
+             WHERE shown.state IN ({states}) AND (CAST($1 AS TEXT) IS NULL OR shown.reason = $1)
+               AND (shown.item_no > $3 OR (shown.item_no = $3 AND shown.target > $4))
+             ORDER BY shown.item_no, shown.target LIMIT $2",
+            cause()
+        ))
+        .bind(reason)
+        .bind(i64::from(limit))
+        .bind(after.number)
+        .bind(&after.target)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(Failure::open).collect()
     }
 
     /// The most frequent participants without a valid user in a run, and how many there are in all.
@@ -301,12 +297,12 @@ impl Ledger {
         let rows = sql::query_of(format!(
             "SELECT participant, items FROM unmapped WHERE run_no = {run_no} ORDER BY items DESC, participant LIMIT $2"
         ))
-        .bind(run.0.clone())
+        .bind(&run.0)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
         let total = sql::query_of(format!("SELECT COUNT(*) AS total FROM unmapped WHERE run_no = {run_no}"))
-            .bind(run.0.clone())
+            .bind(&run.0)
             .fetch_one(&self.pool)
             .await?;
         let unmapped = rows

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::sql::{self, millis};
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, meta};
 use crate::digest::Digest;
 
 /// What an administrator did.
@@ -72,8 +72,11 @@ pub struct AdminAction {
     pub detail: String,
 }
 
-/// Longest user name and longest detail that are kept, in characters.
-const MAX_KEPT: (usize, usize) = (64, 1000);
+/// The longest user name that is kept, in characters.
+const MAX_USER: usize = 64;
+
+/// The longest detail.
+const MAX_DETAIL: usize = 1000;
 
 impl Ledger {
     /// Records what an administrator is about to do.
@@ -102,21 +105,11 @@ impl Ledger {
         let name = format!("in_force:{}", kind.name());
         let now = sha256.map_or_else(|| "none".to_owned(), |sha256| sha256.to_string());
         let mut transaction = self.begin().await?;
-        let row = sqlx::query("SELECT value FROM meta WHERE name = $1")
-            .bind(name.clone())
-            .fetch_optional(&mut *transaction)
-            .await?;
-        let before: Option<String> = row.map(|row| sql::get(&row, "value")).transpose()?;
+        let before = meta::get(&mut transaction, &name).await?;
         if before.as_ref() == Some(&now) {
             return Ok(false);
         }
-        sqlx::query(
-            "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-        )
-        .bind(name)
-        .bind(now.clone())
-        .execute(&mut *transaction)
-        .await?;
+        meta::set(&mut transaction, &name, &now).await?;
         if let Some(before) = &before {
             let detail = format!("from {before} to {now}, noticed by {process}");
             insert(&mut transaction, kind, None, &detail, at).await?;
@@ -161,8 +154,8 @@ pub(super) async fn insert(
         .bind(Uuid::now_v7().to_string())
         .bind(millis(at))
         .bind(kind.name())
-        .bind(user.map(|user| bounded(user, MAX_KEPT.0)).filter(|user| !user.is_empty()))
-        .bind(bounded(detail, MAX_KEPT.1))
+        .bind(user.map(|user| bounded(user, MAX_USER)).filter(|user| !user.is_empty()))
+        .bind(bounded(detail, MAX_DETAIL))
         .execute(&mut **transaction)
         .await?;
     Ok(())

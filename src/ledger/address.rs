@@ -16,10 +16,21 @@ pub(super) fn file_of(url: &str) -> Option<PathBuf> {
     (!path.is_empty() && path != ":memory:").then(|| PathBuf::from(path))
 }
 
-/// It without user name and password.
+/// It without user name and password. A path may contain `@`.
 pub(super) fn redacted(url: &str) -> String {
     match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        (Some((scheme, _)), Some((_, host))) if file_of(url).is_none() => format!("{scheme}://{host}"),
         _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_and_password_are_left_out_and_a_path_is_whole() {
+        assert_eq!(redacted("postgres://user:pass@db.example/ledger"), "postgres://db.example/ledger");
+        assert_eq!(redacted("sqlite:///srv/a@b/ledger.db"), "sqlite:///srv/a@b/ledger.db");
     }
 }

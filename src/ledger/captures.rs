@@ -161,7 +161,7 @@ async fn record_owners(
             format!("INSERT INTO capture_owners (owner, name, since) VALUES {places} ON CONFLICT (owner) DO NOTHING");
         let mut query = query_of_rows(dialect, statement);
         for (owner, (name, since)) in piece {
-            query = query.bind(*owner).bind((*name).to_owned()).bind(millis(*since));
+            query = query.bind(*owner).bind(*name).bind(millis(*since));
         }
         query.execute(&mut **transaction).await?;
     }
@@ -217,13 +217,13 @@ async fn record_references(
         query = query
             .bind(short_digest::<6>(&reference.message_id))
             .bind(no.0)
-            .bind(reference.message_id.clone())
+            .bind(&reference.message_id)
             .bind(reference.relation.name())
-            .bind(capture.group_name.clone())
+            .bind(&capture.group_name)
             .bind(capture.owner.0)
             .bind(millis(reference.not_before));
     }
-    query.bind(run.0.clone()).execute(&mut **transaction).await?;
+    query.bind(&run.0).execute(&mut **transaction).await?;
     Ok(())
 }
 
@@ -270,7 +270,7 @@ impl Ledger {
             "SELECT COUNT(*) AS found FROM (SELECT message FROM open_references GROUP BY message
                HAVING CAST($1 AS TEXT) IS NULL OR MIN(run_id) = $1) AS first",
         )
-        .bind(run.map(|run| run.0.clone()))
+        .bind(run.map(|run| &*run.0))
         .fetch_one(&self.pool)
         .await?;
         sql::count(&row, "found")
@@ -281,9 +281,9 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT (SELECT COUNT(DISTINCT message) FROM open_references WHERE open_references.run_id = runs.run_id) AS found
              FROM runs WHERE kind = 'regular' AND status IN ('complete', 'incomplete') AND run_id <> $1
-             ORDER BY started DESC, run_id DESC LIMIT $2",
+             ORDER BY run_no DESC LIMIT $2",
         )
-        .bind(run.0.clone())
+        .bind(&run.0)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
@@ -297,7 +297,7 @@ impl Ledger {
              FROM open_references JOIN items_in_words AS items ON items.item_no = open_references.item_no
              WHERE open_references.run_id = $1 ORDER BY open_references.item_no LIMIT $2",
         )
-        .bind(run.0.clone())
+        .bind(&run.0)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;

@@ -9,7 +9,7 @@ use sqlx::{Any, AnyPool, Transaction};
 use super::deliveries::remote_id;
 use super::names::{self, Numbers};
 use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, query_of, query_of_many, rows_of_placeholders};
-use super::{ItemNo, LedgerError, encoding, messages};
+use super::{ItemNo, LedgerError, encoding, messages, meta};
 use crate::convert::Manifest;
 use crate::resolution::Resolution;
 
@@ -39,8 +39,7 @@ pub(super) async fn finish(pool: &AnyPool, dialect: Dialect) -> Result<(), Ledge
 async fn step(pool: &AnyPool, dialect: Dialect, batch: i64) -> Result<Option<u64>, LedgerError> {
     let mut transaction = pool.begin_with(dialect.begin()).await?;
     dialect.wait_for_turn(&mut transaction).await?;
-    let marked = sqlx::query("SELECT value FROM meta WHERE name = 'compacting'");
-    if marked.fetch_optional(&mut *transaction).await?.is_none() {
+    if meta::get(&mut transaction, "compacting").await?.is_none() {
         transaction.rollback().await?;
         return Ok(None);
     }
@@ -166,7 +165,7 @@ async fn begin_page(
     .bind(page.run_no)
     .bind(page.window.0)
     .bind(page.window.1)
-    .bind(page.name.clone())
+    .bind(&page.name)
     .bind(page.staged_at)
     .bind(first_item)
     .execute(&mut **transaction)

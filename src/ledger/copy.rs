@@ -7,8 +7,6 @@
 //! At no time can both be opened for work: an unfinished copy and a superseded ledger are refused. A copy that was
 //! broken off is begun again by the same command.
 
-use std::path::Path;
-
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use sqlx::any::AnyRow;
@@ -16,8 +14,8 @@ use sqlx::query::Query;
 use sqlx::{Any, Row as _, Transaction};
 
 use super::sql::{self, Dialect, MAX_STATEMENT_ROWS, millis, query_of, query_of_many, rows_of_placeholders};
-use super::superseded::{SUPERSEDED, UNFINISHED, meta};
-use super::{Ledger, LedgerError, presence, schema};
+use super::superseded::{SUPERSEDED, UNFINISHED};
+use super::{Ledger, LedgerError, meta, presence, schema};
 
 /// Why a ledger was not copied.
 #[derive(Debug, thiserror::Error)]
@@ -86,10 +84,10 @@ impl Ledger {
         self.lock(&mut source).await?;
         let unfinished = target.get_meta(UNFINISHED).await?;
         let is_ours = unfinished.as_deref() == Some(self.id());
-        if meta(&mut source, UNFINISHED).await?.is_some() {
+        if meta::get(&mut source, UNFINISHED).await?.is_some() {
             return Err(LedgerError::UnfinishedCopy.into());
         }
-        if let Some(by) = meta(&mut source, SUPERSEDED).await? {
+        if let Some(by) = meta::get(&mut source, SUPERSEDED).await? {
             // Only the target's mark was left to be taken away.
             if is_ours && by == to {
                 let counts = compare(&mut source, target).await?;
@@ -111,11 +109,7 @@ impl Ledger {
         }
         copy_meta(&mut source, target).await?;
         let counts = compare(&mut source, target).await?;
-        sqlx::query("INSERT INTO meta (name, value) VALUES ($1, $2)")
-            .bind(SUPERSEDED)
-            .bind(to.to_owned())
-            .execute(&mut *source)
-            .await?;
+        meta::set(&mut source, SUPERSEDED, to).await?;
         source.commit().await?;
         target.set_meta(UNFINISHED, None).await?;
         target.names.forget();
@@ -133,8 +127,7 @@ impl Ledger {
     }
 
     async fn refuse_use(&self, source: &mut Transaction<'_, Any>, now: DateTime<Utc>) -> Result<(), CopyError> {
-        let present = self.presence.as_deref().map_or(Ok(0), |directory: &Path| presence::present(directory));
-        let present = present.map_err(|error| LedgerError::Damaged(format!("the directory of locks: {error}")))?;
+        let present = self.presence.as_deref().map_or(Ok(0), presence::present)?;
         if present > 0 {
             return Err(CopyError::InUse(format!("{present} processes have it open")));
         }

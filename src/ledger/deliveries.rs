@@ -320,9 +320,7 @@ impl Left {
 pub struct Claim {
     pub mailbox: MailboxId,
     pub items: Vec<ItemNo>,
-    /// The converter's version.
-    pub converter: &'static str,
-    /// What it made of those items of which that isn't recorded for certain.
+    /// What those items were converted to of which that isn't recorded for certain.
     pub messages: Vec<(ItemNo, Manifest)>,
 }
 

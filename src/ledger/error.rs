@@ -78,6 +78,13 @@ pub enum LedgerError {
     /// The database failed.
     #[error("the ledger failed: {}", database_error::in_words(.0))]
     Database(sqlx::Error),
+    /// PostgreSQL was told to commit, didn't answer, and can't say what became of that.
+    #[error(
+        "the ledger did not answer when it was told to commit, so that what was to be recorded may be recorded or not: {}. The next run \
+         goes on from what is recorded",
+        database_error::in_words(.0)
+    )]
+    CommitUnknown(sqlx::Error),
     /// What it holds isn't what was written.
     #[error("the ledger is damaged: {0}; restore it, or rebuild it with `rebuild-ledger`")]
     Damaged(String),

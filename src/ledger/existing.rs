@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sqlx::{AnyPool, Row as _};
 
-use super::sql::{Dialect, query_of};
+use super::sql::Dialect;
 use super::{LedgerError, address};
 
 /// Fails where the file of an SQLite ledger is missing or empty, before anything connects to it.
@@ -36,7 +36,7 @@ pub(crate) fn refuse_only_its_log(file: &Path) -> Result<(), LedgerError> {
 
 /// Whether a database holds a ledger's tables.
 pub(super) async fn has_tables(pool: &AnyPool, dialect: Dialect) -> Result<bool, LedgerError> {
-    let row = query_of(dialect.count_of_meta().to_owned()).fetch_one(pool).await?;
+    let row = sqlx::query(dialect.count_of_meta()).fetch_one(pool).await?;
     let tables: i64 = row.try_get("tables")?;
     Ok(tables > 0)
 }

@@ -46,8 +46,8 @@ impl Sender {
                AND NOT EXISTS (SELECT 1 FROM leases AS closed WHERE closed.resource = $4)",
         )
         .bind(self.lease().resource())
-        .bind(self.holder.0.clone())
-        .bind(self.run.0.clone())
+        .bind(&self.holder.0)
+        .bind(&self.run.0)
         .bind(leases::closed(&self.run))
         .execute(&mut **transaction)
         .await?;
@@ -66,7 +66,7 @@ pub(super) async fn refuse_closed(
     run: &RunId,
 ) -> Result<(), LedgerError> {
     let running = format!("SELECT 1 FROM runs WHERE run_id = $1 AND status = 'running'{}", dialect.share_lock());
-    let is_running = sql::prepared(running).bind(run.0.clone()).fetch_optional(&mut **transaction).await?.is_some();
+    let is_running = sql::prepared(running).bind(&run.0).fetch_optional(&mut **transaction).await?.is_some();
     // A statement of its own: it sees what was committed while this one waited for the lock.
     let mark = sqlx::query("SELECT 1 FROM leases WHERE resource = $1").bind(leases::closed(run));
     let is_closed = mark.fetch_optional(&mut **transaction).await?.is_some();
@@ -84,7 +84,7 @@ impl Ledger {
              JOIN leases AS puller ON puller.resource = 'puller' AND puller.holder = runs.holder AND puller.until > $1
              JOIN leases AS alive ON alive.resource = 'run:' || runs.run_id AND alive.until > $1
              WHERE runs.status = 'running' AND runs.kind IN ('regular', 'backfill')
-             ORDER BY runs.started DESC, runs.run_id DESC LIMIT 1",
+             ORDER BY runs.run_no DESC LIMIT 1",
         )
         .bind(millis(now))
         .fetch_optional(&self.pool)
@@ -108,7 +108,7 @@ impl Ledger {
     pub async fn close_account(&self, run: &RunId) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
         let running = sqlx::query("UPDATE runs SET status = status WHERE run_id = $1 AND status = 'running'")
-            .bind(run.0.clone())
+            .bind(&run.0)
             .execute(&mut *transaction)
             .await?;
         if running.rows_affected() == 0 {
@@ -129,7 +129,7 @@ impl Ledger {
     /// Mailboxes with copies of a run that whoever leases the mailbox may send or look up, the longest queue first.
     pub async fn mailboxes_to_share(&self, run: &RunId) -> Result<Vec<Mailbox>, LedgerError> {
         let waiting = mailboxes_of(&format!("+run_no = {} AND {OPEN} AND state IN ('ready', 'unknown')", run_no(1)));
-        let rows = query_of(waiting).bind(run.0.clone()).fetch_all(&self.pool).await?;
+        let rows = query_of(waiting).bind(&run.0).fetch_all(&self.pool).await?;
         rows.iter().map(read_mailbox).collect()
     }
 
@@ -146,7 +146,7 @@ impl Ledger {
                 "SELECT resource FROM leases WHERE until > $1 AND holder <> $2 AND resource IN {}",
                 list_of_placeholders(3, chunk.len())
             );
-            let mut query = query_of(statement).bind(millis(now)).bind(holder.0.clone());
+            let mut query = query_of(statement).bind(millis(now)).bind(&holder.0);
             for mailbox in chunk {
                 query = query.bind(Lease::Mailbox(mailbox.id.clone()).resource());
             }

@@ -134,8 +134,10 @@ pub struct PageRecord<'a> {
     pub late: u64,
     /// Bytes taken from the source for it.
     pub bytes: u64,
-    /// The process that goes on with the items, and until when it has claimed them.
-    pub claim: (&'a Holder, DateTime<Utc>),
+    /// The process that goes on with the items.
+    pub holder: &'a Holder,
+    /// Until when it has claimed them.
+    pub claim_until: DateTime<Utc>,
     pub now: DateTime<Utc>,
 }
 
@@ -182,10 +184,6 @@ impl ItemRecord {
     }
 
     fn read(row: &AnyRow, names: &HashMap<i64, Arc<str>>) -> Result<Self, LedgerError> {
-        let size = |column| -> Result<u64, LedgerError> {
-            let value: i64 = sql::get(row, column)?;
-            u64::try_from(value).map_err(|_| LedgerError::Damaged(format!("{column} is negative")))
-        };
         let resolution: Option<Vec<u8>> = sql::get(row, "resolution")?;
         let attachments: Option<String> = sql::get(row, "attachments")?;
         Ok(Self {
@@ -194,8 +192,8 @@ impl ItemRecord {
             id: sql::get::<Option<i64>>(row, "item_id")?.map(ItemId),
             window: sql::window(row)?,
             page: sql::get(row, "page")?,
-            offset: size("page_offset")?,
-            length: size("page_length")?,
+            offset: sql::count(row, "page_offset")?,
+            length: sql::count(row, "page_length")?,
             staged_at: sql::instant(row, "staged_at")?,
             attachments: match attachments {
                 Some(text) => sql::json(&text, "attachments")?,
@@ -247,8 +245,8 @@ pub struct Prepared {
     /// What was resolved.
     pub resolution: Option<Resolution>,
     pub identity: Option<Identity>,
-    /// The converter's version and the manifest of its output.
-    pub message: Option<(&'static str, Manifest)>,
+    /// The manifest of what it was converted to.
+    pub message: Option<Manifest>,
     /// The attachments, where their record changed.
     pub attachments: Option<Vec<AttachmentRecord>>,
     /// The rows to add.
@@ -325,7 +323,7 @@ impl Ledger {
         );
         let rows = query_of(statement)
             .bind(millis(now))
-            .bind(run.0.clone())
+            .bind(&run.0)
             .bind(i64::from(limit))
             .fetch_all(&mut *transaction)
             .await?;
@@ -336,7 +334,7 @@ impl Ledger {
                 "UPDATE item_rows SET claim_holder = $1, claim_until = $2 WHERE item_no IN {}",
                 list_of_placeholders(3, chunk.len())
             );
-            let mut query = query_of_many(self.dialect, statement).bind(holder.0.clone()).bind(millis(until));
+            let mut query = query_of_many(self.dialect, statement).bind(&holder.0).bind(millis(until));
             for number in chunk {
                 query = query.bind(number.0);
             }
@@ -365,8 +363,8 @@ impl Ledger {
             run_no(3)
         ))
         .bind(after.0)
-        .bind(selection.reason.map(|reason| reason.name().to_owned()))
-        .bind(selection.run.as_ref().map(|run| run.0.clone()))
+        .bind(selection.reason.map(Reason::name))
+        .bind(selection.run.as_ref().map(|run| &*run.0))
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
@@ -388,7 +386,7 @@ impl Ledger {
             run_no(2)
         ))
         .bind(after.0)
-        .bind(run.0.clone())
+        .bind(&run.0)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
@@ -405,7 +403,7 @@ impl Ledger {
             ITEMS_OF_PAGES,
             run_no(1)
         ))
-        .bind(run.0.clone())
+        .bind(&run.0)
         .fetch_one(&self.pool)
         .await?;
         Ok((sql::count(&row, "items")?, sql::count(&row, "unaccounted")?))

@@ -75,7 +75,7 @@ impl Ledger {
             );
             let mut query = query_of_many(self.dialect, insert);
             for resource in chunk {
-                query = query.bind(resource.clone()).bind(holder.0.clone()).bind(millis(until));
+                query = query.bind(resource).bind(&holder.0).bind(millis(until));
             }
             query.execute(&mut *transaction).await?;
 
@@ -83,9 +83,9 @@ impl Ledger {
                 "SELECT resource FROM leases WHERE holder = $1 AND resource IN {}",
                 list_of_placeholders(2, chunk.len())
             );
-            let mut query = query_of_many(self.dialect, held).bind(holder.0.clone());
+            let mut query = query_of_many(self.dialect, held).bind(&holder.0);
             for resource in chunk {
-                query = query.bind(resource.clone());
+                query = query.bind(resource);
             }
             for row in query.fetch_all(&mut *transaction).await? {
                 ours.insert(sql::get::<String>(&row, "resource")?);
@@ -103,13 +103,13 @@ impl Ledger {
         let mut transaction = self.begin().await?;
         let renewed = sqlx::query("UPDATE leases SET until = $1 WHERE holder = $2")
             .bind(millis(until))
-            .bind(holder.0.clone())
+            .bind(&holder.0)
             .execute(&mut *transaction)
             .await?
             .rows_affected();
         sqlx::query("UPDATE item_rows SET claim_until = $1 WHERE claim_holder = $2 AND state <> 'prepared'")
             .bind(millis(until))
-            .bind(holder.0.clone())
+            .bind(&holder.0)
             .execute(&mut *transaction)
             .await?;
         if renewed < expected {
@@ -123,9 +123,9 @@ impl Ledger {
     /// Gives all leases and claims of a holder back.
     pub async fn release_leases(&self, holder: &Holder) -> Result<(), LedgerError> {
         let mut transaction = self.begin().await?;
-        sqlx::query("DELETE FROM leases WHERE holder = $1").bind(holder.0.clone()).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM leases WHERE holder = $1").bind(&holder.0).execute(&mut *transaction).await?;
         sqlx::query("UPDATE item_rows SET claim_holder = NULL, claim_until = NULL WHERE claim_holder = $1 AND state <> 'prepared'")
-            .bind(holder.0.clone())
+            .bind(&holder.0)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -135,25 +135,11 @@ impl Ledger {
     /// Gives one lease back.
     pub async fn release_lease(&self, holder: &Holder, lease: &Lease) -> Result<(), LedgerError> {
         sqlx::query("DELETE FROM leases WHERE holder = $1 AND resource = $2")
-            .bind(holder.0.clone())
+            .bind(&holder.0)
             .bind(lease.resource())
             .execute(self.writer()?)
             .await?;
         Ok(())
-    }
-
-    /// The holder of a lease that is in force, and when it runs out.
-    pub async fn lease_holder(
-        &self,
-        lease: &Lease,
-        now: DateTime<Utc>,
-    ) -> Result<Option<(Holder, DateTime<Utc>)>, LedgerError> {
-        let row = sqlx::query("SELECT holder, until FROM leases WHERE resource = $1 AND until > $2")
-            .bind(lease.resource())
-            .bind(millis(now))
-            .fetch_optional(&self.pool)
-            .await?;
-        row.map(|row| Ok((Holder(sql::get(&row, "holder")?), sql::instant(&row, "until")?))).transpose()
     }
 }
 

@@ -27,7 +27,7 @@ impl Ledger {
              WHERE delivery_rows.run_no = {} AND delivery_rows.address_no IS NOT NULL",
             run_no(1)
         );
-        let mut rows = query_of(statement).bind(run.0.clone()).fetch(&self.pool);
+        let mut rows = query_of(statement).bind(&run.0).fetch(&self.pool);
         while let Some(row) = rows.try_next().await? {
             let mailbox: i64 = sql::get(&row, "target_no")?;
             let resolution: Option<Vec<u8>> = sql::get(&row, "resolution")?;
@@ -39,7 +39,7 @@ impl Ledger {
 
         let mut transaction = self.begin().await?;
         query_of(format!("DELETE FROM account_rules WHERE run_no = {}", run_no(1)))
-            .bind(run.0.clone())
+            .bind(&run.0)
             .execute(&mut *transaction)
             .await?;
         let number = super::runs::number_of(&mut transaction, run).await?;
@@ -67,12 +67,12 @@ impl Ledger {
              WHERE run_no = {} ORDER BY deliveries DESC, rule_no, address_no LIMIT $2",
             run_no(1)
         ))
-        .bind(run.0.clone())
+        .bind(&run.0)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
         let total = query_of(format!("SELECT COUNT(*) AS total FROM account_rules WHERE run_no = {}", run_no(1)))
-            .bind(run.0.clone())
+            .bind(&run.0)
             .fetch_one(&self.pool)
             .await?;
         let rules = rows

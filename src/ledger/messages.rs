@@ -20,7 +20,7 @@ pub(super) async fn insert(
         );
         let mut query = query_of_rows(dialect, statement);
         for (no, converter, manifest) in piece {
-            query = query.bind(no.0).bind((*converter).to_owned()).bind(encoding::of_manifest(manifest)?);
+            query = query.bind(no.0).bind(*converter).bind(encoding::of_manifest(manifest)?);
         }
         query.execute(&mut **transaction).await?;
     }

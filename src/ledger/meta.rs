@@ -3,33 +3,24 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::Row as _;
+use sqlx::AnyConnection;
 
 use super::{Ledger, LedgerError, sql};
 
 impl Ledger {
     /// The value that is remembered under a name.
     pub async fn get_meta(&self, name: &str) -> Result<Option<String>, LedgerError> {
-        let row =
-            sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name.to_owned()).fetch_optional(&self.pool);
-        Ok(row.await?.map(|row| row.try_get("value")).transpose()?)
+        get(&mut *self.pool.acquire().await?, name).await
     }
 
     /// Remembers a value under a name; `None` forgets it.
     pub async fn set_meta(&self, name: &str, value: Option<&str>) -> Result<(), LedgerError> {
-        match value {
-            Some(value) => {
-                sqlx::query(
-                    "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                )
-                .bind(name.to_owned())
-                .bind(value.to_owned())
-                .execute(self.writer()?)
-                .await?
-            }
-            None => sqlx::query("DELETE FROM meta WHERE name = $1").bind(name.to_owned()).execute(self.writer()?).await?,
+        let mut connection = self.writer()?.acquire().await?;
+        let Some(value) = value else {
+            sqlx::query("DELETE FROM meta WHERE name = $1").bind(name).execute(&mut *connection).await?;
+            return Ok(());
         };
-        Ok(())
+        set(&mut connection, name, value).await
     }
 
     /// The value under a name, from JSON; nothing where it can't be read: another version of the program wrote it.
@@ -48,4 +39,18 @@ impl Ledger {
         let instant = instant.map_err(|error| LedgerError::Damaged(format!("the {name} {text:?}: {error}")))?;
         Ok(Some(instant.with_timezone(&Utc)))
     }
+}
+
+/// The value under a name, as a connection sees it.
+pub(super) async fn get(connection: &mut AnyConnection, name: &str) -> Result<Option<String>, LedgerError> {
+    let row = sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name).fetch_optional(connection).await?;
+    row.map(|row| sql::get(&row, "value")).transpose()
+}
+
+/// Remembers a value under a name, by a connection.
+pub(super) async fn set(connection: &mut AnyConnection, name: &str, value: &str) -> Result<(), LedgerError> {
+    let statement =
+        "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    sqlx::query(statement).bind(name).bind(value).execute(connection).await?;
+    Ok(())
 }

@@ -9,9 +9,9 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use sqlx::{Any, AnyConnection};
+use sqlx::AnyConnection;
 
-use super::sql::{self, Dialect, list_of_placeholders, query_of, query_of_many, rows_of_placeholders};
+use super::sql::{self, Dialect, list_of_placeholders, query_of_many, rows_of_placeholders};
 use super::{Ledger, LedgerError};
 
 mod remembered;
@@ -49,14 +49,14 @@ impl Ledger {
         let mut missing: Vec<&str> = missing.iter().map(String::as_str).collect();
         // Most are there. To look for them nobody waits for a turn.
         let mut connection = self.pool.acquire().await?;
-        let mut found = self.settled(look_up(&mut connection, self.dialect, &missing, before).await)?;
+        let mut found = self.or_forget(look_up(&mut connection, self.dialect, &missing, before).await)?;
         drop(connection);
         numbers.add(&found);
         missing.retain(|name| !numbers.of.contains_key(*name));
         if !missing.is_empty() {
             let mut transaction = self.begin().await?;
             self.dialect.wait_for_turn(&mut transaction).await?;
-            let given = self.settled(give(&mut transaction, self.dialect, &missing, numbers.newest).await)?;
+            let given = self.or_forget(give(&mut transaction, self.dialect, &missing, numbers.newest).await)?;
             transaction.commit().await?;
             numbers.add(&given);
             found.extend(given);
@@ -71,7 +71,7 @@ impl Ledger {
         let Some(newest) = numbers.newest else { return Ok(()) };
         let row = sqlx::query("SELECT mark FROM names WHERE name_no = $1").bind(newest.number);
         let mark = row.fetch_optional(connection).await?.map(|row| sql::get::<i64>(&row, "mark")).transpose()?;
-        self.settled(if mark == Some(newest.mark) { Ok(()) } else { Err(LedgerError::CommitsLost) })
+        self.or_forget(if mark == Some(newest.mark) { Ok(()) } else { Err(LedgerError::CommitsLost) })
     }
 
     /// The names of these numbers.
@@ -103,7 +103,7 @@ impl Ledger {
                 query = query.bind(*number);
             }
             let rows = query.fetch_all(&self.pool).await?;
-            let rows = self.settled(rows_beside(&rows, seen))?;
+            let rows = self.or_forget(rows_beside(&rows, seen))?;
             seen = rows.iter().fold(seen, |seen, (_, given)| newest(seen, *given));
             read.extend(rows);
         }
@@ -113,7 +113,7 @@ impl Ledger {
     }
 
     /// Forgets the names where what is remembered of them is wrong.
-    fn settled<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
+    fn or_forget<T>(&self, result: Result<T, LedgerError>) -> Result<T, LedgerError> {
         if matches!(result, Err(LedgerError::CommitsLost)) {
             self.names.forget();
         }
@@ -161,7 +161,7 @@ async fn look_up(
         let list = list_of_placeholders(1, chunk.len());
         let mut query = query_of_many(dialect, beside_newest(&format!("name IN {list}"), seen));
         for name in chunk {
-            query = query.bind((*name).to_owned());
+            query = query.bind(*name);
         }
         let rows = rows_beside(&query.fetch_all(&mut *connection).await?, seen)?;
         seen = rows.iter().fold(seen, |seen, (_, given)| newest(seen, *given));
@@ -183,7 +183,7 @@ async fn give(
     if new.is_empty() {
         return Ok(found);
     }
-    let row = query_of("SELECT COALESCE(MAX(name_no), 0) + 1 AS next FROM names".to_owned());
+    let row = sqlx::query("SELECT COALESCE(MAX(name_no), 0) + 1 AS next FROM names");
     let next: i64 = sql::get(&row.fetch_one(&mut *connection).await?, "next")?;
     let mark = new_mark();
     let given = |number| Given { number, mark };
@@ -217,22 +217,6 @@ pub(super) fn new_mark() -> i64 {
 }
 
 impl Dialect {
-    /// Has the transaction wait until no other one of its kind is under way. On SQLite there is one writer at a time anyway.
-    pub(super) async fn wait_for_turn(self, transaction: &mut sqlx::Transaction<'_, Any>) -> Result<(), LedgerError> {
-        if let Some(statement) = self.turn() {
-            sqlx::query(statement).execute(&mut **transaction).await?;
-        }
-        Ok(())
-    }
-
-    /// Has a transaction take as long as it takes.
-    pub(super) async fn lift_bounds(self, transaction: &mut sqlx::Transaction<'_, Any>) -> Result<(), LedgerError> {
-        for statement in self.without_bounds() {
-            sqlx::query(*statement).execute(&mut **transaction).await?;
-        }
-        Ok(())
-    }
-
     /// Keeps each name from coming twice, and finds it. PostgreSQL's usual index takes no text beyond 2,700 bytes.
     pub(super) fn unique_names(self) -> &'static str {
         match self {

@@ -19,7 +19,7 @@ impl Ledger {
     /// its schema up to date. Fails where it was written by a newer version, or another ledger has taken its place.
     pub async fn open(url: &str) -> Result<Self, LedgerError> {
         let ledger = Self::open_for_copy(url).await?;
-        ledger.refuse_left().await?;
+        ledger.refuse_unusable().await?;
         Ok(ledger)
     }
 
@@ -35,7 +35,7 @@ impl Ledger {
     /// [`LedgerError::Missing`], beside what [`open`](Self::open) fails with.
     pub async fn open_existing(url: &str) -> Result<Self, LedgerError> {
         let ledger = Self::open_existing_for_copy(url).await?;
-        ledger.refuse_left().await?;
+        ledger.refuse_unusable().await?;
         Ok(ledger)
     }
 

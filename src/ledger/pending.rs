@@ -173,7 +173,7 @@ impl Ledger {
         );
         let mut query = sql::query_of(statement).bind(i64::from(limit));
         if let Some(run) = run {
-            query = query.bind(run.0.clone());
+            query = query.bind(&run.0);
         }
         let rows = query.fetch_all(&self.pool).await?;
         rows.iter()
@@ -229,7 +229,7 @@ impl Ledger {
             open()
         ));
         if let Some(run) = run {
-            query = query.bind(run.0.clone());
+            query = query.bind(&run.0);
         }
         let mut counts: Vec<(PendingCause, u64)> = PendingCause::ALL.map(|cause| (cause, 0)).to_vec();
         for row in query.fetch_all(&self.pool).await? {
@@ -238,17 +238,6 @@ impl Ledger {
             counts.iter_mut().filter(|(of, _)| *of == cause).for_each(|(_, count)| *count += deliveries);
         }
         Ok(counts)
-    }
-
-    /// How many items are held for each reason.
-    pub async fn held_by_reason(&self) -> Result<Vec<(String, u64)>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT COALESCE(reason, '') AS reason, COUNT(DISTINCT item_no) AS held FROM deliveries_in_words
-             WHERE state = 'failed' AND released IS NULL GROUP BY 1",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(|row| Ok((sql::get(row, "reason")?, sql::count(row, "held")?))).collect()
     }
 }
 

@@ -101,12 +101,12 @@ impl Ledger {
         let mut transaction = self.begin().await?;
         sqlx::query("UPDATE leases SET until = $1 WHERE holder = $2 AND until > $1")
             .bind(millis(now))
-            .bind(gone.0.clone())
+            .bind(&gone.0)
             .execute(&mut *transaction)
             .await?;
         sqlx::query("UPDATE item_rows SET claim_until = $1 WHERE claim_holder = $2 AND state <> 'prepared'")
             .bind(millis(now))
-            .bind(gone.0.clone())
+            .bind(&gone.0)
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -122,12 +122,15 @@ fn unusable(directory: &Path, error: &std::io::Error) -> LedgerError {
 }
 
 /// How many processes are alive.
-pub(super) fn present(directory: &Path) -> std::io::Result<usize> {
-    let entries = match std::fs::read_dir(directory) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
-        entries => entries?.count(),
+pub(super) fn present(directory: &Path) -> Result<usize, LedgerError> {
+    let count = || {
+        let entries = match std::fs::read_dir(directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            entries => entries?.count(),
+        };
+        Ok(entries.saturating_sub(gone_processes(directory)?.len()))
     };
-    Ok(entries.saturating_sub(gone_processes(directory)?.len()))
+    count().map_err(|error| unusable(directory, &error))
 }
 
 /// A process that is gone. Its file stays locked meanwhile, so that nobody begins to use it before it is cleared away.

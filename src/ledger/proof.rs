@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::items::{ItemRecord, first_half};
-use super::sql::{self, query_of};
+use super::sql;
 use super::{ItemNo, Ledger, LedgerError, RunId, encoding};
 use crate::convert::Manifest;
 use crate::identity::MessageId;
@@ -61,20 +61,19 @@ impl Ledger {
         let rows = match sought {
             ItemName::Item(id) => {
                 let statement = "SELECT * FROM items_in_words WHERE item_id = $1 ORDER BY item_no LIMIT $2";
-                query_of(statement.to_owned()).bind(id.0).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
+                sqlx::query(statement).bind(id.0).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
             ItemName::Capture(no) => {
-                let statement = "SELECT * FROM items_in_words WHERE item_no = $1 LIMIT $2";
-                query_of(statement.to_owned()).bind(no.0).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
+                sqlx::query("SELECT * FROM items_in_words WHERE item_no = $1").bind(no.0).fetch_all(&self.pool).await?
             }
             ItemName::Key(key) => {
                 let statement = "SELECT * FROM items_in_words WHERE substr(item_key, 1, 16) = $1 AND item_key = $2";
                 let (half, whole) = (first_half(*key), key.0.as_bytes().to_vec());
-                query_of(statement.to_owned()).bind(half).bind(whole).fetch_all(&self.pool).await?
+                sqlx::query(statement).bind(half).bind(whole).fetch_all(&self.pool).await?
             }
             ItemName::WhatsApp(id) => {
                 let statement = "SELECT * FROM items_in_words WHERE message_id = $1 ORDER BY item_no LIMIT $2";
-                query_of(statement.to_owned()).bind(id.clone()).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
+                sqlx::query(statement).bind(id).bind(MAX_CAPTURES).fetch_all(&self.pool).await?
             }
             ItemName::MessageId(id) => {
                 // A Message-ID has the first half of an identity.
@@ -82,7 +81,7 @@ impl Ledger {
                 let statement = "SELECT * FROM items_in_words WHERE (identity >= $1 AND identity <= $2) OR item_no IN
                        (SELECT item_no FROM delivery_rows WHERE sent_as IS NOT NULL AND sent_as >= $1 AND sent_as <= $2)
                      ORDER BY item_no LIMIT $3";
-                query_of(statement.to_owned())
+                sqlx::query(statement)
                     .bind([half.as_slice(), &[0; 16]].concat())
                     .bind([half.as_slice(), &[0xff; 16]].concat())
                     .bind(MAX_CAPTURES)

@@ -39,12 +39,11 @@ impl Ledger {
             selection.condition()
         );
         let rows = sql::query_of(statement)
-            .bind(selection.reason.map(|reason| reason.name().to_owned()))
+            .bind(selection.reason.map(Reason::name))
             .bind(selection.before.map(millis))
             .fetch_all(&self.pool)
             .await?;
-        let count = |value: i64| u64::try_from(value).unwrap_or_default();
-        rows.iter().map(|row| Ok((sql::get(row, "reason")?, count(sql::get(row, "items")?)))).collect()
+        rows.iter().map(|row| Ok((sql::get(row, "reason")?, sql::count(row, "items")?))).collect()
     }
 
     /// Gives up the failed rows of a selection and records the administrator's action, in one transaction. Returns how
@@ -58,7 +57,7 @@ impl Ledger {
     ) -> Result<u64, LedgerError> {
         let mut transaction = self.begin().await?;
         let rows = sql::query_of(format!("UPDATE delivery_rows SET released = $3 WHERE {}", selection.condition()))
-            .bind(selection.reason.map(|reason| reason.name().to_owned()))
+            .bind(selection.reason.map(Reason::name))
             .bind(selection.before.map(millis))
             .bind(millis(now))
             .execute(&mut *transaction)
@@ -66,7 +65,7 @@ impl Ledger {
             .rows_affected();
         let detail = format!("{detail}: {rows} rows");
         actions::insert(&mut transaction, ActionKind::Release, user, &detail, now).await?;
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         Ok(rows)
     }
 }

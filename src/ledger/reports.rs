@@ -99,7 +99,7 @@ impl Ledger {
              ORDER BY finished, run_id LIMIT 1 ON CONFLICT DO NOTHING",
         )
         .bind(sequence)
-        .bind(last.as_ref().map(|last| last.run.0.clone()))
+        .bind(last.as_ref().map(|last| &*last.run.0))
         .bind(last.as_ref().map(|last| last.sha256.to_string()))
         .execute(&mut *transaction)
         .await?;
@@ -125,7 +125,7 @@ impl Ledger {
     /// The report of a run and its bytes in short, where it lies in staging.
     pub async fn stored_report(&self, run: &RunId) -> Result<Option<(ReportEntry, DrawnReport)>, LedgerError> {
         let row = sqlx::query("SELECT * FROM reports WHERE run_id = $1 AND stored IS NOT NULL")
-            .bind(run.0.clone())
+            .bind(&run.0)
             .fetch_optional(&self.pool)
             .await?;
         let mut entry = row.as_ref().map(ReportEntry::read).transpose()?;
@@ -172,12 +172,8 @@ impl Ledger {
             "SELECT DISTINCT page FROM pages WHERE run_no = {} AND page > $2 ORDER BY page LIMIT $3",
             sql::run_no(1)
         );
-        let rows = sql::query_of(statement)
-            .bind(run.0.clone())
-            .bind(after.to_owned())
-            .bind(i64::from(limit))
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sql::query_of(statement).bind(&run.0).bind(after).bind(i64::from(limit)).fetch_all(&self.pool).await?;
         rows.iter().map(|row| sql::get(row, "page")).collect()
     }
 }

@@ -171,10 +171,6 @@ pub struct RunRecord {
 
 impl RunRecord {
     pub(super) fn read(row: &AnyRow) -> Result<Self, LedgerError> {
-        let count = |column| -> Result<u64, LedgerError> {
-            let value: i64 = sql::get(row, column)?;
-            u64::try_from(value).map_err(|_| LedgerError::Damaged(format!("the count {column} is negative")))
-        };
         let window = match (sql::optional_instant(row, "window_from")?, sql::optional_instant(row, "window_to")?) {
             (Some(from), Some(to)) => Some(Window { from, to }),
             _ => None,
@@ -187,11 +183,11 @@ impl RunRecord {
             started: sql::instant(row, "started")?,
             finished: sql::optional_instant(row, "finished")?,
             inputs: sql::get(row, "inputs")?,
-            available: count("available")?,
-            repeated: count("repeated")?,
-            late: count("late")?,
-            bytes_downloaded: count("bytes_downloaded")?,
-            bytes_imported: count("bytes_imported")?,
+            available: sql::count(row, "available")?,
+            repeated: sql::count(row, "repeated")?,
+            late: sql::count(row, "late")?,
+            bytes_downloaded: sql::count(row, "bytes_downloaded")?,
+            bytes_imported: sql::count(row, "bytes_imported")?,
             failure: RunFailure::read(row)?,
             report: sql::get(row, "report")?,
         })
@@ -203,7 +199,7 @@ const ALIVE: &str = "EXISTS (SELECT 1 FROM leases WHERE leases.resource = 'run:'
 
 /// The number under which rows refer to a run.
 pub(super) async fn number_of(transaction: &mut Transaction<'_, Any>, run: &RunId) -> Result<i64, LedgerError> {
-    let row = sqlx::query("SELECT run_no FROM runs WHERE run_id = $1").bind(run.0.clone());
+    let row = sqlx::query("SELECT run_no FROM runs WHERE run_id = $1").bind(&run.0);
     let row = row.fetch_optional(&mut **transaction).await?;
     sql::get(&row.ok_or_else(|| LedgerError::Damaged(format!("there is no run {run}")))?, "run_no")
 }
@@ -224,11 +220,11 @@ impl Ledger {
             "INSERT INTO runs (run_id, kind, status, holder, started, inputs, run_no)
              VALUES ($1, $2, 'running', $3, $4, $5, (SELECT COALESCE(MAX(run_no), 0) + 1 FROM runs))",
         )
-        .bind(id.0.clone())
+        .bind(&id.0)
         .bind(kind.name())
-        .bind(holder.0.clone())
+        .bind(&holder.0)
         .bind(millis(started))
-        .bind(inputs.to_owned())
+        .bind(inputs)
         .execute(&mut *transaction)
         .await?;
         superseded::refuse(&mut transaction).await?;
@@ -241,7 +237,7 @@ impl Ledger {
         sqlx::query("UPDATE runs SET window_from = $1, window_to = $2 WHERE run_id = $3")
             .bind(millis(window.from))
             .bind(millis(window.to))
-            .bind(id.0.clone())
+            .bind(&id.0)
             .execute(self.writer()?)
             .await?;
         Ok(())
@@ -263,11 +259,11 @@ impl Ledger {
         )
         .bind(status.name())
         .bind(millis(finished))
-        .bind(failure.map(|failure| failure.error.clone()))
+        .bind(failure.map(|failure| &*failure.error))
         .bind(failure.map(|failure| failure.kind.name()))
         .bind(failure.and_then(|failure| failure.not_before).map(millis))
-        .bind(report.to_owned())
-        .bind(id.0.clone())
+        .bind(report)
+        .bind(&id.0)
         .execute(&mut *transaction)
         .await?;
         if finished.rows_affected() == 0 {
@@ -282,8 +278,7 @@ impl Ledger {
     }
 
     pub async fn run(&self, id: &RunId) -> Result<Option<RunRecord>, LedgerError> {
-        let row =
-            sqlx::query("SELECT * FROM runs WHERE run_id = $1").bind(id.0.clone()).fetch_optional(&self.pool).await?;
+        let row = sqlx::query("SELECT * FROM runs WHERE run_id = $1").bind(&id.0).fetch_optional(&self.pool).await?;
         row.as_ref().map(RunRecord::read).transpose()
     }
 
@@ -294,7 +289,7 @@ impl Ledger {
 
     /// Runs, newest first, without the first `skip`.
     pub async fn earlier_runs(&self, skip: u32, limit: u32) -> Result<Vec<RunRecord>, LedgerError> {
-        let rows = sqlx::query("SELECT * FROM runs ORDER BY run_no DESC, started DESC, run_id DESC LIMIT $1 OFFSET $2")
+        let rows = sqlx::query("SELECT * FROM runs ORDER BY run_no DESC LIMIT $1 OFFSET $2")
             .bind(i64::from(limit))
             .bind(i64::from(skip))
             .fetch_all(&self.pool)
@@ -310,7 +305,7 @@ impl Ledger {
     ) -> Result<Option<RunRecord>, LedgerError> {
         let quoted = |names: Vec<&str>| format!("('{}')", names.join("', '"));
         let statement = format!(
-            "SELECT * FROM runs WHERE kind IN {} AND status IN {} ORDER BY run_no DESC, started DESC, run_id DESC LIMIT 1",
+            "SELECT * FROM runs WHERE kind IN {} AND status IN {} ORDER BY run_no DESC LIMIT 1",
             quoted(kinds.iter().map(|kind| kind.name()).collect()),
             quoted(statuses.iter().map(|status| status.name()).collect()),
         );
@@ -320,20 +315,19 @@ impl Ledger {
 
     /// The latest regular runs that started by `until`, newest first.
     pub async fn regular_runs(&self, until: DateTime<Utc>, limit: u32) -> Result<Vec<RunRecord>, LedgerError> {
-        let rows = sqlx::query(
-            "SELECT * FROM runs WHERE kind = 'regular' AND started <= $1 ORDER BY run_no DESC, started DESC, run_id DESC LIMIT $2",
-        )
-        .bind(millis(until))
-        .bind(i64::from(limit))
-        .fetch_all(&self.pool)
-        .await?;
+        let rows =
+            sqlx::query("SELECT * FROM runs WHERE kind = 'regular' AND started <= $1 ORDER BY run_no DESC LIMIT $2")
+                .bind(millis(until))
+                .bind(i64::from(limit))
+                .fetch_all(&self.pool)
+                .await?;
         rows.iter().map(RunRecord::read).collect()
     }
 
     /// When the first regular run before `run` started.
     pub async fn first_start_before(&self, run: &RunId) -> Result<Option<DateTime<Utc>>, LedgerError> {
         let row = sqlx::query("SELECT MIN(started) AS first FROM runs WHERE kind = 'regular' AND run_id <> $1")
-            .bind(run.0.clone())
+            .bind(&run.0)
             .fetch_one(&self.pool)
             .await?;
         sql::optional_instant(&row, "first")
@@ -341,9 +335,7 @@ impl Ledger {
 
     /// The latest run that is under way: its process holds the run's lease.
     pub async fn run_under_way(&self, now: DateTime<Utc>) -> Result<Option<RunRecord>, LedgerError> {
-        let statement = format!(
-            "SELECT * FROM runs WHERE status = 'running' AND {ALIVE} ORDER BY run_no DESC, started DESC, run_id DESC LIMIT 1"
-        );
+        let statement = format!("SELECT * FROM runs WHERE status = 'running' AND {ALIVE} ORDER BY run_no DESC LIMIT 1");
         let row = sql::query_of(statement).bind(millis(now)).fetch_optional(&self.pool).await?;
         row.as_ref().map(RunRecord::read).transpose()
     }
@@ -359,7 +351,7 @@ impl Ledger {
             format!("SELECT * FROM runs WHERE status = 'running' AND run_id <> $2 AND NOT {ALIVE} ORDER BY started");
         let rows = sql::query_of(statement)
             .bind(millis(now))
-            .bind(current.map_or_else(String::new, |run| run.0.clone()))
+            .bind(current.map_or("", |run| &*run.0))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(RunRecord::read).collect()

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use sqlx::{Any, AnyPool, Row as _, Transaction};
+use sqlx::{Any, AnyPool, Transaction};
 
 use super::deliveries::remote_id;
 use super::sql::{self, Dialect, millis, query_of};
-use super::{LedgerError, names, presence};
+use super::{LedgerError, meta, names, presence};
 use crate::clock::{Clock as _, SystemClock};
 
 mod versions;
@@ -46,14 +46,12 @@ pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect, presence: Option<&
     // Before the wait: another process may be bringing a large ledger into the new form.
     dialect.lift_bounds(&mut transaction).await?;
     dialect.wait_for_turn(&mut transaction).await?;
-    let meta = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
-    sqlx::query(meta).execute(&mut *transaction).await?;
+    let table = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";
+    sqlx::query(table).execute(&mut *transaction).await?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    let row = sqlx::query("SELECT value FROM meta WHERE name = 'schema'").fetch_optional(&mut *transaction).await?;
-    let found: i64 = match row {
+    let found: i64 = match meta::get(&mut transaction, "schema").await? {
         None => 0,
-        Some(row) => {
-            let text: String = row.try_get("value")?;
+        Some(text) => {
             text.parse().map_err(|_| LedgerError::Damaged(format!("schema version {text:?} is not a number")))?
         }
     };
@@ -76,14 +74,9 @@ pub(super) async fn migrate(pool: &AnyPool, dialect: Dialect, presence: Option<&
     }
     let remember = "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
     sqlx::query(remember).bind("ledger_id").bind(uuid::Uuid::now_v7().to_string()).execute(&mut *transaction).await?;
-    sqlx::query(
-        "INSERT INTO meta (name, value) VALUES ('schema', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-    )
-    .bind(known.to_string())
-    .execute(&mut *transaction)
-    .await?;
-    let row = sqlx::query("SELECT value FROM meta WHERE name = 'ledger_id'").fetch_one(&mut *transaction).await?;
-    let id = sql::get(&row, "value")?;
+    meta::set(&mut transaction, "schema", &known.to_string()).await?;
+    let id = meta::get(&mut transaction, "ledger_id").await?;
+    let id = id.ok_or_else(|| LedgerError::Damaged("it has no id".to_owned()))?;
     transaction.commit().await?;
     Ok(id)
 }
@@ -97,8 +90,7 @@ async fn refuse_use(
 ) -> Result<(), LedgerError> {
     let in_use = |detail: String| Err(LedgerError::OlderInUse { found, detail });
     if let Some(directory) = presence {
-        let alive = presence::present(directory);
-        let alive = alive.map_err(|error| LedgerError::Damaged(format!("the directory of locks: {error}")))?;
+        let alive = presence::present(directory)?;
         return if alive > 0 { in_use(format!("{alive} processes have it open")) } else { Ok(()) };
     }
     let row = sqlx::query("SELECT COUNT(*) AS held, MAX(until) AS until FROM leases WHERE until > $1")

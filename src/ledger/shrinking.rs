@@ -122,7 +122,7 @@ impl Ledger {
         );
         let mut query = query_of_many(self.dialect, self.dialect.schema(&statement));
         for item in chunk {
-            query = query.bind(item.no).bind(item.kept.clone());
+            query = query.bind(item.no).bind(&item.kept);
         }
         let query = query.bind(millis(cutoff)).bind(millis(window.from)).bind(millis(window.to));
         let shrunk = query.execute(&mut **transaction).await?.rows_affected();

@@ -34,7 +34,7 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT window_from, window_to, available FROM runs
              WHERE kind = 'regular' AND status IN ('complete', 'incomplete') AND window_to IS NOT NULL
-             ORDER BY run_no DESC, started DESC, run_id DESC LIMIT $1",
+             ORDER BY run_no DESC LIMIT $1",
         )
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
@@ -55,7 +55,7 @@ impl Ledger {
              ON CONFLICT DO NOTHING",
             sql::run_no(1)
         ))
-        .bind(run.0.clone())
+        .bind(&run.0)
         .execute(&mut *transaction)
         .await?;
         sqlx::query("DELETE FROM owner_days WHERE day < $1")

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use chrono::{DateTime, TimeZone as _, Utc};
 use sqlx::any::{AnyArguments, AnyRow};
 use sqlx::query::Query;
-use sqlx::{Any, AssertSqlSafe};
+use sqlx::{Any, AssertSqlSafe, Transaction};
 
 use super::LedgerError;
 use crate::digest::Digest;
@@ -95,24 +95,28 @@ impl Dialect {
     }
 
     /// Lifts the bounds on how long a transaction may take, for one that changes the form of the whole ledger, or copies it.
-    pub(super) fn without_bounds(self) -> &'static [&'static str] {
-        match self {
-            Self::Sqlite => &[],
-            Self::Postgres => &[
+    pub(super) async fn lift_bounds(self, transaction: &mut Transaction<'_, Any>) -> Result<(), LedgerError> {
+        if self == Self::Postgres {
+            for statement in [
                 "SET LOCAL idle_in_transaction_session_timeout = 0",
                 "SET LOCAL lock_timeout = 0",
                 "SET LOCAL statement_timeout = 0",
-            ],
+            ] {
+                sqlx::query(statement).execute(&mut **transaction).await?;
+            }
         }
+        Ok(())
     }
 
-    /// Two processes that start at once must not both make the tables, nor give one number twice. SQLite has one writer at a time; on
-    /// PostgreSQL the lock (its number is arbitrary, and ours) goes with the transaction.
-    pub(super) fn turn(self) -> Option<&'static str> {
-        match self {
-            Self::Sqlite => None,
-            Self::Postgres => Some("SELECT CAST(pg_advisory_xact_lock(8201726593310447105) AS TEXT)"),
+    /// Has the transaction wait until no other one of its kind is under way: two processes that start at once must not both make the
+    /// tables, nor give one number twice. SQLite has one writer at a time; on PostgreSQL the lock (its number is arbitrary, and ours)
+    /// goes with the transaction.
+    pub(super) async fn wait_for_turn(self, transaction: &mut Transaction<'_, Any>) -> Result<(), LedgerError> {
+        if self == Self::Postgres {
+            let lock = "SELECT CAST(pg_advisory_xact_lock(8201726593310447105) AS TEXT)";
+            sqlx::query(lock).execute(&mut **transaction).await?;
         }
+        Ok(())
     }
 
     /// Rows that another process is just claiming are passed over. SQLite has one writer at a time, so there are none.
@@ -261,7 +265,7 @@ where
 
 /// A column that counts, and so is never negative.
 pub(super) fn count(row: &AnyRow, column: &str) -> Result<u64, LedgerError> {
-    Ok(u64::try_from(get::<i64>(row, column)?).unwrap_or_default())
+    u64::try_from(get::<i64>(row, column)?).map_err(|_| LedgerError::Damaged(format!("{column} is negative")))
 }
 
 /// A column that holds a digest.

@@ -2,7 +2,7 @@
 
 use sqlx::{Any, Transaction};
 
-use super::{Ledger, LedgerError, sql};
+use super::{Ledger, LedgerError, meta};
 
 /// In `meta` of a ledger that is a copy and isn't finished: the id of the ledger it is copied from.
 pub(super) const UNFINISHED: &str = "unfinished_copy_of";
@@ -12,7 +12,7 @@ pub(super) const SUPERSEDED: &str = "superseded_by";
 
 impl Ledger {
     /// Fails where this ledger must not be worked on: it was copied elsewhere, or is itself a copy that isn't finished.
-    pub(super) async fn refuse_left(&self) -> Result<(), LedgerError> {
+    pub(super) async fn refuse_unusable(&self) -> Result<(), LedgerError> {
         if let Some(by) = self.get_meta(SUPERSEDED).await? {
             return Err(LedgerError::Superseded { by });
         }
@@ -25,14 +25,8 @@ impl Ledger {
 
 /// Fails where the ledger was copied elsewhere, also while this process had it open.
 pub(super) async fn refuse(transaction: &mut Transaction<'_, Any>) -> Result<(), LedgerError> {
-    match meta(transaction, SUPERSEDED).await? {
+    match meta::get(transaction, SUPERSEDED).await? {
         Some(by) => Err(LedgerError::Superseded { by }),
         None => Ok(()),
     }
-}
-
-/// A value that is remembered, as a transaction sees it.
-pub(super) async fn meta(transaction: &mut Transaction<'_, Any>, name: &str) -> Result<Option<String>, LedgerError> {
-    let row = sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name.to_owned());
-    row.fetch_optional(&mut **transaction).await?.map(|row| sql::get(&row, "value")).transpose()
 }

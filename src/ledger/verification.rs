@@ -102,8 +102,8 @@ impl Ledger {
             run_no(2)
         );
         let row = query_of(statement)
-            .bind(after.map(|after| after.0.clone()).unwrap_or_default())
-            .bind(run.map(|run| run.0.clone()))
+            .bind(after.map(|after| &*after.0).unwrap_or_default())
+            .bind(run.map(|run| &*run.0))
             .fetch_optional(&self.pool)
             .await?;
         let Some(row) = row else { return Ok(None) };
@@ -122,7 +122,7 @@ impl Ledger {
     pub async fn sent_otherwise(&self, mailbox: &MailboxId) -> Result<Vec<Identity>, LedgerError> {
         let statement =
             format!("SELECT sent_as FROM delivery_rows WHERE target_no = {} AND sent_as IS NOT NULL", mailbox_no(1));
-        let rows = query_of(statement).bind(mailbox.0.clone()).fetch_all(&self.pool).await?;
+        let rows = query_of(statement).bind(&mailbox.0).fetch_all(&self.pool).await?;
         rows.iter().map(|row| Ok(Identity(sql::digest(row, "sent_as")?))).collect()
     }
 
@@ -148,9 +148,9 @@ impl Ledger {
             mailbox_no(1),
             run_no(3)
         ))
-        .bind(mailbox.0.clone())
+        .bind(&mailbox.0)
         .bind(after.map(|after| after.0.as_bytes().to_vec()).unwrap_or_default())
-        .bind(run.map(|run| run.0.clone()))
+        .bind(run.map(|run| &*run.0))
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;

@@ -63,7 +63,7 @@ impl Ledger {
         .bind(millis(window.window.to))
         .bind(millis(window.read_from))
         .bind(window.cursor.0)
-        .bind(run.0.clone())
+        .bind(&run.0)
         .execute(self.writer()?)
         .await?;
         Ok(())

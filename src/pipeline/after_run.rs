@@ -6,7 +6,6 @@ use super::{Pipeline, RunError};
 use crate::ledger::{LedgerError, RunKind};
 use crate::report::Report;
 use crate::report::chain::Chain;
-use crate::retry::{Retrier, RetryPolicy};
 use crate::silence;
 
 impl Pipeline {
@@ -35,12 +34,9 @@ impl Pipeline {
 
     /// Writes what is due of the chain, after a run that ended with this error.
     async fn write_reports(&self, error: Option<&RunError>) -> Result<(), RunError> {
-        let mut pipeline = self.clone();
-        if matches!(error, Some(RunError::Staging(_))) {
-            // It was tried often enough in this run.
-            let once = RetryPolicy { attempts: 1, ..self.settings.retry };
-            pipeline.retrier = Retrier::new(Arc::clone(&self.deps.clock), once, self.stop.clone());
-        }
+        // Staging that failed was tried often enough in this run.
+        let has_failed = matches!(error, Some(RunError::Staging(_)));
+        let pipeline = if has_failed { self.asking_once() } else { self.clone() };
         pipeline.claim_staging().await?;
         let chain = Chain {
             ledger: self.deps.ledger.clone(),

@@ -72,9 +72,9 @@ impl Capture {
     }
 }
 
-/// The captures as the ledger records them.
-pub(super) fn records(captures: &[Capture]) -> Vec<NewItem> {
-    captures.iter().map(|capture| capture.new.clone()).collect()
+/// The captures as the ledger records them, and as they are prepared.
+pub(super) fn split(captures: Vec<Capture>) -> (Vec<NewItem>, Vec<Candidate>) {
+    captures.into_iter().map(|capture| (capture.new, capture.candidate)).unzip()
 }
 
 /// The items of a page that the ledger doesn't know; of the same capture twice the first.
@@ -86,7 +86,7 @@ pub(super) async fn unknown(ledger: &Ledger, body: &Bytes, items: &[Range<usize>
     Ok(found.filter(|found| known.insert(found.key)).collect())
 }
 
-/// The captures as they are prepared, under the numbers that the ledger gave them.
-pub(super) fn numbered(captures: Vec<Capture>, numbers: Vec<ItemNo>) -> Vec<Candidate> {
-    captures.into_iter().zip(numbers).map(|(capture, no)| Candidate { no, ..capture.candidate }).collect()
+/// The candidates under the numbers that the ledger gave them.
+pub(super) fn numbered(candidates: Vec<Candidate>, numbers: Vec<ItemNo>) -> Vec<Candidate> {
+    candidates.into_iter().zip(numbers).map(|(candidate, no)| Candidate { no, ..candidate }).collect()
 }

@@ -103,7 +103,7 @@ struct Visit<'a> {
     /// The pauses after failures.
     pauses: Box<dyn Iterator<Item = Duration> + Send>,
     /// How often the outcome of a copy was unknown.
-    lost: HashMap<ItemNo, u32>,
+    unknown_sends: HashMap<ItemNo, u32>,
     /// Copies became ready again, and that may not be recorded yet.
     has_unrecorded: bool,
     /// The slot it occupies.
@@ -120,7 +120,7 @@ impl<'a> Visit<'a> {
             deferrals: 0,
             deferred_too_often: None,
             pauses,
-            lost: HashMap::new(),
+            unknown_sends: HashMap::new(),
             has_unrecorded: false,
             slot: Some(slot),
         }
@@ -128,7 +128,7 @@ impl<'a> Visit<'a> {
 
     /// Whether nothing is known of the mailbox that the next worker would have to know.
     fn can_hand_over(&self) -> bool {
-        self.failures == 0 && self.deferrals == 0 && self.lost.is_empty()
+        self.failures == 0 && self.deferrals == 0 && self.unknown_sends.is_empty()
     }
 
     /// A copy is deferred because of `error`.
@@ -253,7 +253,7 @@ impl Deliverer {
                         again.push(job);
                     }
                     Fault::LookUp => {
-                        *visit.lost.entry(job.no).or_default() += 1;
+                        *visit.unknown_sends.entry(job.no).or_default() += 1;
                         self.unknown(mailbox, &job, &error).await;
                         // A mailbox of which nothing is heard but that is given time.
                         pause.get_or_insert((None, error));
@@ -271,13 +271,13 @@ impl Deliverer {
             return Ok(Next::LeaveIt(error));
         }
         let Some((after, error)) = pause else { return Ok(Next::GoOn) };
-        let only_lost = again.is_empty();
-        if !only_lost {
+        let only_unknown = again.is_empty();
+        if !only_unknown {
             self.unsent(mailbox, again, DeliveryState::Ready, &error.to_string()).await;
             visit.has_unrecorded = true;
             self.scheduler.add_ready(mailbox, 0);
         }
-        Ok(if only_lost && succeeded { Next::GoOn } else { Next::TryLater(after, error) })
+        Ok(if only_unknown && succeeded { Next::GoOn } else { Next::TryLater(after, error) })
     }
 
     /// In force as long as the leases are.

@@ -34,7 +34,7 @@ impl Pipeline {
                 self.mark(&BlobName::ledger_id()).await
             }
             Some(owner) if owner.ledger == ours => {
-                self.tell_lost_parts().await?;
+                self.report_missing_parts().await?;
                 self.refuse_older_ledger().await
             }
             Some(owner) => Err(self.foreign(owner.ledger)),
@@ -65,7 +65,8 @@ impl Pipeline {
         self.asking_once().refuse_older_ledger().await
     }
 
-    fn asking_once(&self) -> Self {
+    /// It, with one try of everything.
+    pub(super) fn asking_once(&self) -> Self {
         let once = RetryPolicy { attempts: 1, ..self.settings.retry };
         let retrier = Retrier::new(Arc::clone(&self.deps.clock), once, self.stop.clone());
         Self { retrier, ..self.clone() }
@@ -83,9 +84,9 @@ impl Pipeline {
 
     /// Says so where the last that this ledger staged isn't there: the newest window that was not purged, or the last report. A run goes
     /// on without it: what is staged from now on is not in doubt, and what needs the lost part says so itself.
-    async fn tell_lost_parts(&self) -> Result<(), RunError> {
+    async fn report_missing_parts(&self) -> Result<(), RunError> {
         let (ledger, staging) = (&self.deps.ledger, &self.deps.staging);
-        let tell = |missing: String| {
+        let report = |missing: String| {
             tracing::error!(
                 event = "staging_incomplete",
                 missing,
@@ -97,13 +98,13 @@ impl Pipeline {
             let pages = self.retrier.run("listing staging", || staging.list(&prefix)).await?;
             // Another process may have purged it meanwhile.
             if pages.is_empty() && ledger.newest_kept_window().await? == Some(window) {
-                tell(format!("the pages {prefix}… of the window {window}"));
+                report(format!("the pages {prefix}… of the window {window}"));
             }
         }
         if let Some(run) = ledger.last_stored_report().await? {
             let name = BlobName::report(&run.0);
             match self.retrier.run("opening a report", || staging.open(&name)).await {
-                Err(StagingError::NotFound { .. }) => tell(format!("the report {name}")),
+                Err(StagingError::NotFound { .. }) => report(format!("the report {name}")),
                 Err(error) => return Err(error.into()),
                 Ok(_) => {}
             }

@@ -28,7 +28,7 @@ use super::prior_sends::PriorSends;
 use super::rows::{self, Screened};
 use super::scheduler::{Lingering, Scheduler};
 use super::{Pipeline, RunError};
-use crate::convert::{CONVERTER_VERSION, Message, StagedAttachment, convert_as};
+use crate::convert::{Message, StagedAttachment, convert_as};
 use crate::identity::{Identities, Identity};
 use crate::item::{Item, ItemId};
 use crate::ledger::{
@@ -172,7 +172,7 @@ impl Preparer {
         for candidate in batch {
             let capture = candidate.item.as_ref().ok().and_then(Capture::of);
             match rows::screen(candidate, self.pipeline.settings.max_item_size) {
-                Screened::Rejected(candidate, id, reason, detail) => {
+                Screened::Rejected { candidate, id, reason, detail } => {
                     log_held(&candidate, id, reason, &detail);
                     let row = rows::own_row(Target::Item, DeliveryState::Failed, Some(reason), detail);
                     let prepared = own_rows(&candidate, ItemState::Prepared, vec![row]);
@@ -291,7 +291,7 @@ impl Preparer {
         let mailboxes = self.as_recorded(rows.mailboxes, &resolution, identities).await?;
         prepared.replaced.extend(self.replayed(&candidate, &mailboxes));
         prepared.identity = identities.map(|identities| identities.sent_as);
-        prepared.message = Some((CONVERTER_VERSION, message.manifest()));
+        prepared.message = Some(message.manifest());
         prepared.resolution = Some(resolution);
         let copies = self.new_copies(&candidate, mailboxes, &prepared.replaced, identities);
         prepared.deliveries.extend(copies);

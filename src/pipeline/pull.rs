@@ -262,6 +262,7 @@ impl Puller {
         let has_overlap = reading.regular && pipeline.deps.source.has_windows();
         let late = if has_overlap { captures.iter().filter(|capture| capture.is_late(window)).count() } else { 0 };
         let bytes = page.body.len() as u64 + captures.iter().map(Capture::bytes_beside).sum::<u64>();
+        let (records, candidates) = capture::split(captures);
         let numbers = pipeline
             .deps
             .ledger
@@ -271,11 +272,12 @@ impl Puller {
                 page: staged.as_ref(),
                 next: page.next,
                 moves_cursor: reading.regular,
-                items: &capture::records(&captures),
+                items: &records,
                 repeated: repeated as u64,
                 late: late as u64,
                 bytes,
-                claim: (&pipeline.deps.holder, self.leases.claim_until()),
+                holder: &pipeline.deps.holder,
+                claim_until: self.leases.claim_until(),
                 now,
             })
             .await?;
@@ -283,28 +285,28 @@ impl Puller {
         tracing::info!(
             event = "page_staged",
             cursor = page.next.0,
-            items.new = captures.len(),
+            items.new = candidates.len(),
             items.repeated = repeated,
             bytes,
             "a page is staged and recorded"
         );
         if let Some(metrics) = &pipeline.metrics {
             let staged_bytes = if staged.is_some() { bytes } else { 0 };
-            metrics.page_recorded(CountedPage { new: captures.len(), late, repeated, staged_bytes });
+            metrics.page_recorded(CountedPage { new: candidates.len(), late, repeated, staged_bytes });
         }
-        if captures.is_empty() {
+        if candidates.is_empty() {
             pipeline.progress.add_known(page.passed);
             return Ok(());
         }
         // While its items wait to be prepared, its bytes need not.
         drop(page);
-        self.hand_on(captures, numbers).await
+        self.hand_on(candidates, numbers).await
     }
 
     /// Hands captures on to be prepared.
-    pub(super) async fn hand_on(&self, captures: Vec<Capture>, numbers: Vec<ItemNo>) -> Result<(), RunError> {
-        self.pipeline.progress.add_items(captures.len());
-        for batch in prepare::batches(capture::numbered(captures, numbers)) {
+    pub(super) async fn hand_on(&self, candidates: Vec<Candidate>, numbers: Vec<ItemNo>) -> Result<(), RunError> {
+        self.pipeline.progress.add_items(candidates.len());
+        for batch in prepare::batches(capture::numbered(candidates, numbers)) {
             // Why preparing ended is the run's error.
             self.items.send(batch).await.map_err(|_| RunError::Stopped)?;
         }

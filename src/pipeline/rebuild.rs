@@ -210,21 +210,23 @@ impl Puller {
             };
             captures.push(Capture::new(found, raw, item, (attachments, None), place.window, now));
         }
+        let (records, candidates) = capture::split(captures);
         let page = PageRecord {
             run: &self.run,
             window: place.window,
             page: Some(place.blob),
             next: Cursor::default(),
             moves_cursor: false,
-            items: &capture::records(&captures),
-            repeated: (items.len() - captures.len()) as u64,
+            items: &records,
+            repeated: (items.len() - candidates.len()) as u64,
             late: 0,
             bytes: 0,
-            claim: (&deps.holder, self.leases.claim_until()),
+            holder: &deps.holder,
+            claim_until: self.leases.claim_until(),
             now,
         };
         let numbers = retrier.run("recording a page", || deps.ledger.record_page(&page)).await?;
-        self.hand_on(captures, numbers).await
+        self.hand_on(candidates, numbers).await
     }
 
     /// The records of an item's attachments as they lie in staging. What isn't there is asked for by the next run.

@@ -4,7 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Pipeline, RunError};
 use crate::failpoint;
-use crate::ledger::{Claim, Outcome, Sender};
+use crate::ledger::{Claim, LedgerError, Outcome, Sender};
 
 /// The most notes that one transaction writes.
 const MAX_NOTES: usize = 1000;
@@ -88,7 +88,7 @@ impl Pipeline {
         let ledger = &self.deps.ledger;
         let record = || ledger.record(sender, outcomes, claims);
         let recorded = self.retrier.run("recording claims and outcomes", record).await;
-        if recorded.is_err() && !claims.is_empty() && !outcomes.is_empty() {
+        if matches!(recorded, Err(LedgerError::LeaseLost(_))) && !claims.is_empty() && !outcomes.is_empty() {
             // A claim that isn't ours to make is no reason to forget what is known.
             ledger.record(sender, outcomes, &[]).await?;
         }

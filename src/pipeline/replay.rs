@@ -104,7 +104,7 @@ impl Pipeline {
     fn missing_copies(&self, selection: &ItemSelection, candidates: Vec<(Candidate, Resolution)>) -> u64 {
         let of_one = |(candidate, fresh)| match rows::screen(candidate, self.settings.max_item_size) {
             Screened::Importable(candidate) => missing_copies(selection, &candidate, &fresh),
-            Screened::Awaiting(..) | Screened::Rejected(..) => 0,
+            Screened::Awaiting(..) | Screened::Rejected { .. } => 0,
         };
         candidates.into_iter().map(of_one).sum()
     }

@@ -32,17 +32,6 @@ const ITEMS_PER_QUERY: u32 = 200;
 /// Blobs that are removed at the same time.
 const MAX_CONCURRENT: usize = 16;
 
-/// Why a purge ended early.
-#[derive(Debug, thiserror::Error)]
-enum PurgeError {
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Staging(#[from] StagingError),
-    #[error("the run is stopping")]
-    Stopped,
-}
-
 /// What a purge did.
 #[derive(Debug, Default)]
 struct Purged {
@@ -59,12 +48,12 @@ impl Pipeline {
             error => error,
         };
         match outcome {
-            Ok(()) | Err(PurgeError::Stopped) => Ok(()),
-            Err(PurgeError::Ledger(error)) => Err(error.into()),
-            Err(PurgeError::Staging(error)) => {
+            Err(RunError::Stopped) => Ok(()),
+            Err(RunError::Staging(error)) => {
                 tracing::warn!(event = "purge_failed", error = %error, "staging could not be purged; a later run will continue");
                 Ok(())
             }
+            outcome => outcome,
         }
     }
 
@@ -82,7 +71,7 @@ impl Pipeline {
         Ok(passed.and_then(|passed| before(passed, retain)))
     }
 
-    async fn purge_windows(&self, leases: &Leases, cutoff: DateTime<Utc>) -> Result<(), PurgeError> {
+    async fn purge_windows(&self, leases: &Leases, cutoff: DateTime<Utc>) -> Result<(), RunError> {
         let mut purged = 0;
         loop {
             let windows = self.deps.ledger.purgeable_windows(cutoff, MAX_WINDOWS_READ).await?;
@@ -93,11 +82,11 @@ impl Pipeline {
                     Ok(Some(0)) => empty += 1,
                     Ok(Some(_)) => purged += 1,
                     Ok(None) => {}
-                    Err(PurgeError::Staging(StagingError::Immutable { name, detail })) => {
+                    Err(RunError::Staging(StagingError::Immutable { name, detail })) => {
                         self.note_refused(*window, &name, &detail).await?;
                     }
                     // What is wrong with one window's blobs says nothing of another's.
-                    Err(PurgeError::Staging(error)) if Fault::from(&error) == Fault::Defer => {
+                    Err(RunError::Staging(error)) if Fault::from(&error) == Fault::Defer => {
                         tracing::error!(event = "window_not_purged", window = %window.staging_name(), error = %error, "a window can't be purged; it is left as it is");
                     }
                     Err(error) => return Err(error),
@@ -120,7 +109,7 @@ impl Pipeline {
     }
 
     /// Purges one window; returns how many blobs that removed. `None` where an item in it has no outcome yet.
-    async fn purge_window(&self, leases: &Leases, window: Window) -> Result<Option<usize>, PurgeError> {
+    async fn purge_window(&self, leases: &Leases, window: Window) -> Result<Option<usize>, RunError> {
         let ledger = &self.deps.ledger;
         self.may_go_on(leases)?;
         if !ledger.begin_purge(window).await? {
@@ -154,11 +143,11 @@ impl Pipeline {
         !self.stop.is_cancelled() && leases.in_force(&*self.deps.clock)
     }
 
-    fn may_go_on(&self, leases: &Leases) -> Result<(), PurgeError> {
-        if self.may_remove(leases) { Ok(()) } else { Err(PurgeError::Stopped) }
+    fn may_go_on(&self, leases: &Leases) -> Result<(), RunError> {
+        if self.may_remove(leases) { Ok(()) } else { Err(RunError::Stopped) }
     }
 
-    async fn copy_held(&self, leases: &Leases, window: Window, purged: &mut Purged) -> Result<(), PurgeError> {
+    async fn copy_held(&self, leases: &Leases, window: Window, purged: &mut Purged) -> Result<(), RunError> {
         let mut after = ItemNo(0);
         loop {
             let items = self.deps.ledger.held_of_window(window, after, ITEMS_PER_QUERY).await?;
@@ -173,7 +162,7 @@ impl Pipeline {
     }
 
     /// Copies an item to `held/`, byte for byte; what an earlier purge copied is there already.
-    async fn copy_item(&self, item: &ItemRecord) -> Result<(), PurgeError> {
+    async fn copy_item(&self, item: &ItemRecord) -> Result<(), RunError> {
         let staging = &self.deps.staging;
         let loader = Loader::new(std::sync::Arc::clone(staging));
         let raw = self.retrier.run("reading a held item", || loader.raw(item)).await?;
@@ -194,7 +183,7 @@ impl Pipeline {
     }
 
     /// Removes the attachments that the ledger knows, a few hundred items at a time: a window can have a million.
-    async fn remove_attachments(&self, leases: &Leases, window: Window, purged: &mut Purged) -> Result<(), PurgeError> {
+    async fn remove_attachments(&self, leases: &Leases, window: Window, purged: &mut Purged) -> Result<(), RunError> {
         let prefix = BlobName::window_prefix(window);
         let mut after = ItemNo(0);
         loop {
@@ -208,7 +197,7 @@ impl Pipeline {
     }
 
     /// Removes items' held copies that nothing needs any more, after a replay or a release.
-    async fn remove_obsolete_held_copies(&self, leases: &Leases) -> Result<(), PurgeError> {
+    async fn remove_obsolete_held_copies(&self, leases: &Leases) -> Result<(), RunError> {
         let (mut after, mut removed) = (ItemNo(0), 0);
         while removed < MAX_COPIES_REMOVED {
             let copies = self.deps.ledger.obsolete_held_copies(after, ITEMS_PER_QUERY).await?;
@@ -230,10 +219,10 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn remove_held(&self, leases: &Leases, copy: HeldCopy) -> Result<(), PurgeError> {
+    async fn remove_held(&self, leases: &Leases, copy: HeldCopy) -> Result<(), RunError> {
         let blobs = self.list(&BlobName::held_prefix(copy.key)).await?;
         match self.remove_all(leases, blobs, &mut Purged::default()).await {
-            Err(PurgeError::Staging(StagingError::Immutable { name, detail })) => {
+            Err(RunError::Staging(StagingError::Immutable { name, detail })) => {
                 tracing::warn!(event = "held_copy_left", item.key = %copy.key, blob = %name, error = detail, "a retention policy keeps a held copy that nothing needs any more; it is left there");
             }
             removed => removed?,
@@ -246,7 +235,7 @@ impl Pipeline {
         Ok(found.into_iter().map(|(name, _)| name).collect())
     }
 
-    async fn remove_all(&self, leases: &Leases, blobs: Vec<BlobName>, purged: &mut Purged) -> Result<(), PurgeError> {
+    async fn remove_all(&self, leases: &Leases, blobs: Vec<BlobName>, purged: &mut Purged) -> Result<(), RunError> {
         let staging = &self.deps.staging;
         purged.blobs += blobs.len();
         futures_util::stream::iter(blobs.into_iter().map(Ok))
@@ -258,7 +247,7 @@ impl Pipeline {
     }
 }
 
-fn before(present: DateTime<Utc>, retain: Option<Duration>) -> Option<DateTime<Utc>> {
+pub(super) fn before(present: DateTime<Utc>, retain: Option<Duration>) -> Option<DateTime<Utc>> {
     present.checked_sub_signed(chrono::Duration::from_std(retain?).ok()?)
 }
 

@@ -19,8 +19,14 @@ pub(super) enum Screened {
     Importable(Box<Candidate<Item>>),
     /// An attachment may still come.
     Awaiting(Box<Candidate<Item>>, String),
-    /// It is kept out for a reason. Its number, where it has one.
-    Rejected(Box<Candidate<()>>, Option<ItemId>, Reason, String),
+    /// It is kept out for a reason.
+    Rejected {
+        candidate: Box<Candidate<()>>,
+        /// Its number, where it has one.
+        id: Option<ItemId>,
+        reason: Reason,
+        detail: String,
+    },
 }
 
 /// Screens an item by the rules that need nobody's answer.
@@ -28,10 +34,13 @@ pub(super) fn screen(candidate: Candidate, max_item_size: u64) -> Screened {
     let (candidate, item) = candidate.split();
     let item = match item {
         Ok(item) => item,
-        Err(error) => return Screened::Rejected(Box::new(candidate), None, Reason::Malformed, error.to_string()),
+        Err(error) => {
+            let (candidate, reason, detail) = (Box::new(candidate), Reason::Malformed, error.to_string());
+            return Screened::Rejected { candidate, id: None, reason, detail };
+        }
     };
     if let Some((reason, detail)) = rejection(&candidate, &item, max_item_size) {
-        return Screened::Rejected(Box::new(candidate), Some(item.id), reason, detail);
+        return Screened::Rejected { candidate: Box::new(candidate), id: Some(item.id), reason, detail };
     }
     let candidate = Box::new(candidate.with_item(item));
     match candidate.awaited().map(|(index, detail)| format!("attachment {} is not there yet: {detail}", index + 1)) {

@@ -23,12 +23,13 @@ use super::prepare::{Preparer, Replay};
 use super::prior_sends::PriorSends;
 use super::pull::Puller;
 use super::recorder::recorder;
+use super::retention;
 use super::undone::{self, RunFinished, Undone};
 use super::{Pipeline, RunError, RunRequest};
 use crate::capture_loss;
 use crate::failpoint;
 use crate::ledger::{
-    ItemNo, ItemSelection, Lease, Ledger, LedgerError, OpenElsewhere, RunId, RunKind, RunRecord, RunStatus, Sender,
+    ItemNo, ItemSelection, Lease, LedgerError, OpenElsewhere, RunId, RunKind, RunRecord, RunStatus, Sender,
 };
 use crate::report::{Report, failed_share};
 
@@ -134,7 +135,7 @@ impl Pipeline {
         let (kept, worked) = pipeline.with_leases(&leases, work).await;
         let are_lost = matches!(kept, Err(LedgerError::LeaseLost(_)));
         let failed = kept.map_err(RunError::from).and(worked).err();
-        let finish = finish(ledger, &self.settings, (&id, &takes_over), self.now(), failed);
+        let finish = self.finish(&id, &takes_over, failed);
         // With a stop of its own again: the program's is not for a lost lease to pull.
         let finished = if are_lost { finish.await } else { self.for_one_run().with_leases(&leases, finish).await.1 };
         if let Err(error) = ledger.release_leases(&self.deps.holder).await {
@@ -278,8 +279,7 @@ impl Pipeline {
                 continue;
             }
             tracing::warn!(event = "run_abandoned", run.id = %run.id, "a run's process ended before the run did; its account is closed, and its work is taken over");
-            let finished =
-                finish(ledger, &self.settings, (&run.id, &TakesOver::Nothing), self.now(), Some(RunError::ProcessGone));
+            let finished = self.finish(&run.id, &TakesOver::Nothing, Some(RunError::ProcessGone));
             match finished.instrument(span_of(&run.id)).await {
                 // Its own process was quicker, or another one.
                 Ok(_) | Err(RunError::Ledger(LedgerError::LeaseLost(_))) => {}
@@ -288,98 +288,100 @@ impl Pipeline {
         }
         Ok(())
     }
-}
 
-/// Gives up what was pending for too long.
-async fn give_up(ledger: &Ledger, settings: &super::Settings, id: &RunId, now: DateTime<Utc>) -> Result<(), RunError> {
-    let give_up = chrono::Duration::from_std(settings.give_up).unwrap_or(chrono::Duration::MAX);
-    let passed = ledger.certainly_passed(now).await?;
-    let Some(before) = passed.and_then(|passed| passed.checked_sub_signed(give_up)) else { return Ok(()) };
-    let failed = ledger.give_up(id, before).await?;
-    if failed > 0 {
-        tracing::error!(
-            event = "deliveries_given_up",
-            deliveries = failed,
-            "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed"
-        );
+    /// Gives up what was pending for too long.
+    async fn give_up(&self, id: &RunId, now: DateTime<Utc>) -> Result<(), RunError> {
+        let ledger = &self.deps.ledger;
+        let passed = ledger.certainly_passed(now).await?;
+        let Some(before) = passed.and_then(|passed| retention::before(passed, Some(self.settings.give_up))) else {
+            return Ok(());
+        };
+        let failed = ledger.give_up(id, before).await?;
+        if failed > 0 {
+            tracing::error!(
+                event = "deliveries_given_up",
+                deliveries = failed,
+                "deliveries were pending for longer than retry.give_up; they have failed as mailbox_unavailable and can be replayed"
+            );
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-/// Leaves pending what could not be sent, freezes the account, and ends the run.
-async fn finish(
-    ledger: &Ledger,
-    settings: &super::Settings,
-    (id, takes_over): (&RunId, &TakesOver),
-    now: DateTime<Utc>,
-    error: Option<RunError>,
-) -> Result<RunFinished, RunError> {
-    // As the ledger keeps it, so that everybody reports the same.
-    let now = now.trunc_subsecs(3);
-    ledger.close_account(id).await?;
-    ledger.leave_pending(id).await?;
-    ledger.account_for_unprepared(id, now).await?;
-    give_up(ledger, settings, id, now).await?;
-    if let Err(error) = capture_loss::look(ledger, id).await {
-        tracing::warn!(event = "captures_not_judged", error = %error, "the ledger could not be searched for messages that were never captured");
-    }
-    ledger.freeze_account(id).await?;
-    ledger.freeze_mapping_rules(id).await?;
-    failpoint::pass(failpoint::ACCOUNT_FROZEN);
+    /// Leaves pending what could not be sent, freezes the account, and ends the run.
+    async fn finish(
+        &self,
+        id: &RunId,
+        takes_over: &TakesOver,
+        error: Option<RunError>,
+    ) -> Result<RunFinished, RunError> {
+        let (ledger, settings) = (&self.deps.ledger, &self.settings);
+        // As the ledger keeps it, so that everybody reports the same.
+        let now = self.now().trunc_subsecs(3);
+        ledger.close_account(id).await?;
+        ledger.leave_pending(id).await?;
+        ledger.account_for_unprepared(id, now).await?;
+        self.give_up(id, now).await?;
+        if let Err(error) = capture_loss::look(ledger, id).await {
+            tracing::warn!(event = "captures_not_judged", error = %error, "the ledger could not be searched for messages that were never captured");
+        }
+        ledger.freeze_account(id).await?;
+        ledger.freeze_mapping_rules(id).await?;
+        failpoint::pass(failpoint::ACCOUNT_FROZEN);
 
-    let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;
-    let run = RunRecord { finished: Some(now), ..run };
-    let mut report = Report::draw_up(ledger, &run).await?;
-    let imbalance = report.imbalance(ledger).await?;
-    if let Some(imbalance) = &imbalance {
-        tracing::error!(event = "books_do_not_balance", error = %imbalance, "the account does not balance; keep the ledger and the staging area as they are, and report this");
+        let run = ledger.run(id).await?.ok_or_else(|| LedgerError::Damaged(format!("run {id} is not in it")))?;
+        let run = RunRecord { finished: Some(now), ..run };
+        let mut report = Report::draw_up(ledger, &run).await?;
+        let imbalance = report.imbalance(ledger).await?;
+        if let Some(imbalance) = &imbalance {
+            tracing::error!(event = "books_do_not_balance", error = %imbalance, "the account does not balance; keep the ledger and the staging area as they are, and report this");
+        }
+        let error = error.or_else(|| imbalance.map(|imbalance| RunError::Unbalanced(imbalance.clone())));
+        let failure = error.as_ref().map(|error| error.to_failure(settings.local_paths.taken_out(&error.to_string())));
+        report.error = failure.as_ref().map(|failure| failure.error.clone());
+        let elsewhere = if error.is_none() { self.left_open(id, takes_over, now).await? } else { Vec::new() };
+        report.status = match &error {
+            Some(_) => RunStatus::Failed,
+            None if report.deliveries.pending > 0 || !elsewhere.is_empty() => RunStatus::Incomplete,
+            None => RunStatus::Complete,
+        };
+        report.many_failed = failed_share::warning(ledger, &report, settings.max_failed_percent).await?;
+        if let Some(detail) = &report.many_failed
+            && failed_share::has_failed(&report)
+        {
+            tracing::warn!(
+                event = "many_items_failed",
+                detail,
+                "many items of the run were not imported; `failures` lists them"
+            );
+        }
+        let frozen = serde_json::to_string(&report).map_err(|error| LedgerError::Damaged(error.to_string()))?;
+        ledger.finish_run(id, report.status, now, failure.as_ref(), &frozen).await?;
+        let undone = Undone::of(ledger, &report, elsewhere).await?;
+        let remedy = error.as_ref().and_then(|error| error.remedy(settings.kinds));
+        let finished = RunFinished { report, error, undone, remedy };
+        undone::log_end(ledger, &finished).await?;
+        Ok(finished)
     }
-    let error = error.or_else(|| imbalance.map(|imbalance| RunError::Unbalanced(imbalance.clone())));
-    let failure = error.as_ref().map(|error| error.to_failure(settings.local_paths.taken_out(&error.to_string())));
-    report.error = failure.as_ref().map(|failure| failure.error.clone());
-    let elsewhere = if error.is_none() { left_open(ledger, id, takes_over, now).await? } else { Vec::new() };
-    report.status = match &error {
-        Some(_) => RunStatus::Failed,
-        None if report.deliveries.pending > 0 || !elsewhere.is_empty() => RunStatus::Incomplete,
-        None => RunStatus::Complete,
-    };
-    report.many_failed = failed_share::warning(ledger, &report, settings.max_failed_percent).await?;
-    if let Some(detail) = &report.many_failed
-        && failed_share::has_failed(&report)
-    {
-        tracing::warn!(
-            event = "many_items_failed",
-            detail,
-            "many items of the run were not imported; `failures` lists them"
-        );
-    }
-    let frozen = serde_json::to_string(&report).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-    ledger.finish_run(id, report.status, now, failure.as_ref(), &frozen).await?;
-    let undone = Undone::of(ledger, &report, elsewhere).await?;
-    let remedy = error.as_ref().and_then(|error| error.remedy(settings.kinds));
-    let finished = RunFinished { report, error, undone, remedy };
-    undone::log_end(ledger, &finished).await?;
-    Ok(finished)
-}
 
-/// What a run had to leave open in the accounts of others.
-async fn left_open(
-    ledger: &Ledger,
-    run: &RunId,
-    takes_over: &TakesOver,
-    now: DateTime<Utc>,
-) -> Result<Vec<OpenElsewhere>, LedgerError> {
-    let all = ItemSelection::default();
-    let (selection, copies_alone) = match takes_over {
-        TakesOver::Nothing => return Ok(Vec::new()),
-        TakesOver::Copies => (&all, true),
-        TakesOver::Everything => (&all, false),
-        TakesOver::Selected(selection) => (selection, false),
-    };
-    let mut open = ledger.open_elsewhere(Some(run), selection, copies_alone, now).await?;
-    if matches!(takes_over, TakesOver::Everything) {
-        open.retain(|open| !open.is_under_way);
+    /// What a run had to leave open in the accounts of others.
+    async fn left_open(
+        &self,
+        run: &RunId,
+        takes_over: &TakesOver,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<OpenElsewhere>, LedgerError> {
+        let all = ItemSelection::default();
+        let (selection, copies_alone) = match takes_over {
+            TakesOver::Nothing => return Ok(Vec::new()),
+            TakesOver::Copies => (&all, true),
+            TakesOver::Everything => (&all, false),
+            TakesOver::Selected(selection) => (selection, false),
+        };
+        let mut open = self.deps.ledger.open_elsewhere(Some(run), selection, copies_alone, now).await?;
+        if matches!(takes_over, TakesOver::Everything) {
+            open.retain(|open| !open.is_under_way);
+        }
+        open.iter().for_each(undone::log_left_open);
+        Ok(open)
     }
-    open.iter().for_each(undone::log_left_open);
-    Ok(open)
 }

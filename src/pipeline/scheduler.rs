@@ -90,10 +90,14 @@ struct QueuePosition {
 /// What a worker does next for its mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Work {
-    /// Take over what earlier runs left open.
+    /// Adopt what earlier runs left open.
     Adopt,
-    /// Leave open what there is for it, and why; before that, take over what earlier runs left open, where this says so.
-    Keep(bool, String),
+    /// Leave open what there is for it.
+    Keep {
+        /// Before that, adopt what earlier runs left open.
+        adopts: bool,
+        why: String,
+    },
     /// Claim copies, and send them.
     Send,
     /// Look up copies of unknown outcome.
@@ -274,7 +278,7 @@ impl Scheduler {
                 Work::Nothing
             } else if let Some(why) = entry.lost.clone() {
                 (entry.ready, entry.look_ups, entry.duplicates, entry.copies) = (false, false, false, 0);
-                Work::Keep(std::mem::take(&mut entry.adopt), why)
+                Work::Keep { adopts: std::mem::take(&mut entry.adopt), why }
             } else if std::mem::take(&mut entry.adopt) {
                 Work::Adopt
             } else if entry.ready {
@@ -460,7 +464,7 @@ mod tests {
         for adopts in [true, false] {
             scheduler.add_all(&one);
             let next = [(); 2].map(|()| scheduler.next(&one));
-            assert_eq!(next, [Work::Keep(adopts, "gone".to_owned()), Work::Nothing]);
+            assert_eq!(next, [Work::Keep { adopts, why: "gone".to_owned() }, Work::Nothing]);
         }
     }
 

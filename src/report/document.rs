@@ -16,7 +16,7 @@ use super::Report;
 use super::lists::{MAX_MAPPING_RULES, MAX_UNMAPPED, Numbers, WriteError, failure_json, partial_json};
 use crate::digest::Digest;
 use crate::item::text::harmless_json;
-use crate::ledger::{DeliveryState, Failure, Ledger, MappingRule, RunId};
+use crate::ledger::{DeliveryState, Failure, FailureFilter, Ledger, ListPlace, MappingRule, RunId};
 
 /// Rows that are read from the ledger at a time: the content of one piece.
 const ROWS: u32 = 1000;
@@ -40,9 +40,9 @@ enum Part {
     Head,
     Actions { skip: u64 },
     Pages { after: String, first: bool },
-    Failures { after: i64 },
-    Partials { after: i64 },
-    Replayed { after: i64 },
+    Failures { after: ListPlace },
+    Partials { after: ListPlace },
+    Replayed { after: ListPlace },
     Unmapped,
     MappingRules,
     End,
@@ -85,9 +85,9 @@ impl Document {
             Part::Head => self.head(&mut piece)?,
             Part::Actions { skip } => self.actions(skip, &mut piece).await?,
             Part::Pages { after, first } => self.pages(after, first, &mut piece).await?,
-            Part::Failures { after } => self.failures(after, &mut piece).await?,
-            Part::Partials { after } => self.partials(after, &mut piece).await?,
-            Part::Replayed { after } => self.replayed(after, &mut piece).await?,
+            Part::Failures { after } => self.failures(&after, &mut piece).await?,
+            Part::Partials { after } => self.partials(&after, &mut piece).await?,
+            Part::Replayed { after } => self.replayed(&after, &mut piece).await?,
             Part::Unmapped => self.unmapped(&mut piece).await?,
             Part::MappingRules => self.mapping_rules(&mut piece).await?,
             Part::End => return Ok(None),
@@ -106,7 +106,7 @@ impl Document {
         piece.push_str(self.head.strip_suffix('}').unwrap_or(&self.head));
         let Some(place) = &self.place else {
             piece.push_str(",\"failures\":[");
-            return Ok(Part::Failures { after: 0 });
+            return Ok(Part::Failures { after: ListPlace::default() });
         };
         let place = serde_json::to_string(place)?;
         piece.push(',');
@@ -135,29 +135,29 @@ impl Document {
             return Ok(Part::Pages { after: last, first: false });
         }
         piece.push_str("],\"failures\":[");
-        Ok(Part::Failures { after: 0 })
+        Ok(Part::Failures { after: ListPlace::default() })
     }
 
-    async fn failures(&self, after: i64, piece: &mut String) -> Result<Part, WriteError> {
+    async fn failures(&self, after: &ListPlace, piece: &mut String) -> Result<Part, WriteError> {
         let numbers = self.numbers;
         let form = |row: &Failure| failure_json(row, numbers);
         if let Some(after) = self.rows(DeliveryState::Failed, after, piece, form).await? {
             return Ok(Part::Failures { after });
         }
         piece.push_str("],\"partials\":[");
-        Ok(Part::Partials { after: 0 })
+        Ok(Part::Partials { after: ListPlace::default() })
     }
 
-    async fn partials(&self, after: i64, piece: &mut String) -> Result<Part, WriteError> {
+    async fn partials(&self, after: &ListPlace, piece: &mut String) -> Result<Part, WriteError> {
         if let Some(after) = self.rows(DeliveryState::PartiallyImported, after, piece, partial_json).await? {
             return Ok(Part::Partials { after });
         }
         piece.push_str("],\"replayed\":[");
-        Ok(Part::Replayed { after: 0 })
+        Ok(Part::Replayed { after: ListPlace::default() })
     }
 
     /// What a replay imported; of another run nothing is listed.
-    async fn replayed(&self, after: i64, piece: &mut String) -> Result<Part, WriteError> {
+    async fn replayed(&self, after: &ListPlace, piece: &mut String) -> Result<Part, WriteError> {
         let form = |row: &Failure| json!({"item": row.item_name(), "mailbox": row.mailbox});
         if let Some(after) = self.rows(DeliveryState::Imported, after, piece, form).await? {
             return Ok(Part::Replayed { after });
@@ -166,18 +166,19 @@ impl Document {
         Ok(Part::Unmapped)
     }
 
-    /// Appends the next rows; the number of the last one, where there may be more.
+    /// Appends the next rows; the place of the last one, where there may be more.
     async fn rows(
         &self,
         state: DeliveryState,
-        after: i64,
+        after: &ListPlace,
         piece: &mut String,
         form: impl Fn(&Failure) -> Value,
-    ) -> Result<Option<i64>, WriteError> {
-        let rows = self.ledger.account_rows(&self.run, state, after, ROWS).await?;
-        append(piece, after == 0, rows.iter().map(|(_, row)| form(row)));
+    ) -> Result<Option<ListPlace>, WriteError> {
+        let filter = FailureFilter { run: Some(self.run.clone()), states: vec![state], reason: None };
+        let mut rows = self.ledger.failures(&filter, after, ROWS).await?;
+        append(piece, *after == ListPlace::default(), rows.iter().map(form));
         let full = rows.len() == ROWS as usize;
-        Ok(rows.last().filter(|_| full).map(|(number, _)| *number))
+        Ok(rows.pop().filter(|_| full).map(|row| row.place))
     }
 
     async fn unmapped(&self, piece: &mut String) -> Result<Part, WriteError> {

@@ -184,7 +184,7 @@ pub(super) async fn status(
 async fn plot(site: &Site, now: DateTime<Utc>) -> Result<Option<Plot>, LedgerError> {
     let begin = now - chrono::Duration::days(plot::DAYS as i64);
     let (ledger, mut reports) = (&site.served.ledger, Vec::new());
-    for run in ledger.earlier_runs(0, MAX_PLOTTED_RUNS).await? {
+    for run in ledger.runs(MAX_PLOTTED_RUNS).await? {
         if run.started < begin {
             break;
         }

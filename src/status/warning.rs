@@ -220,7 +220,7 @@ async fn never_captured(ledger: &Ledger) -> Result<Option<Warning>, LedgerError>
 /// The share of failed deliveries in the last run that read the source, where it is suspicious.
 pub(crate) async fn many_failed(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
     let mut found: Option<(DateTime<Utc>, String)> = None;
-    for run in ledger.earlier_runs(0, MAX_RUNS_BACK).await? {
+    for run in ledger.runs(MAX_RUNS_BACK).await? {
         // What a run that failed did not read says nothing of what it would have found.
         if !run.status.reached_end() || !run.kind.reads_source() {
             continue;
@@ -239,7 +239,7 @@ pub(crate) async fn many_failed(ledger: &Ledger) -> Result<Option<Warning>, Ledg
 /// The last run's account, where it doesn't add up.
 pub(crate) async fn imbalance(ledger: &Ledger) -> Result<Option<Warning>, LedgerError> {
     let mut found: Option<(DateTime<Utc>, String)> = None;
-    for run in ledger.earlier_runs(0, MAX_RUNS_BACK).await? {
+    for run in ledger.runs(MAX_RUNS_BACK).await? {
         if run.status == RunStatus::Running {
             continue;
         }

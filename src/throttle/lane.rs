@@ -124,10 +124,9 @@ impl Lane {
     }
 
     /// Counts what was sent without being admitted.
-    pub(super) fn count(&self, requests: u64, upload: u64) {
+    pub(super) fn count(&self) {
         let (mut state, now) = self.look();
-        state.requests.record(requests, now);
-        state.upload.record(upload, now);
+        state.requests.record(1, now);
     }
 
     pub(super) fn closed_until(&self) -> Option<DateTime<Utc>> {

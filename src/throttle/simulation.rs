@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::stream::{FuturesUnordered, Stream as _};
 use tokio::sync::oneshot;
 
-use super::{Completion, Limits, Throttle};
+use super::{Completion, Limits, Permit, Throttle};
 use crate::clock::Clock;
 use crate::resolution::MailboxId;
 
@@ -179,7 +179,7 @@ fn workers<'a>(
             let id = MailboxId(mailbox.to_owned());
             loop {
                 let Some(bytes) = load.lock().unwrap().pop_front() else { return };
-                let permit = throttle.admit(&id, bytes).await;
+                let permit = admit(throttle, &id, bytes).await;
                 let (there, back) = {
                     let mut delays = delays.lock().unwrap();
                     (delays.next(), delays.next())
@@ -282,6 +282,11 @@ fn a_stricter_server_is_obeyed_and_only_its_mailbox_waits() {
     assert!((1..=40).contains(&refused), "{refused} refusals");
 }
 
+/// Waits for as long as it takes.
+async fn admit(throttle: &Throttle, mailbox: &MailboxId, upload: u64) -> Permit {
+    throttle.admit_within(mailbox, upload, Duration::MAX).await.unwrap()
+}
+
 #[test]
 fn a_place_given_up_while_waiting_is_free_again() {
     let limits = Limits { per_mailbox: 1, concurrency: 1, ..Limits::default() };
@@ -289,15 +294,15 @@ fn a_place_given_up_while_waiting_is_free_again() {
     let throttle = Throttle::new(limits, Arc::<SimulatedClock>::clone(&clock));
     let [first, second] = ["first", "second"].map(|name| MailboxId(name.to_owned()));
     let work = async {
-        let held = throttle.admit(&first, 0).await;
+        let held = admit(&throttle, &first, 0).await;
         {
-            let waiting = throttle.admit(&second, 0);
+            let waiting = admit(&throttle, &second, 0);
             tokio::pin!(waiting);
             assert!(futures_util::poll!(waiting.as_mut()).is_pending());
         }
         drop(held);
-        drop(throttle.admit(&second, 0).await);
-        drop(throttle.admit(&first, 0).await);
+        drop(admit(&throttle, &second, 0).await);
+        drop(admit(&throttle, &first, 0).await);
     };
     run(&clock, vec![Box::pin(work)]);
 }
@@ -308,7 +313,7 @@ fn idle_mailboxes_are_forgotten() {
     let throttle = Throttle::new(Limits::default(), Arc::<SimulatedClock>::clone(&clock));
     let work = async {
         for n in 0..5_000 {
-            drop(throttle.admit(&MailboxId(n.to_string()), 10).await);
+            drop(admit(&throttle, &MailboxId(n.to_string()), 10).await);
             clock.sleep(Duration::from_secs(1)).await;
         }
     };

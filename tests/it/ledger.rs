@@ -19,6 +19,7 @@ use crate::servers::postgres::Postgres;
 
 mod captures;
 mod claims;
+mod commits;
 mod compaction;
 mod contract;
 mod damage;
@@ -121,10 +122,15 @@ fn copy(to: usize, of: usize, state: DeliveryState) -> NewDelivery {
     }
 }
 
+/// Whether no other process leases a mailbox.
+async fn is_free_for(ledger: &Ledger, by: usize, to: usize, now: DateTime<Utc>) -> bool {
+    !ledger.free_mailboxes(&holder(by), vec![mailbox(to)], now).await.unwrap().is_empty()
+}
+
 /// A claim of items' copies for a mailbox.
 fn claim(to: usize, items: &[ItemNo]) -> Claim {
     let messages = items.iter().map(|no| (*no, manifest(0))).collect();
-    Claim { mailbox: mailbox(to).id, items: items.to_vec(), converter: "1", messages }
+    Claim { mailbox: mailbox(to).id, items: items.to_vec(), messages }
 }
 
 fn prepared(no: ItemNo, deliveries: Vec<NewDelivery>) -> Prepared {
@@ -133,7 +139,7 @@ fn prepared(no: ItemNo, deliveries: Vec<NewDelivery>) -> Prepared {
         state: ItemState::Prepared,
         resolution: None,
         identity: None,
-        message: Some(("1", manifest(0))),
+        message: Some(manifest(0)),
         attachments: None,
         deliveries,
         replaced: Vec::new(),
@@ -169,7 +175,8 @@ async fn page_of(
         repeated: 0,
         late: 0,
         bytes: 7,
-        claim: (&holder(run), until),
+        holder: &holder(run),
+        claim_until: until,
         now: at(0),
     };
     ledger.record_page(&record).await

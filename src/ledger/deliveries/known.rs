@@ -33,10 +33,10 @@ impl Ledger {
             );
             let mut query = query_of_many(self.dialect, statement);
             for identity in [identities.key, identities.sent_as, identities.version_1.unwrap_or(identities.key)] {
-                query = query.bind(identity.0.as_bytes().to_vec());
+                query = query.bind(identity.0.as_bytes().as_slice());
             }
             for mailbox in chunk {
-                query = query.bind(mailbox.0.clone());
+                query = query.bind(&mailbox.0);
             }
             for row in query.fetch_all(&self.pool).await? {
                 found.push((ItemNo(sql::get(&row, "item_no")?), read_mailbox(&row)?));
@@ -89,7 +89,7 @@ async fn known_identity(
     ))
     .bind(key)
     .bind(version_1)
-    .bind(mailbox.0.clone())
+    .bind(&mailbox.0)
     .fetch_optional(connection)
     .await?;
     row.map(|row| Ok(Identity(sql::digest(&row, "identity")?))).transpose()

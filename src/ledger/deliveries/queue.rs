@@ -28,7 +28,7 @@ impl Ledger {
             i64::MAX,
             run = run_no(1)
         ))
-        .bind(run.0.clone())
+        .bind(&run.0)
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(|row| Ok(MailboxId(sql::get(row, "name")?))).collect()
@@ -54,8 +54,8 @@ impl Ledger {
             run_no(2),
             i64::from(of != QueueOf::Duplicates)
         ))
-        .bind(mailbox.0.clone())
-        .bind(run.0.clone())
+        .bind(&mailbox.0)
+        .bind(&run.0)
         .bind(after.0)
         .fetch_all(&self.pool)
         .await?;
@@ -75,9 +75,9 @@ impl Ledger {
                 mailbox_no(1),
                 list_of_placeholders(2, chunk.len())
             );
-            let mut query = query_of_many(self.dialect, statement).bind(mailbox.0.clone());
+            let mut query = query_of_many(self.dialect, statement).bind(&mailbox.0);
             for identity in chunk {
-                query = query.bind(identity.0.as_bytes().to_vec());
+                query = query.bind(identity.0.as_bytes().as_slice());
             }
             for row in query.fetch_all(&self.pool).await? {
                 let state = DeliveryState::from_name(&sql::get::<String>(&row, "state")?)?;
@@ -92,7 +92,7 @@ impl Ledger {
         let mailbox_no = mailbox_no(1);
         let row =
             query_of(format!("SELECT item_no FROM delivery_rows WHERE first = 1 AND target_no = {mailbox_no} LIMIT 1"))
-                .bind(mailbox.0.clone())
+                .bind(&mailbox.0)
                 .fetch_optional(&self.pool)
                 .await?;
         Ok(row.is_some())

@@ -58,8 +58,8 @@ impl Ledger {
             if copies_alone { "target_no > 0" } else { "1 = 1" },
             is_one_of(selection.items.as_deref()),
         ))
-        .bind(run.map(|run| run.0.clone()).unwrap_or_default())
-        .bind(selection.run.as_ref().map(|run| run.0.clone()))
+        .bind(run.map(|run| &*run.0).unwrap_or_default())
+        .bind(selection.run.as_ref().map(|run| &*run.0))
         .fetch_all(&self.pool)
         .await?;
         let read = |row: &AnyRow| {

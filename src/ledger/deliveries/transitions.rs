@@ -29,6 +29,7 @@ use super::known::{KnownIdentities, known_identities};
 use super::{
     Claim, DeliveryState, Left, NewDelivery, OPEN, Outcome, PARTICIPANT, RowReason, Target, live_runs, remote_id,
 };
+use crate::convert::CONVERTER_VERSION;
 use crate::identity::Identity;
 use crate::ledger::items::is_one_of;
 use crate::ledger::names::Numbers;
@@ -46,24 +47,24 @@ impl Ledger {
     /// has taken over meanwhile are that run's, and stay. Fails where a claimed copy isn't this run's to send any more, and
     /// where the sender is a follower whose right was taken away.
     pub async fn record(&self, sender: &Sender, outcomes: &[Outcome], claims: &[Claim]) -> Result<(), LedgerError> {
-        let settled = outcomes.iter().map(|outcome| &outcome.mailbox.0);
-        let mailboxes = self.numbers_of(settled.chain(claims.iter().map(|claim| &claim.mailbox.0))).await?;
+        let recorded = outcomes.iter().map(|outcome| &outcome.mailbox.0);
+        let mailboxes = self.numbers_of(recorded.chain(claims.iter().map(|claim| &claim.mailbox.0))).await?;
         let mut transaction = self.begin().await?;
         self.confirm(&mut transaction, &mailboxes).await?;
         sender.check(&mut transaction, self.dialect).await?;
         for chunk in outcomes.chunks(MAX_STATEMENT_ROWS) {
-            settle_chunk(&mut transaction, self.dialect, sender, chunk, &mailboxes).await?;
+            record_chunk(&mut transaction, self.dialect, sender, chunk, &mailboxes).await?;
         }
         let bytes: u64 = outcomes.iter().map(|outcome| outcome.bytes).sum();
         if bytes > 0 {
             sqlx::query("UPDATE runs SET bytes_imported = bytes_imported + $1 WHERE run_id = $2")
                 .bind(bytes as i64)
-                .bind(sender.run.0.clone())
+                .bind(&sender.run.0)
                 .execute(&mut *transaction)
                 .await?;
         }
         claim_copies(&mut transaction, self.dialect, sender, claims, &mailboxes).await?;
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         Ok(())
     }
 
@@ -92,9 +93,9 @@ impl Ledger {
                 list_of_placeholders(3, chunk.len()),
                 run = run_no(1)
             );
-            let mut query = query_of(statement).bind(run.0.clone()).bind(millis(settle_at));
+            let mut query = query_of(statement).bind(&run.0).bind(millis(settle_at));
             for mailbox in chunk {
-                query = query.bind(mailbox.0.clone());
+                query = query.bind(&mailbox.0);
             }
             query.execute(&mut *transaction).await?;
         }
@@ -123,14 +124,13 @@ impl Ledger {
                 run_no(2),
                 list_of_placeholders(4, chunk.len())
             );
-            let mut query =
-                query_of(statement).bind(millis(settle_at)).bind(sender.run.0.clone()).bind(sender.holder.0.clone());
+            let mut query = query_of(statement).bind(millis(settle_at)).bind(&sender.run.0).bind(&sender.holder.0);
             for mailbox in chunk {
-                query = query.bind(mailbox.0.clone());
+                query = query.bind(&mailbox.0);
             }
             taken += query.execute(&mut *transaction).await?.rows_affected();
         }
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         Ok(taken)
     }
 
@@ -148,8 +148,8 @@ impl Ledger {
              RETURNING reason",
             mailbox_no(1)
         ))
-        .bind(mailbox.0.clone())
-        .bind(identity.0.as_bytes().to_vec())
+        .bind(&mailbox.0)
+        .bind(identity.0.as_bytes().as_slice())
         .fetch_all(&mut *transaction)
         .await?;
         let reasons: Vec<Option<String>> =
@@ -162,8 +162,8 @@ impl Ledger {
         ))
         .bind(i64::from(may_be_there))
         .bind(item.0)
-        .bind(mailbox.0.clone())
-        .bind(identity.0.as_bytes().to_vec())
+        .bind(&mailbox.0)
+        .bind(identity.0.as_bytes().as_slice())
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
@@ -183,7 +183,7 @@ impl Ledger {
             run_no(2)
         ))
         .bind(NOT_SENT)
-        .bind(run.0.clone())
+        .bind(&run.0)
         .execute(self.writer()?)
         .await?;
         Ok(())
@@ -200,8 +200,8 @@ impl Ledger {
             left.rows()
         ))
         .bind(lasting(why))
-        .bind(of.0.clone())
-        .bind(run.0.clone())
+        .bind(&of.0)
+        .bind(&run.0)
         .execute(self.writer()?)
         .await?;
         Ok(left.rows_affected())
@@ -218,7 +218,7 @@ impl Ledger {
                     OR -target_no IN (SELECT name_no FROM names WHERE name LIKE '{PARTICIPANT}%'))",
             run_no(1)
         ))
-        .bind(run.0.clone())
+        .bind(&run.0)
         .bind(millis(before))
         .bind(Reason::MailboxUnavailable.name())
         .execute(self.writer()?)
@@ -238,7 +238,7 @@ impl Ledger {
              FROM items_in_words WHERE run_no = {} AND state = 'staged' AND state <> 'prepared' ON CONFLICT DO NOTHING",
             run_no(1)
         ))
-        .bind(run.0.clone())
+        .bind(&run.0)
         .bind(millis(now))
         .bind(Target::Item.number(&numbers)?)
         .bind(NOT_SENT)
@@ -279,16 +279,14 @@ impl Ledger {
                 mailbox_no(3),
                 list_of_placeholders(4, chunk.len())
             );
-            let mut query = query_of_many(self.dialect, statement)
-                .bind(millis(settle_at))
-                .bind(millis(now))
-                .bind(mailbox.0.clone());
+            let mut query =
+                query_of_many(self.dialect, statement).bind(millis(settle_at)).bind(millis(now)).bind(&mailbox.0);
             for identity in chunk {
-                query = query.bind(identity.0.as_bytes().to_vec());
+                query = query.bind(identity.0.as_bytes().as_slice());
             }
             doubted += query.execute(&mut *transaction).await?.rows_affected();
         }
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         Ok(doubted)
     }
 }
@@ -300,60 +298,60 @@ async fn claim_copies(
     claims: &[Claim],
     mailboxes: &Numbers,
 ) -> Result<(), LedgerError> {
-    const TYPES: [&str; 3] = ["BIGINT", "BIGINT", "TEXT"];
+    const TYPES: [&str; 2] = ["BIGINT", "BIGINT"];
     // A message that was read back for several mailboxes is in the claim of each.
     let mut converted = BTreeMap::new();
     for claim in claims {
-        converted.extend(claim.messages.iter().map(|(no, manifest)| ((*no, claim.converter), manifest)));
+        converted.extend(claim.messages.iter().map(|(no, manifest)| (*no, manifest)));
     }
-    let converted: Vec<_> =
-        converted.into_iter().map(|((no, converter), manifest)| (no, converter, manifest)).collect();
+    let converted: Vec<_> = converted.into_iter().map(|(no, manifest)| (no, CONVERTER_VERSION, manifest)).collect();
     messages::insert(transaction, dialect, &converted).await?;
     let mut copies = Vec::new();
     for claim in claims {
         let mailbox = mailboxes.of(&claim.mailbox.0)?;
-        copies.extend(claim.items.iter().map(|item| (item.0, mailbox, claim.converter)));
+        copies.extend(claim.items.iter().map(|item| (item.0, mailbox)));
     }
     for chunk in copies.chunks(MAX_STATEMENT_ROWS) {
         let rows = sql::padded(chunk.len());
         let values = rows * TYPES.len();
         let statement = format!(
-            "WITH claimed (item_no, target_no, converter) AS (VALUES {})
-             UPDATE delivery_rows SET state = 'sending', converter = claimed.converter, remote_id = {},
+            "WITH claimed (item_no, target_no) AS (VALUES {})
+             UPDATE delivery_rows SET state = 'sending', converter = ${}, remote_id = {},
                sent_as = CASE WHEN sent_as IS NULL THEN NULL ELSE (SELECT NULLIF(item_rows.identity, delivery_rows.identity)
                  FROM item_rows WHERE item_rows.item_no = delivery_rows.item_no) END, holder = ${}
              FROM claimed WHERE delivery_rows.item_no = claimed.item_no AND delivery_rows.target_no = claimed.target_no
                AND +delivery_rows.run_no = {} AND delivery_rows.state IN ('ready', 'unknown')",
             rows_of_typed_placeholders(rows, &TYPES),
-            remote_id::full(dialect, "delivery_rows.remote_id", "COALESCE(delivery_rows.sent_as, delivery_rows.identity)"),
             values + 1,
-            run_no(values + 2)
+            remote_id::full(dialect, "delivery_rows.remote_id", "COALESCE(delivery_rows.sent_as, delivery_rows.identity)"),
+            values + 2,
+            run_no(values + 3)
         );
         let mut query = query_of_rows(dialect, statement);
-        for (item, mailbox, converter) in chunk {
-            query = query.bind(*item).bind(*mailbox).bind(*converter);
+        for (item, mailbox) in chunk {
+            query = query.bind(*item).bind(*mailbox);
         }
         for _ in chunk.len()..rows {
-            query = query.bind(None::<i64>).bind(None::<i64>).bind(None::<String>);
+            query = query.bind(None::<i64>).bind(None::<i64>);
         }
-        let query = query.bind(sender.holder.0.clone()).bind(sender.run.0.clone());
+        let query = query.bind(CONVERTER_VERSION).bind(&sender.holder.0).bind(&sender.run.0);
         let changed = query.execute(&mut **transaction).await?.rows_affected();
         if changed != chunk.len() as u64 {
-            return Err(lost(claims));
+            return Err(lease_lost(claims));
         }
     }
     Ok(())
 }
 
 /// One of these mailboxes is another process's by now.
-fn lost(claims: &[Claim]) -> LedgerError {
+fn lease_lost(claims: &[Claim]) -> LedgerError {
     LedgerError::LeaseLost(match claims {
         [claim] => format!("mailbox {}", claim.mailbox),
         _ => format!("one of {} mailboxes", claims.len()),
     })
 }
 
-async fn settle_chunk(
+async fn record_chunk(
     transaction: &mut Transaction<'_, Any>,
     dialect: Dialect,
     sender: &Sender,
@@ -397,10 +395,10 @@ async fn settle_chunk(
     }
     for _ in chunk.len()..rows {
         let (number, text) = (None::<i64>, None::<String>);
-        query = query.bind(number).bind(number).bind(text.clone()).bind(text.clone()).bind(text.clone());
+        query = query.bind(number).bind(number).bind(&text).bind(&text).bind(&text);
         query = query.bind(number).bind(number).bind(text).bind(None::<Vec<u8>>);
     }
-    query.bind(sender.run.0.clone()).bind(sender.holder.0.clone()).execute(&mut **transaction).await?;
+    query.bind(&sender.run.0).bind(&sender.holder.0).execute(&mut **transaction).await?;
     Ok(())
 }
 

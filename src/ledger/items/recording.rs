@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Any, Transaction};
 
 use super::{ItemState, PageRecord, Prepared};
+use crate::convert::CONVERTER_VERSION;
 use crate::ledger::names::Numbers;
 use crate::ledger::sql::{
     self, Dialect, MAX_INDEXED, millis, query_of_rows, rows_of_placeholders, rows_of_typed_placeholders,
@@ -15,6 +16,7 @@ use crate::ledger::{
     ItemNo, Ledger, LedgerError, NewDelivery, RunId, Target, captures, deliveries, encoding, followers, messages,
     retention, runs,
 };
+use crate::staging::BlobName;
 
 impl Ledger {
     /// Records a page: its new items, the run's counts and the window's cursor, in one transaction. Returns the numbers
@@ -32,7 +34,7 @@ impl Ledger {
         .bind(page.repeated as i64)
         .bind(page.late as i64)
         .bind(page.bytes as i64)
-        .bind(page.run.0.clone())
+        .bind(&page.run.0)
         .execute(&mut *transaction)
         .await?;
         followers::refuse_closed(&mut transaction, self.dialect, page.run).await?;
@@ -50,7 +52,7 @@ impl Ledger {
             .execute(&mut *transaction)
             .await?;
         }
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         Ok((first..).take(page.items.len()).map(ItemNo).collect())
     }
 
@@ -72,7 +74,7 @@ impl Ledger {
         }
         let converted: Vec<_> = prepared
             .iter()
-            .filter_map(|item| item.message.as_ref().map(|(converter, manifest)| (item.no, *converter, manifest)))
+            .filter_map(|item| item.message.as_ref().map(|manifest| (item.no, CONVERTER_VERSION, manifest)))
             .collect();
         messages::insert(&mut transaction, self.dialect, &converted).await?;
         for item in prepared.iter().filter(|item| !item.replaced.is_empty()) {
@@ -84,7 +86,7 @@ impl Ledger {
         count_unmapped(&mut transaction, self.dialect, run_no, prepared).await?;
         let captures: Vec<_> = prepared.iter().filter_map(|item| Some((item.no, item.capture.as_ref()?))).collect();
         captures::record(&mut transaction, self.dialect, run, &captures).await?;
-        transaction.commit().await?;
+        self.commit(transaction).await?;
         Ok(first)
     }
 }
@@ -129,16 +131,16 @@ async fn insert_items(
             query = query
                 .bind(next)
                 .bind(page_no)
-                .bind(item.key.0.as_bytes().to_vec())
+                .bind(item.key.0.as_bytes().as_slice())
                 .bind(item.id.map(|id| id.0))
-                .bind(item.message_id.clone())
+                .bind(&item.message_id)
                 .bind(item.owner.as_deref().map(|owner| owners.of(owner)).transpose()?)
                 .bind(item.offset as i64)
                 .bind(item.length as i64)
                 .bind(attachments)
                 .bind(ItemState::Staged.name())
-                .bind(page.claim.0.0.clone())
-                .bind(millis(page.claim.1));
+                .bind(&page.holder.0)
+                .bind(millis(page.claim_until));
             next += 1;
         }
         query.execute(&mut **transaction).await?;
@@ -160,7 +162,7 @@ async fn insert_page(
     .bind(runs::number_of(transaction, page.run).await?)
     .bind(millis(page.window.from))
     .bind(millis(page.window.to))
-    .bind(page.page.map(|page| page.as_str().to_owned()).unwrap_or_default())
+    .bind(page.page.map(BlobName::as_str).unwrap_or_default())
     .bind(millis(page.now))
     .bind(first_item)
     .bind(first_item + page.items.len() as i64 - 1)
@@ -224,7 +226,7 @@ async fn count_unmapped(
         );
         let mut query = query_of_rows(dialect, statement);
         for (participant, items) in chunk {
-            query = query.bind(run_no).bind((*participant).to_owned()).bind(*items);
+            query = query.bind(run_no).bind(*participant).bind(*items);
         }
         query.execute(&mut **transaction).await?;
     }

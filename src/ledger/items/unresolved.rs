@@ -26,8 +26,8 @@ impl Ledger {
         );
         let rows = query_of(statement)
             .bind(after.0)
-            .bind(selection.run.as_ref().map(|run| run.0.clone()))
-            .bind(selection.reason.map(|reason| reason.name().to_owned()))
+            .bind(selection.run.as_ref().map(|run| &*run.0))
+            .bind(selection.reason.map(crate::reason::Reason::name))
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await?;
@@ -39,7 +39,7 @@ impl Ledger {
         let rows = sqlx::query(
             "SELECT DISTINCT participant FROM unmapped WHERE participant > $1 ORDER BY participant LIMIT $2",
         )
-        .bind(after.to_owned())
+        .bind(after)
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;

@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 
 use super::outcomes::outcome;
 use super::{Deliverer, Job, MAX_UNKNOWN_SENDS, Next, Visit};
-use crate::convert::CONVERTER_VERSION;
 use crate::fault::Fault;
 use crate::identity::{Identity, MessageId};
 use crate::ledger::{Claim, DeliveryState, ItemNo, QueueOf};
@@ -83,7 +82,7 @@ impl Deliverer {
         let items: Vec<ItemNo> = jobs.iter().map(|job| job.no).collect();
         messages.retain(|(no, _)| items.contains(no));
         let mailbox = visit.mailbox.id.clone();
-        self.recorder.claim(Claim { mailbox, items, converter: CONVERTER_VERSION, messages }).await?;
+        self.recorder.claim(Claim { mailbox, items, messages }).await?;
         self.send(visit, jobs).await
     }
 
@@ -126,7 +125,7 @@ impl Deliverer {
                     }
                 }
             }
-            let absent = self.without_lost(visit, absent).await;
+            let absent = self.without_often_unknown(visit, absent).await;
             match self.claim_and_send(visit, absent, taken.manifests).await? {
                 Next::GoOn => {}
                 next => {
@@ -186,12 +185,13 @@ impl Deliverer {
         }
     }
 
-    /// Leaves absent copies pending that were lost too often to be sent in this run again; returns the others.
-    async fn without_lost(&self, visit: &mut Visit<'_>, absent: Vec<Job>) -> Vec<Job> {
-        let is_lost = |job: &Job| visit.lost.get(&job.no).is_some_and(|times| *times >= MAX_UNKNOWN_SENDS);
-        let (lost, others) = absent.into_iter().partition(is_lost);
+    /// Leaves absent copies pending whose sends were of unknown outcome too often to be sent in this run again; returns the others.
+    async fn without_often_unknown(&self, visit: &mut Visit<'_>, absent: Vec<Job>) -> Vec<Job> {
+        let is_often_unknown =
+            |job: &Job| visit.unknown_sends.get(&job.no).is_some_and(|times| *times >= MAX_UNKNOWN_SENDS);
+        let (often_unknown, others) = absent.into_iter().partition(is_often_unknown);
         let detail = "it was sent several times, each time without an answer, and is not there";
-        self.unsent(visit.mailbox, lost, DeliveryState::Pending, detail).await;
+        self.unsent(visit.mailbox, often_unknown, DeliveryState::Pending, detail).await;
         others
     }
 

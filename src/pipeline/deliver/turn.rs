@@ -69,7 +69,7 @@ impl Deliverer {
             let next = match self.scheduler.next(mailbox) {
                 Work::Nothing => return Ok(()),
                 Work::Adopt => self.adopt(mailbox).await?,
-                Work::Keep(adopts, why) => self.keep_from(mailbox, adopts, &why).await?,
+                Work::Keep { adopts, why } => self.keep_from(mailbox, adopts, &why).await?,
                 Work::Send => self.send_ready(visit).await?,
                 Work::LookUps => self.look_up(visit).await?,
                 Work::Duplicates => self.compare_duplicates(mailbox).await?,
@@ -93,7 +93,7 @@ impl Deliverer {
     /// there needs nothing of it.
     async fn keep_from(&self, mailbox: &Mailbox, adopts: bool, why: &str) -> Result<Next, RunError> {
         if adopts {
-            self.take_over(mailbox).await?;
+            self.adopt_copies(mailbox).await?;
         }
         self.compare_duplicates(mailbox).await?;
         // What was taken over has the reason from an earlier run, and is said once in each.
@@ -114,15 +114,15 @@ impl Deliverer {
 
     /// Takes the open copies of earlier runs into this one.
     async fn adopt(&self, mailbox: &Mailbox) -> Result<Next, RunError> {
-        self.take_over(mailbox).await?;
+        self.adopt_copies(mailbox).await?;
         self.scheduler.add_all(mailbox);
         Ok(Next::GoOn)
     }
 
-    async fn take_over(&self, mailbox: &Mailbox) -> Result<(), RunError> {
+    async fn adopt_copies(&self, mailbox: &Mailbox) -> Result<(), RunError> {
         let (ledger, run, mailboxes) = (&self.pipeline.deps.ledger, &self.sender.run, [mailbox.id.clone()]);
         let items = self.adopt.as_deref();
         let adopt = || ledger.adopt_deliveries(run, &mailboxes, items, self.pipeline.now(), self.pipeline.settled_at());
-        Ok(self.pipeline.retrier.run("taking copies over", adopt).await?)
+        Ok(self.pipeline.retrier.run("adopting copies", adopt).await?)
     }
 }

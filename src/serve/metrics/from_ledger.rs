@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::capture_loss;
-use crate::ledger::{Ledger, LedgerError, PendingCause, RunKind, RunRecord, RunStatus};
+use crate::ledger::{HeldSelection, Ledger, LedgerError, PendingCause, RunKind, RunRecord, RunStatus};
 use crate::reason::Reason;
 use crate::silence::Silence;
 use crate::status::warning::{self, Input};
@@ -65,7 +65,7 @@ impl FromLedger {
             pending_by_cause: ledger.pending_by_cause(None).await?,
             oldest_pending: open.oldest_pending,
             held: open.held,
-            held_by_reason: ledger.held_by_reason().await?,
+            held_by_reason: ledger.held(&HeldSelection::default()).await?,
             last_success: success.and_then(|run| status::end_by(now, &run)),
             last_run: ended.as_ref().map(|run| (run.status, status::end_by(now, run))),
             watermark: ledger.watermark().await?,

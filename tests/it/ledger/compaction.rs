@@ -196,6 +196,15 @@ async fn a_ledger_of_schema_5_that_is_in_use_stays_what_it_is_on_sqlite() {
 }
 
 #[tokio::test]
+async fn a_directory_of_locks_that_cannot_be_read_is_no_damage() {
+    let database = on_sqlite();
+    fs::write(format!("{}-processes", database.url.strip_prefix("sqlite://").unwrap()), "").unwrap();
+    let error = Ledger::open(&database.url).await.unwrap_err();
+    assert!(matches!(error, LedgerError::Open { .. }), "{error:?}");
+    assert!(error.to_string().contains("the directory of locks beside it can't be used"), "{error}");
+}
+
+#[tokio::test]
 async fn a_ledger_of_schema_5_that_is_in_use_stays_what_it_is_on_postgres() {
     let database = on_postgres().await;
     let in_force = Utc.with_ymd_and_hms(9999, 1, 1, 0, 0, 0).unwrap();

@@ -10,7 +10,8 @@ use whatsapp_archiver::ledger::{
 };
 
 use super::{
-    Database, at, begin, claim, copy, holder, identity, key, mailbox, new_item, page, prepared, run_id, sender,
+    Database, at, begin, claim, copy, holder, identity, is_free_for, key, mailbox, new_item, page, prepared, run_id,
+    sender,
 };
 use DeliveryState::{Failed, Imported, Pending, Ready, Sending, SkippedDuplicate, Unknown};
 
@@ -464,9 +465,16 @@ async fn compare(ledger: &Ledger, model: &Model, after: &Step) {
         let mut expected: Vec<_> = firsts.map(|row| (identity(row.of.unwrap().0), row.state)).collect();
         expected.sort_by_key(|(identity, _)| *identity);
         assert_eq!(found, expected, "first copies in mailbox {to}, after {after:?}");
-        let lease = ledger.lease_holder(&Lease::Mailbox(mailbox(to).id), at(model.now)).await.unwrap();
-        let held = model.leases.get(&to).filter(|(_, end)| *end > model.now);
-        assert_eq!(lease, held.map(|(by, end)| (holder(*by), at(*end))), "after {after:?}");
+        let lease = model.leases.get(&to);
+        let end = lease.map_or(model.now, |(_, end)| *end);
+        for (by, when) in (0..RUNS).flat_map(|by| [model.now, end - 1, end].map(|when| (by, when))) {
+            let expected = lease.is_none_or(|(other, end)| *other == by || *end <= when);
+            assert_eq!(
+                is_free_for(ledger, by, to, at(when)).await,
+                expected,
+                "mailbox {to} at {when}, after {after:?}"
+            );
+        }
     }
     let open = ledger.open_counts().await.unwrap();
     let pending = || model.rows().filter(|(_, row)| !row.state.has_outcome());

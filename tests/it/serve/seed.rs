@@ -135,7 +135,8 @@ impl Seed {
             repeated: 0,
             late: 0,
             bytes: 4096,
-            claim: (holder, now),
+            holder,
+            claim_until: now,
             now,
         };
         let numbers = self.ledger.record_page(&record).await.unwrap();
