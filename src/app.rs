@@ -19,7 +19,6 @@ use crate::notify::Notifier;
 use crate::pipeline::{Deps, Inputs, Pipeline, ReportPolicy, Settings};
 use crate::resolve::Resolver;
 use crate::resolve::mapping::Mapping;
-use crate::resolve::users::list::UserList;
 use crate::retry::RetryPolicy;
 use crate::staging::Staging;
 
@@ -61,6 +60,8 @@ pub enum BuildError {
     /// The mapping file or the user list is wrong, or both are: exit status 78.
     #[error("{0}")]
     Files(#[from] FileProblems),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// Anything else.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -68,58 +69,26 @@ pub enum BuildError {
 
 impl App {
     /// Puts the program together. Talks to nothing but the ledger.
-    pub async fn build(config: Arc<Config>, environment: &BTreeMap<String, String>) -> Result<Self, BuildError> {
-        Self::build_with_clock(config, environment, Arc::new(SystemClock)).await
-    }
-
-    /// The same with another clock.
-    pub async fn build_with_clock(
+    pub async fn build(
         config: Arc<Config>,
         environment: &BTreeMap<String, String>,
         clock: SharedClock,
+        ledger: LedgerUse,
+        tables: TablesUse,
     ) -> Result<Self, BuildError> {
-        Self::build_on(config, environment, clock, LedgerUse::MadeIfMissing).await
-    }
-
-    /// The same, on a ledger that may have to be there.
-    pub async fn build_on(
-        config: Arc<Config>,
-        environment: &BTreeMap<String, String>,
-        clock: SharedClock,
-        wanted: LedgerUse,
-    ) -> Result<Self, BuildError> {
-        if wanted == LedgerUse::MadeIfMissing {
+        if ledger == LedgerUse::MadeIfMissing {
             private_files::close(&config);
         }
-        let tables = || files::read_tables(&config.tables());
-        Self::build_of(Arc::clone(&config), environment, clock, wanted, tables).await
-    }
-
-    /// The same on a ledger that is there, for what resolves nobody: mapping and user list aren't looked at, and nobody is a
-    /// valid user. Nothing may be run with it.
-    pub async fn build_without_tables(
-        config: Arc<Config>,
-        environment: &BTreeMap<String, String>,
-        clock: SharedClock,
-    ) -> Result<Self, BuildError> {
-        let nobody = UserList::read(b"address\n", "users.path");
-        let tables = || Ok(Tables { mapping: None, users: nobody.ok().map(|(nobody, _)| nobody) });
-        Self::build_of(config, environment, clock, LedgerUse::Existing, tables).await
-    }
-
-    async fn build_of(
-        config: Arc<Config>,
-        environment: &BTreeMap<String, String>,
-        clock: SharedClock,
-        wanted: LedgerUse,
-        tables: impl FnOnce() -> Result<Tables, FileProblems>,
-    ) -> Result<Self, BuildError> {
         let metrics = Arc::new(Metrics::new());
         let files = FileWatch::of(&config);
-        let (remotes, mapping) = build_remotes(&config, environment, &clock, &metrics, tables()?)?;
-        let ledger = open_ledger(&config.ledger.url, wanted).await.map_err(anyhow::Error::from)?;
+        let tables = match tables {
+            TablesUse::Read => files::read_tables(&config.tables())?,
+            TablesUse::NobodyIsResolved => Tables::of_nobody(),
+        };
+        let (remotes, mapping) = build_remotes(&config, environment, &clock, &metrics, tables)?;
+        let ledger = open_ledger(&config.ledger.url, ledger).await?;
         let resolver = resolver(&config, mapping, &remotes, &ledger);
-        let presence = ledger.join(clock.now()).await.map_err(anyhow::Error::from)?;
+        let presence = ledger.join(clock.now()).await?;
         Ok(Self { config, clock, remotes, ledger, presence, resolver, files, metrics })
     }
 
@@ -274,6 +243,15 @@ pub enum LedgerUse {
     MadeIfMissing,
     /// The configured one where it is there, else an empty one in memory: to check the rest before the first run.
     ExistingOrEmpty,
+}
+
+/// Whether mapping and user list are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TablesUse {
+    /// They are, and must be right.
+    Read,
+    /// They aren't looked at, and nobody is a valid user: nothing may be run.
+    NobodyIsResolved,
 }
 
 /// Opens the ledger that the configuration names.

@@ -59,6 +59,14 @@ pub struct Tables {
     pub users: Option<UserList>,
 }
 
+impl Tables {
+    /// No mapping, and a user list without users.
+    pub(super) fn of_nobody() -> Self {
+        let users = UserList::read(b"address\n", "users.path").ok().map(|(nobody, _)| nobody);
+        Self { mapping: None, users }
+    }
+}
+
 /// Largest file that is read, in bytes.
 const MAX_FILE: u32 = 64 * 1024 * 1024;
 

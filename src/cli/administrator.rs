@@ -18,6 +18,5 @@ pub(super) async fn acts(
     kind: ActionKind,
     detail: &str,
 ) -> Result<(), CommandError> {
-    let recorded = ledger.record_action(kind, name(context), detail, SystemClock.now()).await;
-    Ok(recorded.map_err(anyhow::Error::from)?)
+    Ok(ledger.record_action(kind, name(context), detail, SystemClock.now()).await?)
 }

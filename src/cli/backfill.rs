@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{CommandError, CommandResult, Context, block_on};
 use super::{administrator, instant, output, run::run_request};
-use crate::app::LedgerUse;
+use crate::app::{LedgerUse, TablesUse};
 use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::ActionKind;
 use crate::lifecycle::{Signals, stop_on_signal};
@@ -34,8 +34,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     }
     let config = context.begin()?;
     block_on(async {
-        let signals = Signals::listen().map_err(anyhow::Error::from)?;
-        let app = context.app_on(&config, LedgerUse::MadeIfMissing).await?;
+        let signals = Signals::listen()?;
+        let app = context.app(&config, LedgerUse::MadeIfMissing, TablesUse::Read).await?;
         administrator::acts(context, &app.ledger, ActionKind::Backfill, &window.to_string()).await?;
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());

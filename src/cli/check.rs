@@ -5,7 +5,7 @@ use clap::Args;
 use super::context::{CommandResult, Context, Exit, block_on};
 use super::layout::Width;
 use super::{administrator, output};
-use crate::app::LedgerUse;
+use crate::app::{LedgerUse, TablesUse};
 use crate::check::{self, Finding};
 use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::ActionKind;
@@ -51,7 +51,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         if !goes_online {
             return Ok(Exit::Done);
         }
-        let app = context.app_on(&config, LedgerUse::ExistingOrEmpty).await?;
+        let app = context.app(&config, LedgerUse::ExistingOrEmpty, TablesUse::Read).await?;
         let mut all_well = true;
         let findings = check::online(&app, arguments.mailbox.as_deref()).await;
         for finding in findings {

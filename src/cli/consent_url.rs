@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context) -> CommandResult {
     };
     let endpoints = remotes::endpoints(microsoft)?;
     let redirect = microsoft.redirect_uri.as_ref().map(reqwest::Url::as_str);
-    let url = endpoints.consent_url(&microsoft.tenant_id, client_id, redirect).map_err(anyhow::Error::from)?;
+    let url = endpoints.consent_url(&microsoft.tenant_id, client_id, redirect)?;
     output::print(&format!("{url}\n"))?;
     Ok(Exit::Done)
 }

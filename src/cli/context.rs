@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use crate::app::{self, App, BuildError, LedgerUse, files};
+use crate::app::{self, App, BuildError, LedgerUse, TablesUse, files};
 use crate::clock::SystemClock;
 use crate::config::{Config, NeededSecrets};
 use crate::daemon::Loader;
@@ -44,24 +44,21 @@ pub(super) struct Context {
 }
 
 /// Why a command could not do its work.
-#[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
-    /// Already reported in full, line by line.
-    #[error("{0}")]
+    /// All that is wrong with the configuration or the tables, line by line.
     Configuration(String),
     /// The command's words don't fit together.
-    #[error("{0}")]
     Usage(String),
     /// Anything else.
-    #[error(transparent)]
-    Other(#[from] anyhow::Error),
+    Other(anyhow::Error),
 }
 
-impl From<BuildError> for CommandError {
-    fn from(error: BuildError) -> Self {
-        match error {
-            BuildError::Files(problems) => Self::Configuration(problems.to_string()),
-            BuildError::Other(error) => Self::Other(error),
+impl<E: Into<anyhow::Error>> From<E> for CommandError {
+    fn from(error: E) -> Self {
+        match error.into().downcast() {
+            Ok(BuildError::Files(problems)) => Self::Configuration(problems.to_string()),
+            Ok(BuildError::Ledger(error)) => Self::Other(error.into()),
+            Ok(BuildError::Other(error)) | Err(error) => Self::Other(error),
         }
     }
 }
@@ -90,19 +87,15 @@ impl Context {
         Ok(config)
     }
 
-    /// Builds the program, on the ledger that is there.
-    pub(super) async fn app(&self, config: &Arc<Config>) -> Result<App, CommandError> {
-        self.app_on(config, LedgerUse::Existing).await
-    }
-
-    /// Builds the program, on the ledger that the command may use.
-    pub(super) async fn app_on(&self, config: &Arc<Config>, wanted: LedgerUse) -> Result<App, CommandError> {
-        Ok(App::build_on(Arc::clone(config), &self.environment, Arc::new(SystemClock), wanted).await?)
-    }
-
-    /// The same for a command that resolves nobody: mapping and user list aren't looked at.
-    pub(super) async fn app_without_tables(&self, config: &Arc<Config>) -> Result<App, CommandError> {
-        Ok(App::build_without_tables(Arc::clone(config), &self.environment, Arc::new(SystemClock)).await?)
+    /// Builds the program.
+    pub(super) async fn app(
+        &self,
+        config: &Arc<Config>,
+        ledger: LedgerUse,
+        tables: TablesUse,
+    ) -> Result<App, CommandError> {
+        let clock = Arc::new(SystemClock);
+        Ok(App::build(Arc::clone(config), &self.environment, clock, ledger, tables).await?)
     }
 
     /// Reads the configuration again, for a daemon that reloads it.
@@ -113,7 +106,7 @@ impl Context {
 
     /// Opens the ledger alone, for commands that only read it.
     pub(super) async fn ledger(&self, config: &Config) -> Result<Ledger, CommandError> {
-        Ok(app::open_ledger(&config.ledger.url, LedgerUse::Existing).await.map_err(anyhow::Error::from)?)
+        Ok(app::open_ledger(&config.ledger.url, LedgerUse::Existing).await?)
     }
 }
 
@@ -128,7 +121,7 @@ fn load(path: &Path, environment: &BTreeMap<String, String>, needed: NeededSecre
 /// The run that was named, where one was; it must be there.
 pub(super) async fn named_run(ledger: &Ledger, id: Option<&str>) -> Result<Option<RunRecord>, CommandError> {
     let Some(id) = id else { return Ok(None) };
-    match ledger.run(&RunId(id.to_owned())).await.map_err(anyhow::Error::from)? {
+    match ledger.run(&RunId(id.to_owned())).await? {
         Some(run) => Ok(Some(run)),
         None => Err(CommandError::Usage(format!("there is no run {id}; `report --list` names them"))),
     }
@@ -136,11 +129,7 @@ pub(super) async fn named_run(ledger: &Ledger, id: Option<&str>) -> Result<Optio
 
 /// Runs a command's asynchronous part.
 pub(super) fn block_on(task: impl Future<Output = CommandResult>) -> CommandResult {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .thread_name("whatsapp-archiver")
-        .build()
-        .map_err(anyhow::Error::from)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("whatsapp-archiver").build()?;
     let result = runtime.block_on(task);
     // A connection that hangs must not keep a finished command from ending.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));

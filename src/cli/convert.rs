@@ -25,13 +25,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(_context: &Context, arguments: &Arguments) -> CommandResult {
-    let bytes = read_bounded(&arguments.file, "convert").map_err(|problem| anyhow::anyhow!("{problem}"))?;
+    let bytes = read_bounded(&arguments.file, "convert")?;
     fs::create_dir_all(&arguments.out).with_context(|| format!("{} can't be made", arguments.out.display()))?;
     let folder = arguments.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let bytes = bytes.into();
-    let converted = offline::convert_file(&bytes, folder, SystemClock.now());
     let (mut written, mut refused, mut taken) = (0_u64, 0_u64, 0_u64);
-    for (index, converted) in converted.map_err(anyhow::Error::from)?.enumerate() {
+    for (index, converted) in offline::convert_file(&bytes, folder, SystemClock.now())?.enumerate() {
         match converted {
             Converted::Message { name, message } => {
                 let path = arguments.out.join(name);

@@ -11,7 +11,7 @@ use self::walk::{Exported, Walk};
 use super::context::{CommandError, CommandResult, Context, Exit, block_on};
 use super::instant::Moment;
 use super::{administrator, instant, output};
-use crate::app::App;
+use crate::app::{App, LedgerUse, TablesUse};
 use crate::config::NeededSecrets;
 use crate::export::{By, Exporter, Filters, Finished, Format, MANIFEST, Options, Selection, Value};
 use crate::ledger::ActionKind;
@@ -104,9 +104,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     }
     let config = context.begin_needing(NeededSecrets::Of(&["ledger", "staging"]))?;
     block_on(async {
-        let app = context.app_without_tables(&config).await?;
+        let app = context.app(&config, LedgerUse::Existing, TablesUse::NobodyIsResolved).await?;
         // Another ledger knows nothing of what lies there: nothing exported would look like nothing captured.
-        app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
+        app.pipeline(CancellationToken::new()).check_staging_owner().await?;
         match (&arguments.format, &arguments.out) {
             (Some(format), Some(out)) if !arguments.dry_run => {
                 let Arguments { time_zone, max_file_size, .. } = *arguments;
@@ -119,7 +119,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 }
 
 async fn export(context: &Context, app: &App, filters: Filters, options: &Options, out: &Path) -> CommandResult {
-    let files = Exporter::new(options, out).map_err(anyhow::Error::from)?;
+    let files = Exporter::new(options, out)?;
     // Recorded before and after: an export that is broken off has shown its messages, too.
     let what = format!("{} in {}, {}", options.format.name(), options.time_zone, filters.selection().description());
     administrator::acts(context, &app.ledger, ActionKind::Export, &format!("begun: {what}")).await?;

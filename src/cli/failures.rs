@@ -53,9 +53,8 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 
 /// Nothing in the list is good news only where something was read.
 async fn nothing_open(ledger: &Ledger, is_narrowed: bool) -> Result<String, CommandError> {
-    let read_to = ledger.watermark().await.map_err(anyhow::Error::from)?;
-    let ended = ledger.latest_run(&RunKind::ALL, &RunStatus::REACHED_END).await;
-    let has_ended = ended.map_err(anyhow::Error::from)?.is_some();
+    let read_to = ledger.watermark().await?;
+    let has_ended = ledger.latest_run(&RunKind::ALL, &RunStatus::REACHED_END).await?.is_some();
     Ok(match read_to {
         _ if is_narrowed && has_ended => "Nothing is open that matches.\n".to_owned(),
         None if has_ended => "Nothing is open: everything that was read is accounted for.\n".to_owned(),
@@ -84,8 +83,8 @@ async fn write(ledger: &Ledger, filter: FailureFilter, arguments: &Arguments) ->
         Format::Table => {
             let width = arguments.wide.width();
             let listed =
-                if arguments.each { each(rows, width, numbers).await } else { grouped(rows, width, numbers).await };
-            match listed.map_err(anyhow::Error::from)? {
+                if arguments.each { each(rows, width, numbers).await? } else { grouped(rows, width, numbers).await? };
+            match listed {
                 Some(text) => output::print(&text),
                 None => output::print(&nothing_open(ledger, is_narrowed).await?),
             }

@@ -21,8 +21,8 @@ pub(super) fn run(context: &Context) -> CommandResult {
     let address = local(http.listen);
     block_on(async {
         const MAX_REPLY: u64 = 64 * 1024;
-        let client = HttpClient::build(&HttpOptions::default()).map_err(anyhow::Error::from)?;
-        let url = reqwest::Url::parse(&format!("http://{address}/readyz")).map_err(anyhow::Error::from)?;
+        let client = HttpClient::build(&HttpOptions::default())?;
+        let url = reqwest::Url::parse(&format!("http://{address}/readyz"))?;
         let reply = client.send(Remote::Health, client.get(url), MAX_REPLY).await;
         let reply = reply.with_context(|| format!("no answer at {address} (http.listen): does the daemon run?"))?;
         output::print(&String::from_utf8_lossy(&reply.body))?;

@@ -25,16 +25,16 @@ pub(super) enum Command {
 pub(super) fn run(context: &Context, command: &Command) -> CommandResult {
     let Command::Copy { to } = command;
     let config = context.begin_needing(NeededSecrets::OfLedger)?;
-    let here = std::env::current_dir().map_err(anyhow::Error::from)?;
+    let here = std::env::current_dir()?;
     let url = LedgerUrl::parse(to, &here).map_err(|wrong| CommandError::Usage(format!("--to: {wrong}")))?;
     block_on(async {
-        let source = app::ledger_address(&config.ledger.url).map_err(anyhow::Error::from)?;
-        let address = app::ledger_address(&url).map_err(anyhow::Error::from)?;
-        let source = Ledger::open_existing_for_copy(&source).await.map_err(anyhow::Error::from)?;
-        app::make_room_for_ledger(&url).map_err(anyhow::Error::from)?;
-        let target = Ledger::open_for_copy(&address).await.map_err(anyhow::Error::from)?;
+        let source = app::ledger_address(&config.ledger.url)?;
+        let address = app::ledger_address(&url)?;
+        let source = Ledger::open_existing_for_copy(&source).await?;
+        app::make_room_for_ledger(&url)?;
+        let target = Ledger::open_for_copy(&address).await?;
         let shown = shown(&url);
-        let counts = source.copy_to(&target, &shown, SystemClock.now()).await.map_err(anyhow::Error::from)?;
+        let counts = source.copy_to(&target, &shown, SystemClock.now()).await?;
         administrator::acts(context, &target, ActionKind::CopyLedger, &format!("to {shown}")).await?;
         target.close().await;
         source.close().await;

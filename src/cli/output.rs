@@ -23,7 +23,7 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
 pub(super) fn quietly(result: io::Result<()>) -> Result<(), CommandError> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|error| CommandError::Other(error.into())),
+        other => Ok(other?),
     }
 }
 
@@ -38,8 +38,8 @@ pub(super) async fn print_report(
     let mut out = io::BufWriter::new(io::stdout());
     let result = match format {
         Format::Table => {
-            let text = table::render_with_lists(ledger, report, numbers.numbers(), width.columns()).await;
-            return print(&width.wrap(&text.map_err(anyhow::Error::from)?, VALUES));
+            let text = table::render_with_lists(ledger, report, numbers.numbers(), width.columns()).await?;
+            return print(&width.wrap(&text, VALUES));
         }
         Format::Json => document::write_json(ledger, report, numbers.numbers(), &mut out).await,
         Format::Csv => {
@@ -55,7 +55,7 @@ pub(super) fn finish(result: Result<(), lists::WriteError>, mut out: impl io::Wr
     match result {
         Ok(()) => quietly(out.flush()),
         Err(lists::WriteError::Io(error)) => quietly(Err(error)),
-        Err(error) => Err(CommandError::Other(error.into())),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::context::{CommandError, CommandResult, Context, Exit, block_on};
 use super::{administrator, item_name, output};
 use crate::app::files::{self, read_bounded};
+use crate::app::{LedgerUse, TablesUse};
 use crate::config::NeededSecrets;
 use crate::identity::MessageId;
 use crate::ledger::{ActionKind, ItemName};
@@ -50,12 +51,12 @@ impl Arguments {
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let sought = arguments.sought()?;
     let config = context.begin_needing(NeededSecrets::Of(&["ledger", "staging", "report"]))?;
-    let key = files::signing_key(&config).map_err(anyhow::Error::from)?.map(|key| key.public());
+    let key = files::signing_key(&config)?.map(|key| key.public());
     let mapping = config.mapping.custom.as_deref().map(|path| read_bounded(path, "mapping.custom"));
     let mapping = mapping.transpose().map_err(|problem| CommandError::Configuration(problem.to_string()))?;
     block_on(async {
-        let app = context.app_without_tables(&config).await?;
-        app.pipeline(CancellationToken::new()).check_staging_owner().await.map_err(anyhow::Error::from)?;
+        let app = context.app(&config, LedgerUse::Existing, TablesUse::NobodyIsResolved).await?;
+        app.pipeline(CancellationToken::new()).check_staging_owner().await?;
         let mut what = match &sought {
             ItemName::MessageId(id) => format!("message {id}"),
             ItemName::WhatsApp(id) => format!("message {id} of WhatsApp"),
@@ -75,7 +76,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         };
         let written = match prover.write(&sought, &arguments.out).await {
             Err(ProofError::Unknown) => return Err(CommandError::Usage(ProofError::Unknown.to_string())),
-            written => written.map_err(anyhow::Error::from)?,
+            written => written?,
         };
         let out = arguments.out.display();
         output::print(&format!(

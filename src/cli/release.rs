@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         let ledger = context.ledger(&config).await?;
         let items = item_name::find(&ledger, arguments.item.as_ref()).await?;
         let selection = HeldSelection { items, reason: arguments.reason, before: arguments.before };
-        let held = ledger.held(&selection).await.map_err(anyhow::Error::from)?;
+        let held = ledger.held(&selection).await?;
         if held.is_empty() {
             output::print("No held items match; nothing was released.\n")?;
             return Ok(Exit::Done);
@@ -48,8 +48,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             return Ok(Exit::Done);
         }
         let user = administrator::name(context);
-        let rows = ledger.release(&selection, user, &said(arguments), SystemClock.now()).await;
-        let rows = rows.map_err(anyhow::Error::from)?;
+        let rows = ledger.release(&selection, user, &said(arguments), SystemClock.now()).await?;
         tracing::warn!(event = "items_released", rows, user, "an administrator released held items");
         output::print(&format!("Released: {} ({}).\n", summary.join(", "), output::counted(rows, "row", "rows")))?;
         Ok(Exit::Done)

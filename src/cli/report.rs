@@ -65,18 +65,17 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             return Ok(Exit::Done);
         }
         let run = find_run(&ledger, arguments.run.as_deref()).await?;
-        if arguments.format == ReportFormat::Json && !arguments.numbers.show_numbers {
-            let stored = ledger.stored_report(&run.id).await.map_err(anyhow::Error::from)?;
-            if let Some((entry, drawn)) = stored {
-                return staged::print(context, &config, &entry, &drawn).await;
-            }
+        if arguments.format == ReportFormat::Json
+            && !arguments.numbers.show_numbers
+            && let Some((entry, drawn)) = ledger.stored_report(&run.id).await?
+        {
+            return staged::print(context, &config, &entry, &drawn).await;
         }
-        let report = Report::of(&ledger, &run).await.map_err(anyhow::Error::from)?;
+        let report = Report::of(&ledger, &run).await?;
         if let Some(format) = arguments.format.other() {
             output::print_report(&ledger, &report, format, arguments.wide.width(), arguments.numbers).await?;
         } else {
-            let page = html::render(&ledger, &report, arguments.numbers.numbers()).await;
-            output::print(&page.map_err(anyhow::Error::from)?)?;
+            output::print(&html::render(&ledger, &report, arguments.numbers.numbers()).await?)?;
         }
         Ok(Exit::Done)
     })
@@ -87,6 +86,6 @@ async fn find_run(ledger: &Ledger, id: Option<&str>) -> Result<RunRecord, Comman
     if let Some(named) = named_run(ledger, id).await? {
         return Ok(named);
     }
-    let latest = ledger.runs(1).await.map_err(anyhow::Error::from)?.pop();
-    latest.ok_or_else(|| CommandError::Other(anyhow::anyhow!("there is no run yet; `run --once` makes one")))
+    let latest = ledger.runs(1).await?.pop();
+    latest.ok_or_else(|| anyhow::anyhow!("there is no run yet; `run --once` makes one").into())
 }

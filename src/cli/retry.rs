@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run};
 use super::{administrator, item_name, output, run::run_request};
-use crate::app::App;
+use crate::app::{App, LedgerUse, TablesUse};
 use crate::ledger::{ActionKind, ItemName, ItemSelection, OpenElsewhere};
 use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::{Pipeline, ReplayPreview, RunRequest};
@@ -37,8 +37,8 @@ pub(super) fn reason_parser() -> impl TypedValueParser<Value = Reason> {
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin()?;
     block_on(async {
-        let signals = Signals::listen().map_err(anyhow::Error::from)?;
-        let app = context.app(&config).await?;
+        let signals = Signals::listen()?;
+        let app = context.app(&config, LedgerUse::Existing, TablesUse::Read).await?;
         let selection = ItemSelection {
             reason: arguments.reason,
             run: named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id),
@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         };
         let pipeline = app.pipeline(CancellationToken::new());
         if arguments.dry_run {
-            output::print(&described(pipeline.preview_replay(&selection).await.map_err(anyhow::Error::from)?))?;
+            output::print(&described(pipeline.preview_replay(&selection).await?))?;
             return Ok(Exit::Done);
         }
         if let Some(elsewhere) = selects_nothing(&app, &pipeline, &selection).await? {
@@ -74,12 +74,12 @@ async fn selects_nothing(
     selection: &ItemSelection,
 ) -> Result<Option<Vec<OpenElsewhere>>, CommandError> {
     let is_named = selection.items.is_some() || selection.reason.is_some() || selection.run.is_some();
-    if !is_named || pipeline.preview_replay(selection).await.map_err(anyhow::Error::from)?.items > 0 {
+    if !is_named || pipeline.preview_replay(selection).await?.items > 0 {
         return Ok(None);
     }
     // The ledger of another staging area knows nothing of what is staged here: that is the answer then.
-    pipeline.check_staging_owner().await.map_err(anyhow::Error::from)?;
-    let open = app.ledger.open_elsewhere(None, selection, false, app.clock.now()).await.map_err(anyhow::Error::from)?;
+    pipeline.check_staging_owner().await?;
+    let open = app.ledger.open_elsewhere(None, selection, false, app.clock.now()).await?;
     // A replay takes over the copies that a run left whose process has gone.
     let all_are_sent = open.iter().all(|open| open.is_under_way);
     Ok(all_are_sent.then_some(open))

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{CommandError, CommandResult, Context, Exit, block_on};
 use super::{output, progress_bar};
-use crate::app::{App, LedgerUse, files, gained};
+use crate::app::{App, LedgerUse, TablesUse, files, gained};
 use crate::config::{MailboxConfig, MailboxKind};
 use crate::daemon::Daemon;
 use crate::lifecycle::{Signals, stop_on_signal};
@@ -27,15 +27,15 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin()?;
     block_on(async {
         // Before any start-up work, so that a signal never finds the program deaf.
-        let signals = Signals::listen().map_err(anyhow::Error::from)?;
+        let signals = Signals::listen()?;
         let keys = files::problems_of_keys(&config);
         if !keys.is_empty() {
             let text: Vec<String> = keys.iter().map(ToString::to_string).collect();
             return Err(CommandError::Configuration(text.join("\n")));
         }
-        let app = context.app_on(&config, LedgerUse::MadeIfMissing).await?;
+        let app = context.app(&config, LedgerUse::MadeIfMissing, TablesUse::Read).await?;
         if !arguments.once {
-            app.succeed_predecessor().await.map_err(anyhow::Error::from)?;
+            app.succeed_predecessor().await?;
             let stop = CancellationToken::new();
             let daemon = Daemon::new(app, context.loader(), context.environment.clone(), stop);
             daemon.listen().await?;
@@ -58,18 +58,17 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 
 /// Sends a part of a run that another process has under way: this one's own could only wait for its end.
 async fn follow_run_under_way(app: &App, stop: &CancellationToken) -> Result<(), CommandError> {
-    let run = app.ledger.run_to_follow(app.clock.now()).await.map_err(anyhow::Error::from)?;
-    let Some(run) = run else { return Ok(()) };
-    Ok(app.pipeline(stop.clone()).follow(run.id).await.map_err(anyhow::Error::from)?)
+    let Some(run) = app.ledger.run_to_follow(app.clock.now()).await? else { return Ok(()) };
+    Ok(app.pipeline(stop.clone()).follow(run.id).await?)
 }
 
 /// Posts what the run's end and the state give occasion to, as a daemon would.
 async fn notify(app: &App, finished: &RunFinished, stop: &CancellationToken) -> Result<(), CommandError> {
-    app.note_credentials().await.map_err(anyhow::Error::from)?;
+    app.note_credentials().await?;
     let Some(notifier) = app.notifier() else { return Ok(()) };
     notifier.run_ended(finished, stop).await;
     let now = app.clock.now();
-    let status = Status::of(&app.ledger, &app.config.schedule, now).await.map_err(anyhow::Error::from)?;
+    let status = Status::of(&app.ledger, &app.config.schedule, now).await?;
     notifier.warn(&Notice::all(&status, now), &mut PostedWarnings::default(), stop).await;
     Ok(())
 }
@@ -102,10 +101,10 @@ pub(super) async fn run_request(
 }
 
 async fn run_and_note(app: &App, pipeline: &Pipeline, request: RunRequest) -> Result<RunFinished, CommandError> {
-    if app.record_inputs().await.map_err(anyhow::Error::from)? {
+    if app.record_inputs().await? {
         gained::report(&app.ledger, &app.resolver).await;
     }
-    let finished = pipeline.run(request).await.map_err(anyhow::Error::from)?;
-    status::note_run(&app.ledger, &app.config.source, &finished, app.clock.now()).await.map_err(anyhow::Error::from)?;
+    let finished = pipeline.run(request).await?;
+    status::note_run(&app.ledger, &app.config.source, &finished, app.clock.now()).await?;
     Ok(finished)
 }

@@ -26,9 +26,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin_needing(NeededSecrets::OfLedger)?;
     block_on(async {
         let ledger = context.ledger(&config).await?;
-        let status = Status::of(&ledger, &config.schedule, SystemClock.now()).await.map_err(anyhow::Error::from)?;
+        let status = Status::of(&ledger, &config.schedule, SystemClock.now()).await?;
         let text = if arguments.json {
-            format!("{}\n", harmless_json(serde_json::to_string(&status).map_err(anyhow::Error::from)?))
+            format!("{}\n", harmless_json(serde_json::to_string(&status)?))
         } else {
             arguments.wide.width().wrap(&status.to_string(), VALUES)
         };

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run};
 use super::{administrator, output, run::run_request};
-use crate::app::{self, App};
+use crate::app::{self, App, LedgerUse, TablesUse};
 use crate::config::NeededSecrets;
 use crate::ledger::{ActionKind, Ledger, LedgerError, RunKind, RunRecord, RunStatus};
 use crate::lifecycle::{Signals, stop_on_signal};
@@ -50,9 +50,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         if arguments.restore { NeededSecrets::All } else { NeededSecrets::Of(&["ledger", "staging", "mailbox"]) };
     let config = context.begin_needing(needed)?;
     block_on(async {
-        let signals = Signals::listen().map_err(anyhow::Error::from)?;
+        let signals = Signals::listen()?;
         // The user directory says where the mailboxes are by now.
-        let app = context.app(&config).await?;
+        let app = context.app(&config, LedgerUse::Existing, TablesUse::Read).await?;
         let run = named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id);
         let stop = CancellationToken::new();
         stop_on_signal(signals, stop.clone());
@@ -98,7 +98,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             }
             // Whoever read the findings has gone: that says nothing of those not read.
             Err(VerifyError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Failed),
-            Err(error) => Err(CommandError::Other(error.into())),
+            Err(error) => Err(error.into()),
         }
     })
 }

@@ -11,8 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeZone as _, Utc};
 use tokio_util::sync::CancellationToken;
-use whatsapp_archiver::app::App;
-use whatsapp_archiver::clock::{Clock as _, ManualClock};
+use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
+use whatsapp_archiver::clock::{Clock as _, ManualClock, SystemClock};
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::pipeline::{RunFinished, RunRequest};
 use whatsapp_archiver::staging::{BlobName, StagingError};
@@ -124,7 +124,10 @@ impl Archive {
 async fn build(folder: &Path, clock: &Arc<ManualClock>) -> (App, Arc<Brittle>) {
     let environment = BTreeMap::new();
     let config = Config::load(&folder.join("config.toml"), &environment).unwrap();
-    let mut app = App::build(Arc::new(config), &environment).await.unwrap();
+    let mut app =
+        App::build(Arc::new(config), &environment, Arc::new(SystemClock), LedgerUse::MadeIfMissing, TablesUse::Read)
+            .await
+            .unwrap();
     app.clock = Arc::<ManualClock>::clone(clock);
     let staging = Arc::new(Brittle::around(Arc::clone(&app.remotes.staging), Brittleness::none()));
     app.remotes.staging = Arc::<Brittle>::clone(&staging);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use whatsapp_archiver::app::App;
+use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
 use whatsapp_archiver::clock::{SharedClock, SystemClock};
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::identity::MessageId;
@@ -173,7 +173,7 @@ impl Archive {
     pub(crate) async fn app_at(&self, clock: SharedClock) -> App {
         let environment = BTreeMap::new();
         let config = Arc::new(Config::load(&self.path("config.toml"), &environment).unwrap());
-        App::build_with_clock(config, &environment, clock).await.unwrap()
+        App::build(config, &environment, clock, LedgerUse::MadeIfMissing, TablesUse::Read).await.unwrap()
     }
 
     /// Copies the whole installation.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use tokio_util::sync::CancellationToken;
-use whatsapp_archiver::app::App;
+use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
+use whatsapp_archiver::clock::SystemClock;
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote};
 use whatsapp_archiver::item::ItemId;
@@ -306,7 +307,10 @@ async fn a_run_counts_what_its_report_says() {
     ]);
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/local.toml");
     let config = Config::load(&path, &environment).unwrap();
-    let app = App::build(Arc::new(config), &environment).await.unwrap();
+    let app =
+        App::build(Arc::new(config), &environment, Arc::new(SystemClock), LedgerUse::MadeIfMissing, TablesUse::Read)
+            .await
+            .unwrap();
     let finished = app.pipeline(CancellationToken::new()).run(RunRequest::Regular).await.unwrap();
     assert!(finished.error.is_none(), "{:?}", finished.error);
 

@@ -39,7 +39,7 @@ impl Sink {
     /// Names an item that is not exported.
     pub(super) fn leave_out(&mut self, row: &Row) -> Result<(), CommandError> {
         match self {
-            Self::Files(exporter) => Ok(exporter.leave_out(row).map_err(anyhow::Error::from)?),
+            Self::Files(exporter) => Ok(exporter.leave_out(row)?),
             Self::Counts(_) => Ok(()),
         }
     }
@@ -81,6 +81,5 @@ where
     T: Send + 'static,
     E: std::error::Error + Send + Sync + 'static,
 {
-    let done = panics::blocking(work).await.map_err(anyhow::Error::from)?;
-    Ok(done.map_err(anyhow::Error::from)?)
+    Ok(panics::blocking(work).await??)
 }

@@ -85,8 +85,7 @@ impl<'a> Walk<'a> {
 
     /// The next items, and the last of them.
     async fn records(&self, after: ItemNo) -> Result<Option<(Vec<ItemRecord>, ItemNo)>, CommandError> {
-        let records = self.app.ledger.items_of_window(self.staged, after, ITEMS_PER_QUERY).await;
-        let records = records.map_err(anyhow::Error::from)?;
+        let records = self.app.ledger.items_of_window(self.staged, after, ITEMS_PER_QUERY).await?;
         let last = records.last().map(|record| record.no);
         Ok(last.map(|last| (records, last)))
     }
@@ -102,7 +101,7 @@ impl<'a> Walk<'a> {
                     // Named when its turn comes.
                     Ok((_, Err(_))) => {}
                     Err(error) if is_of_the_item(&error) => {}
-                    Err(error) => return Err(anyhow::Error::from(error).into()),
+                    Err(error) => return Err(error.into()),
                 }
             }
         }
@@ -118,7 +117,7 @@ impl<'a> Walk<'a> {
     /// The mailboxes of an address that no item of the window was resolved to: those that the ledger knows by it from other times,
     /// else the one whose alias it is. A leaver's address that somebody else has now stays the leaver's.
     async fn mailboxes_of(&self, address: &str, users: Option<&UserList>) -> Result<Vec<MailboxId>, CommandError> {
-        let known = self.app.ledger.mailboxes_with_address(address).await.map_err(anyhow::Error::from)?;
+        let known = self.app.ledger.mailboxes_with_address(address).await?;
         if !known.is_empty() {
             return Ok(known);
         }
@@ -190,7 +189,7 @@ impl<'a> Walk<'a> {
         error: StagingError,
     ) -> Result<Self, CommandError> {
         if !is_of_the_item(&error) {
-            return Err(anyhow::Error::from(error).into());
+            return Err(error.into());
         }
         self.leave_out(record, item, &error.to_string(), false)?;
         Ok(self)
@@ -221,8 +220,7 @@ impl<'a> Walk<'a> {
     async fn name_purged(&mut self) -> Result<(), CommandError> {
         let (mut after, mut purged) = (ItemNo(0), 0_u64);
         loop {
-            let items = self.app.ledger.purged_items(self.staged, after, ITEMS_PER_QUERY).await;
-            let items = items.map_err(anyhow::Error::from)?;
+            let items = self.app.ledger.purged_items(self.staged, after, ITEMS_PER_QUERY).await?;
             let Some(last) = items.last() else { break };
             after = last.no;
             for PurgedItem { name, owner, .. } in items {

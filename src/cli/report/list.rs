@@ -21,15 +21,15 @@ const FULL_WIDTH: u16 = 190;
 
 pub(super) async fn print(ledger: &Ledger, format: Format, width: Width) -> Result<(), CommandError> {
     let mut reports = Vec::new();
-    for run in ledger.runs(MAX_RUNS).await.map_err(anyhow::Error::from)? {
-        reports.push(Report::of(ledger, &run).await.map_err(anyhow::Error::from)?);
+    for run in ledger.runs(MAX_RUNS).await? {
+        reports.push(Report::of(ledger, &run).await?);
     }
     output::print(&match format {
         Format::Json => format!("{}\n", json!({ "runs": reports })),
         Format::Csv => {
             let mut text = String::new();
             for cells in std::iter::once(COLUMNS.map(str::to_owned)).chain(reports.iter().map(cells)) {
-                let line = csv_line(&cells).map_err(anyhow::Error::from)?;
+                let line = csv_line(&cells)?;
                 text.push_str(&String::from_utf8_lossy(&line));
             }
             text

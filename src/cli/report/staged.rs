@@ -42,7 +42,7 @@ pub(super) async fn print(
         match out.write_all(&piece) {
             // A reader that has gone ends the command quietly.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Done),
-            written => written.map_err(anyhow::Error::from)?,
+            written => written?,
         }
     }
     output::quietly(out.flush())?;

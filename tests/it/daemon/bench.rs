@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use whatsapp_archiver::app::App;
+use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
 use whatsapp_archiver::clock::{Clock as _, SharedClock, SystemClock};
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::daemon::Daemon;
@@ -191,7 +191,9 @@ impl Bench {
     pub(crate) async fn start_on(&self, clock: &Arc<MachineClock>) -> RunningDaemon {
         let environment = BTreeMap::new();
         let shared: SharedClock = Arc::<MachineClock>::clone(clock);
-        let app = App::build_with_clock(Arc::new(self.load()), &environment, shared).await.unwrap();
+        let app = App::build(Arc::new(self.load()), &environment, shared, LedgerUse::MadeIfMissing, TablesUse::Read)
+            .await
+            .unwrap();
         let path = self.files.config();
         let loader = Box::new(move || Config::load(&path, &BTreeMap::new()).map_err(|problems| problems.to_string()));
         let metrics = Arc::clone(&app.metrics);

@@ -12,7 +12,8 @@ use chrono::{TimeZone as _, Utc};
 use sqlx::any::AnyRow;
 use sqlx::{AnyPool, Connection as _, Row as _};
 use tokio_util::sync::CancellationToken;
-use whatsapp_archiver::app::App;
+use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
+use whatsapp_archiver::clock::SystemClock;
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::ledger::{ItemName, ItemNo, Ledger, LedgerError, RunId};
 use whatsapp_archiver::pipeline::RunRequest;
@@ -243,7 +244,9 @@ async fn goes_on(database: Database) {
     let environment = BTreeMap::new();
     let config = Arc::new(Config::load(&folder.path().join("config/local.toml"), &environment).unwrap());
     // With the system's own clock: it is compared with the server's.
-    let app = App::build(config, &environment).await.unwrap();
+    let app = App::build(config, &environment, Arc::new(SystemClock), LedgerUse::MadeIfMissing, TablesUse::Read)
+        .await
+        .unwrap();
     for _ in 0..2 {
         let finished = app.pipeline(CancellationToken::new()).run(RunRequest::Regular).await.unwrap();
         assert!(finished.error.is_none(), "{:?}", finished.error);

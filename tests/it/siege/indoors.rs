@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeZone as _, Utc};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use whatsapp_archiver::app::App;
 use whatsapp_archiver::app::remotes::Remotes;
+use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
 use whatsapp_archiver::clock::{ManualClock, SharedClock};
 use whatsapp_archiver::config::Config;
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
@@ -119,7 +119,7 @@ async fn build(site: &Site, clock: &Arc<ManualClock>) -> App {
     let environment = BTreeMap::new();
     let config = Config::load(&site.directory.path().join("config.toml"), &environment).unwrap();
     let clock: SharedClock = Arc::<ManualClock>::clone(clock);
-    App::build_with_clock(Arc::new(config), &environment, clock).await.unwrap()
+    App::build(Arc::new(config), &environment, clock, LedgerUse::MadeIfMissing, TablesUse::Read).await.unwrap()
 }
 
 /// A directory that no disk slows down, where there is such a thing: that a disk keeps its word is not the question here.
