@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::mailbox::self_test;
 use crate::report::signature::SigningKey;
 use crate::schedule::Begin;
-use crate::status::Credential;
+use crate::status::CredentialExpiry;
 
 pub mod database_file;
 pub mod file_modes;
@@ -44,7 +44,7 @@ pub fn schedule(config: &Config, now: DateTime<Utc>) -> Option<Finding> {
 /// When the credentials end, as far as they say so.
 pub fn credentials(config: &Config, now: DateTime<Utc>) -> Vec<Finding> {
     const WHAT: &str = "credential";
-    let judge = |credential: Credential| match (credential.ending(now), credential.expires) {
+    let judge = |credential: CredentialExpiry| match (credential.ending(now), credential.expires) {
         (Some(ending), _) if ending.is_past => Finding::wrong(
             WHAT,
             ending.detail,

@@ -45,7 +45,9 @@ pub use http::HttpConfig;
 pub use json_schema::json_schema;
 pub use ledger::{LedgerConfig, LedgerUrl, MAX_LEASE};
 pub use log::LogConfig;
-pub use mailbox::{GraphConfig, GraphMethod, ImapAuth, ImapConfig, ImapTls, LoginTemplate, MailboxConfig, MailboxKind};
+pub use mailbox::{
+    GraphConfig, GraphMethod, ImapAuthConfig, ImapConfig, ImapTls, LoginTemplate, MailboxConfig, MailboxKind,
+};
 pub use mapping::MappingConfig;
 pub use microsoft::{Cloud, MicrosoftConfig, SignInConfig};
 pub(crate) use network::MAX_CA_FILE;
@@ -107,14 +109,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads the configuration file, with what the environment overrides.
-    pub fn load(path: &Path, environment: &BTreeMap<String, String>) -> Result<Self, ConfigProblems> {
-        let text = read_file(path)?;
-        Self::from_text(&text, path, environment)
-    }
-
-    /// The same, for a command that doesn't use every secret: those that it doesn't use need not be readable.
-    pub fn load_needing(
+    /// Reads the configuration file, with what the environment overrides. Secrets that aren't needed need not be readable.
+    pub fn load(
         path: &Path,
         environment: &BTreeMap<String, String>,
         needed: NeededSecrets,
@@ -137,8 +133,7 @@ impl Config {
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
         let problems = |problems| ConfigProblems::new(path, problems);
-        let mut reader = reader::open(text, directory, environment, SECTIONS).map_err(problems)?;
-        reader.needed = needed;
+        let mut reader = reader::open(text, directory, environment, SECTIONS, needed).map_err(problems)?;
         let config = read_sections(&mut reader, path, Digest::of(text.as_bytes()));
         match config {
             Some(config) if reader.problems.is_empty() => Ok(Self { warnings: reader.warnings, ..config }),

@@ -37,7 +37,7 @@ use attention::Attention;
 use watchdog::{Look, Watchdog};
 
 /// Reads the configuration again. The error is all its problems, as text.
-pub type Loader = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
+pub type ConfigLoader = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
 
 /// How often files are looked at and the ledger is asked what is due.
 const POLL_INTERVAL: Duration = Duration::from_secs(5);
@@ -58,7 +58,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(7);
 /// A daemon, ready to run.
 pub struct Daemon {
     app: App,
-    loader: Loader,
+    loader: ConfigLoader,
     environment: BTreeMap<String, String>,
     phase: watch::Sender<Phase>,
     health: Arc<Health>,
@@ -112,7 +112,7 @@ enum Turn {
 
 impl Daemon {
     /// A daemon of these parts.
-    pub fn new(app: App, loader: Loader, environment: BTreeMap<String, String>, stop: CancellationToken) -> Self {
+    pub fn new(app: App, loader: ConfigLoader, environment: BTreeMap<String, String>, stop: CancellationToken) -> Self {
         let health = Arc::new(Health::new(Arc::clone(&app.clock)));
         let schedule = watch::Sender::new(app.config.schedule.clone());
         let phase = watch::Sender::new(Phase::Starting);

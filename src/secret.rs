@@ -17,7 +17,7 @@ use crate::digest::Digest;
 const MAX_BYTES: u32 = 64 * 1024;
 
 /// Reads a secret at each use, so that a rotated one is noticed. The error says what to do, without the secret.
-pub type SecretSource = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
+pub type SecretReader = Arc<dyn Fn() -> Result<SecretString, String> + Send + Sync>;
 
 /// Where a secret is to be found, with the key of the configuration that names it.
 #[derive(Clone)]
@@ -44,8 +44,6 @@ enum Origin {
     Variable { name: String, value: Option<SecretString> },
     /// A file, read on use.
     File(PathBuf),
-    /// A value that the program was given directly.
-    Fixed(SecretString),
 }
 
 impl Secret {
@@ -60,11 +58,6 @@ impl Secret {
         Self { key: key.into(), origin: Origin::File(path.into()) }
     }
 
-    /// A secret whose value is known: for tests, and for secrets that come from elsewhere.
-    pub fn fixed(key: &str, value: SecretString) -> Self {
-        Self { key: key.into(), origin: Origin::Fixed(value) }
-    }
-
     /// The key of the configuration that names the secret, such as `source.password`.
     pub fn key(&self) -> &str {
         &self.key
@@ -74,14 +67,14 @@ impl Secret {
     pub fn path(&self) -> Option<&Path> {
         match &self.origin {
             Origin::File(path) => Some(path),
-            Origin::Variable { .. } | Origin::Fixed(_) => None,
+            Origin::Variable { .. } => None,
         }
     }
 
     /// Reads the secret as it is now, without one trailing line break. Blocks on a file of at most 64 KiB.
     pub fn read(&self) -> Result<SecretString, SecretError> {
         let value = match &self.origin {
-            Origin::Variable { value: Some(value), .. } | Origin::Fixed(value) => value.clone(),
+            Origin::Variable { value: Some(value), .. } => value.clone(),
             Origin::Variable { name, value: None } => {
                 return Err(self.error(SecretFault::VariableMissing { name: shown_name(name) }));
             }
@@ -97,8 +90,8 @@ impl Secret {
         Ok(value)
     }
 
-    /// The secret for those who read it at each use.
-    pub fn source(&self) -> SecretSource {
+    /// Reads the secret, for those who know nothing of the configuration.
+    pub fn reader(&self) -> SecretReader {
         let secret = self.clone();
         Arc::new(move || secret.read().map_err(|error| error.to_string()))
     }
@@ -267,10 +260,9 @@ mod tests {
 
     #[test]
     fn nothing_shows_the_value() {
-        for secret in [Secret::variable("k", "X", Some("hunter2")), Secret::fixed("k", "hunter2".into())] {
-            assert!(!format!("{secret:?}").contains("hunter2"));
-            assert!(!format!("{:?}", secret.read()).contains("hunter2"));
-        }
+        let secret = Secret::variable("k", "X", Some("hunter2"));
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        assert!(!format!("{:?}", secret.read()).contains("hunter2"));
         // Someone wrote the secret where its variable's name belongs.
         let misplaced = Secret::variable("k", "hunter2", None).read().unwrap_err();
         assert!(!format!("{misplaced} {misplaced:?}").contains("hunter2"));

@@ -154,12 +154,6 @@ impl SignIn {
             *current = None;
         }
     }
-
-    /// The link by which an administrator grants the application its permissions.
-    pub fn consent_url(&self, redirect_uri: Option<&str>) -> Result<reqwest::Url, InvalidEndpoint> {
-        let Inner { settings, .. } = &*self.0;
-        settings.endpoints.consent_url(&settings.tenant_id, &settings.client_id, redirect_uri)
-    }
 }
 
 impl Inner {

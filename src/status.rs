@@ -17,7 +17,7 @@ pub mod refusal;
 mod text;
 pub mod warning;
 
-pub use credential::Credential;
+pub use credential::CredentialExpiry;
 pub(crate) use due::end_by;
 pub use due::{next_run, scheduled_run};
 pub use refusal::RefusedCredential;
@@ -29,7 +29,7 @@ const MAX_DELAY: chrono::Duration = chrono::Duration::minutes(2);
 /// What a connector is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub enum ConnectorState {
     /// A run is under way.
     Running,
     /// A daemon waits for the next run; nothing is pending. Items may be held all the same, and there may be warnings.
@@ -46,7 +46,7 @@ pub enum State {
     New,
 }
 
-impl fmt::Display for State {
+impl fmt::Display for ConnectorState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Running => "running",
@@ -62,7 +62,7 @@ impl fmt::Display for State {
 
 /// How a remote fared when it was last used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remote {
+pub struct RemoteHealth {
     /// Whether it worked.
     pub ok: bool,
     /// Since when that is so.
@@ -73,7 +73,7 @@ pub struct Remote {
 
 /// A run in short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastRun {
+pub struct RunSummary {
     /// Its id.
     pub run: String,
     /// How it ended.
@@ -84,7 +84,7 @@ pub struct LastRun {
     pub finished: Option<DateTime<Utc>>,
 }
 
-impl From<&RunRecord> for LastRun {
+impl From<&RunRecord> for RunSummary {
     fn from(run: &RunRecord) -> Self {
         Self { run: run.id.0.clone(), status: run.status, started: run.started, finished: run.finished }
     }
@@ -142,11 +142,11 @@ impl DaemonState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// What it is doing.
-    pub state: State,
+    pub state: ConnectorState,
     /// The run under way.
-    pub run: Option<LastRun>,
+    pub run: Option<RunSummary>,
     /// The last run that ended.
-    pub last_run: Option<LastRun>,
+    pub last_run: Option<RunSummary>,
     /// The run that nothing has made up for yet, and why it failed.
     #[serde(default)]
     pub failure: Option<LastFailure>,
@@ -165,10 +165,10 @@ pub struct Status {
     /// Items that are held: not imported, and to be replayed when their cause is removed.
     pub held: u64,
     /// How each remote fared.
-    pub remotes: BTreeMap<String, Remote>,
+    pub remotes: BTreeMap<String, RemoteHealth>,
     /// The credentials that end some day, and when, where that is known.
     #[serde(default)]
-    pub credentials: Vec<Credential>,
+    pub credentials: Vec<CredentialExpiry>,
     /// What needs somebody's attention though no step failed.
     #[serde(default)]
     pub warnings: Vec<Warning>,
@@ -190,24 +190,24 @@ impl Status {
         };
         let overdue_since = (running.is_none() && now - next_run > MAX_DELAY).then_some(next_run);
         let state = if running.is_some() {
-            State::Running
+            ConnectorState::Running
         } else if last.is_none() && failure.is_none() {
-            State::New
+            ConnectorState::New
         } else if overdue_since.is_some() {
-            State::Overdue
+            ConnectorState::Overdue
         } else if failure.as_ref().is_some_and(|failure| !failure.stopped) {
-            State::Failed
+            ConnectorState::Failed
         } else if open.pending > 0 {
-            State::Pending
+            ConnectorState::Pending
         } else if !daemon.running {
-            State::Stopped
+            ConnectorState::Stopped
         } else {
-            State::Idle
+            ConnectorState::Idle
         };
         Ok(Self {
             state,
-            run: running.as_ref().map(LastRun::from),
-            last_run: last.as_ref().map(LastRun::from),
+            run: running.as_ref().map(RunSummary::from),
+            last_run: last.as_ref().map(RunSummary::from),
             failure,
             daemon,
             next_run,
@@ -240,7 +240,7 @@ pub async fn note_run(
     for (name, found) in findings(ledger, finished).await? {
         let (ok, detail) = (found.is_ok(), found.err());
         let since = known.get(name).filter(|remote| remote.ok == ok).map_or(now, |remote| remote.since.min(now));
-        let remote = Remote { ok, since, detail };
+        let remote = RemoteHealth { ok, since, detail };
         let text = serde_json::to_string(&remote).map_err(|error| LedgerError::Damaged(error.to_string()))?;
         ledger.set_meta(&format!("remote.{name}"), Some(&text)).await?;
     }
@@ -291,7 +291,7 @@ fn fared<'a>(waiting: impl Iterator<Item = &'a CauseGroup<PendingCause>>, what: 
 }
 
 /// How each remote fared that was used.
-pub(crate) async fn remotes(ledger: &Ledger) -> Result<BTreeMap<String, Remote>, LedgerError> {
+pub(crate) async fn remotes(ledger: &Ledger) -> Result<BTreeMap<String, RemoteHealth>, LedgerError> {
     let mut remotes = BTreeMap::new();
     for name in REMOTES {
         if let Some(text) = ledger.get_meta(&format!("remote.{name}")).await?

@@ -10,7 +10,7 @@ use crate::panics;
 use crate::secret::Secret;
 use crate::sign_in::certificate_end;
 use crate::staging::azure::sas_end;
-use crate::status::credential::{self, Credential, Found};
+use crate::status::credential::{self, CredentialExpiry, Found};
 
 /// The credentials that end some day. Reads their files, so it blocks.
 pub fn of(config: &Config) -> Vec<Found> {
@@ -18,7 +18,7 @@ pub fn of(config: &Config) -> Vec<Found> {
         let read = secret.read();
         let is_readable = read.is_ok();
         let expires = read.ok().and_then(|secret| end(&secret));
-        Found { credential: Credential { credential: secret.key().to_owned(), expires }, is_readable }
+        Found { credential: CredentialExpiry { credential: secret.key().to_owned(), expires }, is_readable }
     };
     let mut found = Vec::new();
     match config.microsoft.as_ref().map(|microsoft| &microsoft.sign_in) {
@@ -50,6 +50,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::config::NeededSecrets;
 
     #[test]
     fn a_signature_names_its_end_and_a_client_secret_none() {
@@ -68,7 +69,7 @@ mod tests {
             ("SAS".to_owned(), "sv=1&se=2026-12-03T10%3A00%3A00Z&sig=x".to_owned()),
             ("SECRET".to_owned(), "s".to_owned()),
         ]);
-        let config = Config::load(&path, &environment).unwrap();
+        let config = Config::load(&path, &environment, NeededSecrets::All).unwrap();
         let found: Vec<(String, Option<String>)> = of(&config)
             .into_iter()
             .map(|one| (one.credential.credential, one.credential.expires.map(|end| end.to_rfc3339())))

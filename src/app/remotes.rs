@@ -7,8 +7,8 @@ use anyhow::{Context as _, anyhow};
 
 use crate::clock::SharedClock;
 use crate::config::{
-    AzureAuth as AzureAuthConfig, Config, GraphConfig, ImapAuth as ImapAuthConfig, ImapConfig, MailboxKind,
-    MicrosoftConfig, SignInConfig, SourceKind, StagingKind,
+    AzureAuth, Config, GraphConfig, ImapAuthConfig, ImapConfig, MailboxKind, MicrosoftConfig, SignInConfig, SourceKind,
+    StagingKind,
 };
 use crate::graph::Graph;
 use crate::http::HttpClient;
@@ -25,7 +25,7 @@ use crate::source::Source;
 use crate::source::directory::DirectorySource;
 use crate::source::telemessage::{TeleMessage, TeleMessageSettings};
 use crate::staging::Staging;
-use crate::staging::azure::{AzureAuth, AzureSettings, AzureStaging};
+use crate::staging::azure::{AzureSettings, AzureStaging, ContainerAuth};
 use crate::staging::local::LocalStaging;
 use crate::throttle::{Limits, Throttle};
 
@@ -123,8 +123,8 @@ fn sign_in(
     clock: &SharedClock,
 ) -> anyhow::Result<Arc<SignIn>> {
     let credential = match &config.sign_in {
-        SignInConfig::ClientSecret { secret, .. } => Credential::ClientSecret(secret.source()),
-        SignInConfig::Certificate { certificate, .. } => Credential::Certificate(certificate.source()),
+        SignInConfig::ClientSecret { secret, .. } => Credential::ClientSecret(secret.reader()),
+        SignInConfig::Certificate { certificate, .. } => Credential::Certificate(certificate.reader()),
         SignInConfig::WorkloadIdentity { token_file, .. } => {
             Credential::WorkloadIdentity { token_file: token_file.clone() }
         }
@@ -175,7 +175,7 @@ fn source(config: &Config, http: &HttpClient, clock: &SharedClock) -> anyhow::Re
                 messages_path: account.messages_path.clone(),
                 attachment_path: account.attachment_path.clone(),
                 username: account.username.clone(),
-                password: account.password.source(),
+                password: account.password.reader(),
                 source_types: source.products.iter().map(|product| product.source_type().to_owned()).collect(),
                 page_size: source.page_size,
             };
@@ -194,10 +194,10 @@ fn staging(
         StagingKind::Local { path } => Arc::new(LocalStaging::new(path.join(&config.staging.prefix))),
         StagingKind::Azure(azure) => {
             let auth = match &azure.auth {
-                AzureAuthConfig::Sas(secret) => AzureAuth::Sas(secret.source()),
-                AzureAuthConfig::Entra => {
+                AzureAuth::Sas(secret) => ContainerAuth::Sas(secret.reader()),
+                AzureAuth::Entra => {
                     let sign_in = sign_in.context("staging.auth = \"entra\" needs the section [microsoft]")?;
-                    AzureAuth::Entra(Arc::new(AzureCredential::new(Arc::clone(sign_in))))
+                    ContainerAuth::Entra(Arc::new(AzureCredential::new(Arc::clone(sign_in))))
                 }
             };
             let settings = AzureSettings {
@@ -212,7 +212,7 @@ fn staging(
 
 fn imap_settings(config: &Config, imap: &ImapConfig, sign_in: Option<&Arc<SignIn>>) -> anyhow::Result<ImapSettings> {
     let auth = match &imap.auth {
-        ImapAuthConfig::Password(secret) => ImapAuth::Password(secret.source()),
+        ImapAuthConfig::Password(secret) => ImapAuth::Password(secret.reader()),
         ImapAuthConfig::XOAuth2 => {
             let sign_in = sign_in.context("mailbox.auth = \"xoauth2\" needs the section [microsoft]")?;
             ImapAuth::XOAuth2(Arc::new(MicrosoftTokens::new(Arc::clone(sign_in))))

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::Finding;
 use crate::app::private_files;
 use crate::config::{
-    AzureAuth, Config, ImapAuth, LedgerUrl, MailboxKind, SignInConfig, SourceKind, StagingKind, UsersKind,
+    AzureAuth, Config, ImapAuthConfig, LedgerUrl, MailboxKind, SignInConfig, SourceKind, StagingKind, UsersKind,
 };
 use crate::secret::Secret;
 
@@ -86,7 +86,7 @@ fn secrets(config: &Config) -> Vec<&Secret> {
         _ => {}
     }
     if let MailboxKind::Imap(imap) = &config.mailbox.kind
-        && let ImapAuth::Password(password) = &imap.auth
+        && let ImapAuthConfig::Password(password) = &imap.auth
     {
         found.push(password);
     }

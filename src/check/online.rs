@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::finding::{Finding, RETENTION};
 use crate::app::{App, files};
-use crate::config::{AzureAuth, Config, ImapAuth, MailboxKind, StagingKind, UsersKind};
+use crate::config::{AzureAuth, Config, ImapAuthConfig, MailboxKind, StagingKind, UsersKind};
 use crate::digest::Digest;
 use crate::fault::remedy::{self, Kinds};
 use crate::mailbox::graph::self_test::{check_imap_permission, check_permissions};
@@ -75,7 +75,8 @@ impl Needs {
         let staging =
             matches!(&config.staging.kind, StagingKind::Azure(azure) if matches!(azure.auth, AzureAuth::Entra));
         let users = matches!(config.users.kind, UsersKind::Graph);
-        let imap = matches!(&config.mailbox.kind, MailboxKind::Imap(imap) if matches!(imap.auth, ImapAuth::XOAuth2));
+        let imap =
+            matches!(&config.mailbox.kind, MailboxKind::Imap(imap) if matches!(imap.auth, ImapAuthConfig::XOAuth2));
         let graph = matches!(config.mailbox.kind, MailboxKind::Graph(_));
         let audiences = [(users || graph, Audience::Graph), (imap, Audience::Outlook), (staging, Audience::Storage)];
         let audience = audiences.into_iter().find_map(|(needed, audience)| needed.then_some(audience));
@@ -247,7 +248,7 @@ async fn permissions(app: &App, mailbox: Option<&Mailbox>) -> Vec<Finding> {
         findings.extend(check_permissions(graph, users, method, mailbox).await);
     }
     if let (Some(sign_in), MailboxKind::Imap(imap)) = (&app.remotes.sign_in, &app.config.mailbox.kind)
-        && matches!(imap.auth, ImapAuth::XOAuth2)
+        && matches!(imap.auth, ImapAuthConfig::XOAuth2)
     {
         findings.extend(check_imap_permission(sign_in).await);
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::app::{self, App, BuildError, LedgerUse, TablesUse, files};
 use crate::clock::SystemClock;
 use crate::config::{Config, NeededSecrets};
-use crate::daemon::Loader;
+use crate::daemon::ConfigLoader;
 use crate::ledger::{Ledger, RunId, RunRecord};
 use crate::telemetry::{self, LogFormat};
 
@@ -99,7 +99,7 @@ impl Context {
     }
 
     /// Reads the configuration again, for a daemon that reloads it.
-    pub(super) fn loader(&self) -> Loader {
+    pub(super) fn loader(&self) -> ConfigLoader {
         let (path, environment) = (self.config_path.clone(), self.environment.clone());
         Box::new(move || load(&path, &environment, NeededSecrets::All))
     }
@@ -112,7 +112,7 @@ impl Context {
 
 /// Reads the configuration. Where it is wrong, the tables that it names are looked through too, so that everything is reported at once.
 fn load(path: &Path, environment: &BTreeMap<String, String>, needed: NeededSecrets) -> Result<Config, String> {
-    Config::load_needing(path, environment, needed).map_err(|problems| match files::read_tables(problems.tables()) {
+    Config::load(path, environment, needed).map_err(|problems| match files::read_tables(problems.tables()) {
         Ok(_) => problems.to_string(),
         Err(tables) => format!("{problems}\n{tables}"),
     })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 
-use super::context::{CommandResult, Context, Exit};
+use super::context::{CommandResult, Exit};
 use super::output;
 use crate::app::files::read_bounded;
 use crate::clock::{Clock as _, SystemClock};
@@ -24,7 +24,7 @@ pub(super) struct Arguments {
     out: PathBuf,
 }
 
-pub(super) fn run(_context: &Context, arguments: &Arguments) -> CommandResult {
+pub(super) fn run(arguments: &Arguments) -> CommandResult {
     let bytes = read_bounded(&arguments.file, "convert")?;
     fs::create_dir_all(&arguments.out).with_context(|| format!("{} can't be made", arguments.out.display()))?;
     let folder = arguments.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::report::lists::Numbers;
 
-/// Shown phone numbers.
+/// Whether phone numbers are shown whole.
 #[derive(Debug, Clone, Copy, Args)]
 pub(super) struct ShowNumbers {
     /// Show phone numbers in full

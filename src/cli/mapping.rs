@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 
-use super::context::{CommandError, CommandResult, Context, Exit};
+use super::context::{CommandError, CommandResult, Exit};
 use super::output;
 use crate::app::files::read_bounded;
 use crate::resolve::mapping::Mapping;
@@ -18,7 +18,7 @@ pub(super) enum Command {
     },
 }
 
-pub(super) fn run(_context: &Context, command: &Command) -> CommandResult {
+pub(super) fn run(command: &Command) -> CommandResult {
     let Command::Check { file } = command;
     let bytes =
         read_bounded(file, "mapping check").map_err(|problem| CommandError::Configuration(problem.to_string()))?;

@@ -7,8 +7,8 @@ use super::place::Place;
 use super::problem::Problem;
 use super::reader::Section;
 use super::{
-    AzureAuth, Cloud, GraphMethod, ImapAuth, LedgerConfig, MailboxConfig, MailboxKind, MicrosoftConfig, Retention,
-    SourceConfig, SourceKind, StagingConfig, StagingKind, UsersConfig, UsersKind,
+    AzureAuth, Cloud, GraphMethod, ImapAuthConfig, LedgerConfig, MailboxConfig, MailboxKind, MicrosoftConfig,
+    Retention, SourceConfig, SourceKind, StagingConfig, StagingKind, UsersConfig, UsersKind,
 };
 use crate::http::request_timeout;
 
@@ -111,7 +111,7 @@ impl Needs<'_> {
         }
         match mailbox {
             Some(MailboxKind::Graph(_)) => named.push("mailbox.kind = \"graph\""),
-            Some(MailboxKind::Imap(imap)) if matches!(imap.auth, ImapAuth::XOAuth2) => {
+            Some(MailboxKind::Imap(imap)) if matches!(imap.auth, ImapAuthConfig::XOAuth2) => {
                 named.push("mailbox.auth = \"xoauth2\"");
             }
             _ => {}

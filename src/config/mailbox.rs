@@ -63,7 +63,7 @@ pub struct ImapConfig {
     /// How the connection is protected.
     pub tls: ImapTls,
     /// How the daemon logs in.
-    pub auth: ImapAuth,
+    pub auth: ImapAuthConfig,
     /// The login for a mailbox.
     pub login: LoginTemplate,
     /// How many connections are open at the same time.
@@ -74,7 +74,7 @@ pub struct ImapConfig {
 
 /// How the daemon logs in to an IMAP server.
 #[derive(Debug, Clone)]
-pub enum ImapAuth {
+pub enum ImapAuthConfig {
     /// XOAUTH2 with the sign-in of `[microsoft]`, which is there then.
     XOAuth2,
     /// A password: of a master user, as the login template says.
@@ -213,8 +213,8 @@ fn read_imap(section: &mut Section<'_>) -> Option<ImapConfig> {
     let usual_port = if matches!(tls, Some(ImapTls::Implicit)) { 993 } else { 143 };
     let port = section.optional_number("port").unwrap_or(usual_port);
     let auth = match section.choice("auth") {
-        Some(Auth::XOAuth2) => Some(ImapAuth::XOAuth2),
-        Some(Auth::Password) => section.required_secret("password").map(ImapAuth::Password),
+        Some(Auth::XOAuth2) => Some(ImapAuthConfig::XOAuth2),
+        Some(Auth::Password) => section.required_secret("password").map(ImapAuthConfig::Password),
         None => None,
     };
     let login = section.or_default("login", login);

@@ -42,12 +42,12 @@ impl NeededSecrets {
 /// All sections, and what is wrong with them.
 pub(super) struct Reader<'a> {
     sections: Sections,
-    pub(super) document: Document,
+    document: Document,
     /// What relative paths are relative to.
-    pub(super) directory: PathBuf,
-    pub(super) environment: &'a BTreeMap<String, String>,
+    directory: PathBuf,
+    environment: &'a BTreeMap<String, String>,
     /// The secrets that must be readable.
-    pub(super) needed: NeededSecrets,
+    needed: NeededSecrets,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
     /// The tables that are named, whatever else is wrong.
@@ -347,10 +347,11 @@ pub(super) fn open<'a>(
     directory: PathBuf,
     environment: &'a BTreeMap<String, String>,
     sections: Sections,
+    needed: NeededSecrets,
 ) -> Result<Reader<'a>, Vec<Problem>> {
     let mut found = Found::default();
     let document = document::read(text, environment, sections, &mut found)?;
     let Found { problems, warnings } = found;
-    let (needed, tables) = (NeededSecrets::All, NamedTables::default());
+    let tables = NamedTables::default();
     Ok(Reader { sections, document, directory, environment, needed, problems, warnings, tables })
 }

@@ -14,7 +14,7 @@ use crate::ledger::{Failure as Row, Ledger, LedgerError, ListPlace, RunStatus, U
 use crate::report::Report;
 use crate::report::lists;
 use crate::report::reason::meaning_of;
-use crate::status::{State as Doing, Status};
+use crate::status::{ConnectorState, Status};
 
 mod frame;
 mod open;
@@ -155,7 +155,7 @@ pub(super) async fn status(
         Some(account) => ledger.unmapped(&account.report.run, FEW_UNMAPPED).await?.0,
         None => Vec::new(),
     };
-    let refresh = if status.state == Doing::Running { BUSY } else { QUIET };
+    let refresh = if status.state == ConnectorState::Running { BUSY } else { QUIET };
     let page = StatusPage {
         style: STYLE,
         frame: Frame {

@@ -13,7 +13,7 @@ use crate::bounded_file::read_regular;
 use crate::digest::Digest;
 use crate::http::HttpClient;
 use crate::panics;
-use crate::secret::SecretSource;
+use crate::secret::SecretReader;
 
 /// A federated token is at most this large, in bytes.
 const MAX_FEDERATED_TOKEN: u32 = 64 * 1024;
@@ -21,9 +21,9 @@ const MAX_FEDERATED_TOKEN: u32 = 64 * 1024;
 /// What proves that it is the application.
 #[derive(Clone)]
 pub enum Credential {
-    ClientSecret(SecretSource),
+    ClientSecret(SecretReader),
     /// A certificate and its private key, both in one PEM text.
-    Certificate(SecretSource),
+    Certificate(SecretReader),
     /// A token that the platform writes into a file and rotates (workload identity).
     WorkloadIdentity {
         /// The file: `AZURE_FEDERATED_TOKEN_FILE`.
@@ -132,7 +132,7 @@ fn by_assertion(assertion: String) -> Vec<(&'static str, String)> {
     vec![("client_assertion_type", ASSERTION_TYPE.to_owned()), ("client_assertion", assertion)]
 }
 
-fn read(source: &SecretSource) -> Result<SecretString, SignInError> {
+fn read(source: &SecretReader) -> Result<SecretString, SignInError> {
     let secret = source().map_err(SignInError::Unusable)?;
     if secret.expose_secret().trim().is_empty() {
         return Err(SignInError::Unusable("the secret is empty".to_owned()));

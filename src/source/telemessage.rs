@@ -28,7 +28,7 @@ use crate::clock::SharedClock;
 use crate::http::{self, HttpClient, InsecureUrl, Remote, Reply, require_https_or_loopback};
 use crate::item::ItemId;
 use crate::item::read::peek_id;
-use crate::secret::SecretSource;
+use crate::secret::SecretReader;
 use crate::window::Window;
 use verdict::{RequestKind, Verdicts};
 
@@ -71,7 +71,7 @@ pub struct TeleMessageSettings {
     pub attachment_path: String,
     /// The user name.
     pub username: String,
-    pub password: SecretSource,
+    pub password: SecretReader,
     /// The products to pull, as `sourceType` names them.
     pub source_types: Vec<String>,
     /// The most items that a page should have.

@@ -30,7 +30,7 @@ use super::{BlobName, ByteStream, Policies, StagedStream, Staging, StagingError}
 use crate::clock::SharedClock;
 use crate::digest::{Digest, Digester};
 use crate::http::{HttpClient, require_https_or_loopback};
-use crate::secret::SecretSource;
+use crate::secret::SecretReader;
 
 mod blocks;
 mod fault;
@@ -74,9 +74,9 @@ pub struct AzureSettings {
 
 /// What proves that the daemon may use the container.
 #[derive(Clone)]
-pub enum AzureAuth {
+pub enum ContainerAuth {
     /// A shared access signature.
-    Sas(SecretSource),
+    Sas(SecretReader),
     /// A token of Microsoft Entra ID. Needs an endpoint with https.
     Entra(Arc<dyn azure_core::credentials::TokenCredential>),
 }
@@ -94,7 +94,7 @@ impl AzureStaging {
     /// [`StagingError::Refused`].
     pub fn new(
         settings: &AzureSettings,
-        auth: AzureAuth,
+        auth: ContainerAuth,
         http: HttpClient,
         clock: SharedClock,
     ) -> Result<Self, StagingError> {
@@ -102,8 +102,8 @@ impl AzureStaging {
             .map_err(|insecure| StagingError::Refused(format!("staging.endpoint: {insecure}")))?;
         let prefix = checked_prefix(&settings.prefix)?;
         let (sas, credential) = match auth {
-            AzureAuth::Sas(source) => (Some(source), None),
-            AzureAuth::Entra(credential) => (None, Some(credential)),
+            ContainerAuth::Sas(source) => (Some(source), None),
+            ContainerAuth::Entra(credential) => (None, Some(credential)),
         };
         let client_options = ClientOptions {
             transport: Some(Transport::new(Arc::new(Sender::new(http)))),

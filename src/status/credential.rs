@@ -17,7 +17,7 @@ const URGENT_DAYS: i64 = 3;
 
 /// A credential and its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Credential {
+pub struct CredentialExpiry {
     /// The key of the configuration that names it.
     pub credential: String,
     /// When it ends; nothing where that is unknown, which doesn't mean that it doesn't end.
@@ -27,20 +27,20 @@ pub struct Credential {
 /// A credential of the configuration, as it was read just now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    pub credential: Credential,
+    pub credential: CredentialExpiry,
     /// It could be read: where not, its end is the one that was known before.
     pub is_readable: bool,
 }
 
-impl From<Credential> for Found {
-    fn from(credential: Credential) -> Self {
+impl From<CredentialExpiry> for Found {
+    fn from(credential: CredentialExpiry) -> Self {
         Self { credential, is_readable: true }
     }
 }
 
 impl Found {
     /// With the end that was known before, where it can't be read: a share that is away for a while renews nothing.
-    fn or_known(&self, known: &[Known]) -> Credential {
+    fn or_known(&self, known: &[Known]) -> CredentialExpiry {
         let before = known.iter().find(|known| known.credential.credential == self.credential.credential);
         match before {
             Some(before) if !self.is_readable => before.credential.clone(),
@@ -52,12 +52,12 @@ impl Found {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Known {
     #[serde(flatten)]
-    credential: Credential,
+    credential: CredentialExpiry,
     /// The stage of which the log was told.
     logged: Option<i64>,
 }
 
-impl Credential {
+impl CredentialExpiry {
     /// How near the end is: the smallest of [`STAGES`] that has been reached; nothing where it is far away or unknown.
     fn stage(&self, now: DateTime<Utc>) -> Option<i64> {
         let left = self.expires? - now;
@@ -111,7 +111,7 @@ pub async fn note(ledger: &Ledger, found: &[Found], now: DateTime<Utc>) -> Resul
     ledger.set_meta(CREDENTIALS, Some(&text)).await
 }
 
-fn log(credential: &Credential, stage: i64, now: DateTime<Utc>) {
+fn log(credential: &CredentialExpiry, stage: i64, now: DateTime<Utc>) {
     let detail = credential.ending(now).map(|ending| ending.detail).unwrap_or_default();
     let (name, expires) = (&credential.credential, credential.expires.map(|end| end.to_rfc3339()));
     if stage <= URGENT_DAYS {
@@ -122,7 +122,7 @@ fn log(credential: &Credential, stage: i64, now: DateTime<Utc>) {
 }
 
 /// The credentials, as they were noted last.
-pub async fn noted(ledger: &Ledger) -> Result<Vec<Credential>, LedgerError> {
+pub async fn noted(ledger: &Ledger) -> Result<Vec<CredentialExpiry>, LedgerError> {
     Ok(known(ledger).await?.into_iter().map(|known| known.credential).collect())
 }
 
@@ -140,8 +140,8 @@ mod tests {
         DateTime::from_timestamp(1_800_000_000, 0).unwrap() + Duration::days(day)
     }
 
-    fn ending(day: i64) -> Credential {
-        Credential { credential: "microsoft.certificate".to_owned(), expires: Some(at(day)) }
+    fn ending(day: i64) -> CredentialExpiry {
+        CredentialExpiry { credential: "microsoft.certificate".to_owned(), expires: Some(at(day)) }
     }
 
     #[test]
@@ -150,13 +150,13 @@ mod tests {
             assert_eq!(ending(left).stage(at(0)), stage, "{left} days");
         }
         assert_eq!((ending(0).stage(at(0)), ending(-9).stage(at(0))), (Some(0), Some(0)));
-        assert_eq!(Credential { expires: None, ..ending(0) }.stage(at(0)), None);
+        assert_eq!(CredentialExpiry { expires: None, ..ending(0) }.stage(at(0)), None);
     }
 
     #[tokio::test]
     async fn the_ledger_keeps_them_and_the_words_follow_the_clock() {
         let ledger = Ledger::open_in_memory().await.unwrap();
-        let secret = Credential { credential: "microsoft.client_secret".to_owned(), expires: None };
+        let secret = CredentialExpiry { credential: "microsoft.client_secret".to_owned(), expires: None };
         note(&ledger, &[ending(20).into(), secret.clone().into()], at(0)).await.unwrap();
         assert_eq!(noted(&ledger).await.unwrap(), [ending(20), secret]);
         let first = ending(20).ending(at(0)).unwrap();
@@ -178,7 +178,7 @@ mod tests {
         let ledger = Ledger::open_in_memory().await.unwrap();
         note(&ledger, &[ending(2).into()], at(0)).await.unwrap();
         let unreadable = |credential: &str| Found {
-            credential: Credential { credential: credential.to_owned(), expires: None },
+            credential: CredentialExpiry { credential: credential.to_owned(), expires: None },
             is_readable: false,
         };
         note(&ledger, &[unreadable("microsoft.certificate"), unreadable("staging.sas")], at(1)).await.unwrap();

@@ -4,34 +4,38 @@ use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{DaemonState, LastFailure, State, Status};
+use super::{ConnectorState, DaemonState, LastFailure, Status};
 use crate::digits;
 
 impl Status {
     /// The state in a few sentences.
     pub fn headline(&self) -> String {
         let words = match self.state {
-            State::New if self.daemon.running => "It has never run. The first run is about to start.".to_owned(),
-            State::New => "It has never run, and no daemon is alive to start the first run: start one.".to_owned(),
-            State::Running => "A run is under way.".to_owned(),
-            State::Overdue if self.daemon.running => {
+            ConnectorState::New if self.daemon.running => {
+                "It has never run. The first run is about to start.".to_owned()
+            }
+            ConnectorState::New => {
+                "It has never run, and no daemon is alive to start the first run: start one.".to_owned()
+            }
+            ConnectorState::Running => "A run is under way.".to_owned(),
+            ConnectorState::Overdue if self.daemon.running => {
                 "A run was due but did not start, though the daemon is alive: its log says why.".to_owned()
             }
-            State::Overdue => {
+            ConnectorState::Overdue => {
                 "A run was due but did not start, because no daemon is alive: start it, and find out why it \
                                ended."
                     .to_owned()
             }
-            State::Pending => {
+            ConnectorState::Pending => {
                 let have = if self.pending == 1 { "delivery has" } else { "deliveries have" };
                 format!("{} {have} no outcome yet. Later runs will continue with them.", grouped(self.pending))
             }
-            State::Failed => self.failed(),
-            State::Idle => self.left(),
-            State::Stopped => format!("{} No daemon is alive to start the next run: start one.", self.left()),
+            ConnectorState::Failed => self.failed(),
+            ConnectorState::Idle => self.left(),
+            ConnectorState::Stopped => format!("{} No daemon is alive to start the next run: start one.", self.left()),
         };
         match (self.state, self.attention()) {
-            (State::New, _) | (_, None) => words,
+            (ConnectorState::New, _) | (_, None) => words,
             (_, Some(attention)) => format!("{words} {attention}"),
         }
     }

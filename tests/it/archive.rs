@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeZone as _, Utc};
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
 use whatsapp_archiver::clock::{Clock as _, ManualClock, SystemClock};
-use whatsapp_archiver::config::Config;
+use whatsapp_archiver::config::{Config, NeededSecrets};
 use whatsapp_archiver::pipeline::{RunFinished, RunRequest};
 use whatsapp_archiver::staging::{BlobName, StagingError};
 
@@ -123,7 +123,7 @@ impl Archive {
 
 async fn build(folder: &Path, clock: &Arc<ManualClock>) -> (App, Arc<Brittle>) {
     let environment = BTreeMap::new();
-    let config = Config::load(&folder.join("config.toml"), &environment).unwrap();
+    let config = Config::load(&folder.join("config.toml"), &environment, NeededSecrets::All).unwrap();
     let mut app =
         App::build(Arc::new(config), &environment, Arc::new(SystemClock), LedgerUse::MadeIfMissing, TablesUse::Read)
             .await

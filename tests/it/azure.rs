@@ -11,7 +11,7 @@ use secrecy::SecretString;
 use whatsapp_archiver::clock::ManualClock;
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::sign_in::SignInError;
-use whatsapp_archiver::staging::azure::{AzureAuth, AzureSettings, AzureStaging};
+use whatsapp_archiver::staging::azure::{AzureSettings, AzureStaging, ContainerAuth};
 use whatsapp_archiver::staging::{BlobName, Staging, StagingError};
 
 use crate::servers::azure_wire::{AzureWire, Fault};
@@ -47,11 +47,11 @@ fn settings(port: u16, container: &str, prefix: &str) -> AzureSettings {
 
 fn staging(port: u16, container: &str, prefix: &str, sas: &str) -> AzureStaging {
     let sas = sas.to_owned();
-    let auth = AzureAuth::Sas(Arc::new(move || Ok(SecretString::from(sas.clone()))));
+    let auth = ContainerAuth::Sas(Arc::new(move || Ok(SecretString::from(sas.clone()))));
     build(&settings(port, container, prefix), auth).unwrap()
 }
 
-fn build(settings: &AzureSettings, auth: AzureAuth) -> Result<AzureStaging, StagingError> {
+fn build(settings: &AzureSettings, auth: ContainerAuth) -> Result<AzureStaging, StagingError> {
     let http = HttpClient::build(&HttpOptions::default()).unwrap();
     let clock = ManualClock::standing(Utc.with_ymd_and_hms(2026, 11, 22, 2, 0, 0).unwrap());
     AzureStaging::new(settings, auth, http, Arc::new(clock))
@@ -135,7 +135,7 @@ async fn a_token_opens_the_container_over_https() {
         let options = HttpOptions { extra_roots_pem: Some(certificate.clone().into_bytes()), ..HttpOptions::default() };
         let http = HttpClient::build(&options).unwrap();
         let clock = Arc::new(whatsapp_archiver::clock::SystemClock);
-        AzureStaging::new(&settings, AzureAuth::Entra(Arc::new(FixedToken(token))), http, clock).unwrap()
+        AzureStaging::new(&settings, ContainerAuth::Entra(Arc::new(FixedToken(token))), http, clock).unwrap()
     };
 
     let staging = with_token(azurite::token("https://storage.azure.com"));
@@ -155,7 +155,7 @@ async fn a_token_opens_the_container_over_https() {
 async fn a_sign_in_that_fails_is_classified_by_its_own_error() {
     let settings = AzureSettings { endpoint: "https://localhost:1/".parse().unwrap(), ..settings(1, "container", "") };
     let fails_with = |error: SignInError| {
-        let staging = build(&settings, AzureAuth::Entra(Arc::new(NoToken(error)))).unwrap();
+        let staging = build(&settings, ContainerAuth::Entra(Arc::new(NoToken(error)))).unwrap();
         async move { staging.prepare().await.unwrap_err() }
     };
     let error = fails_with(SignInError::Refused { detail: "AADSTS7000222".into(), remedy: "Renew it".into() }).await;
@@ -167,7 +167,7 @@ async fn a_sign_in_that_fails_is_classified_by_its_own_error() {
     assert!(matches!(error, StagingError::Throttled { after, .. } if after == pause), "{error:?}");
 
     let clear_text = AzureSettings { endpoint: "http://127.0.0.1:1/".parse().unwrap(), ..settings };
-    let refused = build(&clear_text, AzureAuth::Entra(Arc::new(FixedToken(String::new()))));
+    let refused = build(&clear_text, ContainerAuth::Entra(Arc::new(FixedToken(String::new()))));
     assert!(matches!(refused, Err(StagingError::Refused(_))));
 }
 
@@ -234,7 +234,7 @@ async fn a_renewed_signature_is_taken_up() {
         move || Ok(SecretString::from(current.lock().unwrap().clone()))
     };
     let settings = settings(Azurite::shared().port(), &new_container(), "");
-    let staging = build(&settings, AzureAuth::Sas(Arc::new(source))).unwrap();
+    let staging = build(&settings, ContainerAuth::Sas(Arc::new(source))).unwrap();
     assert!(matches!(staging.prepare().await, Err(StagingError::Refused(_))));
     *current.lock().unwrap() = azurite::sas();
     staging.prepare().await.unwrap();
@@ -260,7 +260,7 @@ async fn a_container_that_has_gone_is_reported() {
 
 #[tokio::test]
 async fn settings_that_cannot_be_used_are_refused() {
-    let sas = || AzureAuth::Sas(Arc::new(|| Err("the variable STAGING_SAS is not set".to_owned())));
+    let sas = || ContainerAuth::Sas(Arc::new(|| Err("the variable STAGING_SAS is not set".to_owned())));
     let clear_text = AzureSettings { endpoint: "http://contoso.example/".parse().unwrap(), ..settings(1, "c", "") };
     for settings in [clear_text, settings(1, "c", "../up"), settings(1, "c", "a b/")] {
         assert!(matches!(build(&settings, sas()), Err(StagingError::Refused(_))));

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 use whatsapp_archiver::config::{
-    AzureAuth, Config, EXAMPLE, ImapAuth, ImapTls, LedgerUrl, MailboxKind, Place, Retention, SignInConfig, SourceKind,
-    StagingKind, UsersKind,
+    AzureAuth, Config, EXAMPLE, ImapAuthConfig, ImapTls, LedgerUrl, MailboxKind, NeededSecrets, Place, Retention,
+    SignInConfig, SourceKind, StagingKind, UsersKind,
 };
 use whatsapp_archiver::item::Product;
 use whatsapp_archiver::schedule::Begin;
@@ -204,7 +204,8 @@ fn the_values_that_count_without_a_key_are_the_documented_ones() {
 #[test]
 fn the_trial_on_one_machine_is_right_and_keeps_to_its_folders() {
     let path = root().join("config/local.toml");
-    let config = Config::load(&path, &BTreeMap::new()).unwrap_or_else(|problems| panic!("{problems}"));
+    let config =
+        Config::load(&path, &BTreeMap::new(), NeededSecrets::All).unwrap_or_else(|problems| panic!("{problems}"));
     let folder = root().join("config");
     let SourceKind::Directory { path } = &config.source.kind else { panic!("{:?}", config.source.kind) };
     assert_eq!(*path, folder.join("sample/export/"));
@@ -232,7 +233,7 @@ fn every_configuration_that_is_shipped_is_right() {
         }
         let has_secret_file = std::fs::read_to_string(&path).unwrap().contains("\nclient_secret = ");
         let environment = if has_secret_file { environment_with(&[CLIENT_SECRET]) } else { environment() };
-        Config::load(&path, &environment).unwrap_or_else(|problems| panic!("{problems}"));
+        Config::load(&path, &environment, NeededSecrets::All).unwrap_or_else(|problems| panic!("{problems}"));
         read += 1;
     }
     assert!(read >= 2, "compose.toml and local.toml at least");
@@ -266,7 +267,7 @@ fn other_kinds_are_read() {
         ("127.0.0.1", 1143, ImapTls::None, 8)
     );
     assert_eq!(destination.login.as_str(), "{mailbox}*archiver");
-    assert!(matches!(&destination.auth, ImapAuth::Password(secret) if secret.key() == "mailbox.password"));
+    assert!(matches!(&destination.auth, ImapAuthConfig::Password(secret) if secret.key() == "mailbox.password"));
     let StagingKind::Azure(azure) = &imap.staging.kind else { panic!("{:?}", imap.staging.kind) };
     assert_eq!(azure.endpoint.as_str(), "http://127.0.0.1:10000/devstoreaccount1");
     assert!(matches!(&azure.auth, AzureAuth::Sas(secret) if secret.read().unwrap().expose_secret() == "?sv=1&sig=2"));
@@ -400,7 +401,8 @@ fn a_file_is_read_with_its_digest_and_a_byte_order_mark_does_no_harm() {
     let path = folder.path().join("config.toml");
     for text in [MINIMAL.to_owned(), format!("\u{feff}{MINIMAL}"), MINIMAL.replace('\n', "\r\n")] {
         std::fs::write(&path, &text).unwrap();
-        let config = Config::load(&path, &environment()).unwrap_or_else(|problems| panic!("{problems}"));
+        let config =
+            Config::load(&path, &environment(), NeededSecrets::All).unwrap_or_else(|problems| panic!("{problems}"));
         assert_eq!(config.sha256, whatsapp_archiver::digest::Digest::of(text.as_bytes()));
         assert_eq!(config.path, path);
     }

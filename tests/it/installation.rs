@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
 use whatsapp_archiver::clock::{SharedClock, SystemClock};
-use whatsapp_archiver::config::Config;
+use whatsapp_archiver::config::{Config, NeededSecrets};
 use whatsapp_archiver::identity::MessageId;
 
 pub(crate) const ANA: &str = "ana@contoso.example";
@@ -172,7 +172,7 @@ impl Archive {
     /// The same with another clock.
     pub(crate) async fn app_at(&self, clock: SharedClock) -> App {
         let environment = BTreeMap::new();
-        let config = Arc::new(Config::load(&self.path("config.toml"), &environment).unwrap());
+        let config = Arc::new(Config::load(&self.path("config.toml"), &environment, NeededSecrets::All).unwrap());
         App::build(config, &environment, clock, LedgerUse::MadeIfMissing, TablesUse::Read).await.unwrap()
     }
 

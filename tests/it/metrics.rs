@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
 use whatsapp_archiver::clock::SystemClock;
-use whatsapp_archiver::config::Config;
+use whatsapp_archiver::config::{Config, NeededSecrets};
 use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote};
 use whatsapp_archiver::item::ItemId;
 use whatsapp_archiver::ledger::{DeliveryState, ItemNo, Outcome, PartialReason, RowReason, RunStatus};
@@ -17,7 +17,7 @@ use whatsapp_archiver::pipeline::RunRequest;
 use whatsapp_archiver::reason::Reason;
 use whatsapp_archiver::resolution::MailboxId;
 use whatsapp_archiver::serve::metrics::{Exposition, MetricsPage};
-use whatsapp_archiver::status::credential::{self, Credential};
+use whatsapp_archiver::status::credential::{self, CredentialExpiry};
 
 use crate::serve::seed::{Fate, SeedItem};
 use crate::serve::site::{Site, header, now, text};
@@ -109,7 +109,7 @@ impl Scrape {
 
 /// One that says when it ends, and one that doesn't.
 async fn note_credentials(site: &Site) {
-    let credential = |credential: &str, expires| Credential { credential: credential.to_owned(), expires };
+    let credential = |credential: &str, expires| CredentialExpiry { credential: credential.to_owned(), expires };
     let sas = credential("staging.sas", Some(now() + chrono::Duration::days(9)));
     let secret = credential("microsoft.client_secret", None);
     credential::note(&site.seed.ledger, &[sas.into(), secret.into()], now()).await.unwrap();
@@ -306,7 +306,7 @@ async fn a_run_counts_what_its_report_says() {
         ("WHATSAPP_ARCHIVER__LEDGER__URL".to_owned(), format!("sqlite://{}", within("ledger.db"))),
     ]);
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("config/local.toml");
-    let config = Config::load(&path, &environment).unwrap();
+    let config = Config::load(&path, &environment, NeededSecrets::All).unwrap();
     let app =
         App::build(Arc::new(config), &environment, Arc::new(SystemClock), LedgerUse::MadeIfMissing, TablesUse::Read)
             .await

@@ -20,7 +20,7 @@ use whatsapp_archiver::schedule::{Begin, Schedule};
 use whatsapp_archiver::secret::Secret;
 use whatsapp_archiver::source::SourceError;
 use whatsapp_archiver::status::Status;
-use whatsapp_archiver::status::credential::{self, Credential};
+use whatsapp_archiver::status::credential::{self, CredentialExpiry};
 use whatsapp_archiver::status::warning::{self, Input};
 
 use crate::serve::seed::{Fate, Seed, SeedItem};
@@ -69,7 +69,12 @@ impl Desk {
         let clock = Arc::new(ManualClock::self_moving(start()));
         let shared: SharedClock = Arc::<ManualClock>::clone(&clock);
         let http = HttpClient::build(&HttpOptions::default()).unwrap();
-        let notifier = Notifier::new(http, Secret::fixed("notify.webhook", webhook.into()), ledger.clone(), shared);
+        let notifier = Notifier::new(
+            http,
+            Secret::variable("notify.webhook", "ALERT_WEBHOOK", Some(webhook)),
+            ledger.clone(),
+            shared,
+        );
         let stop = CancellationToken::new();
         Self { receiver, notifier, clock, seed: Seed::new(ledger), stop, _folder: folder }
     }
@@ -356,7 +361,7 @@ async fn a_warning_is_posted_when_it_begins_and_when_it_is_over() {
 #[tokio::test]
 async fn a_credential_is_posted_thirty_fourteen_and_three_days_before_its_end_and_at_it() {
     let mut desk = Desk::open().await;
-    let ending = |days| Credential {
+    let ending = |days| CredentialExpiry {
         credential: "staging.sas".to_owned(),
         expires: Some(start() + chrono::Duration::days(days)),
     };

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use secrecy::ExposeSecret as _;
 use whatsapp_archiver::clock::Clock as _;
 use whatsapp_archiver::digest::Digest;
-use whatsapp_archiver::secret::SecretSource;
+use whatsapp_archiver::secret::SecretReader;
 use whatsapp_archiver::sign_in::{
     Audience, AzureCredential, Cloud, Credential, Endpoints, ManagedIdentity, Scope, SignIn, SignInError,
     SignInSettings,
@@ -25,7 +25,7 @@ fn issued(connection: &Connection) -> usize {
 }
 
 /// A secret that a test changes.
-fn changing(text: &str) -> (Arc<Mutex<String>>, SecretSource) {
+fn changing(text: &str) -> (Arc<Mutex<String>>, SecretReader) {
     let text = Arc::new(Mutex::new(text.to_owned()));
     let source = Arc::clone(&text);
     (text, Arc::new(move || Ok(source.lock().unwrap().clone().into())))
@@ -203,7 +203,7 @@ async fn throttling_and_passing_faults_are_distinguished_from_refusals() {
 #[tokio::test]
 async fn a_secret_that_can_not_be_read_sends_nothing() {
     let connection = Connection::standing();
-    for source in [secret("  \n"), Arc::new(|| Err("microsoft.client_secret: no such file".to_owned())) as SecretSource]
+    for source in [secret("  \n"), Arc::new(|| Err("microsoft.client_secret: no such file".to_owned())) as SecretReader]
     {
         let sign_in = connection.sign_in_by(Credential::ClientSecret(source));
         let error = sign_in.token_for(Audience::Graph).await.unwrap_err();
@@ -297,7 +297,7 @@ async fn the_secret_is_read_at_each_sign_in_and_not_at_each_call() {
     let connection = Connection::standing();
     let reads = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&reads);
-    let source: SecretSource = Arc::new(move || {
+    let source: SecretReader = Arc::new(move || {
         counted.fetch_add(1, Ordering::SeqCst);
         Ok(CLIENT_SECRET.to_owned().into())
     });

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::secret::SecretSource;
+use crate::secret::SecretReader;
 
 use crate::http::request_timeout;
 use crate::mailbox::ImportError;
@@ -38,7 +38,7 @@ pub enum ImapAuth {
     /// An access token, through XOAUTH2.
     XOAuth2(Arc<dyn AccessTokens>),
     /// A password, through PLAIN (RFC 4616) or LOGIN.
-    Password(SecretSource),
+    Password(SecretReader),
 }
 
 impl std::fmt::Debug for ImapAuth {

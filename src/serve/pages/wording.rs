@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::digits;
 use crate::ledger::RunStatus;
 use crate::report::lists::Numbers;
-use crate::status::{State, Status};
+use crate::status::{ConnectorState, Status};
 
 /// A number as people read it: 1,234,567.
 pub(super) fn grouped(number: impl Borrow<u64>) -> String {
@@ -56,12 +56,12 @@ pub(super) fn look(status: RunStatus) -> &'static str {
 /// How the connector's state looks.
 pub(super) fn look_of(status: &Status) -> &'static str {
     match status.state {
-        State::Running => "busy",
-        State::Idle if status.needs_attention() => "warn",
-        State::Idle => "ok",
-        State::Stopped | State::Pending => "warn",
-        State::Overdue | State::Failed => "bad",
-        State::New => "plain",
+        ConnectorState::Running => "busy",
+        ConnectorState::Idle if status.needs_attention() => "warn",
+        ConnectorState::Idle => "ok",
+        ConnectorState::Stopped | ConnectorState::Pending => "warn",
+        ConnectorState::Overdue | ConnectorState::Failed => "bad",
+        ConnectorState::New => "plain",
     }
 }
 

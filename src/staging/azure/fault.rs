@@ -15,7 +15,7 @@ use super::{BlobName, StagingError};
 use crate::clock::SharedClock;
 use crate::http::{HttpError, retry_after};
 use crate::item::text::single_line;
-use crate::secret::SecretSource;
+use crate::secret::SecretReader;
 use crate::sign_in::SignInError;
 
 /// The most characters of the service's own words that are shown.
@@ -46,7 +46,7 @@ fn code_of(error: &Error) -> Option<&str> {
 #[derive(Clone)]
 pub(super) struct Faults {
     container: String,
-    sas: Option<SecretSource>,
+    sas: Option<SecretReader>,
     clock: SharedClock,
 }
 
@@ -57,7 +57,7 @@ impl fmt::Debug for Faults {
 }
 
 impl Faults {
-    pub(super) fn new(container: &str, sas: Option<SecretSource>, clock: SharedClock) -> Self {
+    pub(super) fn new(container: &str, sas: Option<SecretReader>, clock: SharedClock) -> Self {
         Self { container: container.to_owned(), sas, clock }
     }
 

@@ -12,15 +12,15 @@ use azure_core::http::{Context, Request};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::secret::SecretSource;
+use crate::secret::SecretReader;
 
 /// Adds the signature to each request.
 pub(super) struct SasPolicy {
-    source: SecretSource,
+    source: SecretReader,
 }
 
 impl SasPolicy {
-    pub(super) fn shared(source: SecretSource) -> Arc<dyn Policy> {
+    pub(super) fn shared(source: SecretReader) -> Arc<dyn Policy> {
         Arc::new(Self { source })
     }
 }
@@ -79,7 +79,7 @@ pub fn sas_end(secret: &SecretString) -> Option<DateTime<Utc>> {
 }
 
 /// `text` without the signature, however it may have got there.
-pub(super) fn redacted(text: &str, source: &SecretSource) -> String {
+pub(super) fn redacted(text: &str, source: &SecretReader) -> String {
     let Ok(secret) = (source)() else { return text.to_owned() };
     let signature = secret.expose_secret().split(['&', '?']).find_map(|pair| pair.trim().strip_prefix("sig="));
     let Some(signature) = signature.filter(|signature| !signature.is_empty()) else { return text.to_owned() };
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_signature_is_taken_out_of_any_text() {
-        let source: SecretSource = Arc::new(|| Ok(SecretString::from("?sv=1&sig=a%2Fb%3D&se=2")));
+        let source: SecretReader = Arc::new(|| Ok(SecretString::from("?sv=1&sig=a%2Fb%3D&se=2")));
         assert_eq!(
             redacted("at /c?sig=a%2Fb%3D: 'a/b=' is wrong", &source),
             "at /c?sig=[redacted]: '[redacted]' is wrong"

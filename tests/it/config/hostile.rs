@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use whatsapp_archiver::config::{Config, EXAMPLE};
+use whatsapp_archiver::config::{Config, EXAMPLE, NeededSecrets};
 
 use super::{MINIMAL, PATH, assert_only_problem, environment, environment_with, read_with};
 
@@ -167,7 +167,7 @@ fn what_is_no_regular_file_is_reported_as_what_it_is() {
 fn a_file_that_is_no_configuration_is_one_clear_problem() {
     let folder = tempfile::tempdir().unwrap();
     let reported = |path: &Path| {
-        let reported = Config::load(path, &environment()).unwrap_err();
+        let reported = Config::load(path, &environment(), NeededSecrets::All).unwrap_err();
         assert_eq!(reported.problems().len(), 1, "{reported}");
         assert!(reported.to_string().contains("whatsapp-archiver init"), "{reported}");
         reported.to_string()

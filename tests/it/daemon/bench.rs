@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
 use whatsapp_archiver::clock::{Clock as _, SharedClock, SystemClock};
-use whatsapp_archiver::config::Config;
+use whatsapp_archiver::config::{Config, NeededSecrets};
 use whatsapp_archiver::daemon::Daemon;
 use whatsapp_archiver::ledger::{Ledger, RunRecord};
 use whatsapp_archiver::lifecycle::Phase;
@@ -177,7 +177,7 @@ impl Bench {
     }
 
     pub(crate) fn load(&self) -> Config {
-        Config::load(&self.files.config(), &BTreeMap::new()).unwrap()
+        Config::load(&self.files.config(), &BTreeMap::new(), NeededSecrets::All).unwrap()
     }
 
     /// Starts a daemon, and lets it do what is due at once.
@@ -195,7 +195,9 @@ impl Bench {
             .await
             .unwrap();
         let path = self.files.config();
-        let loader = Box::new(move || Config::load(&path, &BTreeMap::new()).map_err(|problems| problems.to_string()));
+        let loader = Box::new(move || {
+            Config::load(&path, &BTreeMap::new(), NeededSecrets::All).map_err(|problems| problems.to_string())
+        });
         let metrics = Arc::clone(&app.metrics);
         let daemon = Daemon::new(app, loader, environment, CancellationToken::new());
         let phase = daemon.phase();

@@ -1,6 +1,6 @@
 //! A daemon that has gone: whoever looks sees it, and since when a run is overdue.
 
-use whatsapp_archiver::status::State;
+use whatsapp_archiver::status::ConnectorState;
 
 use super::bench::{ANA, Bench, Files, LOCAL_STAGING, at, numbered};
 use super::process::{self, Process};
@@ -14,23 +14,23 @@ async fn an_overdue_run_stays_where_it_was_due() {
     bench.server.add([numbered(1, at(9, 12, 0))]);
     let daemon = bench.start().await;
     let status = bench.status().await;
-    assert_eq!((status.state, status.daemon.running, status.overdue_since), (State::Idle, true, None));
+    assert_eq!((status.state, status.daemon.running, status.overdue_since), (ConnectorState::Idle, true, None));
     assert_eq!(status.daemon.last_seen, Some(at(10, 2, 0)));
     daemon.stop().await;
     let status = bench.status().await;
-    assert_eq!((status.state, status.daemon.running, status.next_run), (State::Stopped, false, at(11, 2, 0)));
+    assert_eq!((status.state, status.daemon.running, status.next_run), (ConnectorState::Stopped, false, at(11, 2, 0)));
 
     for day in [11, 12, 13] {
         bench.time.pass_until(at(day, 9, 0));
         let status = bench.status().await;
-        assert_eq!((status.state, status.daemon.running), (State::Overdue, false));
+        assert_eq!((status.state, status.daemon.running), (ConnectorState::Overdue, false));
         assert_eq!((status.next_run, status.overdue_since), (at(11, 2, 0), Some(at(11, 2, 0))), "it doesn't slide");
         assert!(status.to_string().contains("OVERDUE: it was due at 2026-11-11T02:00:00Z"), "{status}");
         assert!(status.to_string().contains("NOT RUNNING, last seen 2026-11-10T02:00:00Z"), "{status}");
     }
     let daemon = bench.start().await;
     let status = bench.status().await;
-    assert_eq!((status.state, status.overdue_since, bench.files.archived(ANA)), (State::Idle, None, vec![1]));
+    assert_eq!((status.state, status.overdue_since, bench.files.archived(ANA)), (ConnectorState::Idle, None, vec![1]));
     daemon.stop().await;
 }
 
@@ -83,12 +83,12 @@ async fn while_a_run_is_under_way_the_next_one_is_the_one_after_it() {
     let bench = Bench::new(at(10, 2, 0), DAILY);
     bench.server.set_outage(Some(crate::servers::telemessage::Fault::Status(503)));
     bench.start().await.stop().await;
-    assert_eq!(bench.status().await.state, State::Failed);
+    assert_eq!(bench.status().await.state, ConnectorState::Failed);
     let ledger = bench.ledger().await;
     let schedule = bench.load().schedule.clone();
     let (running, holder) = (RunId("2".to_owned()), Holder::new());
     ledger.lease(&holder, &[Lease::Run(running.clone())], at(10, 2, 20), at(10, 9, 0)).await.unwrap();
     ledger.begin_run(&running, RunKind::Regular, &holder, "{}", at(10, 2, 20)).await.unwrap();
     let status = Status::of(&ledger, &schedule, at(10, 8, 0)).await.unwrap();
-    assert_eq!((status.state, status.next_run, status.overdue_since), (State::Running, at(11, 2, 0), None));
+    assert_eq!((status.state, status.next_run, status.overdue_since), (ConnectorState::Running, at(11, 2, 0), None));
 }

@@ -14,7 +14,7 @@ use sqlx::{AnyPool, Connection as _, Row as _};
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
 use whatsapp_archiver::clock::SystemClock;
-use whatsapp_archiver::config::Config;
+use whatsapp_archiver::config::{Config, NeededSecrets};
 use whatsapp_archiver::ledger::{ItemName, ItemNo, Ledger, LedgerError, RunId};
 use whatsapp_archiver::pipeline::RunRequest;
 
@@ -242,7 +242,8 @@ fn copy(from: &Path, to: &Path) {
 async fn goes_on(database: Database) {
     let folder = sample(&database.url);
     let environment = BTreeMap::new();
-    let config = Arc::new(Config::load(&folder.path().join("config/local.toml"), &environment).unwrap());
+    let config =
+        Arc::new(Config::load(&folder.path().join("config/local.toml"), &environment, NeededSecrets::All).unwrap());
     // With the system's own clock: it is compared with the server's.
     let app = App::build(config, &environment, Arc::new(SystemClock), LedgerUse::MadeIfMissing, TablesUse::Read)
         .await

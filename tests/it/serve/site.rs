@@ -40,7 +40,7 @@ pub(crate) fn now() -> DateTime<Utc> {
 }
 
 pub(crate) fn fixed(token: &str) -> Secret {
-    Secret::fixed("http.token", token.into())
+    Secret::variable("http.token", "STATUS_TOKEN", Some(token))
 }
 
 impl Site {

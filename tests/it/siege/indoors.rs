@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::app::remotes::Remotes;
 use whatsapp_archiver::app::{App, LedgerUse, TablesUse};
 use whatsapp_archiver::clock::{ManualClock, SharedClock};
-use whatsapp_archiver::config::Config;
+use whatsapp_archiver::config::{Config, NeededSecrets};
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::pipeline::{RunFinished, RunRequest};
 
@@ -117,7 +117,7 @@ impl Indoors {
 
 async fn build(site: &Site, clock: &Arc<ManualClock>) -> App {
     let environment = BTreeMap::new();
-    let config = Config::load(&site.directory.path().join("config.toml"), &environment).unwrap();
+    let config = Config::load(&site.directory.path().join("config.toml"), &environment, NeededSecrets::All).unwrap();
     let clock: SharedClock = Arc::<ManualClock>::clone(clock);
     App::build(Arc::new(config), &environment, clock, LedgerUse::MadeIfMissing, TablesUse::Read).await.unwrap()
 }

@@ -9,7 +9,7 @@ use whatsapp_archiver::http::{HttpClient, HttpOptions};
 use whatsapp_archiver::mailbox::graph::{GraphMailboxes, GraphSettings};
 use whatsapp_archiver::resolution::{Mailbox, MailboxId};
 use whatsapp_archiver::resolve::users::graph::{GraphUsers, GraphUsersSettings};
-use whatsapp_archiver::secret::SecretSource;
+use whatsapp_archiver::secret::SecretReader;
 use whatsapp_archiver::sign_in::{Cloud, Credential, Endpoints, SignIn, SignInSettings};
 use whatsapp_archiver::throttle::{Limits, Throttle};
 
@@ -103,7 +103,7 @@ pub(crate) fn http() -> HttpClient {
 }
 
 /// A secret that is always the same.
-pub(crate) fn secret(text: &str) -> SecretSource {
+pub(crate) fn secret(text: &str) -> SecretReader {
     let text = text.to_owned();
     Arc::new(move || Ok(text.clone().into()))
 }

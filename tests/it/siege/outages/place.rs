@@ -11,7 +11,7 @@ use axum::routing::post;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::{SharedClock, SystemClock};
-use whatsapp_archiver::config::Config;
+use whatsapp_archiver::config::{Config, NeededSecrets};
 use whatsapp_archiver::http::{HttpClient, HttpOptions, Remote};
 use whatsapp_archiver::ledger::Ledger;
 use whatsapp_archiver::metrics::Metrics;
@@ -86,7 +86,9 @@ impl Place {
 
     /// The status page.
     async fn page(&self, ledger: Ledger, clock: SharedClock) -> String {
-        let config = Config::load(&self.site.directory.path().join("config.toml"), &BTreeMap::new()).unwrap();
+        let config =
+            Config::load(&self.site.directory.path().join("config.toml"), &BTreeMap::new(), NeededSecrets::All)
+                .unwrap();
         let schedule = config.schedule.clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
