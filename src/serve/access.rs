@@ -2,9 +2,8 @@
 //!
 //! A program shows the token as `Authorization: Bearer`, a person signs in. The token is compared in constant time, is
 //! never taken from a URL, and never logged; whoever shows a wrong one waits, and after some more tries for longer.
-//! Without a token, only requests that name
-//! this machine and didn't come through a proxy are answered: a web site that makes its own name point here reads nothing,
-//! and a proxy beside the archiver opens no page to its own readers.
+//! Without a token, only requests that name this machine and didn't come through a proxy are answered: a web site that
+//! makes its own name point here reads nothing, and a proxy beside the archiver opens no page to its own readers.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -50,7 +49,7 @@ pub(super) async fn guard(
     let Some(secret) = &site.served.token else {
         return match refusal_without_token(request.headers()) {
             None => next.run(request).await,
-            Some(words) => elsewhere(path, words),
+            Some(words) => failure::answer(path, StatusCode::MISDIRECTED_REQUEST, words),
         };
     };
     let token = match read(secret).await {
@@ -106,7 +105,7 @@ fn ask(path: &str, note: Note) -> Response {
 fn back(path: &str) -> &str {
     let run = path.strip_prefix("/runs/");
     let is_id = |id: &str| id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    if run.is_some_and(is_id) { path } else { "/" }
+    if path == "/open" || run.is_some_and(is_id) { path } else { "/" }
 }
 
 /// The sign-in form as it is sent.
@@ -146,7 +145,7 @@ pub(super) async fn sign_in(
     let cookie = session::begin(&token, now, !names_this_machine(&headers));
     let to = match back(&form.back) {
         "/" => "/signed-in",
-        run => run,
+        page => page,
     };
     with_cookie(&cookie, to)
 }
@@ -191,10 +190,8 @@ enum TokenCheck {
 }
 
 fn too_often(path: &str) -> Response {
-    let status = StatusCode::TOO_MANY_REQUESTS;
     let words = "too many wrong tokens were presented; try again in a minute";
-    let mut response =
-        if failure::is_for_programs(path) { json_error(status, words) } else { failure::page(status, words) };
+    let mut response = failure::answer(path, StatusCode::TOO_MANY_REQUESTS, words);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
     response
 }
@@ -236,11 +233,6 @@ fn refusal_without_token(headers: &HeaderMap) -> Option<&'static str> {
 fn came_through_a_proxy(headers: &HeaderMap) -> bool {
     let count = |name: &str| matches!(name, "forwarded" | "via" | "x-real-ip") || name.starts_with("x-forwarded-");
     headers.keys().any(|name| count(name.as_str()))
-}
-
-fn elsewhere(path: &str, words: &'static str) -> Response {
-    let status = StatusCode::MISDIRECTED_REQUEST;
-    if failure::is_for_programs(path) { json_error(status, words) } else { failure::page(status, words) }
 }
 
 impl Site {
@@ -315,7 +307,9 @@ mod tests {
 
     #[test]
     fn a_sign_in_leads_to_our_own_pages_alone() {
-        assert_eq!(back("/runs/0192-ab"), "/runs/0192-ab");
+        for own in ["/runs/0192-ab", "/open"] {
+            assert_eq!(back(own), own);
+        }
         for other in
             ["//evil.example", "https://evil.example", "/runs/..%2f", "/runs/a/b", "/api/status", "", "/runs/\r\n"]
         {

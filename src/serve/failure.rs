@@ -100,6 +100,11 @@ pub(super) fn page(status: StatusCode, words: &str) -> Response {
     }
 }
 
+/// An error for whoever asks for such a path.
+pub(super) fn answer(path: &str, status: StatusCode, words: &str) -> Response {
+    if is_for_programs(path) { json_error(status, words) } else { page(status, words) }
+}
+
 /// Whether a path is for programs.
 pub(super) fn is_for_programs(path: &str) -> bool {
     path == "/metrics" || path.starts_with("/api/")
@@ -107,6 +112,5 @@ pub(super) fn is_for_programs(path: &str) -> bool {
 
 /// For a path that leads nowhere.
 pub(super) async fn not_found(uri: Uri) -> Response {
-    let failure = Failure::NotFound("there is no such page");
-    if is_for_programs(uri.path()) { ForProgram(failure).into_response() } else { ForPerson(failure).into_response() }
+    answer(uri.path(), StatusCode::NOT_FOUND, "there is no such page")
 }
