@@ -1,6 +1,6 @@
 //! The webhook of `[notify]`: notifies somebody when a run needs attention, once, and not every quarter of an hour.
 //!
-//! - Told are: a run that failed or left something pending, a refused credential, deliveries that mailboxes have not taken
+//! - Posted are: a run that failed or left something pending, a refused credential, deliveries that mailboxes have not taken
 //!   for good, and the end of such a trouble. The same failure is reported again after a day.
 //! - Warnings of `status` are posted once when they begin and once when they are over, whoever looks and however often:
 //!   silence, a reload that was refused, a credential that ends soon, a run that is overdue.
@@ -128,20 +128,19 @@ impl Notifier {
 
     /// Posts an alert, unless the same was posted within a day.
     async fn notify_once(&self, name: &str, alert: &Alert, stop: &CancellationToken) -> Result<(), LedgerError> {
-        let last = self.last_alert(name).await;
+        let last: Result<Option<LastAlert>, _> = self.ledger.get_meta_json(name).await;
         let fresh = |last: &LastAlert| last.at <= alert.time && alert.time - last.at < REPEAT_AFTER;
         let is_known = last.is_ok_and(|last| last.is_some_and(|last| last.what == alert.what && fresh(&last)));
         if is_known || !self.notify(alert, stop).await {
             return Ok(());
         }
         let last = LastAlert { what: alert.what.clone(), at: alert.time };
-        let text = serde_json::to_string(&last).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-        self.ledger.set_meta(name, Some(&text)).await
+        self.ledger.set_meta_json(name, &last).await
     }
 
     /// Posts that a failure is over, where one was posted and nothing is left that somebody should look at.
     async fn notify_recovery(&self, finished: &RunFinished, stop: &CancellationToken) -> Result<(), LedgerError> {
-        if self.last_alert(TROUBLE).await?.is_none() {
+        if self.ledger.get_meta_json::<LastAlert>(TROUBLE).await?.is_none() {
             return Ok(());
         }
         let held = self.ledger.held(&HeldSelection::default()).await?;
@@ -155,8 +154,8 @@ impl Notifier {
     /// Posts the warnings that have begun, and those that are over. False where the webhook or the ledger failed: then it
     /// is worth another try after a while.
     pub async fn warn(&self, notices: &[Notice], posted: &mut PostedWarnings, stop: &CancellationToken) -> bool {
-        let Ok(text) = self.ledger.get_meta(WARNINGS).await else { return false };
-        let stored: Vec<Posted> = text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let Ok(stored) = self.ledger.get_meta_json::<Vec<Posted>>(WARNINGS).await else { return false };
+        let stored = stored.unwrap_or_default();
         let mut known = posted.0.take().unwrap_or_else(|| stored.clone());
         let mut all_posted = true;
         for notice in notices {
@@ -187,7 +186,7 @@ impl Notifier {
         if known == stored {
             return all_posted;
         }
-        let kept = self.keep(&known).await;
+        let kept = self.ledger.set_meta_json(WARNINGS, &known).await;
         if let Err(error) = &kept {
             tracing::warn!(event = "notify_forgotten", error = %error, "the ledger could not record that the webhook was notified; it may be notified twice");
             posted.0 = Some(known);
@@ -199,16 +198,6 @@ impl Notifier {
     pub async fn ledger_fails(&self, alert: &LedgerAlert, stop: &CancellationToken) {
         let body = alert.body(self.clock.now());
         self.deliver(body.event.name(), &body, stop).await;
-    }
-
-    async fn keep(&self, posted: &[Posted]) -> Result<(), LedgerError> {
-        let text = serde_json::to_string(posted).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-        self.ledger.set_meta(WARNINGS, Some(&text)).await
-    }
-
-    async fn last_alert(&self, name: &str) -> Result<Option<LastAlert>, LedgerError> {
-        // What can't be read was written by another version: it is posted anew.
-        Ok(self.ledger.get_meta(name).await?.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
     async fn notify(&self, alert: &Alert, stop: &CancellationToken) -> bool {

@@ -241,8 +241,7 @@ pub async fn note_run(
         let (ok, detail) = (found.is_ok(), found.err());
         let since = known.get(name).filter(|remote| remote.ok == ok).map_or(now, |remote| remote.since.min(now));
         let remote = RemoteHealth { ok, since, detail };
-        let text = serde_json::to_string(&remote).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-        ledger.set_meta(&format!("remote.{name}"), Some(&text)).await?;
+        ledger.set_meta_json(&format!("remote.{name}"), &remote).await?;
     }
     refusal::note(ledger, source, finished, now).await
 }
@@ -294,9 +293,7 @@ fn fared<'a>(waiting: impl Iterator<Item = &'a CauseGroup<PendingCause>>, what: 
 pub(crate) async fn remotes(ledger: &Ledger) -> Result<BTreeMap<String, RemoteHealth>, LedgerError> {
     let mut remotes = BTreeMap::new();
     for name in REMOTES {
-        if let Some(text) = ledger.get_meta(&format!("remote.{name}")).await?
-            && let Ok(remote) = serde_json::from_str(&text)
-        {
+        if let Some(remote) = ledger.get_meta_json(&format!("remote.{name}")).await? {
             remotes.insert(name.to_owned(), remote);
         }
     }

@@ -12,8 +12,11 @@ use crate::pipeline::{RunError, RunFinished};
 use crate::reason::Reason;
 use crate::report::DeliveryCounts;
 use crate::report::reason::{meaning_of, remedy_of};
-use crate::source::SourceError;
 use crate::staging::StagingError;
+use crate::status::refusal;
+
+/// Which connector an alert is of.
+pub(super) const CONNECTOR: &str = "whatsapp-archiver";
 
 /// The most characters of an error's words.
 const MAX_CHARACTERS: usize = 500;
@@ -151,9 +154,9 @@ impl Alert {
     fn new(event: Event, place: &str, text: &str, finished: &RunFinished, now: DateTime<Utc>) -> Self {
         let report = &finished.report;
         Self {
-            connector: "whatsapp-archiver",
+            connector: CONNECTOR,
             event,
-            text: format!("WhatsApp Archiver: {text}"),
+            text: sentence(text),
             run: report.run.clone(),
             status: report.status,
             time: now,
@@ -162,6 +165,11 @@ impl Alert {
             what: format!("{} {place}", event.name()),
         }
     }
+}
+
+/// An alert's text: who says it, and what.
+pub(super) fn sentence(text: &str) -> String {
+    format!("WhatsApp Archiver: {text}")
 }
 
 fn deliveries(count: u64) -> String {
@@ -215,12 +223,7 @@ fn place_of_pending(finished: &RunFinished) -> String {
 }
 
 fn is_refused(error: &RunError) -> bool {
-    matches!(
-        error,
-        RunError::Source(SourceError::Refused { .. })
-            | RunError::SourceAt { error: SourceError::Refused { .. }, .. }
-            | RunError::Staging(StagingError::Refused(_))
-    )
+    refusal::is_by_source(error) || matches!(error, RunError::Staging(StagingError::Refused(_)))
 }
 
 /// Where a run failed: the same trouble has the same place, though its words differ by cursors and times.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::alert::{Event, harmless};
+use super::alert::{CONNECTOR, Event, harmless, sentence};
 use crate::status::{Status, Warning, WarningKind};
 
 /// A run that is late by less is no occasion to notify anybody: a daemon that was restarted begins it by itself.
@@ -79,12 +79,12 @@ impl LedgerAlert {
 
     pub(super) fn body(&self, now: DateTime<Utc>) -> WarningAlert {
         WarningAlert {
-            connector: "whatsapp-archiver",
+            connector: CONNECTOR,
             event: Event::RunFailed,
             state: self.state,
             warning: "ledger_unavailable".to_owned(),
             subject: String::new(),
-            text: format!("WhatsApp Archiver: {}", harmless(&self.text)),
+            text: sentence(&harmless(&self.text)),
             since: self.since,
             time: now,
         }
@@ -148,12 +148,12 @@ impl Notice {
     /// What is posted when it begins.
     pub(super) fn alert(&self, now: DateTime<Utc>) -> WarningAlert {
         WarningAlert {
-            connector: "whatsapp-archiver",
+            connector: CONNECTOR,
             event: self.event,
             state: AlertState::Firing,
             warning: self.warning.to_owned(),
             subject: self.subject.clone(),
-            text: format!("WhatsApp Archiver: {}", harmless(&self.detail)),
+            text: sentence(&harmless(&self.detail)),
             since: self.since,
             time: now,
         }
@@ -182,12 +182,12 @@ impl Posted {
             ),
         };
         Some(WarningAlert {
-            connector: "whatsapp-archiver",
+            connector: CONNECTOR,
             event: of_kind.or(overdue)?,
             state: AlertState::Resolved,
             warning: self.warning.clone(),
             subject: self.subject.clone(),
-            text: format!("WhatsApp Archiver: {}{subject} is over{left}", self.warning),
+            text: sentence(&format!("{}{subject} is over{left}", self.warning)),
             since: self.since,
             time: now,
         })

@@ -107,8 +107,7 @@ pub async fn note(ledger: &Ledger, found: &[Found], now: DateTime<Utc>) -> Resul
     if after == before {
         return Ok(());
     }
-    let text = serde_json::to_string(&after).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-    ledger.set_meta(CREDENTIALS, Some(&text)).await
+    ledger.set_meta_json(CREDENTIALS, &after).await
 }
 
 fn log(credential: &CredentialExpiry, stage: i64, now: DateTime<Utc>) {
@@ -127,9 +126,7 @@ pub async fn noted(ledger: &Ledger) -> Result<Vec<CredentialExpiry>, LedgerError
 }
 
 async fn known(ledger: &Ledger) -> Result<Vec<Known>, LedgerError> {
-    // What can't be read was written by another version, and is written anew soon.
-    let text = ledger.get_meta(CREDENTIALS).await?;
-    Ok(text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default())
+    Ok(ledger.get_meta_json(CREDENTIALS).await?.unwrap_or_default())
 }
 
 #[cfg(test)]

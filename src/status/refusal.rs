@@ -28,8 +28,7 @@ pub struct RefusedCredential {
 impl RefusedCredential {
     /// The refusal that is remembered, if any.
     pub async fn load(ledger: &Ledger) -> Result<Option<Self>, LedgerError> {
-        let text = ledger.get_meta(REFUSED).await?;
-        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+        ledger.get_meta_json(REFUSED).await
     }
 
     /// Whether it is the credential in force that was refused. Takes some ten milliseconds.
@@ -47,15 +46,14 @@ pub(super) async fn note(
     now: DateTime<Utc>,
 ) -> Result<(), LedgerError> {
     let Some((username, password)) = credential(source) else { return ledger.set_meta(REFUSED, None).await };
-    if is_refusal(finished.error.as_ref()) {
+    if finished.error.as_ref().is_some_and(is_by_source) {
         let refusal =
             RefusedCredential { credential: fingerprint(password).await, username: username.to_owned(), at: now };
-        let text = serde_json::to_string(&refusal).map_err(|error| LedgerError::Damaged(error.to_string()))?;
         tracing::error!(
             event = "credential_refused",
             "the source refuses the credential; it is not tried again until it changes or the next scheduled time comes"
         );
-        return ledger.set_meta(REFUSED, Some(&text)).await;
+        return ledger.set_meta_json(REFUSED, &refusal).await;
     }
     let Some(refusal) = RefusedCredential::load(ledger).await? else { return Ok(()) };
     if finished.has_reached_source() || !refusal.is_of(source).await {
@@ -64,13 +62,11 @@ pub(super) async fn note(
     Ok(())
 }
 
-fn is_refusal(error: Option<&RunError>) -> bool {
+/// Whether a run failed because the source refuses the credential.
+pub(crate) fn is_by_source(error: &RunError) -> bool {
     matches!(
         error,
-        Some(
-            RunError::Source(SourceError::Refused { .. })
-                | RunError::SourceAt { error: SourceError::Refused { .. }, .. }
-        )
+        RunError::Source(SourceError::Refused { .. }) | RunError::SourceAt { error: SourceError::Refused { .. }, .. }
     )
 }
 

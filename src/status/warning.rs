@@ -155,9 +155,7 @@ pub async fn note_reload(
 ) -> Result<(), LedgerError> {
     let Err(detail) = result else { return ledger.set_meta(&input.place(), None).await };
     let since = refused(ledger, input).await?.map_or(now, |refused| refused.since);
-    let refused = Refused { since, detail: detail.to_owned() };
-    let text = serde_json::to_string(&refused).map_err(|error| LedgerError::Damaged(error.to_string()))?;
-    ledger.set_meta(&input.place(), Some(&text)).await
+    ledger.set_meta_json(&input.place(), &Refused { since, detail: detail.to_owned() }).await
 }
 
 /// Whether the last reading of an input went well.
@@ -166,7 +164,7 @@ pub(crate) async fn is_in_force(ledger: &Ledger, input: Input) -> Result<bool, L
 }
 
 async fn refused(ledger: &Ledger, input: Input) -> Result<Option<Refused>, LedgerError> {
-    Ok(ledger.get_meta(&input.place()).await?.and_then(|text| serde_json::from_str(&text).ok()))
+    ledger.get_meta_json(&input.place()).await
 }
 
 /// All that there is to warn of.
