@@ -81,45 +81,57 @@ impl Credential {
         scope: &Scope,
         now: DateTime<Utc>,
     ) -> Result<Proof, SignInError> {
-        if let Self::ManagedIdentity(identity) = self {
-            let (url, header) = identity.request(scope)?;
-            let fingerprint = Digest::of(url.as_str().as_bytes());
-            return Ok(Proof { fingerprint, carrier: Carrier::Query { url, header } });
-        }
-        let url = settings
-            .endpoints
-            .token_url(&settings.tenant_id)
-            .map_err(|invalid| SignInError::Unusable(invalid.to_string()))?;
-        let (fingerprint, proof) = match self {
+        match self {
             Self::ClientSecret(secret) => {
-                let secret = read(secret)?;
-                let text = secret.expose_secret().trim().to_owned();
-                (Digest::of(text.as_bytes()), vec![("client_secret", text)])
+                let url = settings.token_url()?;
+                let text = read(secret)?.expose_secret().trim().to_owned();
+                let fingerprint = Digest::of(text.as_bytes());
+                Ok(Proof::by_form(fingerprint, url, settings, scope, [("client_secret", text)]))
             }
             Self::Certificate(pem) => {
-                let pem = read(pem)?;
+                let (url, pem) = (settings.token_url()?, read(pem)?);
+                let fingerprint = Digest::of(pem.expose_secret().as_bytes());
                 let assertion = certificate::assertion(&pem, &settings.client_id, &url, now)?;
-                (Digest::of(pem.expose_secret().as_bytes()), by_assertion(assertion))
+                Ok(Proof::by_form(fingerprint, url, settings, scope, by_assertion(assertion)))
             }
             Self::WorkloadIdentity { token_file } => {
-                let token = federated_token(token_file).await?;
-                (Digest::of(token.as_bytes()), by_assertion(token))
+                let (url, token) = (settings.token_url()?, federated_token(token_file).await?);
+                let fingerprint = Digest::of(token.as_bytes());
+                Ok(Proof::by_form(fingerprint, url, settings, scope, by_assertion(token)))
             }
-            Self::ManagedIdentity(_) => {
-                return Err(SignInError::Unusable("a managed identity has no secret".to_owned()));
+            Self::ManagedIdentity(identity) => {
+                let (url, header) = identity.request(scope)?;
+                let fingerprint = Digest::of(url.as_str().as_bytes());
+                Ok(Proof { fingerprint, carrier: Carrier::Query { url, header } })
             }
-        };
+        }
+    }
+}
+
+impl SignInSettings {
+    fn token_url(&self) -> Result<Url, SignInError> {
+        let url = self.endpoints.token_url(&self.tenant_id);
+        url.map_err(|invalid| SignInError::Unusable(invalid.to_string()))
+    }
+}
+
+impl Proof {
+    fn by_form(
+        fingerprint: Digest,
+        url: Url,
+        settings: &SignInSettings,
+        scope: &Scope,
+        proof: impl IntoIterator<Item = (&'static str, String)>,
+    ) -> Self {
         let mut fields = vec![
             ("grant_type", "client_credentials".to_owned()),
             ("client_id", settings.client_id.clone()),
             ("scope", scope.as_str().to_owned()),
         ];
         fields.extend(proof);
-        Ok(Proof { fingerprint, carrier: Carrier::Form { url, fields } })
+        Self { fingerprint, carrier: Carrier::Form { url, fields } }
     }
-}
 
-impl Proof {
     pub(super) fn request(&self, http: &HttpClient) -> RequestBuilder {
         match &self.carrier {
             Carrier::Form { url, fields } => http.post(url.clone()).form(fields),
@@ -128,8 +140,8 @@ impl Proof {
     }
 }
 
-fn by_assertion(assertion: String) -> Vec<(&'static str, String)> {
-    vec![("client_assertion_type", ASSERTION_TYPE.to_owned()), ("client_assertion", assertion)]
+fn by_assertion(assertion: String) -> [(&'static str, String); 2] {
+    [("client_assertion_type", ASSERTION_TYPE.to_owned()), ("client_assertion", assertion)]
 }
 
 fn read(source: &SecretReader) -> Result<SecretString, SignInError> {
