@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::{Config, LedgerUrl, SourceKind};
+use crate::config::{Config, LedgerUrl, RetryConfig, SourceKind};
 use crate::convert::CONVERTER_VERSION;
 use crate::fault::remedy::Kinds;
 use crate::http::{HttpClient, HttpOptions, Remote};
@@ -184,17 +184,22 @@ pub fn staging_alone(config: &Config, environment: &BTreeMap<String, String>) ->
     remotes::staging_alone(config, environment, &http_client(config)?, &clock)
 }
 
+/// How often and how soon a request is repeated.
+pub fn retry_policy(config: &Config) -> RetryPolicy {
+    let RetryConfig { attempts, initial, max, .. } = config.retry;
+    RetryPolicy { attempts, initial, max }
+}
+
 /// What the configuration says of a run.
-pub fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
-    let retry = &config.retry;
+fn settings(config: &Config, mapping_sha256: Option<String>) -> Settings {
     Settings {
         max_item_size: config.mailbox.max_item_size,
         max_attachment_size: config.source.max_attachment_size,
         attachment_wait: config.source.attachment_wait,
         downloads: config.source.downloads,
         placeholder_address_domain: config.mailbox.placeholder_address_domain.clone(),
-        retry: RetryPolicy { attempts: retry.attempts, initial: retry.initial, max: retry.max },
-        give_up: retry.give_up,
+        retry: retry_policy(config),
+        give_up: config.retry.give_up,
         max_failed_percent: config.report.max_failed_percent,
         lease: config.ledger.lease,
         schedule: config.schedule.clone(),
@@ -221,7 +226,7 @@ pub fn local_paths(config: &Config) -> LocalPaths {
 }
 
 /// What the configuration says of what is kept.
-pub fn report_policy(config: &Config) -> ReportPolicy {
+fn report_policy(config: &Config) -> ReportPolicy {
     ReportPolicy {
         signing_key: config.report.signing_key.clone(),
         retain: config.staging.retain.limit(),

@@ -21,8 +21,14 @@ struct Watched {
     is_going: bool,
 }
 
-/// What shows that a file has changed: when it was written, how long it is, and which file it is (editors replace files).
-type Stamp = (Option<SystemTime>, u64, u64);
+/// What shows that a file has changed.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    written: Option<SystemTime>,
+    length: u64,
+    /// Which file it is: editors replace files.
+    inode: u64,
+}
 
 impl Watched {
     fn new(path: PathBuf) -> Self {
@@ -45,7 +51,7 @@ impl Watched {
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok(), metadata.len(), metadata.ino()))
+    Some(Stamp { written: metadata.modified().ok(), length: metadata.len(), inode: metadata.ino() })
 }
 
 impl FileWatch {

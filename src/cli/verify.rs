@@ -1,6 +1,7 @@
 //! `verify`: whether each imported message is in its mailbox, unaltered, once.
 
 use std::io;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
@@ -63,14 +64,13 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
                 .map_or_else(|| "what is missing".to_owned(), |run| format!("what is missing of run {run}"));
             administrator::acts(context, &app.ledger, ActionKind::Restore, &what).await?;
         }
-        let policy = app::settings(&config, None).retry;
         let verifier = Verifier {
             ledger: app.ledger.clone(),
-            destination: std::sync::Arc::clone(&app.remotes.destination),
-            resolver: std::sync::Arc::clone(&app.resolver),
-            retrier: Retrier::new(std::sync::Arc::clone(&app.clock), policy, stop.clone()),
+            destination: Arc::clone(&app.remotes.destination),
+            resolver: Arc::clone(&app.resolver),
+            retrier: Retrier::new(Arc::clone(&app.clock), app::retry_policy(&config), stop.clone()),
             stop: stop.clone(),
-            clock: std::sync::Arc::clone(&app.clock),
+            clock: Arc::clone(&app.clock),
             restores: arguments.restore,
         };
         let written = match arguments.format {

@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::document::Value;
 use super::form::{self, Invalid};
 
-/// For how long something is kept.
-/// What is kept for longer is the greater.
+/// For how long something is kept. What is kept for longer is the greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Retention {
     /// So long.

@@ -42,8 +42,16 @@ pub struct Groups {
     pub ungrouped: u64,
 }
 
-/// Mailbox, owner, state, reason, cause, detail.
-type Key = (Option<String>, Option<String>, &'static str, Option<String>, Option<PendingCause>, Option<String>);
+/// What the rows of a group have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    mailbox: Option<String>,
+    owner: Option<String>,
+    state: &'static str,
+    reason: Option<String>,
+    cause: Option<PendingCause>,
+    detail: Option<String>,
+}
 
 impl Groups {
     /// Puts rows together.
@@ -68,7 +76,8 @@ impl Groups {
         // A directory that gives no answer is one cause, whoever is asked for.
         let is_of_nobody = row.mailbox.is_some() || row.cause == Some(PendingCause::Directory);
         let owner = row.owner.filter(|_| !is_of_nobody);
-        let key = (row.mailbox, owner, row.state.name(), row.reason, row.cause, row.detail);
+        let Failure { mailbox, state, reason, cause, detail, .. } = row;
+        let key = Key { mailbox, owner, state: state.name(), reason, cause, detail };
         if let Some(group) = places.get(&key).and_then(|place| self.groups.get_mut(*place)) {
             group.rows += 1;
             if group.items.len() < NAMED_ITEMS && !group.items.contains(&item) {
@@ -81,8 +90,8 @@ impl Groups {
             return;
         }
         places.insert(key.clone(), self.groups.len());
-        let (mailbox, owner, _, reason, cause, detail) = key;
-        self.groups.push(Group { mailbox, owner, state: row.state, reason, cause, detail, rows: 1, items: vec![item] });
+        let Key { mailbox, owner, reason, cause, detail, .. } = key;
+        self.groups.push(Group { mailbox, owner, state, reason, cause, detail, rows: 1, items: vec![item] });
     }
 }
 

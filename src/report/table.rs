@@ -51,14 +51,10 @@ async fn mapping_rules(ledger: &Ledger, report: &Report, columns: Option<u16>) -
     }
     let (rules, _) = ledger.mapping_rules(&report.run, MAX_RULES).await?;
     let more = and_more(report.mapping_rules_total, rules.len());
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["Rule that named a mailbox", "Mailbox", "Deliveries"]);
+    let rows = rules.into_iter().map(|rule| [rule.rule, cell(&rule.mailbox), rule.deliveries.to_string()]);
+    let mut table = table(["Rule that named a mailbox", "Mailbox", "Deliveries"], rows, 2);
     if let Some(columns) = columns {
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(columns);
-    }
-    table.add_rows(rules.into_iter().map(|rule| [rule.rule, cell(&rule.mailbox), rule.deliveries.to_string()]));
-    if let Some(column) = table.column_mut(2) {
-        column.set_cell_alignment(CellAlignment::Right);
     }
     Ok(format!("{table}\n{more}"))
 }
@@ -170,23 +166,20 @@ fn reasons(report: &Report) -> String {
     if rows.is_empty() {
         return String::new();
     }
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header(["Not imported whole, by reason", "Count", "Users"]);
-    table.add_rows(rows);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    format!("{table}\n")
+    format!("{}\n", table(["Not imported whole, by reason", "Count", "Users"], rows, 1))
 }
 
 fn counts(title: &str, rows: &[(&str, u64)]) -> String {
+    let rows = rows.iter().map(|(name, count)| [(*name).to_owned(), count.to_string()]);
+    format!("{}\n", table([title, "Count"], rows, 1))
+}
+
+/// A table whose columns are of words, and from `numbers` on of numbers.
+fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>, numbers: usize) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_header([title, "Count"]);
-    for (name, count) in rows {
-        table.add_row([(*name).to_owned(), count.to_string()]);
-    }
-    if let Some(column) = table.column_mut(1) {
+    table.load_style(UTF8_FULL_CONDENSED).set_header(header).add_rows(rows);
+    for column in table.column_iter_mut().skip(numbers) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!("{table}\n")
+    table
 }
