@@ -2,14 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
-use super::context::{CommandError, CommandResult, Context, block_on};
+use super::context::{CommandError, CommandResult, Context, block_on, stop_on_signals};
 use super::{administrator, instant, output, run::run_request};
 use crate::app::{LedgerUse, TablesUse};
 use crate::clock::{Clock as _, SystemClock};
 use crate::ledger::ActionKind;
-use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::RunRequest;
 
 #[derive(Debug, Args)]
@@ -34,11 +32,9 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     }
     let config = context.begin()?;
     block_on(async {
-        let signals = Signals::listen()?;
+        let stop = stop_on_signals()?;
         let app = context.app(&config, LedgerUse::MadeIfMissing, TablesUse::Read).await?;
         administrator::acts(context, &app.ledger, ActionKind::Backfill, &window.to_string()).await?;
-        let stop = CancellationToken::new();
-        stop_on_signal(signals, stop.clone());
         let finished = run_request(&app, RunRequest::Backfill(window), stop).await?;
         output::report_finished(context, &finished)
     })

@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::app::{self, App, BuildError, LedgerUse, TablesUse, files};
 use crate::clock::SystemClock;
 use crate::config::{Config, NeededSecrets};
 use crate::daemon::ConfigLoader;
 use crate::ledger::{Ledger, RunId, RunRecord};
+use crate::lifecycle::{Signals, stop_on_signal};
 use crate::telemetry::{self, LogFormat};
 
 /// How a command ended.
@@ -125,6 +128,14 @@ pub(super) async fn named_run(ledger: &Ledger, id: Option<&str>) -> Result<Optio
         Some(run) => Ok(Some(run)),
         None => Err(CommandError::Usage(format!("there is no run {id}; `report --list` names them"))),
     }
+}
+
+/// Cancelled at the first signal to stop; the second ends the process at once. To be called before anything that may take
+/// long, so that no signal finds the program deaf.
+pub(super) fn stop_on_signals() -> Result<CancellationToken, CommandError> {
+    let stop = CancellationToken::new();
+    stop_on_signal(Signals::listen()?, stop.clone());
+    Ok(stop)
 }
 
 /// Runs a command's asynchronous part.

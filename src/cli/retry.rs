@@ -2,13 +2,11 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use tokio_util::sync::CancellationToken;
 
-use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run};
+use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run, stop_on_signals};
 use super::{administrator, item_name, output, run::run_request};
 use crate::app::{App, LedgerUse, TablesUse};
 use crate::ledger::{ActionKind, ItemName, ItemSelection, OpenElsewhere};
-use crate::lifecycle::{Signals, stop_on_signal};
 use crate::pipeline::{Pipeline, ReplayPreview, RunRequest};
 use crate::reason::Reason;
 
@@ -37,14 +35,14 @@ pub(super) fn reason_parser() -> impl TypedValueParser<Value = Reason> {
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin()?;
     block_on(async {
-        let signals = Signals::listen()?;
+        let stop = stop_on_signals()?;
         let app = context.app(&config, LedgerUse::Existing, TablesUse::Read).await?;
         let selection = ItemSelection {
             reason: arguments.reason,
             run: named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id),
             items: item_name::find(&app.ledger, arguments.item.as_ref()).await?,
         };
-        let pipeline = app.pipeline(CancellationToken::new());
+        let pipeline = app.pipeline(stop.clone());
         if arguments.dry_run {
             output::print(&described(pipeline.preview_replay(&selection).await?))?;
             return Ok(Exit::Done);
@@ -55,8 +53,6 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             return Ok(if elsewhere.is_empty() { Exit::Done } else { Exit::Failed });
         }
         administrator::acts(context, &app.ledger, ActionKind::Retry, &summary(arguments)).await?;
-        let stop = CancellationToken::new();
-        stop_on_signal(signals, stop.clone());
         let finished = run_request(&app, RunRequest::Retry(selection), stop).await?;
         let exit = output::report_finished(context, &finished)?;
         let counts = &finished.report.deliveries;

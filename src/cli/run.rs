@@ -5,12 +5,12 @@ use std::sync::Arc;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{CommandError, CommandResult, Context, Exit, block_on};
+use super::context::{CommandError, CommandResult, Context, Exit, block_on, stop_on_signals};
 use super::{output, progress_bar};
 use crate::app::{App, LedgerUse, TablesUse, files, gained};
-use crate::config::{MailboxConfig, MailboxKind};
+use crate::config::{Config, MailboxConfig, MailboxKind};
 use crate::daemon::Daemon;
-use crate::lifecycle::{Signals, stop_on_signal};
+use crate::lifecycle::Signals;
 use crate::mailbox::maildir::Maildirs;
 use crate::notify::{Notice, PostedWarnings};
 use crate::pipeline::{Pipeline, RunFinished, RunRequest};
@@ -25,35 +25,42 @@ pub(super) struct Arguments {
 
 pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin()?;
-    block_on(async {
-        // Before any start-up work, so that a signal never finds the program deaf.
-        let signals = Signals::listen()?;
-        let keys = files::problems_of_keys(&config);
-        if !keys.is_empty() {
-            let text: Vec<String> = keys.iter().map(ToString::to_string).collect();
-            return Err(CommandError::Configuration(text.join("\n")));
-        }
-        let app = context.app(&config, LedgerUse::MadeIfMissing, TablesUse::Read).await?;
-        if !arguments.once {
-            app.succeed_predecessor().await?;
-            let stop = CancellationToken::new();
-            let daemon = Daemon::new(app, context.loader(), context.environment.clone(), stop);
-            daemon.listen().await?;
-            daemon.run(signals.into_requests()).await?;
-            return Ok(Exit::Done);
-        }
-        let stop = CancellationToken::new();
-        stop_on_signal(signals, stop.clone());
-        follow_run_under_way(&app, &stop).await?;
-        let finished = run_request(&app, RunRequest::Regular, stop.clone()).await?;
-        notify(&app, &finished, &stop).await?;
-        let exit = output::report_finished(context, &finished)?;
-        let copies = finished.report.deliveries.imported + finished.report.deliveries.partially_imported;
-        if copies > 0 {
-            output::print(&where_to_look(&app.config.mailbox))?;
-        }
-        Ok(exit)
-    })
+    block_on(async { if arguments.once { once(context, &config).await } else { daemon(context, &config).await } })
+}
+
+async fn daemon(context: &Context, config: &Arc<Config>) -> CommandResult {
+    // Before any start-up work, so that a signal never finds the program deaf.
+    let signals = Signals::listen()?;
+    let app = build(context, config).await?;
+    app.succeed_predecessor().await?;
+    let daemon = Daemon::new(app, context.loader(), context.environment.clone(), CancellationToken::new());
+    daemon.listen().await?;
+    daemon.run(signals.into_requests()).await?;
+    Ok(Exit::Done)
+}
+
+async fn once(context: &Context, config: &Arc<Config>) -> CommandResult {
+    let stop = stop_on_signals()?;
+    let app = build(context, config).await?;
+    follow_run_under_way(&app, &stop).await?;
+    let finished = run_request(&app, RunRequest::Regular, stop.clone()).await?;
+    notify(&app, &finished, &stop).await?;
+    let exit = output::report_finished(context, &finished)?;
+    let copies = finished.report.deliveries.imported + finished.report.deliveries.partially_imported;
+    if copies > 0 {
+        output::print(&where_to_look(&app.config.mailbox))?;
+    }
+    Ok(exit)
+}
+
+/// Builds the program, where its keys are right: a run would find out only at its end.
+async fn build(context: &Context, config: &Arc<Config>) -> Result<App, CommandError> {
+    let keys = files::problems_of_keys(config);
+    if !keys.is_empty() {
+        let text: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        return Err(CommandError::Configuration(text.join("\n")));
+    }
+    context.app(config, LedgerUse::MadeIfMissing, TablesUse::Read).await
 }
 
 /// Sends a part of a run that another process has under way: this one's own could only wait for its end.

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run};
+use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run, stop_on_signals};
 use super::{administrator, output, run::run_request};
 use crate::app::{self, App, LedgerUse, TablesUse};
 use crate::config::NeededSecrets;
-use crate::ledger::{ActionKind, Ledger, LedgerError, RunKind, RunRecord, RunStatus};
-use crate::lifecycle::{Signals, stop_on_signal};
+use crate::ledger::{ActionKind, Ledger, LedgerError, RunId, RunKind, RunRecord, RunStatus};
 use crate::pipeline::{RunError, RunRequest};
 use crate::retry::Retrier;
 use crate::verify::{Verified, Verifier, VerifyError};
@@ -51,12 +50,10 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
         if arguments.restore { NeededSecrets::All } else { NeededSecrets::Of(&["ledger", "staging", "mailbox"]) };
     let config = context.begin_needing(needed)?;
     block_on(async {
-        let signals = Signals::listen()?;
+        let stop = stop_on_signals()?;
         // The user directory says where the mailboxes are by now.
         let app = context.app(&config, LedgerUse::Existing, TablesUse::Read).await?;
         let run = named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id);
-        let stop = CancellationToken::new();
-        stop_on_signal(signals, stop.clone());
         check_ledger(&app, &stop).await?;
         if arguments.restore {
             let what = run
@@ -79,28 +76,28 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
             VerifyFormat::Table => lists::write_table(&verifier, run.as_ref()).await,
             VerifyFormat::Html => page::write(&verifier, run.as_ref()).await,
         };
-        match written {
-            Ok(outcome) => {
-                let what =
-                    run.as_ref().map_or_else(|| "all copies".to_owned(), |run| format!("the copies of run {run}"));
-                let Verified { checked, only_looked_for, damage, missing, .. } = outcome;
-                let looked_for = match only_looked_for {
-                    0 => String::new(),
-                    copies => format!(", {copies} only looked for (ledger.retain)"),
-                };
-                let result =
-                    format!("{what}: {checked} checked{looked_for}, {damage} damaged, of which {missing} missing");
-                administrator::acts(context, &app.ledger, ActionKind::Verify, &result).await?;
-                if arguments.restore {
-                    restore(context, &app, arguments, outcome, stop).await?;
-                }
-                Ok(if outcome.damage == 0 { Exit::Done } else { Exit::Failed })
-            }
+        let outcome = match written {
             // Whoever read the findings has gone: that says nothing of those not read.
-            Err(VerifyError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Failed),
-            Err(error) => Err(error.into()),
+            Err(VerifyError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Exit::Failed),
+            written => written?,
+        };
+        administrator::acts(context, &app.ledger, ActionKind::Verify, &summary(run.as_ref(), &outcome)).await?;
+        if arguments.restore {
+            restore(context, &app, arguments, outcome, stop).await?;
         }
+        Ok(if outcome.damage == 0 { Exit::Done } else { Exit::Failed })
     })
+}
+
+/// What came of it, as the next report lists it.
+fn summary(run: Option<&RunId>, outcome: &Verified) -> String {
+    let what = run.map_or_else(|| "all copies".to_owned(), |run| format!("the copies of run {run}"));
+    let Verified { checked, only_looked_for, damage, missing, .. } = outcome;
+    let looked_for = match only_looked_for {
+        0 => String::new(),
+        copies => format!(", {copies} only looked for (ledger.retain)"),
+    };
+    format!("{what}: {checked} checked{looked_for}, {damage} damaged, of which {missing} missing")
 }
 
 /// Has the missing copies sent that can be. Beside a list for other programs nothing is printed: the log and the report say so.

@@ -192,3 +192,19 @@ fn whoever_waits_takes_a_dead_daemons_turn_when_its_lease_has_run_out() {
     assert!(ended.status.success(), "{:#?}", ended.log);
     assert_eq!(files.archived(ANA), numbers(160));
 }
+
+#[test]
+fn a_command_whose_ledger_hangs_is_ended_by_the_second_signal() {
+    let files = files_for(&archive_of(1), "24h", LOCAL_STAGING);
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("postgres://archiver@{}/archive", silent.local_addr().unwrap());
+    let environment = [("WHATSAPP_ARCHIVER__LEDGER__URL", url.as_str())];
+    let mut command = Process::with_environment(&files, &["retry", "--dry-run"], &environment);
+    // By then it listens to signals, and waits for a database that says nothing.
+    let _connection = silent.accept().unwrap();
+    command.signal("TERM");
+    command.wait_for("stopping");
+    let ended = command.end_by("TERM");
+    assert_eq!(ended.status.code(), Some(130));
+    assert_eq!(ended.events("stopped_at_once").len(), 1);
+}
