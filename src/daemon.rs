@@ -16,25 +16,28 @@ use anyhow::Context as _;
 use chrono::{DateTime, Utc};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 use crate::config::Config;
-use crate::ledger::{Lease, LedgerError, RunId};
+use crate::ledger::LedgerError;
 use crate::lifecycle::{Phase, SignalRequest, service_manager};
 use crate::pipeline::{RunError, RunFinished, RunRequest};
 use crate::schedule::Schedule;
 use crate::serve::health::Health;
 use crate::serve::{Served, serve};
-use crate::status::{self, RefusedCredential};
+use crate::status;
 
 mod attention;
 mod reload;
+mod turn;
 mod watchdog;
+mod work;
 
 use attention::Attention;
+use turn::Turn;
 use watchdog::{Look, Watchdog};
+use work::{CurrentWork, Ended, ended, note_follow};
 
 /// Reads the configuration again. The error is all its problems, as text.
 pub type ConfigLoader = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
@@ -86,28 +89,6 @@ enum LedgerState {
     IsSilent,
     /// This machine's clock isn't its server's.
     HasOtherClock,
-}
-
-/// What is under way: a run of this daemon's own, or a part of another process's.
-enum CurrentWork {
-    Run(JoinHandle<Result<RunFinished, RunError>>),
-    Follow(JoinHandle<Result<(), RunError>>),
-}
-
-/// What became of it.
-enum Ended {
-    Run(Box<Result<RunFinished, RunError>>),
-    Follow(Result<(), RunError>),
-}
-
-/// What a daemon does now.
-enum Turn {
-    /// Nothing is due before then, or another daemon is at it.
-    Wait(DateTime<Utc>),
-    /// It is this one's turn to pull.
-    Pull,
-    /// Another process leads a run that this one can follow.
-    Follow(RunId),
 }
 
 impl Daemon {
@@ -290,7 +271,7 @@ impl Daemon {
     /// Begins a regular run where one is due, or follows the process that has begun it. A ledger that doesn't answer is asked again later.
     async fn begin_if_due(&mut self) -> Option<CurrentWork> {
         self.is_due_elsewhere = false;
-        let turn = match self.turn().await {
+        let turn = match turn::take(&self.app, self.just_started).await {
             Ok(turn) => turn,
             Err(error) => {
                 let (state, why) = match error {
@@ -325,41 +306,6 @@ impl Daemon {
                 Some(CurrentWork::Run(tokio::spawn(async move { pipeline.run(RunRequest::Regular).await })))
             }
             Turn::Follow(run) => Some(CurrentWork::Follow(tokio::spawn(async move { pipeline.follow(run).await }))),
-        }
-    }
-
-    /// Takes this daemon's turn at pulling, where a run is due and nobody else has begun it.
-    async fn turn(&self) -> Result<Turn, LedgerError> {
-        let now = self.app.clock.now();
-        let (ledger, holder) = (&self.app.ledger, &self.app.presence.holder);
-        // First of all: one whose clock is ahead would come before the others each time, and its run would only fail.
-        ledger.compare_clocks(&*self.app.clock).await?;
-        ledger.expire_gone(now).await?;
-        let due = self.due(now).await?;
-        if due > now {
-            return Ok(Turn::Wait(due));
-        }
-        let until = now + self.app.config.ledger.lease;
-        if !ledger.lease(holder, &[Lease::Puller], now, until).await?.contains(&true) {
-            let run = ledger.run_to_follow(now).await?;
-            return Ok(run.map_or(Turn::Wait(due), |run| Turn::Follow(run.id)));
-        }
-        // Another daemon may have had its run between the question and the lease.
-        let due = self.due(now).await?;
-        if due > now {
-            ledger.release_lease(holder, &Lease::Puller).await?;
-            return Ok(Turn::Wait(due));
-        }
-        Ok(Turn::Pull)
-    }
-
-    /// When the next run is due.
-    async fn due(&self, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
-        let (ledger, config) = (&self.app.ledger, &self.app.config);
-        match RefusedCredential::load(ledger).await? {
-            Some(refusal) if !refusal.is_of(&config.source).await => Ok(now),
-            _ if self.just_started => status::scheduled_run(ledger, &config.schedule, now).await,
-            _ => status::next_run(ledger, &config.schedule, now).await,
         }
     }
 
@@ -425,25 +371,4 @@ impl Daemon {
 /// What comes of something that asks the ledger; nothing where that doesn't answer in time.
 async fn in_time<T>(work: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(LEDGER_PATIENCE, work).await.ok()
-}
-
-/// Logs how following ended. False where the ledger failed.
-fn note_follow(followed: &Result<(), RunError>) -> bool {
-    if let Err(error) = followed {
-        tracing::error!(event = "help_failed", error = %error, "this process can no longer send for another process's run, which continues without it");
-    }
-    followed.is_ok()
-}
-
-/// The end of what is under way; never where nothing is.
-async fn ended(under_way: &mut Option<CurrentWork>) -> Ended {
-    match under_way {
-        Some(CurrentWork::Run(run)) => {
-            Ended::Run(Box::new(run.await.unwrap_or_else(|error| Err(RunError::from(error)))))
-        }
-        Some(CurrentWork::Follow(follow)) => {
-            Ended::Follow(follow.await.unwrap_or_else(|error| Err(RunError::from(error))))
-        }
-        None => std::future::pending().await,
-    }
 }
