@@ -19,6 +19,7 @@ mod form;
 mod http;
 mod json_schema;
 mod ledger;
+mod lines;
 mod log;
 mod mailbox;
 mod mapping;

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::document::{self, Document, Entry, Found, Value, Written, any_of, shown};
+use super::document::{self, Document, Entry, Found, Value, Written, any_of};
 use super::excerpt::{Excerpt, is_plain};
 use super::form;
 use super::form::{Invalid, Suggestion};
+use super::lines::shown;
 use super::place::Place;
 use super::problem::{NamedTables, Problem};
 use super::schema::{self, Choice, Condition, Key, SectionSchema, Sections, Shape};
