@@ -84,7 +84,9 @@ impl Daemon {
         };
         match (self.loader)().and_then(keys_too) {
             Ok(config) => {
-                self.warn_of_restarts(&config);
+                for key in needing_restart(&self.app.config, &config) {
+                    tracing::warn!(event = "restart_needed", key, "{key} changed: a restart is needed");
+                }
                 self.take_configuration(Arc::new(config), Input::Configuration).await;
             }
             Err(problems) => {
@@ -128,20 +130,41 @@ impl Daemon {
             }
         }
     }
+}
 
-    fn warn_of_restarts(&self, config: &Config) {
-        let now = &self.app.config;
-        let (http, http_now) = (config.http.as_ref(), now.http.as_ref());
-        let ledger = config.ledger.url != now.ledger.url;
-        let listen = http.map(|http| http.listen) != http_now.map(|http| http.listen);
-        let token = http.map(|http| &http.token) != http_now.map(|http| &http.token);
-        let level = config.log.level != now.log.level;
-        for (changed, key) in
-            [(ledger, "ledger.url"), (listen, "http.listen"), (token, "http.token"), (level, "log.level")]
-        {
-            if changed {
-                tracing::warn!(event = "restart_needed", key, "{key} changed: a restart is needed");
-            }
-        }
+/// The keys that have changed and are read at the start alone.
+fn needing_restart(now: &Config, new: &Config) -> Vec<&'static str> {
+    let (http, new_http) = (now.http.as_ref(), new.http.as_ref());
+    let changed = [
+        ("ledger.url", now.ledger.url != new.ledger.url),
+        ("ledger.replica", now.ledger.replica != new.ledger.replica),
+        ("http.listen", http.map(|http| http.listen) != new_http.map(|http| http.listen)),
+        ("http.token", http.map(|http| &http.token) != new_http.map(|http| &http.token)),
+        ("log.level", now.log.level != new.log.level),
+    ];
+    changed.into_iter().filter_map(|(key, has_changed)| has_changed.then_some(key)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_is_read_at_the_start_alone_needs_a_restart() {
+        let config = |replica: &str, level: &str| {
+            let text = format!(
+                "[source]\nkind = \"directory\"\npath = \"export\"\n[staging]\nkind = \"local\"\npath = \"staging\"\n\
+                 [users]\nkind = \"list\"\npath = \"users.csv\"\n[mailbox]\nkind = \"maildir\"\npath = \"mailboxes\"\n\
+                 [ledger]\nurl = \"postgres://archiver@db.example/archive\"\nreplica = \"{replica}\"\n\
+                 [log]\nlevel = \"{level}\"\n"
+            );
+            Config::from_text(&text, Path::new("/etc/config.toml"), &BTreeMap::new()).unwrap()
+        };
+        let now = config("archiver-0", "info");
+        assert!(needing_restart(&now, &now).is_empty());
+        assert_eq!(needing_restart(&now, &config("archiver-1", "debug")), ["ledger.replica", "log.level"]);
     }
 }
