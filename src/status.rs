@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::SourceConfig;
+use crate::digits::counted;
 use crate::ledger::{CauseGroup, Ledger, LedgerError, PendingCause, RunKind, RunRecord, RunStatus};
 use crate::pipeline::{RunError, RunFinished};
 use crate::schedule::Schedule;
@@ -267,25 +268,34 @@ async fn findings(
     if finished.error.is_none() && finished.report.deliveries.available_for_import > 0 {
         // Judged by all that is open: a run about one item says nothing of the others.
         let open = ledger.pending_groups(None, MAX_GROUPS).await?;
-        let of =
-            |causes: &[PendingCause], what: &str| fared(open.iter().filter(|one| causes.contains(&one.cause)), what);
-        found.push(("directory", of(&[PendingCause::Directory], "wait for its answer")));
-        found.push(("mailbox", of(&[PendingCause::Mailbox, PendingCause::OutcomeUnknown], "are pending")));
+        let of = |causes: &[PendingCause], one: &str, several: &str| {
+            fared(open.iter().filter(|group| causes.contains(&group.cause)), one, several)
+        };
+        let directory =
+            of(&[PendingCause::Directory], "delivery waits for its answer", "deliveries wait for its answer");
+        found.push(("directory", directory));
+        let of_mailboxes = [PendingCause::Mailbox, PendingCause::OutcomeUnknown];
+        found.push(("mailbox", of(&of_mailboxes, "delivery is pending", "deliveries are pending")));
     }
     Ok(found)
 }
 
 /// How a remote fared that these deliveries wait for, with the error of the most of them.
-fn fared<'a>(waiting: impl Iterator<Item = &'a CauseGroup<PendingCause>>, what: &str) -> Result<(), String> {
+fn fared<'a>(
+    waiting: impl Iterator<Item = &'a CauseGroup<PendingCause>>,
+    one: &str,
+    several: &str,
+) -> Result<(), String> {
     let (mut deliveries, mut error) = (0, None);
     for group in waiting {
         deliveries += group.deliveries;
         error = error.or(group.detail.as_deref());
     }
+    let what = counted(deliveries, one, several);
     match (deliveries, error) {
         (0, _) => Ok(()),
-        (_, None) => Err(format!("{deliveries} deliveries {what}")),
-        (_, Some(error)) => Err(format!("{deliveries} deliveries {what}: {error}")),
+        (_, None) => Err(what),
+        (_, Some(error)) => Err(format!("{what}: {error}")),
     }
 }
 

@@ -134,7 +134,7 @@ async fn the_status_has_the_documented_shape() {
         SeedItem::new(Fate::Pending("later".to_owned())),
     ];
     let id = site.seed.run(started, RunStatus::Incomplete, &items).await;
-    let remote = r#"{"ok":false,"since":"2026-11-22T02:00:00Z","detail":"1 deliveries are pending"}"#;
+    let remote = r#"{"ok":false,"since":"2026-11-22T02:00:00Z","detail":"1 delivery is pending"}"#;
     site.seed.ledger.set_meta("remote.mailbox", Some(remote)).await.unwrap();
     let reply = json(&site.get("/api/status").await);
     assert_eq!(
@@ -153,7 +153,7 @@ async fn the_status_has_the_documented_shape() {
             "pending": 1,
             "oldest_pending": "2026-11-22T02:00:00Z",
             "held": 1,
-            "remotes": {"mailbox": {"ok": false, "since": "2026-11-22T02:00:00Z", "detail": "1 deliveries are pending"}},
+            "remotes": {"mailbox": {"ok": false, "since": "2026-11-22T02:00:00Z", "detail": "1 delivery is pending"}},
             "credentials": [],
             "warnings": [],
         })

@@ -143,7 +143,10 @@ async fn remotes_are_judged_by_all_that_is_pending_and_have_its_error() {
     };
     let full = SeedItem::new(Fate::Pending("no room".to_owned()));
     let other = SeedItem::new(Fate::Pending("no answer".to_owned()));
-    let items = [full.clone(), full.clone(), other];
+    let first = site.seed.run(now() - Duration::minutes(30), RunStatus::Incomplete, std::slice::from_ref(&full)).await;
+    note(&site, first).await;
+    assert_eq!(remote(&site, "mailbox").await, (false, "1 delivery is pending: no room".to_owned()));
+    let items = [full.clone(), other];
     let run = site.seed.run(now() - Duration::minutes(20), RunStatus::Incomplete, &items).await;
     note(&site, run).await;
     let pending = (false, "3 deliveries are pending: no room".to_owned());
