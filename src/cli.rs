@@ -180,7 +180,7 @@ impl Command {
     }
 }
 
-/// Tells of an error with its causes: whoever typed the command, or as a line of the log.
+/// Reports an error with its causes: to whoever typed the command, or as a line of the log.
 fn report(error: &CommandError, is_logged: bool) -> Exit {
     let (exit, text) = match error {
         CommandError::Configuration(problems) => (Exit::Configuration, problems.clone()),

@@ -5,7 +5,7 @@
 //! - A refused credential is remembered, restarts included: it is not tried again before it changes or the next
 //!   scheduled time comes, because accounts are locked by repetition.
 //! - The mapping is read again when its file changes, the configuration at SIGHUP. A bad one leaves the last good one in force.
-//! - Told to stop, it begins nothing new; what is under way has a few seconds to end, and what hasn't by then is left as a
+//! - Asked to stop, it begins nothing new; what is under way has a few seconds to end, and what hasn't by then is left as a
 //!   recorded intent.
 
 use std::collections::BTreeMap;
@@ -24,8 +24,7 @@ use crate::ledger::LedgerError;
 use crate::lifecycle::{Phase, SignalRequest, service_manager};
 use crate::pipeline::{RunError, RunFinished, RunRequest};
 use crate::schedule::Schedule;
-use crate::serve::health::Health;
-use crate::serve::{Served, serve};
+use crate::serve::{Health, Served, serve};
 use crate::status;
 
 mod attention;
@@ -297,7 +296,7 @@ impl Daemon {
             Turn::Pull => Phase::Running,
             Turn::Follow(_) => Phase::Following,
         };
-        self.phase.send_if_modified(|told| std::mem::replace(told, phase) != phase);
+        self.phase.send_if_modified(|shown| std::mem::replace(shown, phase) != phase);
         let pipeline = self.app.pipeline(self.stop.clone());
         match turn {
             Turn::Wait(_) => None,
@@ -335,7 +334,7 @@ impl Daemon {
         is_noted
     }
 
-    /// Tells the webhook of a run's end, beside the daemon's own work: a webhook that doesn't answer delays nothing.
+    /// Notifies the webhook of a run's end, beside the daemon's own work: a webhook that doesn't answer delays nothing.
     fn notify(&self, finished: RunFinished) {
         if let Some(notifier) = self.app.notifier() {
             let stop = self.stop.clone();

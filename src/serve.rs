@@ -25,7 +25,7 @@ mod connection;
 mod failure;
 mod guesses;
 mod headers;
-pub mod health;
+mod health;
 pub mod metrics;
 mod pages;
 mod session;

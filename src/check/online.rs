@@ -102,14 +102,14 @@ async fn source(app: &App) -> Finding {
         Err(error) => Finding::wrong("source", error.to_string(), Kinds::of(&app.config).of_source(&error)),
         Ok(time) => {
             let skew = time.map_or(Duration::ZERO, |time| (time - app.clock.now()).abs().to_std().unwrap_or_default());
-            let told = format!("{}: logged in", source.name());
+            let detail = format!("{}: logged in", source.name());
             if skew > Duration::from_mins(5) {
                 return Finding::warning(
                     "source",
-                    format!("{told}; its clock and ours differ by {} s: check NTP", skew.as_secs()),
+                    format!("{detail}; its clock and ours differ by {} s: check NTP", skew.as_secs()),
                 );
             }
-            Finding::ok("source", told)
+            Finding::ok("source", detail)
         }
     }
 }
@@ -263,8 +263,8 @@ async fn users(app: &App, mailbox: Option<&str>) -> (Finding, Option<Mailbox>) {
     let address = mailbox.unwrap_or("nobody@whatsapp-archiver.invalid").to_owned();
     let finding = match directory.look_up(std::slice::from_ref(&address)).await.pop() {
         Some(Ok(Answer::Valid(user))) => {
-            let told = format!("{}: {address} is a valid user with the mailbox {}", directory.name(), user.address);
-            return (Finding::ok(WHAT, told), mailbox.is_some().then_some(user));
+            let detail = format!("{}: {address} is a valid user with the mailbox {}", directory.name(), user.address);
+            return (Finding::ok(WHAT, detail), mailbox.is_some().then_some(user));
         }
         Some(Ok(Answer::NotValid { detail })) if mailbox.is_some() => {
             let remedy = "name a user with a mailbox, or give this one a licence";

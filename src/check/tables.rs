@@ -26,8 +26,8 @@ pub fn of(named: &NamedTables) -> Vec<Finding> {
             findings.push(Finding::warning("users", "the list has no users: nobody gets a copy".to_owned()));
         }
         Ok(Some(users)) => {
-            let told = counted(users.len() as u64, "user in the list", "users in the list");
-            findings.push(Finding::ok("users", told));
+            let detail = counted(users.len() as u64, "user in the list", "users in the list");
+            findings.push(Finding::ok("users", detail));
         }
         Ok(None) => {}
         Err(problems) => findings.push(Finding::wrong("users", problems.to_string(), problems.remedy())),

@@ -130,7 +130,7 @@ impl Needs<'_> {
         (!named.is_empty()).then(|| Problem::new(Place::File, "[microsoft]", what).instead(instead))
     }
 
-    /// Tells what a national cloud lacks. `section` is `[microsoft]`.
+    /// Warns of what a national cloud lacks. `section` is `[microsoft]`.
     pub(super) fn warn_of_cloud(&self, microsoft: &MicrosoftConfig, section: &mut Section<'_>) {
         let cloud = microsoft.cloud;
         if let Some(MailboxKind::Graph(graph)) = self.mailbox.map(|mailbox| &mailbox.kind)

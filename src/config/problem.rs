@@ -54,11 +54,6 @@ impl ConfigProblems {
         Self { warnings, tables, ..self }
     }
 
-    /// The configuration file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }

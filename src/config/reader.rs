@@ -212,13 +212,13 @@ impl<'a> Section<'a> {
         self.environment.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
-    /// Tells what is wrong with a key; without advice of its own, the key's worked value is what to write instead.
+    /// Reports what is wrong with a key; without advice of its own, the key's worked value is what to write instead.
     pub(super) fn wrong(&mut self, key: &'static str, wrong: Invalid) {
         let problem = self.problem(key, wrong);
         self.problems.push(problem);
     }
 
-    /// Tells what is worth knowing about a key, though nothing is wrong with it.
+    /// Reports what is worth knowing about a key, though nothing is wrong with it.
     pub(super) fn warn(&mut self, key: &'static str, wrong: Invalid) {
         let problem = self.problem(key, wrong);
         self.warnings.push(problem);

@@ -22,10 +22,6 @@ pub enum Remote {
 }
 
 impl Remote {
-    /// All remotes.
-    pub const ALL: [Self; 7] =
-        [Self::Source, Self::Staging, Self::Directory, Self::Mailbox, Self::SignIn, Self::Notify, Self::Health];
-
     /// The remote's name.
     pub fn name(self) -> &'static str {
         match self {

@@ -108,7 +108,7 @@ fn read_page(folder: &Folder, refused: &Mutex<Vec<String>>, cursor: Cursor, limi
     }
     let position = Position::of(cursor);
     let Some(file) = folder.file(position.file) else {
-        // Told once: whoever goes on here has been told.
+        // Reported once: whoever goes on here knows.
         let refused = std::mem::take(&mut *refused);
         let refusal = (!refused.is_empty()).then(|| SourceError::Contract(refused.join("; ")));
         return refusal.map_or_else(|| Ok(empty_page(cursor)), Err);

@@ -34,12 +34,6 @@ mod attachment;
 mod extent;
 mod verdict;
 
-/// The default path of the list.
-pub const MESSAGES_PATH: &str = "/basicsecured/api/rest/archive/getmessages";
-
-/// The default path of attachments.
-pub const ATTACHMENT_PATH: &str = "/basicsecured/api/rest/archive/attachment";
-
 /// The largest page, decoded, in bytes.
 const MAX_PAGE_BYTES: u64 = 32 << 20;
 
@@ -57,9 +51,9 @@ const MAX_BLIND_PAGES: u32 = 20;
 pub struct TeleMessageSettings {
     /// The origin, with a path where the service lies below one.
     pub base_url: Url,
-    /// The path of the list, below `base_url`; [`MESSAGES_PATH`].
+    /// The path of the list, below `base_url`.
     pub messages_path: String,
-    /// The path of attachments, below `base_url`; [`ATTACHMENT_PATH`].
+    /// The path of attachments, below `base_url`.
     pub attachment_path: String,
     /// The user name.
     pub username: String,
@@ -243,7 +237,7 @@ mod tests {
     fn settings(base_url: &str, username: &str) -> TeleMessageSettings {
         TeleMessageSettings {
             base_url: Url::parse(base_url).unwrap(),
-            messages_path: MESSAGES_PATH.to_owned(),
+            messages_path: "/list".to_owned(),
             attachment_path: "media".to_owned(),
             username: username.to_owned(),
             password: Arc::new(|| Ok(SecretString::from("secret"))),
@@ -261,10 +255,10 @@ mod tests {
     fn paths_lie_below_the_base() {
         for base in ["https://archive.example/tenant", "https://archive.example/tenant/"] {
             let archive = archive(base, "ana").unwrap();
-            assert_eq!(archive.messages_url.as_str(), format!("https://archive.example/tenant{MESSAGES_PATH}"));
+            assert_eq!(archive.messages_url.as_str(), "https://archive.example/tenant/list");
             assert_eq!(archive.attachment_url.as_str(), "https://archive.example/tenant/media");
         }
-        assert_eq!(archive("https://archive.example", "ana").unwrap().messages_url.path(), MESSAGES_PATH);
+        assert_eq!(archive("https://archive.example", "ana").unwrap().messages_url.path(), "/list");
         assert_eq!(
             archive("https://archive.example:8443/x", "ana").unwrap().name(),
             "TeleMessage at https://archive.example:8443"

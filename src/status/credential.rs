@@ -53,7 +53,7 @@ impl Found {
 struct Known {
     #[serde(flatten)]
     credential: CredentialExpiry,
-    /// The stage of which the log was told.
+    /// The stage that was logged last.
     logged: Option<i64>,
 }
 

@@ -34,7 +34,7 @@ pub async fn next_run(ledger: &Ledger, schedule: &Schedule, now: DateTime<Utc>) 
     })
 }
 
-/// When a run ended; nothing where that lies in the future: it was told by a clock that was ahead, and whoever goes by its age would wait for
+/// When a run ended; nothing where that lies in the future: it was recorded by a clock that was ahead, and whoever goes by its age would wait for
 /// it.
 pub(crate) fn end_by(now: DateTime<Utc>, run: &RunRecord) -> Option<DateTime<Utc>> {
     run.finished.filter(|finished| *finished <= now + PLAUSIBLE_SKEW)

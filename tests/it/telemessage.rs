@@ -9,12 +9,12 @@ use reqwest::Url;
 use secrecy::SecretString;
 use whatsapp_archiver::clock::{ManualClock, SharedClock};
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
-use whatsapp_archiver::source::telemessage::{ATTACHMENT_PATH, MESSAGES_PATH, TeleMessage, TeleMessageSettings};
+use whatsapp_archiver::source::telemessage::{TeleMessage, TeleMessageSettings};
 use whatsapp_archiver::source::{Cursor, Page, Source as _, SourceError};
 use whatsapp_archiver::window::Window;
 
 use crate::servers::telemessage::{
-    ArchivedItem, CLOUD_ARCHIVER, PASSWORD, PHONE_ARCHIVER, TeleMessageServer, USERNAME,
+    ATTACHMENT_PATH, ArchivedItem, CLOUD_ARCHIVER, MESSAGES_PATH, PASSWORD, PHONE_ARCHIVER, TeleMessageServer, USERNAME,
 };
 
 mod attachments;

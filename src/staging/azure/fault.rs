@@ -181,13 +181,13 @@ impl Faults {
         if !code.is_empty() {
             words = format!("{words}, {code}");
         }
-        if let Ok(told) = StorageError::try_from(error) {
-            let message = told.message.as_deref().and_then(|message| message.lines().next());
-            let detail = told.authentication_error_detail;
+        if let Ok(said) = StorageError::try_from(error) {
+            let message = said.message.as_deref().and_then(|message| message.lines().next());
+            let detail = said.authentication_error_detail;
             for line in message.into_iter().chain(detail.as_deref()) {
                 words = format!("{words}: {}", single_line(line));
             }
-            if let Some(id) = told.request_id {
+            if let Some(id) = said.request_id {
                 words = format!("{} (request {})", cut(&words), single_line(&id));
             }
         }

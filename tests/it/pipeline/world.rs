@@ -28,7 +28,7 @@ use whatsapp_archiver::resolve::mapping::Mapping;
 use whatsapp_archiver::retry::RetryPolicy;
 use whatsapp_archiver::schedule::{Begin, Schedule};
 use whatsapp_archiver::source::Source;
-use whatsapp_archiver::source::telemessage::{ATTACHMENT_PATH, MESSAGES_PATH, TeleMessage, TeleMessageSettings};
+use whatsapp_archiver::source::telemessage::{TeleMessage, TeleMessageSettings};
 use whatsapp_archiver::staging::local::LocalStaging;
 
 use super::destination::ScriptedDestination;
@@ -36,7 +36,8 @@ use super::staging::ScriptedStaging;
 use super::users::ScriptedUsers;
 use crate::oracle;
 use crate::servers::telemessage::{
-    ArchivedItem, CLOUD_ARCHIVER, PASSWORD, PHONE_ARCHIVER, TeleMessageServer, USERNAME, Who, who,
+    ATTACHMENT_PATH, ArchivedItem, CLOUD_ARCHIVER, MESSAGES_PATH, PASSWORD, PHONE_ARCHIVER, TeleMessageServer,
+    USERNAME, Who, who,
 };
 
 pub(crate) const ANA: &str = "ana@contoso.example";

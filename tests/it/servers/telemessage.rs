@@ -30,8 +30,10 @@ pub(crate) const USERNAME: &str = "archive-admin@contoso.example";
 /// The account's password at the start.
 pub(crate) const PASSWORD: &str = "corr:ect hörse";
 
-const MESSAGES_PATH: &str = "/basicsecured/api/rest/archive/getmessages";
-const ATTACHMENT_PATH: &str = "/basicsecured/api/rest/archive/attachment";
+/// The path of the list.
+pub(crate) const MESSAGES_PATH: &str = "/basicsecured/api/rest/archive/getmessages";
+/// The path of attachments.
+pub(crate) const ATTACHMENT_PATH: &str = "/basicsecured/api/rest/archive/attachment";
 
 /// The server. It ends when it is dropped.
 pub(crate) struct TeleMessageServer {
