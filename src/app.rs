@@ -35,7 +35,6 @@ use known_mailboxes::KnownMailboxes;
 use remotes::Remotes;
 use watch::FileWatch;
 
-/// The program's parts, built once.
 pub struct App {
     /// The configuration in force.
     pub config: Arc<Config>,

@@ -159,12 +159,10 @@ impl HttpClient {
         self.client.request(method, url)
     }
 
-    /// A GET request.
     pub fn get(&self, url: Url) -> RequestBuilder {
         self.request(Method::GET, url)
     }
 
-    /// A POST request.
     pub fn post(&self, url: Url) -> RequestBuilder {
         self.request(Method::POST, url)
     }

@@ -31,7 +31,6 @@ pub struct Report {
     pub run: RunId,
     /// Always `whatsapp-archiver`.
     pub connector: String,
-    /// The program's version.
     pub version: String,
     /// What the run was for.
     pub kind: RunKind,
@@ -39,9 +38,7 @@ pub struct Report {
     pub status: RunStatus,
     /// What it read.
     pub window: Option<Window>,
-    /// When it started.
     pub started: DateTime<Utc>,
-    /// When it ended.
     pub finished: Option<DateTime<Utc>>,
     /// What it was made with.
     pub inputs: serde_json::Value,

@@ -129,7 +129,6 @@ impl fmt::Debug for Secret {
 #[error("the secret `{key}` can't be read: {fault}")]
 pub struct SecretError {
     key: Arc<str>,
-    /// What is wrong.
     pub fault: SecretFault,
 }
 
@@ -145,7 +144,6 @@ pub enum SecretFault {
     /// The file can't be read.
     #[error("the file {} can't be read: {error}", path.display())]
     File {
-        /// The file.
         path: PathBuf,
         /// Why.
         error: std::io::Error,

@@ -97,17 +97,13 @@ pub enum SourceError {
         source_name: String,
         /// Whose credential, and which key of the configuration holds it.
         credential: String,
-        /// What the source said.
         detail: String,
     },
-    /// The source asks for a pause.
     #[error("the source asks for a pause: {detail}{}", not_before(*until))]
     Throttled {
-        /// The pause it asked for.
         after: Option<Duration>,
         /// When that ends, where it is too long to be waited for.
         until: Option<DateTime<Utc>>,
-        /// What it said.
         detail: String,
     },
     /// The source can't be reached or fails; it may well answer later.
@@ -133,7 +129,6 @@ pub enum SourceError {
     /// The attachment is gone for good.
     #[error("the attachment is gone: {0}")]
     AttachmentGone(String),
-    /// An unexpected answer.
     #[error("unexpected answer of the source: {0}")]
     Unexpected(String),
 }

@@ -35,7 +35,6 @@ pub mod local;
 pub struct BlobName(String);
 
 impl BlobName {
-    /// A page of a window.
     pub fn page(window: Window, cursor: Cursor, digest: Digest) -> Self {
         Self(format!("windows/{}/pages/{:020}-{digest}.json", window.staging_name(), cursor.0))
     }
@@ -145,7 +144,6 @@ impl BlobName {
         (name.len() <= 900 && name.split('/').all(segment_is_safe)).then(|| Self(name.to_owned()))
     }
 
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -162,7 +160,6 @@ impl fmt::Display for BlobName {
 pub struct StagedStream {
     /// Its length in bytes.
     pub length: u64,
-    /// The digest of its bytes.
     pub digest: Digest,
 }
 
@@ -236,38 +233,24 @@ pub struct Policies {
 /// What went wrong in staging. What is done about it is decided in `fault`.
 #[derive(Debug, thiserror::Error)]
 pub enum StagingError {
-    /// The blob isn't there.
     #[error("{name} is not in staging")]
-    NotFound {
-        /// The blob.
-        name: BlobName,
-    },
+    NotFound { name: BlobName },
     /// A blob of this name has other bytes. What is staged is never overwritten.
     #[error("{name} is in staging with other content; it was left as it is")]
-    Conflict {
-        /// The blob.
-        name: BlobName,
-    },
+    Conflict { name: BlobName },
     /// More bytes than allowed.
     #[error("{name} is larger than {limit} bytes")]
     TooLarge {
-        /// The blob.
         name: BlobName,
         /// The limit, in bytes.
         limit: u64,
     },
     /// What is staged isn't what was put.
     #[error("{name} is damaged in staging: {detail}")]
-    Damaged {
-        /// The blob.
-        name: BlobName,
-        /// What is wrong.
-        detail: String,
-    },
+    Damaged { name: BlobName, detail: String },
     /// The stream that was to be staged broke off.
     #[error("the stream for {name} broke off: {detail}")]
     StreamBroken {
-        /// The blob.
         name: BlobName,
         /// Why.
         #[source]
@@ -276,14 +259,11 @@ pub enum StagingError {
     /// Staging refuses: a right, a credential or the container is missing.
     #[error("staging refuses: {0}")]
     Refused(String),
-    /// Staging asks for a pause.
     #[error("staging asks for a pause: {detail}{}", not_before(*until))]
     Throttled {
-        /// The pause it asked for.
         after: Option<Duration>,
         /// When that ends, where it is too long to be waited for.
         until: Option<DateTime<Utc>>,
-        /// What it said.
         detail: String,
     },
     /// Staging can't be reached or fails; it may well answer later. A full disk is one of these.
@@ -291,10 +271,5 @@ pub enum StagingError {
     Unavailable(String),
     /// A retention policy keeps the blob (an answer to [`Staging::remove`] and [`Staging::rewrite_probe`]).
     #[error("{name} is kept by a retention policy: {detail}")]
-    Immutable {
-        /// The blob.
-        name: BlobName,
-        /// What staging said.
-        detail: String,
-    },
+    Immutable { name: BlobName, detail: String },
 }

@@ -31,7 +31,6 @@ const MAX_DELAY: chrono::Duration = chrono::Duration::minutes(2);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ConnectorState {
-    /// A run is under way.
     Running,
     /// A daemon waits for the next run; nothing is pending. Items may be held all the same, and there may be warnings.
     Idle,
@@ -43,7 +42,6 @@ pub enum ConnectorState {
     Pending,
     /// Waiting for the next run; the last one, or the last regular one, failed.
     Failed,
-    /// It has never run.
     New,
 }
 
@@ -75,13 +73,9 @@ pub struct RemoteHealth {
 /// A run in short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunSummary {
-    /// Its id.
     pub run: String,
-    /// How it ended.
     pub status: RunStatus,
-    /// When it started.
     pub started: DateTime<Utc>,
-    /// When it ended.
     pub finished: Option<DateTime<Utc>>,
 }
 
@@ -94,7 +88,6 @@ impl From<&RunRecord> for RunSummary {
 /// A run that did not get to its end, and that no later run of its kind has made up for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastFailure {
-    /// Its id.
     pub run: String,
     /// What it was for.
     pub kind: RunKind,

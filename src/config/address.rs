@@ -56,7 +56,6 @@ pub(super) fn host(value: &Value) -> Result<String, Invalid> {
     Err(Invalid::new("not a host: a name or an IP address is expected, without a scheme, a path or a port"))
 }
 
-/// A domain name.
 pub(super) fn domain(value: &Value) -> Result<String, Invalid> {
     let text = form::text(value)?;
     if is_domain(&text) {

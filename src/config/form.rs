@@ -81,7 +81,6 @@ pub(super) fn number<T: TryFrom<i64>>(value: &Value, shape: Shape) -> Result<T, 
     number.ok_or_else(|| Invalid::new(format!("must lie between {least} and {most}")))
 }
 
-/// True or false.
 pub(super) fn boolean(value: &Value) -> Result<bool, Invalid> {
     match value {
         Value::Boolean(value) => Ok(*value),

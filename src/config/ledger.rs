@@ -14,7 +14,6 @@ use crate::secret::Secret;
 /// Where it is recorded what happened to every item.
 #[derive(Debug, Clone)]
 pub struct LedgerConfig {
-    /// Which database it is.
     pub url: LedgerUrl,
     /// How long a dead replica's work waits; from ten seconds to [`MAX_LEASE`].
     pub lease: Duration,
@@ -27,16 +26,13 @@ pub struct LedgerConfig {
 /// The longest lease. One that ends later is taken for that of a clock which was ahead.
 pub const MAX_LEASE: Duration = Duration::from_hours(23);
 
-/// The databases of a ledger.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LedgerUrl {
     /// A file of SQLite.
     Sqlite(PathBuf),
-    /// PostgreSQL.
     Postgres {
         /// Its address, without a password.
         url: Url,
-        /// The user's password.
         password: Option<Secret>,
     },
 }

@@ -16,7 +16,6 @@ use crate::throttle::Limits;
 /// Where copies go.
 #[derive(Debug, Clone)]
 pub struct MailboxConfig {
-    /// The kind of destination.
     pub kind: MailboxKind,
     /// The folder's name: not empty, without control characters or slashes.
     pub folder: String,
@@ -26,7 +25,6 @@ pub struct MailboxConfig {
     pub placeholder_address_domain: String,
 }
 
-/// The kinds of destinations.
 #[derive(Debug, Clone)]
 pub enum MailboxKind {
     /// Exchange Online, through Microsoft Graph.
@@ -58,7 +56,6 @@ pub struct GraphConfig {
 pub struct ImapConfig {
     /// The server: a host name or an IP address.
     pub host: String,
-    /// The server's port.
     pub port: u16,
     /// How the connection is protected.
     pub tls: ImapTls,

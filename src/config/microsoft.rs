@@ -42,22 +42,17 @@ impl MicrosoftConfig {
 /// How the daemon signs in to Microsoft.
 #[derive(Debug, Clone)]
 pub enum SignInConfig {
-    /// With a client secret.
     ClientSecret {
-        /// The application's id.
         client_id: String,
         secret: Secret,
     },
-    /// With a certificate.
     Certificate {
-        /// The application's id.
         client_id: String,
         /// Certificate and private key, PEM.
         certificate: Secret,
     },
     /// With the token that a cluster gives the daemon.
     WorkloadIdentity {
-        /// The application's id.
         client_id: String,
         /// The token's file (`AZURE_FEDERATED_TOKEN_FILE`), to be read anew for each sign-in, because it rotates.
         token_file: PathBuf,

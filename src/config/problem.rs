@@ -27,9 +27,7 @@ pub struct Problem {
 /// The administrator's tables that a configuration names.
 #[derive(Debug, Clone, Default)]
 pub struct NamedTables {
-    /// The mapping file.
     pub mapping: Option<PathBuf>,
-    /// The user list.
     pub users: Option<PathBuf>,
 }
 

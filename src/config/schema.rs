@@ -1,13 +1,11 @@
 //! How a section and its keys are declared: what belongs to which kind, what the form of a value is, and a worked value.
 
-/// A section of the file.
 #[derive(Debug)]
 pub(super) struct SectionSchema {
     pub(super) name: &'static str,
     pub(super) keys: &'static [Key],
 }
 
-/// A key of a section.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) name: &'static str,

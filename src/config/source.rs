@@ -14,7 +14,6 @@ use crate::secret::Secret;
 /// Where items come from, and how they are asked for.
 #[derive(Debug, Clone)]
 pub struct SourceConfig {
-    /// Which source it is.
     pub kind: SourceKind,
     /// Whose items are taken: at least one product, each once.
     pub products: Vec<Product>,
@@ -30,11 +29,9 @@ pub struct SourceConfig {
 
 #[derive(Debug, Clone)]
 pub enum SourceKind {
-    /// TeleMessage's archive.
     TeleMessage(Box<TeleMessageConfig>),
     /// A folder of list responses.
     Directory {
-        /// The folder.
         path: PathBuf,
     },
 }
@@ -50,7 +47,6 @@ pub struct TeleMessageConfig {
     pub attachment_path: String,
     /// The account's user name; without a colon (RFC 7617).
     pub username: String,
-    /// The account's password.
     pub password: Secret,
 }
 

@@ -13,7 +13,6 @@ use crate::secret::Secret;
 /// Where raw items lie, and for how long.
 #[derive(Debug, Clone)]
 pub struct StagingConfig {
-    /// Which staging area it is.
     pub kind: StagingKind,
     /// What is put before each blob's name: empty, or segments of `[A-Za-z0-9._-]` that each end in `/`.
     pub prefix: String,
@@ -21,16 +20,12 @@ pub struct StagingConfig {
     pub retain: Retention,
 }
 
-/// The kinds of staging areas.
 #[derive(Debug, Clone)]
 pub enum StagingKind {
     /// A container of Azure Blob Storage.
     Azure(AzureConfig),
     /// A folder of the local disk.
-    Local {
-        /// The folder.
-        path: PathBuf,
-    },
+    Local { path: PathBuf },
 }
 
 /// How a container of Azure Blob Storage is reached.
@@ -38,7 +33,6 @@ pub enum StagingKind {
 pub struct AzureConfig {
     /// The blob service: https, or http to a loopback address. May carry an account path; no user, query or fragment.
     pub endpoint: Url,
-    /// The container's name.
     pub container: String,
     /// How the daemon signs in to it.
     pub auth: AzureAuth,

@@ -15,16 +15,12 @@ pub struct UsersConfig {
     pub caching: GraphUsersSettings,
 }
 
-/// The kinds of user directories.
 #[derive(Debug, Clone)]
 pub enum UsersKind {
     /// Microsoft Graph, with the sign-in of `[microsoft]`, which is there then.
     Graph,
     /// A file of addresses.
-    List {
-        /// The file.
-        path: PathBuf,
-    },
+    List { path: PathBuf },
 }
 
 #[derive(Debug, Clone, Copy)]

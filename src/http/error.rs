@@ -13,7 +13,6 @@ pub enum HttpError {
     /// There was no connection, so the request certainly did not arrive.
     #[error("no connection to {url}: {cause}")]
     NotSent {
-        /// The URL, redacted.
         url: String,
         /// Why, down to the first cause.
         cause: String,
@@ -21,7 +20,6 @@ pub enum HttpError {
     /// The connection broke or time ran out before the reply began. The request may have arrived.
     #[error("no reply from {url}: {cause}")]
     OutcomeUnknown {
-        /// The URL, redacted.
         url: String,
         /// Whether time ran out, rather than the connection.
         timed_out: bool,
@@ -31,9 +29,7 @@ pub enum HttpError {
     /// The reply's body is over the cap.
     #[error("the reply of {url} (status {status}) is larger than {cap} bytes")]
     BodyTooLarge {
-        /// The URL, redacted.
         url: String,
-        /// The reply's status.
         status: StatusCode,
         /// The cap, in bytes.
         cap: u64,
@@ -41,9 +37,7 @@ pub enum HttpError {
     /// The reply's body is cut short, or can't be decoded.
     #[error("the reply of {url} (status {status}) broke off: {cause}")]
     BodyBroken {
-        /// The URL, redacted.
         url: String,
-        /// The reply's status.
         status: StatusCode,
         /// Whether time ran out, rather than the connection.
         timed_out: bool,
@@ -52,10 +46,7 @@ pub enum HttpError {
     },
     /// The client or the request can't be built, so nothing was sent.
     #[error("the request can't be sent: {detail}")]
-    Invalid {
-        /// Why.
-        detail: String,
-    },
+    Invalid { detail: String },
 }
 
 impl HttpError {

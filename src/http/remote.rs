@@ -9,9 +9,7 @@ pub enum Remote {
     Source,
     /// Azure Blob Storage.
     Staging,
-    /// The user directory.
     Directory,
-    /// The mailboxes.
     Mailbox,
     /// The token endpoint.
     SignIn,
@@ -22,7 +20,6 @@ pub enum Remote {
 }
 
 impl Remote {
-    /// The remote's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Source => "source",

@@ -48,7 +48,6 @@ pub enum Event {
 }
 
 impl Event {
-    /// The event's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::CredentialRefused => "credential_refused",
@@ -70,10 +69,8 @@ pub struct Alert {
     pub connector: &'static str,
     /// What it is about.
     pub event: Event,
-    /// The same in a sentence.
     pub text: String,
     pub run: RunId,
-    /// How it ended.
     pub status: RunStatus,
     /// When it is posted.
     pub time: DateTime<Utc>,

@@ -14,7 +14,6 @@ use super::{Scope, SignIn};
 pub struct AzureCredential(Arc<SignIn>);
 
 impl AzureCredential {
-    /// The credential.
     pub fn new(sign_in: Arc<SignIn>) -> Self {
         Self(sign_in)
     }

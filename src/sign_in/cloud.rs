@@ -6,7 +6,6 @@ use reqwest::Url;
 
 use crate::http::require_https_or_loopback;
 
-/// A Microsoft cloud.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Cloud {
     /// The worldwide cloud.
@@ -21,7 +20,6 @@ pub enum Cloud {
 }
 
 impl Cloud {
-    /// All clouds.
     pub const ALL: [Self; 4] = [Self::Global, Self::UsGovHigh, Self::UsGovDod, Self::China];
 
     /// The cloud's name in the configuration.
@@ -86,9 +84,7 @@ impl fmt::Display for Cloud {
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Audience {
-    /// Microsoft Graph.
     Graph,
-    /// Azure Storage.
     Storage,
     /// IMAP in Exchange Online.
     Outlook,
@@ -104,7 +100,6 @@ impl Scope {
         Self(text.into())
     }
 
-    /// The scope as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -127,7 +122,6 @@ impl fmt::Display for Scope {
 pub struct InvalidEndpoint {
     /// Which endpoint, by its key in the configuration.
     pub what: &'static str,
-    /// What is wrong.
     pub detail: String,
 }
 
@@ -157,7 +151,6 @@ impl Endpoints {
         self.cloud
     }
 
-    /// Graph's origin.
     pub fn graph(&self) -> &Url {
         &self.graph
     }

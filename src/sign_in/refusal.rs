@@ -10,24 +10,16 @@ pub enum SignInError {
     Refused {
         /// What it said: the code and the first line.
         detail: String,
-        /// What to do.
         remedy: String,
     },
     /// The credential can't be read or used, so nothing was sent.
     #[error("the sign-in can't be used: {0}")]
     Unusable(String),
-    /// Microsoft asks for a pause.
     #[error("the sign-in asks for a pause: {detail}")]
-    Throttled {
-        /// The pause it asked for.
-        after: Option<Duration>,
-        /// What it said.
-        detail: String,
-    },
+    Throttled { after: Option<Duration>, detail: String },
     /// The token endpoint can't be reached or fails; it may well answer later.
     #[error("the sign-in is not available: {0}")]
     Unavailable(String),
-    /// An unexpected answer.
     #[error("unexpected answer of the sign-in: {0}")]
     Unexpected(String),
 }

@@ -9,7 +9,6 @@ use serde::Deserialize;
 
 use super::refusal::SignInError;
 
-/// An access token.
 pub struct AccessToken {
     pub(super) value: SecretString,
     pub(super) obtained: DateTime<Utc>,
@@ -19,12 +18,10 @@ pub struct AccessToken {
 }
 
 impl AccessToken {
-    /// The token itself.
     pub fn secret(&self) -> &SecretString {
         &self.value
     }
 
-    /// When it ends.
     pub fn expires(&self) -> DateTime<Utc> {
         self.expires
     }

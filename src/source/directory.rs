@@ -43,7 +43,6 @@ mod whole;
 /// The size of the pieces in which an attachment is read.
 const READ_BUFFER: usize = 1 << 18;
 
-/// A folder as a source.
 #[derive(Debug)]
 pub struct DirectorySource {
     path: PathBuf,

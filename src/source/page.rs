@@ -61,7 +61,6 @@ pub enum PageError {
         /// The column of the end, in bytes from 1.
         column: usize,
     },
-    /// It isn't JSON.
     #[error("it is not JSON (line {line}, column {column})")]
     NotJson {
         /// The line of the first byte that doesn't fit, from 1.

@@ -55,7 +55,6 @@ pub struct TeleMessageSettings {
     pub messages_path: String,
     /// The path of attachments, below `base_url`.
     pub attachment_path: String,
-    /// The user name.
     pub username: String,
     pub password: SecretReader,
     /// The products to pull, as `sourceType` names them.

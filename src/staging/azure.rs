@@ -66,7 +66,6 @@ pub struct AzureSettings {
     /// The account's blob endpoint, https or plain http on this machine. May carry an account path
     /// (`http://127.0.0.1:10000/devstoreaccount1`).
     pub endpoint: Url,
-    /// The container's name.
     pub container: String,
     /// What every blob's name begins with: segments of `[A-Za-z0-9._-]` separated by `/`, or nothing.
     pub prefix: String,

@@ -12,12 +12,10 @@ pub struct StagedPage {
     pub window: Window,
     /// The cursor that it was asked for with.
     pub cursor: Cursor,
-    /// The digest of its bytes.
     pub digest: Digest,
     pub name: BlobName,
 }
 
-/// A staged attachment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StagedFile {
     pub item: ItemKey,

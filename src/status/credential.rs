@@ -84,7 +84,6 @@ impl CredentialExpiry {
 pub struct Ending {
     /// Since when it is near.
     pub since: DateTime<Utc>,
-    /// The same in a sentence.
     pub detail: String,
     /// Which end, and how near it is.
     pub occurrence: String,

@@ -15,7 +15,6 @@ use crate::source::SourceError;
 /// The name under which the ledger remembers it.
 const REFUSED: &str = "refused.source";
 
-/// A refusal.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RefusedCredential {
     /// The fingerprint of the password that was refused, salted and stretched; nothing where it could not be read.

@@ -48,7 +48,6 @@ pub enum WarningKind {
 }
 
 impl WarningKind {
-    /// All kinds.
     pub const ALL: [Self; 11] = [
         Self::MappingRefused,
         Self::ConfigurationRefused,
@@ -86,7 +85,6 @@ pub struct Warning {
     pub kind: WarningKind,
     /// Since when.
     pub since: DateTime<Utc>,
-    /// The same in a sentence.
     pub detail: String,
     /// Which one of several of the same kind: a credential. Empty where there is only one.
     #[serde(skip)]
@@ -107,14 +105,11 @@ impl Warning {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Input {
     Configuration,
-    /// The mapping file.
     Mapping,
-    /// The user list.
     Users,
 }
 
 impl Input {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Configuration, Self::Mapping, Self::Users];
 
     /// Its name in metrics and in the ledger.

@@ -24,7 +24,6 @@ impl Drafts {
         Self { directory, made: AtomicU64::new(0) }
     }
 
-    /// The directory.
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -36,7 +35,6 @@ impl Drafts {
         self.directory.join(format!("{unique}-{number}"))
     }
 
-    /// An empty draft.
     pub(super) fn begin(&self) -> Result<Draft, StagingError> {
         loop {
             let path = self.new_path();
