@@ -35,6 +35,7 @@ use known_mailboxes::KnownMailboxes;
 use remotes::Remotes;
 use watch::FileWatch;
 
+/// The parts of a program, built once from its configuration.
 pub struct App {
     /// The configuration in force.
     pub config: Arc<Config>,

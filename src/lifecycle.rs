@@ -48,8 +48,15 @@ impl Signals {
         })
     }
 
-    /// The next signal.
-    pub async fn next(&mut self) -> SignalRequest {
+    /// Returns at the next signal to stop. One to reload is left for [`Signals::into_requests`].
+    pub async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    async fn next(&mut self) -> SignalRequest {
         tokio::select! {
             _ = self.terminate.recv() => SignalRequest::Stop,
             _ = self.interrupt.recv() => SignalRequest::Stop,
@@ -79,10 +86,10 @@ impl Signals {
 /// Cancels `stop` at the first signal to stop, and ends the process at the second. For commands that have nothing to reload.
 pub fn stop_on_signal(mut signals: Signals, stop: CancellationToken) {
     tokio::spawn(async move {
-        while signals.next().await == SignalRequest::Reload {}
+        signals.stop().await;
         tracing::info!(event = "stopping", "stopping: finishing what is under way, starting nothing new");
         stop.cancel();
-        while signals.next().await == SignalRequest::Reload {}
+        signals.stop().await;
         stop_at_once();
     });
 }

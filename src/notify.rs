@@ -1,6 +1,6 @@
 //! The webhook of `[notify]`: notifies somebody when a run needs attention, once, and not every quarter of an hour.
 //!
-//! - Posted are: a run that failed or left something pending, a refused credential, deliveries that mailboxes have not taken
+//! - It posts: a run that failed or left something pending, a refused credential, deliveries that mailboxes have not taken
 //!   for good, and the end of such a trouble. The same failure is reported again after a day.
 //! - Warnings of `status` are posted once when they begin and once when they are over, whoever looks and however often:
 //!   silence, a reload that was refused, a credential that ends soon, a run that is overdue.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clap::Args;
 
-use super::context::{CommandError, CommandResult, Context, block_on, stop_on_signals};
+use super::context::{CommandError, CommandResult, Context, block_on, stop_on_signals, unless_stopped};
 use super::{administrator, instant, output, run::run_request};
 use crate::app::{LedgerUse, TablesUse};
 use crate::clock::{Clock as _, SystemClock};
@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin()?;
     block_on(async {
         let stop = stop_on_signals()?;
-        let app = context.app(&config, LedgerUse::MadeIfMissing, TablesUse::Read).await?;
+        let app = unless_stopped(&stop, context.app(&config, LedgerUse::MadeIfMissing, TablesUse::Read)).await?;
         administrator::acts(context, &app.ledger, ActionKind::Backfill, &window.to_string()).await?;
         let finished = run_request(&app, RunRequest::Backfill(window), stop).await?;
         output::report_finished(context, &finished)

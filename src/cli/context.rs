@@ -56,6 +56,7 @@ pub(super) enum CommandError {
     Other(anyhow::Error),
 }
 
+/// Wrong tables are an error of the configuration only as [`BuildError::Files`]: whoever reads tables by themselves says what they are.
 impl<E: Into<anyhow::Error>> From<E> for CommandError {
     fn from(error: E) -> Self {
         match error.into().downcast() {
@@ -131,11 +132,21 @@ pub(super) async fn named_run(ledger: &Ledger, id: Option<&str>) -> Result<Optio
 }
 
 /// Cancelled at the first signal to stop; the second ends the process at once. To be called before anything that may take
-/// long, so that no signal finds the program deaf.
+/// long.
 pub(super) fn stop_on_signals() -> Result<CancellationToken, CommandError> {
     let stop = CancellationToken::new();
     stop_on_signal(Signals::listen()?, stop.clone());
     Ok(stop)
+}
+
+/// A step before anything is begun, which may wait long for the ledger: a signal to stop ends it.
+pub(super) async fn unless_stopped<T>(
+    stop: &CancellationToken,
+    beginning: impl Future<Output = Result<T, CommandError>>,
+) -> Result<T, CommandError> {
+    stop.run_until_cancelled(beginning)
+        .await
+        .unwrap_or_else(|| Err(anyhow::anyhow!("stopped before anything was begun").into()))
 }
 
 /// Runs a command's asynchronous part.

@@ -3,7 +3,9 @@
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
-use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run, stop_on_signals};
+use super::context::{
+    CommandError, CommandResult, Context, Exit, block_on, named_run, stop_on_signals, unless_stopped,
+};
 use super::{administrator, item_name, output, run::run_request};
 use crate::app::{App, LedgerUse, TablesUse};
 use crate::ledger::{ActionKind, ItemName, ItemSelection, OpenElsewhere};
@@ -36,7 +38,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     let config = context.begin()?;
     block_on(async {
         let stop = stop_on_signals()?;
-        let app = context.app(&config, LedgerUse::Existing, TablesUse::Read).await?;
+        let app = unless_stopped(&stop, context.app(&config, LedgerUse::Existing, TablesUse::Read)).await?;
         let selection = ItemSelection {
             reason: arguments.reason,
             run: named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::context::{CommandError, CommandResult, Context, Exit, block_on, stop_on_signals};
+use super::context::{CommandError, CommandResult, Context, Exit, block_on, stop_on_signals, unless_stopped};
 use super::{output, progress_bar};
 use crate::app::{App, LedgerUse, TablesUse, files, gained};
 use crate::config::{Config, MailboxConfig, MailboxKind};
@@ -29,10 +29,17 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
 }
 
 async fn daemon(context: &Context, config: &Arc<Config>) -> CommandResult {
-    // Before any start-up work, so that a signal never finds the program deaf.
-    let signals = Signals::listen()?;
-    let app = build(context, config).await?;
-    app.succeed_predecessor().await?;
+    let mut signals = Signals::listen()?;
+    let start = async {
+        let app = build(context, config).await?;
+        app.succeed_predecessor().await?;
+        Ok::<_, CommandError>(app)
+    };
+    // A database may keep it waiting, and nothing is under way yet that would have to be finished.
+    let app = tokio::select! {
+        app = start => app?,
+        () = signals.stop() => return Ok(Exit::Done),
+    };
     let daemon = Daemon::new(app, context.loader(), context.environment.clone(), CancellationToken::new());
     daemon.listen().await?;
     daemon.run(signals.into_requests()).await?;
@@ -41,7 +48,7 @@ async fn daemon(context: &Context, config: &Arc<Config>) -> CommandResult {
 
 async fn once(context: &Context, config: &Arc<Config>) -> CommandResult {
     let stop = stop_on_signals()?;
-    let app = build(context, config).await?;
+    let app = unless_stopped(&stop, build(context, config)).await?;
     follow_run_under_way(&app, &stop).await?;
     let finished = run_request(&app, RunRequest::Regular, stop.clone()).await?;
     notify(&app, &finished, &stop).await?;
@@ -53,7 +60,7 @@ async fn once(context: &Context, config: &Arc<Config>) -> CommandResult {
     Ok(exit)
 }
 
-/// Builds the program, where its keys are right: a run would find out only at its end.
+/// Checks the keys first, because a run would find a wrong one only at its end, then builds the program.
 async fn build(context: &Context, config: &Arc<Config>) -> Result<App, CommandError> {
     let keys = files::problems_of_keys(config);
     if !keys.is_empty() {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use super::context::{CommandError, CommandResult, Context, Exit, block_on, named_run, stop_on_signals};
+use super::context::{
+    CommandError, CommandResult, Context, Exit, block_on, named_run, stop_on_signals, unless_stopped,
+};
 use super::{administrator, output, run::run_request};
 use crate::app::{self, App, LedgerUse, TablesUse};
 use crate::config::NeededSecrets;
@@ -52,7 +54,7 @@ pub(super) fn run(context: &Context, arguments: &Arguments) -> CommandResult {
     block_on(async {
         let stop = stop_on_signals()?;
         // The user directory says where the mailboxes are by now.
-        let app = context.app(&config, LedgerUse::Existing, TablesUse::Read).await?;
+        let app = unless_stopped(&stop, context.app(&config, LedgerUse::Existing, TablesUse::Read)).await?;
         let run = named_run(&app.ledger, arguments.run.as_deref()).await?.map(|run| run.id);
         check_ledger(&app, &stop).await?;
         if arguments.restore {

@@ -154,17 +154,18 @@ mod tests {
 
     #[test]
     fn what_is_read_at_the_start_alone_needs_a_restart() {
-        let config = |replica: &str, level: &str| {
+        let config = |database: &str, replica: &str, port: u16, level: &str| {
             let text = format!(
                 "[source]\nkind = \"directory\"\npath = \"export\"\n[staging]\nkind = \"local\"\npath = \"staging\"\n\
                  [users]\nkind = \"list\"\npath = \"users.csv\"\n[mailbox]\nkind = \"maildir\"\npath = \"mailboxes\"\n\
-                 [ledger]\nurl = \"postgres://archiver@db.example/archive\"\nreplica = \"{replica}\"\n\
-                 [log]\nlevel = \"{level}\"\n"
+                 [ledger]\nurl = \"postgres://archiver@db.example/{database}\"\nreplica = \"{replica}\"\n\
+                 [http]\nlisten = \"127.0.0.1:{port}\"\n[log]\nlevel = \"{level}\"\n"
             );
             Config::from_text(&text, Path::new("/etc/config.toml"), &BTreeMap::new()).unwrap()
         };
-        let now = config("archiver-0", "info");
+        let now = config("archive", "archiver-0", 8080, "info");
         assert!(needing_restart(&now, &now).is_empty());
-        assert_eq!(needing_restart(&now, &config("archiver-1", "debug")), ["ledger.replica", "log.level"]);
+        let new = config("other", "archiver-1", 8081, "debug");
+        assert_eq!(needing_restart(&now, &new), ["ledger.url", "ledger.replica", "http.listen", "log.level"]);
     }
 }

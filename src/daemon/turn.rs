@@ -41,7 +41,7 @@ pub(super) async fn take(app: &App, just_started: bool) -> Result<Turn, LedgerEr
     Ok(Turn::Pull)
 }
 
-/// When the next run is due. A daemon that has just started does without the pause after a failure.
+/// When the next run is due. A daemon that has just started skips the pause after a failure.
 async fn due_at(app: &App, just_started: bool, now: DateTime<Utc>) -> Result<DateTime<Utc>, LedgerError> {
     let (ledger, config) = (&app.ledger, &app.config);
     match RefusedCredential::load(ledger).await? {

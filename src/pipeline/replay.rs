@@ -76,7 +76,7 @@ impl Pipeline {
     ///
     /// # Errors
     ///
-    /// The ledger or staging can't be read.
+    /// The ledger or staging can't be read, or the pipeline is stopped.
     pub async fn preview_replay(&self, selection: &ItemSelection) -> Result<ReplayPreview, RunError> {
         let mut preview = ReplayPreview::default();
         let mut after = ItemNo(0);
@@ -96,6 +96,9 @@ impl Pipeline {
             let candidates = self.resolvable_by_now(records).await?;
             preview.items += candidates.len() as u64;
             preview.copies += self.missing_copies(selection, candidates);
+        }
+        if self.stop.is_cancelled() {
+            return Err(RunError::Stopped);
         }
         Ok(preview)
     }

@@ -49,7 +49,7 @@ pub(super) async fn guard(
     let Some(secret) = &site.served.token else {
         return match refusal_without_token(request.headers()) {
             None => next.run(request).await,
-            Some(words) => failure::answer(path, StatusCode::MISDIRECTED_REQUEST, words),
+            Some(words) => failure::error_for(path, StatusCode::MISDIRECTED_REQUEST, words),
         };
     };
     let token = match read(secret).await {
@@ -191,7 +191,7 @@ enum TokenCheck {
 
 fn too_often(path: &str) -> Response {
     let words = "too many wrong tokens were presented; try again in a minute";
-    let mut response = failure::answer(path, StatusCode::TOO_MANY_REQUESTS, words);
+    let mut response = failure::error_for(path, StatusCode::TOO_MANY_REQUESTS, words);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
     response
 }

@@ -101,7 +101,7 @@ pub(super) fn page(status: StatusCode, words: &str) -> Response {
 }
 
 /// An error for whoever asks for such a path.
-pub(super) fn answer(path: &str, status: StatusCode, words: &str) -> Response {
+pub(super) fn error_for(path: &str, status: StatusCode, words: &str) -> Response {
     if is_for_programs(path) { json_error(status, words) } else { page(status, words) }
 }
 
@@ -112,5 +112,5 @@ pub(super) fn is_for_programs(path: &str) -> bool {
 
 /// For a path that leads nowhere.
 pub(super) async fn not_found(uri: Uri) -> Response {
-    answer(uri.path(), StatusCode::NOT_FOUND, "there is no such page")
+    error_for(uri.path(), StatusCode::NOT_FOUND, "there is no such page")
 }

@@ -441,6 +441,7 @@ async fn insert_chunk(
     let mut query = query_of_rows(dialect, statement);
     let mut targets = HashMap::with_capacity(rows.len());
     for (no, row) in rows {
+        debug_assert!(row.state != DeliveryState::Sending, "only a claim makes it that");
         let target_no = row.target.number(numbers)?;
         targets.insert(target_no, &row.target);
         let (mailbox, by) = row.mailbox.as_ref().map(|(mailbox, by)| (mailbox, *by)).unzip();

@@ -194,17 +194,16 @@ fn whoever_waits_takes_a_dead_daemons_turn_when_its_lease_has_run_out() {
 }
 
 #[test]
-fn a_command_whose_ledger_hangs_is_ended_by_the_second_signal() {
+fn whoever_waits_for_a_ledger_that_hangs_is_ended_by_a_signal() {
     let files = files_for(&archive_of(1), "24h", LOCAL_STAGING);
     let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let url = format!("postgres://archiver@{}/archive", silent.local_addr().unwrap());
     let environment = [("WHATSAPP_ARCHIVER__LEDGER__URL", url.as_str())];
-    let mut command = Process::with_environment(&files, &["retry", "--dry-run"], &environment);
-    // By then it listens to signals, and waits for a database that says nothing.
-    let _connection = silent.accept().unwrap();
-    command.signal("TERM");
-    command.wait_for("stopping");
-    let ended = command.end_by("TERM");
-    assert_eq!(ended.status.code(), Some(130));
-    assert_eq!(ended.events("stopped_at_once").len(), 1);
+    for (arguments, status) in [(&["run"][..], 0), (&["run", "--once"], 1), (&["retry", "--dry-run"], 1)] {
+        let waiting = Process::with_environment(&files, arguments, &environment);
+        // By then it listens to signals, and waits for a database that says nothing.
+        let _connection = silent.accept().unwrap();
+        let ended = waiting.end_by("TERM");
+        assert_eq!(ended.status.code(), Some(status), "{arguments:?}: {:#?}", ended.log);
+    }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use whatsapp_archiver::clock::Clock as _;
-use whatsapp_archiver::ledger::{DeliveryState, ItemSelection, RunStatus};
-use whatsapp_archiver::pipeline::{ReplayPreview, RunRequest};
+use whatsapp_archiver::ledger::{DeliveryState, Holder, ItemSelection, RunStatus};
+use whatsapp_archiver::pipeline::{ReplayPreview, RunError, RunRequest};
 use whatsapp_archiver::reason::Reason;
 
 use super::destination::Act;
@@ -175,6 +175,10 @@ async fn a_replay_adds_the_copies_of_a_recipient_who_is_mapped_later() {
     let preview = world.preview(&no_valid_user).await;
     assert_eq!(preview, ReplayPreview { items: 2, copies: 2 });
     assert_eq!(world.held(FRED), [""; 0], "looking sends nothing");
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let stopped = world.pipeline(Holder::new(), stop).preview_replay(&no_valid_user).await;
+    assert!(matches!(stopped, Err(RunError::Stopped)), "what is stopped says nothing of what there is: {stopped:?}");
     let report = world.retry(no_valid_user.clone()).await;
     assert_eq!((counts(&report), report.status.name()), ([2, 0, 0, 0, 0], "complete"));
     assert_eq!(world.held(FRED), whatsapp_ids([1, 2]));

@@ -106,6 +106,7 @@ async fn a_sign_in_leads_back_and_nowhere_else() {
     let site = guarded().await;
     for (back, to) in [
         ("%2Fruns%2F0193", "/runs/0193"),
+        ("%2Fopen", "/open"),
         ("%2F%2Fevil.example", "/signed-in"),
         ("https%3A%2F%2Fevil.example", "/signed-in"),
         ("%2Fruns%2F%0D%0ASet-Cookie%3A+a%3Db", "/signed-in"),
