@@ -46,7 +46,7 @@ mod tests;
 mod vcard;
 
 /// The version of the converter: changed with every change of its output, recorded with each copy that is sent.
-pub const CONVERTER_VERSION: &str = "3";
+pub const CONVERTER_VERSION: &str = "4";
 
 /// An item's message. `attachments` are its attachments as staged, in its own order; `resolution` is what was recorded
 /// before the first copy was sent; who has no address gets one under `placeholder_domain`.

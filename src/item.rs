@@ -30,7 +30,7 @@ pub use kind::{DeletionScope, Kind};
 pub use participant::{Identifier, Participant, ParticipantKind, Person};
 pub use phone_number::PhoneNumber;
 pub use reading::OtherField;
-pub use time::StatedTime;
+pub use time::{MAX_AHEAD, StatedTime};
 
 /// TeleMessage's own number of an item: 64 bits, ascending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 //! Which messages an export takes, as somebody asks for them: by time, owner, participant, mailbox and thread.
 
-use chrono::{Duration, SecondsFormat};
+use chrono::SecondsFormat;
 
-use crate::item::{Item, Participant};
+use crate::item::{Item, MAX_AHEAD, Participant};
 use crate::window::Window;
 
 /// The time that a window is measured on.
@@ -45,9 +45,6 @@ pub struct Selection {
     pub threads: Vec<String>,
 }
 
-/// How far ahead of its receiving time a message's own time can be: what is further ahead is replaced.
-const MAX_AHEAD_DAYS: i64 = 2;
-
 impl Selection {
     /// Everything that was received in a window.
     pub fn received(window: Window) -> Self {
@@ -60,7 +57,7 @@ impl Selection {
         match self.by {
             By::Received => self.window,
             By::Sent => {
-                let from = self.window.from.checked_sub_signed(Duration::days(MAX_AHEAD_DAYS));
+                let from = self.window.from.checked_sub_signed(MAX_AHEAD);
                 let to = chrono::DateTime::<chrono::Utc>::MAX_UTC;
                 Window { from: from.unwrap_or(chrono::DateTime::<chrono::Utc>::MIN_UTC), to }
             }

@@ -214,24 +214,24 @@ fn with_people(mut item: Item, parts: &mut Parts<'_>) -> Item {
 
 /// The receiving time, and the message's time with what stands in its place.
 fn times(envelope: &mut Object<'_>, parts: &mut Parts<'_>) -> Result<(Option<DateTime<Utc>>, MessageTime), Malformed> {
-    let staged_at = parts.staged_at;
-    let stated = |reading: Reading<'_, i64>| match reading {
-        Reading::Read(millis) => time::possible(millis, staged_at).ok_or(ImpossibleTime::Impossible(millis)),
-        Reading::Absent => Err(ImpossibleTime::Missing),
-        Reading::Unreadable(raw) => Err(ImpossibleTime::Unreadable(json::shown(raw))),
+    let stated = |raw: Option<&str>, known| match raw.map(|raw| time::millis(raw).ok_or(raw)) {
+        Some(Ok(millis)) => time::possible(millis, known).ok_or(ImpossibleTime::Impossible(millis)),
+        Some(Err(raw)) => Err(ImpossibleTime::Unreadable(json::shown(raw))),
+        None => Err(ImpossibleTime::Missing),
     };
+    let received_raw = envelope.raw("gatewayReceivedDate");
+    let received = stated(received_raw, parts.staged_at);
+    if let (Err(_), Some(raw)) = (&received, received_raw) {
+        unreadable(&mut parts.others, "gatewayReceivedDate".to_owned(), raw);
+    }
+    // A message can be received weeks before it is staged, but not before it is sent.
+    let known = received.as_ref().map_or(parts.staged_at, |received| parts.staged_at.min(*received));
     let own_raw = parts.body.raw("messageTime");
-    let read = |raw| time::millis(raw).map_or(Reading::Unreadable(raw), Reading::Read);
-    let own = stated(own_raw.map_or(Reading::Absent, read));
+    let own = stated(own_raw, known);
     if let (Err(ImpossibleTime::Impossible(_)), Some(raw)) = (&own, own_raw)
         && !time::is_plain_number(raw)
     {
         parts.body.put_back("messageTime", raw);
-    }
-    let received_raw = envelope.raw("gatewayReceivedDate");
-    let received = stated(received_raw.map_or(Reading::Absent, read));
-    if let (Err(_), Some(raw)) = (&received, received_raw) {
-        unreadable(&mut parts.others, "gatewayReceivedDate".to_owned(), raw);
     }
     match (own, received) {
         (Ok(at), received) => Ok((received.ok(), MessageTime { at, substituted: None })),

@@ -27,11 +27,14 @@ impl StatedTime {
     }
 }
 
-/// An instant that a WhatsApp message can have: from 2009, when WhatsApp began, to two days after it was staged.
-pub(super) fn possible(millis: i64, staged_at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+/// How far a message's own time may lie after the time at which it was received, and that after the time at which it was staged.
+pub const MAX_AHEAD: Duration = Duration::days(2);
+
+/// An instant that a WhatsApp message can have: from 2009, when WhatsApp began, to [`MAX_AHEAD`] after it was `known`.
+pub(super) fn possible(millis: i64, known: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let instant = Utc.timestamp_millis_opt(millis).single()?;
     let first = NaiveDate::from_ymd_opt(2009, 1, 1)?.and_hms_opt(0, 0, 0)?.and_utc();
-    (first..=staged_at + Duration::days(2)).contains(&instant).then_some(instant)
+    (first..=known + MAX_AHEAD).contains(&instant).then_some(instant)
 }
 
 /// Epoch milliseconds, as a number or as text, a fraction cut off; or an instant in the form of ISO 8601 with its offset

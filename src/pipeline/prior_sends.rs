@@ -7,15 +7,12 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 
 use super::candidate::Candidate;
 use super::{Pipeline, RunError, RunRequest};
-use crate::item::Item;
+use crate::item::{Item, MAX_AHEAD};
 use crate::ledger::RunId;
-
-/// How far a message's own time may lie after the time at which it was received.
-const MAX_MESSAGE_AHEAD: Duration = Duration::days(2);
 
 /// Which copies may have been sent before.
 #[derive(Debug, Clone, Default)]
@@ -32,8 +29,7 @@ impl PriorSends {
     pub(super) fn may_include(&self, candidate: &Candidate<Item>) -> bool {
         let rebuilt = candidate.record.as_ref().is_some_and(|record| self.rebuilt_by.contains(&record.run));
         let time = &candidate.item.time;
-        let before =
-            self.knows_from.is_some_and(|from| time.substituted.is_some() || time.at < from + MAX_MESSAGE_AHEAD);
+        let before = self.knows_from.is_some_and(|from| time.substituted.is_some() || time.at < from + MAX_AHEAD);
         self.everything || rebuilt || before
     }
 }

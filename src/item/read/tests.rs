@@ -3,7 +3,7 @@
 use chrono::TimeZone as _;
 
 use super::*;
-use crate::item::DeletionScope;
+use crate::item::{DeletionScope, MAX_AHEAD};
 
 fn now() -> DateTime<Utc> {
     Utc.with_ymd_and_hms(2026, 11, 22, 2, 0, 0).unwrap()
@@ -101,6 +101,10 @@ fn an_impossible_time_is_replaced_by_the_receiving_time() {
         assert_eq!(item.time.at.timestamp_millis(), received, "{impossible}");
         assert!(item.time.substituted.is_some(), "{impossible}");
     }
+    // Staged weeks after it was received, it is still not later than that.
+    let ahead = received + MAX_AHEAD.num_milliseconds();
+    let times = [ahead, ahead + 1].map(|time| with_times(&time.to_string(), &received.to_string()).unwrap().time);
+    assert_eq!(times.map(|time| time.at.timestamp_millis()), [ahead, received]);
     let item = with_times("1230768000000", "null").unwrap();
     assert_eq!((item.time.at.timestamp_millis(), item.time.substituted), (1_230_768_000_000, None));
     for (message_time, received, told) in [

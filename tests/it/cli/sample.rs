@@ -174,7 +174,7 @@ fn a_report_has_every_field_of_the_interface() {
     for digest in ["config_sha256", "mapping_sha256"] {
         assert_eq!(report["inputs"][digest].as_str().unwrap().len(), 64);
     }
-    assert_eq!(report["inputs"]["converter"], "3");
+    assert_eq!(report["inputs"]["converter"], "4");
     for count in ["available_from_source", "repeated_by_source", "late"] {
         assert!(report["items"][count].is_u64(), "{count}");
     }
