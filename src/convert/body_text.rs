@@ -6,7 +6,7 @@ use crate::digest::{Digest, Digester};
 /// The digest of the words of `html`: what stands outside of tags, comments, head, style and script, entities decoded,
 /// white space left out.
 pub(crate) fn digest(html: &str) -> Digest {
-    let mut words = Words::default();
+    let (mut words, mut endless) = (Words::default(), Endless::default());
     let mut rest = html;
     while let Some((text, markup)) = before_markup(rest) {
         words.take(text);
@@ -15,7 +15,7 @@ pub(crate) fn digest(html: &str) -> Digest {
             words.take(decoded.encode_utf8(&mut [0; 4]));
             after
         } else if begins_tag(markup) {
-            after_tag(markup)
+            after_tag(markup, &mut endless)
         } else {
             words.take("<");
             after(markup, 1)
@@ -66,27 +66,36 @@ fn begins_tag(text: &str) -> bool {
         .starts_with(|character: char| character.is_ascii_alphabetic() || matches!(character, '/' | '!' | '?'))
 }
 
+/// The names of elements whose text doesn't count.
+const SILENT: [&str; 4] = ["head", "style", "script", "title"];
+
+/// Which of them have no end in what is left, so that it isn't searched for one at each of their beginnings.
+type Endless = [bool; SILENT.len()];
+
 /// What follows the tag, comment or silent element that `text` begins with.
-fn after_tag(text: &str) -> &str {
+fn after_tag<'a>(text: &'a str, endless: &mut Endless) -> &'a str {
     if let Some(comment) = text.strip_prefix("<!--") {
         return comment.split_once("-->").map_or("", |(_, rest)| rest);
     }
     let Some((tag, rest)) = text.split_once('>') else { return "" };
-    let name: String = after(tag, 1).chars().take_while(char::is_ascii_alphanumeric).collect();
-    if matches!(name.to_ascii_lowercase().as_str(), "head" | "style" | "script" | "title") {
-        return after_element(rest, &name);
-    }
-    rest
+    let name = after(tag, 1);
+    let name = name.split_once(|character: char| !character.is_ascii_alphanumeric()).map_or(name, |(name, _)| name);
+    let silent = SILENT.iter().zip(endless).find(|(silent, _)| silent.eq_ignore_ascii_case(name));
+    let Some((name, is_endless)) = silent.filter(|(_, is_endless)| !**is_endless) else { return rest };
+    after_element(rest, name).unwrap_or_else(|| {
+        *is_endless = true;
+        rest
+    })
 }
 
-/// What follows the end tag of `name`; everything where there is none.
-fn after_element<'a>(text: &'a str, name: &str) -> &'a str {
+/// What follows the end tag of `name`, where there is one.
+fn after_element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let ends = |(at, _): &(usize, &str)| {
         let tag = after(text, at + 2);
         tag.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
     };
-    let Some((at, _)) = text.match_indices("</").find(ends) else { return text };
-    after(text, at).split_once('>').map_or("", |(_, rest)| rest)
+    let (at, _) = text.match_indices("</").find(ends)?;
+    Some(after(text, at).split_once('>').map_or("", |(_, rest)| rest))
 }
 
 /// The character that an entity stands for, and what follows; `&` itself where it is none.
@@ -142,5 +151,8 @@ mod tests {
         for html in ["<", "<p", "<!--", "<style>", "&", "&#", "&#x110000;", "<head>é", "&é;", "</"] {
             digest(html);
         }
+        // In time that is proportional to its length.
+        let heads = "<head>".repeat(1_000_000);
+        assert_eq!(digest(&format!("{heads}a<title>b</title>c")), Digest::of(b"ac"));
     }
 }

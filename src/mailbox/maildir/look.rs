@@ -6,13 +6,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::file_name::{self, unique_part_of};
 use super::layout::{Layout, sync_directory};
 use crate::convert::Manifest;
-use crate::digest::{Digest, Digester};
+use crate::digest::{Digest, DigestingWriter};
 use crate::identity::MessageId;
 use crate::mailbox::{RemoteId, Verdict};
 
@@ -124,7 +124,7 @@ fn copies_of(
 
 /// Compares a copy with what was sent. One that was moved since it was found is looked for once more.
 fn compare(layout: &Layout, address: &str, copy: &Path, manifest: &Manifest) -> io::Result<Verdict> {
-    let (size, digest) = match content_of(copy) {
+    let (digest, size) = match content_of(copy) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let moved = copies_of(layout, address, &HashSet::from([&manifest.message_id]))?;
             match moved.into_values().flatten().collect::<Vec<_>>().as_slice() {
@@ -144,21 +144,11 @@ fn compare(layout: &Layout, address: &str, copy: &Path, manifest: &Manifest) -> 
     Ok(Verdict::Intact)
 }
 
-/// The length and the digest of a file.
-fn content_of(path: &Path) -> io::Result<(u64, Digest)> {
-    let mut reader = BufReader::with_capacity(64 * 1024, File::open(path)?);
-    let mut digester = Digester::default();
-    let mut size = 0;
-    loop {
-        let piece = reader.fill_buf()?;
-        if piece.is_empty() {
-            return Ok((size, digester.finish()));
-        }
-        digester.update(piece);
-        let length = piece.len();
-        size += length as u64;
-        reader.consume(length);
-    }
+/// The digest and the length of a file.
+fn content_of(path: &Path) -> io::Result<(Digest, u64)> {
+    let mut content = DigestingWriter::default();
+    io::copy(&mut BufReader::with_capacity(64 * 1024, File::open(path)?), &mut content)?;
+    Ok(content.finish())
 }
 
 /// Makes the directory entry of a file durable and returns the file's id.
@@ -226,27 +216,29 @@ fn entries(directory: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::D
     }
 }
 
-/// The files of a directory but the hidden ones, which belong to the mail program.
+/// The regular files of a directory, and links to such, but the hidden ones, which belong to the mail program. Who opened a FIFO would
+/// wait for ever.
 fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in entries(directory)? {
         let entry = entry?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") && !entry.file_type()?.is_dir() {
+        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        let kind = entry.file_type()?;
+        if kind.is_file() || kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|found| found.is_file()) {
             files.push(entry.path());
         }
     }
     Ok(files)
 }
 
-/// The Message-ID of a file, where it is one of ours. A file that is gone or that is no regular file has none.
+/// The Message-ID of a file, where it is one of ours. A file that is gone has none.
 fn message_id_within(path: &Path) -> io::Result<Option<MessageId>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         file => file?,
     };
-    if !file.metadata()?.is_file() {
-        return Ok(None);
-    }
     message_id_of_header(BufReader::new(file.take(MAX_HEADER)))
 }
 
@@ -278,6 +270,21 @@ fn field_value(line: &[u8], field: &[u8]) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("message"), "").unwrap();
+        fs::write(path(".hidden"), "").unwrap();
+        fs::create_dir(path("folder")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        for (to, name) in [("message", "link"), ("pipe", "link to the pipe"), ("nothing", "dangling")] {
+            std::os::unix::fs::symlink(path(to), path(name)).unwrap();
+        }
+        let found: HashSet<PathBuf> = files(folder.path()).unwrap().into_iter().collect();
+        assert_eq!(found, HashSet::from([path("message"), path("link")]));
+    }
 
     #[test]
     fn the_message_id_is_read_from_any_header() {
