@@ -14,7 +14,7 @@ use crate::item::{Identifier, Item};
 use crate::ledger::{AttachmentRecord, AttachmentState, CopyFacts, ItemName, ItemRecord, Ledger, RunId};
 use crate::pipeline::Loader;
 use crate::report::signature::PublicKey;
-use crate::resolution::Resolution;
+use crate::resolve::mapping::lines_naming;
 use crate::staging::{BlobName, Staging};
 
 /// Larger content is not converted: its message would not fit into memory.
@@ -131,7 +131,7 @@ impl Prover<'_> {
             Some(item) => self.message(archive, &loader, record, &raw, item, copies, &mut facts).await?,
             None => facts.why_no_message = malformed.clone().unwrap_or_default(),
         }
-        let mapping = self.mapping(record, &resolution).await?;
+        let mapping = self.mapping(record, item.as_ref()).await?;
         let document = json!({
             "item": facts.item, "item_no": record.no.0, "item_sha256": facts.sha256, "malformed": malformed, "staged_at": facts.staged_at, "run": record.run,
             "message_id": copies.iter().find_map(|copy| copy.manifest.as_ref()).map(|sent| sent.message_id.to_string()),
@@ -232,13 +232,17 @@ impl Prover<'_> {
     }
 
     /// Which mapping was in force in the run that first saw the item; its lines of the participants where it is unchanged.
-    async fn mapping(&self, record: &ItemRecord, resolution: &Resolution) -> Result<Value, ProofError> {
+    async fn mapping(&self, record: &ItemRecord, item: Option<&Item>) -> Result<Value, ProofError> {
         let inputs = self.ledger.run(&record.run).await?.map(|run| run.inputs).unwrap_or_default();
         let inputs: Value = serde_json::from_str(&inputs).unwrap_or_default();
         let in_force = inputs.get("mapping_sha256").and_then(Value::as_str);
         let now = self.mapping.as_deref().map(|bytes| Digest::of(bytes).to_string());
         let unchanged = in_force.is_some() && in_force == now.as_deref();
-        let lines = self.mapping.as_deref().filter(|_| unchanged).map(|bytes| lines_of(bytes, resolution));
+        let participants = item
+            .into_iter()
+            .flat_map(|item| item.participants().into_iter().flat_map(|participant| item.identifiers_of(participant)));
+        let identifiers: BTreeSet<Identifier> = participants.collect();
+        let lines = self.mapping.as_deref().filter(|_| unchanged).map(|bytes| lines_naming(bytes, &identifiers));
         Ok(json!({"sha256": in_force, "sha256_now": now, "lines": lines, "inputs": inputs}))
     }
 
@@ -296,18 +300,6 @@ fn safe_name(name: &str) -> String {
         |character: char| if character.is_ascii_alphanumeric() || "._-".contains(character) { character } else { '_' };
     let safe: String = base.chars().map(plain).take(100).collect();
     if safe.trim_matches(['.', '_']).is_empty() { "attachment".to_owned() } else { safe }
-}
-
-/// The lines of a mapping file that name a participant.
-fn lines_of(mapping: &[u8], resolution: &Resolution) -> Vec<String> {
-    let named: BTreeSet<Identifier> =
-        resolution.0.iter().filter_map(|resolved| resolved.participant.identifier()).collect();
-    let text = String::from_utf8_lossy(mapping);
-    let is_theirs = |line: &&str| {
-        let mut fields = line.split([',', ';', '\t']).map(|field| field.trim().trim_matches('"'));
-        fields.any(|field| Identifier::read(field).is_some_and(|identifier| named.contains(&identifier)))
-    };
-    text.lines().filter(is_theirs).map(str::to_owned).collect()
 }
 
 #[cfg(test)]

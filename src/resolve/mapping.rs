@@ -4,6 +4,8 @@
 //! external user may also be named by a LID or a user name, and two further columns say when a line holds. A file is taken
 //! whole or not at all: all its problems are reported at once. Whether the addresses are users is not asked here.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 
 use crate::digest::Digest;
@@ -51,6 +53,16 @@ pub struct Holder<'a> {
     pub address: &'a str,
     /// When it is the holder's.
     pub validity: Validity,
+}
+
+/// The lines of a mapping file that name one of these, as they stand there.
+pub fn lines_naming(file: &[u8], identifiers: &BTreeSet<Identifier>) -> Vec<String> {
+    let Ok(text) = table::decode(file, MAX_BYTES) else { return Vec::new() };
+    let names_one = |line: &&str| {
+        let mut fields = line.split([',', ';', '\t']).map(|field| field.trim().trim_matches('"'));
+        fields.any(|field| Identifier::read(field).is_some_and(|identifier| identifiers.contains(&identifier)))
+    };
+    text.split(['\r', '\n']).filter(names_one).map(str::to_owned).collect()
 }
 
 impl Mapping {

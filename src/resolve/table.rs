@@ -12,6 +12,7 @@ mod header;
 mod place;
 mod problem;
 
+pub(super) use decode::decode;
 pub(super) use header::Column;
 use header::{Header, unquoted};
 use place::Places;
@@ -60,7 +61,7 @@ pub(super) fn read(
     problems: &mut Problems,
     mut row: impl FnMut(&Row<'_>, &mut Problems),
 ) {
-    let text: Cow<'_, str> = match decode::decode(bytes, MAX_BYTES) {
+    let text: Cow<'_, str> = match decode(bytes, MAX_BYTES) {
         Ok(text) => text,
         Err(message) => return problems.error(1, 1, message),
     };

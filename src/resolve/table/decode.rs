@@ -6,7 +6,7 @@ use encoding_rs::{UTF_16BE, UTF_16LE};
 
 /// The text of a file, without its byte-order mark, or what is wrong with the file as a whole. What is not valid in its
 /// encoding becomes U+FFFD, which no field that matters may have.
-pub(super) fn decode(bytes: &[u8], max_bytes: usize) -> Result<Cow<'_, str>, String> {
+pub(in crate::resolve) fn decode(bytes: &[u8], max_bytes: usize) -> Result<Cow<'_, str>, String> {
     if bytes.len() > max_bytes {
         return Err(format!("the file is larger than {max_bytes} bytes"));
     }

@@ -68,6 +68,26 @@ fn an_item_that_cannot_be_read_is_named_by_the_ledger_s_number_or_its_key_and_it
     }
 }
 
+/// As spreadsheets save it; and the item alone says whose number the LID is.
+#[test]
+fn the_line_of_the_mapping_that_named_a_mailbox_is_found_as_the_resolver_found_it() {
+    let trial = Trial::new();
+    trial.edit("config/sample/export/20261120-phone-archiver.json", |text| {
+        let lid = r#""value": "98765432101234@lid", "phoneNumber": "447700900101""#;
+        text.replace(r#""value": "447700900101""#, lid)
+    });
+    let mapping = trial.path("config/sample/mapping.csv");
+    let text = fs::read_to_string(&mapping).unwrap();
+    let utf_16: Vec<u8> =
+        format!("\u{feff}{text}").replace('\n', "\r").encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(&mapping, utf_16).unwrap();
+    trial.prints(&["run", "--once"]);
+    let folder = prove(&trial, "proof", &["--item", "918203"]);
+    let facts: Value = serde_json::from_slice(&fs::read(folder.join("capture-1/capture.json")).unwrap()).unwrap();
+    let lines = facts["mapping"]["lines"].as_array().unwrap();
+    assert!(lines.contains(&"447700900101,susan.okafor@contoso.example".into()), "{facts:#}");
+}
+
 #[test]
 fn a_proof_holds_when_verify_md_is_followed_and_fails_when_anything_was_changed() {
     let trial = signed();
