@@ -6,7 +6,8 @@
 //! (the same identity) are written once. What is held in memory doesn't grow with the window but for about 300 bytes a
 //! message (and, for RSMF and transcripts, the texts and people of one chat and day at a time).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs;
 use std::path::Path;
 
@@ -64,7 +65,8 @@ pub struct Exporter {
     inventory: Inventory,
     placed: Placed,
     max_file_size: u64,
-    written: HashSet<MessageId>,
+    /// The Message-ID that each message was written under, by that of its identity's key.
+    written: HashMap<MessageId, MessageId>,
     summary: Summary,
 }
 
@@ -90,17 +92,21 @@ impl Exporter {
             inventory: Inventory::create(folder)?,
             placed: Placed::default(),
             max_file_size: options.max_file_size.unwrap_or(u64::MAX),
-            written: HashSet::new(),
+            written: HashMap::new(),
             summary: Summary::default(),
         })
     }
 
     /// Writes one message, with the item it was converted from and what is recorded of whose mailboxes it belongs in.
     pub fn add(&mut self, item: &Item, resolution: &Resolution, message: &Message) -> Result<(), ExportError> {
-        self.inventory.add(&row_of(item, message))?;
         // By the key: a copy that was recorded under version 1 of the identity has another Message-ID.
-        let own = || message.mail.message_id.clone();
-        if !self.written.insert(message.identities.map_or_else(own, |identities| identities.key.message_id())) {
+        let own = &message.mail.message_id;
+        let key = message.identities.map_or_else(|| own.clone(), |identities| identities.key.message_id());
+        let written = self.written.entry(key);
+        let is_duplicate = matches!(written, Entry::Occupied(_));
+        let written_as = written.or_insert_with(|| own.clone());
+        self.inventory.add(&row_of(item, message, written_as))?;
+        if is_duplicate {
             self.summary.duplicates += 1;
             return Ok(());
         }
@@ -136,13 +142,13 @@ impl Exporter {
     }
 }
 
-/// The row of a message that is exported; what of it is missing is its problem.
-fn row_of(item: &Item, message: &Message) -> Row {
+/// The row of a capture of a message that is exported; what of it is missing is its problem.
+fn row_of(item: &Item, message: &Message, written_as: &MessageId) -> Row {
     let missing: Vec<String> =
         message.missing().iter().map(|missing| format!("{} ({})", missing.name, missing.detail)).collect();
     Row {
         item: item.id.to_string(),
-        message_id: Some(message.mail.message_id.to_string()),
+        message_id: Some(written_as.to_string()),
         sent: Some(item.time.at),
         owner: item.owner.as_ref().map(|owner| owner.value.clone()),
         problem: (!missing.is_empty()).then(|| format!("attachments that are missing: {}", missing.join("; "))),

@@ -247,20 +247,21 @@ fn put_aside_at(path: &Path) -> impl FnOnce(serde_json::Error) -> ExportError + 
 /// In their order, as many together as one file takes.
 fn parted(events: Vec<Captured>, max_file_size: u64) -> Vec<Vec<Captured>> {
     let mut parts: Vec<Vec<Captured>> = Vec::new();
-    let (mut attachments, mut file) = (0, 0);
+    let (mut attachments, mut file, mut count) = (0, 0, 0);
     for event in events {
         let (of_files, of_event): (u64, u64) = (event.files.iter().map(CapturedFile::size).sum(), file_bytes(&event));
-        let fits = parts.last().is_some_and(|part| part.len() < MAX_EVENTS)
+        let of_item = event.events();
+        let fits = count + of_item <= MAX_EVENTS
             && attachments + of_files <= MAX_ATTACHMENT_BYTES
             && file + of_event <= max_file_size;
         match parts.last_mut() {
             Some(part) if fits => {
                 part.push(event);
-                (attachments, file) = (attachments + of_files, file + of_event);
+                (attachments, file, count) = (attachments + of_files, file + of_event, count + of_item);
             }
             _ => {
                 parts.push(vec![event]);
-                (attachments, file) = (of_files, of_event);
+                (attachments, file, count) = (of_files, of_event, of_item);
             }
         }
     }
@@ -272,7 +273,8 @@ fn parted(events: Vec<Captured>, max_file_size: u64) -> Vec<Vec<Captured>> {
 fn file_bytes(event: &Captured) -> u64 {
     const ENTRY_BYTES: u64 = 512;
     let files: u64 = event.files.iter().map(|file| file.size() + ENTRY_BYTES).sum();
-    in_base64(files + 2 * event.length) + 3 * event.length
+    let further_events = ENTRY_BYTES * (event.events() as u64 - 1);
+    in_base64(files + 2 * event.length + further_events) + 3 * event.length
 }
 
 /// An upper bound of the length of bytes in base64, in lines.

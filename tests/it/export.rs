@@ -384,6 +384,30 @@ fn a_message_that_was_sent_under_an_earlier_identity_is_exported_once() {
     exporter.add(&message.item, &message.resolution, &earlier).unwrap();
     let summary = exporter.finish().unwrap().summary;
     assert_eq!((summary.messages, summary.duplicates), (1, 1));
+    // Both captures are in the one file, whichever of the two was sent first.
+    for (first, second) in [(&message.message, &earlier), (&earlier, &message.message)] {
+        let folder = TempDir::new().unwrap();
+        let mut exporter = Exporter::new(&Options::new(Format::Eml), folder.path()).unwrap();
+        exporter.add(&message.item, &message.resolution, first).unwrap();
+        exporter.add(&message.item, &message.resolution, second).unwrap();
+        exporter.finish().unwrap();
+        let manifest = std::fs::read_to_string(folder.path().join(MANIFEST)).unwrap();
+        let rows: Vec<&str> = manifest.lines().skip(1).collect();
+        assert_eq!(rows.len(), 2);
+        assert!(rows.iter().all(|row| !row.starts_with(',')), "{manifest}");
+    }
+}
+
+#[test]
+fn an_rsmf_export_of_a_great_group_says_once_what_came_with_it() {
+    let members: Vec<String> = (0..1_000).map(|member| format!(r#"{{"value":"1555020{member:04}"}}"#)).collect();
+    let event = format!(r#","messageType":"EVENT","event":{{"type":"Join","members":[{}]}}"#, members.join(","));
+    let message = said_with("j", "15550101", 1, &format!(r#"{event},"attachment":[{{"name":"a.bin"}}]"#), &[b"x"]);
+    let id = message.message.mail.message_id.to_string();
+    let (rsmf, events) = events_of(&[message]);
+    assert_eq!((events.len(), rsmf.files.len()), (1_000, 1));
+    assert!(events.iter().all(|event| event["type"] == "join" && event.to_string().contains(&id)));
+    assert!(rsmf.manifest.to_string().len() < 1_000_000, "{}", rsmf.manifest.to_string().len());
 }
 
 #[test]

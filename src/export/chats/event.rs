@@ -19,6 +19,9 @@ const PICTURES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp
 /// The position of an event in a chat: its time, then its item.
 pub(super) type EventPosition = (i64, i64);
 
+/// The name of the note with an item's Message-ID.
+pub(super) const MESSAGE_ID: &str = "Message-ID";
+
 /// An item, ready to become an event.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Captured {
@@ -139,6 +142,28 @@ impl Captured {
         self.told = (!is_plain(item, &self.act)).then(|| convert::told(item, message));
     }
 
+    /// What each further event of an item has: nothing but the Message-ID of what came.
+    pub(super) fn in_brief(&self) -> Self {
+        let notes = self.notes.iter().filter(|(name, _)| name == MESSAGE_ID).cloned().collect();
+        Self {
+            act: Act::Else,
+            others: Vec::new(),
+            body: String::new(),
+            told: None,
+            files: Vec::new(),
+            notes,
+            ..self.clone()
+        }
+    }
+
+    /// How many events it becomes at the most.
+    pub(super) fn events(&self) -> usize {
+        match &self.act {
+            Act::Joins { members } | Act::Leaves { members } => members.len().max(1),
+            _ => 1,
+        }
+    }
+
     pub(super) fn day(&self, time_zone: Tz) -> String {
         self.time().with_timezone(&time_zone).format("%Y-%m-%d").to_string()
     }
@@ -246,7 +271,7 @@ fn is_plain(item: &Item, act: &Act) -> bool {
 }
 
 fn notes(item: &Item, message: &Message, act: &Act) -> Vec<(String, String)> {
-    let mut notes = vec![("Message-ID".to_owned(), message.mail.message_id.to_string())];
+    let mut notes = vec![(MESSAGE_ID.to_owned(), message.mail.message_id.to_string())];
     notes.extend(message.mail.extra_headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
     let quoted = item.quoted.as_ref().and_then(|quoted| quoted.text.as_deref()).filter(|text| !text.is_empty());
     if let Act::Edits { new, .. } = act {

@@ -271,14 +271,19 @@ impl Building {
         event.custom.extend(custom("Reaction", captured));
     }
 
-    /// One event for each member, or for who did it.
+    /// One event for each member, or for who did it. The first has all that came; with ten thousand members the file would be the
+    /// square of it.
     fn come_or_go(&mut self, kind: &'static str, captured: &Captured, members: &[CapturedPerson], actor: &str) {
-        if members.is_empty() {
+        let [first, others @ ..] = members else {
             self.event(kind, captured, actor);
-        }
-        for member in members {
+            return;
+        };
+        let first = self.participant(first);
+        self.event(kind, captured, &first);
+        let brief = captured.in_brief();
+        for member in others {
             let member = self.participant(member);
-            self.event(kind, captured, &member);
+            self.event(kind, &brief, &member);
         }
     }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::event::MESSAGE_ID;
 use super::manifest::{Attachment, Event, Manifest};
 use crate::digest::Digest;
 
@@ -99,7 +100,7 @@ pub(super) fn page(manifest: &Manifest, day: &str, time_zone: Tz) -> Result<Stri
 
 /// The events, without those that the one before says too: who joins or leaves is an event for each of them.
 fn shown(events: &[Event]) -> impl Iterator<Item = &Event> {
-    let id = |event: &Event| event.custom.iter().find(|note| note.name == "Message-ID").map(|note| note.value.clone());
+    let id = |event: &Event| event.custom.iter().find(|note| note.name == MESSAGE_ID).map(|note| note.value.clone());
     let is_said = move |event: &Event, before: &Event| {
         matches!(event.kind, "join" | "leave") && event.kind == before.kind && id(event) == id(before)
     };
@@ -195,8 +196,8 @@ impl<'a> Names<'a> {
 fn message_ids(event: &Event) -> Vec<Mark<'_>> {
     let mut edits = 0;
     let ids = event.custom.iter().filter_map(|note| {
-        let label = match note.name.strip_suffix("Message-ID")?.strip_suffix(": ") {
-            None if note.name == "Message-ID" => "Message".to_owned(),
+        let label = match note.name.strip_suffix(MESSAGE_ID)?.strip_suffix(": ") {
+            None if note.name == MESSAGE_ID => "Message".to_owned(),
             Some("Edit") => {
                 edits += 1;
                 format!("Edit {edits}")
