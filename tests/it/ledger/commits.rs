@@ -55,7 +55,7 @@ async fn pass(mut client: TcpStream, port: u16, breaks: Arc<AtomicU8>) {
         tokio::select! {
             read = client.read(&mut asked) => {
                 let Ok(count @ 1..) = read else { return };
-                let commits = asked[..count].windows(6).any(|word| word == b"COMMIT");
+                let commits = asked[..count].windows(7).any(|word| word == b"COMMIT\0");
                 match breaks.load(Ordering::SeqCst) {
                     CLOSED => return,
                     BEFORE if commits => return breaks.store(NOTHING, Ordering::SeqCst),
