@@ -2,12 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::Connection as _;
 use whatsapp_archiver::clock::{Clock as _, SystemClock};
 
 use super::time::Time;
-use super::{files_for, get, http_section, until};
-use crate::daemon::bench::{ANA, archive_of, numbered};
+use super::{files_for, get, http_section, microsoft_section, until};
+use crate::daemon::bench::{ANA, Files, archive_of, numbered};
 use crate::daemon::process::{self, Process};
+use crate::servers::graph::{self, Act, GraphServer};
 use crate::servers::postgres::Postgres;
 use crate::servers::telemessage::{Fault, PageFault};
 
@@ -154,4 +156,39 @@ fn a_clock_that_is_set_back_in_the_middle_of_a_run_makes_no_item_malformed() {
     assert!(ended.events("item_failed").is_empty(), "{:#?}", ended.log);
     process::command_output(&files, &["run", "--once"]);
     assert_eq!(files.archived(ANA), (1..=120).collect::<Vec<i64>>());
+}
+
+/// Whether a copy is of unknown outcome, by the ledger.
+fn is_unknown(files: &Files) -> bool {
+    let url = format!("sqlite://{}", files.path("ledger.db").display());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut ledger = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let found = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM deliveries_in_words WHERE state = 'unknown'");
+        found.fetch_one(&mut ledger).await.unwrap() > 0
+    })
+}
+
+/// A send is not answered, and the process that made it is killed. The next one begins at once, by a clock that says that weeks have
+/// passed; the mailbox shows the copy a little later.
+#[test]
+fn a_kill_and_a_jump_of_the_clock_before_a_mailbox_has_settled_double_nothing() {
+    let (server, tenant) = (archive_of(1), GraphServer::start());
+    tenant.add_user("ana.berg");
+    tenant.with(|world| world.settle = chrono::Duration::seconds(3));
+    let files = files_for(&server, "24h", &microsoft_section(tenant.origin()));
+    files.write_mapping(&[("15550100", ANA)]);
+    files.change_config("kind = \"list\"\n                path = \"users.csv\"", "kind = \"graph\"");
+    let maildir = "kind = \"maildir\"\n                path = \"mailboxes/\"";
+    files.change_config(maildir, "kind = \"graph\"\nsettle = \"6s\"");
+    tenant.fail(graph::Fault::once("POST", "/messages", Act::CommitThen(Box::new(Act::Drop))));
+    let mut killed = Process::start(&files, &["run", "--once"]);
+    killed.wait_for("outcome_unknown");
+    until("that is recorded", || is_unknown(&files));
+    killed.end_by("KILL");
+
+    let ended = Time::days_ahead(20).start(&files, &["run", "--once"]).end();
+    assert!(ended.status.success(), "{:#?}", ended.log);
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(crate::oracle::read_graph(&tenant)[ANA].len(), 1);
 }
