@@ -14,6 +14,7 @@ mod cursor;
 mod door;
 mod drips;
 mod floods;
+mod leavers;
 mod lost;
 mod pauses;
 mod time;

@@ -409,6 +409,22 @@ async fn a_session_is_kept_for_its_mailbox_alone() {
     assert_eq!((server.seen(|seen| seen.connections), server.count("AUTHENTICATE")), (3, 3));
 }
 
+/// The one who had the address may have left, and somebody else may have it: no session outlives the pair of the two.
+#[tokio::test]
+async fn a_mailbox_with_another_address_and_an_address_with_another_mailbox_are_signed_in_to_anew() {
+    let server = ImapScript::start(Script::default()).await;
+    let destination = destination(&server);
+    let renamed = Mailbox { address: "ana.quist@contoso.example".to_owned(), ..ana() };
+    let newcomer = Mailbox { id: MailboxId("nora".to_owned()), ..ana() };
+    for mailbox in [ana(), renamed, newcomer] {
+        assert_eq!(arrived(&destination.import(&mailbox, &messages(1), &SendPermit::always()).await), 1);
+    }
+    let sign_ins = server.seen(|seen| seen.sign_ins());
+    let [ana, renamed, newcomer] = &sign_ins[..] else { panic!("{sign_ins:?}") };
+    assert!(ana.contains("=ana@contoso.example") && newcomer == ana, "{sign_ins:?}");
+    assert!(renamed.contains("=ana.quist@contoso.example"), "{sign_ins:?}");
+}
+
 #[tokio::test]
 async fn a_session_that_was_idle_is_asked_first_and_replaced_in_the_end() {
     let server = ImapScript::start(Script::default()).await;

@@ -40,3 +40,21 @@ async fn a_log_in_that_is_to_be_tried_in_hours_keeps_no_run_open() {
 async fn a_page_that_is_to_be_asked_for_in_hours_keeps_no_run_open() {
     assert_is_left_alone(1).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pause_that_a_clock_ahead_noted_is_not_waited_for() {
+    let bench = Bench::new(at(10, 2, 0), DAILY);
+    bench.files.change_config("attempts = 1", "attempts = 6");
+    bench.server.add([numbered(1, at(9, 12, 0))]);
+    bench.clock.set_ahead(chrono::Duration::days(30));
+    bench.server.fail_page(Fault::RetryAfter(429, "7200".to_owned()));
+    let mut daemon = bench.start().await;
+    let error = bench.status().await.failure.unwrap().error;
+    assert!(error.contains(", not before 2026-12-10T04:00:"), "{error}");
+    bench.clock.set_ahead(chrono::Duration::zero());
+    let due = bench.look(&mut daemon).await;
+    assert!(due <= at(11, 2, 0), "{due}");
+    bench.pass_until(due, &mut daemon).await;
+    assert_eq!(bench.files.archived(ANA), [1]);
+    daemon.stop().await;
+}

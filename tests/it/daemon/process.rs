@@ -14,6 +14,9 @@ use crate::servers::telemessage::PASSWORD;
 /// Longer than anything takes on a loaded machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The longest wait for a line of the log, while others come.
+const MAX_WAIT: Duration = Duration::from_mins(5);
+
 /// A process of the program, and its log so far.
 pub(crate) struct Process {
     child: Child,
@@ -60,7 +63,9 @@ impl Process {
 
     /// The next line of the log that is wanted.
     pub(crate) fn wait_for_line(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
         loop {
+            assert!(begun.elapsed() < MAX_WAIT, "no {what} in the log, for all that it says: {:#?}", self.log);
             let line = self.lines.recv_timeout(PATIENCE);
             let line = line.unwrap_or_else(|error| panic!("no {what} in the log ({error}): {:#?}", self.log));
             self.log.push(line.clone());

@@ -95,22 +95,22 @@ pub(crate) struct ScriptedDestination {
     /// Whether it says of many copies at once that they are not there.
     tells_absence: AtomicBool,
     state: Mutex<State>,
-    /// Calls wait here while it is shut.
-    is_open: watch::Sender<bool>,
+    /// So many calls go on; those after them wait.
+    admitted: watch::Sender<usize>,
     arrived: Notify,
 }
 
 impl ScriptedDestination {
     pub(crate) fn new(clock: &Arc<ManualClock>, limits: DestinationLimits) -> Self {
         let (clock, settle) = (Arc::clone(clock), Mutex::new(Duration::from_mins(2)));
-        let is_open = watch::Sender::new(true);
+        let admitted = watch::Sender::new(usize::MAX);
         Self {
             clock,
             limits,
             settle,
             tells_absence: AtomicBool::new(false),
             state: Mutex::default(),
-            is_open,
+            admitted,
             arrived: Notify::new(),
         }
     }
@@ -153,12 +153,18 @@ impl ScriptedDestination {
     pub(crate) fn shut(&self) {
         // A call of before is none that waits.
         let _ = self.arrived.notified().now_or_never();
-        self.is_open.send_replace(false);
+        let calls = self.state().calls.len();
+        self.admitted.send_replace(calls);
     }
 
     /// Calls go on.
     pub(crate) fn reopen(&self) {
-        self.is_open.send_replace(true);
+        self.admitted.send_replace(usize::MAX);
+    }
+
+    /// While it is shut, one more call goes on.
+    pub(crate) fn admit_one(&self) {
+        self.admitted.send_modify(|admitted| *admitted += 1);
     }
 
     /// Returns when a call waits.
@@ -208,14 +214,15 @@ impl ScriptedDestination {
     }
 
     async fn enter(&self, mailbox: &Mailbox, asked: Asked) {
-        {
+        let place = {
             let mut state = self.state();
             state.calls.push(Call { at: self.clock.now(), mailbox: mailbox.address.clone(), asked });
             state.at_work += 1;
             state.most_at_work = state.most_at_work.max(state.at_work);
-        }
+            state.calls.len() - 1
+        };
         self.arrived.notify_one();
-        self.is_open.subscribe().wait_for(|is_open| *is_open).await.unwrap();
+        self.admitted.subscribe().wait_for(|admitted| *admitted > place).await.unwrap();
         self.state().at_work -= 1;
     }
 }

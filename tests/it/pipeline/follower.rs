@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -16,12 +17,15 @@ use whatsapp_archiver::source::telemessage::TeleMessage;
 use whatsapp_archiver::source::{AttachmentStream, Cursor, Page, Source, SourceError};
 use whatsapp_archiver::window::Window;
 
-use super::destination::ScriptedDestination;
-use super::world::{ANA, BEN, CLEO, FEW, World, ana, ben, cleo, counts, message, whatsapp_ids};
+use super::destination::{Act, ScriptedDestination};
+use super::world::{
+    ANA, BEN, CLEO, FEW, World, ana, ben, cleo, counts, message, stranger, to_ana, to_ben, whatsapp_ids,
+};
 use crate::oracle;
+use crate::servers::telemessage::ArchivedItem;
 
 /// TeleMessage, whose pages wait to be let through.
-struct Gate(TeleMessage, Arc<Semaphore>);
+pub(super) struct Gate(pub(super) TeleMessage, pub(super) Arc<Semaphore>);
 
 #[async_trait]
 impl Source for Gate {
@@ -182,4 +186,63 @@ async fn what_a_follower_leaves_behind_is_sent_by_the_one_that_leads() {
     assert_eq!(all_sent([&world.destination, &world.destination]).values().map(Vec::len).sum::<usize>(), 2 * 180);
     assert_eq!(oracle::ids(&world.destination.mailboxes()), everything());
     assert!(world.destination.look_ups() > 0, "what the helper may have sent was looked up");
+}
+
+/// A run adopted what was pending for Ana, sent a part of it, and left her mailbox to others. Meanwhile somebody else has her address.
+#[tokio::test]
+async fn a_follower_sends_nothing_of_earlier_runs_to_whoever_has_the_address_now() {
+    let (mut world, gate) = (World::with_limits(ONE_PLACE).await, Arc::new(Semaphore::new(0)));
+    world.server.add((1..=40).map(to_ana).chain([to_ben(41)]));
+    for mailbox in [ANA, BEN] {
+        world.destination.always(mailbox, Some(Act::Forbid));
+    }
+    assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 41]);
+    for mailbox in [ANA, BEN] {
+        world.destination.always(mailbox, None);
+    }
+    world.clock.advance(Duration::from_hours(24));
+    let received = world.clock.now() - chrono::Duration::hours(12);
+    world.server.add([ArchivedItem::message(42, received).between(&cleo(), &stranger(), &[cleo()])]);
+    world.source = Some(Arc::new(Gate(world.telemessage(), Arc::clone(&gate))));
+    let (follower, theirs) = follower(&world);
+    world.destination.shut();
+    theirs.shut();
+    let leading = world.run_until(CancellationToken::new(), RunRequest::Regular);
+    let help = async {
+        let run = run_to_follow(&world.ledger, &world).await;
+        let opening = async {
+            until_followed(&world, &run).await;
+            open(&gate);
+            // What is new is the follower's, because the leader is at Ana's mailbox.
+            world.destination.until_asked().await;
+            theirs.until_asked().await;
+            assert_eq!((last_asked(&theirs), last_asked(&world.destination)), (CLEO.to_owned(), ANA.to_owned()));
+            world.users.give_to_somebody_else(ANA);
+            let asked = world.users.looked_for();
+            // The leader leaves her mailbox when it has found that others help, and stays at Ben's.
+            while last_asked(&world.destination) == ANA {
+                until_followed(&world, &run).await;
+                world.destination.admit_one();
+                world.destination.until_asked().await;
+            }
+            theirs.admit_one();
+            tokio::select! {
+                () = theirs.until_asked() => {}
+                () = async { while world.users.looked_for() == asked { tokio::task::yield_now().await } } => {}
+            }
+            assert_eq!(last_asked(&world.destination), BEN);
+            world.destination.reopen();
+            theirs.reopen();
+        };
+        tokio::join!(follower.follow(run.clone()), opening).0
+    };
+    let both = async { tokio::join!(leading, help) };
+    let (finished, result) = tokio::time::timeout(Duration::from_mins(1), both).await.unwrap();
+    result.unwrap();
+    finished.unwrap();
+    assert_eq!((theirs.sent_to(CLEO), theirs.sent_to(ANA)), (1, 0), "{:?}", theirs.calls());
+}
+
+fn last_asked(destination: &ScriptedDestination) -> String {
+    destination.calls().last().unwrap().mailbox.clone()
 }

@@ -1,13 +1,22 @@
 //! Addresses that are somebody else's by the time that an earlier run's copies are sent, looked up or replayed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use whatsapp_archiver::ledger::{DeliveryState, ItemSelection, RunStatus};
+use tokio::sync::Semaphore;
+use whatsapp_archiver::clock::Clock as _;
+use whatsapp_archiver::ledger::{DeliveryState, ItemNo, ItemSelection, QueueOf, RunStatus};
+use whatsapp_archiver::mailbox::DestinationLimits;
 use whatsapp_archiver::pipeline::RunRequest;
 use whatsapp_archiver::report::Report;
+use whatsapp_archiver::resolution::MailboxId;
 
 use super::destination::Act;
-use super::world::{ANA, BEN, World, ana, ben, counts, message, stranger, to_ana, to_ana_at, to_ben, whatsapp_ids};
+use super::follower::Gate;
+use super::world::{
+    ANA, BEN, FEW, World, ana, ben, counts, message, stranger, to_ana, to_ana_at, to_ben, whatsapp_ids,
+};
+use crate::servers::telemessage::ArchivedItem;
 
 const RENAMED: &str = "benjamin@contoso.example";
 
@@ -142,6 +151,56 @@ async fn a_restoration_sends_nothing_to_whoever_has_the_address_now() {
     let before = calls_at(&world, BEN);
     let finished = world.run_request(RunRequest::Restore).await;
     assert_eq!((finished.report.status, calls_at(&world, BEN)), (RunStatus::Incomplete, before));
+}
+
+/// There is one place, and Ana's worker has it, when Ben is renamed: what was pending for him was found at his old address
+/// before, what comes new is found at his new one, and whoever goes to his mailbox after that goes there.
+#[tokio::test]
+async fn whoever_goes_to_a_mailbox_goes_to_the_address_that_was_found_last() {
+    let mut world = World::with_limits(DestinationLimits { mailboxes: 1, ..FEW }).await;
+    world.server.add([to_ana(1), to_ben(2)]);
+    for mailbox in [ANA, BEN] {
+        world.destination.always(mailbox, Some(Act::Forbid));
+    }
+    assert_eq!(counts(&world.run().await), [0, 0, 0, 0, 2]);
+    let before = calls_at(&world, BEN);
+    for mailbox in [ANA, BEN] {
+        world.destination.always(mailbox, None);
+    }
+    world.clock.advance(Duration::from_hours(24));
+    let received = world.clock.now() - chrono::Duration::hours(12);
+    world.server.add([ArchivedItem::message(3, received).between(&ben(), &stranger(), &[ben()])]);
+    let gate = Arc::new(Semaphore::new(0));
+    world.source = Some(Arc::new(Gate(world.telemessage(), Arc::clone(&gate))));
+    world.destination.shut();
+    let renaming = async {
+        world.destination.until_asked().await;
+        assert_eq!(world.destination.calls().last().unwrap().mailbox, ANA);
+        world.users.rename(BEN, RENAMED);
+        world.users.add_alias(BEN, RENAMED);
+        gate.add_permits(100);
+        until_ready(&world, BEN).await;
+        world.destination.reopen();
+    };
+    let (report, ()) = tokio::join!(world.run(), renaming);
+    assert_eq!((counts(&report), report.status), ([3, 0, 0, 0, 0], RunStatus::Complete));
+    assert_eq!((world.held(BEN), world.held(RENAMED)), (Vec::new(), whatsapp_ids([2, 3])));
+    assert_eq!(calls_at(&world, BEN), before);
+}
+
+/// Returns when the run that is under way has a copy that is ready for this mailbox, and what does the run has gone on from there.
+async fn until_ready(world: &World, mailbox: &str) {
+    let id = MailboxId(format!("id of {mailbox}"));
+    let ready = async || {
+        let run = world.ledger.runs(1).await.unwrap().remove(0);
+        world.ledger.queue(&run.id, &id, QueueOf::Ready, ItemNo(0), 9).await.unwrap().len()
+    };
+    while ready().await == 0 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..100 {
+        ready().await;
+    }
 }
 
 /// The ordinary road: nobody is looked for again, on the first day or on the next.

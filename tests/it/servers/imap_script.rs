@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use whatsapp_archiver::mailbox::SendPermit;
@@ -89,6 +91,13 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// What each sign-in by a token said.
+    pub(crate) fn sign_ins(&self) -> Vec<String> {
+        let said = |line: &String| line.strip_prefix("AUTHENTICATE XOAUTH2 ").map(str::to_owned);
+        let decoded = |said: String| String::from_utf8(STANDARD.decode(said).unwrap()).unwrap();
+        self.commands.iter().filter_map(said).map(decoded).collect()
+    }
+
     fn count(&self, command: &str) -> usize {
         self.commands.iter().filter(|line| line.starts_with(command)).count()
     }
