@@ -16,7 +16,7 @@ use whatsapp_archiver::mailbox::{Destination, ImportError, RemoteId, SendPermit}
 use whatsapp_archiver::resolution::{Mailbox, MailboxId};
 
 use crate::mailbox_contract::{large_message, manifest, message, messages};
-use crate::servers::imap_script::{ImapScript, OnAppend, Script};
+use crate::servers::imap_script::{ImapScript, OnAppend, Script, Seen};
 
 mod look_up;
 mod sign_in;
@@ -419,7 +419,7 @@ async fn a_mailbox_with_another_address_and_an_address_with_another_mailbox_are_
     for mailbox in [ana(), renamed, newcomer] {
         assert_eq!(arrived(&destination.import(&mailbox, &messages(1), &SendPermit::always()).await), 1);
     }
-    let sign_ins = server.seen(|seen| seen.sign_ins());
+    let sign_ins = server.seen(Seen::sign_ins);
     let [ana, renamed, newcomer] = &sign_ins[..] else { panic!("{sign_ins:?}") };
     assert!(ana.contains("=ana@contoso.example") && newcomer == ana, "{sign_ins:?}");
     assert!(renamed.contains("=ana.quist@contoso.example"), "{sign_ins:?}");

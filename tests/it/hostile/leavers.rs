@@ -16,8 +16,8 @@ fn run(files: &Files) -> Ended {
 fn every_run_says_that_a_mailbox_is_lost_and_what_waits_for_it() {
     let server = archive_of(COPIES);
     let files = files_for(&server, "24h", "");
-    let dies = [("WHATSAPP_ARCHIVER_FAIL_AT", "intent-recorded:1")];
-    let died = Process::with_environment(&files, &["run", "--once"], &dies).end();
+    let fail_point = [("WHATSAPP_ARCHIVER_FAIL_AT", "intent-recorded:1")];
+    let died = Process::with_environment(&files, &["run", "--once"], &fail_point).end();
     assert_eq!(died.status.code(), None, "run this with --features fail-points");
     let users = std::fs::read_to_string(files.path("users.csv")).unwrap();
     files.write("users.csv", &users.replace(&format!("{ANA}\n"), ""));

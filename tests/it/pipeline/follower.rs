@@ -236,7 +236,7 @@ async fn a_follower_sends_nothing_of_earlier_runs_to_whoever_has_the_address_now
         };
         tokio::join!(follower.follow(run.clone()), opening).0
     };
-    let both = async { tokio::join!(leading, help) };
+    let both = Box::pin(async { tokio::join!(leading, help) });
     let (finished, result) = tokio::time::timeout(Duration::from_mins(1), both).await.unwrap();
     result.unwrap();
     finished.unwrap();
