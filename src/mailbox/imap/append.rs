@@ -126,7 +126,7 @@ impl Appending<'_> {
                         break;
                     }
                 }
-                Ok(Received::Continuation(_)) => self.open_gate(),
+                Ok(Received::Continuation) => self.open_gate(),
                 Ok(Received::Data(_) | Received::Remark(_) | Received::Unreadable) => {}
                 Err(lost) if self.session.connection.is_barred() && !self.is_cut && self.has_whole() => {
                     self.cut_off(&lost);

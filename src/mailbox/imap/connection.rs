@@ -18,9 +18,7 @@ use imap_codec::decode::Decoder;
 use imap_codec::fragmentizer::Fragmentizer;
 use imap_codec::imap_types::IntoStatic;
 use imap_codec::imap_types::core::Tag;
-use imap_codec::imap_types::response::{
-    CommandContinuationRequest, Data, Greeting, Response, Status, StatusBody, Tagged,
-};
+use imap_codec::imap_types::response::{Data, Greeting, Response, Status, StatusBody, Tagged};
 use imap_codec::{GreetingCodec, ResponseCodec};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -66,8 +64,8 @@ pub(super) enum Received {
     /// A remark (`* OK`, `* NO`, `* BAD`).
     Remark(StatusBody<'static>),
     Data(Data<'static>),
-    /// The server waits for the rest of the command. The text is what it says along with it.
-    Continuation(String),
+    /// The server waits for the rest of the command.
+    Continuation,
     /// Data that can't be read: of no concern to commands that expect none.
     Unreadable,
 }
@@ -212,9 +210,7 @@ impl Connection {
                 Some(Response::Status(Status::Untagged(body))) => return Ok(Received::Remark(body)),
                 Some(Response::Status(Status::Bye(bye))) => self.farewell = Some(Refusal::farewell(&bye, &self.sent)),
                 Some(Response::Data(data)) => return Ok(Received::Data(data)),
-                Some(Response::CommandContinuationRequest(request)) => {
-                    return Ok(Received::Continuation(continuation_text(&request)));
-                }
+                Some(Response::CommandContinuationRequest(_)) => return Ok(Received::Continuation),
                 None if self.input.message_bytes().starts_with(b"* ") => return Ok(Received::Unreadable),
                 None => return Err(self.lost("the server sent what isn't an IMAP response".to_owned())),
             }
@@ -366,13 +362,6 @@ impl Connection {
             detail = format!("{detail}; the server said BYE {farewell}");
         }
         Lost { detail, farewell: self.farewell.clone() }
-    }
-}
-
-fn continuation_text(request: &CommandContinuationRequest<'_>) -> String {
-    match request {
-        CommandContinuationRequest::Basic(basic) => basic.text().inner().to_owned(),
-        CommandContinuationRequest::Base64(data) => String::from_utf8_lossy(data).into_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ use imap_codec::imap_types::mailbox::Mailbox as Folder;
 use imap_codec::imap_types::response::Data;
 
 use super::refusal::Meaning;
-use super::session::{Answer, CommandError, Session};
+use super::session::{CommandError, Session};
 use crate::mailbox::ImportError;
 use crate::mailbox::folder_name::to_modified_utf7;
 
@@ -77,8 +77,8 @@ fn wire_name(folder: &str, namespaces: &Namespaces) -> Vec<u8> {
 async fn namespaces(session: &mut Session) -> Result<Namespaces, CommandError> {
     let mut found = Namespaces::default();
     session
-        .ask(CommandBody::Namespace, |answer| {
-            if let Answer::Data(Data::Namespace { personal, other, shared }) = answer {
+        .ask(CommandBody::Namespace, |data| {
+            if let Data::Namespace { personal, other, shared } = data {
                 found.delimiter = personal.first().and_then(|own| own.delimiter.as_ref()).map(QuotedChar::inner);
                 found.own = personal.iter().map(prefix_of).collect();
                 found.foreign = other.iter().chain(&shared).map(prefix_of).collect();
@@ -91,8 +91,8 @@ async fn namespaces(session: &mut Session) -> Result<Namespaces, CommandError> {
 async fn delimiter(session: &mut Session) -> Result<Namespaces, CommandError> {
     let mut found = Namespaces::default();
     session
-        .ask(list(""), |answer| {
-            if let Answer::Data(Data::List { delimiter, .. }) = answer {
+        .ask(list(""), |data| {
+            if let Data::List { delimiter, .. } = data {
                 found.delimiter = delimiter.as_ref().map(QuotedChar::inner);
             }
         })
@@ -170,8 +170,8 @@ async fn listed(session: &mut Session) -> Result<Vec<(Folder<'static>, Vec<Strin
     const DOING: &str = "listing the folders";
     let mut found = Vec::new();
     session
-        .ask(list("*"), |answer| {
-            if let Answer::Data(Data::List { items, mailbox, .. }) = answer
+        .ask(list("*"), |data| {
+            if let Data::List { items, mailbox, .. } = data
                 && found.len() <= MAX_FOLDERS
             {
                 found.push((mailbox, items.iter().map(FlagNameAttribute::to_string).collect()));

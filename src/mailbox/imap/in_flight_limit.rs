@@ -5,7 +5,7 @@
 //! each success, and is down to one after a refusal.
 
 const INITIAL: usize = 8;
-const MAX: usize = 64;
+const MAX_IN_FLIGHT: usize = 64;
 
 /// The number of commands that may be in flight.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +30,7 @@ impl InFlightLimit {
 
     /// A command succeeded.
     pub(super) fn widen(&mut self) {
-        self.0 = (self.0 + 1).min(MAX);
+        self.0 = (self.0 + 1).min(MAX_IN_FLIGHT);
     }
 
     /// A command was refused.
@@ -50,8 +50,8 @@ mod tests {
         for _ in 0..1_000 {
             in_flight_limit.widen();
         }
-        assert!(in_flight_limit.admits(MAX - 1) && !in_flight_limit.admits(MAX));
-        assert!(in_flight_limit.is_low(MAX * 3 / 4) && !in_flight_limit.is_low(MAX * 3 / 4 + 1));
+        assert!(in_flight_limit.admits(MAX_IN_FLIGHT - 1) && !in_flight_limit.admits(MAX_IN_FLIGHT));
+        assert!(in_flight_limit.is_low(MAX_IN_FLIGHT * 3 / 4) && !in_flight_limit.is_low(MAX_IN_FLIGHT * 3 / 4 + 1));
         in_flight_limit.narrow();
         assert!(in_flight_limit.is_low(0) && in_flight_limit.admits(0) && !in_flight_limit.admits(1));
     }

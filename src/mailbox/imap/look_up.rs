@@ -14,7 +14,7 @@ use imap_codec::imap_types::sequence::{SeqOrUid, Sequence, SequenceSet};
 use super::append::remote_id;
 use super::folder::{Layout, Others, is_selectable, name_of, others};
 use super::refusal::Meaning;
-use super::session::{Answer, CommandError, Session};
+use super::session::{CommandError, Session};
 use crate::identity::MessageId;
 use crate::mailbox::{ImportError, RemoteId};
 
@@ -118,8 +118,8 @@ pub(super) async fn search_by(session: &mut Session, key: SearchKey<'static>) ->
     let criteria = Vec1::from(key);
     let mut found = None;
     session
-        .ask(CommandBody::search(None, criteria, true), |answer| {
-            if let Answer::Data(Data::Search(uids)) = answer {
+        .ask(CommandBody::search(None, criteria, true), |data| {
+            if let Data::Search(uids) = data {
                 found.get_or_insert_with(Vec::new).extend(uids);
             }
         })
@@ -158,8 +158,8 @@ pub(super) async fn fetch(
 ) -> Result<(), ImportError> {
     let names = MacroOrMessageDataItemNames::MessageDataItemNames(vec![MessageDataItemName::Uid, part]);
     let body = CommandBody::Fetch { sequence_set: uids, macro_or_item_names: names, uid: true };
-    let answer = session.ask(body, |answer| {
-        let Answer::Data(Data::Fetch { items, .. }) = answer else { return };
+    let answer = session.ask(body, |data| {
+        let Data::Fetch { items, .. } = data else { return };
         let (mut uid, mut part) = (None, None);
         for item in items.as_ref() {
             match item {

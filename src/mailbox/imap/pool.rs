@@ -12,7 +12,7 @@ use imap_codec::imap_types::command::CommandBody;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::folder::{Layout, layout};
-use super::refused::RefusedPasswords;
+use super::passwords::RefusedPasswords;
 use super::session::Session;
 use super::settings::{ImapAuth, ImapSettings};
 use super::sign_in;
@@ -125,10 +125,8 @@ impl Pool {
         if let Some(place) = kept.idle.iter().rposition(|idle| idle.mailbox == *mailbox) {
             return Some(kept.idle.remove(place));
         }
-        // What has a permit and isn't idle is in use: the caller's permit is among them.
-        let in_use = self.connections().saturating_sub(self.permits.available_permits());
-        let room = self.connections().saturating_sub(in_use);
-        let surplus = kept.idle.len().saturating_sub(room);
+        // Each session in use has a permit, the caller's new one among them; the others may be idle.
+        let surplus = kept.idle.len().saturating_sub(self.permits.available_permits());
         kept.idle.drain(..surplus);
         None
     }

@@ -54,11 +54,14 @@ pub(super) struct Session {
     pub(super) in_flight_limit: InFlightLimit,
     abilities: Option<Abilities>,
     selected: Option<Folder<'static>>,
+    /// As the server said it last.
+    uid_validity: Option<u32>,
 }
 
 impl Session {
     pub(super) fn new(connection: Connection) -> Self {
-        Self { connection, in_flight_limit: InFlightLimit::default(), abilities: None, selected: None }
+        let in_flight_limit = InFlightLimit::default();
+        Self { connection, in_flight_limit, abilities: None, selected: None, uid_validity: None }
     }
 
     /// What the server can do, as it said before or is asked now.
@@ -74,10 +77,12 @@ impl Session {
         self.abilities = None;
     }
 
-    /// Takes note of the capabilities in a response code.
+    /// Takes note of the capabilities or the UIDVALIDITY in a response code.
     pub(super) fn note_code(&mut self, code: Option<&Code<'_>>) {
-        if let Some(Code::Capability(announced)) = code {
-            self.abilities = Some(Abilities::of(announced.as_ref()));
+        match code {
+            Some(Code::Capability(announced)) => self.abilities = Some(Abilities::of(announced.as_ref())),
+            Some(Code::UidValidity(value)) => self.uid_validity = Some(value.get()),
+            _ => {}
         }
     }
 
@@ -92,16 +97,11 @@ impl Session {
     pub(super) async fn ask(
         &mut self,
         body: CommandBody<'static>,
-        mut take: impl FnMut(Answer<'_>) + Send,
+        mut take: impl FnMut(Data<'static>) + Send,
     ) -> Result<(), CommandError> {
         let tag = self.send(body).await?;
-        match self.completion(&tag, &mut take).await? {
-            (_, true) => Err(CommandError::Unreadable),
-            (status, false) => {
-                take(Answer::Code(status.code.as_ref()));
-                Ok(())
-            }
-        }
+        let (_, unreadable) = self.completion(&tag, &mut take).await?;
+        if unreadable { Err(CommandError::Unreadable) } else { Ok(()) }
     }
 
     /// Selects a folder for appending, where it isn't selected already.
@@ -117,16 +117,9 @@ impl Session {
 
     /// Opens a folder for reading, as it is now. Gives its UIDVALIDITY, where it has one.
     pub(super) async fn examine(&mut self, folder: &Folder<'static>) -> Result<Option<u32>, CommandError> {
-        self.selected = None;
-        let mut validity = None;
-        let tag = self.send(CommandBody::Examine { mailbox: folder.clone() }).await?;
-        let mut take = |answer: Answer<'_>| {
-            if let Answer::Code(Some(Code::UidValidity(value))) = answer {
-                validity = Some(value.get());
-            }
-        };
-        self.completion(&tag, &mut take).await?;
-        Ok(validity)
+        (self.selected, self.uid_validity) = (None, None);
+        self.run(CommandBody::Examine { mailbox: folder.clone() }).await?;
+        Ok(self.uid_validity)
     }
 
     /// Leaves the selected folder behind: it is not what it was.
@@ -149,11 +142,11 @@ impl Session {
         Ok(tag)
     }
 
-    /// Waits until the server asks for the rest of a command. Gives what it says along with it.
-    pub(super) async fn continuation(&mut self, tag: &Tag<'static>) -> Result<String, CommandError> {
+    /// Waits until the server asks for the rest of a command.
+    async fn continuation(&mut self, tag: &Tag<'static>) -> Result<(), CommandError> {
         loop {
             match self.connection.response().await.map_err(CommandError::Lost)? {
-                Received::Continuation(text) => return Ok(text),
+                Received::Continuation => return Ok(()),
                 Received::Tagged(tagged) => {
                     self.check_tag(tag, &tagged.tag)?;
                     let refusal = Refusal::of(&tagged.body, self.connection.sent());
@@ -168,7 +161,7 @@ impl Session {
     async fn completion(
         &mut self,
         tag: &Tag<'static>,
-        take: &mut (dyn FnMut(Answer<'_>) + Send),
+        take: &mut (dyn FnMut(Data<'static>) + Send),
     ) -> Result<(StatusBody<'static>, bool), CommandError> {
         let mut unreadable = false;
         loop {
@@ -184,13 +177,10 @@ impl Session {
                 Received::Data(Data::Capability(announced)) => {
                     self.abilities = Some(Abilities::of(announced.as_ref()));
                 }
-                Received::Data(data) => take(Answer::Data(data)),
-                Received::Remark(body) => {
-                    self.note_code(body.code.as_ref());
-                    take(Answer::Code(body.code.as_ref()));
-                }
+                Received::Data(data) => take(data),
+                Received::Remark(body) => self.note_code(body.code.as_ref()),
                 Received::Unreadable => unreadable = true,
-                Received::Continuation(_) => return Err(self.strange("a request for more")),
+                Received::Continuation => return Err(self.strange("a request for more")),
             }
         }
     }
@@ -202,11 +192,4 @@ impl Session {
     fn strange(&self, what: &str) -> CommandError {
         CommandError::Lost(self.connection.lost(format!("the server sent {what}")))
     }
-}
-
-/// What comes of a command before its end.
-pub(super) enum Answer<'a> {
-    Data(Data<'static>),
-    /// A response code, of a remark or of the command's end.
-    Code(Option<&'a Code<'static>>),
 }

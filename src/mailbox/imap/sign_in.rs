@@ -11,8 +11,8 @@ use imap_codec::imap_types::response::GreetingKind;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::connection::{Connection, Received};
+use super::passwords::Attempt;
 use super::refusal::Refusal;
-use super::refused::Attempt;
 use super::session::{CommandError, Session};
 use super::settings::{AccessTokens, ImapAuth, ImapSettings};
 use super::transport::Endpoint;
@@ -192,7 +192,7 @@ async fn sasl(
     loop {
         match session.connection.response().await.map_err(CommandError::Lost)? {
             // A second request is XOAUTH2's way to say what is wrong; an empty answer ends it.
-            Received::Continuation(_) => {
+            Received::Continuation => {
                 let line = answer.take().unwrap_or_else(|| "\r\n".to_owned());
                 session.connection.queue(Bytes::from(line));
             }
