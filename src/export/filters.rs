@@ -18,10 +18,10 @@ use crate::resolution::{Mailbox, MailboxId, Resolution, ResolvedBy, ResolvedTo};
 #[derive(Debug)]
 pub struct Filters {
     selection: Selection,
-    owners: Vec<Who>,
-    participants: Vec<Who>,
-    mailboxes: Vec<Mailboxes>,
-    threads: Vec<Chats>,
+    owners: Vec<Tried<Who>>,
+    participants: Vec<Tried<Who>>,
+    mailboxes: Vec<Tried<Mailboxes>>,
+    threads: Vec<Tried<Chats>>,
 }
 
 /// A value of a filter, as it was given.
@@ -45,12 +45,11 @@ impl Value {
 impl Filters {
     /// The filters of a selection, which know nothing but its values yet.
     pub fn new(selection: Selection) -> Self {
-        let who = |values: &[String]| values.iter().map(|value| Who::new(value)).collect();
         Self {
-            owners: who(&selection.owners),
-            participants: who(&selection.participants),
-            mailboxes: selection.mailboxes.iter().map(|value| Mailboxes::new(value)).collect(),
-            threads: selection.threads.iter().map(|value| Chats::new(value)).collect(),
+            owners: Tried::all(&selection.owners, Who::new),
+            participants: Tried::all(&selection.participants, Who::new),
+            mailboxes: Tried::all(&selection.mailboxes, Mailboxes::new),
+            threads: Tried::all(&selection.threads, Chats::new),
             selection,
         }
     }
@@ -74,28 +73,30 @@ impl Filters {
             return;
         }
         for who in self.owners.iter_mut().chain(&mut self.participants) {
-            who.learn(item, resolution);
+            who.of.learn(item, resolution);
         }
-        for mailboxes in &mut self.mailboxes {
+        for Tried { of: mailboxes, .. } in &mut self.mailboxes {
             mailboxes.learn(resolution);
             mailboxes.learn_properties(item, resolution);
         }
         for chats in &mut self.threads {
-            chats.learn(item);
+            chats.of.learn(item);
         }
     }
 
     /// Addresses that no mailbox had which was recorded with an item shown so far: another place may know whose they are.
     pub fn unknown_addresses(&self) -> BTreeSet<String> {
-        let who = self.owners.iter().chain(&self.participants).map(|who| &who.mailboxes);
-        let unknown = who.chain(&self.mailboxes).filter(|mailboxes| mailboxes.ids.is_empty());
+        let who = self.owners.iter().chain(&self.participants).map(|who| &who.of.mailboxes);
+        let all = who.chain(self.mailboxes.iter().map(|mailboxes| &mailboxes.of));
+        let unknown = all.filter(|mailboxes| mailboxes.ids.is_empty());
         unknown.map(|mailboxes| mailboxes.sought.clone()).filter(|sought| sought.contains('@')).collect()
     }
 
     /// Says which mailboxes an address names.
     pub fn address_names(&mut self, address: &str, ids: &[MailboxId]) {
-        let who = self.owners.iter_mut().chain(&mut self.participants).map(|who| &mut who.mailboxes);
-        for mailboxes in who.chain(&mut self.mailboxes).filter(|mailboxes| mailboxes.sought == address) {
+        let who = self.owners.iter_mut().chain(&mut self.participants).map(|who| &mut who.of.mailboxes);
+        let all = who.chain(self.mailboxes.iter_mut().map(|mailboxes| &mut mailboxes.of));
+        for mailboxes in all.filter(|mailboxes| mailboxes.sought == address) {
             mailboxes.ids.extend(ids.iter().cloned());
         }
     }
@@ -123,63 +124,59 @@ impl Filters {
         let owner = owner.map(Participant::phone);
         let Some(owner) = owner.filter(|owner| owner.phone_number().is_some()) else { return true };
         let is_other = |who: &Who| who.number.phone_number().is_some() && who.number.key() != owner.key();
-        for who in self.owners.iter_mut().filter(|who| who.number.key() == owner.key()) {
+        for who in self.owners.iter_mut().filter(|who| who.of.number.key() == owner.key()) {
             who.is_found = true;
         }
-        self.owners.is_empty() || !self.owners.iter().all(is_other)
+        self.owners.is_empty() || !self.owners.iter().all(|who| is_other(&who.of))
     }
 
     /// The values that fitted nothing so far.
     pub fn without_match(&self) -> Vec<Value> {
-        fn of<T: Sought>(filter: &'static str, values: &[T]) -> impl Iterator<Item = Value> {
-            let unfound = values.iter().filter(|value| !value.is_found());
-            unfound.map(move |value| Value { filter, value: value.sought().to_owned() })
+        fn of<T>(
+            filter: &'static str,
+            values: &[Tried<T>],
+            sought: impl Fn(&T) -> &str,
+        ) -> impl Iterator<Item = Value> {
+            let unfound = values.iter().filter(|value| !value.is_found);
+            unfound.map(move |value| Value { filter, value: sought(&value.of).to_owned() })
         }
-        let who = of("owner", &self.owners).chain(of("participant", &self.participants));
-        who.chain(of("mailbox", &self.mailboxes)).chain(of("thread", &self.threads)).collect()
+        of("owner", &self.owners, |who| &who.mailboxes.sought)
+            .chain(of("participant", &self.participants, |who| &who.mailboxes.sought))
+            .chain(of("mailbox", &self.mailboxes, |mailboxes| &mailboxes.sought))
+            .chain(of("thread", &self.threads, |chats| &chats.sought))
+            .collect()
     }
 
     /// The values that are the name of several people or chats, and how many.
     pub fn shared_names(&self) -> Vec<(Value, usize)> {
-        let of = |filter, who: &Who| (Value { filter, value: who.sought.clone() }, who.called.len());
-        let owners = self.owners.iter().map(|who| of("owner", who));
-        let participants = self.participants.iter().map(|who| of("participant", who));
-        let chats = |chats: &Chats| (Value { filter: "thread", value: chats.sought.clone() }, chats.named.len());
-        let all = owners.chain(participants).chain(self.threads.iter().map(chats));
+        let of = |filter, sought: &String, count| (Value { filter, value: sought.clone() }, count);
+        let who = |filter, who: &Who| of(filter, &who.mailboxes.sought, who.called.len());
+        let owners = self.owners.iter().map(|one| who("owner", &one.of));
+        let participants = self.participants.iter().map(|one| who("participant", &one.of));
+        let chats = self.threads.iter().map(|one| of("thread", &one.of.sought, one.of.named.len()));
+        let all = owners.chain(participants).chain(chats);
         all.filter(|(_, count)| *count > 1).collect()
     }
 }
 
-/// A value, and whether anything fitted it.
-trait Sought {
-    fn sought(&self) -> &str;
-    fn is_found(&self) -> bool;
-    fn found(&mut self);
+/// What is sought, and whether anything fitted it.
+#[derive(Debug)]
+struct Tried<T> {
+    of: T,
+    is_found: bool,
 }
 
-macro_rules! sought {
-    ($($of:ty),+) => {$(
-        impl Sought for $of {
-            fn sought(&self) -> &str {
-                &self.sought
-            }
-            fn is_found(&self) -> bool {
-                self.is_found
-            }
-            fn found(&mut self) {
-                self.is_found = true;
-            }
-        }
-    )+};
+impl<T> Tried<T> {
+    fn all(values: &[String], of: impl Fn(&str) -> T) -> Vec<Self> {
+        values.iter().map(|value| Self { of: of(value), is_found: false }).collect()
+    }
 }
 
-sought!(Who, Mailboxes, Chats);
-
-fn any<T: Sought>(values: &mut [T], fits: impl Fn(&T) -> bool) -> bool {
+fn any<T>(values: &mut [Tried<T>], fits: impl Fn(&T) -> bool) -> bool {
     let mut fitted = values.is_empty();
     for value in values {
-        if fits(value) {
-            value.found();
+        if fits(&value.of) {
+            value.is_found = true;
             fitted = true;
         }
     }
@@ -189,7 +186,6 @@ fn any<T: Sought>(values: &mut [T], fits: impl Fn(&T) -> bool) -> bool {
 /// A person who is sought: by number, LID, user name, display name or address.
 #[derive(Debug)]
 struct Who {
-    sought: String,
     name: String,
     number: Participant,
     mailboxes: Mailboxes,
@@ -197,20 +193,17 @@ struct Who {
     called: BTreeSet<String>,
     /// The LIDs that an item says to be the number.
     lids: BTreeSet<String>,
-    is_found: bool,
 }
 
 impl Who {
     fn new(sought: &str) -> Self {
         let sought = sought.trim();
         Self {
-            sought: sought.to_owned(),
             name: folded(sought),
             number: Participant::phone(sought),
             mailboxes: Mailboxes::new(sought),
             called: BTreeSet::new(),
             lids: BTreeSet::new(),
-            is_found: false,
         }
     }
 
@@ -236,7 +229,7 @@ impl Who {
         }
         let person = item.person(participant);
         let email = person.and_then(|person| person.email.as_deref());
-        if email.is_some_and(|email| email.trim().eq_ignore_ascii_case(&self.sought)) {
+        if email.is_some_and(|email| email.trim().eq_ignore_ascii_case(&self.mailboxes.sought)) {
             return true;
         }
         let mut recorded = resolution.0.iter().filter(|resolved| item.key_of(&resolved.participant) == key);
@@ -259,12 +252,11 @@ struct Mailboxes {
     sought: String,
     /// Those that have or had the address.
     ids: BTreeSet<MailboxId>,
-    is_found: bool,
 }
 
 impl Mailboxes {
     fn new(sought: &str) -> Self {
-        Self { sought: sought.trim().to_owned(), ids: BTreeSet::new(), is_found: false }
+        Self { sought: sought.trim().to_owned(), ids: BTreeSet::new() }
     }
 
     fn learn(&mut self, resolution: &Resolution) {
@@ -298,13 +290,12 @@ struct Chats {
     name: String,
     /// The roots of the threads of all chats that an item names so.
     named: BTreeSet<String>,
-    is_found: bool,
 }
 
 impl Chats {
     fn new(sought: &str) -> Self {
         let sought = sought.trim();
-        Self { sought: sought.to_owned(), name: folded(sought), named: BTreeSet::new(), is_found: false }
+        Self { sought: sought.to_owned(), name: folded(sought), named: BTreeSet::new() }
     }
 
     fn learn(&mut self, item: &Item) {
