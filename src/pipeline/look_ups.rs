@@ -78,7 +78,7 @@ impl Unanswered {
                 }
             }
             self.leave_unanswered(pipeline, passing, asking);
-            return Ok(answers.into_iter().map(|(resolution, _)| resolution).collect());
+            return Ok(answers);
         }
     }
 

@@ -69,7 +69,7 @@ impl Pipeline {
         let items: Vec<&Item> = candidates.iter().filter_map(|candidate| candidate.item.as_ref().ok()).collect();
         let answers = self.deps.resolver.resolve(&items).await;
         let readable = candidates.into_iter().filter(|candidate| candidate.item.is_ok());
-        readable.zip(answers.into_iter().map(|(resolution, _)| resolution)).collect()
+        readable.zip(answers).collect()
     }
 
     /// What a replay of this selection would add. Records nothing and sends nothing.

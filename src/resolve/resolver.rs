@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -57,12 +56,11 @@ impl Resolver {
         Self::new(self.mapping(), self.automatic, Arc::clone(&self.directory))
     }
 
-    /// Resolves all participants of each item; one result for each item, in the same order. Where the directory left a
-    /// participant without an answer, its error is given too: of several, the one that another try helps most.
+    /// Resolves all participants of each item; one resolution for each item, in the same order.
     ///
     /// The directory is asked twice at most: for the addresses of the mapping, then for the e-mail properties of those
     /// participants for whom the mapping certainly has no valid user.
-    pub async fn resolve(&self, items: &[&Item]) -> Vec<(Resolution, Option<DirectoryError>)> {
+    pub async fn resolve(&self, items: &[&Item]) -> Vec<Resolution> {
         self.resolve_but(items, &HashMap::new()).await.0
     }
 
@@ -72,7 +70,7 @@ impl Resolver {
         &self,
         items: &[&Item],
         left: &HashMap<String, DirectoryError>,
-    ) -> (Vec<(Resolution, Option<DirectoryError>)>, Vec<(String, DirectoryError)>) {
+    ) -> (Vec<Resolution>, Vec<(String, DirectoryError)>) {
         let mapping = self.mapping();
         let candidates: Vec<Vec<Candidate<'_>>> =
             items.iter().map(|item| self.candidates(item, mapping.as_deref())).collect();
@@ -210,7 +208,7 @@ impl Candidate<'_> {
         self.mapped.address().is_none_or(|address| matches!(answers.of(address), Ok(Answer::NotValid { .. })))
     }
 
-    fn outcome(&self, answers: &Answers) -> Result<ResolvedTo, Unanswered> {
+    fn outcome(&self, answers: &Answers) -> ResolvedTo {
         let claims = [(self.mapped, ResolvedBy::Csv, MAPPING_FILE), (self.property, ResolvedBy::Email, EMAIL_PROPERTY)];
         let mut tried: Vec<String> = Vec::new();
         for (claim, by, source) in claims {
@@ -218,7 +216,7 @@ impl Candidate<'_> {
                 Claim::Off => {}
                 Claim::Nothing(why) => tried.push(why.to_owned()),
                 Claim::Address(address) | Claim::Mapped(address, _) => match answers.of(address) {
-                    Ok(Answer::Valid(mailbox)) => return Ok(ResolvedTo::Mailbox { mailbox: mailbox.clone(), by }),
+                    Ok(Answer::Valid(mailbox)) => return ResolvedTo::Mailbox { mailbox: mailbox.clone(), by },
                     Ok(Answer::NotValid { detail }) => {
                         let reason = self.reason(address, detail);
                         tried.push(format!("{source}: {} {NOT_A_VALID_USER}{reason}", self.shown(address)));
@@ -233,7 +231,7 @@ impl Candidate<'_> {
                             _ if self.number_in(address).is_some() => "the user directory gave no answer".to_owned(),
                             _ => single_line(&error.to_string()).chars().take(MAX_DETAIL).collect(),
                         };
-                        return Err(Unanswered { detail, error });
+                        return ResolvedTo::Unanswered { detail };
                     }
                 },
             }
@@ -241,7 +239,7 @@ impl Candidate<'_> {
         if tried.is_empty() {
             tried.push("no user mapping is in use".to_owned());
         }
-        Ok(ResolvedTo::NoValidUser { detail: tried.join("; ") })
+        ResolvedTo::NoValidUser { detail: tried.join("; ") }
     }
 
     /// The rule that named the mailbox: the identifier, masked, and when the line of the mapping file holds.
@@ -282,36 +280,13 @@ impl Candidate<'_> {
     }
 }
 
-/// The directory gave no answer for a participant.
-struct Unanswered {
-    detail: String,
-    error: DirectoryError,
-}
-
-fn resolution(candidates: Vec<Candidate<'_>>, answers: &Answers) -> (Resolution, Option<DirectoryError>) {
-    let mut error: Option<DirectoryError> = None;
+fn resolution(candidates: Vec<Candidate<'_>>, answers: &Answers) -> Resolution {
     let resolved = candidates.into_iter().map(|candidate| {
-        let outcome = candidate.outcome(answers).unwrap_or_else(|unanswered| {
-            if error.as_ref().is_none_or(|known| hope(&unanswered.error) > hope(known)) {
-                error = Some(unanswered.error);
-            }
-            ResolvedTo::Unanswered { detail: unanswered.detail }
-        });
+        let outcome = candidate.outcome(answers);
         let rule = candidate.rule(&outcome);
         Resolved { participant: candidate.participant.clone(), outcome, rule, late: false }
     });
-    let resolution = Resolution(resolved.collect());
-    (resolution, error)
-}
-
-/// How much another try may help; of pauses, the longest counts.
-fn hope(error: &DirectoryError) -> (u8, Duration) {
-    match error {
-        DirectoryError::Throttled { after, .. } => (3, after.unwrap_or_default()),
-        DirectoryError::Unavailable(_) => (2, Duration::ZERO),
-        DirectoryError::Unexpected(_) => (1, Duration::ZERO),
-        DirectoryError::Forbidden(_) => (0, Duration::ZERO),
-    }
+    Resolution(resolved.collect())
 }
 
 /// What the directory answered, by address in lower case.
