@@ -115,7 +115,7 @@ fn to(item: &Item, people: &People<'_>) -> Vec<Address> {
     let mut to: Vec<&Participant> =
         item.recipients.iter().filter(|recipient| seen.insert(item.key_of(recipient))).collect();
     seen.extend(sender_of(item).map(|sender| item.key_of(sender)));
-    let others = item.participants().into_iter().filter(|participant| !participant.value.trim().is_empty());
+    let others = item.participants().into_iter().filter(|participant| participant.has_value());
     to.extend(others.filter(|participant| seen.insert(item.key_of(participant))));
     let to: Vec<Address> = to.into_iter().map(|participant| people.address(participant)).collect();
     let chat = match &item.chat {

@@ -21,7 +21,7 @@ use crate::sign_in::{AccessToken, Audience, Endpoints, SignIn};
 pub mod batch;
 mod refusal;
 
-pub use refusal::{CallError, Refusal};
+pub use refusal::{CallError, Refusal, permission_advice};
 
 /// The largest reply that is read unless a call says otherwise, in bytes.
 const MAX_REPLY: u64 = 4 * 1024 * 1024;
@@ -196,11 +196,6 @@ impl Graph {
         self.sign_in.invalidate(&scope, &token);
         let token = self.sign_in.token(&scope).await?;
         self.send(remote, call, Some(&token)).await
-    }
-
-    /// Makes a call and reads the JSON of its reply.
-    pub async fn json<T: DeserializeOwned>(&self, remote: Remote, call: &Call) -> Result<T, CallError> {
-        read(&self.call(remote, call).await?)
     }
 
     async fn send(&self, remote: Remote, call: &Call, token: Option<&AccessToken>) -> Result<Reply, CallError> {

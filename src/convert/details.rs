@@ -9,7 +9,6 @@ use super::other::{self, Part};
 use super::people::{People, display_text};
 use super::section::{Fact, Look, Passage, PeopleList, Section, duration, utc_of_stated};
 use crate::item::raw::{CallInfo, Event, Location, OriginalMessageData, Quoted};
-use crate::item::text::printable;
 use crate::item::{Item, Kind, Participant};
 
 const MAX_VALUE_CHARACTERS: usize = 10_000;
@@ -155,7 +154,7 @@ fn raw_fields(item: &Item) -> Option<Section> {
     } else {
         "The item as it came; this is its beginning, all of it is attached"
     };
-    section.passages.extend(passage(label, cut));
+    section.passages.extend(Passage::of(label, cut, Look::Quote));
     section.filled()
 }
 
@@ -184,14 +183,9 @@ fn facts<const N: usize>(values: [(&'static str, Option<String>); N]) -> Vec<Fac
 }
 
 fn participant(participant: Option<&Participant>, people: &People<'_>) -> Option<String> {
-    participant.filter(|participant| !participant.value.trim().is_empty()).map(|participant| people.label(participant))
+    participant.filter(|participant| participant.has_value()).map(|participant| people.label(participant))
 }
 
 fn line(text: Option<&str>) -> Option<String> {
     text.map(|text| display_text(text, MAX_VALUE_CHARACTERS)).filter(|text| !text.is_empty())
-}
-
-fn passage(label: &'static str, text: Option<&str>) -> Option<Passage> {
-    let text = text.filter(|text| !text.is_empty())?;
-    Some(Passage { label: label.into(), text: printable(text).into_owned(), look: Look::Quote })
 }

@@ -19,9 +19,8 @@ pub(super) enum Naming {
 /// The sentence; nothing where the item is no such event, or names nobody who did it.
 pub(super) fn sentence(item: &Item, people: &People<'_>, naming: Naming) -> Option<String> {
     let event = item.event.as_ref().filter(|_| item.kind == Kind::GroupEvent)?;
-    let has_value = |participant: &&Participant| !participant.value.trim().is_empty();
-    let actor = event.actor.as_ref().filter(has_value).or(sender_of(item));
-    let members: Vec<&Participant> = event.members.iter().filter(has_value).collect();
+    let actor = event.actor.as_ref().filter(|actor| actor.has_value()).or(sender_of(item));
+    let members: Vec<&Participant> = event.members.iter().filter(|member| member.has_value()).collect();
     let named = |participant: &Participant| match naming {
         Naming::Names => isolated(&people.name(participant)).into_owned(),
         Naming::InFull => people.label(participant),
@@ -74,6 +73,6 @@ pub(super) fn said(item: &Item) -> &'static [&'static str] {
 
 /// Whether somebody is none of the members, where there are any.
 fn is_another(item: &Item, by: &Participant, members: &[Participant]) -> bool {
-    let mut members = members.iter().filter(|member| !member.value.trim().is_empty()).peekable();
+    let mut members = members.iter().filter(|member| member.has_value()).peekable();
     members.peek().is_some() && members.all(|member| item.key_of(member) != item.key_of(by))
 }

@@ -165,8 +165,7 @@ impl<'a> Sources<'a> {
 pub(crate) fn sender_of(item: &Item) -> Option<&Participant> {
     let owner = item.owner.as_ref().filter(|_| item.direction == Some(Direction::Out));
     let actor = item.event.as_ref().and_then(|event| event.actor.as_ref());
-    let has_value = |participant: &&Participant| !participant.value.trim().is_empty();
-    item.sender.as_ref().or(owner).or(actor.filter(has_value))
+    item.sender.as_ref().or(owner).or(actor.filter(|actor| actor.has_value()))
 }
 
 /// A given name as it is shown, else the number or value.

@@ -7,7 +7,6 @@ use super::kind;
 use super::people::{People, display_text, sender_of};
 use super::section::{Look, Passage};
 use crate::item::raw::OriginalMessageData;
-use crate::item::text::printable;
 use crate::item::{Item, Kind};
 
 /// The texts of an item, and which of them the first line of the plain text begins with.
@@ -29,12 +28,13 @@ impl Said {
     pub(super) fn of(item: &Item, people: &People<'_>) -> Self {
         let mut passages: Vec<Passage> = quoted(item, people).into_iter().collect();
         let before = passages.len();
-        passages.extend(match &item.kind {
+        let own = match &item.kind {
             Kind::Edit(_) => edited(item),
             Kind::Deletion(_) => deleted(item),
             Kind::Reaction => reacted(item),
             _ => plain(item),
-        });
+        };
+        passages.extend(own.into_iter().flatten());
         let verb = verb(item);
         let is_main = |passage: &Passage| match item.kind {
             Kind::Edit(_) => passage.look == Look::New,
@@ -65,79 +65,62 @@ fn verb(item: &Item) -> Option<&'static str> {
 
 fn quoted(item: &Item, people: &People<'_>) -> Option<Passage> {
     let quoted = item.quoted.as_ref()?;
-    let sender = quoted.sender.as_ref().filter(|sender| !sender.value.trim().is_empty());
-    let label = match sender {
+    let sender = quoted.sender.as_ref().filter(|sender| sender.has_value());
+    let label: Cow<'static, str> = match sender {
         Some(sender) => format!("In reply to {}", isolated(&people.name(sender))).into(),
         None => "In reply to".into(),
     };
-    passage(label, quoted.text.as_deref(), Look::Quote)
+    Passage::of(label, quoted.text.as_deref(), Look::Quote)
 }
 
 /// The old text before the new; the item's own where it is another.
-fn edited(item: &Item) -> Vec<Passage> {
+fn edited(item: &Item) -> Vec<Option<Passage>> {
     let (text, previous) = originals(item.original.as_ref());
     let own = Some(item.text.as_str()).filter(|own| text.is_none_or(|text| text != *own));
     let (new, other) = if text.is_some() { (text, own) } else { (own, None) };
-    [
-        passage("Previous text".into(), previous, Look::Old),
-        passage("New text".into(), new, Look::New),
-        passage("Text of the item".into(), other, Look::Bubble),
+    vec![
+        Passage::of("Previous text", previous, Look::Old),
+        Passage::of("New text", new, Look::New),
+        Passage::of("Text of the item", other, Look::Bubble),
     ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
-fn deleted(item: &Item) -> Vec<Passage> {
+fn deleted(item: &Item) -> Vec<Option<Passage>> {
     let (text, previous) = originals(item.original.as_ref());
     let own = Some(item.text.as_str()).filter(|own| text.is_none_or(|text| text != *own));
-    [
-        passage("Deleted text".into(), text, Look::Quote),
-        passage("Text".into(), own, Look::Bubble),
-        passage("Text before an earlier edit".into(), previous, Look::Old),
+    vec![
+        Passage::of("Deleted text", text, Look::Quote),
+        Passage::of("Text", own, Look::Bubble),
+        Passage::of("Text before an earlier edit", previous, Look::Old),
     ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
 /// The emoji, and what it was put to.
-fn reacted(item: &Item) -> Vec<Passage> {
+fn reacted(item: &Item) -> Vec<Option<Passage>> {
     let (text, previous) = originals(item.original.as_ref());
     let emoji = item.event.as_ref().and_then(|event| event.emoji.as_deref());
     let emoji = emoji.filter(|_| !kind::reaction_is_taken_back(item)).map(|emoji| display_text(emoji, 1000));
     let own = Some(item.text.as_str()).filter(|own| emoji.as_deref() != Some(*own));
-    [
-        passage("Reaction".into(), emoji.as_deref(), Look::Emoji),
-        passage("To the text".into(), text, Look::Quote),
-        passage("Text before an edit".into(), previous, Look::Old),
-        passage("Text".into(), own, Look::Bubble),
+    vec![
+        Passage::of("Reaction", emoji.as_deref(), Look::Emoji),
+        Passage::of("To the text", text, Look::Quote),
+        Passage::of("Text before an edit", previous, Look::Old),
+        Passage::of("Text", own, Look::Bubble),
     ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
-fn plain(item: &Item) -> Vec<Passage> {
+fn plain(item: &Item) -> Vec<Option<Passage>> {
     let (text, previous) = originals(item.original.as_ref());
     let label = if verb(item).is_some() { "" } else { "Text" };
-    [
-        passage(label.into(), Some(&item.text), Look::Bubble),
-        passage("Original text".into(), text, Look::Quote),
-        passage("Previous text".into(), previous, Look::Old),
+    vec![
+        Passage::of(label, Some(&item.text), Look::Bubble),
+        Passage::of("Original text", text, Look::Quote),
+        Passage::of("Previous text", previous, Look::Old),
     ]
-    .into_iter()
-    .flatten()
-    .collect()
 }
 
 fn originals(original: Option<&OriginalMessageData>) -> (Option<&str>, Option<&str>) {
     let text = original.and_then(|original| original.text.as_deref());
     let previous = original.and_then(|original| original.previous_text.as_deref());
     (text.filter(|text| !text.is_empty()), previous.filter(|text| !text.is_empty()))
-}
-
-fn passage(label: Cow<'static, str>, text: Option<&str>, look: Look) -> Option<Passage> {
-    let text = text.filter(|text| !text.is_empty())?;
-    Some(Passage { label, text: printable(text).into_owned(), look })
 }

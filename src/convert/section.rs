@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::digits::grouped;
 use crate::item::StatedTime;
+use crate::item::text::printable;
 
 /// A labelled value, on one line.
 pub(super) struct Fact {
@@ -24,6 +25,14 @@ pub(super) struct Passage {
     pub(super) label: Cow<'static, str>,
     pub(super) text: String,
     pub(super) look: Look,
+}
+
+impl Passage {
+    /// Nothing where there is no text.
+    pub(super) fn of(label: impl Into<Cow<'static, str>>, text: Option<&str>, look: Look) -> Option<Self> {
+        let text = text.filter(|text| !text.is_empty())?;
+        Some(Self { label: label.into(), text: printable(text).into_owned(), look })
+    }
 }
 
 /// How a text is shown in HTML.

@@ -14,6 +14,15 @@ use crate::sign_in::SignInError;
 /// The longest part of a remote message that is kept, in characters.
 const MAX_MESSAGE: usize = 300;
 
+/// What an administrator is to do where Graph refuses for want of a permission.
+pub fn permission_advice(permission: &str) -> String {
+    let rbac = match permission {
+        "Mail.ReadWrite" => ", or give it the RBAC role Application Mail.ReadWrite for this mailbox",
+        _ => "",
+    };
+    format!("grant the application {permission}, with an administrator's consent{rbac}")
+}
+
 /// Why a call has no usable reply.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {

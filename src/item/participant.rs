@@ -73,6 +73,11 @@ impl Participant {
         Self { value: value.into(), kind: ParticipantKind::Phone }
     }
 
+    /// Whether there is anything by which somebody can be told from others.
+    pub fn has_value(&self) -> bool {
+        !self.value.trim().is_empty()
+    }
+
     /// What makes two participants the same: the digits of a phone number, else the value as it came; in quotes where it is
     /// a name that could be taken for somebody's number.
     pub fn key(&self) -> Cow<'_, str> {

@@ -2,7 +2,7 @@
 
 use reqwest::StatusCode;
 
-use crate::graph::{CallError, Refusal};
+use crate::graph::{CallError, Refusal, permission_advice};
 use crate::mailbox::ImportError;
 
 /// The mailbox can't be used, or is no more.
@@ -108,17 +108,9 @@ fn refused(refusal: &Refusal, permission: &str) -> ImportError {
         StatusCode::UNAUTHORIZED => {
             ImportError::Forbidden(format!("the access token is refused, a new one too: {refusal}"))
         }
-        StatusCode::FORBIDDEN => ImportError::Forbidden(format!("{}: {refusal}", advice(permission))),
+        StatusCode::FORBIDDEN => ImportError::Forbidden(format!("{}: {refusal}", permission_advice(permission))),
         _ => ImportError::Unexpected(refusal.to_string()),
     }
-}
-
-fn advice(permission: &str) -> String {
-    let rbac = match permission {
-        "Mail.ReadWrite" => ", or give it the RBAC role Application Mail.ReadWrite for this mailbox",
-        _ => "",
-    };
-    format!("grant the application {permission}, with an administrator's consent{rbac}")
 }
 
 #[cfg(test)]

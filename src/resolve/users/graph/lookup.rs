@@ -7,7 +7,7 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::graph::{CallError, Graph, Refusal, Version, literal};
+use crate::graph::{CallError, Graph, Refusal, Version, literal, permission_advice};
 use crate::http::Remote;
 use crate::json_fault::JsonFault;
 use crate::resolution::{Mailbox, MailboxId};
@@ -131,15 +131,8 @@ impl LookUp<'_> {
 
     async fn by_ids(&self, mailboxes: &[&Mailbox]) -> Vec<Result<Answer, DirectoryError>> {
         let url = |known: &&Mailbox| self.graph.url(Version::V1, &["users", &known.id.0], &[SELECT]);
-        let urls: Vec<Result<Url, CallError>> = mailboxes.iter().map(url).collect();
-        let usable: Vec<Url> = urls.iter().filter_map(|url| url.as_ref().ok().cloned()).collect();
-        let mut replies = self.graph.get_all(Remote::Directory, &usable).await.into_iter();
-        let mut found = Vec::with_capacity(mailboxes.len());
-        for (known, url) in mailboxes.iter().zip(urls) {
-            let reply =
-                url.and_then(|_| replies.next().unwrap_or_else(|| Err(CallError::Unexpected("no reply".to_owned()))));
-            found.push(user_with(&known.id, reply));
-        }
+        let replies = self.get_each(mailboxes.iter().map(url).collect()).await;
+        let found: Vec<_> = mailboxes.iter().zip(replies).map(|(known, reply)| user_with(&known.id, reply)).collect();
         let users: Vec<&User> = found.iter().filter_map(|user| user.as_ref().ok()?.as_ref()).collect();
         let usable = self.mailboxes(&users).await;
         mailboxes.iter().zip(found).map(|(known, user)| whereabouts(known, user?, &usable)).collect()
@@ -164,19 +157,20 @@ impl LookUp<'_> {
             self.graph.url(Version::V1, &["users", &user.id, "mailFolders", "inbox"], &select)
         };
         let urls: Vec<Result<Url, CallError>> = users.iter().map(inbox).collect();
+        if let Some(throttle) = self.throttle {
+            let asked = users.iter().zip(&urls).filter(|(_, url)| url.is_ok());
+            asked.for_each(|(user, _)| throttle.count(&MailboxId(user.id.clone())));
+        }
+        let replies = self.get_each(urls).await;
+        users.iter().zip(replies).map(|(user, reply)| (user.id.clone(), mailbox_in(reply))).collect()
+    }
+
+    /// The reply to each of these, in their order; an address that can't be made has none but its error.
+    async fn get_each(&self, urls: Vec<Result<Url, CallError>>) -> Vec<Result<Bytes, CallError>> {
         let usable: Vec<Url> = urls.iter().filter_map(|url| url.as_ref().ok().cloned()).collect();
         let mut replies = self.graph.get_all(Remote::Directory, &usable).await.into_iter();
-        let mut mailboxes = HashMap::new();
-        for (user, url) in users.iter().zip(urls) {
-            let reply = url.and_then(|_| {
-                if let Some(throttle) = self.throttle {
-                    throttle.count(&MailboxId(user.id.clone()));
-                }
-                replies.next().unwrap_or_else(|| Err(CallError::Unexpected("no reply".to_owned())))
-            });
-            mailboxes.insert(user.id.clone(), mailbox_in(reply));
-        }
-        mailboxes
+        let mut reply = || replies.next().unwrap_or_else(|| Err(CallError::Unexpected("no reply".to_owned())));
+        urls.into_iter().map(|url| url.and_then(|_| reply())).collect()
     }
 }
 
@@ -349,14 +343,7 @@ fn no_answer(error: &CallError, permission: &str) -> DirectoryError {
             None => DirectoryError::Unavailable(refusal.to_string()),
         },
         CallError::Refused(refusal) if matches!(refusal.status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED) => {
-            DirectoryError::Forbidden(format!(
-                "{refusal}; grant the application {permission}, with an administrator's consent{}",
-                if permission == "Mail.ReadWrite" {
-                    ", or give it the RBAC role Application Mail.ReadWrite for this mailbox"
-                } else {
-                    ""
-                }
-            ))
+            DirectoryError::Forbidden(format!("{refusal}; {}", permission_advice(permission)))
         }
         CallError::Refused(_) | CallError::Unreadable(_) | CallError::TooLarge(_) | CallError::Unexpected(_) => {
             DirectoryError::Unexpected(error.to_string())
