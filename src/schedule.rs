@@ -75,16 +75,6 @@ impl Schedule {
         windows
     }
 
-    /// When the next regular run starts, after one that started at `last_start`; now where there was none, or where it is overdue.
-    pub fn next_start(&self, last_start: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
-        let Some(last_start) = last_start else { return now };
-        // A start in the future was recorded by a clock that was ahead: it says nothing.
-        if last_start > now + PLAUSIBLE_SKEW {
-            return now;
-        }
-        self.due_after(last_start).max(now)
-    }
-
     /// When a regular run is due after one that started at `last_start`, whether or not that has passed.
     pub fn due_after(&self, last_start: DateTime<Utc>) -> DateTime<Utc> {
         match self.at {
@@ -190,17 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn runs_start_at_the_stated_time_and_at_once_when_overdue() {
+    fn runs_are_due_at_the_stated_time_or_so_long_after_the_last() {
         let schedule = daily();
-        assert_eq!(schedule.next_start(None, at(22, 13)), at(22, 13));
-        assert_eq!(schedule.next_start(Some(at(22, 2)), at(22, 13)), at(23, 2));
-        assert_eq!(schedule.next_start(Some(at(20, 2)), at(22, 13)), at(22, 13));
-        assert_eq!(schedule.next_start(Some(at(22, 13)), at(22, 14)), at(23, 2));
+        assert_eq!(schedule.due_after(at(22, 2)), at(23, 2));
+        assert_eq!(schedule.due_after(at(22, 13)), at(23, 2));
         let relative = Schedule { at: None, ..schedule };
-        assert_eq!(relative.next_start(Some(at(22, 13)), at(22, 14)), at(23, 13));
-        // A start in the future says nothing, unless it is only another machine's clock.
-        assert_eq!(relative.next_start(Some(at(22, 17)), at(22, 14)), at(22, 14));
-        assert_eq!(relative.next_start(Some(at(22, 15)), at(22, 14)), at(23, 15));
+        assert_eq!(relative.due_after(at(22, 13)), at(23, 13));
     }
 
     #[test]

@@ -38,13 +38,6 @@ pub enum StagedAttachment {
     },
 }
 
-impl StagedAttachment {
-    /// Whether the bytes are there and right.
-    pub fn is_present(&self) -> bool {
-        matches!(self, Self::Present { .. })
-    }
-}
-
 /// An attachment that is not in the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingAttachment {

@@ -110,11 +110,11 @@ impl Body {
 
     /// What a list of messages shows of this one: the beginning of what was said.
     fn preview(&self) -> Option<String> {
-        const CHARACTERS: usize = 60;
+        const MAX_CHARACTERS: usize = 60;
         let (_, text) = self.opening()?;
-        let beginning: String = text.chars().take(CHARACTERS * 4).collect();
+        let beginning: String = text.chars().take(MAX_CHARACTERS * 4).collect();
         // Whoever shows it says himself where it is cut.
-        let shown = display_text(&beginning, CHARACTERS);
+        let shown = display_text(&beginning, MAX_CHARACTERS);
         Some(shown.trim_end_matches('…').to_owned()).filter(|preview| !preview.is_empty())
     }
 
@@ -192,7 +192,7 @@ fn rendered(template: &impl Template, length: usize) -> String {
 
 /// To whom: the group or list, else the recipients. A status post goes to whoever looks.
 fn addressee(item: &Item, people: &People<'_>) -> Option<String> {
-    const NAMED: usize = 3;
+    const MAX_NAMED: usize = 3;
     if item.kind == Kind::StatusPost {
         return Some("everyone who sees their status".to_owned());
     }
@@ -203,7 +203,8 @@ fn addressee(item: &Item, people: &People<'_>) -> Option<String> {
             count => format!("{} of {count} recipients", particulars::chat_name(item)),
         });
     }
-    (!item.recipients.is_empty()).then(|| listed(item.recipients.iter(), |recipient| people.label(recipient), NAMED))
+    (!item.recipients.is_empty())
+        .then(|| listed(item.recipients.iter(), |recipient| people.label(recipient), MAX_NAMED))
 }
 
 fn notices(item: &Item, files: &[File<'_>], subject: &str) -> Vec<String> {

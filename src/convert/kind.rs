@@ -105,7 +105,7 @@ pub(super) fn reaction_is_taken_back(item: &Item) -> bool {
 }
 
 /// The name of the chat that status posts are in.
-pub(super) const STATUS_CHAT: &str = "status";
+pub(super) const STATUS_CHAT_NAME: &str = "status";
 
 /// The chat's kind in a word.
 pub(super) fn chat(chat: &Chat) -> &'static str {

@@ -82,11 +82,6 @@ impl Message {
         if self.is_large() { self.digested().1 } else { self.mime().len() as u64 }
     }
 
-    /// Whether an attachment of the item is not in the message.
-    pub fn is_partial(&self) -> bool {
-        !self.missing.is_empty()
-    }
-
     /// The attachments of the item that are not in the message.
     pub fn missing(&self) -> &[MissingAttachment] {
         &self.missing

@@ -27,7 +27,7 @@ pub(super) fn of(item: &Item, people: &People<'_>) -> String {
 /// The same for all messages of a chat, as far as their items name it alike.
 pub(super) fn thread_topic(item: &Item, people: &People<'_>) -> String {
     let chat_name = item.chat.name().and_then(|chat| chat.name.as_deref());
-    let chat_name = chat_name.or((item.kind == Kind::StatusPost).then_some(kind::STATUS_CHAT));
+    let chat_name = chat_name.or((item.kind == Kind::StatusPost).then_some(kind::STATUS_CHAT_NAME));
     let shown = |text: &str| name(text, MAX_SUBJECT_CHARACTERS);
     let named = chat_name.and_then(shown).or_else(|| item.thread_name.as_deref().and_then(shown));
     let name = named.unwrap_or_else(|| {

@@ -48,7 +48,7 @@ fn a_long_item_of_an_unknown_type_is_attached() {
     let read: Value = serde_json::from_slice(&whole.bytes).unwrap();
     assert!(read["body"]["poll"]["long"].as_str().unwrap().ends_with("the end"));
     assert_eq!(whole.digest, Digest::of(&whole.bytes));
-    assert!(!message.is_partial());
+    assert!(message.missing().is_empty());
     assert!(remarks(&item, &message).iter().any(|(label, _)| label == "File item (2).json"));
 }
 

@@ -20,7 +20,7 @@ use crate::digest::Digest;
 use crate::item::Item;
 use crate::resolution::Resolution;
 use aside::Aside;
-use event::{Captured, CapturedFile};
+use event::Captured;
 use roster::Roster;
 
 mod aside;
@@ -249,7 +249,7 @@ fn parted(events: Vec<Captured>, max_file_size: u64) -> Vec<Vec<Captured>> {
     let mut parts: Vec<Vec<Captured>> = Vec::new();
     let (mut attachments, mut file, mut count) = (0, 0, 0);
     for event in events {
-        let (of_files, of_event): (u64, u64) = (event.files.iter().map(CapturedFile::size).sum(), file_bytes(&event));
+        let (of_files, of_event): (u64, u64) = (event.files.iter().map(|file| file.size).sum(), file_bytes(&event));
         let of_item = event.events();
         let fits = count + of_item <= MAX_EVENTS
             && attachments + of_files <= MAX_ATTACHMENT_BYTES
@@ -272,7 +272,7 @@ fn parted(events: Vec<Captured>, max_file_size: u64) -> Vec<Vec<Captured>> {
 /// transcript, of which each byte may take three.
 fn file_bytes(event: &Captured) -> u64 {
     const ENTRY_BYTES: u64 = 512;
-    let files: u64 = event.files.iter().map(|file| file.size() + ENTRY_BYTES).sum();
+    let files: u64 = event.files.iter().map(|file| file.size + ENTRY_BYTES).sum();
     let further_events = ENTRY_BYTES * (event.events() as u64 - 1);
     in_base64(files + 2 * event.length + further_events) + 3 * event.length
 }
@@ -284,6 +284,7 @@ fn in_base64(bytes: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::event::CapturedFile;
     use super::*;
     use crate::convert::convert;
 

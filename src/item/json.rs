@@ -21,9 +21,9 @@ pub(super) fn cleaned(raw: &[u8]) -> Result<Cow<'_, str>, serde_json::Error> {
         Err(_) => Cow::Owned(replace_surrogate_escapes(&String::from_utf8_lossy(raw)).into_owned()),
     };
     let Err(error) = serde_json::from_str::<&RawValue>(&text) else { return Ok(text) };
-    let mended = repair_json(&text).into_owned();
-    match serde_json::from_str::<&RawValue>(&mended) {
-        Ok(_) => Ok(Cow::Owned(mended)),
+    let repaired = repair_json(&text).into_owned();
+    match serde_json::from_str::<&RawValue>(&repaired) {
+        Ok(_) => Ok(Cow::Owned(repaired)),
         Err(_) => Err(error),
     }
 }

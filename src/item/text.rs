@@ -6,7 +6,7 @@ use std::borrow::Cow;
 /// parser takes it. Everything else, well-formed pairs included, stays as it is.
 pub fn replace_surrogate_escapes(json: &str) -> Cow<'_, str> {
     let bytes = json.as_bytes();
-    let mut mended: Option<Vec<u8>> = None;
+    let mut repaired: Option<Vec<u8>> = None;
     let mut at = 0;
     while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|&byte| byte == b'\\')) {
         let escape = at + found;
@@ -21,14 +21,14 @@ pub fn replace_surrogate_escapes(json: &str) -> Cow<'_, str> {
             continue;
         }
         if (0xd800..0xe000).contains(&unit) {
-            let copy = mended.get_or_insert_with(|| bytes.to_vec());
+            let copy = repaired.get_or_insert_with(|| bytes.to_vec());
             if let Some(place) = copy.get_mut(escape..escape + 6) {
                 place.copy_from_slice(b"\\ufffd");
             }
         }
         at = escape + 6;
     }
-    match mended {
+    match repaired {
         None => Cow::Borrowed(json),
         Some(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
     }
@@ -37,14 +37,14 @@ pub fn replace_surrogate_escapes(json: &str) -> Cow<'_, str> {
 /// The JSON text with what a strict parser refuses inside strings repaired: lone surrogates become `\ufffd`, bare control
 /// characters their escapes (a NUL and the like `\ufffd`).
 pub fn repair_json(json: &str) -> Cow<'_, str> {
-    let mended = replace_surrogate_escapes(json);
-    if !mended.chars().any(|character| character < ' ') {
-        return mended;
+    let repaired = replace_surrogate_escapes(json);
+    if !repaired.chars().any(|character| character < ' ') {
+        return repaired;
     }
-    let mut out = String::with_capacity(mended.len() + 16);
+    let mut out = String::with_capacity(repaired.len() + 16);
     let mut in_string = false;
     let mut escaped = false;
-    for character in mended.chars() {
+    for character in repaired.chars() {
         match character {
             '\n' if in_string => out.push_str("\\n"),
             '\r' if in_string => out.push_str("\\r"),
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn lone_surrogates_become_replacement_characters() {
-        for (json, mended) in [
+        for (json, repaired) in [
             (r#""\ud83d\ude00""#, r#""\ud83d\ude00""#),
             (r#""\ud83d""#, r#""\ufffd""#),
             (r#""\ude00x""#, r#""\ufffdx""#),
@@ -166,7 +166,7 @@ mod tests {
             (r#""\ud8""#, r#""\ud8""#),
             (r#""\"#, r#""\"#),
         ] {
-            assert_eq!(replace_surrogate_escapes(json), mended);
+            assert_eq!(replace_surrogate_escapes(json), repaired);
         }
     }
 

@@ -9,6 +9,7 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::NO_PAD;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(&IMAP_MUTF7, NO_PAD);
+
 /// The name in modified UTF-7.
 pub fn to_modified_utf7(name: &str) -> String {
     let mut encoded = String::with_capacity(name.len());

@@ -46,10 +46,9 @@ use folder::Folders;
 const PERMISSION: &str = "Mail.ReadWrite";
 
 /// How a message gets in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
     /// As properties, in one POST of JSON; large attachments follow.
-    #[default]
     CreateMessage,
     /// As MIME (beta).
     ImportMime,
@@ -84,17 +83,6 @@ pub struct GraphSettings {
     pub settle: Duration,
     /// The message class of every copy, by which searches find them; `None` leaves the ordinary one.
     pub message_class: Option<String>,
-}
-
-impl Default for GraphSettings {
-    fn default() -> Self {
-        Self {
-            folder: "WhatsApp Archiver".to_owned(),
-            method: Method::default(),
-            settle: Duration::from_mins(2),
-            message_class: Some("IPM.ExternalData.WhatsAppArchiver".to_owned()),
-        }
-    }
 }
 
 /// The mailboxes of Exchange Online.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use whatsapp_archiver::resolution::{Mailbox, MailboxId};
-use whatsapp_archiver::resolve::users::graph::{GraphUsers, GraphUsersSettings};
+use whatsapp_archiver::resolve::users::graph::GraphUsers;
 use whatsapp_archiver::resolve::users::{Answer, DirectoryError, UserDirectory as _};
 use whatsapp_archiver::throttle::Limits;
 
 use crate::servers::graph::client::Connection;
+use crate::servers::graph::client::USERS_SETTINGS;
 use crate::servers::graph::{Act, Fault, RetryAfter, UserSpec};
 
 /// A path, the status and code that it is answered with, and what that means.
@@ -237,7 +238,7 @@ async fn another_users_object_is_no_answer() {
 async fn answers_are_kept_for_their_time() {
     let connection = Connection::standing();
     let id = connection.server.add_user("ana");
-    let settings = GraphUsersSettings { cache: Duration::from_hours(12), negative_cache: Duration::from_mins(15) };
+    let settings = USERS_SETTINGS;
     // The token outlives the test's hours.
     connection.server.with(|world| world.login.lifetime = chrono::TimeDelta::hours(23));
     let users = GraphUsers::new(connection.graph(), None, settings, connection.clock());
@@ -307,7 +308,7 @@ async fn looking_at_an_inbox_counts_against_the_mailbox() {
         Connection { limits: Limits { requests_per_10m: 1, ..Limits::default() }, ..Connection::standing() };
     let mailbox = connection.mailbox("ana");
     let throttle = connection.throttle();
-    let settings = GraphUsersSettings::default();
+    let settings = USERS_SETTINGS;
     let users = GraphUsers::new(connection.graph(), Some(Arc::clone(&throttle)), settings, connection.clock());
     assert_eq!(throttle.closed_until(&mailbox.id), None);
     assert_valid(&ask(&users, "ana@contoso.example").await, &mailbox.id.0, "ana@contoso.example");

@@ -35,7 +35,7 @@ fn message_status(item: &Item) -> Option<String> {
 /// A group or list by name, with its id.
 pub(super) fn chat(item: &Item) -> String {
     if item.kind == Kind::StatusPost {
-        return kind::STATUS_CHAT.to_owned();
+        return kind::STATUS_CHAT_NAME.to_owned();
     }
     let kind = kind::chat(&item.chat);
     let id = chat_id(item);

@@ -83,7 +83,7 @@ pub(super) struct CapturedPerson {
     pub(super) is_recorded: bool,
 }
 
-/// An attachment: there, or listed as missing.
+/// An attachment that is there; one that is missing is a note.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct CapturedFile {
     pub(super) name: String,
@@ -91,12 +91,6 @@ pub(super) struct CapturedFile {
     pub(super) digest: Digest,
     /// Whether every browser shows it.
     pub(super) is_picture: bool,
-}
-
-impl CapturedFile {
-    pub(super) fn size(&self) -> u64 {
-        self.size
-    }
 }
 
 impl Captured {

@@ -100,12 +100,12 @@ impl Calls {
         let mut tries = 1;
         loop {
             let admitted = self.throttle.admit_within(mailbox, call.body_length(), MAX_COMPLETION_WAIT);
-            let permit = tokio::select! {
+            let admission = tokio::select! {
                 biased;
                 admitted = admitted => admitted.map_err(CallError::LimitUsedUp)?,
                 () = permit.stopped() => return Err(CallError::NotSent("not sent: the program is to stop".to_owned())),
             };
-            let result = self.make(mailbox, call, permit).await;
+            let result = self.make(mailbox, call, admission).await;
             let throttled = matches!(&result, Err(CallError::Refused(refusal)) if refusal.is_throttling());
             if !throttled || tries >= MAX_COMPLETION_ATTEMPTS {
                 return result;

@@ -22,7 +22,7 @@ const MAX_HEADERS: usize = 5;
 /// What the JSON of a file takes besides its content and names, at most.
 const FILE_OVERHEAD: usize = 512;
 /// How much of a text that is too large for one request is shown as the body, in characters.
-const SHOWN_OF_TOO_LARGE: usize = 60_000;
+const MAX_SHOWN_OF_TOO_LARGE: usize = 60_000;
 /// The whole body, where it is too large for one request.
 pub(super) const WHOLE_BODY_FILE: &str = "whatsapp-archiver-whole-message.html";
 
@@ -260,7 +260,7 @@ fn shown_of(mail: &Mail) -> String {
     let mut html = format!(
         "<html><body><p>This message is too large to be shown here; {WHOLE_BODY_FILE} has all of it. It begins:</p><pre>"
     );
-    for character in mail.text.chars().take(SHOWN_OF_TOO_LARGE) {
+    for character in mail.text.chars().take(MAX_SHOWN_OF_TOO_LARGE) {
         match character {
             '&' => html.push_str("&amp;"),
             '<' => html.push_str("&lt;"),

@@ -6,11 +6,12 @@ use chrono::Utc;
 use whatsapp_archiver::digest::Digest;
 use whatsapp_archiver::identity::MessageId;
 use whatsapp_archiver::mailbox::Destination;
-use whatsapp_archiver::mailbox::graph::{GraphSettings, Method};
+use whatsapp_archiver::mailbox::graph::Method;
 use whatsapp_archiver::resolution::Mailbox;
 
 use crate::mailbox_contract::{Archived, Content, Harness, Properties, Trouble, contract_tests};
 use crate::servers::graph::client::Connection;
+use crate::servers::graph::client::settings;
 use crate::servers::graph::{Act, Fault, RetryAfter, StoredMessage};
 
 const FOLDER: &str = "WhatsApp Archiver";
@@ -26,7 +27,7 @@ impl GraphHarness {
         if method == Method::ImportMime {
             connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
         }
-        let destination = Arc::new(connection.destination_with(GraphSettings { method, ..GraphSettings::default() }));
+        let destination = Arc::new(connection.destination_with(settings(method)));
         Self { connection, destination }
     }
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use whatsapp_archiver::convert::{Mail, MailAttachment, Message};
 use whatsapp_archiver::digest::Digest;
-use whatsapp_archiver::mailbox::graph::{GraphSettings, Method};
+use whatsapp_archiver::mailbox::graph::Method;
 use whatsapp_archiver::mailbox::{Destination as _, ImportError, SendPermit, Verdict};
 use whatsapp_archiver::sign_in::Cloud;
 
 use crate::mailbox_contract::{large_message, manifest, message, messages};
 use crate::servers::graph::client::Connection;
+use crate::servers::graph::client::settings;
 use crate::servers::graph::{Act, Fault, StoredAttachment, StoredMessage};
 
 const FOLDER: &str = "WhatsApp Archiver";
@@ -80,7 +81,7 @@ async fn a_copy_in_the_wrong_form_is_a_failure_and_is_taken_back() {
             let connection = Connection::new();
             connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
             let mailbox = connection.mailbox("ana");
-            let destination = connection.destination_with(GraphSettings { method, ..GraphSettings::default() });
+            let destination = connection.destination_with(settings(method));
             destination.import(&mailbox, &[message(1)], &SendPermit::always()).await.remove(0).unwrap();
             connection.server.fail(Fault::once("POST", "mailFolders/", Act::Alter(change)));
             let error = destination.import(&mailbox, &[message(2)], &SendPermit::always()).await.remove(0).unwrap_err();
@@ -192,7 +193,7 @@ async fn verdict_after(method: Method, sent: Arc<Message>, change: impl FnOnce(&
     let connection = Connection::new();
     connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
     let mailbox = connection.mailbox("ana");
-    let destination = connection.destination_with(GraphSettings { method, ..GraphSettings::default() });
+    let destination = connection.destination_with(settings(method));
     destination.import(&mailbox, &[Arc::clone(&sent)], &SendPermit::always()).await.remove(0).unwrap();
     assert_eq!(destination.verify(&mailbox, &[manifest(&sent)]).await.unwrap(), [Verdict::Intact]);
     connection.server.with(|world| change(&mut world.mailbox(&mailbox.id.0).messages[0]));
@@ -259,7 +260,7 @@ async fn files_are_listed_where_there_can_be_some() {
 async fn the_permission_that_a_look_up_lacks_is_the_look_ups_own() {
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
-    let settings = GraphSettings { method: Method::ImportMime, ..GraphSettings::default() };
+    let settings = settings(Method::ImportMime);
     let destination = connection.destination_with(settings);
     connection.server.fail(Fault::always("/mailFolders", Act::reply(403, "ErrorAccessDenied")).of("GET"));
     connection.server.fail(Fault::always("/messages", Act::reply(403, "ErrorAccessDenied")).of("GET"));
@@ -334,7 +335,7 @@ async fn mime_too_large_is_created_as_properties() {
         world.import_mime_limit = 1_000_000;
     });
     let mailbox = connection.mailbox("ana");
-    let settings = GraphSettings { method: Method::ImportMime, ..GraphSettings::default() };
+    let settings = settings(Method::ImportMime);
     let destination = connection.destination_with(settings);
     let large = with_files(1, &[3_500_000]);
     let results = destination.import(&mailbox, &[Arc::clone(&large), message(2)], &SendPermit::always()).await;

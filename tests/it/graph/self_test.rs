@@ -1,11 +1,12 @@
 //! The live self-test and the check of permissions: what is right, what is wrong, what to do.
 
 use chrono::TimeDelta;
+use whatsapp_archiver::mailbox::graph::Method;
 use whatsapp_archiver::mailbox::graph::self_test::{check_imap_permission, check_permissions};
-use whatsapp_archiver::mailbox::graph::{GraphSettings, Method};
 use whatsapp_archiver::mailbox::self_test::{Finding, SelfTest as _};
 
 use crate::servers::graph::client::Connection;
+use crate::servers::graph::client::settings;
 use crate::servers::graph::{Act, Fault};
 
 fn wrong(findings: &[Finding]) -> Vec<String> {
@@ -18,7 +19,7 @@ async fn a_good_mailbox_passes_and_is_left_clean() {
         let connection = Connection::new();
         connection.server.with(|world| world.login.roles.push("Mail-Advanced.ReadWrite.All"));
         let mailbox = connection.mailbox("ana");
-        let destination = connection.destination_with(GraphSettings { method, ..GraphSettings::default() });
+        let destination = connection.destination_with(settings(method));
         connection.server.with(|world| world.settle = TimeDelta::seconds(7));
         let findings = destination.self_test(&mailbox).await;
         assert_eq!(wrong(&findings), Vec::<String>::new());
@@ -176,7 +177,7 @@ async fn the_permission_for_imap_is_looked_for() {
 
 #[tokio::test]
 async fn the_method_that_was_used_is_reported() {
-    let settings = GraphSettings { method: Method::ImportMime, ..GraphSettings::default() };
+    let settings = settings(Method::ImportMime);
     let connection = Connection::new();
     let mailbox = connection.mailbox("ana");
     connection.server.fail(Fault::always("importMime", Act::reply(413, "ErrorRequestTooLarge")));

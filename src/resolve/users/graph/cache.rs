@@ -23,12 +23,6 @@ pub struct GraphUsersSettings {
     pub negative_cache: Duration,
 }
 
-impl Default for GraphUsersSettings {
-    fn default() -> Self {
-        Self { cache: Duration::from_hours(12), negative_cache: Duration::from_mins(15) }
-    }
-}
-
 type Landed = Option<Result<Answer, DirectoryError>>;
 
 /// The answers, by address in lower case.

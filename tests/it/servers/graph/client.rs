@@ -1,12 +1,13 @@
 //! The program's own parts, connected to the server.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use whatsapp_archiver::clock::{ManualClock, SharedClock};
 use whatsapp_archiver::graph::Graph;
 use whatsapp_archiver::http::{HttpClient, HttpOptions};
-use whatsapp_archiver::mailbox::graph::{GraphMailboxes, GraphSettings};
+use whatsapp_archiver::mailbox::graph::{GraphMailboxes, GraphSettings, Method};
 use whatsapp_archiver::resolution::{Mailbox, MailboxId};
 use whatsapp_archiver::resolve::users::graph::{GraphUsers, GraphUsersSettings};
 use whatsapp_archiver::secret::SecretReader;
@@ -19,6 +20,20 @@ use super::{CLIENT_ID, CLIENT_SECRET, GraphServer, TENANT};
 pub(crate) fn start_time() -> DateTime<Utc> {
     "2026-11-22T02:00:00Z".parse().unwrap()
 }
+
+/// The settings that an administrator has who states none, but for the method.
+pub(crate) fn settings(method: Method) -> GraphSettings {
+    GraphSettings {
+        folder: "WhatsApp Archiver".to_owned(),
+        method,
+        settle: Duration::from_mins(2),
+        message_class: Some("IPM.ExternalData.WhatsAppArchiver".to_owned()),
+    }
+}
+
+/// The same of the user directory.
+pub(crate) const USERS_SETTINGS: GraphUsersSettings =
+    GraphUsersSettings { cache: Duration::from_hours(12), negative_cache: Duration::from_mins(15) };
 
 /// A server, and everything that is needed to talk to it. They share a clock.
 pub(crate) struct Connection {
@@ -78,7 +93,7 @@ impl Connection {
 
     /// A destination with the ordinary settings.
     pub(crate) fn destination(&self) -> GraphMailboxes {
-        self.destination_with(GraphSettings::default())
+        self.destination_with(settings(Method::CreateMessage))
     }
 
     pub(crate) fn destination_with(&self, settings: GraphSettings) -> GraphMailboxes {
@@ -87,7 +102,7 @@ impl Connection {
 
     /// A directory with the ordinary settings.
     pub(crate) fn users(&self) -> GraphUsers {
-        GraphUsers::new(self.graph(), None, GraphUsersSettings::default(), self.clock())
+        GraphUsers::new(self.graph(), None, USERS_SETTINGS, self.clock())
     }
 
     /// A new user's mailbox.
