@@ -139,7 +139,8 @@ async fn ended(ledger: &str) -> (String, i64) {
     let begun = Instant::now();
     loop {
         let ended = "SELECT status, report FROM runs WHERE status <> 'running' ORDER BY started";
-        let ended: Vec<(String, String)> = sqlx::query_as(ended).fetch_all(&pool).await.unwrap();
+        // The daemons make the tables.
+        let ended: Vec<(String, String)> = sqlx::query_as(ended).fetch_all(&pool).await.unwrap_or_default();
         if let Some((status, report)) = ended.first() {
             let report: serde_json::Value = serde_json::from_str(report).unwrap();
             return (status.clone(), report["deliveries"]["pending"].as_i64().unwrap());
