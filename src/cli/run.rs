@@ -49,7 +49,7 @@ async fn daemon(context: &Context, config: &Arc<Config>) -> CommandResult {
 async fn once(context: &Context, config: &Arc<Config>) -> CommandResult {
     let stop = stop_on_signals()?;
     let app = unless_stopped(&stop, build(context, config)).await?;
-    follow_run_under_way(&app, &stop).await?;
+    app.pipeline(stop.clone()).follow_until_turn().await?;
     let finished = run_request(&app, RunRequest::Regular, stop.clone()).await?;
     notify(&app, &finished, &stop).await?;
     let exit = output::report_finished(context, &finished)?;
@@ -68,12 +68,6 @@ async fn build(context: &Context, config: &Arc<Config>) -> Result<App, CommandEr
         return Err(CommandError::Configuration(text.join("\n")));
     }
     context.app(config, LedgerUse::MadeIfMissing, TablesUse::Read).await
-}
-
-/// Sends a part of a run that another process has under way: this one's own could only wait for its end.
-async fn follow_run_under_way(app: &App, stop: &CancellationToken) -> Result<(), CommandError> {
-    let Some(run) = app.ledger.run_to_follow(app.clock.now()).await? else { return Ok(()) };
-    Ok(app.pipeline(stop.clone()).follow(run.id).await?)
 }
 
 /// Posts what the run's end and the state give occasion to, as a daemon would.

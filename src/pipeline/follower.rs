@@ -15,7 +15,7 @@ use super::recorder::recorder;
 use super::run::span_of;
 use super::scheduler::Scheduler;
 use super::{Pipeline, RunError};
-use crate::ledger::{LedgerError, RunId, Sender};
+use crate::ledger::{Lease, LedgerError, RunId, Sender};
 use crate::resolution::Mailbox;
 use crate::whereabouts::Whereabouts;
 
@@ -26,6 +26,27 @@ const REST_POLLS: u32 = 4;
 const MAX_AHEAD: usize = 64;
 
 impl Pipeline {
+    /// Becomes the process that pulls. As long as another one is, sends copies of its run. The lease stays this process's for the run that
+    /// it begins next.
+    pub async fn follow_until_turn(&self) -> Result<(), RunError> {
+        let (mut is_logged, mut followed) = (false, None);
+        while !self.stop.is_cancelled() {
+            let leases = Leases::new(self.settings.lease, &*self.deps.clock);
+            if self.take_leases(&leases, &[Lease::Puller]).await?.contains(&true) {
+                return Ok(());
+            }
+            match self.deps.ledger.run_to_follow(self.now()).await? {
+                Some(run) if followed.as_ref() != Some(&run.id) => {
+                    self.follow(run.id.clone()).await?;
+                    followed = Some(run.id);
+                }
+                // Its run has just begun, nearly ended, or is one that nobody can follow.
+                _ => self.wait_for_puller(&mut is_logged).await?,
+            }
+        }
+        Err(RunError::Stopped)
+    }
+
     /// Sends copies of another process's run until that run ends, or has no need of it any more.
     pub async fn follow(&self, run: RunId) -> Result<(), RunError> {
         let span = span_of(&run);

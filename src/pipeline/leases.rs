@@ -98,19 +98,23 @@ impl Pipeline {
 
     /// Waits until this process is the one that pulls.
     pub(super) async fn become_puller(&self, leases: &Leases) -> Result<(), RunError> {
-        const POLL_INTERVAL: Duration = Duration::from_secs(2);
         let mut is_logged = false;
-        while !self.take_leases(leases, &[Lease::Puller]).await?.into_iter().all(|ours| ours) {
-            if !is_logged {
-                tracing::info!(event = "waiting_for_puller", "another process is pulling; waiting for it to end");
-                is_logged = true;
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => return Err(RunError::Stopped),
-                () = self.deps.clock.sleep(POLL_INTERVAL) => {}
-            }
+        while !self.take_leases(leases, &[Lease::Puller]).await?.contains(&true) {
+            self.wait_for_puller(&mut is_logged).await?;
         }
         Ok(())
+    }
+
+    /// Waits until it is worth asking again whether another process still pulls. Logged once.
+    pub(super) async fn wait_for_puller(&self, is_logged: &mut bool) -> Result<(), RunError> {
+        const POLL_INTERVAL: Duration = Duration::from_secs(2);
+        if !std::mem::replace(is_logged, true) {
+            tracing::info!(event = "waiting_for_puller", "another process is pulling; waiting for it to end");
+        }
+        tokio::select! {
+            () = self.stop.cancelled() => Err(RunError::Stopped),
+            () = self.deps.clock.sleep(POLL_INTERVAL) => Ok(()),
+        }
     }
 
     /// Does work while the leases are kept; it is stopped where they are lost. Returns the result of both.
