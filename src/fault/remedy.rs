@@ -121,7 +121,7 @@ pub fn of_directory(error: &DirectoryError) -> &'static str {
 /// What helps a ledger that fails; nothing where the error says it.
 pub fn of_ledger(error: &LedgerError) -> Option<&'static str> {
     match error {
-        LedgerError::Database(_) | LedgerError::CommitUnknown(_) => {
+        LedgerError::Database(_) => {
             Some("is its disk full or mounted read-only, the database down, or its password changed?")
         }
         LedgerError::LeaseLost(_) => Some(
